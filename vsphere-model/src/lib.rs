@@ -59,9 +59,12 @@ pub mod types {
 
 /// What the generated data objects and enumerations are written with.
 mod prelude {
+    pub(crate) use vsphere_soap::object::Occurs::*;
+    pub(crate) use vsphere_soap::object::place::Unset;
     pub(crate) use vsphere_soap::object::{
-        Any, Binary, DataObject, DataType, DateTime, EnumInfo, EnumType, Extends, FieldInfo, ManagedInfo,
-        ManagedObjectReference, ManagedType, Poly, Slot, Type, TypeInfo, Value, leaf, optional,
+        Any, BASE, Binary, DataObject, DataType, DateTime, EnumInfo, EnumType, Extends, FieldInfo, ManagedInfo,
+        ManagedObjectReference, ManagedType, Own, Poly, Slot, Type, TypeInfo, Value, instance, leaf, look, optional,
+        place,
     };
     pub(crate) use vsphere_soap::request::Method;
 }

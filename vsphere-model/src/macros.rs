@@ -23,9 +23,24 @@ macro_rules! inherit {
     };
 }
 
-/// A type with nothing to inherit. (`Debug` is not derived: it rides on the object protocol and hides secrets.)
+/// A type with nothing to inherit. `Debug` rides on the object protocol to hide secrets; `Clone` and `PartialEq` do,
+/// because they would be the most expensive part of a type if they were derived.
 macro_rules! root {
     ($name:ident) => {
+        impl Clone for $name {
+            #[inline]
+            fn clone(&self) -> Self {
+                vsphere_soap::object::copied(self)
+            }
+        }
+
+        impl PartialEq for $name {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                vsphere_soap::object::equal(self, other)
+            }
+        }
+
         impl std::fmt::Debug for $name {
             #[inline]
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,24 +50,11 @@ macro_rules! root {
     };
 }
 
-/// The slot of an optional object: it is created when it is asked for.
-macro_rules! fill {
-    ($self:ident.$field:ident, $of:ident) => {{
-        if let None = $self.$field {
-            $self.$field = Some(Box::new($of::default()));
-        }
-        match &mut $self.$field {
-            Some(data) => Slot::Data(&mut **data),
-            None => Slot::None,
-        }
-    }};
-}
-
 /// An enumeration. A value that it does not know is kept as text; the default is the empty text, which is unset.
 macro_rules! enum_type {
     ($(#[$doc:meta])* $name:ident = $wire:literal { $($variant:ident = $value:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone)]
         #[non_exhaustive]
         pub enum $name {
             $(#[doc = concat!("`", $value, "`.")] $variant,)*
@@ -71,6 +73,7 @@ macro_rules! enum_type {
         }
 
         impl From<&str> for $name {
+            #[inline]
             fn from(text: &str) -> Self {
                 match text {
                     $($value => Self::$variant,)*
@@ -79,19 +82,38 @@ macro_rules! enum_type {
             }
         }
 
+        impl PartialEq for $name {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                self.as_str() == other.as_str()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl std::hash::Hash for $name {
+            #[inline]
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                std::hash::Hash::hash(self.as_str(), state)
+            }
+        }
+
         impl Default for $name {
+            #[inline]
             fn default() -> Self {
                 Self::Unrecognized(String::new())
             }
         }
 
         impl std::fmt::Display for $name {
+            #[inline]
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
 
         impl From<$name> for String {
+            #[inline]
             fn from(value: $name) -> String {
                 value.as_str().to_owned()
             }
@@ -123,6 +145,7 @@ macro_rules! enum_type {
         }
 
         impl vsphere_soap::object::FromAny for $name {
+            #[inline]
             fn from_any(any: Any) -> Result<Self, vsphere_soap::object::Mismatch> {
                 match vsphere_soap::object::enum_text(any, Self::INFO) {
                     Ok(text) => Ok(Self::from(&*text)),
@@ -132,6 +155,7 @@ macro_rules! enum_type {
         }
 
         impl From<$name> for Any {
+            #[inline]
             fn from(value: $name) -> Any {
                 vsphere_soap::object::any_from_enum($name::INFO, value.as_str())
             }

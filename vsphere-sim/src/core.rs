@@ -76,6 +76,7 @@ impl DerefMut for WorldGuard<'_> {
 
 impl Drop for WorldGuard<'_> {
     fn drop(&mut self) {
+        self.world.review_alarms();
         let now = self.world.version();
         if now != self.before {
             self.changes.send_replace(now);

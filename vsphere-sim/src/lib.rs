@@ -33,7 +33,7 @@ use std::sync::Arc;
 use vsphere_soap::http::Thumbprint;
 
 pub use coverage::{Coverage, coverage};
-pub use model::{Model, Size};
+pub use model::{Model, Role, Size};
 pub use trouble::Trouble;
 
 use crate::core::Core;

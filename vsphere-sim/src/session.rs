@@ -7,6 +7,7 @@ use vsphere_model::types::{DateTime, UserSession};
 
 use crate::call::Peer;
 use crate::collector::SessionCollectors;
+use crate::rights::Scope;
 use crate::world::{World, uuid};
 
 /// The sessions of the server.
@@ -15,7 +16,12 @@ pub(crate) struct Sessions {
     by_key: HashMap<String, Session>,
     /// The users of the sessions of the REST API, which live apart.
     rest: HashMap<String, String>,
+    /// Tickets to open one more session, each with its user.
+    tickets: Vec<(String, String)>,
 }
+
+/// How many tickets may be out.
+const TICKETS: usize = 100;
 
 /// A session.
 pub(crate) struct Session {
@@ -27,13 +33,16 @@ pub(crate) struct Session {
     /// Seconds of Unix time of the last call. Atomic, because reads are calls too.
     last_active: AtomicI64,
     calls: AtomicI64,
+    /// What its user may do where.
+    pub(crate) scope: Scope,
     /// Its property collectors, with their filters and what they have told.
     pub(crate) collectors: SessionCollectors,
 }
 
 impl Session {
-    pub(crate) fn new(user: &str, full_name: &str, peer: &Peer, locale: &str, now: DateTime) -> Self {
+    fn new(user: &str, full_name: &str, peer: &Peer, locale: &str, now: DateTime) -> Self {
         Self {
+            scope: Scope::default(),
             user: user.to_owned(),
             full_name: full_name.to_owned(),
             peer: peer.clone(),
@@ -81,7 +90,9 @@ impl World {
             return None;
         }
         let key = new_key();
-        let session = Session::new(user, user, peer, locale, self.now());
+        let full_name = user.rsplit('\\').next().unwrap_or(user);
+        let mut session = Session::new(user, full_name, peer, locale, self.now());
+        session.scope = self.scope_of(user);
         let described = session.describe(&key);
         self.sessions.by_key.insert(key, session);
         Some(described)
@@ -130,6 +141,30 @@ impl Sessions {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Session)> {
         self.by_key.iter().map(|(key, session)| (&**key, session))
+    }
+
+    /// Gives each session what its user may do now.
+    pub(crate) fn set_scopes(&mut self, by_user: &HashMap<String, Scope>) {
+        for session in self.by_key.values_mut() {
+            session.scope = by_user.get(&session.user).cloned().unwrap_or_default();
+        }
+    }
+
+    /// A ticket with which a session for this user can be opened, once.
+    pub(crate) fn new_ticket(&mut self, user: &str) -> String {
+        let ticket = format!("cst-VCT-{}", new_key());
+        // The oldest go when nobody comes for them.
+        if self.tickets.len() >= TICKETS {
+            self.tickets.remove(0);
+        }
+        self.tickets.push((ticket.clone(), user.to_owned()));
+        ticket
+    }
+
+    /// The user that a ticket is for. It is used up.
+    pub(crate) fn take_ticket(&mut self, ticket: &str) -> Option<String> {
+        let position = self.tickets.iter().position(|(known, _)| known == ticket)?;
+        Some(self.tickets.remove(position).1)
     }
 
     /// The user of a session; empty without one.

@@ -5,13 +5,12 @@
 mod support;
 
 use support::Lab;
-use support::machine::add;
 use vsphere_model::managed::{VirtualMachine, VirtualMachineSnapshot, virtual_machine as vm, virtual_machine_snapshot};
 use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn, Suspended};
 use vsphere_model::types::{
     ApplicationQuiesceFault, ManagedObjectReference, MemorySnapshotOnIndependentDisk, MethodFault, NotFound, Poly,
     SnapshotDisabled, TooManySnapshotLevels, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualMachineConfigInfo,
-    VirtualMachineConfigSpec, VirtualMachineSnapshotTree,
+    VirtualMachineSnapshotTree,
 };
 use vsphere_sim::{Model, Size};
 use vsphere_soap::request::{ManagedObject as _, Request};
@@ -80,7 +79,7 @@ async fn snapshots_are_a_tree_with_ids_and_times() {
     let children = lab.get(&a, virtual_machine_snapshot::CHILD_SNAPSHOT).await;
     let in_tree: Vec<_> = root.child_snapshot_list.iter().map(|child| child.snapshot.clone()).collect();
     assert_eq!(children, in_tree);
-    assert_eq!(&lab.get(&a, virtual_machine_snapshot::VM).await, machine.handle().reference());
+    assert_eq!(lab.get(&a, virtual_machine_snapshot::VM).await.as_ref(), Some(machine.handle().reference()));
     assert_eq!(lab.get(&machine, vm::ROOT_SNAPSHOT).await, [a.handle().reference().clone()]);
 
     a.rename_snapshot(Some("first"), None).await.unwrap();
@@ -181,20 +180,85 @@ async fn the_way_back_leads_to_the_power_state_that_the_snapshot_kept() {
 }
 
 #[tokio::test]
-async fn the_way_back_restores_the_hardware_and_not_the_name() {
+async fn the_way_back_restores_the_hardware() {
     let lab = lab().await;
-    let machine = lab.machine("web", &[]).await;
+    let site = lab.site().await;
+    let machine = lab.machine_of(&site, "web", &[], |spec| spec.version = Some("vmx-15".to_owned())).await;
     let a = snapshot(&lab, &machine, "a", false).await;
-    let more =
-        VirtualMachineConfigSpec { num_cpus: Some(4), annotation: Some("bigger".to_owned()), ..Default::default() };
-    success(&lab, machine.reconfig_vm_task(&more)).await;
-    success(&lab, machine.rename_task("web-2")).await;
-    assert_eq!(lab.get(&machine, vm::CONFIG).await.unwrap().hardware.num_cpu, 4);
-    assert_eq!(lab.get(&a, virtual_machine_snapshot::CONFIG).await.hardware.num_cpu, 2);
+    success(&lab, machine.upgrade_vm_task(Some("vmx-19"))).await;
+    let uuid = lab.get(&machine, vm::CONFIG).await.unwrap().uuid;
+    assert_eq!(lab.get(&a, virtual_machine_snapshot::CONFIG).await.version, "vmx-15");
     success(&lab, a.revert_to_snapshot_task(None, None)).await;
     let config = lab.get(&machine, vm::CONFIG).await.unwrap();
-    assert_eq!((config.hardware.num_cpu, config.name.as_str()), (2, "web-2"));
-    assert_ne!(config.annotation.as_deref(), Some("bigger"));
+    assert_eq!((config.version.as_str(), config.uuid), ("vmx-15", uuid));
+}
+
+/// The names and sizes of all files of a machine, by its layout.
+async fn files(lab: &Lab, machine: &VirtualMachine) -> Vec<(String, i64)> {
+    let layout = lab.get(machine, vm::LAYOUT_EX).await.unwrap();
+    let name = |path: &str| path.rsplit_once('/').unwrap().1.to_owned();
+    let mut files: Vec<_> = layout.file.iter().map(|file| (name(&file.name), file.size)).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn a_snapshot_has_files_that_go_with_it() {
+    let lab = lab().await;
+    let machine = lab.machine("web", &[]).await;
+    success(&lab, machine.power_on_vm_task(None)).await;
+    let before = files(&lab, &machine).await;
+    assert!(before.contains(&("web.vswp".to_owned(), 4 << 30)), "{before:?}");
+    let a = snapshot(&lab, &machine, "a", true).await;
+    let b = snapshot(&lab, &machine, "b", false).await;
+    let layout = lab.get(&machine, vm::LAYOUT_EX).await.unwrap();
+    let file = |key: i32| layout.file.iter().find(|file| file.key == key).unwrap();
+    let of_a = &layout.snapshot[0];
+    assert_eq!(&of_a.key, a.handle().reference());
+    assert!(file(of_a.data_key).name.ends_with("/web-Snapshot1.vmsn"));
+    let memory = file(of_a.memory_key.unwrap());
+    assert_eq!((memory.type_.as_str(), memory.size), ("snapshotMemory", 4 << 30));
+    assert_eq!(layout.snapshot[1].memory_key, Some(-1));
+    // The second keeps the first child of the disk, the machine writes to the second one.
+    let units = |disks: &[vsphere_model::types::VirtualMachineFileLayoutExDiskLayout]| {
+        let last = disks[0].chain.last().unwrap();
+        last.file_key.iter().map(|key| file(*key).name.rsplit_once('/').unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(units(&of_a.disk), ["web.vmdk", "web-flat.vmdk"]);
+    assert_eq!(units(&layout.snapshot[1].disk), ["web-000001.vmdk", "web-000001-sesparse.vmdk"]);
+    assert_eq!(units(&layout.disk), ["web-000002.vmdk", "web-000002-sesparse.vmdk"]);
+
+    success(&lab, b.remove_snapshot_task(false, None)).await;
+    success(&lab, a.remove_snapshot_task(false, None)).await;
+    let names = |files: &[(String, i64)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&files(&lab, &machine).await), names(&before));
+    // A machine that sleeps has its memory in a file.
+    success(&lab, machine.suspend_vm_task()).await;
+    let asleep = files(&lab, &machine).await;
+    assert!(asleep.contains(&("web.vmem".to_owned(), 4 << 30)), "{asleep:?}");
+    assert!(!names(&asleep).contains(&"web.vswp".to_owned()));
+    success(&lab, machine.power_off_vm_task()).await;
+    let off = names(&files(&lab, &machine).await);
+    assert!(!off.iter().any(|name| name.ends_with(".vmem") || name.ends_with(".vswp")), "{off:?}");
+}
+
+#[tokio::test]
+async fn the_way_back_leaves_no_files_behind() {
+    let lab = lab().await;
+    let machine = lab.machine("web", &[]).await;
+    snapshot(&lab, &machine, "a", false).await;
+    let count = files(&lab, &machine).await.len();
+    for _ in 0..3 {
+        success(&lab, machine.revert_to_current_snapshot_task(None, None)).await;
+    }
+    assert_eq!(files(&lab, &machine).await.len(), count);
+    // All that lies in the folder is the machine's.
+    let site = lab.site().await;
+    let used = lab.get(&site.datacenter, vsphere_model::managed::datacenter::DATASTORE).await;
+    let held: vsphere_model::managed::Datastore = lab.object(&used[0]);
+    let summary = lab.get(&held, vsphere_model::managed::datastore::SUMMARY).await;
+    let sizes: i64 = files(&lab, &machine).await.iter().map(|(_, size)| size).sum();
+    assert!(summary.capacity - summary.free_space <= sizes + (1 << 20), "{summary:?} {sizes}");
 }
 
 #[tokio::test]
@@ -256,29 +320,4 @@ async fn the_tree_has_at_most_32_levels() {
     assert_eq!(chain_of(&lab, &machine).await.len(), 33);
     success(&lab, machine.remove_all_snapshots_task(None, None)).await;
     assert_eq!(chain_of(&lab, &machine).await, ["web.vmdk"]);
-}
-
-#[tokio::test]
-async fn a_disk_that_was_added_later_is_gone_after_the_way_back() {
-    let lab = lab().await;
-    let machine = lab.machine("web", &[]).await;
-    let a = snapshot(&lab, &machine, "a", false).await;
-    let site = lab.site().await;
-    let mut backing = VirtualDiskFlatVer2BackingInfo::default();
-    backing.file_name = format!("[{}]", site.datastore);
-    backing.disk_mode = "persistent".to_owned();
-    let mut disk = VirtualDisk { capacity_in_kb: 1 << 20, ..Default::default() };
-    disk.key = -1;
-    disk.controller_key = Some(1000);
-    disk.unit_number = Some(1);
-    disk.backing = Some(Poly::new(backing));
-    let more = VirtualMachineConfigSpec { device_change: vec![add(disk, true)], ..Default::default() };
-    success(&lab, machine.reconfig_vm_task(&more)).await;
-    let disks = async || {
-        let config = lab.get(&machine, vm::CONFIG).await.unwrap();
-        config.hardware.device.iter().filter(|device| device.is::<VirtualDisk>()).count()
-    };
-    assert_eq!(disks().await, 2);
-    success(&lab, a.revert_to_snapshot_task(None, None)).await;
-    assert_eq!(disks().await, 1);
 }

@@ -34,7 +34,8 @@ pub(crate) static FETCH: Method = Method {
     owner: "ManagedObject",
     params: &[FieldInfo::req("prop", Type::String)],
     result: Some(FieldInfo::opt("returnval", Type::Any)),
-    privilege: Some("System.Read"),
+    // What the property needs more is asked when it is read.
+    privilege: Some("System.View"),
 };
 
 pub(crate) const METHODS: Methods = &[

@@ -5,6 +5,7 @@ use vsphere_soap::object::{FieldInfo, Item as _, Type, Value, path};
 
 use super::select::Spec;
 use crate::fault::{Fault, Outcome};
+use crate::rights;
 use crate::world::{Look, Moref, Prop, World};
 
 /// Writes an `ObjectContent`: the object, the properties that the filter asks for, and what could not be read of them.
@@ -69,8 +70,8 @@ pub(super) fn property(
     let end = path.find(['.', '[']).unwrap_or(path.len());
     let (first, rest) = path.split_at(end);
     let declared = found.info().property(first).ok_or_else(|| Fault::invalid_property(path))?;
-    if !world.may_read(object, session) {
-        return Err(Fault::no_permission(object, "System.Read"));
+    if !world.may_read(object, first, session) {
+        return Err(Fault::no_permission(object, rights::to_read(object, first)));
     }
     let property = found.read(&Look { world, me: object, session }, first);
     if rest.is_empty() {

@@ -183,11 +183,17 @@ impl Walk<'_> {
         let mut stack = vec![(object.clone(), skip, next)];
         while let Some((object, skip, next)) = stack.pop() {
             let Some(found) = self.world.find(&object) else { continue };
-            if !self.world.may_view(&object, self.session) {
+            let seen = self.world.may_view(&object, self.session);
+            // What the client names itself is answered, if only by what is missing; what it would find is left out.
+            let named = || self.spec.roots.iter().any(|root| root.object == object);
+            if !seen && !named() {
                 continue;
             }
             if !skip && self.spec.paths(found.info()).is_some() && self.taken.insert(object.value.clone()) {
                 self.selected.push(Moref::new(found.info().name, &object.value));
+            }
+            if !seen {
+                continue;
             }
             // Pushed in reverse, so that the first child is visited first.
             let mut children = Vec::new();
@@ -195,6 +201,9 @@ impl Walk<'_> {
             for &index in next {
                 let Some(traversal) = self.spec.traversals.get(index) else { continue };
                 if !found.info().is_named(&traversal.from) || !self.passed.insert((object.value.clone(), index)) {
+                    continue;
+                }
+                if !self.world.may_read(&object, &traversal.path, self.session) {
                     continue;
                 }
                 let property = found.read(&look, &traversal.path);

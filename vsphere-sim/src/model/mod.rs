@@ -1,12 +1,17 @@
 //! What a simulated server is like: its inventory, its users, its limits, its pace.
 
+mod machine;
 mod sized;
+mod users;
 
 use std::time::Duration;
 
 use crate::objects;
 use crate::trouble::Trouble;
 use crate::world::World;
+
+pub use users::Role;
+pub(crate) use users::{Group, User, principal, same};
 
 /// What a simulated server is like.
 ///
@@ -24,6 +29,8 @@ pub struct Model {
     settings: Settings,
     inventory: Inventory,
     trouble: Trouble,
+    /// Who has which role on the entity at a path.
+    permissions: Vec<(String, String, Role)>,
 }
 
 #[derive(Debug, Clone)]
@@ -65,6 +72,7 @@ pub(crate) struct Settings {
     /// How many sessions there may be.
     pub(crate) max_sessions: usize,
     pub(crate) users: Vec<User>,
+    pub(crate) groups: Vec<Group>,
     /// The version of the server and of its API (`9.0.0.0`).
     pub(crate) version: String,
     pub(crate) kind: ServerKind,
@@ -75,27 +83,6 @@ pub(crate) struct Settings {
 pub(crate) enum ServerKind {
     VCenter,
     Esxi,
-}
-
-/// Who may log in.
-#[derive(Clone)]
-pub(crate) struct User {
-    pub(crate) name: String,
-    pub(crate) password: String,
-}
-
-/// The password is not shown, simulated or not: people use their real ones.
-impl std::fmt::Debug for User {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "User({})", self.name)
-    }
-}
-
-impl Settings {
-    /// The user with this name and password.
-    pub(crate) fn user(&self, name: &str, password: &str) -> Option<&User> {
-        self.users.iter().find(|user| user.name.eq_ignore_ascii_case(name) && user.password == password)
-    }
 }
 
 impl Model {
@@ -113,12 +100,14 @@ impl Model {
                 page: 100,
                 idle_limit: Duration::from_secs(30 * 60),
                 max_sessions: 550,
-                users: vec![User { name: Self::USER.to_owned(), password: Self::PASSWORD.to_owned() }],
+                users: vec![users::first_user()],
+                groups: vec![users::first_group()],
                 version: "9.0.0.0".to_owned(),
                 kind: ServerKind::VCenter,
             },
             inventory: Inventory::Empty,
             trouble: Trouble::none(),
+            permissions: Vec::new(),
         }
     }
 
@@ -180,10 +169,14 @@ impl Model {
     /// Fills the world.
     pub(crate) fn build(&self, world: &mut World) {
         objects::install(world);
+        // What was before the first client came has happened at once.
+        let pace = std::mem::replace(&mut world.settings.pace, 0.0);
         let built = match &self.inventory {
             Inventory::Empty => Ok(()),
             Inventory::Sized(size) => sized::build(world, size),
         };
+        world.settings.pace = pace;
+        self.give_rights(world);
         if let Err(fault) = built {
             // The inventory is ours and does not clash with itself: a fault is a bug that the tests find.
             tracing::error!(fault = fault.message(), "the model's inventory is incomplete");

@@ -1,15 +1,15 @@
 //! Datacenters, with the four folders that each has.
 
 use vsphere_model::managed;
-use vsphere_model::types::DatacenterConfigInfo;
+use vsphere_model::types::{Any, DatacenterConfigInfo};
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
-use super::folder;
-use crate::call::Methods;
+use super::folder::{self, Folder};
+use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::Outcome;
 use crate::world::{Entity, Look, Managed, Moref, Prop, World};
 
-pub(crate) const METHODS: Methods = &[];
+pub(crate) const METHODS: Methods = &[("Datacenter", "Destroy_Task", Handler::Write(destroy))];
 
 /// The managed object `Datacenter`.
 pub(crate) struct Datacenter {
@@ -79,4 +79,28 @@ pub(crate) fn add(world: &mut World, name: &str, parent: &Moref) -> Outcome<More
     let itself = world.add_as(&id, datacenter);
     world.hang(&itself, parent)?;
     Ok(itself)
+}
+
+/// An empty datacenter goes with its four folders.
+fn destroy(world: &mut World, call: &Call) -> Outcome<Reply> {
+    let datacenter = call.target.clone();
+    check_empty(world, &datacenter)?;
+    call.task().alone_with(&datacenter).start(world, move |world| {
+        check_empty(world, &datacenter)?;
+        for folder in world.get::<Datacenter>(&datacenter)?.children() {
+            world.remove(&folder);
+        }
+        world.unhang(&datacenter)?;
+        world.remove(&datacenter);
+        Ok(Any::Unset)
+    })
+}
+
+fn check_empty(world: &World, datacenter: &Moref) -> Outcome<()> {
+    for folder in world.get::<Datacenter>(datacenter)?.children() {
+        if !world.get::<Folder>(&folder)?.children.is_empty() {
+            return Err(folder::in_use(world, datacenter));
+        }
+    }
+    Ok(())
 }

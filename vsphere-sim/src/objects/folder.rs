@@ -1,10 +1,13 @@
 //! Folders: the tree that everything else hangs in.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use vsphere_model::managed;
-use vsphere_model::types::{DuplicateName, InvalidName};
+use vsphere_model::types::{Any, DuplicateName, InvalidName, ResourceInUse};
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
-use super::datacenter;
+use super::{datacenter, vm};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::world::{Entity, Look, Managed, Moref, Prop, World, escaped};
@@ -12,6 +15,8 @@ use crate::world::{Entity, Look, Managed, Moref, Prop, World, escaped};
 pub(crate) const METHODS: Methods = &[
     ("Folder", "CreateFolder", Handler::Write(create_folder)),
     ("Folder", "CreateDatacenter", Handler::Write(create_datacenter)),
+    ("Folder", "Destroy_Task", Handler::Write(destroy)),
+    ("Folder", "UnregisterAndDestroy_Task", Handler::Write(unregister_and_destroy)),
 ];
 
 /// The managed object `Folder`.
@@ -19,6 +24,8 @@ pub(crate) struct Folder {
     entity: Entity,
     pub(crate) child_types: Vec<String>,
     pub(crate) children: Vec<Moref>,
+    /// The children by their names: thousands may be made in one folder.
+    names: HashMap<String, Moref>,
 }
 
 impl Managed for Folder {
@@ -52,6 +59,7 @@ pub(super) fn install(world: &mut World) {
         entity: Entity::new("Datacenters", None),
         child_types: types(&["Folder", "Datacenter"]),
         children: Vec::new(),
+        names: HashMap::new(),
     };
     world.content.root_folder = world.add("group-d", root);
 }
@@ -59,8 +67,12 @@ pub(super) fn install(world: &mut World) {
 /// Adds a folder for children of these types; see [`World::hang`]. `kind` is the letter in its id, which tells them:
 /// `group-v3` is for virtual machines.
 pub(crate) fn add(world: &mut World, name: &str, parent: &Moref, kind: char, child_types: &[&str]) -> Moref {
-    let folder =
-        Folder { entity: Entity::new(name, Some(parent)), child_types: types(child_types), children: Vec::new() };
+    let folder = Folder {
+        entity: Entity::new(name, Some(parent)),
+        child_types: types(child_types),
+        children: Vec::new(),
+        names: HashMap::new(),
+    };
     world.add(&format!("group-{kind}"), folder)
 }
 
@@ -74,16 +86,32 @@ impl World {
     /// # Errors
     /// `ManagedObjectNotFound`.
     pub(crate) fn hang(&mut self, child: &Moref, folder: &Moref) -> Outcome<()> {
-        self.edit::<Folder>(folder)?.children.push(child.clone());
+        let name = self.entity(child)?.name.clone();
+        let held = self.edit::<Folder>(folder)?;
+        held.children.push(child.clone());
+        held.names.insert(name, child.clone());
         self.edit_entity(child)?.parent = Some(folder.clone());
+        Ok(())
+    }
+
+    /// Takes an entity out of its folder. It must be removed, or hung into another, next.
+    ///
+    /// # Errors
+    /// `ManagedObjectNotFound`.
+    pub(crate) fn unhang(&mut self, child: &Moref) -> Outcome<()> {
+        let entity = self.entity(child)?;
+        let (name, parent) = (entity.name.clone(), entity.parent.clone().unwrap_or_default());
+        let folder = self.edit::<Folder>(&parent)?;
+        folder.children.retain(|other| other != child);
+        if folder.names.get(&name) == Some(child) {
+            folder.names.remove(&name);
+        }
         Ok(())
     }
 
     /// The child of the folder that has this name.
     pub(crate) fn child_named(&self, folder: &Moref, name: &str) -> Option<Moref> {
-        let name = escaped(name);
-        let children = &self.get::<Folder>(folder).ok()?.children;
-        children.iter().find(|child| self.entity(child).is_ok_and(|entity| entity.name == name)).cloned()
+        self.get::<Folder>(folder).ok()?.names.get(&escaped(name)).cloned()
     }
 
     /// Whether a new child of the folder may have this name and this type.
@@ -96,13 +124,26 @@ impl World {
             return Err(Fault::not_supported(&format!("a {type_} in this folder")));
         }
         match self.child_named(folder, name) {
-            Some(object) => {
-                let message = format!("The name '{name}' already exists.");
-                Err(Fault::new(DuplicateName { name: name.to_owned(), object, ..Default::default() }, message))
-            }
+            Some(object) => Err(duplicate(name, &object)),
             None => Ok(()),
         }
     }
+}
+
+impl Folder {
+    /// Keeps the index of names.
+    pub(super) fn child_renamed(&mut self, child: &Moref, old: &str, new: &str) {
+        if self.names.get(old) == Some(child) {
+            self.names.remove(old);
+        }
+        self.names.insert(new.to_owned(), child.clone());
+    }
+}
+
+/// Another object has the name.
+pub(crate) fn duplicate(name: &str, object: &Moref) -> Fault {
+    let fault = DuplicateName { name: name.to_owned(), object: object.clone(), ..Default::default() };
+    Fault::new(fault, format!("The name '{name}' already exists."))
 }
 
 /// Whether this may be the name of an entity: not empty, and at most 80 characters.
@@ -133,4 +174,67 @@ fn create_datacenter(world: &mut World, call: &Call) -> Outcome<Reply> {
     let name: String = call.arg("name")?;
     world.check_new_child(&call.target, &name, "Datacenter")?;
     datacenter::add(world, &name, &call.target).map(Reply::of)
+}
+
+fn destroy(world: &mut World, call: &Call) -> Outcome<Reply> {
+    end(world, call, vm::destroy)
+}
+
+fn unregister_and_destroy(world: &mut World, call: &Call) -> Outcome<Reply> {
+    end(world, call, vm::unregister)
+}
+
+/// Removes the folder with all below it. `remove` is what becomes of the machines.
+fn end(world: &mut World, call: &Call, remove: fn(&mut World, &Moref, &str) -> Outcome<()>) -> Outcome<Reply> {
+    let folder = call.target.clone();
+    let user = call.user(world);
+    check_end(world, &folder)?;
+    call.task().alone_with(&folder).takes(Duration::from_millis(500)).start(world, move |world| {
+        check_end(world, &folder)?;
+        remove_below(world, &folder, remove, &user)?;
+        Ok(Any::Unset)
+    })
+}
+
+fn remove_below(
+    world: &mut World,
+    folder: &Moref,
+    remove: fn(&mut World, &Moref, &str) -> Outcome<()>,
+    user: &str,
+) -> Outcome<()> {
+    for child in world.get::<Folder>(folder)?.children.clone() {
+        if child.type_ == "VirtualMachine" {
+            remove(world, &child, user)?;
+        } else {
+            remove_below(world, &child, remove, user)?;
+        }
+    }
+    world.unhang(folder)?;
+    world.remove(folder);
+    Ok(())
+}
+
+/// Whether the folder can be removed with all below it: it is not one of those that every datacenter has, its machines are
+/// powered off, and what else is in it can be removed only by itself.
+fn check_end(world: &World, folder: &Moref) -> Outcome<()> {
+    let entity = world.entity(folder)?;
+    if !entity.parent.as_ref().is_some_and(|parent| parent.type_ == "Folder") {
+        return Err(Fault::not_supported("removal of a folder that is always there"));
+    }
+    for child in &world.get::<Folder>(folder)?.children {
+        match child.type_.as_str() {
+            "VirtualMachine" => vm::check_removal(world, child)?,
+            "Folder" => check_end(world, child)?,
+            _ => return Err(in_use(world, folder)),
+        }
+    }
+    Ok(())
+}
+
+/// The object can't go while something is in it.
+pub(super) fn in_use(world: &World, object: &Moref) -> Fault {
+    let name = world.name_of(object);
+    let message = format!("The resource '{name}' is in use.");
+    let fault = ResourceInUse { type_: Some(object.type_.clone()), name: Some(name), ..Default::default() };
+    Fault::new(fault, message)
 }

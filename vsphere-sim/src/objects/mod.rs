@@ -1,34 +1,67 @@
 //! The managed objects of the simulated server, each kind in a file of its own.
 
+pub(crate) mod alarm;
+mod alarm_manager;
+mod authorization;
 pub(crate) mod compute;
+mod custom_fields;
+mod customization_spec_manager;
 pub(crate) mod datacenter;
 pub(crate) mod datastore;
+pub(crate) mod entity;
+mod default_alarms;
+mod diagnostic_manager;
+mod event_manager;
+mod extension_manager;
 pub(crate) mod folder;
 pub(crate) mod host;
+mod license_manager;
 pub(crate) mod network;
+mod performance;
 pub(crate) mod resource_pool;
+pub(crate) mod search_index;
 pub(crate) mod service_instance;
 pub(crate) mod session_manager;
+pub(crate) mod task_manager;
+pub(crate) mod roles;
+mod scheduled_task_manager;
+mod user_directory;
 pub(crate) mod vm;
 
 use crate::call::Methods;
+use crate::model::ServerKind;
 use crate::world::World;
 
 /// The methods of all kinds.
 pub(crate) const METHODS: &[Methods] = &[
+    alarm_manager::METHODS,
+    authorization::METHODS,
     compute::METHODS,
+    custom_fields::METHODS,
+    customization_spec_manager::METHODS,
     datacenter::METHODS,
     datastore::METHODS,
+    diagnostic_manager::METHODS,
+    event_manager::METHODS,
+    extension_manager::METHODS,
     datastore::browser::METHODS,
     datastore::file_manager::METHODS,
     datastore::namespace_manager::METHODS,
+    datastore::v_storage_object_manager::METHODS,
     datastore::virtual_disk_manager::METHODS,
+    entity::METHODS,
     folder::METHODS,
     host::METHODS,
+    license_manager::METHODS,
     network::METHODS,
+    performance::METHODS,
     resource_pool::METHODS,
+    search_index::METHODS,
     service_instance::METHODS,
     session_manager::METHODS,
+    task_manager::METHODS,
+    scheduled_task_manager::METHODS,
+    user_directory::METHODS,
     vm::METHODS,
     vm::console::METHODS,
     vm::power::METHODS,
@@ -42,5 +75,20 @@ pub(crate) fn install(world: &mut World) {
     service_instance::install(world);
     session_manager::install(world);
     folder::install(world);
+    authorization::install(world);
+    user_directory::install(world);
+    event_manager::install(world);
+    performance::install(world);
+    license_manager::install(world);
+    diagnostic_manager::install(world);
+    if world.settings.kind == ServerKind::VCenter {
+        alarm_manager::install(world);
+        custom_fields::install(world);
+        extension_manager::install(world);
+        scheduled_task_manager::install(world);
+        customization_spec_manager::install(world);
+    }
     datastore::install(world);
+    search_index::install(world);
+    task_manager::install(world);
 }

@@ -1,19 +1,27 @@
 //! The service instance: where every client starts.
 
 use vsphere_model::managed;
-use vsphere_model::types::{AboutInfo, Capability, ServiceContent};
+use vsphere_model::types::{
+    AboutInfo, Capability, Event, HostEventArgument, HostVMotionCompatibility, LocalizedMethodFault, MigrationEvent,
+    MigrationHostErrorEvent, Poly, ProductComponentInfo, ServiceContent, VmEvent,
+};
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
+use super::host::Host;
+use super::vm::Vm;
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::collector::{self, PropertyCollector};
-use crate::fault::Outcome;
+use crate::fault::{Fault, Outcome};
 use crate::model::ServerKind;
 use crate::view::ViewManager;
-use crate::world::{Look, Managed, Prop, World};
+use crate::world::{Look, Managed, Moref, Prop, World};
 
 pub(crate) const METHODS: Methods = &[
     ("ServiceInstance", "RetrieveServiceContent", Handler::Read(content)),
     ("ServiceInstance", "CurrentTime", Handler::Read(current_time)),
+    ("ServiceInstance", "RetrieveProductComponents", Handler::Read(components)),
+    ("ServiceInstance", "QueryVMotionCompatibility", Handler::Read(vmotion_compatibility)),
+    ("ServiceInstance", "ValidateMigration", Handler::Read(validate_migration)),
 ];
 
 /// The managed object `ServiceInstance`.
@@ -83,4 +91,57 @@ fn content(world: &World, _: &Call) -> Outcome<Reply> {
 
 fn current_time(world: &World, _: &Call) -> Outcome<Reply> {
     Ok(Reply::of(world.now()))
+}
+
+/// The server has no products beside itself.
+fn components(_: &World, _: &Call) -> Outcome<Reply> {
+    Ok(Reply::list(Vec::<ProductComponentInfo>::new()))
+}
+
+fn vmotion_compatibility(world: &World, call: &Call) -> Outcome<Reply> {
+    let (vm, hosts): (Moref, Vec<Moref>) = (call.arg("vm")?, call.arg("host")?);
+    let asked: Vec<String> = call.arg("compatibility")?;
+    world.get::<Vm>(&vm)?;
+    let on_host = |host: Moref| {
+        let usable = world.get::<Host>(&host)?.is_usable();
+        // All hosts have the same processors; one that can't run machines is good for none.
+        let good = ["cpu", "software"]
+            .into_iter()
+            .filter(|kind| usable && (asked.is_empty() || asked.iter().any(|one| one == kind)));
+        Ok(HostVMotionCompatibility { compatibility: good.map(str::to_owned).collect(), host, ..Default::default() })
+    };
+    Ok(Reply::list(hosts.into_iter().map(on_host).collect::<Outcome<_>>()?))
+}
+
+/// What would stand in the way of a migration, as the events that it would end with.
+fn validate_migration(world: &World, call: &Call) -> Outcome<Reply> {
+    let (vms, host): (Vec<Moref>, Option<Moref>) = (call.arg("vm")?, call.opt("host")?);
+    if let Some(pool) = call.opt::<Moref>("pool")? {
+        world.entity(&pool)?;
+    }
+    let mut problems: Vec<Poly<Event>> = Vec::new();
+    for vm in &vms {
+        world.get::<Vm>(vm)?;
+        let Some(host) = &host else { continue };
+        if world.get::<Host>(host)?.is_usable() {
+            continue;
+        }
+        let argument = world.argument(host);
+        let fault = Fault::not_supported("a migration to a host that is not connected, or in maintenance mode");
+        let fault: LocalizedMethodFault = fault.localized();
+        let message = format!(
+            "Cannot migrate {} to {}: {}",
+            world.argument(vm).name,
+            argument.name,
+            fault.localized_message.as_deref().unwrap_or_default()
+        );
+        let mut event = MigrationHostErrorEvent {
+            base: MigrationEvent { base: VmEvent::default(), fault },
+            dst_host: HostEventArgument { base: argument.base, host: host.clone() },
+        };
+        event.created_time = world.now();
+        event.full_formatted_message = Some(message);
+        problems.push(Poly::new(event));
+    }
+    Ok(Reply::list(problems))
 }

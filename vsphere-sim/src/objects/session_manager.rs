@@ -2,28 +2,45 @@
 
 use vsphere_model::managed;
 use vsphere_model::types::{
-    InvalidLogin, Poly, SessionManagerGenericServiceTicket, SessionManagerHttpServiceRequestSpec,
-    SessionManagerServiceRequestSpec,
+    BadUsernameSessionEvent, InvalidLocale, InvalidLogin, NoClientCertificate, NotFound, Poly,
+    SessionManagerGenericServiceTicket, SessionManagerHttpServiceRequestSpec, SessionManagerServiceRequestSpec,
+    SessionTerminatedEvent, UserLoginSessionEvent, UserLogoutSessionEvent, UserSession,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
+use crate::model::{principal, same};
 use crate::server::folder;
 use crate::session::new_key;
 use crate::world::{Look, Managed, Prop, World};
 
 pub(crate) const METHODS: Methods = &[
     ("SessionManager", "Login", Handler::Write(login)),
+    ("SessionManager", "LoginByToken", Handler::Read(login_without)),
+    ("SessionManager", "LoginBySSPI", Handler::Read(login_without)),
+    ("SessionManager", "LoginExtensionByCertificate", Handler::Read(login_extension)),
+    ("SessionManager", "LoginExtensionBySubjectName", Handler::Read(login_extension)),
     ("SessionManager", "Logout", Handler::Write(logout)),
     ("SessionManager", "SessionIsActive", Handler::Read(is_active)),
     ("SessionManager", "AcquireGenericServiceTicket", Handler::Write(acquire_ticket)),
     ("SessionManager", "TerminateSession", Handler::Write(terminate)),
+    ("SessionManager", "AcquireCloneTicket", Handler::Write(clone_ticket)),
+    ("SessionManager", "CloneSession", Handler::Write(clone)),
+    ("SessionManager", "AcquireLocalTicket", Handler::Read(local_ticket)),
+    ("SessionManager", "ImpersonateUser", Handler::Write(impersonate)),
+    ("SessionManager", "SetLocale", Handler::Write(set_locale)),
+    ("SessionManager", "UpdateServiceMessage", Handler::Write(set_message)),
 ];
+
+/// The languages that messages come in; they are all the same here, but a client may ask for its own.
+const LANGUAGES: [&str; 9] = ["en", "de", "es", "fr", "it", "ja", "ko", "zh_CN", "zh_TW"];
 
 /// The managed object `SessionManager`.
 #[derive(Default)]
 struct SessionManager {
+    /// What the server tells everyone.
+    message: String,
     tickets: Vec<Ticket>,
 }
 
@@ -61,8 +78,10 @@ impl Managed for SessionManager {
                 Prop::made_list(sessions.map(|(key, session)| session.describe(key)).collect())
             }
             "defaultLocale" => Prop::made("en".to_owned()),
-            "supportedLocaleList" | "messageLocaleList" => Prop::made_list(vec!["en".to_owned()]),
-            "message" => Prop::made(String::new()),
+            "supportedLocaleList" | "messageLocaleList" => {
+                Prop::made_list(LANGUAGES.iter().map(|language| (*language).to_owned()).collect())
+            }
+            "message" => Prop::kept(&self.message),
             _ => Prop::UNSET,
         }
     }
@@ -72,26 +91,109 @@ pub(super) fn install(world: &mut World) {
     world.content.session_manager = Some(world.add_as("SessionManager", SessionManager::default()));
 }
 
+fn refused() -> Fault {
+    Fault::new(InvalidLogin::default(), "Cannot complete login due to an incorrect user name or password.")
+}
+
 fn login(world: &mut World, call: &Call) -> Outcome<Reply> {
     let (name, password): (String, String) = (call.arg("userName")?, call.arg("password")?);
-    let locale: Option<String> = call.opt("locale")?;
-    let refused = || {
-        let message = "Cannot complete login due to an incorrect user name or password.";
-        Fault::new(InvalidLogin::default(), message)
+    let locale = locale(call)?;
+    if call.session.is_some() {
+        return Err(Fault::new(InvalidLogin::default(), "The session is already logged in: log out first."));
+    }
+    let Some(user) = world.settings.user(&name, &password).map(|user| user.principal.clone()) else {
+        let event = BadUsernameSessionEvent { ip_address: call.peer.address.clone(), ..Default::default() };
+        let message = format!("Cannot login {name}@{}", call.peer.address);
+        tell(world, &principal(&name), event, message);
+        return Err(refused());
     };
-    let user = world.settings.user(&name, &password).ok_or_else(refused)?.name.clone();
-    let session = world.open_session(&user, &call.peer, locale.as_deref().unwrap_or("en"));
-    Ok(session.map_or(Reply::Unavailable("The maximum number of sessions has been exceeded."), Reply::Session))
+    // Who may see nothing at all has no business here.
+    if world.scope_of(&user).is_empty() {
+        return Err(Fault::no_permission(&world.content.root_folder, "System.View"));
+    }
+    Ok(open(world, call, &user, &locale))
+}
+
+/// Opens a session, and tells it.
+fn open(world: &mut World, call: &Call, user: &str, locale: &str) -> Reply {
+    let Some(session) = world.open_session(user, &call.peer, locale) else {
+        return Reply::Unavailable("The maximum number of sessions has been exceeded.");
+    };
+    let event = UserLoginSessionEvent {
+        ip_address: call.peer.address.clone(),
+        user_agent: Some(call.peer.user_agent.clone()),
+        locale: locale.to_owned(),
+        session_id: session.key.clone(),
+        ..Default::default()
+    };
+    let message = format!("User {user}@{} logged in as {}", call.peer.address, call.peer.user_agent);
+    tell(world, user, event, message);
+    Reply::Session(session)
+}
+
+fn tell<E: vsphere_soap::object::Extends<vsphere_model::types::Event>>(
+    world: &mut World,
+    user: &str,
+    event: E,
+    message: String,
+) {
+    let root = world.content.root_folder.clone();
+    world.post(&root, user, event, message);
+}
+
+/// The language that the call asks for.
+fn locale(call: &Call) -> Outcome<String> {
+    let locale: Option<String> = call.opt("locale")?;
+    let Some(locale) = locale.filter(|locale| !locale.is_empty()) else { return Ok("en".to_owned()) };
+    let plain = locale.replace('-', "_");
+    let language = plain.split('_').next().unwrap_or_default();
+    if LANGUAGES.iter().any(|known| known.split('_').next() == Some(language)) {
+        return Ok(locale);
+    }
+    Err(Fault::new(InvalidLocale::default(), format!("The locale '{locale}' is not known.")))
+}
+
+/// Tokens are signed by somebody, and the simulator trusts nobody.
+fn login_without(_: &World, _: &Call) -> Outcome<Reply> {
+    Err(Fault::new(InvalidLogin::default(), "The simulator does not take this kind of login: use a name and password."))
+}
+
+fn login_extension(world: &World, call: &Call) -> Outcome<Reply> {
+    let key: String = call.arg("extensionKey")?;
+    if call.method.name == "LoginExtensionBySubjectName" && !world.has_extension(&key) {
+        return Err(Fault::new(NotFound::default(), format!("There is no extension '{key}'.")));
+    }
+    Err(Fault::new(NoClientCertificate::default(), "The client has shown no certificate."))
 }
 
 fn logout(world: &mut World, call: &Call) -> Outcome<Reply> {
-    world.end_session(call.session()?);
+    let key = call.session()?.to_owned();
+    let described = world.sessions.get(&key).map(|session| session.describe(&key));
+    world.end_session(&key);
+    if let Some(session) = described {
+        let message = format!("User {}@{} logged out", session.user_name, call.peer.address);
+        let (user, event) = logged_out(session);
+        tell(world, &user, event, message);
+    }
     Ok(Reply::NONE)
+}
+
+fn logged_out(session: UserSession) -> (String, UserLogoutSessionEvent) {
+    let event = UserLogoutSessionEvent {
+        ip_address: session.ip_address,
+        user_agent: session.user_agent,
+        call_count: session.call_count,
+        session_id: Some(session.key),
+        login_time: Some(session.login_time),
+        ..Default::default()
+    };
+    (session.user_name, event)
 }
 
 fn is_active(world: &World, call: &Call) -> Outcome<Reply> {
     let (key, user): (String, String) = (call.arg("sessionID")?, call.arg("userName")?);
-    Ok(Reply::of(world.sessions.get(&key).is_some_and(|session| session.user == user)))
+    let user = principal(&user);
+    Ok(Reply::of(world.sessions.get(&key).is_some_and(|session| same(&session.user, &user))))
 }
 
 fn terminate(world: &mut World, call: &Call) -> Outcome<Reply> {
@@ -99,12 +201,63 @@ fn terminate(world: &mut World, call: &Call) -> Outcome<Reply> {
     if keys.iter().any(|key| Some(key.as_str()) == call.session.as_deref()) {
         return Err(Fault::invalid_argument("sessionId"));
     }
+    let by = call.user(world);
     for key in &keys {
-        if world.sessions.get(key).is_none() {
-            return Err(Fault::invalid_argument("sessionId"));
-        }
+        let Some(user) = world.sessions.get(key).map(|session| session.user.clone()) else {
+            return Err(Fault::new(NotFound::default(), format!("There is no session '{key}'.")));
+        };
         world.end_session(key);
+        let message = format!("Terminated session of user {user}");
+        let event = SessionTerminatedEvent { session_id: key.clone(), terminated_username: user, ..Default::default() };
+        tell(world, &by, event, message);
     }
+    Ok(Reply::NONE)
+}
+
+fn clone_ticket(world: &mut World, call: &Call) -> Outcome<Reply> {
+    let user = call.user(world);
+    Ok(Reply::of(world.sessions.new_ticket(&user)))
+}
+
+/// Opens a session for the one who has a ticket. It is good for one.
+fn clone(world: &mut World, call: &Call) -> Outcome<Reply> {
+    let ticket: String = call.arg("cloneTicket")?;
+    let user = world.sessions.take_ticket(&ticket).ok_or_else(refused)?;
+    Ok(open(world, call, &user, "en"))
+}
+
+/// Local tickets are files on the server's own disk.
+fn local_ticket(_: &World, _: &Call) -> Outcome<Reply> {
+    Err(Fault::not_supported("AcquireLocalTicket from another machine"))
+}
+
+/// The session goes on as that of another user, who must be in.
+fn impersonate(world: &mut World, call: &Call) -> Outcome<Reply> {
+    let (name, locale) = (principal(&call.arg::<String>("userName")?), locale(call)?);
+    let key = call.session()?.to_owned();
+    let is_in = world.sessions.iter().any(|(_, session)| same(&session.user, &name));
+    let user = world.settings.user_named(&name).filter(|_| is_in).ok_or_else(refused)?.principal.clone();
+    let scope = world.scope_of(&user);
+    let session = world.sessions.get_mut(&key).ok_or_else(|| Fault::not_found(&call.target))?;
+    session.user = user;
+    session.scope = scope;
+    session.locale = locale;
+    let described = session.describe(&key);
+    world.announce();
+    Ok(Reply::of(described))
+}
+
+fn set_locale(world: &mut World, call: &Call) -> Outcome<Reply> {
+    let locale = locale(call)?;
+    if let Some(session) = world.sessions.get_mut(call.session()?) {
+        session.locale = locale;
+    }
+    world.touch(&call.target);
+    Ok(Reply::NONE)
+}
+
+fn set_message(world: &mut World, call: &Call) -> Outcome<Reply> {
+    world.edit::<SessionManager>(&call.target)?.message = call.arg("message")?;
     Ok(Reply::NONE)
 }
 

@@ -44,6 +44,23 @@ pub(crate) fn asked(url: &hyper::Uri) -> Option<(String, String)> {
     Asked::of(url).and_then(|asked| Some((asked.path, asked.datastore?)))
 }
 
+/// The datastore and the path in it that a URL names.
+pub(crate) fn locate(world: &World, url: &hyper::Uri) -> Option<(Moref, String)> {
+    let asked = Asked::of(url)?;
+    let (_, datastore) = asked.place(world).ok()?;
+    Some((datastore, asked.path))
+}
+
+async fn drain(body: &mut Incoming) {
+    let mut passed = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        passed += frame.data_ref().map_or(0, Bytes::len);
+        if passed > PATIENCE {
+            break;
+        }
+    }
+}
+
 /// What a request is about, by its path and its query.
 struct Asked {
     datacenter: Option<String>,
@@ -52,13 +69,23 @@ struct Asked {
     path: String,
 }
 
+/// How much of a file is read that is refused, in bytes: a client that still sends does not see the answer.
+const PATIENCE: usize = 1 << 30;
+
 async fn carry_out(core: Arc<Core>, request: Request<Incoming>, peer: &Peer) -> Answer {
     let method = request.method().clone();
     let asked = Asked::read(&request).ok_or_else(|| refuse(StatusCode::BAD_REQUEST, "The path is malformed."))?;
     let caller = Caller::find(&core, &request, peer, &asked)?;
     match method {
         Method::GET | Method::HEAD => read(&core, &request, &caller, &asked),
-        Method::PUT => write(&core, request, &caller, &asked).await,
+        Method::PUT => {
+            let mut body = request.into_body();
+            let answer = write(&core, &mut body, &caller, &asked).await;
+            if answer.is_err() {
+                drain(&mut body).await;
+            }
+            answer
+        }
         Method::DELETE => delete(&core, &caller, &asked),
         _ => {
             let mut answer = refuse(StatusCode::METHOD_NOT_ALLOWED, "Files are read, written and deleted here.");
@@ -143,7 +170,8 @@ impl<'a> Caller<'a> {
         let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (name, password) = header.and_then(rest::basic).ok_or_else(unauthenticated)?;
         let mut world = core.write();
-        let user = world.settings.user(&name, &password).map(|user| user.name.clone()).ok_or_else(unauthenticated)?;
+        let user =
+            world.settings.user(&name, &password).map(|user| user.principal.clone()).ok_or_else(unauthenticated)?;
         match world.open_session(&user, peer, "en") {
             Some(session) => Ok(Self { core, session: session.key, passing: true }),
             None => Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "The maximum number of sessions has been exceeded.")),
@@ -294,7 +322,7 @@ fn body(source: Source, from: u64, length: u64) -> Body {
     }
 }
 
-async fn write(core: &Core, request: Request<Incoming>, caller: &Caller<'_>, asked: &Asked) -> Answer {
+async fn write(core: &Core, body: &mut Incoming, caller: &Caller<'_>, asked: &Asked) -> Answer {
     let (datastore, free, uploads) = {
         let world = core.read();
         let (_, datastore) = asked.place(&world)?;
@@ -307,13 +335,13 @@ async fn write(core: &Core, request: Request<Incoming>, caller: &Caller<'_>, ask
     };
     let free = u64::try_from(free).unwrap_or_default();
     let full = || refuse(StatusCode::INSUFFICIENT_STORAGE, "The datastore has not enough free space.");
-    if request.body().size_hint().lower() > free {
+    if body.size_hint().lower() > free {
         return Err(full());
     }
     let failed =
         |error: io::Error| refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("The file is not kept: {error}."));
     let (upload, file) = uploads.create().map_err(failed)?;
-    let (size, head) = match receive(request.into_body(), file, free).await {
+    let (size, head) = match receive(body, file, free).await {
         Ok(received) => received,
         Err(Broken::TooLong) => return Err(full()),
         Err(Broken::Disk(error)) => return Err(failed(error)),
@@ -366,7 +394,7 @@ enum Broken {
 const HEAD: usize = 4096;
 
 /// Writes a body to a file, piece by piece; its length and its first bytes.
-async fn receive(mut body: Incoming, mut file: std::fs::File, limit: u64) -> Result<(u64, Vec<u8>), Broken> {
+async fn receive(body: &mut Incoming, mut file: std::fs::File, limit: u64) -> Result<(u64, Vec<u8>), Broken> {
     let (send, mut receive) = mpsc::channel::<Bytes>(16);
     let writer = tokio::task::spawn_blocking(move || {
         while let Some(bytes) = receive.blocking_recv() {

@@ -29,7 +29,7 @@ pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>, _peer: P
             let mut world = core.write();
             let user = credentials.and_then(|(user, password)| world.settings.user(&user, &password).cloned());
             let Some(user) = user else { return refused() };
-            let key = world.open_rest_session(&user.name);
+            let key = world.open_rest_session(&user.principal);
             let status = if older { StatusCode::OK } else { StatusCode::CREATED };
             json_answer(status, &wrap(json!(key)))
         }

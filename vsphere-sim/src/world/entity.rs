@@ -1,8 +1,6 @@
 //! What all managed entities have: a name, a place in the inventory, a status.
 
-use vsphere_model::types::{
-    AlarmState, CustomFieldValue, ManagedEntityStatus, ManagedObjectReference, Permission, Poly, Tag,
-};
+use vsphere_model::types::{AlarmState, CustomFieldValue, ManagedEntityStatus, ManagedObjectReference, Poly, Tag};
 
 use super::{Look, Prop};
 
@@ -16,13 +14,15 @@ pub(crate) struct Entity {
     /// The last tasks about it, newest last; the server keeps a handful.
     pub(crate) recent_tasks: Vec<ManagedObjectReference>,
     pub(crate) custom_values: Vec<Poly<CustomFieldValue>>,
-    pub(crate) permissions: Vec<Permission>,
+    /// Its own; see [`World::triggered_alarms`](super::World::triggered_alarms).
     pub(crate) triggered_alarms: Vec<AlarmState>,
+    /// Whether alarms on it do nothing but show.
+    pub(crate) alarms_silent: bool,
     pub(crate) tags: Vec<Tag>,
 }
 
 /// The health that the server shows beside a name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Status {
     #[default]
     Green,
@@ -40,13 +40,43 @@ impl From<Status> for ManagedEntityStatus {
     }
 }
 
+impl From<&ManagedEntityStatus> for Status {
+    fn from(status: &ManagedEntityStatus) -> Self {
+        match status {
+            ManagedEntityStatus::Red => Self::Red,
+            ManagedEntityStatus::Yellow => Self::Yellow,
+            _ => Self::Green,
+        }
+    }
+}
+
+impl Status {
+    /// As it stands on the wire.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Green => "green",
+            Self::Yellow => "yellow",
+            Self::Red => "red",
+        }
+    }
+
+    /// As people read it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Green => "Green",
+            Self::Yellow => "Yellow",
+            Self::Red => "Red",
+        }
+    }
+}
+
 impl Entity {
     pub(crate) fn new(name: &str, parent: Option<&ManagedObjectReference>) -> Self {
         Self { name: escaped(name), parent: parent.cloned(), ..Self::default() }
     }
 
     /// The properties that all entities have. A kind of entity answers its own first, and asks here for the rest.
-    pub(crate) fn read<'a>(&'a self, _: &Look<'a>, property: &str) -> Prop<'a> {
+    pub(crate) fn read<'a>(&'a self, look: &Look<'a>, property: &str) -> Prop<'a> {
         match property {
             "name" => Prop::kept(&self.name),
             "parent" => Prop::kept_optional(&self.parent),
@@ -54,12 +84,13 @@ impl Entity {
             "configStatus" => Prop::made(ManagedEntityStatus::Green),
             "recentTask" => Prop::list(&self.recent_tasks),
             "customValue" | "value" => Prop::list(&self.custom_values),
-            "permission" => Prop::list(&self.permissions),
-            "triggeredAlarmState" => Prop::list(&self.triggered_alarms),
-            "declaredAlarmState" => Prop::list(&self.triggered_alarms),
+            "permission" => Prop::made_list(look.world.rights.on(look.me).to_vec()),
+            "triggeredAlarmState" => Prop::made_list(look.world.triggered_alarms(look.me)),
+            "declaredAlarmState" => Prop::made_list(look.world.declared_alarms(look.me)),
+            "availableField" => Prop::made_list(look.world.available_fields(look.me)),
             "tag" => Prop::list(&self.tags),
-            "alarmActionsEnabled" => Prop::made(true),
-            "effectiveRole" => Prop::made_list(vec![-1_i32]),
+            "alarmActionsEnabled" => Prop::made(!self.alarms_silent),
+            "effectiveRole" => Prop::made_list(look.world.effective_roles(look.me, look.session)),
             "disabledMethod" => Prop::made_list(Vec::<String>::new()),
             "configIssue" => Prop::made_list(Vec::<Poly<vsphere_model::types::Event>>::new()),
             _ => Prop::UNSET,

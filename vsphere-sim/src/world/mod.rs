@@ -11,20 +11,22 @@ use std::any::Any as StdAny;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
-use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent};
+use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent, VirtualMachineConfigInfo};
 use vsphere_soap::object::ManagedInfo;
 
 pub(crate) use entity::{Entity, Status, escaped};
-pub(crate) use event::Events;
+pub(crate) use event::{Events, Recorded};
 pub(crate) use prop::Prop;
 pub(crate) use subnet::{PREFIX_LENGTH, Subnets, router_of};
-pub(crate) use task::TaskPlan;
+pub(crate) use task::{Task, TaskPlan};
 
 use crate::core::Core;
 use crate::fault::{Fault, Outcome};
 use crate::model::Settings;
+use crate::objects::alarm::Alarms;
 use crate::objects::datastore::upload::Uploads;
-use crate::objects::vm::Vm;
+use crate::objects::vm::{Place, Vm};
+use crate::rights::Rights;
 use crate::session::{Session, Sessions};
 
 /// A UUID of these bits, as version 4 writes them.
@@ -53,6 +55,11 @@ pub(crate) trait Managed: StdAny + Send + Sync {
 
     /// The same, to change it.
     fn entity_mut(&mut self) -> Option<&mut Entity> {
+        None
+    }
+
+    /// The object that it is a part of, whose permissions are its own.
+    fn belongs_to(&self) -> Option<&Moref> {
         None
     }
 
@@ -86,6 +93,10 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) sessions: Sessions,
     pub(crate) events: Events,
+    /// What the configuration files of machines say that are in no inventory.
+    pub(crate) shelf: HashMap<Place, Box<VirtualMachineConfigInfo>>,
+    pub(crate) rights: Rights,
+    pub(crate) alarms: Alarms,
     /// Where the files are kept that clients send.
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) subnets: Subnets,
@@ -116,6 +127,9 @@ impl World {
             settings,
             sessions: Sessions::default(),
             events: Events::default(),
+            shelf: HashMap::new(),
+            rights: Rights::new(),
+            alarms: Alarms::default(),
             uploads: Arc::default(),
             subnets: Subnets::default(),
             objects: HashMap::new(),
@@ -161,6 +175,7 @@ impl World {
     fn insert(&mut self, id: &str, owner: Option<String>, object: impl Managed) -> Moref {
         self.version += 1;
         let reference = Moref::new(object.info().name, id);
+        self.alarms.note(&reference);
         let entry = Entry { reference: reference.clone(), changed: self.version, owner, object: Box::new(object) };
         self.objects.insert(id.to_owned(), entry);
         reference
@@ -232,6 +247,7 @@ impl World {
         let entry = self.objects.get_mut(&object.value)?;
         self.version += 1;
         entry.changed = self.version;
+        self.alarms.note(&entry.reference);
         Some(&mut *entry.object)
     }
 
@@ -259,6 +275,11 @@ impl World {
     /// Whether the object changed after the world had this version.
     pub(crate) fn changed_since(&self, object: &Moref, version: u64) -> bool {
         self.objects.get(&object.value).is_some_and(|entry| entry.changed > version)
+    }
+
+    /// All objects, in no order.
+    pub(crate) fn references(&self) -> impl Iterator<Item = &Moref> {
+        self.objects.values().map(|entry| &entry.reference)
     }
 
     /// All objects of a kind, in the order of their ids.
@@ -291,6 +312,11 @@ impl World {
     /// The host that a virtual machine runs on, or is registered with.
     pub(crate) fn host_of(&self, vm: &Moref) -> Option<Moref> {
         self.get::<Vm>(vm).ok()?.runtime.host.clone()
+    }
+
+    /// The resource pool of a virtual machine.
+    pub(crate) fn pool_of(&self, vm: &Moref) -> Option<Moref> {
+        self.get::<Vm>(vm).ok()?.pool.clone()
     }
 
     /// The reference by which the object is known, with its own type.

@@ -25,6 +25,8 @@ const STEPS: u8 = 10;
 /// The managed object `Task`.
 pub(crate) struct Task {
     pub(crate) info: TaskInfo,
+    /// A client runs it and says how far it is.
+    pub(crate) reported: bool,
 }
 
 impl Managed for Task {
@@ -37,6 +39,10 @@ impl Managed for Task {
             "info" => Prop::kept(&self.info),
             _ => Prop::UNSET,
         }
+    }
+
+    fn belongs_to(&self) -> Option<&Moref> {
+        self.info.entity.as_ref()
     }
 }
 
@@ -133,12 +139,9 @@ impl<'a> TaskPlan<'a> {
     }
 
     fn register(&self, world: &mut World) -> Moref {
-        let id = world.new_id("task-");
         let now = world.now();
         let user = self.call.user(world);
         let info = TaskInfo {
-            key: id.clone(),
-            task: Moref::new("Task", &id),
             name: Some(self.call.method.name.to_owned()),
             description_id: description_id(self.call),
             entity_name: world.entity(&self.entity).ok().map(|entity| entity.name.clone()),
@@ -148,23 +151,35 @@ impl<'a> TaskPlan<'a> {
             cancelable: self.cancelable,
             progress: Some(0),
             reason: Poly::new(TaskReasonUser { user_name: user, ..Default::default() }),
-            queue_time: now,
             start_time: Some(now),
-            event_chain_id: i32::try_from(world.version()).unwrap_or_default(),
             ..Default::default()
         };
-        let task = world.add_as(&id, Task { info });
-        if let Ok(entity) = world.edit_entity(&self.entity) {
-            entity.recent_tasks.push(task.clone());
-            let excess = entity.recent_tasks.len().saturating_sub(RECENT);
-            entity.recent_tasks.drain(..excess);
-        }
-        world.forget_old_tasks();
-        task
+        world.add_task(info, false)
     }
 }
 
 impl World {
+    /// Adds a task, which gets its key and the time. A `reported` one is run by a client.
+    pub(crate) fn add_task(&mut self, mut info: TaskInfo, reported: bool) -> Moref {
+        let id = self.new_id("task-");
+        info.task = Moref::new("Task", &id);
+        info.key.clone_from(&id);
+        info.queue_time = self.now();
+        info.event_chain_id = i32::try_from(self.version()).unwrap_or_default();
+        let entity = info.entity.clone();
+        let task = self.add_as(&id, Task { info, reported });
+        if let Some(entity) = entity.and_then(|entity| self.edit_entity(&entity).ok()) {
+            entity.recent_tasks.push(task.clone());
+            let excess = entity.recent_tasks.len().saturating_sub(RECENT);
+            entity.recent_tasks.drain(..excess);
+        }
+        self.forget_old_tasks();
+        if let Some(manager) = self.content.task_manager.clone() {
+            self.touch(&manager);
+        }
+        task
+    }
+
     /// The task that has this object to itself.
     pub(crate) fn busy_with(&self, object: &Moref) -> Option<Moref> {
         if !self.busy.contains(&object.value) {

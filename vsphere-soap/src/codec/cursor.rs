@@ -4,9 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use quick_xml::Reader;
-use quick_xml::events::{BytesStart, Event};
-
+use super::tokens::{Token, Tokens};
 use super::{MAX_DEPTH, XSI};
 use crate::object::Element;
 
@@ -48,23 +46,27 @@ impl std::error::Error for DecodeError {}
 
 /// A start tag whose element was entered and not yet read.
 pub struct Tag<'a> {
-    start: BytesStart<'a>,
+    /// What stands between its brackets.
+    text: &'a str,
+    /// The length of the name.
+    name: usize,
     attributes: Attributes,
 }
 
-impl Tag<'_> {
+impl<'a> Tag<'a> {
     /// The local name.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &'a str {
         local(self.qualified_name())
     }
 
     /// The name with its prefix.
-    pub(super) fn qualified_name(&self) -> &str {
-        self.start.name().0
+    #[inline]
+    pub(super) fn qualified_name(&self) -> &'a str {
+        &self.text[..self.name]
     }
 
     /// The local name in `xsi:type`.
-    pub fn type_name(&self) -> Option<Cow<'_, str>> {
+    pub fn type_name(&self) -> Option<Cow<'a, str>> {
         self.attribute(self.attributes.type_name).map(|name| match name {
             Cow::Borrowed(name) => Cow::Borrowed(local(name.trim_ascii())),
             Cow::Owned(name) => Cow::Owned(local(name.trim_ascii()).to_owned()),
@@ -72,7 +74,7 @@ impl Tag<'_> {
     }
 
     /// The attribute `type` without namespace, which references carry.
-    pub(super) fn reference_type(&self) -> Option<Cow<'_, str>> {
+    pub(super) fn reference_type(&self) -> Option<Cow<'a, str>> {
         self.attribute(self.attributes.reference_type)
     }
 
@@ -81,9 +83,10 @@ impl Tag<'_> {
         self.attributes.nil
     }
 
-    fn attribute(&self, span: Option<Span>) -> Option<Cow<'_, str>> {
+    #[inline]
+    fn attribute(&self, span: Option<Span>) -> Option<Cow<'a, str>> {
         let span = span?;
-        let raw = self.start.get(span.range())?;
+        let raw = self.text.get(span.range())?;
         // The cursor has seen to it that the entities are good.
         Some(if span.escaped { unescape(raw).unwrap_or(Cow::Borrowed(raw)) } else { Cow::Borrowed(raw) })
     }
@@ -121,7 +124,7 @@ pub(super) enum Next<'a> {
 
 /// Reads a document from front to back.
 pub(super) struct Cursor<'a> {
-    reader: Reader<&'a [u8]>,
+    tokens: Tokens<'a>,
     depth: usize,
     bindings: Vec<Binding>,
     /// Whether the document has carriage returns anywhere: most have none, so that no text is searched for them.
@@ -138,46 +141,60 @@ struct Binding {
 impl<'a> Cursor<'a> {
     /// A cursor at the start of `document`.
     pub(super) fn new(document: &'a [u8]) -> Self {
-        let mut reader = Reader::from_reader(document);
-        reader.config_mut().expand_empty_elements = true;
-        Self { reader, depth: 0, bindings: Vec::new(), carriage_returns: document.contains(&b'\r') }
+        Self {
+            tokens: Tokens::new(document),
+            depth: 0,
+            bindings: Vec::new(),
+            carriage_returns: document.contains(&b'\r'),
+        }
     }
 
     /// An error at the current position.
     #[cold]
     pub(super) fn error(&self, message: impl Into<String>) -> DecodeError {
-        DecodeError::new(message, self.reader.buffer_position())
+        DecodeError::new(message, self.tokens.position())
     }
 
     /// The next child element or the end of the current one; text in between is passed over.
     #[inline]
     pub(super) fn next(&mut self) -> Result<Next<'a>, DecodeError> {
         loop {
-            match self.event()? {
-                Event::Start(start) => return self.enter(start).map(Next::Child),
-                Event::End(_) => {
+            match self.token()? {
+                Token::Start { tag, name } => return self.enter(tag, name).map(Next::Child),
+                Token::End => {
                     self.leave();
                     return Ok(Next::End);
                 }
-                Event::Eof => return Ok(Next::End),
+                Token::Eof => return Ok(Next::End),
                 _ => {}
             }
         }
     }
 
     /// The text of the current element, up to its end; child elements are passed over.
+    #[inline]
     pub(super) fn text(&mut self) -> Result<Cow<'a, str>, DecodeError> {
+        if !self.carriage_returns
+            && let Some(text) = self.tokens.plain_text()
+        {
+            self.leave();
+            return Ok(Cow::Borrowed(text));
+        }
+        self.mixed_text()
+    }
+
+    /// The same, where more than text may be in it.
+    fn mixed_text(&mut self) -> Result<Cow<'a, str>, DecodeError> {
         let mut text = Cow::Borrowed("");
         loop {
-            match self.event()? {
-                Event::Text(part) => self.append(&mut text, part.into_inner()),
-                Event::End(_) => {
+            match self.token()? {
+                Token::Text(part) => self.append(&mut text, part),
+                Token::Reference(name) => text.to_mut().push(self.character(name)?),
+                Token::End => {
                     self.leave();
                     return Ok(text);
                 }
-                Event::CData(part) => self.append(&mut text, part.into_inner()),
-                Event::GeneralRef(reference) => text.to_mut().push(self.character(&reference.into_inner())?),
-                Event::Start(_) => {
+                Token::Start { .. } => {
                     self.depth += 1;
                     self.skip()?;
                 }
@@ -190,10 +207,10 @@ impl<'a> Cursor<'a> {
     pub(super) fn skip(&mut self) -> Result<(), DecodeError> {
         let outside = self.depth.saturating_sub(1);
         while self.depth > outside {
-            match self.event()? {
+            match self.token()? {
                 // Not `enter`: what is skipped may nest as deep as it likes, nothing here recurses.
-                Event::Start(_) => self.depth += 1,
-                Event::End(_) => self.leave(),
+                Token::Start { .. } => self.depth += 1,
+                Token::End => self.leave(),
                 _ => {}
             }
         }
@@ -213,15 +230,14 @@ impl<'a> Cursor<'a> {
         };
         let mut text = Cow::Borrowed("");
         loop {
-            match self.event()? {
-                Event::Text(part) => self.append(&mut text, part.into_inner()),
-                Event::CData(part) => self.append(&mut text, part.into_inner()),
-                Event::GeneralRef(reference) => text.to_mut().push(self.character(&reference.into_inner())?),
-                Event::Start(start) => {
-                    let tag = self.enter(start)?;
+            match self.token()? {
+                Token::Text(part) => self.append(&mut text, part),
+                Token::Reference(name) => text.to_mut().push(self.character(name)?),
+                Token::Start { tag, name } => {
+                    let tag = self.enter(tag, name)?;
                     element.children.push(self.element(&tag)?);
                 }
-                Event::End(_) => {
+                Token::End => {
                     self.leave();
                     if element.children.is_empty() {
                         element.text = text.into_owned();
@@ -234,32 +250,22 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next token. The end of the document comes only outside of its root.
-    ///
-    /// Inlined, because an event is big: moving it through one more call costs a tenth of the time of all decoding.
     #[inline(always)]
-    fn event(&mut self) -> Result<Event<'a>, DecodeError> {
-        match self.reader.read_event() {
-            Ok(Event::Eof) if self.depth > 0 => Err(self.error("the document ends in the middle")),
-            Ok(Event::DocType(_)) => Err(self.error("a document type declaration is not allowed")),
-            Ok(event) => Ok(event),
-            Err(e) => Err(self.malformed(&e)),
+    fn token(&mut self) -> Result<Token<'a>, DecodeError> {
+        match self.tokens.next() {
+            Ok(Token::Eof) if self.depth > 0 => Err(self.error("the document ends in the middle")),
+            token => token,
         }
     }
 
-    #[cold]
-    fn malformed(&self, error: &quick_xml::Error) -> DecodeError {
-        DecodeError::new(error.to_string(), self.reader.error_position())
-    }
-
     #[inline]
-    fn enter(&mut self, start: BytesStart<'a>) -> Result<Tag<'a>, DecodeError> {
+    fn enter(&mut self, text: &'a str, name: usize) -> Result<Tag<'a>, DecodeError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(self.error(format!("elements nest more than {MAX_DEPTH} deep")));
         }
-        let attributes =
-            if start.attributes_raw().is_empty() { Attributes::default() } else { self.attributes(&start)? };
-        Ok(Tag { start, attributes })
+        let attributes = if text.len() == name { Attributes::default() } else { self.attributes(text, name)? };
+        Ok(Tag { text, name, attributes })
     }
 
     #[inline]
@@ -270,8 +276,7 @@ impl<'a> Cursor<'a> {
         self.depth = self.depth.saturating_sub(1);
     }
 
-    fn attributes(&mut self, start: &BytesStart<'a>) -> Result<Attributes, DecodeError> {
-        let first = start.len() - start.attributes_raw().len();
+    fn attributes(&mut self, start: &str, first: usize) -> Result<Attributes, DecodeError> {
         let mut found = Attributes::default();
         let mut declares = false;
         let mut pairs = Pairs { tag: start, at: first };
@@ -331,12 +336,12 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline]
-    fn append(&self, text: &mut Cow<'a, str>, part: Cow<'a, str>) {
+    fn append(&self, text: &mut Cow<'a, str>, part: &'a str) {
         // XML has any line end read as a line feed.
         let part = if self.carriage_returns && part.contains('\r') {
             Cow::Owned(part.replace("\r\n", "\n").replace('\r', "\n"))
         } else {
-            part
+            Cow::Borrowed(part)
         };
         if text.is_empty() {
             *text = part;

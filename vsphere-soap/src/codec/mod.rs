@@ -8,6 +8,7 @@
 mod cursor;
 mod decode;
 mod encode;
+mod tokens;
 
 pub use cursor::{DecodeError, Tag};
 pub use decode::Decoder;

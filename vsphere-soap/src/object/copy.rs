@@ -1,6 +1,6 @@
 //! Copying and comparing objects without their types.
 
-use super::{DataObject, Slot, Value};
+use super::{Any, DataObject, DataType, Slot, Value};
 
 /// Copies every set field of `from` into the fields of `to` that have the same index. Both are of one type.
 pub fn copy(from: &dyn DataObject, to: &mut dyn DataObject) {
@@ -10,6 +10,13 @@ pub fn copy(from: &dyn DataObject, to: &mut dyn DataObject) {
             put(value, to.slot(index));
         }
     }
+}
+
+/// A copy of an object.
+pub fn copied<T: DataType>(from: &T) -> T {
+    let mut to = T::default();
+    copy(from, &mut to);
+    to
 }
 
 fn put(value: Value<'_>, slot: Slot<'_>) {
@@ -59,7 +66,8 @@ pub fn equal(a: &dyn DataObject, b: &dyn DataObject) -> bool {
 
 fn equal_values(a: Value<'_>, b: Value<'_>) -> bool {
     match (a, b) {
-        (Value::Unset, Value::Unset) => true,
+        // An optional value of any type that is set to no value is written, and copied, as one that is not set.
+        (Value::Unset | Value::Any(Any::Unset), Value::Unset | Value::Any(Any::Unset)) => true,
         (Value::Boolean(a), Value::Boolean(b)) => a == b,
         (Value::Byte(a), Value::Byte(b)) => a == b,
         (Value::Short(a), Value::Short(b)) => a == b,

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::OnceLock;
 
-use super::DataObject;
+use super::{DataObject, DataType};
 use crate::request::Method;
 
 /// What is known of a data object type.
 pub struct TypeInfo {
     name: &'static str,
     base: Option<&'static TypeInfo>,
-    own: &'static [FieldInfo],
+    own: &'static [Own],
     new: fn() -> Box<dyn DataObject>,
     /// All fields, inherited ones first. Made at the first use: the flattened tables of all types are twice the size of
     /// the own ones, and a program touches few.
@@ -23,7 +24,7 @@ impl TypeInfo {
     pub const fn new(
         name: &'static str,
         base: Option<&'static TypeInfo>,
-        own: &'static [FieldInfo],
+        own: &'static [Own],
         new: fn() -> Box<dyn DataObject>,
     ) -> Self {
         Self { name, base, own, new, fields: OnceLock::new() }
@@ -39,16 +40,11 @@ impl TypeInfo {
         self.base
     }
 
-    /// The fields that the type itself declares.
-    pub fn own_fields(&self) -> &'static [FieldInfo] {
-        self.own
-    }
-
     /// All fields, inherited ones first: position is field index.
     pub fn fields(&self) -> &[FieldInfo] {
         self.fields.get_or_init(|| {
             let inherited = self.base.map_or(&[][..], TypeInfo::fields);
-            inherited.iter().chain(self.own).copied().collect()
+            inherited.iter().copied().chain(self.own.iter().map(Own::info)).collect()
         })
     }
 
@@ -71,6 +67,11 @@ impl TypeInfo {
     pub fn instance(&self) -> Box<dyn DataObject> {
         (self.new)()
     }
+}
+
+/// A new `T` with nothing set. Named by generated code, where a closure per type would cost more.
+pub fn instance<T: DataType>() -> Box<dyn DataObject> {
+    Box::new(T::default())
 }
 
 impl fmt::Debug for TypeInfo {
@@ -119,6 +120,47 @@ impl FieldInfo {
     pub const fn secret(mut self) -> Self {
         self.secret = true;
         self
+    }
+}
+
+/// A field as the generated tables hold it: its name, its type, and how often it occurs. (A call of a constant function
+/// per field would be a second of compile time.)
+pub struct Own(pub &'static str, pub Type, pub Occurs);
+
+/// How often a field occurs, and whether its value is a secret.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Occurs {
+    /// Once.
+    Req,
+    /// Once or not at all.
+    Opt,
+    /// Any number of times.
+    List,
+    /// At least once.
+    ListReq,
+    /// Once, a secret.
+    ReqSecret,
+    /// Once or not at all, a secret.
+    OptSecret,
+    /// Any number of times, each a secret.
+    ListSecret,
+    /// At least once, each a secret.
+    ListReqSecret,
+}
+
+impl Own {
+    fn info(&self) -> FieldInfo {
+        let Self(name, ty, occurs) = *self;
+        match occurs {
+            Occurs::Req => FieldInfo::req(name, ty),
+            Occurs::Opt => FieldInfo::opt(name, ty),
+            Occurs::List => FieldInfo::list(name, ty),
+            Occurs::ListReq => FieldInfo::list_req(name, ty),
+            Occurs::ReqSecret => FieldInfo::req(name, ty).secret(),
+            Occurs::OptSecret => FieldInfo::opt(name, ty).secret(),
+            Occurs::ListSecret => FieldInfo::list(name, ty).secret(),
+            Occurs::ListReqSecret => FieldInfo::list_req(name, ty).secret(),
+        }
     }
 }
 
@@ -267,7 +309,7 @@ pub struct Registry {
     enums: &'static [&'static EnumInfo],
     methods: &'static [&'static Method],
     managed: &'static [&'static ManagedInfo],
-    by_name: OnceLock<HashMap<&'static str, Type>>,
+    by_name: OnceLock<HashMap<&'static str, Type, BuildHasherDefault<NameHasher>>>,
 }
 
 impl Registry {
@@ -324,6 +366,26 @@ impl Registry {
     /// All enumerations.
     pub fn enums(&self) -> &'static [&'static EnumInfo] {
         self.enums
+    }
+}
+
+/// A quick hash for a table that is fixed: nobody can fill it with names of one hash, which the standard hash guards against.
+#[derive(Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        for word in words.iter().chain([&last]) {
+            self.0 = (self.0.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        // The table takes its index from the low bits, which a product mixes least.
+        self.0.rotate_left(26)
     }
 }
 

@@ -12,7 +12,9 @@ mod copy;
 mod debug;
 mod info;
 mod leaf;
+pub mod look;
 pub mod path;
+pub mod place;
 mod poly;
 mod property;
 mod slot;
@@ -21,14 +23,15 @@ mod value;
 use std::any::Any as StdAny;
 
 pub use any::{Any, Array, EnumValue, FromAny, Mismatch, any_from_enum, enum_text};
-pub use copy::{copy, equal};
+pub use copy::{copied, copy, equal};
 pub use debug::debug;
-pub use info::{EnumInfo, FieldInfo, ManagedInfo, Registry, Type, TypeInfo};
+pub use info::{EnumInfo, FieldInfo, ManagedInfo, Occurs, Own, Registry, Type, TypeInfo, instance};
 pub use leaf::{BadText, Binary, DateTime, Leaf, ManagedObjectReference, Text, format_date_time};
+pub use look::{leaf, optional};
 pub use poly::{Element, Extends, Object, Poly, Unknown};
 pub use property::{Fields, Property};
 pub use slot::{AnySlot, DataList, PolySlot, Scalar, Slot};
-pub use value::{Item, List, Value, leaf, optional};
+pub use value::{Item, List, Value};
 
 /// A data object of the API, seen without its type.
 pub trait DataObject: StdAny + Send + Sync {
@@ -40,17 +43,11 @@ pub trait DataObject: StdAny + Send + Sync {
 
     /// The place of field `index`. Asking for the slot of an unset object field creates it.
     fn slot(&mut self, index: usize) -> Slot<'_>;
-
-    /// The part of this object that belongs to the type it extends, where that has fields.
-    fn base(&self) -> Option<&dyn DataObject> {
-        None
-    }
-
-    /// The same, to change it.
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        None
-    }
 }
+
+/// The index of what an object inherits, as one value: [`Value::Data`] or [`Slot::Data`] of the part that belongs to the
+/// type it extends, where that has fields. (Accessors of its own for it would be 6,000 more functions to compile.)
+pub const BASE: usize = usize::MAX;
 
 /// A data object type: what is known of it at compile time.
 pub trait DataType: DataObject + Default + Clone {
@@ -79,7 +76,10 @@ pub fn view<T: DataType>(object: &dyn DataObject) -> Option<&T> {
         let any: &dyn StdAny = part;
         match any.downcast_ref::<T>() {
             Some(found) => return Some(found),
-            None => part = part.base()?,
+            None => match part.get(BASE) {
+                Value::Data(base) => part = base,
+                _ => return None,
+            },
         }
     }
 }
@@ -93,6 +93,9 @@ pub fn view_mut<T: DataType>(object: &mut dyn DataObject) -> Option<&mut T> {
             let any: &mut dyn StdAny = part;
             return any.downcast_mut::<T>();
         }
-        part = part.base_mut()?;
+        match part.slot(BASE) {
+            Slot::Data(base) => part = base,
+            _ => return None,
+        }
     }
 }

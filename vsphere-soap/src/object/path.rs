@@ -14,11 +14,11 @@ use super::{Any, DataObject, FieldInfo, TypeInfo, Value};
 /// found, also where only a base of it is declared.
 ///
 /// ```
-/// use vsphere_soap::object::{FieldInfo, Type, TypeInfo, Value, path};
-/// # use vsphere_soap::object::{DataObject, Slot, leaf};
+/// use vsphere_soap::object::{Type, TypeInfo, Value, path};
+/// # use vsphere_soap::object::{DataObject, Occurs, Own, Slot, leaf};
 /// # #[derive(Default)]
 /// # struct Hardware { memory_mb: i32 }
-/// # static INFO: TypeInfo = TypeInfo::new("Hardware", None, &[FieldInfo::req("memoryMB", Type::Int)], || Box::new(Hardware::default()));
+/// # static INFO: TypeInfo = TypeInfo::new("Hardware", None, &[Own("memoryMB", Type::Int, Occurs::Req)], || Box::new(Hardware::default()));
 /// # impl DataObject for Hardware {
 /// #     fn info(&self) -> &'static TypeInfo { &INFO }
 /// #     fn get(&self, _: usize) -> Value<'_> { leaf(&self.memory_mb) }

@@ -99,6 +99,11 @@ impl Object {
         }
     }
 
+    /// Gives the object back as an error where it is not of this type and does not extend it.
+    pub(super) fn checked(self, base: &TypeInfo) -> Result<Self, Self> {
+        if self.data.info().is_a(base) { Ok(self) } else { Err(self) }
+    }
+
     /// What was kept of a type that the model does not know.
     pub fn unknown(&self) -> Option<&Unknown> {
         self.unknown.as_deref()
@@ -207,11 +212,18 @@ impl<B: DataType> Poly<B> {
     }
 }
 
+impl<B> Poly<B> {
+    /// Takes an object that is known to be of type `B` or to extend it.
+    pub(super) fn wrap(object: Object) -> Self {
+        Self { object, base: PhantomData }
+    }
+}
+
 impl<B: DataType> TryFrom<Object> for Poly<B> {
     type Error = Object;
 
     fn try_from(object: Object) -> Result<Self, Object> {
-        if object.is::<B>() { Ok(Self { object, base: PhantomData }) } else { Err(object) }
+        object.checked(B::INFO).map(Self::wrap)
     }
 }
 

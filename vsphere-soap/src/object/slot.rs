@@ -88,7 +88,9 @@ impl<B: DataType> PolySlot for Poly<B> {
     }
 
     fn put(&mut self, object: Object) -> Result<(), Object> {
-        object.try_into().map(|poly| *self = poly)
+        let object = object.checked(B::INFO)?;
+        *self = Self::wrap(object);
+        Ok(())
     }
 }
 
@@ -98,7 +100,9 @@ impl<B: DataType> PolySlot for Option<Poly<B>> {
     }
 
     fn put(&mut self, object: Object) -> Result<(), Object> {
-        object.try_into().map(|poly| *self = Some(poly))
+        let object = object.checked(B::INFO)?;
+        *self = Some(Poly::wrap(object));
+        Ok(())
     }
 }
 
@@ -108,7 +112,9 @@ impl<B: DataType> PolySlot for Vec<Poly<B>> {
     }
 
     fn put(&mut self, object: Object) -> Result<(), Object> {
-        object.try_into().map(|poly| self.push(poly))
+        let object = object.checked(B::INFO)?;
+        self.push(Poly::wrap(object));
+        Ok(())
     }
 }
 

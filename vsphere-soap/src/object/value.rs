@@ -75,14 +75,14 @@ pub trait List: Sync {
 
 impl<T: Item> List for Vec<T> {
     fn count(&self) -> usize {
-        self.len()
+        let items: &[T] = self;
+        items.len()
     }
 
+    // Not `get`: the compiler knows how to index a slice, and need not make two more functions for each of 600 types.
     fn at(&self, index: usize) -> Value<'_> {
-        match self.get(index) {
-            Some(item) => item.value(),
-            None => Value::Unset,
-        }
+        let items: &[T] = self;
+        if index < items.len() { items[index].value() } else { Value::Unset }
     }
 }
 
@@ -92,22 +92,6 @@ impl<T: Item> List for &[T] {
     }
 
     fn at(&self, index: usize) -> Value<'_> {
-        match self.get(index) {
-            Some(item) => item.value(),
-            None => Value::Unset,
-        }
-    }
-}
-
-/// A look at a value. (These two keep the generated accessors short.)
-pub fn leaf<T: Item>(item: &T) -> Value<'_> {
-    item.value()
-}
-
-/// A look at a value that may be unset.
-pub fn optional<T: Item>(item: &Option<T>) -> Value<'_> {
-    match item {
-        Some(item) => item.value(),
-        None => Value::Unset,
+        if index < self.len() { self[index].value() } else { Value::Unset }
     }
 }

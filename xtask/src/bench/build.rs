@@ -84,6 +84,8 @@ fn cargo(verb: &str, package: &str, release: bool) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(&root).args([verb, "--package", package]);
     command.args(release.then_some("--release"));
+    // What is measured is a dependency, and cargo compiles none of those incrementally.
+    command.env("CARGO_INCREMENTAL", "0");
     command.arg("--target-dir").arg(root.join("target/bench-build"));
     command
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::{House, Place, Shape, names, since};
-use crate::ir::{Api, DataType, Field};
+use crate::ir::{Api, DataType, Field, Ty};
 
 /// Leading words with fewer types than this share a file by letter.
 const OWN_FILE: usize = 12;
@@ -60,7 +60,7 @@ fn data_type(shape: &Shape<'_>, ty: &DataType) -> Result<String> {
     let base = ty.base.as_deref().filter(|base| !shape.api.flattened(base).is_empty() || *base != "DynamicData");
     let mut out = String::new();
     writeln!(out, "/// `{}`{}.", ty.name, since(ty.since.as_deref()))?;
-    writeln!(out, "#[derive(Clone, Default, PartialEq)]\npub struct {name} {{")?;
+    writeln!(out, "pub struct {name} {{")?;
     if let Some(base) = base {
         let base = names::type_name(base);
         writeln!(out, "    /// What it inherits from [`{base}`].\n    pub base: {base},")?;
@@ -76,27 +76,32 @@ fn data_type(shape: &Shape<'_>, ty: &DataType) -> Result<String> {
     }
     writeln!(out, "}}\n")?;
 
-    let parent = ty.base.as_deref().map_or("None".to_owned(), |base| format!("Some({}::INFO)", names::type_name(base)));
+    writeln!(out, "impl Default for {name} {{\n    fn default() -> Self {{\n        Self {{")?;
+    if let Some(base) = base {
+        writeln!(out, "            base: <{} as Default>::default(),", names::type_name(base))?;
+    }
+    for field in &ty.fields {
+        writeln!(out, "            {}: {},", names::snake(&field.name), unset(shape, ty, field))?;
+    }
+    writeln!(out, "        }}\n    }}\n}}\n")?;
+
+    let parent = ty
+        .base
+        .as_deref()
+        .map_or("None".to_owned(), |base| format!("Some(<{} as DataType>::INFO)", names::type_name(base)));
     writeln!(out, "impl DataType for {name} {{\n    const INFO: &'static TypeInfo = {{")?;
     writeln!(out, "        static INFO: TypeInfo = TypeInfo::new({:?}, {parent}, &[", ty.name)?;
     for field in &ty.fields {
-        writeln!(out, "            {},", shape.field_info(field))?;
+        writeln!(out, "            {},", shape.own_field(field))?;
     }
-    writeln!(out, "        ], || Box::new({name}::default()));\n        &INFO\n    }};\n}}\n")?;
+    writeln!(out, "        ], instance::<{name}>);\n        &INFO\n    }};\n}}\n")?;
 
     writeln!(
         out,
-        "impl DataObject for {name} {{\n    fn info(&self) -> &'static TypeInfo {{\n        Self::INFO\n    }}\n"
+        "impl DataObject for {name} {{\n    fn info(&self) -> &'static TypeInfo {{\n        <Self as DataType>::INFO\n    }}\n"
     )?;
     let first = ty.base.as_deref().map_or(0, |base| shape.api.flattened(base).len());
     accessors(&mut out, shape, ty, base.is_some(), first)?;
-    if base.is_some() {
-        writeln!(out, "\n    fn base(&self) -> Option<&dyn DataObject> {{\n        Some(&self.base)\n    }}\n")?;
-        writeln!(
-            out,
-            "    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {{\n        Some(&mut self.base)\n    }}"
-        )?;
-    }
     writeln!(out, "}}\n")?;
     match base {
         Some(base) => writeln!(out, "inherit!({name}, {});", names::type_name(base))?,
@@ -111,27 +116,29 @@ fn data_type(shape: &Shape<'_>, ty: &DataType) -> Result<String> {
 }
 
 fn accessors(out: &mut String, shape: &Shape<'_>, ty: &DataType, has_base: bool, first: usize) -> Result<()> {
-    let (unset, none, index) = match (has_base, ty.fields.is_empty()) {
-        (true, _) => ("self.base.get(index)", "self.base.slot(index)", "index"),
-        (false, false) => ("Value::Unset", "Slot::None", "index"),
-        (false, true) => ("Value::Unset", "Slot::None", "_"),
+    let (get, slot) = if has_base {
+        (
+            "            BASE => Value::Data(&self.base),\n            _ => DataObject::get(&self.base, index),",
+            "            BASE => Slot::Data(&mut self.base),\n            _ => DataObject::slot(&mut self.base, index),",
+        )
+    } else {
+        ("            _ => Value::Unset,", "            _ => Slot::None,")
     };
-    writeln!(out, "    fn get(&self, {index}: usize) -> Value<'_> {{")?;
-    if ty.fields.is_empty() {
-        writeln!(out, "        {unset}\n    }}\n")?;
-        writeln!(out, "    fn slot(&mut self, {index}: usize) -> Slot<'_> {{\n        {none}\n    }}")?;
+    if ty.fields.is_empty() && !has_base {
+        writeln!(out, "    fn get(&self, _: usize) -> Value<'_> {{\n        Value::Unset\n    }}\n")?;
+        writeln!(out, "    fn slot(&mut self, _: usize) -> Slot<'_> {{\n        Slot::None\n    }}")?;
         return Ok(());
     }
-    writeln!(out, "        match index {{")?;
+    writeln!(out, "    fn get(&self, index: usize) -> Value<'_> {{\n        match index {{")?;
     for (index, field) in ty.fields.iter().enumerate() {
         writeln!(out, "            {} => {},", first + index, look(shape, ty, field))?;
     }
-    writeln!(out, "            _ => {unset},\n        }}\n    }}\n")?;
+    writeln!(out, "{get}\n        }}\n    }}\n")?;
     writeln!(out, "    fn slot(&mut self, index: usize) -> Slot<'_> {{\n        match index {{")?;
     for (index, field) in ty.fields.iter().enumerate() {
-        writeln!(out, "            {} => {},", first + index, slot(shape, ty, field))?;
+        writeln!(out, "            {} => {},", first + index, self::slot(shape, ty, field))?;
     }
-    writeln!(out, "            _ => {none},\n        }}\n    }}")?;
+    writeln!(out, "{slot}\n        }}\n    }}")?;
     Ok(())
 }
 
@@ -148,35 +155,80 @@ fn boxed(shape: &Shape<'_>, ty: &DataType, field: &Field) -> bool {
     shape.recursive.contains(&(ty.name.as_str(), field.name.as_str()))
 }
 
+/// A field with nothing in it. (What is a constant costs less to compile than a call.)
+fn unset(shape: &Shape<'_>, ty: &DataType, field: &Field) -> String {
+    if field.array {
+        return "Unset::UNSET".to_owned();
+    }
+    if field.optional {
+        return "None".to_owned();
+    }
+    match (shape.place(&field.ty), &field.ty) {
+        (Place::Data(name), _) if boxed(shape, ty, field) => format!("Box::new(<{name} as Default>::default())"),
+        (Place::Any, _) => "Any::Unset".to_owned(),
+        (_, Ty::Boolean) => "false".to_owned(),
+        (_, Ty::Byte | Ty::Short | Ty::Int | Ty::Long) => "0".to_owned(),
+        (_, Ty::Float | Ty::Double) => "0.0".to_owned(),
+        (_, Ty::String | Ty::Uri | Ty::Binary | Ty::Ref) => "Unset::UNSET".to_owned(),
+        (Place::Leaf(name), Ty::Enum(_)) => format!("{name}::Unrecognized(Unset::UNSET)"),
+        (Place::Poly(name), _) => format!("<Poly<{name}> as Default>::default()"),
+        (Place::Data(name) | Place::Leaf(name), _) => format!("<{name} as Default>::default()"),
+    }
+}
+
 /// The arm of `get`.
 fn look(shape: &Shape<'_>, ty: &DataType, field: &Field) -> String {
     let name = names::snake(&field.name);
-    if field.array {
-        return format!("Value::List(&self.{name})");
-    }
-    match (shape.place(&field.ty), field.optional) {
-        (Place::Data(_), true) => {
-            format!("match &self.{name} {{ Some(data) => Value::Data(&**data), None => Value::Unset }}")
-        }
-        (Place::Data(_), false) if boxed(shape, ty, field) => format!("Value::Data(&*self.{name})"),
-        (Place::Data(_), false) => format!("Value::Data(&self.{name})"),
-        (_, true) => format!("optional(&self.{name})"),
-        (_, false) => format!("leaf(&self.{name})"),
+    match (shape.place(&field.ty), frequent(field)) {
+        (_, Some(function)) => match function {
+            "boolean" => format!("Value::Boolean(self.{name})"),
+            "int" => format!("Value::Int(self.{name})"),
+            "long" => format!("Value::Long(self.{name})"),
+            function => format!("look::{function}(&self.{name})"),
+        },
+        _ if field.array => format!("Value::List(&self.{name})"),
+        (Place::Data(_), _) if field.optional => format!("look::boxed(&self.{name})"),
+        (Place::Data(_), _) if boxed(shape, ty, field) => format!("Value::Data(&*self.{name})"),
+        (Place::Data(_), _) => format!("Value::Data(&self.{name})"),
+        _ if field.optional => format!("look::optional(&self.{name})"),
+        _ => format!("look::leaf(&self.{name})"),
     }
 }
 
 /// The arm of `slot`.
 fn slot(shape: &Shape<'_>, ty: &DataType, field: &Field) -> String {
     let name = names::snake(&field.name);
+    if let Some(function) = frequent(field) {
+        return format!("place::{function}(&mut self.{name})");
+    }
     match shape.place(&field.ty) {
         Place::Leaf(_) => format!("Slot::Scalar(&mut self.{name})"),
         Place::Poly(_) => format!("Slot::Poly(&mut self.{name})"),
         Place::Any => format!("Slot::Any(&mut self.{name})"),
         Place::Data(_) if field.array => format!("Slot::List(&mut self.{name})"),
+        Place::Data(_) if field.optional => format!("place::boxed(&mut self.{name})"),
         Place::Data(_) if boxed(shape, ty, field) => format!("Slot::Data(&mut *self.{name})"),
-        Place::Data(_) if !field.optional => format!("Slot::Data(&mut self.{name})"),
-        Place::Data(of) => format!("fill!(self.{name}, {of})"),
+        Place::Data(_) => format!("Slot::Data(&mut self.{name})"),
     }
+}
+
+/// The function of `look` and `place` for a type of field that is frequent enough to have one.
+fn frequent(field: &Field) -> Option<&'static str> {
+    Some(match (&field.ty, field.array, field.optional) {
+        (Ty::String | Ty::Uri, true, _) => "texts",
+        (_, true, _) => return None,
+        (Ty::String | Ty::Uri, _, false) => "text",
+        (Ty::String | Ty::Uri, _, true) => "optional_text",
+        (Ty::Ref, _, false) => "reference",
+        (Ty::Ref, _, true) => "optional_reference",
+        (Ty::Boolean, _, false) => "boolean",
+        (Ty::Boolean, _, true) => "optional_boolean",
+        (Ty::Int, _, false) => "int",
+        (Ty::Int, _, true) => "optional_int",
+        (Ty::Long, _, false) => "long",
+        (Ty::Long, _, true) => "optional_long",
+        _ => return None,
+    })
 }
 
 /// One line of facts: wire name, version, what a reference points at.

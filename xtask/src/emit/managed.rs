@@ -124,6 +124,8 @@ fn function(shape: &Shape<'_>, method: &Method, receiver: Receiver) -> Result<St
     if method.params.len() > 6 {
         writeln!(out, "    #[allow(clippy::too_many_arguments, reason = \"the API's own signature\")]")?;
     }
+    // Inlined, so that a method is compiled where it is called, and not 975 of them here.
+    writeln!(out, "    #[inline]")?;
     writeln!(out, "    pub fn {}({}) -> Request<{result}> {{", names::snake(&method.name), params.join(", "))?;
     let object = if receiver == Receiver::Handle { "self" } else { "object" };
     writeln!(

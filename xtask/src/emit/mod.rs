@@ -78,7 +78,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// The `FieldInfo` expression of a field.
+    /// The `FieldInfo` expression of a parameter or a result.
     fn field_info(&self, field: &Field) -> String {
         let kind = match (field.array, field.optional) {
             (true, true) => "list",
@@ -86,25 +86,41 @@ impl<'a> Shape<'a> {
             (false, true) => "opt",
             (false, false) => "req",
         };
-        let ty = match &field.ty {
-            Ty::Boolean => "Type::Boolean".to_owned(),
-            Ty::Byte => "Type::Byte".to_owned(),
-            Ty::Short => "Type::Short".to_owned(),
-            Ty::Int => "Type::Int".to_owned(),
-            Ty::Long => "Type::Long".to_owned(),
-            Ty::Float => "Type::Float".to_owned(),
-            Ty::Double => "Type::Double".to_owned(),
-            Ty::String => "Type::String".to_owned(),
-            Ty::Uri => "Type::Uri".to_owned(),
-            Ty::DateTime => "Type::DateTime".to_owned(),
-            Ty::Binary => "Type::Binary".to_owned(),
-            Ty::Any => "Type::Any".to_owned(),
-            Ty::Ref => "Type::Ref".to_owned(),
-            Ty::Enum(name) => format!("Type::Enum({}::INFO)", names::type_name(name)),
-            Ty::Data(name) => format!("Type::Data({}::INFO)", names::type_name(name)),
-        };
         let secret = if field.secret { ".secret()" } else { "" };
-        format!("FieldInfo::{kind}({:?}, {ty}){secret}", field.name)
+        format!("FieldInfo::{kind}({:?}, {}){secret}", field.name, declared(&field.ty))
+    }
+
+    /// The entry of a field in the table of its type.
+    fn own_field(&self, field: &Field) -> String {
+        let occurs = match (field.array, field.optional) {
+            (true, true) => "List",
+            (true, false) => "ListReq",
+            (false, true) => "Opt",
+            (false, false) => "Req",
+        };
+        let secret = if field.secret { "Secret" } else { "" };
+        format!("Own({:?}, {}, {occurs}{secret})", field.name, declared(&field.ty))
+    }
+}
+
+/// The `Type` expression of a type. (The trait is named, because the compiler is slow to find it.)
+fn declared(ty: &Ty) -> String {
+    match ty {
+        Ty::Boolean => "Type::Boolean".to_owned(),
+        Ty::Byte => "Type::Byte".to_owned(),
+        Ty::Short => "Type::Short".to_owned(),
+        Ty::Int => "Type::Int".to_owned(),
+        Ty::Long => "Type::Long".to_owned(),
+        Ty::Float => "Type::Float".to_owned(),
+        Ty::Double => "Type::Double".to_owned(),
+        Ty::String => "Type::String".to_owned(),
+        Ty::Uri => "Type::Uri".to_owned(),
+        Ty::DateTime => "Type::DateTime".to_owned(),
+        Ty::Binary => "Type::Binary".to_owned(),
+        Ty::Any => "Type::Any".to_owned(),
+        Ty::Ref => "Type::Ref".to_owned(),
+        Ty::Enum(name) => format!("Type::Enum(<{} as EnumType>::INFO)", names::type_name(name)),
+        Ty::Data(name) => format!("Type::Data(<{} as DataType>::INFO)", names::type_name(name)),
     }
 }
 
@@ -245,11 +261,11 @@ impl House {
         let mut types: Vec<&DataType> = api.types.iter().collect();
         types.sort_by_key(|ty| ty.name.as_str());
         for ty in types {
-            text.push_str(&format!("    {}::INFO,\n", names::type_name(&ty.name)));
+            text.push_str(&format!("    <{} as DataType>::INFO,\n", names::type_name(&ty.name)));
         }
         text.push_str("];\n\npub(crate) static ENUMS: &[&EnumInfo] = &[\n");
         for name in &self.enums {
-            text.push_str(&format!("    {name}::INFO,\n"));
+            text.push_str(&format!("    <{name} as EnumType>::INFO,\n"));
         }
         text.push_str(
             "];\n\n/// By wire name, to be searched in halves.\npub(crate) static METHODS: &[&Method] = &[\n",

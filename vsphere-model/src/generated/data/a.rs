@@ -8,7 +8,6 @@ use crate::types::{
 };
 
 /// `AuthenticationRequiredChallenge`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AuthenticationRequiredChallenge {
     /// `scheme`, since 2.0.
     pub scheme: String,
@@ -24,20 +23,33 @@ pub struct AuthenticationRequiredChallenge {
     pub oidc_config_url: Option<String>,
 }
 
+impl Default for AuthenticationRequiredChallenge {
+    fn default() -> Self {
+        Self {
+            scheme: Unset::UNSET,
+            realm: None,
+            error: None,
+            error_description: None,
+            ovl: None,
+            oidc_config_url: None,
+        }
+    }
+}
+
 impl DataType for AuthenticationRequiredChallenge {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AuthenticationRequiredChallenge",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("scheme", Type::String),
-                FieldInfo::opt("realm", Type::String),
-                FieldInfo::opt("error", Type::String),
-                FieldInfo::opt("errorDescription", Type::String),
-                FieldInfo::opt("ovl", Type::String),
-                FieldInfo::opt("oidcConfigUrl", Type::String),
+                Own("scheme", Type::String, Req),
+                Own("realm", Type::String, Opt),
+                Own("error", Type::String, Opt),
+                Own("errorDescription", Type::String, Opt),
+                Own("ovl", Type::String, Opt),
+                Own("oidcConfigUrl", Type::String, Opt),
             ],
-            || Box::new(AuthenticationRequiredChallenge::default()),
+            instance::<AuthenticationRequiredChallenge>,
         );
         &INFO
     };
@@ -45,29 +57,29 @@ impl DataType for AuthenticationRequiredChallenge {
 
 impl DataObject for AuthenticationRequiredChallenge {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.scheme),
-            1 => optional(&self.realm),
-            2 => optional(&self.error),
-            3 => optional(&self.error_description),
-            4 => optional(&self.ovl),
-            5 => optional(&self.oidc_config_url),
+            0 => look::text(&self.scheme),
+            1 => look::optional_text(&self.realm),
+            2 => look::optional_text(&self.error),
+            3 => look::optional_text(&self.error_description),
+            4 => look::optional_text(&self.ovl),
+            5 => look::optional_text(&self.oidc_config_url),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.scheme),
-            1 => Slot::Scalar(&mut self.realm),
-            2 => Slot::Scalar(&mut self.error),
-            3 => Slot::Scalar(&mut self.error_description),
-            4 => Slot::Scalar(&mut self.ovl),
-            5 => Slot::Scalar(&mut self.oidc_config_url),
+            0 => place::text(&mut self.scheme),
+            1 => place::optional_text(&mut self.realm),
+            2 => place::optional_text(&mut self.error),
+            3 => place::optional_text(&mut self.error_description),
+            4 => place::optional_text(&mut self.ovl),
+            5 => place::optional_text(&mut self.oidc_config_url),
             _ => Slot::None,
         }
     }
@@ -76,7 +88,6 @@ impl DataObject for AuthenticationRequiredChallenge {
 root!(AuthenticationRequiredChallenge);
 
 /// `AboutInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AboutInfo {
     /// `name`.
     pub name: String,
@@ -110,29 +121,51 @@ pub struct AboutInfo {
     pub license_product_version: Option<String>,
 }
 
+impl Default for AboutInfo {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            full_name: Unset::UNSET,
+            vendor: Unset::UNSET,
+            version: Unset::UNSET,
+            patch_level: None,
+            build: Unset::UNSET,
+            locale_version: None,
+            locale_build: None,
+            os_type: Unset::UNSET,
+            product_line_id: Unset::UNSET,
+            api_type: Unset::UNSET,
+            api_version: Unset::UNSET,
+            instance_uuid: None,
+            license_product_name: None,
+            license_product_version: None,
+        }
+    }
+}
+
 impl DataType for AboutInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AboutInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("fullName", Type::String),
-                FieldInfo::req("vendor", Type::String),
-                FieldInfo::req("version", Type::String),
-                FieldInfo::opt("patchLevel", Type::String),
-                FieldInfo::req("build", Type::String),
-                FieldInfo::opt("localeVersion", Type::String),
-                FieldInfo::opt("localeBuild", Type::String),
-                FieldInfo::req("osType", Type::String),
-                FieldInfo::req("productLineId", Type::String),
-                FieldInfo::req("apiType", Type::String),
-                FieldInfo::req("apiVersion", Type::String),
-                FieldInfo::opt("instanceUuid", Type::String),
-                FieldInfo::opt("licenseProductName", Type::String),
-                FieldInfo::opt("licenseProductVersion", Type::String),
+                Own("name", Type::String, Req),
+                Own("fullName", Type::String, Req),
+                Own("vendor", Type::String, Req),
+                Own("version", Type::String, Req),
+                Own("patchLevel", Type::String, Opt),
+                Own("build", Type::String, Req),
+                Own("localeVersion", Type::String, Opt),
+                Own("localeBuild", Type::String, Opt),
+                Own("osType", Type::String, Req),
+                Own("productLineId", Type::String, Req),
+                Own("apiType", Type::String, Req),
+                Own("apiVersion", Type::String, Req),
+                Own("instanceUuid", Type::String, Opt),
+                Own("licenseProductName", Type::String, Opt),
+                Own("licenseProductVersion", Type::String, Opt),
             ],
-            || Box::new(AboutInfo::default()),
+            instance::<AboutInfo>,
         );
         &INFO
     };
@@ -140,47 +173,47 @@ impl DataType for AboutInfo {
 
 impl DataObject for AboutInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.full_name),
-            2 => leaf(&self.vendor),
-            3 => leaf(&self.version),
-            4 => optional(&self.patch_level),
-            5 => leaf(&self.build),
-            6 => optional(&self.locale_version),
-            7 => optional(&self.locale_build),
-            8 => leaf(&self.os_type),
-            9 => leaf(&self.product_line_id),
-            10 => leaf(&self.api_type),
-            11 => leaf(&self.api_version),
-            12 => optional(&self.instance_uuid),
-            13 => optional(&self.license_product_name),
-            14 => optional(&self.license_product_version),
+            0 => look::text(&self.name),
+            1 => look::text(&self.full_name),
+            2 => look::text(&self.vendor),
+            3 => look::text(&self.version),
+            4 => look::optional_text(&self.patch_level),
+            5 => look::text(&self.build),
+            6 => look::optional_text(&self.locale_version),
+            7 => look::optional_text(&self.locale_build),
+            8 => look::text(&self.os_type),
+            9 => look::text(&self.product_line_id),
+            10 => look::text(&self.api_type),
+            11 => look::text(&self.api_version),
+            12 => look::optional_text(&self.instance_uuid),
+            13 => look::optional_text(&self.license_product_name),
+            14 => look::optional_text(&self.license_product_version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.full_name),
-            2 => Slot::Scalar(&mut self.vendor),
-            3 => Slot::Scalar(&mut self.version),
-            4 => Slot::Scalar(&mut self.patch_level),
-            5 => Slot::Scalar(&mut self.build),
-            6 => Slot::Scalar(&mut self.locale_version),
-            7 => Slot::Scalar(&mut self.locale_build),
-            8 => Slot::Scalar(&mut self.os_type),
-            9 => Slot::Scalar(&mut self.product_line_id),
-            10 => Slot::Scalar(&mut self.api_type),
-            11 => Slot::Scalar(&mut self.api_version),
-            12 => Slot::Scalar(&mut self.instance_uuid),
-            13 => Slot::Scalar(&mut self.license_product_name),
-            14 => Slot::Scalar(&mut self.license_product_version),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.full_name),
+            2 => place::text(&mut self.vendor),
+            3 => place::text(&mut self.version),
+            4 => place::optional_text(&mut self.patch_level),
+            5 => place::text(&mut self.build),
+            6 => place::optional_text(&mut self.locale_version),
+            7 => place::optional_text(&mut self.locale_build),
+            8 => place::text(&mut self.os_type),
+            9 => place::text(&mut self.product_line_id),
+            10 => place::text(&mut self.api_type),
+            11 => place::text(&mut self.api_version),
+            12 => place::optional_text(&mut self.instance_uuid),
+            13 => place::optional_text(&mut self.license_product_name),
+            14 => place::optional_text(&mut self.license_product_version),
             _ => Slot::None,
         }
     }
@@ -189,7 +222,6 @@ impl DataObject for AboutInfo {
 root!(AboutInfo);
 
 /// `AuthorizationDescription`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AuthorizationDescription {
     /// `privilege`.
     pub privilege: Vec<Poly<ElementDescription>>,
@@ -197,16 +229,22 @@ pub struct AuthorizationDescription {
     pub privilege_group: Vec<Poly<ElementDescription>>,
 }
 
+impl Default for AuthorizationDescription {
+    fn default() -> Self {
+        Self { privilege: Unset::UNSET, privilege_group: Unset::UNSET }
+    }
+}
+
 impl DataType for AuthorizationDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AuthorizationDescription",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list_req("privilege", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req("privilegeGroup", Type::Data(ElementDescription::INFO)),
+                Own("privilege", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("privilegeGroup", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
             ],
-            || Box::new(AuthorizationDescription::default()),
+            instance::<AuthorizationDescription>,
         );
         &INFO
     };
@@ -214,7 +252,7 @@ impl DataType for AuthorizationDescription {
 
 impl DataObject for AuthorizationDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -237,19 +275,24 @@ impl DataObject for AuthorizationDescription {
 root!(AuthorizationDescription);
 
 /// `Action`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct Action {}
+
+impl Default for Action {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for Action {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("Action", Some(DynamicData::INFO), &[], || Box::new(Action::default()));
+        static INFO: TypeInfo = TypeInfo::new("Action", Some(<DynamicData as DataType>::INFO), &[], instance::<Action>);
         &INFO
     };
 }
 
 impl DataObject for Action {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -264,7 +307,6 @@ impl DataObject for Action {
 root!(Action);
 
 /// `AndAlarmExpression`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AndAlarmExpression {
     /// What it inherits from [`AlarmExpression`].
     pub base: AlarmExpression,
@@ -272,13 +314,19 @@ pub struct AndAlarmExpression {
     pub expression: Vec<Poly<AlarmExpression>>,
 }
 
+impl Default for AndAlarmExpression {
+    fn default() -> Self {
+        Self { base: <AlarmExpression as Default>::default(), expression: Unset::UNSET }
+    }
+}
+
 impl DataType for AndAlarmExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AndAlarmExpression",
-            Some(AlarmExpression::INFO),
-            &[FieldInfo::list_req("expression", Type::Data(AlarmExpression::INFO))],
-            || Box::new(AndAlarmExpression::default()),
+            Some(<AlarmExpression as DataType>::INFO),
+            &[Own("expression", Type::Data(<AlarmExpression as DataType>::INFO), ListReq)],
+            instance::<AndAlarmExpression>,
         );
         &INFO
     };
@@ -286,29 +334,23 @@ impl DataType for AndAlarmExpression {
 
 impl DataObject for AndAlarmExpression {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.expression),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.expression),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -316,7 +358,6 @@ inherit!(AndAlarmExpression, AlarmExpression);
 impl Extends<AlarmExpression> for AndAlarmExpression {}
 
 /// `AutoStartDefaults`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AutoStartDefaults {
     /// `enabled`.
     pub enabled: Option<bool>,
@@ -330,19 +371,25 @@ pub struct AutoStartDefaults {
     pub stop_action: Option<String>,
 }
 
+impl Default for AutoStartDefaults {
+    fn default() -> Self {
+        Self { enabled: None, start_delay: None, stop_delay: None, wait_for_heartbeat: None, stop_action: None }
+    }
+}
+
 impl DataType for AutoStartDefaults {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AutoStartDefaults",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("startDelay", Type::Int),
-                FieldInfo::opt("stopDelay", Type::Int),
-                FieldInfo::opt("waitForHeartbeat", Type::Boolean),
-                FieldInfo::opt("stopAction", Type::String),
+                Own("enabled", Type::Boolean, Opt),
+                Own("startDelay", Type::Int, Opt),
+                Own("stopDelay", Type::Int, Opt),
+                Own("waitForHeartbeat", Type::Boolean, Opt),
+                Own("stopAction", Type::String, Opt),
             ],
-            || Box::new(AutoStartDefaults::default()),
+            instance::<AutoStartDefaults>,
         );
         &INFO
     };
@@ -350,27 +397,27 @@ impl DataType for AutoStartDefaults {
 
 impl DataObject for AutoStartDefaults {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
-            1 => optional(&self.start_delay),
-            2 => optional(&self.stop_delay),
-            3 => optional(&self.wait_for_heartbeat),
-            4 => optional(&self.stop_action),
+            0 => look::optional_boolean(&self.enabled),
+            1 => look::optional_int(&self.start_delay),
+            2 => look::optional_int(&self.stop_delay),
+            3 => look::optional_boolean(&self.wait_for_heartbeat),
+            4 => look::optional_text(&self.stop_action),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.start_delay),
-            2 => Slot::Scalar(&mut self.stop_delay),
-            3 => Slot::Scalar(&mut self.wait_for_heartbeat),
-            4 => Slot::Scalar(&mut self.stop_action),
+            0 => place::optional_boolean(&mut self.enabled),
+            1 => place::optional_int(&mut self.start_delay),
+            2 => place::optional_int(&mut self.stop_delay),
+            3 => place::optional_boolean(&mut self.wait_for_heartbeat),
+            4 => place::optional_text(&mut self.stop_action),
             _ => Slot::None,
         }
     }
@@ -379,7 +426,6 @@ impl DataObject for AutoStartDefaults {
 root!(AutoStartDefaults);
 
 /// `AutoStartPowerInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AutoStartPowerInfo {
     /// `key`; names a `VirtualMachine`.
     pub key: ManagedObjectReference,
@@ -397,21 +443,35 @@ pub struct AutoStartPowerInfo {
     pub stop_action: String,
 }
 
+impl Default for AutoStartPowerInfo {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            start_order: 0,
+            start_delay: 0,
+            wait_for_heartbeat: AutoStartWaitHeartbeatSetting::Unrecognized(Unset::UNSET),
+            start_action: Unset::UNSET,
+            stop_delay: 0,
+            stop_action: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for AutoStartPowerInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AutoStartPowerInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::req("startOrder", Type::Int),
-                FieldInfo::req("startDelay", Type::Int),
-                FieldInfo::req("waitForHeartbeat", Type::Enum(AutoStartWaitHeartbeatSetting::INFO)),
-                FieldInfo::req("startAction", Type::String),
-                FieldInfo::req("stopDelay", Type::Int),
-                FieldInfo::req("stopAction", Type::String),
+                Own("key", Type::Ref, Req),
+                Own("startOrder", Type::Int, Req),
+                Own("startDelay", Type::Int, Req),
+                Own("waitForHeartbeat", Type::Enum(<AutoStartWaitHeartbeatSetting as EnumType>::INFO), Req),
+                Own("startAction", Type::String, Req),
+                Own("stopDelay", Type::Int, Req),
+                Own("stopAction", Type::String, Req),
             ],
-            || Box::new(AutoStartPowerInfo::default()),
+            instance::<AutoStartPowerInfo>,
         );
         &INFO
     };
@@ -419,31 +479,31 @@ impl DataType for AutoStartPowerInfo {
 
 impl DataObject for AutoStartPowerInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.start_order),
-            2 => leaf(&self.start_delay),
-            3 => leaf(&self.wait_for_heartbeat),
-            4 => leaf(&self.start_action),
-            5 => leaf(&self.stop_delay),
-            6 => leaf(&self.stop_action),
+            0 => look::reference(&self.key),
+            1 => Value::Int(self.start_order),
+            2 => Value::Int(self.start_delay),
+            3 => look::leaf(&self.wait_for_heartbeat),
+            4 => look::text(&self.start_action),
+            5 => Value::Int(self.stop_delay),
+            6 => look::text(&self.stop_action),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.start_order),
-            2 => Slot::Scalar(&mut self.start_delay),
+            0 => place::reference(&mut self.key),
+            1 => place::int(&mut self.start_order),
+            2 => place::int(&mut self.start_delay),
             3 => Slot::Scalar(&mut self.wait_for_heartbeat),
-            4 => Slot::Scalar(&mut self.start_action),
-            5 => Slot::Scalar(&mut self.stop_delay),
-            6 => Slot::Scalar(&mut self.stop_action),
+            4 => place::text(&mut self.start_action),
+            5 => place::int(&mut self.stop_delay),
+            6 => place::text(&mut self.stop_action),
             _ => Slot::None,
         }
     }
@@ -452,7 +512,6 @@ impl DataObject for AutoStartPowerInfo {
 root!(AutoStartPowerInfo);
 
 /// `ArrayUpdateSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ArrayUpdateSpec {
     /// `operation`.
     pub operation: ArrayUpdateOperation,
@@ -460,16 +519,22 @@ pub struct ArrayUpdateSpec {
     pub remove_key: Option<Any>,
 }
 
+impl Default for ArrayUpdateSpec {
+    fn default() -> Self {
+        Self { operation: ArrayUpdateOperation::Unrecognized(Unset::UNSET), remove_key: None }
+    }
+}
+
 impl DataType for ArrayUpdateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ArrayUpdateSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("operation", Type::Enum(ArrayUpdateOperation::INFO)),
-                FieldInfo::opt("removeKey", Type::Any),
+                Own("operation", Type::Enum(<ArrayUpdateOperation as EnumType>::INFO), Req),
+                Own("removeKey", Type::Any, Opt),
             ],
-            || Box::new(ArrayUpdateSpec::default()),
+            instance::<ArrayUpdateSpec>,
         );
         &INFO
     };
@@ -477,13 +542,13 @@ impl DataType for ArrayUpdateSpec {
 
 impl DataObject for ArrayUpdateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.operation),
-            1 => optional(&self.remove_key),
+            0 => look::leaf(&self.operation),
+            1 => look::optional(&self.remove_key),
             _ => Value::Unset,
         }
     }
@@ -500,7 +565,6 @@ impl DataObject for ArrayUpdateSpec {
 root!(ArrayUpdateSpec);
 
 /// `ApplyProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ApplyProfile {
     /// `enabled`.
     pub enabled: bool,
@@ -526,25 +590,43 @@ pub struct ApplyProfile {
     pub hidden: Option<bool>,
 }
 
+impl Default for ApplyProfile {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            policy: Unset::UNSET,
+            profile_type_name: None,
+            profile_version: None,
+            property: Unset::UNSET,
+            favorite: None,
+            to_be_merged: None,
+            to_replace_with: None,
+            to_be_deleted: None,
+            copy_enable_status: None,
+            hidden: None,
+        }
+    }
+}
+
 impl DataType for ApplyProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ApplyProfile",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("enabled", Type::Boolean),
-                FieldInfo::list("policy", Type::Data(ProfilePolicy::INFO)),
-                FieldInfo::opt("profileTypeName", Type::String),
-                FieldInfo::opt("profileVersion", Type::String),
-                FieldInfo::list("property", Type::Data(ProfileApplyProfileProperty::INFO)),
-                FieldInfo::opt("favorite", Type::Boolean),
-                FieldInfo::opt("toBeMerged", Type::Boolean),
-                FieldInfo::opt("toReplaceWith", Type::Boolean),
-                FieldInfo::opt("toBeDeleted", Type::Boolean),
-                FieldInfo::opt("copyEnableStatus", Type::Boolean),
-                FieldInfo::opt("hidden", Type::Boolean),
+                Own("enabled", Type::Boolean, Req),
+                Own("policy", Type::Data(<ProfilePolicy as DataType>::INFO), List),
+                Own("profileTypeName", Type::String, Opt),
+                Own("profileVersion", Type::String, Opt),
+                Own("property", Type::Data(<ProfileApplyProfileProperty as DataType>::INFO), List),
+                Own("favorite", Type::Boolean, Opt),
+                Own("toBeMerged", Type::Boolean, Opt),
+                Own("toReplaceWith", Type::Boolean, Opt),
+                Own("toBeDeleted", Type::Boolean, Opt),
+                Own("copyEnableStatus", Type::Boolean, Opt),
+                Own("hidden", Type::Boolean, Opt),
             ],
-            || Box::new(ApplyProfile::default()),
+            instance::<ApplyProfile>,
         );
         &INFO
     };
@@ -552,39 +634,39 @@ impl DataType for ApplyProfile {
 
 impl DataObject for ApplyProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.enabled),
+            0 => Value::Boolean(self.enabled),
             1 => Value::List(&self.policy),
-            2 => optional(&self.profile_type_name),
-            3 => optional(&self.profile_version),
+            2 => look::optional_text(&self.profile_type_name),
+            3 => look::optional_text(&self.profile_version),
             4 => Value::List(&self.property),
-            5 => optional(&self.favorite),
-            6 => optional(&self.to_be_merged),
-            7 => optional(&self.to_replace_with),
-            8 => optional(&self.to_be_deleted),
-            9 => optional(&self.copy_enable_status),
-            10 => optional(&self.hidden),
+            5 => look::optional_boolean(&self.favorite),
+            6 => look::optional_boolean(&self.to_be_merged),
+            7 => look::optional_boolean(&self.to_replace_with),
+            8 => look::optional_boolean(&self.to_be_deleted),
+            9 => look::optional_boolean(&self.copy_enable_status),
+            10 => look::optional_boolean(&self.hidden),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
+            0 => place::boolean(&mut self.enabled),
             1 => Slot::List(&mut self.policy),
-            2 => Slot::Scalar(&mut self.profile_type_name),
-            3 => Slot::Scalar(&mut self.profile_version),
+            2 => place::optional_text(&mut self.profile_type_name),
+            3 => place::optional_text(&mut self.profile_version),
             4 => Slot::List(&mut self.property),
-            5 => Slot::Scalar(&mut self.favorite),
-            6 => Slot::Scalar(&mut self.to_be_merged),
-            7 => Slot::Scalar(&mut self.to_replace_with),
-            8 => Slot::Scalar(&mut self.to_be_deleted),
-            9 => Slot::Scalar(&mut self.copy_enable_status),
-            10 => Slot::Scalar(&mut self.hidden),
+            5 => place::optional_boolean(&mut self.favorite),
+            6 => place::optional_boolean(&mut self.to_be_merged),
+            7 => place::optional_boolean(&mut self.to_replace_with),
+            8 => place::optional_boolean(&mut self.to_be_deleted),
+            9 => place::optional_boolean(&mut self.copy_enable_status),
+            10 => place::optional_boolean(&mut self.hidden),
             _ => Slot::None,
         }
     }
@@ -593,40 +675,46 @@ impl DataObject for ApplyProfile {
 root!(ApplyProfile);
 
 /// `ActiveDirectoryProfile`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ActiveDirectoryProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
 }
 
+impl Default for ActiveDirectoryProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default() }
+    }
+}
+
 impl DataType for ActiveDirectoryProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ActiveDirectoryProfile", Some(ApplyProfile::INFO), &[], || {
-            Box::new(ActiveDirectoryProfile::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ActiveDirectoryProfile",
+            Some(<ApplyProfile as DataType>::INFO),
+            &[],
+            instance::<ActiveDirectoryProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ActiveDirectoryProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -634,7 +722,6 @@ inherit!(ActiveDirectoryProfile, ApplyProfile);
 impl Extends<ApplyProfile> for ActiveDirectoryProfile {}
 
 /// `AnswerFile`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AnswerFile {
     /// `userInput`.
     pub user_input: Vec<ProfileDeferredPolicyOptionParameter>,
@@ -644,17 +731,27 @@ pub struct AnswerFile {
     pub modified_time: DateTime,
 }
 
+impl Default for AnswerFile {
+    fn default() -> Self {
+        Self {
+            user_input: Unset::UNSET,
+            created_time: <DateTime as Default>::default(),
+            modified_time: <DateTime as Default>::default(),
+        }
+    }
+}
+
 impl DataType for AnswerFile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AnswerFile",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("userInput", Type::Data(ProfileDeferredPolicyOptionParameter::INFO)),
-                FieldInfo::req("createdTime", Type::DateTime),
-                FieldInfo::req("modifiedTime", Type::DateTime),
+                Own("userInput", Type::Data(<ProfileDeferredPolicyOptionParameter as DataType>::INFO), List),
+                Own("createdTime", Type::DateTime, Req),
+                Own("modifiedTime", Type::DateTime, Req),
             ],
-            || Box::new(AnswerFile::default()),
+            instance::<AnswerFile>,
         );
         &INFO
     };
@@ -662,14 +759,14 @@ impl DataType for AnswerFile {
 
 impl DataObject for AnswerFile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.user_input),
-            1 => leaf(&self.created_time),
-            2 => leaf(&self.modified_time),
+            1 => look::leaf(&self.created_time),
+            2 => look::leaf(&self.modified_time),
             _ => Value::Unset,
         }
     }
@@ -687,7 +784,6 @@ impl DataObject for AnswerFile {
 root!(AnswerFile);
 
 /// `AnswerFileStatusResult`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AnswerFileStatusResult {
     /// `checkedTime`.
     pub checked_time: DateTime,
@@ -699,18 +795,29 @@ pub struct AnswerFileStatusResult {
     pub error: Vec<AnswerFileStatusError>,
 }
 
+impl Default for AnswerFileStatusResult {
+    fn default() -> Self {
+        Self {
+            checked_time: <DateTime as Default>::default(),
+            host: Unset::UNSET,
+            status: Unset::UNSET,
+            error: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for AnswerFileStatusResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AnswerFileStatusResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("checkedTime", Type::DateTime),
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("status", Type::String),
-                FieldInfo::list("error", Type::Data(AnswerFileStatusError::INFO)),
+                Own("checkedTime", Type::DateTime, Req),
+                Own("host", Type::Ref, Req),
+                Own("status", Type::String, Req),
+                Own("error", Type::Data(<AnswerFileStatusError as DataType>::INFO), List),
             ],
-            || Box::new(AnswerFileStatusResult::default()),
+            instance::<AnswerFileStatusResult>,
         );
         &INFO
     };
@@ -718,14 +825,14 @@ impl DataType for AnswerFileStatusResult {
 
 impl DataObject for AnswerFileStatusResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.checked_time),
-            1 => leaf(&self.host),
-            2 => leaf(&self.status),
+            0 => look::leaf(&self.checked_time),
+            1 => look::reference(&self.host),
+            2 => look::text(&self.status),
             3 => Value::List(&self.error),
             _ => Value::Unset,
         }
@@ -734,8 +841,8 @@ impl DataObject for AnswerFileStatusResult {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.checked_time),
-            1 => Slot::Scalar(&mut self.host),
-            2 => Slot::Scalar(&mut self.status),
+            1 => place::reference(&mut self.host),
+            2 => place::text(&mut self.status),
             3 => Slot::List(&mut self.error),
             _ => Slot::None,
         }
@@ -745,7 +852,6 @@ impl DataObject for AnswerFileStatusResult {
 root!(AnswerFileStatusResult);
 
 /// `AnswerFileStatusError`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AnswerFileStatusError {
     /// `userInputPath`.
     pub user_input_path: ProfilePropertyPath,
@@ -753,16 +859,25 @@ pub struct AnswerFileStatusError {
     pub err_msg: LocalizableMessage,
 }
 
+impl Default for AnswerFileStatusError {
+    fn default() -> Self {
+        Self {
+            user_input_path: <ProfilePropertyPath as Default>::default(),
+            err_msg: <LocalizableMessage as Default>::default(),
+        }
+    }
+}
+
 impl DataType for AnswerFileStatusError {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AnswerFileStatusError",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("userInputPath", Type::Data(ProfilePropertyPath::INFO)),
-                FieldInfo::req("errMsg", Type::Data(LocalizableMessage::INFO)),
+                Own("userInputPath", Type::Data(<ProfilePropertyPath as DataType>::INFO), Req),
+                Own("errMsg", Type::Data(<LocalizableMessage as DataType>::INFO), Req),
             ],
-            || Box::new(AnswerFileStatusError::default()),
+            instance::<AnswerFileStatusError>,
         );
         &INFO
     };
@@ -770,7 +885,7 @@ impl DataType for AnswerFileStatusError {
 
 impl DataObject for AnswerFileStatusError {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -793,7 +908,6 @@ impl DataObject for AnswerFileStatusError {
 root!(AnswerFileStatusError);
 
 /// `AuthenticationProfile`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct AuthenticationProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -801,13 +915,19 @@ pub struct AuthenticationProfile {
     pub active_directory: Option<Box<ActiveDirectoryProfile>>,
 }
 
+impl Default for AuthenticationProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), active_directory: None }
+    }
+}
+
 impl DataType for AuthenticationProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AuthenticationProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::opt("activeDirectory", Type::Data(ActiveDirectoryProfile::INFO))],
-            || Box::new(AuthenticationProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("activeDirectory", Type::Data(<ActiveDirectoryProfile as DataType>::INFO), Opt)],
+            instance::<AuthenticationProfile>,
         );
         &INFO
     };
@@ -815,32 +935,23 @@ impl DataType for AuthenticationProfile {
 
 impl DataObject for AuthenticationProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => match &self.active_directory {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            11 => look::boxed(&self.active_directory),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => fill!(self.active_directory, ActiveDirectoryProfile),
-            _ => self.base.slot(index),
+            11 => place::boxed(&mut self.active_directory),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -848,19 +959,24 @@ inherit!(AuthenticationProfile, ApplyProfile);
 impl Extends<ApplyProfile> for AuthenticationProfile {}
 
 /// `ApplyStorageRecommendationResult`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ApplyStorageRecommendationResult {
     /// `vm`; names a `VirtualMachine`.
     pub vm: Option<ManagedObjectReference>,
+}
+
+impl Default for ApplyStorageRecommendationResult {
+    fn default() -> Self {
+        Self { vm: None }
+    }
 }
 
 impl DataType for ApplyStorageRecommendationResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ApplyStorageRecommendationResult",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("vm", Type::Ref)],
-            || Box::new(ApplyStorageRecommendationResult::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vm", Type::Ref, Opt)],
+            instance::<ApplyStorageRecommendationResult>,
         );
         &INFO
     };
@@ -868,19 +984,19 @@ impl DataType for ApplyStorageRecommendationResult {
 
 impl DataObject for ApplyStorageRecommendationResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vm),
+            0 => look::optional_reference(&self.vm),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
+            0 => place::optional_reference(&mut self.vm),
             _ => Slot::None,
         }
     }
@@ -889,7 +1005,6 @@ impl DataObject for ApplyStorageRecommendationResult {
 root!(ApplyStorageRecommendationResult);
 
 /// `AuthorizationRole`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AuthorizationRole {
     /// `roleId`.
     pub role_id: i32,
@@ -903,19 +1018,31 @@ pub struct AuthorizationRole {
     pub privilege: Vec<String>,
 }
 
+impl Default for AuthorizationRole {
+    fn default() -> Self {
+        Self {
+            role_id: 0,
+            system: false,
+            name: Unset::UNSET,
+            info: <Poly<Description> as Default>::default(),
+            privilege: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for AuthorizationRole {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AuthorizationRole",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("roleId", Type::Int),
-                FieldInfo::req("system", Type::Boolean),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("info", Type::Data(Description::INFO)),
-                FieldInfo::list("privilege", Type::String),
+                Own("roleId", Type::Int, Req),
+                Own("system", Type::Boolean, Req),
+                Own("name", Type::String, Req),
+                Own("info", Type::Data(<Description as DataType>::INFO), Req),
+                Own("privilege", Type::String, List),
             ],
-            || Box::new(AuthorizationRole::default()),
+            instance::<AuthorizationRole>,
         );
         &INFO
     };
@@ -923,27 +1050,27 @@ impl DataType for AuthorizationRole {
 
 impl DataObject for AuthorizationRole {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.role_id),
-            1 => leaf(&self.system),
-            2 => leaf(&self.name),
-            3 => leaf(&self.info),
-            4 => Value::List(&self.privilege),
+            0 => Value::Int(self.role_id),
+            1 => Value::Boolean(self.system),
+            2 => look::text(&self.name),
+            3 => look::leaf(&self.info),
+            4 => look::texts(&self.privilege),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.role_id),
-            1 => Slot::Scalar(&mut self.system),
-            2 => Slot::Scalar(&mut self.name),
+            0 => place::int(&mut self.role_id),
+            1 => place::boolean(&mut self.system),
+            2 => place::text(&mut self.name),
             3 => Slot::Poly(&mut self.info),
-            4 => Slot::Scalar(&mut self.privilege),
+            4 => place::texts(&mut self.privilege),
             _ => Slot::None,
         }
     }
@@ -952,7 +1079,6 @@ impl DataObject for AuthorizationRole {
 root!(AuthorizationRole);
 
 /// `AuthorizationPrivilege`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AuthorizationPrivilege {
     /// `privId`.
     pub priv_id: String,
@@ -964,18 +1090,24 @@ pub struct AuthorizationPrivilege {
     pub priv_group_name: String,
 }
 
+impl Default for AuthorizationPrivilege {
+    fn default() -> Self {
+        Self { priv_id: Unset::UNSET, on_parent: false, name: Unset::UNSET, priv_group_name: Unset::UNSET }
+    }
+}
+
 impl DataType for AuthorizationPrivilege {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AuthorizationPrivilege",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("privId", Type::String),
-                FieldInfo::req("onParent", Type::Boolean),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("privGroupName", Type::String),
+                Own("privId", Type::String, Req),
+                Own("onParent", Type::Boolean, Req),
+                Own("name", Type::String, Req),
+                Own("privGroupName", Type::String, Req),
             ],
-            || Box::new(AuthorizationPrivilege::default()),
+            instance::<AuthorizationPrivilege>,
         );
         &INFO
     };
@@ -983,25 +1115,25 @@ impl DataType for AuthorizationPrivilege {
 
 impl DataObject for AuthorizationPrivilege {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.priv_id),
-            1 => leaf(&self.on_parent),
-            2 => leaf(&self.name),
-            3 => leaf(&self.priv_group_name),
+            0 => look::text(&self.priv_id),
+            1 => Value::Boolean(self.on_parent),
+            2 => look::text(&self.name),
+            3 => look::text(&self.priv_group_name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.priv_id),
-            1 => Slot::Scalar(&mut self.on_parent),
-            2 => Slot::Scalar(&mut self.name),
-            3 => Slot::Scalar(&mut self.priv_group_name),
+            0 => place::text(&mut self.priv_id),
+            1 => place::boolean(&mut self.on_parent),
+            2 => place::text(&mut self.name),
+            3 => place::text(&mut self.priv_group_name),
             _ => Slot::None,
         }
     }
@@ -1010,7 +1142,6 @@ impl DataObject for AuthorizationPrivilege {
 root!(AuthorizationPrivilege);
 
 /// `AnswerFileUpdateFailure`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AnswerFileUpdateFailure {
     /// `userInputPath`.
     pub user_input_path: ProfilePropertyPath,
@@ -1018,16 +1149,25 @@ pub struct AnswerFileUpdateFailure {
     pub err_msg: LocalizableMessage,
 }
 
+impl Default for AnswerFileUpdateFailure {
+    fn default() -> Self {
+        Self {
+            user_input_path: <ProfilePropertyPath as Default>::default(),
+            err_msg: <LocalizableMessage as Default>::default(),
+        }
+    }
+}
+
 impl DataType for AnswerFileUpdateFailure {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AnswerFileUpdateFailure",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("userInputPath", Type::Data(ProfilePropertyPath::INFO)),
-                FieldInfo::req("errMsg", Type::Data(LocalizableMessage::INFO)),
+                Own("userInputPath", Type::Data(<ProfilePropertyPath as DataType>::INFO), Req),
+                Own("errMsg", Type::Data(<LocalizableMessage as DataType>::INFO), Req),
             ],
-            || Box::new(AnswerFileUpdateFailure::default()),
+            instance::<AnswerFileUpdateFailure>,
         );
         &INFO
     };
@@ -1035,7 +1175,7 @@ impl DataType for AnswerFileUpdateFailure {
 
 impl DataObject for AnswerFileUpdateFailure {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1058,19 +1198,24 @@ impl DataObject for AnswerFileUpdateFailure {
 root!(AnswerFileUpdateFailure);
 
 /// `AnswerFileCreateSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AnswerFileCreateSpec {
     /// `validating`, since 6.0.
     pub validating: Option<bool>,
+}
+
+impl Default for AnswerFileCreateSpec {
+    fn default() -> Self {
+        Self { validating: None }
+    }
 }
 
 impl DataType for AnswerFileCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AnswerFileCreateSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("validating", Type::Boolean)],
-            || Box::new(AnswerFileCreateSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("validating", Type::Boolean, Opt)],
+            instance::<AnswerFileCreateSpec>,
         );
         &INFO
     };
@@ -1078,19 +1223,19 @@ impl DataType for AnswerFileCreateSpec {
 
 impl DataObject for AnswerFileCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.validating),
+            0 => look::optional_boolean(&self.validating),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.validating),
+            0 => place::optional_boolean(&mut self.validating),
             _ => Slot::None,
         }
     }
@@ -1099,7 +1244,6 @@ impl DataObject for AnswerFileCreateSpec {
 root!(AnswerFileCreateSpec);
 
 /// `AnswerFileOptionsCreateSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AnswerFileOptionsCreateSpec {
     /// What it inherits from [`AnswerFileCreateSpec`].
     pub base: AnswerFileCreateSpec,
@@ -1107,13 +1251,19 @@ pub struct AnswerFileOptionsCreateSpec {
     pub user_input: Vec<ProfileDeferredPolicyOptionParameter>,
 }
 
+impl Default for AnswerFileOptionsCreateSpec {
+    fn default() -> Self {
+        Self { base: <AnswerFileCreateSpec as Default>::default(), user_input: Unset::UNSET }
+    }
+}
+
 impl DataType for AnswerFileOptionsCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AnswerFileOptionsCreateSpec",
-            Some(AnswerFileCreateSpec::INFO),
-            &[FieldInfo::list("userInput", Type::Data(ProfileDeferredPolicyOptionParameter::INFO))],
-            || Box::new(AnswerFileOptionsCreateSpec::default()),
+            Some(<AnswerFileCreateSpec as DataType>::INFO),
+            &[Own("userInput", Type::Data(<ProfileDeferredPolicyOptionParameter as DataType>::INFO), List)],
+            instance::<AnswerFileOptionsCreateSpec>,
         );
         &INFO
     };
@@ -1121,29 +1271,23 @@ impl DataType for AnswerFileOptionsCreateSpec {
 
 impl DataObject for AnswerFileOptionsCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.user_input),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::List(&mut self.user_input),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1151,7 +1295,6 @@ inherit!(AnswerFileOptionsCreateSpec, AnswerFileCreateSpec);
 impl Extends<AnswerFileCreateSpec> for AnswerFileOptionsCreateSpec {}
 
 /// `AnswerFileSerializedCreateSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AnswerFileSerializedCreateSpec {
     /// What it inherits from [`AnswerFileCreateSpec`].
     pub base: AnswerFileCreateSpec,
@@ -1159,13 +1302,19 @@ pub struct AnswerFileSerializedCreateSpec {
     pub answer_file_config_string: String,
 }
 
+impl Default for AnswerFileSerializedCreateSpec {
+    fn default() -> Self {
+        Self { base: <AnswerFileCreateSpec as Default>::default(), answer_file_config_string: Unset::UNSET }
+    }
+}
+
 impl DataType for AnswerFileSerializedCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AnswerFileSerializedCreateSpec",
-            Some(AnswerFileCreateSpec::INFO),
-            &[FieldInfo::req("answerFileConfigString", Type::String)],
-            || Box::new(AnswerFileSerializedCreateSpec::default()),
+            Some(<AnswerFileCreateSpec as DataType>::INFO),
+            &[Own("answerFileConfigString", Type::String, Req)],
+            instance::<AnswerFileSerializedCreateSpec>,
         );
         &INFO
     };
@@ -1173,29 +1322,23 @@ impl DataType for AnswerFileSerializedCreateSpec {
 
 impl DataObject for AnswerFileSerializedCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.answer_file_config_string),
-            _ => self.base.get(index),
+            1 => look::text(&self.answer_file_config_string),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.answer_file_config_string),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.answer_file_config_string),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1203,7 +1346,6 @@ inherit!(AnswerFileSerializedCreateSpec, AnswerFileCreateSpec);
 impl Extends<AnswerFileCreateSpec> for AnswerFileSerializedCreateSpec {}
 
 /// `ApplyHostProfileConfigurationSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ApplyHostProfileConfigurationSpec {
     /// What it inherits from [`ProfileExecuteResult`].
     pub base: ProfileExecuteResult,
@@ -1221,20 +1363,34 @@ pub struct ApplyHostProfileConfigurationSpec {
     pub fault_data: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for ApplyHostProfileConfigurationSpec {
+    fn default() -> Self {
+        Self {
+            base: <ProfileExecuteResult as Default>::default(),
+            host: Unset::UNSET,
+            task_list_requirement: Unset::UNSET,
+            task_description: Unset::UNSET,
+            reboot_stateless: None,
+            reboot_host: None,
+            fault_data: None,
+        }
+    }
+}
+
 impl DataType for ApplyHostProfileConfigurationSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ApplyHostProfileConfigurationSpec",
-            Some(ProfileExecuteResult::INFO),
+            Some(<ProfileExecuteResult as DataType>::INFO),
             &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("taskListRequirement", Type::String),
-                FieldInfo::list("taskDescription", Type::Data(LocalizableMessage::INFO)),
-                FieldInfo::opt("rebootStateless", Type::Boolean),
-                FieldInfo::opt("rebootHost", Type::Boolean),
-                FieldInfo::opt("faultData", Type::Data(LocalizedMethodFault::INFO)),
+                Own("host", Type::Ref, Req),
+                Own("taskListRequirement", Type::String, List),
+                Own("taskDescription", Type::Data(<LocalizableMessage as DataType>::INFO), List),
+                Own("rebootStateless", Type::Boolean, Opt),
+                Own("rebootHost", Type::Boolean, Opt),
+                Own("faultData", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(ApplyHostProfileConfigurationSpec::default()),
+            instance::<ApplyHostProfileConfigurationSpec>,
         );
         &INFO
     };
@@ -1242,42 +1398,33 @@ impl DataType for ApplyHostProfileConfigurationSpec {
 
 impl DataObject for ApplyHostProfileConfigurationSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.host),
-            6 => Value::List(&self.task_list_requirement),
+            5 => look::reference(&self.host),
+            6 => look::texts(&self.task_list_requirement),
             7 => Value::List(&self.task_description),
-            8 => optional(&self.reboot_stateless),
-            9 => optional(&self.reboot_host),
-            10 => match &self.fault_data {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            8 => look::optional_boolean(&self.reboot_stateless),
+            9 => look::optional_boolean(&self.reboot_host),
+            10 => look::boxed(&self.fault_data),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.host),
-            6 => Slot::Scalar(&mut self.task_list_requirement),
+            5 => place::reference(&mut self.host),
+            6 => place::texts(&mut self.task_list_requirement),
             7 => Slot::List(&mut self.task_description),
-            8 => Slot::Scalar(&mut self.reboot_stateless),
-            9 => Slot::Scalar(&mut self.reboot_host),
-            10 => fill!(self.fault_data, LocalizedMethodFault),
-            _ => self.base.slot(index),
+            8 => place::optional_boolean(&mut self.reboot_stateless),
+            9 => place::optional_boolean(&mut self.reboot_host),
+            10 => place::boxed(&mut self.fault_data),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1285,7 +1432,6 @@ inherit!(ApplyHostProfileConfigurationSpec, ProfileExecuteResult);
 impl Extends<ProfileExecuteResult> for ApplyHostProfileConfigurationSpec {}
 
 /// `ApplyHostProfileConfigurationResult`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ApplyHostProfileConfigurationResult {
     /// `startTime`.
     pub start_time: DateTime,
@@ -1299,19 +1445,31 @@ pub struct ApplyHostProfileConfigurationResult {
     pub errors: Vec<LocalizedMethodFault>,
 }
 
+impl Default for ApplyHostProfileConfigurationResult {
+    fn default() -> Self {
+        Self {
+            start_time: <DateTime as Default>::default(),
+            complete_time: <DateTime as Default>::default(),
+            host: Unset::UNSET,
+            status: Unset::UNSET,
+            errors: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ApplyHostProfileConfigurationResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ApplyHostProfileConfigurationResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("startTime", Type::DateTime),
-                FieldInfo::req("completeTime", Type::DateTime),
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("status", Type::String),
-                FieldInfo::list("errors", Type::Data(LocalizedMethodFault::INFO)),
+                Own("startTime", Type::DateTime, Req),
+                Own("completeTime", Type::DateTime, Req),
+                Own("host", Type::Ref, Req),
+                Own("status", Type::String, Req),
+                Own("errors", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
             ],
-            || Box::new(ApplyHostProfileConfigurationResult::default()),
+            instance::<ApplyHostProfileConfigurationResult>,
         );
         &INFO
     };
@@ -1319,15 +1477,15 @@ impl DataType for ApplyHostProfileConfigurationResult {
 
 impl DataObject for ApplyHostProfileConfigurationResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.start_time),
-            1 => leaf(&self.complete_time),
-            2 => leaf(&self.host),
-            3 => leaf(&self.status),
+            0 => look::leaf(&self.start_time),
+            1 => look::leaf(&self.complete_time),
+            2 => look::reference(&self.host),
+            3 => look::text(&self.status),
             4 => Value::List(&self.errors),
             _ => Value::Unset,
         }
@@ -1337,8 +1495,8 @@ impl DataObject for ApplyHostProfileConfigurationResult {
         match index {
             0 => Slot::Scalar(&mut self.start_time),
             1 => Slot::Scalar(&mut self.complete_time),
-            2 => Slot::Scalar(&mut self.host),
-            3 => Slot::Scalar(&mut self.status),
+            2 => place::reference(&mut self.host),
+            3 => place::text(&mut self.status),
             4 => Slot::List(&mut self.errors),
             _ => Slot::None,
         }
@@ -1348,7 +1506,6 @@ impl DataObject for ApplyHostProfileConfigurationResult {
 root!(ApplyHostProfileConfigurationResult);
 
 /// `AfterStartupTaskScheduler`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AfterStartupTaskScheduler {
     /// What it inherits from [`TaskScheduler`].
     pub base: TaskScheduler,
@@ -1356,13 +1513,19 @@ pub struct AfterStartupTaskScheduler {
     pub minute: i32,
 }
 
+impl Default for AfterStartupTaskScheduler {
+    fn default() -> Self {
+        Self { base: <TaskScheduler as Default>::default(), minute: 0 }
+    }
+}
+
 impl DataType for AfterStartupTaskScheduler {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AfterStartupTaskScheduler",
-            Some(TaskScheduler::INFO),
-            &[FieldInfo::req("minute", Type::Int)],
-            || Box::new(AfterStartupTaskScheduler::default()),
+            Some(<TaskScheduler as DataType>::INFO),
+            &[Own("minute", Type::Int, Req)],
+            instance::<AfterStartupTaskScheduler>,
         );
         &INFO
     };
@@ -1370,29 +1533,23 @@ impl DataType for AfterStartupTaskScheduler {
 
 impl DataObject for AfterStartupTaskScheduler {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.minute),
-            _ => self.base.get(index),
+            2 => Value::Int(self.minute),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.minute),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.minute),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -6,20 +6,25 @@ use crate::types::{
 };
 
 /// `AlarmAction`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmAction {}
+
+impl Default for AlarmAction {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for AlarmAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("AlarmAction", Some(DynamicData::INFO), &[], || Box::new(AlarmAction::default()));
+            TypeInfo::new("AlarmAction", Some(<DynamicData as DataType>::INFO), &[], instance::<AlarmAction>);
         &INFO
     };
 }
 
 impl DataObject for AlarmAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -34,7 +39,6 @@ impl DataObject for AlarmAction {
 root!(AlarmAction);
 
 /// `AlarmDescription`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmDescription {
     /// `expr`.
     pub expr: Vec<Poly<TypeDescription>>,
@@ -58,24 +62,41 @@ pub struct AlarmDescription {
     pub action: Vec<Poly<TypeDescription>>,
 }
 
+impl Default for AlarmDescription {
+    fn default() -> Self {
+        Self {
+            expr: Unset::UNSET,
+            state_operator: Unset::UNSET,
+            metric_operator: Unset::UNSET,
+            host_system_connection_state: Unset::UNSET,
+            virtual_machine_power_state: Unset::UNSET,
+            datastore_connection_state: Unset::UNSET,
+            host_system_power_state: Unset::UNSET,
+            virtual_machine_guest_heartbeat_status: Unset::UNSET,
+            entity_status: Unset::UNSET,
+            action: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for AlarmDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmDescription",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list_req("expr", Type::Data(TypeDescription::INFO)),
-                FieldInfo::list_req("stateOperator", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req("metricOperator", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req("hostSystemConnectionState", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req("virtualMachinePowerState", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list("datastoreConnectionState", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list("hostSystemPowerState", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list("virtualMachineGuestHeartbeatStatus", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req("entityStatus", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req("action", Type::Data(TypeDescription::INFO)),
+                Own("expr", Type::Data(<TypeDescription as DataType>::INFO), ListReq),
+                Own("stateOperator", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("metricOperator", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("hostSystemConnectionState", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("virtualMachinePowerState", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("datastoreConnectionState", Type::Data(<ElementDescription as DataType>::INFO), List),
+                Own("hostSystemPowerState", Type::Data(<ElementDescription as DataType>::INFO), List),
+                Own("virtualMachineGuestHeartbeatStatus", Type::Data(<ElementDescription as DataType>::INFO), List),
+                Own("entityStatus", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("action", Type::Data(<TypeDescription as DataType>::INFO), ListReq),
             ],
-            || Box::new(AlarmDescription::default()),
+            instance::<AlarmDescription>,
         );
         &INFO
     };
@@ -83,7 +104,7 @@ impl DataType for AlarmDescription {
 
 impl DataObject for AlarmDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -122,20 +143,25 @@ impl DataObject for AlarmDescription {
 root!(AlarmDescription);
 
 /// `AlarmExpression`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmExpression {}
+
+impl Default for AlarmExpression {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for AlarmExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("AlarmExpression", Some(DynamicData::INFO), &[], || Box::new(AlarmExpression::default()));
+            TypeInfo::new("AlarmExpression", Some(<DynamicData as DataType>::INFO), &[], instance::<AlarmExpression>);
         &INFO
     };
 }
 
 impl DataObject for AlarmExpression {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -150,7 +176,6 @@ impl DataObject for AlarmExpression {
 root!(AlarmExpression);
 
 /// `AlarmSetting`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmSetting {
     /// `toleranceRange`.
     pub tolerance_range: i32,
@@ -158,13 +183,19 @@ pub struct AlarmSetting {
     pub reporting_frequency: i32,
 }
 
+impl Default for AlarmSetting {
+    fn default() -> Self {
+        Self { tolerance_range: 0, reporting_frequency: 0 }
+    }
+}
+
 impl DataType for AlarmSetting {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmSetting",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("toleranceRange", Type::Int), FieldInfo::req("reportingFrequency", Type::Int)],
-            || Box::new(AlarmSetting::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("toleranceRange", Type::Int, Req), Own("reportingFrequency", Type::Int, Req)],
+            instance::<AlarmSetting>,
         );
         &INFO
     };
@@ -172,21 +203,21 @@ impl DataType for AlarmSetting {
 
 impl DataObject for AlarmSetting {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.tolerance_range),
-            1 => leaf(&self.reporting_frequency),
+            0 => Value::Int(self.tolerance_range),
+            1 => Value::Int(self.reporting_frequency),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.tolerance_range),
-            1 => Slot::Scalar(&mut self.reporting_frequency),
+            0 => place::int(&mut self.tolerance_range),
+            1 => place::int(&mut self.reporting_frequency),
             _ => Slot::None,
         }
     }
@@ -195,7 +226,6 @@ impl DataObject for AlarmSetting {
 root!(AlarmSetting);
 
 /// `AlarmSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmSpec {
     /// `name`.
     pub name: String,
@@ -215,22 +245,37 @@ pub struct AlarmSpec {
     pub setting: Option<Box<AlarmSetting>>,
 }
 
+impl Default for AlarmSpec {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            system_name: None,
+            description: Unset::UNSET,
+            enabled: false,
+            expression: <Poly<AlarmExpression> as Default>::default(),
+            action: None,
+            action_frequency: None,
+            setting: None,
+        }
+    }
+}
+
 impl DataType for AlarmSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("systemName", Type::String),
-                FieldInfo::req("description", Type::String),
-                FieldInfo::req("enabled", Type::Boolean),
-                FieldInfo::req("expression", Type::Data(AlarmExpression::INFO)),
-                FieldInfo::opt("action", Type::Data(AlarmAction::INFO)),
-                FieldInfo::opt("actionFrequency", Type::Int),
-                FieldInfo::opt("setting", Type::Data(AlarmSetting::INFO)),
+                Own("name", Type::String, Req),
+                Own("systemName", Type::String, Opt),
+                Own("description", Type::String, Req),
+                Own("enabled", Type::Boolean, Req),
+                Own("expression", Type::Data(<AlarmExpression as DataType>::INFO), Req),
+                Own("action", Type::Data(<AlarmAction as DataType>::INFO), Opt),
+                Own("actionFrequency", Type::Int, Opt),
+                Own("setting", Type::Data(<AlarmSetting as DataType>::INFO), Opt),
             ],
-            || Box::new(AlarmSpec::default()),
+            instance::<AlarmSpec>,
         );
         &INFO
     };
@@ -238,36 +283,33 @@ impl DataType for AlarmSpec {
 
 impl DataObject for AlarmSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => optional(&self.system_name),
-            2 => leaf(&self.description),
-            3 => leaf(&self.enabled),
-            4 => leaf(&self.expression),
-            5 => optional(&self.action),
-            6 => optional(&self.action_frequency),
-            7 => match &self.setting {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.name),
+            1 => look::optional_text(&self.system_name),
+            2 => look::text(&self.description),
+            3 => Value::Boolean(self.enabled),
+            4 => look::leaf(&self.expression),
+            5 => look::optional(&self.action),
+            6 => look::optional_int(&self.action_frequency),
+            7 => look::boxed(&self.setting),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.system_name),
-            2 => Slot::Scalar(&mut self.description),
-            3 => Slot::Scalar(&mut self.enabled),
+            0 => place::text(&mut self.name),
+            1 => place::optional_text(&mut self.system_name),
+            2 => place::text(&mut self.description),
+            3 => place::boolean(&mut self.enabled),
             4 => Slot::Poly(&mut self.expression),
             5 => Slot::Poly(&mut self.action),
-            6 => Slot::Scalar(&mut self.action_frequency),
-            7 => fill!(self.setting, AlarmSetting),
+            6 => place::optional_int(&mut self.action_frequency),
+            7 => place::boxed(&mut self.setting),
             _ => Slot::None,
         }
     }
@@ -276,7 +318,6 @@ impl DataObject for AlarmSpec {
 root!(AlarmSpec);
 
 /// `AlarmFilterSpec`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmFilterSpec {
     /// `status`.
     pub status: Vec<ManagedEntityStatus>,
@@ -286,17 +327,23 @@ pub struct AlarmFilterSpec {
     pub type_trigger: Option<String>,
 }
 
+impl Default for AlarmFilterSpec {
+    fn default() -> Self {
+        Self { status: Unset::UNSET, type_entity: None, type_trigger: None }
+    }
+}
+
 impl DataType for AlarmFilterSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmFilterSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("status", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::opt("typeEntity", Type::String),
-                FieldInfo::opt("typeTrigger", Type::String),
+                Own("status", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), List),
+                Own("typeEntity", Type::String, Opt),
+                Own("typeTrigger", Type::String, Opt),
             ],
-            || Box::new(AlarmFilterSpec::default()),
+            instance::<AlarmFilterSpec>,
         );
         &INFO
     };
@@ -304,14 +351,14 @@ impl DataType for AlarmFilterSpec {
 
 impl DataObject for AlarmFilterSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.status),
-            1 => optional(&self.type_entity),
-            2 => optional(&self.type_trigger),
+            1 => look::optional_text(&self.type_entity),
+            2 => look::optional_text(&self.type_trigger),
             _ => Value::Unset,
         }
     }
@@ -319,8 +366,8 @@ impl DataObject for AlarmFilterSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.status),
-            1 => Slot::Scalar(&mut self.type_entity),
-            2 => Slot::Scalar(&mut self.type_trigger),
+            1 => place::optional_text(&mut self.type_entity),
+            2 => place::optional_text(&mut self.type_trigger),
             _ => Slot::None,
         }
     }
@@ -329,7 +376,6 @@ impl DataObject for AlarmFilterSpec {
 root!(AlarmFilterSpec);
 
 /// `AlarmInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmInfo {
     /// What it inherits from [`AlarmSpec`].
     pub base: AlarmSpec,
@@ -347,20 +393,34 @@ pub struct AlarmInfo {
     pub creation_event_id: i32,
 }
 
+impl Default for AlarmInfo {
+    fn default() -> Self {
+        Self {
+            base: <AlarmSpec as Default>::default(),
+            key: Unset::UNSET,
+            alarm: Unset::UNSET,
+            entity: Unset::UNSET,
+            last_modified_time: <DateTime as Default>::default(),
+            last_modified_user: Unset::UNSET,
+            creation_event_id: 0,
+        }
+    }
+}
+
 impl DataType for AlarmInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmInfo",
-            Some(AlarmSpec::INFO),
+            Some(<AlarmSpec as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("alarm", Type::Ref),
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::req("lastModifiedTime", Type::DateTime),
-                FieldInfo::req("lastModifiedUser", Type::String),
-                FieldInfo::req("creationEventId", Type::Int),
+                Own("key", Type::String, Req),
+                Own("alarm", Type::Ref, Req),
+                Own("entity", Type::Ref, Req),
+                Own("lastModifiedTime", Type::DateTime, Req),
+                Own("lastModifiedUser", Type::String, Req),
+                Own("creationEventId", Type::Int, Req),
             ],
-            || Box::new(AlarmInfo::default()),
+            instance::<AlarmInfo>,
         );
         &INFO
     };
@@ -368,39 +428,33 @@ impl DataType for AlarmInfo {
 
 impl DataObject for AlarmInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            8 => leaf(&self.key),
-            9 => leaf(&self.alarm),
-            10 => leaf(&self.entity),
-            11 => leaf(&self.last_modified_time),
-            12 => leaf(&self.last_modified_user),
-            13 => leaf(&self.creation_event_id),
-            _ => self.base.get(index),
+            8 => look::text(&self.key),
+            9 => look::reference(&self.alarm),
+            10 => look::reference(&self.entity),
+            11 => look::leaf(&self.last_modified_time),
+            12 => look::text(&self.last_modified_user),
+            13 => Value::Int(self.creation_event_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            8 => Slot::Scalar(&mut self.key),
-            9 => Slot::Scalar(&mut self.alarm),
-            10 => Slot::Scalar(&mut self.entity),
+            8 => place::text(&mut self.key),
+            9 => place::reference(&mut self.alarm),
+            10 => place::reference(&mut self.entity),
             11 => Slot::Scalar(&mut self.last_modified_time),
-            12 => Slot::Scalar(&mut self.last_modified_user),
-            13 => Slot::Scalar(&mut self.creation_event_id),
-            _ => self.base.slot(index),
+            12 => place::text(&mut self.last_modified_user),
+            13 => place::int(&mut self.creation_event_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -408,7 +462,6 @@ inherit!(AlarmInfo, AlarmSpec);
 impl Extends<AlarmSpec> for AlarmInfo {}
 
 /// `AlarmState`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmState {
     /// `key`.
     pub key: String,
@@ -432,24 +485,41 @@ pub struct AlarmState {
     pub disabled: Option<bool>,
 }
 
+impl Default for AlarmState {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            entity: Unset::UNSET,
+            alarm: Unset::UNSET,
+            overall_status: ManagedEntityStatus::Unrecognized(Unset::UNSET),
+            time: <DateTime as Default>::default(),
+            acknowledged: None,
+            acknowledged_by_user: None,
+            acknowledged_time: None,
+            event_key: None,
+            disabled: None,
+        }
+    }
+}
+
 impl DataType for AlarmState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmState",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::req("alarm", Type::Ref),
-                FieldInfo::req("overallStatus", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::req("time", Type::DateTime),
-                FieldInfo::opt("acknowledged", Type::Boolean),
-                FieldInfo::opt("acknowledgedByUser", Type::String),
-                FieldInfo::opt("acknowledgedTime", Type::DateTime),
-                FieldInfo::opt("eventKey", Type::Int),
-                FieldInfo::opt("disabled", Type::Boolean),
+                Own("key", Type::String, Req),
+                Own("entity", Type::Ref, Req),
+                Own("alarm", Type::Ref, Req),
+                Own("overallStatus", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Req),
+                Own("time", Type::DateTime, Req),
+                Own("acknowledged", Type::Boolean, Opt),
+                Own("acknowledgedByUser", Type::String, Opt),
+                Own("acknowledgedTime", Type::DateTime, Opt),
+                Own("eventKey", Type::Int, Opt),
+                Own("disabled", Type::Boolean, Opt),
             ],
-            || Box::new(AlarmState::default()),
+            instance::<AlarmState>,
         );
         &INFO
     };
@@ -457,37 +527,37 @@ impl DataType for AlarmState {
 
 impl DataObject for AlarmState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.entity),
-            2 => leaf(&self.alarm),
-            3 => leaf(&self.overall_status),
-            4 => leaf(&self.time),
-            5 => optional(&self.acknowledged),
-            6 => optional(&self.acknowledged_by_user),
-            7 => optional(&self.acknowledged_time),
-            8 => optional(&self.event_key),
-            9 => optional(&self.disabled),
+            0 => look::text(&self.key),
+            1 => look::reference(&self.entity),
+            2 => look::reference(&self.alarm),
+            3 => look::leaf(&self.overall_status),
+            4 => look::leaf(&self.time),
+            5 => look::optional_boolean(&self.acknowledged),
+            6 => look::optional_text(&self.acknowledged_by_user),
+            7 => look::optional(&self.acknowledged_time),
+            8 => look::optional_int(&self.event_key),
+            9 => look::optional_boolean(&self.disabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.entity),
-            2 => Slot::Scalar(&mut self.alarm),
+            0 => place::text(&mut self.key),
+            1 => place::reference(&mut self.entity),
+            2 => place::reference(&mut self.alarm),
             3 => Slot::Scalar(&mut self.overall_status),
             4 => Slot::Scalar(&mut self.time),
-            5 => Slot::Scalar(&mut self.acknowledged),
-            6 => Slot::Scalar(&mut self.acknowledged_by_user),
+            5 => place::optional_boolean(&mut self.acknowledged),
+            6 => place::optional_text(&mut self.acknowledged_by_user),
             7 => Slot::Scalar(&mut self.acknowledged_time),
-            8 => Slot::Scalar(&mut self.event_key),
-            9 => Slot::Scalar(&mut self.disabled),
+            8 => place::optional_int(&mut self.event_key),
+            9 => place::optional_boolean(&mut self.disabled),
             _ => Slot::None,
         }
     }
@@ -496,7 +566,6 @@ impl DataObject for AlarmState {
 root!(AlarmState);
 
 /// `AlarmTriggeringAction`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmTriggeringAction {
     /// What it inherits from [`AlarmAction`].
     pub base: AlarmAction,
@@ -514,20 +583,34 @@ pub struct AlarmTriggeringAction {
     pub yellow2green: bool,
 }
 
+impl Default for AlarmTriggeringAction {
+    fn default() -> Self {
+        Self {
+            base: <AlarmAction as Default>::default(),
+            action: <Poly<Action> as Default>::default(),
+            transition_specs: Unset::UNSET,
+            green2yellow: false,
+            yellow2red: false,
+            red2yellow: false,
+            yellow2green: false,
+        }
+    }
+}
+
 impl DataType for AlarmTriggeringAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmTriggeringAction",
-            Some(AlarmAction::INFO),
+            Some(<AlarmAction as DataType>::INFO),
             &[
-                FieldInfo::req("action", Type::Data(Action::INFO)),
-                FieldInfo::list("transitionSpecs", Type::Data(AlarmTriggeringActionTransitionSpec::INFO)),
-                FieldInfo::req("green2yellow", Type::Boolean),
-                FieldInfo::req("yellow2red", Type::Boolean),
-                FieldInfo::req("red2yellow", Type::Boolean),
-                FieldInfo::req("yellow2green", Type::Boolean),
+                Own("action", Type::Data(<Action as DataType>::INFO), Req),
+                Own("transitionSpecs", Type::Data(<AlarmTriggeringActionTransitionSpec as DataType>::INFO), List),
+                Own("green2yellow", Type::Boolean, Req),
+                Own("yellow2red", Type::Boolean, Req),
+                Own("red2yellow", Type::Boolean, Req),
+                Own("yellow2green", Type::Boolean, Req),
             ],
-            || Box::new(AlarmTriggeringAction::default()),
+            instance::<AlarmTriggeringAction>,
         );
         &INFO
     };
@@ -535,18 +618,19 @@ impl DataType for AlarmTriggeringAction {
 
 impl DataObject for AlarmTriggeringAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.action),
+            0 => look::leaf(&self.action),
             1 => Value::List(&self.transition_specs),
-            2 => leaf(&self.green2yellow),
-            3 => leaf(&self.yellow2red),
-            4 => leaf(&self.red2yellow),
-            5 => leaf(&self.yellow2green),
-            _ => self.base.get(index),
+            2 => Value::Boolean(self.green2yellow),
+            3 => Value::Boolean(self.yellow2red),
+            4 => Value::Boolean(self.red2yellow),
+            5 => Value::Boolean(self.yellow2green),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -554,20 +638,13 @@ impl DataObject for AlarmTriggeringAction {
         match index {
             0 => Slot::Poly(&mut self.action),
             1 => Slot::List(&mut self.transition_specs),
-            2 => Slot::Scalar(&mut self.green2yellow),
-            3 => Slot::Scalar(&mut self.yellow2red),
-            4 => Slot::Scalar(&mut self.red2yellow),
-            5 => Slot::Scalar(&mut self.yellow2green),
-            _ => self.base.slot(index),
+            2 => place::boolean(&mut self.green2yellow),
+            3 => place::boolean(&mut self.yellow2red),
+            4 => place::boolean(&mut self.red2yellow),
+            5 => place::boolean(&mut self.yellow2green),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -575,7 +652,6 @@ inherit!(AlarmTriggeringAction, AlarmAction);
 impl Extends<AlarmAction> for AlarmTriggeringAction {}
 
 /// `AlarmTriggeringActionTransitionSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmTriggeringActionTransitionSpec {
     /// `startState`.
     pub start_state: ManagedEntityStatus,
@@ -585,17 +661,27 @@ pub struct AlarmTriggeringActionTransitionSpec {
     pub repeats: bool,
 }
 
+impl Default for AlarmTriggeringActionTransitionSpec {
+    fn default() -> Self {
+        Self {
+            start_state: ManagedEntityStatus::Unrecognized(Unset::UNSET),
+            final_state: ManagedEntityStatus::Unrecognized(Unset::UNSET),
+            repeats: false,
+        }
+    }
+}
+
 impl DataType for AlarmTriggeringActionTransitionSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmTriggeringActionTransitionSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("startState", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::req("finalState", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::req("repeats", Type::Boolean),
+                Own("startState", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Req),
+                Own("finalState", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Req),
+                Own("repeats", Type::Boolean, Req),
             ],
-            || Box::new(AlarmTriggeringActionTransitionSpec::default()),
+            instance::<AlarmTriggeringActionTransitionSpec>,
         );
         &INFO
     };
@@ -603,14 +689,14 @@ impl DataType for AlarmTriggeringActionTransitionSpec {
 
 impl DataObject for AlarmTriggeringActionTransitionSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.start_state),
-            1 => leaf(&self.final_state),
-            2 => leaf(&self.repeats),
+            0 => look::leaf(&self.start_state),
+            1 => look::leaf(&self.final_state),
+            2 => Value::Boolean(self.repeats),
             _ => Value::Unset,
         }
     }
@@ -619,7 +705,7 @@ impl DataObject for AlarmTriggeringActionTransitionSpec {
         match index {
             0 => Slot::Scalar(&mut self.start_state),
             1 => Slot::Scalar(&mut self.final_state),
-            2 => Slot::Scalar(&mut self.repeats),
+            2 => place::boolean(&mut self.repeats),
             _ => Slot::None,
         }
     }
@@ -628,7 +714,6 @@ impl DataObject for AlarmTriggeringActionTransitionSpec {
 root!(AlarmTriggeringActionTransitionSpec);
 
 /// `AlarmEventArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmEventArgument {
     /// What it inherits from [`EntityEventArgument`].
     pub base: EntityEventArgument,
@@ -636,13 +721,19 @@ pub struct AlarmEventArgument {
     pub alarm: ManagedObjectReference,
 }
 
+impl Default for AlarmEventArgument {
+    fn default() -> Self {
+        Self { base: <EntityEventArgument as Default>::default(), alarm: Unset::UNSET }
+    }
+}
+
 impl DataType for AlarmEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmEventArgument",
-            Some(EntityEventArgument::INFO),
-            &[FieldInfo::req("alarm", Type::Ref)],
-            || Box::new(AlarmEventArgument::default()),
+            Some(<EntityEventArgument as DataType>::INFO),
+            &[Own("alarm", Type::Ref, Req)],
+            instance::<AlarmEventArgument>,
         );
         &INFO
     };
@@ -650,29 +741,23 @@ impl DataType for AlarmEventArgument {
 
 impl DataObject for AlarmEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.alarm),
-            _ => self.base.get(index),
+            1 => look::reference(&self.alarm),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.alarm),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.alarm),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -6,7 +6,6 @@ use crate::types::{
 };
 
 /// `BatchResult`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct BatchResult {
     /// `result`.
     pub result: String,
@@ -18,18 +17,24 @@ pub struct BatchResult {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for BatchResult {
+    fn default() -> Self {
+        Self { result: Unset::UNSET, host_key: Unset::UNSET, ds: None, fault: None }
+    }
+}
+
 impl DataType for BatchResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "BatchResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("result", Type::String),
-                FieldInfo::req("hostKey", Type::String),
-                FieldInfo::opt("ds", Type::Ref),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("result", Type::String, Req),
+                Own("hostKey", Type::String, Req),
+                Own("ds", Type::Ref, Opt),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(BatchResult::default()),
+            instance::<BatchResult>,
         );
         &INFO
     };
@@ -37,28 +42,25 @@ impl DataType for BatchResult {
 
 impl DataObject for BatchResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.result),
-            1 => leaf(&self.host_key),
-            2 => optional(&self.ds),
-            3 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.result),
+            1 => look::text(&self.host_key),
+            2 => look::optional_reference(&self.ds),
+            3 => look::boxed(&self.fault),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.result),
-            1 => Slot::Scalar(&mut self.host_key),
-            2 => Slot::Scalar(&mut self.ds),
-            3 => fill!(self.fault, LocalizedMethodFault),
+            0 => place::text(&mut self.result),
+            1 => place::text(&mut self.host_key),
+            2 => place::optional_reference(&mut self.ds),
+            3 => place::boxed(&mut self.fault),
             _ => Slot::None,
         }
     }
@@ -67,7 +69,6 @@ impl DataObject for BatchResult {
 root!(BatchResult);
 
 /// `BaseConfigInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct BaseConfigInfo {
     /// `id`.
     pub id: ID,
@@ -93,25 +94,43 @@ pub struct BaseConfigInfo {
     pub iofilter: Vec<String>,
 }
 
+impl Default for BaseConfigInfo {
+    fn default() -> Self {
+        Self {
+            id: <ID as Default>::default(),
+            name: Unset::UNSET,
+            create_time: <DateTime as Default>::default(),
+            keep_after_delete_vm: None,
+            relocation_disabled: None,
+            native_snapshot_supported: None,
+            changed_block_tracking_enabled: None,
+            backing: <Poly<BaseConfigInfoBackingInfo> as Default>::default(),
+            metadata: Unset::UNSET,
+            vclock: None,
+            iofilter: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for BaseConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "BaseConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::Data(ID::INFO)),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("createTime", Type::DateTime),
-                FieldInfo::opt("keepAfterDeleteVm", Type::Boolean),
-                FieldInfo::opt("relocationDisabled", Type::Boolean),
-                FieldInfo::opt("nativeSnapshotSupported", Type::Boolean),
-                FieldInfo::opt("changedBlockTrackingEnabled", Type::Boolean),
-                FieldInfo::req("backing", Type::Data(BaseConfigInfoBackingInfo::INFO)),
-                FieldInfo::list("metadata", Type::Data(KeyValue::INFO)),
-                FieldInfo::opt("vclock", Type::Data(VslmVClockInfo::INFO)),
-                FieldInfo::list("iofilter", Type::String),
+                Own("id", Type::Data(<ID as DataType>::INFO), Req),
+                Own("name", Type::String, Req),
+                Own("createTime", Type::DateTime, Req),
+                Own("keepAfterDeleteVm", Type::Boolean, Opt),
+                Own("relocationDisabled", Type::Boolean, Opt),
+                Own("nativeSnapshotSupported", Type::Boolean, Opt),
+                Own("changedBlockTrackingEnabled", Type::Boolean, Opt),
+                Own("backing", Type::Data(<BaseConfigInfoBackingInfo as DataType>::INFO), Req),
+                Own("metadata", Type::Data(<KeyValue as DataType>::INFO), List),
+                Own("vclock", Type::Data(<VslmVClockInfo as DataType>::INFO), Opt),
+                Own("iofilter", Type::String, List),
             ],
-            || Box::new(BaseConfigInfo::default()),
+            instance::<BaseConfigInfo>,
         );
         &INFO
     };
@@ -119,25 +138,22 @@ impl DataType for BaseConfigInfo {
 
 impl DataObject for BaseConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.id),
-            1 => leaf(&self.name),
-            2 => leaf(&self.create_time),
-            3 => optional(&self.keep_after_delete_vm),
-            4 => optional(&self.relocation_disabled),
-            5 => optional(&self.native_snapshot_supported),
-            6 => optional(&self.changed_block_tracking_enabled),
-            7 => leaf(&self.backing),
+            1 => look::text(&self.name),
+            2 => look::leaf(&self.create_time),
+            3 => look::optional_boolean(&self.keep_after_delete_vm),
+            4 => look::optional_boolean(&self.relocation_disabled),
+            5 => look::optional_boolean(&self.native_snapshot_supported),
+            6 => look::optional_boolean(&self.changed_block_tracking_enabled),
+            7 => look::leaf(&self.backing),
             8 => Value::List(&self.metadata),
-            9 => match &self.vclock {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            10 => Value::List(&self.iofilter),
+            9 => look::boxed(&self.vclock),
+            10 => look::texts(&self.iofilter),
             _ => Value::Unset,
         }
     }
@@ -145,16 +161,16 @@ impl DataObject for BaseConfigInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.id),
-            1 => Slot::Scalar(&mut self.name),
+            1 => place::text(&mut self.name),
             2 => Slot::Scalar(&mut self.create_time),
-            3 => Slot::Scalar(&mut self.keep_after_delete_vm),
-            4 => Slot::Scalar(&mut self.relocation_disabled),
-            5 => Slot::Scalar(&mut self.native_snapshot_supported),
-            6 => Slot::Scalar(&mut self.changed_block_tracking_enabled),
+            3 => place::optional_boolean(&mut self.keep_after_delete_vm),
+            4 => place::optional_boolean(&mut self.relocation_disabled),
+            5 => place::optional_boolean(&mut self.native_snapshot_supported),
+            6 => place::optional_boolean(&mut self.changed_block_tracking_enabled),
             7 => Slot::Poly(&mut self.backing),
             8 => Slot::List(&mut self.metadata),
-            9 => fill!(self.vclock, VslmVClockInfo),
-            10 => Slot::Scalar(&mut self.iofilter),
+            9 => place::boxed(&mut self.vclock),
+            10 => place::texts(&mut self.iofilter),
             _ => Slot::None,
         }
     }
@@ -163,19 +179,24 @@ impl DataObject for BaseConfigInfo {
 root!(BaseConfigInfo);
 
 /// `BaseConfigInfoBackingInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct BaseConfigInfoBackingInfo {
     /// `datastore`; names a `Datastore`.
     pub datastore: ManagedObjectReference,
+}
+
+impl Default for BaseConfigInfoBackingInfo {
+    fn default() -> Self {
+        Self { datastore: Unset::UNSET }
+    }
 }
 
 impl DataType for BaseConfigInfoBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "BaseConfigInfoBackingInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("datastore", Type::Ref)],
-            || Box::new(BaseConfigInfoBackingInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("datastore", Type::Ref, Req)],
+            instance::<BaseConfigInfoBackingInfo>,
         );
         &INFO
     };
@@ -183,19 +204,19 @@ impl DataType for BaseConfigInfoBackingInfo {
 
 impl DataObject for BaseConfigInfoBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.datastore),
+            0 => look::reference(&self.datastore),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.datastore),
+            0 => place::reference(&mut self.datastore),
             _ => Slot::None,
         }
     }
@@ -204,7 +225,6 @@ impl DataObject for BaseConfigInfoBackingInfo {
 root!(BaseConfigInfoBackingInfo);
 
 /// `BaseConfigInfoFileBackingInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct BaseConfigInfoFileBackingInfo {
     /// What it inherits from [`BaseConfigInfoBackingInfo`].
     pub base: BaseConfigInfoBackingInfo,
@@ -222,20 +242,34 @@ pub struct BaseConfigInfoFileBackingInfo {
     pub shared_file_backing: Option<bool>,
 }
 
+impl Default for BaseConfigInfoFileBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <BaseConfigInfoBackingInfo as Default>::default(),
+            file_path: Unset::UNSET,
+            backing_object_id: None,
+            parent: None,
+            delta_size_in_mb: None,
+            key_id: None,
+            shared_file_backing: None,
+        }
+    }
+}
+
 impl DataType for BaseConfigInfoFileBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "BaseConfigInfoFileBackingInfo",
-            Some(BaseConfigInfoBackingInfo::INFO),
+            Some(<BaseConfigInfoBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::req("filePath", Type::String),
-                FieldInfo::opt("backingObjectId", Type::String),
-                FieldInfo::opt("parent", Type::Data(BaseConfigInfoFileBackingInfo::INFO)),
-                FieldInfo::opt("deltaSizeInMB", Type::Long),
-                FieldInfo::opt("keyId", Type::Data(CryptoKeyId::INFO)),
-                FieldInfo::opt("sharedFileBacking", Type::Boolean),
+                Own("filePath", Type::String, Req),
+                Own("backingObjectId", Type::String, Opt),
+                Own("parent", Type::Data(<BaseConfigInfoFileBackingInfo as DataType>::INFO), Opt),
+                Own("deltaSizeInMB", Type::Long, Opt),
+                Own("keyId", Type::Data(<CryptoKeyId as DataType>::INFO), Opt),
+                Own("sharedFileBacking", Type::Boolean, Opt),
             ],
-            || Box::new(BaseConfigInfoFileBackingInfo::default()),
+            instance::<BaseConfigInfoFileBackingInfo>,
         );
         &INFO
     };
@@ -243,42 +277,33 @@ impl DataType for BaseConfigInfoFileBackingInfo {
 
 impl DataObject for BaseConfigInfoFileBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.file_path),
-            2 => optional(&self.backing_object_id),
-            3 => optional(&self.parent),
-            4 => optional(&self.delta_size_in_mb),
-            5 => match &self.key_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => optional(&self.shared_file_backing),
-            _ => self.base.get(index),
+            1 => look::text(&self.file_path),
+            2 => look::optional_text(&self.backing_object_id),
+            3 => look::optional(&self.parent),
+            4 => look::optional_long(&self.delta_size_in_mb),
+            5 => look::boxed(&self.key_id),
+            6 => look::optional_boolean(&self.shared_file_backing),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.file_path),
-            2 => Slot::Scalar(&mut self.backing_object_id),
+            1 => place::text(&mut self.file_path),
+            2 => place::optional_text(&mut self.backing_object_id),
             3 => Slot::Poly(&mut self.parent),
-            4 => Slot::Scalar(&mut self.delta_size_in_mb),
-            5 => fill!(self.key_id, CryptoKeyId),
-            6 => Slot::Scalar(&mut self.shared_file_backing),
-            _ => self.base.slot(index),
+            4 => place::optional_long(&mut self.delta_size_in_mb),
+            5 => place::boxed(&mut self.key_id),
+            6 => place::optional_boolean(&mut self.shared_file_backing),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -286,7 +311,6 @@ inherit!(BaseConfigInfoFileBackingInfo, BaseConfigInfoBackingInfo);
 impl Extends<BaseConfigInfoBackingInfo> for BaseConfigInfoFileBackingInfo {}
 
 /// `BaseConfigInfoDiskFileBackingInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct BaseConfigInfoDiskFileBackingInfo {
     /// What it inherits from [`BaseConfigInfoFileBackingInfo`].
     pub base: BaseConfigInfoFileBackingInfo,
@@ -294,13 +318,19 @@ pub struct BaseConfigInfoDiskFileBackingInfo {
     pub provisioning_type: String,
 }
 
+impl Default for BaseConfigInfoDiskFileBackingInfo {
+    fn default() -> Self {
+        Self { base: <BaseConfigInfoFileBackingInfo as Default>::default(), provisioning_type: Unset::UNSET }
+    }
+}
+
 impl DataType for BaseConfigInfoDiskFileBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "BaseConfigInfoDiskFileBackingInfo",
-            Some(BaseConfigInfoFileBackingInfo::INFO),
-            &[FieldInfo::req("provisioningType", Type::String)],
-            || Box::new(BaseConfigInfoDiskFileBackingInfo::default()),
+            Some(<BaseConfigInfoFileBackingInfo as DataType>::INFO),
+            &[Own("provisioningType", Type::String, Req)],
+            instance::<BaseConfigInfoDiskFileBackingInfo>,
         );
         &INFO
     };
@@ -308,29 +338,23 @@ impl DataType for BaseConfigInfoDiskFileBackingInfo {
 
 impl DataObject for BaseConfigInfoDiskFileBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            7 => leaf(&self.provisioning_type),
-            _ => self.base.get(index),
+            7 => look::text(&self.provisioning_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            7 => Slot::Scalar(&mut self.provisioning_type),
-            _ => self.base.slot(index),
+            7 => place::text(&mut self.provisioning_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -339,7 +363,6 @@ impl Extends<BaseConfigInfoFileBackingInfo> for BaseConfigInfoDiskFileBackingInf
 impl Extends<BaseConfigInfoBackingInfo> for BaseConfigInfoDiskFileBackingInfo {}
 
 /// `BaseConfigInfoRawDiskMappingBackingInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct BaseConfigInfoRawDiskMappingBackingInfo {
     /// What it inherits from [`BaseConfigInfoFileBackingInfo`].
     pub base: BaseConfigInfoFileBackingInfo,
@@ -349,13 +372,23 @@ pub struct BaseConfigInfoRawDiskMappingBackingInfo {
     pub compatibility_mode: String,
 }
 
+impl Default for BaseConfigInfoRawDiskMappingBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <BaseConfigInfoFileBackingInfo as Default>::default(),
+            lun_uuid: Unset::UNSET,
+            compatibility_mode: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for BaseConfigInfoRawDiskMappingBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "BaseConfigInfoRawDiskMappingBackingInfo",
-            Some(BaseConfigInfoFileBackingInfo::INFO),
-            &[FieldInfo::req("lunUuid", Type::String), FieldInfo::req("compatibilityMode", Type::String)],
-            || Box::new(BaseConfigInfoRawDiskMappingBackingInfo::default()),
+            Some(<BaseConfigInfoFileBackingInfo as DataType>::INFO),
+            &[Own("lunUuid", Type::String, Req), Own("compatibilityMode", Type::String, Req)],
+            instance::<BaseConfigInfoRawDiskMappingBackingInfo>,
         );
         &INFO
     };
@@ -363,31 +396,25 @@ impl DataType for BaseConfigInfoRawDiskMappingBackingInfo {
 
 impl DataObject for BaseConfigInfoRawDiskMappingBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            7 => leaf(&self.lun_uuid),
-            8 => leaf(&self.compatibility_mode),
-            _ => self.base.get(index),
+            7 => look::text(&self.lun_uuid),
+            8 => look::text(&self.compatibility_mode),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            7 => Slot::Scalar(&mut self.lun_uuid),
-            8 => Slot::Scalar(&mut self.compatibility_mode),
-            _ => self.base.slot(index),
+            7 => place::text(&mut self.lun_uuid),
+            8 => place::text(&mut self.compatibility_mode),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -396,7 +423,6 @@ impl Extends<BaseConfigInfoFileBackingInfo> for BaseConfigInfoRawDiskMappingBack
 impl Extends<BaseConfigInfoBackingInfo> for BaseConfigInfoRawDiskMappingBackingInfo {}
 
 /// `BoolPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct BoolPolicy {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -404,13 +430,19 @@ pub struct BoolPolicy {
     pub value: Option<bool>,
 }
 
+impl Default for BoolPolicy {
+    fn default() -> Self {
+        Self { base: <InheritablePolicy as Default>::default(), value: None }
+    }
+}
+
 impl DataType for BoolPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "BoolPolicy",
-            Some(InheritablePolicy::INFO),
-            &[FieldInfo::opt("value", Type::Boolean)],
-            || Box::new(BoolPolicy::default()),
+            Some(<InheritablePolicy as DataType>::INFO),
+            &[Own("value", Type::Boolean, Opt)],
+            instance::<BoolPolicy>,
         );
         &INFO
     };
@@ -418,29 +450,23 @@ impl DataType for BoolPolicy {
 
 impl DataObject for BoolPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.value),
-            _ => self.base.get(index),
+            1 => look::optional_boolean(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            1 => place::optional_boolean(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -448,7 +474,6 @@ inherit!(BoolPolicy, InheritablePolicy);
 impl Extends<InheritablePolicy> for BoolPolicy {}
 
 /// `BoolOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct BoolOption {
     /// What it inherits from [`OptionType`].
     pub base: OptionType,
@@ -458,13 +483,19 @@ pub struct BoolOption {
     pub default_value: bool,
 }
 
+impl Default for BoolOption {
+    fn default() -> Self {
+        Self { base: <OptionType as Default>::default(), supported: false, default_value: false }
+    }
+}
+
 impl DataType for BoolOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "BoolOption",
-            Some(OptionType::INFO),
-            &[FieldInfo::req("supported", Type::Boolean), FieldInfo::req("defaultValue", Type::Boolean)],
-            || Box::new(BoolOption::default()),
+            Some(<OptionType as DataType>::INFO),
+            &[Own("supported", Type::Boolean, Req), Own("defaultValue", Type::Boolean, Req)],
+            instance::<BoolOption>,
         );
         &INFO
     };
@@ -472,31 +503,25 @@ impl DataType for BoolOption {
 
 impl DataObject for BoolOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.supported),
-            2 => leaf(&self.default_value),
-            _ => self.base.get(index),
+            1 => Value::Boolean(self.supported),
+            2 => Value::Boolean(self.default_value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.supported),
-            2 => Slot::Scalar(&mut self.default_value),
-            _ => self.base.slot(index),
+            1 => place::boolean(&mut self.supported),
+            2 => place::boolean(&mut self.default_value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

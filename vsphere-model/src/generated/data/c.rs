@@ -17,7 +17,6 @@ use crate::types::{
 };
 
 /// `Capability`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct Capability {
     /// `provisioningSupported`.
     pub provisioning_supported: bool,
@@ -51,29 +50,51 @@ pub struct Capability {
     pub config_mgmt_supported: Option<bool>,
 }
 
+impl Default for Capability {
+    fn default() -> Self {
+        Self {
+            provisioning_supported: false,
+            multi_host_supported: false,
+            user_shell_access_supported: false,
+            supported_evc_mode: Unset::UNSET,
+            supported_evc_graphics_mode: Unset::UNSET,
+            network_backup_and_restore_supported: None,
+            ft_drs_without_evc_supported: None,
+            hci_workflow_supported: None,
+            compute_policy_version: None,
+            cluster_placement_supported: None,
+            lifecycle_management_supported: None,
+            host_seeding_supported: None,
+            scalable_shares_supported: None,
+            hadcs_supported: None,
+            config_mgmt_supported: None,
+        }
+    }
+}
+
 impl DataType for Capability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "Capability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("provisioningSupported", Type::Boolean),
-                FieldInfo::req("multiHostSupported", Type::Boolean),
-                FieldInfo::req("userShellAccessSupported", Type::Boolean),
-                FieldInfo::list("supportedEVCMode", Type::Data(EVCMode::INFO)),
-                FieldInfo::list("supportedEVCGraphicsMode", Type::Data(FeatureEVCMode::INFO)),
-                FieldInfo::opt("networkBackupAndRestoreSupported", Type::Boolean),
-                FieldInfo::opt("ftDrsWithoutEvcSupported", Type::Boolean),
-                FieldInfo::opt("hciWorkflowSupported", Type::Boolean),
-                FieldInfo::opt("computePolicyVersion", Type::Int),
-                FieldInfo::opt("clusterPlacementSupported", Type::Boolean),
-                FieldInfo::opt("lifecycleManagementSupported", Type::Boolean),
-                FieldInfo::opt("hostSeedingSupported", Type::Boolean),
-                FieldInfo::opt("scalableSharesSupported", Type::Boolean),
-                FieldInfo::opt("hadcsSupported", Type::Boolean),
-                FieldInfo::opt("configMgmtSupported", Type::Boolean),
+                Own("provisioningSupported", Type::Boolean, Req),
+                Own("multiHostSupported", Type::Boolean, Req),
+                Own("userShellAccessSupported", Type::Boolean, Req),
+                Own("supportedEVCMode", Type::Data(<EVCMode as DataType>::INFO), List),
+                Own("supportedEVCGraphicsMode", Type::Data(<FeatureEVCMode as DataType>::INFO), List),
+                Own("networkBackupAndRestoreSupported", Type::Boolean, Opt),
+                Own("ftDrsWithoutEvcSupported", Type::Boolean, Opt),
+                Own("hciWorkflowSupported", Type::Boolean, Opt),
+                Own("computePolicyVersion", Type::Int, Opt),
+                Own("clusterPlacementSupported", Type::Boolean, Opt),
+                Own("lifecycleManagementSupported", Type::Boolean, Opt),
+                Own("hostSeedingSupported", Type::Boolean, Opt),
+                Own("scalableSharesSupported", Type::Boolean, Opt),
+                Own("hadcsSupported", Type::Boolean, Opt),
+                Own("configMgmtSupported", Type::Boolean, Opt),
             ],
-            || Box::new(Capability::default()),
+            instance::<Capability>,
         );
         &INFO
     };
@@ -81,47 +102,47 @@ impl DataType for Capability {
 
 impl DataObject for Capability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.provisioning_supported),
-            1 => leaf(&self.multi_host_supported),
-            2 => leaf(&self.user_shell_access_supported),
+            0 => Value::Boolean(self.provisioning_supported),
+            1 => Value::Boolean(self.multi_host_supported),
+            2 => Value::Boolean(self.user_shell_access_supported),
             3 => Value::List(&self.supported_evc_mode),
             4 => Value::List(&self.supported_evc_graphics_mode),
-            5 => optional(&self.network_backup_and_restore_supported),
-            6 => optional(&self.ft_drs_without_evc_supported),
-            7 => optional(&self.hci_workflow_supported),
-            8 => optional(&self.compute_policy_version),
-            9 => optional(&self.cluster_placement_supported),
-            10 => optional(&self.lifecycle_management_supported),
-            11 => optional(&self.host_seeding_supported),
-            12 => optional(&self.scalable_shares_supported),
-            13 => optional(&self.hadcs_supported),
-            14 => optional(&self.config_mgmt_supported),
+            5 => look::optional_boolean(&self.network_backup_and_restore_supported),
+            6 => look::optional_boolean(&self.ft_drs_without_evc_supported),
+            7 => look::optional_boolean(&self.hci_workflow_supported),
+            8 => look::optional_int(&self.compute_policy_version),
+            9 => look::optional_boolean(&self.cluster_placement_supported),
+            10 => look::optional_boolean(&self.lifecycle_management_supported),
+            11 => look::optional_boolean(&self.host_seeding_supported),
+            12 => look::optional_boolean(&self.scalable_shares_supported),
+            13 => look::optional_boolean(&self.hadcs_supported),
+            14 => look::optional_boolean(&self.config_mgmt_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.provisioning_supported),
-            1 => Slot::Scalar(&mut self.multi_host_supported),
-            2 => Slot::Scalar(&mut self.user_shell_access_supported),
+            0 => place::boolean(&mut self.provisioning_supported),
+            1 => place::boolean(&mut self.multi_host_supported),
+            2 => place::boolean(&mut self.user_shell_access_supported),
             3 => Slot::List(&mut self.supported_evc_mode),
             4 => Slot::List(&mut self.supported_evc_graphics_mode),
-            5 => Slot::Scalar(&mut self.network_backup_and_restore_supported),
-            6 => Slot::Scalar(&mut self.ft_drs_without_evc_supported),
-            7 => Slot::Scalar(&mut self.hci_workflow_supported),
-            8 => Slot::Scalar(&mut self.compute_policy_version),
-            9 => Slot::Scalar(&mut self.cluster_placement_supported),
-            10 => Slot::Scalar(&mut self.lifecycle_management_supported),
-            11 => Slot::Scalar(&mut self.host_seeding_supported),
-            12 => Slot::Scalar(&mut self.scalable_shares_supported),
-            13 => Slot::Scalar(&mut self.hadcs_supported),
-            14 => Slot::Scalar(&mut self.config_mgmt_supported),
+            5 => place::optional_boolean(&mut self.network_backup_and_restore_supported),
+            6 => place::optional_boolean(&mut self.ft_drs_without_evc_supported),
+            7 => place::optional_boolean(&mut self.hci_workflow_supported),
+            8 => place::optional_int(&mut self.compute_policy_version),
+            9 => place::optional_boolean(&mut self.cluster_placement_supported),
+            10 => place::optional_boolean(&mut self.lifecycle_management_supported),
+            11 => place::optional_boolean(&mut self.host_seeding_supported),
+            12 => place::optional_boolean(&mut self.scalable_shares_supported),
+            13 => place::optional_boolean(&mut self.hadcs_supported),
+            14 => place::optional_boolean(&mut self.config_mgmt_supported),
             _ => Slot::None,
         }
     }
@@ -130,7 +151,6 @@ impl DataObject for Capability {
 root!(Capability);
 
 /// `CustomFieldDef`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomFieldDef {
     /// `key`.
     pub key: i32,
@@ -146,20 +166,33 @@ pub struct CustomFieldDef {
     pub field_instance_privileges: Option<Box<PrivilegePolicyDef>>,
 }
 
+impl Default for CustomFieldDef {
+    fn default() -> Self {
+        Self {
+            key: 0,
+            name: Unset::UNSET,
+            type_: Unset::UNSET,
+            managed_object_type: None,
+            field_def_privileges: None,
+            field_instance_privileges: None,
+        }
+    }
+}
+
 impl DataType for CustomFieldDef {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomFieldDef",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Int),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::opt("managedObjectType", Type::String),
-                FieldInfo::opt("fieldDefPrivileges", Type::Data(PrivilegePolicyDef::INFO)),
-                FieldInfo::opt("fieldInstancePrivileges", Type::Data(PrivilegePolicyDef::INFO)),
+                Own("key", Type::Int, Req),
+                Own("name", Type::String, Req),
+                Own("type", Type::String, Req),
+                Own("managedObjectType", Type::String, Opt),
+                Own("fieldDefPrivileges", Type::Data(<PrivilegePolicyDef as DataType>::INFO), Opt),
+                Own("fieldInstancePrivileges", Type::Data(<PrivilegePolicyDef as DataType>::INFO), Opt),
             ],
-            || Box::new(CustomFieldDef::default()),
+            instance::<CustomFieldDef>,
         );
         &INFO
     };
@@ -167,35 +200,29 @@ impl DataType for CustomFieldDef {
 
 impl DataObject for CustomFieldDef {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.name),
-            2 => leaf(&self.type_),
-            3 => optional(&self.managed_object_type),
-            4 => match &self.field_def_privileges {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => match &self.field_instance_privileges {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => Value::Int(self.key),
+            1 => look::text(&self.name),
+            2 => look::text(&self.type_),
+            3 => look::optional_text(&self.managed_object_type),
+            4 => look::boxed(&self.field_def_privileges),
+            5 => look::boxed(&self.field_instance_privileges),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.type_),
-            3 => Slot::Scalar(&mut self.managed_object_type),
-            4 => fill!(self.field_def_privileges, PrivilegePolicyDef),
-            5 => fill!(self.field_instance_privileges, PrivilegePolicyDef),
+            0 => place::int(&mut self.key),
+            1 => place::text(&mut self.name),
+            2 => place::text(&mut self.type_),
+            3 => place::optional_text(&mut self.managed_object_type),
+            4 => place::boxed(&mut self.field_def_privileges),
+            5 => place::boxed(&mut self.field_instance_privileges),
             _ => Slot::None,
         }
     }
@@ -204,37 +231,44 @@ impl DataObject for CustomFieldDef {
 root!(CustomFieldDef);
 
 /// `CustomFieldValue`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomFieldValue {
     /// `key`.
     pub key: i32,
 }
 
+impl Default for CustomFieldValue {
+    fn default() -> Self {
+        Self { key: 0 }
+    }
+}
+
 impl DataType for CustomFieldValue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomFieldValue", Some(DynamicData::INFO), &[FieldInfo::req("key", Type::Int)], || {
-                Box::new(CustomFieldValue::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomFieldValue",
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::Int, Req)],
+            instance::<CustomFieldValue>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomFieldValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
+            0 => Value::Int(self.key),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::int(&mut self.key),
             _ => Slot::None,
         }
     }
@@ -243,7 +277,6 @@ impl DataObject for CustomFieldValue {
 root!(CustomFieldValue);
 
 /// `CustomFieldStringValue`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomFieldStringValue {
     /// What it inherits from [`CustomFieldValue`].
     pub base: CustomFieldValue,
@@ -251,13 +284,19 @@ pub struct CustomFieldStringValue {
     pub value: String,
 }
 
+impl Default for CustomFieldStringValue {
+    fn default() -> Self {
+        Self { base: <CustomFieldValue as Default>::default(), value: Unset::UNSET }
+    }
+}
+
 impl DataType for CustomFieldStringValue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomFieldStringValue",
-            Some(CustomFieldValue::INFO),
-            &[FieldInfo::req("value", Type::String)],
-            || Box::new(CustomFieldStringValue::default()),
+            Some(<CustomFieldValue as DataType>::INFO),
+            &[Own("value", Type::String, Req)],
+            instance::<CustomFieldStringValue>,
         );
         &INFO
     };
@@ -265,29 +304,23 @@ impl DataType for CustomFieldStringValue {
 
 impl DataObject for CustomFieldStringValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.value),
-            _ => self.base.get(index),
+            1 => look::text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -295,7 +328,6 @@ inherit!(CustomFieldStringValue, CustomFieldValue);
 impl Extends<CustomFieldValue> for CustomFieldStringValue {}
 
 /// `CreateTaskAction`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CreateTaskAction {
     /// What it inherits from [`Action`].
     pub base: Action,
@@ -305,13 +337,19 @@ pub struct CreateTaskAction {
     pub cancelable: bool,
 }
 
+impl Default for CreateTaskAction {
+    fn default() -> Self {
+        Self { base: <Action as Default>::default(), task_type_id: Unset::UNSET, cancelable: false }
+    }
+}
+
 impl DataType for CreateTaskAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CreateTaskAction",
-            Some(Action::INFO),
-            &[FieldInfo::req("taskTypeId", Type::String), FieldInfo::req("cancelable", Type::Boolean)],
-            || Box::new(CreateTaskAction::default()),
+            Some(<Action as DataType>::INFO),
+            &[Own("taskTypeId", Type::String, Req), Own("cancelable", Type::Boolean, Req)],
+            instance::<CreateTaskAction>,
         );
         &INFO
     };
@@ -319,31 +357,25 @@ impl DataType for CreateTaskAction {
 
 impl DataObject for CreateTaskAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.task_type_id),
-            1 => leaf(&self.cancelable),
-            _ => self.base.get(index),
+            0 => look::text(&self.task_type_id),
+            1 => Value::Boolean(self.cancelable),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.task_type_id),
-            1 => Slot::Scalar(&mut self.cancelable),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.task_type_id),
+            1 => place::boolean(&mut self.cancelable),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -351,7 +383,6 @@ inherit!(CreateTaskAction, Action);
 impl Extends<Action> for CreateTaskAction {}
 
 /// `ChangesInfoEventArgument`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ChangesInfoEventArgument {
     /// `modified`.
     pub modified: Option<String>,
@@ -361,17 +392,19 @@ pub struct ChangesInfoEventArgument {
     pub deleted: Option<String>,
 }
 
+impl Default for ChangesInfoEventArgument {
+    fn default() -> Self {
+        Self { modified: None, added: None, deleted: None }
+    }
+}
+
 impl DataType for ChangesInfoEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ChangesInfoEventArgument",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("modified", Type::String),
-                FieldInfo::opt("added", Type::String),
-                FieldInfo::opt("deleted", Type::String),
-            ],
-            || Box::new(ChangesInfoEventArgument::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("modified", Type::String, Opt), Own("added", Type::String, Opt), Own("deleted", Type::String, Opt)],
+            instance::<ChangesInfoEventArgument>,
         );
         &INFO
     };
@@ -379,23 +412,23 @@ impl DataType for ChangesInfoEventArgument {
 
 impl DataObject for ChangesInfoEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.modified),
-            1 => optional(&self.added),
-            2 => optional(&self.deleted),
+            0 => look::optional_text(&self.modified),
+            1 => look::optional_text(&self.added),
+            2 => look::optional_text(&self.deleted),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.modified),
-            1 => Slot::Scalar(&mut self.added),
-            2 => Slot::Scalar(&mut self.deleted),
+            0 => place::optional_text(&mut self.modified),
+            1 => place::optional_text(&mut self.added),
+            2 => place::optional_text(&mut self.deleted),
             _ => Slot::None,
         }
     }
@@ -404,7 +437,6 @@ impl DataObject for ChangesInfoEventArgument {
 root!(ChangesInfoEventArgument);
 
 /// `ComplianceLocator`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ComplianceLocator {
     /// `expressionName`.
     pub expression_name: String,
@@ -412,16 +444,22 @@ pub struct ComplianceLocator {
     pub apply_path: ProfilePropertyPath,
 }
 
+impl Default for ComplianceLocator {
+    fn default() -> Self {
+        Self { expression_name: Unset::UNSET, apply_path: <ProfilePropertyPath as Default>::default() }
+    }
+}
+
 impl DataType for ComplianceLocator {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ComplianceLocator",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("expressionName", Type::String),
-                FieldInfo::req("applyPath", Type::Data(ProfilePropertyPath::INFO)),
+                Own("expressionName", Type::String, Req),
+                Own("applyPath", Type::Data(<ProfilePropertyPath as DataType>::INFO), Req),
             ],
-            || Box::new(ComplianceLocator::default()),
+            instance::<ComplianceLocator>,
         );
         &INFO
     };
@@ -429,12 +467,12 @@ impl DataType for ComplianceLocator {
 
 impl DataObject for ComplianceLocator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.expression_name),
+            0 => look::text(&self.expression_name),
             1 => Value::Data(&self.apply_path),
             _ => Value::Unset,
         }
@@ -442,7 +480,7 @@ impl DataObject for ComplianceLocator {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.expression_name),
+            0 => place::text(&mut self.expression_name),
             1 => Slot::Data(&mut self.apply_path),
             _ => Slot::None,
         }
@@ -452,7 +490,6 @@ impl DataObject for ComplianceLocator {
 root!(ComplianceLocator);
 
 /// `ComplianceProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ComplianceProfile {
     /// `expression`.
     pub expression: Vec<Poly<ProfileExpression>>,
@@ -460,16 +497,22 @@ pub struct ComplianceProfile {
     pub root_expression: String,
 }
 
+impl Default for ComplianceProfile {
+    fn default() -> Self {
+        Self { expression: Unset::UNSET, root_expression: Unset::UNSET }
+    }
+}
+
 impl DataType for ComplianceProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ComplianceProfile",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list_req("expression", Type::Data(ProfileExpression::INFO)),
-                FieldInfo::req("rootExpression", Type::String),
+                Own("expression", Type::Data(<ProfileExpression as DataType>::INFO), ListReq),
+                Own("rootExpression", Type::String, Req),
             ],
-            || Box::new(ComplianceProfile::default()),
+            instance::<ComplianceProfile>,
         );
         &INFO
     };
@@ -477,13 +520,13 @@ impl DataType for ComplianceProfile {
 
 impl DataObject for ComplianceProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.expression),
-            1 => leaf(&self.root_expression),
+            1 => look::text(&self.root_expression),
             _ => Value::Unset,
         }
     }
@@ -491,7 +534,7 @@ impl DataObject for ComplianceProfile {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.expression),
-            1 => Slot::Scalar(&mut self.root_expression),
+            1 => place::text(&mut self.root_expression),
             _ => Slot::None,
         }
     }
@@ -500,7 +543,6 @@ impl DataObject for ComplianceProfile {
 root!(ComplianceProfile);
 
 /// `ComplianceResult`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ComplianceResult {
     /// `profile`; names a `Profile`.
     pub profile: Option<ManagedObjectReference>,
@@ -514,19 +556,25 @@ pub struct ComplianceResult {
     pub failure: Vec<ComplianceFailure>,
 }
 
+impl Default for ComplianceResult {
+    fn default() -> Self {
+        Self { profile: None, compliance_status: Unset::UNSET, entity: None, check_time: None, failure: Unset::UNSET }
+    }
+}
+
 impl DataType for ComplianceResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ComplianceResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("profile", Type::Ref),
-                FieldInfo::req("complianceStatus", Type::String),
-                FieldInfo::opt("entity", Type::Ref),
-                FieldInfo::opt("checkTime", Type::DateTime),
-                FieldInfo::list("failure", Type::Data(ComplianceFailure::INFO)),
+                Own("profile", Type::Ref, Opt),
+                Own("complianceStatus", Type::String, Req),
+                Own("entity", Type::Ref, Opt),
+                Own("checkTime", Type::DateTime, Opt),
+                Own("failure", Type::Data(<ComplianceFailure as DataType>::INFO), List),
             ],
-            || Box::new(ComplianceResult::default()),
+            instance::<ComplianceResult>,
         );
         &INFO
     };
@@ -534,15 +582,15 @@ impl DataType for ComplianceResult {
 
 impl DataObject for ComplianceResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.profile),
-            1 => leaf(&self.compliance_status),
-            2 => optional(&self.entity),
-            3 => optional(&self.check_time),
+            0 => look::optional_reference(&self.profile),
+            1 => look::text(&self.compliance_status),
+            2 => look::optional_reference(&self.entity),
+            3 => look::optional(&self.check_time),
             4 => Value::List(&self.failure),
             _ => Value::Unset,
         }
@@ -550,9 +598,9 @@ impl DataObject for ComplianceResult {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.profile),
-            1 => Slot::Scalar(&mut self.compliance_status),
-            2 => Slot::Scalar(&mut self.entity),
+            0 => place::optional_reference(&mut self.profile),
+            1 => place::text(&mut self.compliance_status),
+            2 => place::optional_reference(&mut self.entity),
             3 => Slot::Scalar(&mut self.check_time),
             4 => Slot::List(&mut self.failure),
             _ => Slot::None,
@@ -563,7 +611,6 @@ impl DataObject for ComplianceResult {
 root!(ComplianceResult);
 
 /// `ComplianceFailure`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ComplianceFailure {
     /// `failureType`.
     pub failure_type: String,
@@ -575,18 +622,29 @@ pub struct ComplianceFailure {
     pub failure_values: Vec<ComplianceFailureComplianceFailureValues>,
 }
 
+impl Default for ComplianceFailure {
+    fn default() -> Self {
+        Self {
+            failure_type: Unset::UNSET,
+            message: <LocalizableMessage as Default>::default(),
+            expression_name: None,
+            failure_values: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ComplianceFailure {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ComplianceFailure",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("failureType", Type::String),
-                FieldInfo::req("message", Type::Data(LocalizableMessage::INFO)),
-                FieldInfo::opt("expressionName", Type::String),
-                FieldInfo::list("failureValues", Type::Data(ComplianceFailureComplianceFailureValues::INFO)),
+                Own("failureType", Type::String, Req),
+                Own("message", Type::Data(<LocalizableMessage as DataType>::INFO), Req),
+                Own("expressionName", Type::String, Opt),
+                Own("failureValues", Type::Data(<ComplianceFailureComplianceFailureValues as DataType>::INFO), List),
             ],
-            || Box::new(ComplianceFailure::default()),
+            instance::<ComplianceFailure>,
         );
         &INFO
     };
@@ -594,14 +652,14 @@ impl DataType for ComplianceFailure {
 
 impl DataObject for ComplianceFailure {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.failure_type),
+            0 => look::text(&self.failure_type),
             1 => Value::Data(&self.message),
-            2 => optional(&self.expression_name),
+            2 => look::optional_text(&self.expression_name),
             3 => Value::List(&self.failure_values),
             _ => Value::Unset,
         }
@@ -609,9 +667,9 @@ impl DataObject for ComplianceFailure {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.failure_type),
+            0 => place::text(&mut self.failure_type),
             1 => Slot::Data(&mut self.message),
-            2 => Slot::Scalar(&mut self.expression_name),
+            2 => place::optional_text(&mut self.expression_name),
             3 => Slot::List(&mut self.failure_values),
             _ => Slot::None,
         }
@@ -621,7 +679,6 @@ impl DataObject for ComplianceFailure {
 root!(ComplianceFailure);
 
 /// `ComplianceFailureComplianceFailureValues`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ComplianceFailureComplianceFailureValues {
     /// `comparisonIdentifier`.
     pub comparison_identifier: String,
@@ -633,18 +690,24 @@ pub struct ComplianceFailureComplianceFailureValues {
     pub profile_value: Option<Any>,
 }
 
+impl Default for ComplianceFailureComplianceFailureValues {
+    fn default() -> Self {
+        Self { comparison_identifier: Unset::UNSET, profile_instance: None, host_value: None, profile_value: None }
+    }
+}
+
 impl DataType for ComplianceFailureComplianceFailureValues {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ComplianceFailureComplianceFailureValues",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("comparisonIdentifier", Type::String),
-                FieldInfo::opt("profileInstance", Type::String),
-                FieldInfo::opt("hostValue", Type::Any),
-                FieldInfo::opt("profileValue", Type::Any),
+                Own("comparisonIdentifier", Type::String, Req),
+                Own("profileInstance", Type::String, Opt),
+                Own("hostValue", Type::Any, Opt),
+                Own("profileValue", Type::Any, Opt),
             ],
-            || Box::new(ComplianceFailureComplianceFailureValues::default()),
+            instance::<ComplianceFailureComplianceFailureValues>,
         );
         &INFO
     };
@@ -652,23 +715,23 @@ impl DataType for ComplianceFailureComplianceFailureValues {
 
 impl DataObject for ComplianceFailureComplianceFailureValues {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.comparison_identifier),
-            1 => optional(&self.profile_instance),
-            2 => optional(&self.host_value),
-            3 => optional(&self.profile_value),
+            0 => look::text(&self.comparison_identifier),
+            1 => look::optional_text(&self.profile_instance),
+            2 => look::optional(&self.host_value),
+            3 => look::optional(&self.profile_value),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.comparison_identifier),
-            1 => Slot::Scalar(&mut self.profile_instance),
+            0 => place::text(&mut self.comparison_identifier),
+            1 => place::optional_text(&mut self.profile_instance),
             2 => Slot::Any(&mut self.host_value),
             3 => Slot::Any(&mut self.profile_value),
             _ => Slot::None,
@@ -679,7 +742,6 @@ impl DataObject for ComplianceFailureComplianceFailureValues {
 root!(ComplianceFailureComplianceFailureValues);
 
 /// `CheckResult`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CheckResult {
     /// `vm`; names a `VirtualMachine`.
     pub vm: Option<ManagedObjectReference>,
@@ -691,18 +753,24 @@ pub struct CheckResult {
     pub error: Vec<LocalizedMethodFault>,
 }
 
+impl Default for CheckResult {
+    fn default() -> Self {
+        Self { vm: None, host: None, warning: Unset::UNSET, error: Unset::UNSET }
+    }
+}
+
 impl DataType for CheckResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CheckResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("vm", Type::Ref),
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::list("warning", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO)),
+                Own("vm", Type::Ref, Opt),
+                Own("host", Type::Ref, Opt),
+                Own("warning", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
             ],
-            || Box::new(CheckResult::default()),
+            instance::<CheckResult>,
         );
         &INFO
     };
@@ -710,13 +778,13 @@ impl DataType for CheckResult {
 
 impl DataObject for CheckResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vm),
-            1 => optional(&self.host),
+            0 => look::optional_reference(&self.vm),
+            1 => look::optional_reference(&self.host),
             2 => Value::List(&self.warning),
             3 => Value::List(&self.error),
             _ => Value::Unset,
@@ -725,8 +793,8 @@ impl DataObject for CheckResult {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
-            1 => Slot::Scalar(&mut self.host),
+            0 => place::optional_reference(&mut self.vm),
+            1 => place::optional_reference(&mut self.host),
             2 => Slot::List(&mut self.warning),
             3 => Slot::List(&mut self.error),
             _ => Slot::None,
@@ -737,7 +805,6 @@ impl DataObject for CheckResult {
 root!(CheckResult);
 
 /// `ChoiceOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ChoiceOption {
     /// What it inherits from [`OptionType`].
     pub base: OptionType,
@@ -747,16 +814,22 @@ pub struct ChoiceOption {
     pub default_index: Option<i32>,
 }
 
+impl Default for ChoiceOption {
+    fn default() -> Self {
+        Self { base: <OptionType as Default>::default(), choice_info: Unset::UNSET, default_index: None }
+    }
+}
+
 impl DataType for ChoiceOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ChoiceOption",
-            Some(OptionType::INFO),
+            Some(<OptionType as DataType>::INFO),
             &[
-                FieldInfo::list_req("choiceInfo", Type::Data(ElementDescription::INFO)),
-                FieldInfo::opt("defaultIndex", Type::Int),
+                Own("choiceInfo", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("defaultIndex", Type::Int, Opt),
             ],
-            || Box::new(ChoiceOption::default()),
+            instance::<ChoiceOption>,
         );
         &INFO
     };
@@ -764,31 +837,25 @@ impl DataType for ChoiceOption {
 
 impl DataObject for ChoiceOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.choice_info),
-            2 => optional(&self.default_index),
-            _ => self.base.get(index),
+            2 => look::optional_int(&self.default_index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Poly(&mut self.choice_info),
-            2 => Slot::Scalar(&mut self.default_index),
-            _ => self.base.slot(index),
+            2 => place::optional_int(&mut self.default_index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -796,7 +863,6 @@ inherit!(ChoiceOption, OptionType);
 impl Extends<OptionType> for ChoiceOption {}
 
 /// `CompositePolicyOption`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CompositePolicyOption {
     /// What it inherits from [`PolicyOption`].
     pub base: PolicyOption,
@@ -804,13 +870,19 @@ pub struct CompositePolicyOption {
     pub option: Vec<Poly<PolicyOption>>,
 }
 
+impl Default for CompositePolicyOption {
+    fn default() -> Self {
+        Self { base: <PolicyOption as Default>::default(), option: Unset::UNSET }
+    }
+}
+
 impl DataType for CompositePolicyOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CompositePolicyOption",
-            Some(PolicyOption::INFO),
-            &[FieldInfo::list("option", Type::Data(PolicyOption::INFO))],
-            || Box::new(CompositePolicyOption::default()),
+            Some(<PolicyOption as DataType>::INFO),
+            &[Own("option", Type::Data(<PolicyOption as DataType>::INFO), List)],
+            instance::<CompositePolicyOption>,
         );
         &INFO
     };
@@ -818,29 +890,23 @@ impl DataType for CompositePolicyOption {
 
 impl DataObject for CompositePolicyOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.option),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Poly(&mut self.option),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -848,7 +914,6 @@ inherit!(CompositePolicyOption, PolicyOption);
 impl Extends<PolicyOption> for CompositePolicyOption {}
 
 /// `ConfigTarget`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ConfigTarget {
     /// `numCpus`.
     pub num_cpus: i32,
@@ -936,59 +1001,113 @@ pub struct ConfigTarget {
     pub v_motion_bandwidth: Vec<i64>,
 }
 
+impl Default for ConfigTarget {
+    fn default() -> Self {
+        Self {
+            num_cpus: 0,
+            num_cpu_cores: 0,
+            num_numa_nodes: 0,
+            max_cpus_per_host: None,
+            smc_present: None,
+            datastore: Unset::UNSET,
+            network: Unset::UNSET,
+            opaque_network: Unset::UNSET,
+            distributed_virtual_portgroup: Unset::UNSET,
+            distributed_virtual_switch: Unset::UNSET,
+            subnet_info: Unset::UNSET,
+            cd_rom: Unset::UNSET,
+            serial: Unset::UNSET,
+            parallel: Unset::UNSET,
+            sound: Unset::UNSET,
+            usb: Unset::UNSET,
+            floppy: Unset::UNSET,
+            legacy_network_info: Unset::UNSET,
+            scsi_passthrough: Unset::UNSET,
+            scsi_disk: Unset::UNSET,
+            ide_disk: Unset::UNSET,
+            max_mem_mb_optimal_perf: 0,
+            supported_max_mem_mb: None,
+            resource_pool: None,
+            auto_vmotion: None,
+            pci_passthrough: Unset::UNSET,
+            sriov: Unset::UNSET,
+            v_flash_module: Unset::UNSET,
+            shared_gpu_passthrough_types: Unset::UNSET,
+            available_persistent_memory_reservation_mb: None,
+            dynamic_passthrough: Unset::UNSET,
+            sgx_target_info: None,
+            precision_clock_info: Unset::UNSET,
+            sev_supported: None,
+            vgpu_device_info: Unset::UNSET,
+            vgpu_profile_info: Unset::UNSET,
+            vendor_device_group_info: Unset::UNSET,
+            max_simultaneous_threads: None,
+            dvx_class_info: Unset::UNSET,
+            sev_snp_supported: None,
+            tdx_supported: None,
+            v_motion_bandwidth: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ConfigTarget {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ConfigTarget",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("numCpus", Type::Int),
-                FieldInfo::req("numCpuCores", Type::Int),
-                FieldInfo::req("numNumaNodes", Type::Int),
-                FieldInfo::opt("maxCpusPerHost", Type::Int),
-                FieldInfo::opt("smcPresent", Type::Boolean),
-                FieldInfo::list("datastore", Type::Data(VirtualMachineDatastoreInfo::INFO)),
-                FieldInfo::list("network", Type::Data(VirtualMachineNetworkInfo::INFO)),
-                FieldInfo::list("opaqueNetwork", Type::Data(OpaqueNetworkTargetInfo::INFO)),
-                FieldInfo::list("distributedVirtualPortgroup", Type::Data(DistributedVirtualPortgroupInfo::INFO)),
-                FieldInfo::list("distributedVirtualSwitch", Type::Data(DistributedVirtualSwitchInfo::INFO)),
-                FieldInfo::list("subnetInfo", Type::Data(SubnetInfo::INFO)),
-                FieldInfo::list("cdRom", Type::Data(VirtualMachineCdromInfo::INFO)),
-                FieldInfo::list("serial", Type::Data(VirtualMachineSerialInfo::INFO)),
-                FieldInfo::list("parallel", Type::Data(VirtualMachineParallelInfo::INFO)),
-                FieldInfo::list("sound", Type::Data(VirtualMachineSoundInfo::INFO)),
-                FieldInfo::list("usb", Type::Data(VirtualMachineUsbInfo::INFO)),
-                FieldInfo::list("floppy", Type::Data(VirtualMachineFloppyInfo::INFO)),
-                FieldInfo::list("legacyNetworkInfo", Type::Data(VirtualMachineLegacyNetworkSwitchInfo::INFO)),
-                FieldInfo::list("scsiPassthrough", Type::Data(VirtualMachineScsiPassthroughInfo::INFO)),
-                FieldInfo::list("scsiDisk", Type::Data(VirtualMachineScsiDiskDeviceInfo::INFO)),
-                FieldInfo::list("ideDisk", Type::Data(VirtualMachineIdeDiskDeviceInfo::INFO)),
-                FieldInfo::req("maxMemMBOptimalPerf", Type::Int),
-                FieldInfo::opt("supportedMaxMemMB", Type::Int),
-                FieldInfo::opt("resourcePool", Type::Data(ResourcePoolRuntimeInfo::INFO)),
-                FieldInfo::opt("autoVmotion", Type::Boolean),
-                FieldInfo::list("pciPassthrough", Type::Data(VirtualMachinePciPassthroughInfo::INFO)),
-                FieldInfo::list("sriov", Type::Data(VirtualMachineSriovInfo::INFO)),
-                FieldInfo::list("vFlashModule", Type::Data(VirtualMachineVFlashModuleInfo::INFO)),
-                FieldInfo::list(
-                    "sharedGpuPassthroughTypes",
-                    Type::Data(VirtualMachinePciSharedGpuPassthroughInfo::INFO),
+                Own("numCpus", Type::Int, Req),
+                Own("numCpuCores", Type::Int, Req),
+                Own("numNumaNodes", Type::Int, Req),
+                Own("maxCpusPerHost", Type::Int, Opt),
+                Own("smcPresent", Type::Boolean, Opt),
+                Own("datastore", Type::Data(<VirtualMachineDatastoreInfo as DataType>::INFO), List),
+                Own("network", Type::Data(<VirtualMachineNetworkInfo as DataType>::INFO), List),
+                Own("opaqueNetwork", Type::Data(<OpaqueNetworkTargetInfo as DataType>::INFO), List),
+                Own(
+                    "distributedVirtualPortgroup",
+                    Type::Data(<DistributedVirtualPortgroupInfo as DataType>::INFO),
+                    List,
                 ),
-                FieldInfo::opt("availablePersistentMemoryReservationMB", Type::Long),
-                FieldInfo::list("dynamicPassthrough", Type::Data(VirtualMachineDynamicPassthroughInfo::INFO)),
-                FieldInfo::opt("sgxTargetInfo", Type::Data(VirtualMachineSgxTargetInfo::INFO)),
-                FieldInfo::list("precisionClockInfo", Type::Data(VirtualMachinePrecisionClockInfo::INFO)),
-                FieldInfo::opt("sevSupported", Type::Boolean),
-                FieldInfo::list("vgpuDeviceInfo", Type::Data(VirtualMachineVgpuDeviceInfo::INFO)),
-                FieldInfo::list("vgpuProfileInfo", Type::Data(VirtualMachineVgpuProfileInfo::INFO)),
-                FieldInfo::list("vendorDeviceGroupInfo", Type::Data(VirtualMachineVendorDeviceGroupInfo::INFO)),
-                FieldInfo::opt("maxSimultaneousThreads", Type::Int),
-                FieldInfo::list("dvxClassInfo", Type::Data(VirtualMachineDvxClassInfo::INFO)),
-                FieldInfo::opt("sevSnpSupported", Type::Boolean),
-                FieldInfo::opt("tdxSupported", Type::Boolean),
-                FieldInfo::list("vMotionBandwidth", Type::Long),
+                Own("distributedVirtualSwitch", Type::Data(<DistributedVirtualSwitchInfo as DataType>::INFO), List),
+                Own("subnetInfo", Type::Data(<SubnetInfo as DataType>::INFO), List),
+                Own("cdRom", Type::Data(<VirtualMachineCdromInfo as DataType>::INFO), List),
+                Own("serial", Type::Data(<VirtualMachineSerialInfo as DataType>::INFO), List),
+                Own("parallel", Type::Data(<VirtualMachineParallelInfo as DataType>::INFO), List),
+                Own("sound", Type::Data(<VirtualMachineSoundInfo as DataType>::INFO), List),
+                Own("usb", Type::Data(<VirtualMachineUsbInfo as DataType>::INFO), List),
+                Own("floppy", Type::Data(<VirtualMachineFloppyInfo as DataType>::INFO), List),
+                Own("legacyNetworkInfo", Type::Data(<VirtualMachineLegacyNetworkSwitchInfo as DataType>::INFO), List),
+                Own("scsiPassthrough", Type::Data(<VirtualMachineScsiPassthroughInfo as DataType>::INFO), List),
+                Own("scsiDisk", Type::Data(<VirtualMachineScsiDiskDeviceInfo as DataType>::INFO), List),
+                Own("ideDisk", Type::Data(<VirtualMachineIdeDiskDeviceInfo as DataType>::INFO), List),
+                Own("maxMemMBOptimalPerf", Type::Int, Req),
+                Own("supportedMaxMemMB", Type::Int, Opt),
+                Own("resourcePool", Type::Data(<ResourcePoolRuntimeInfo as DataType>::INFO), Opt),
+                Own("autoVmotion", Type::Boolean, Opt),
+                Own("pciPassthrough", Type::Data(<VirtualMachinePciPassthroughInfo as DataType>::INFO), List),
+                Own("sriov", Type::Data(<VirtualMachineSriovInfo as DataType>::INFO), List),
+                Own("vFlashModule", Type::Data(<VirtualMachineVFlashModuleInfo as DataType>::INFO), List),
+                Own(
+                    "sharedGpuPassthroughTypes",
+                    Type::Data(<VirtualMachinePciSharedGpuPassthroughInfo as DataType>::INFO),
+                    List,
+                ),
+                Own("availablePersistentMemoryReservationMB", Type::Long, Opt),
+                Own("dynamicPassthrough", Type::Data(<VirtualMachineDynamicPassthroughInfo as DataType>::INFO), List),
+                Own("sgxTargetInfo", Type::Data(<VirtualMachineSgxTargetInfo as DataType>::INFO), Opt),
+                Own("precisionClockInfo", Type::Data(<VirtualMachinePrecisionClockInfo as DataType>::INFO), List),
+                Own("sevSupported", Type::Boolean, Opt),
+                Own("vgpuDeviceInfo", Type::Data(<VirtualMachineVgpuDeviceInfo as DataType>::INFO), List),
+                Own("vgpuProfileInfo", Type::Data(<VirtualMachineVgpuProfileInfo as DataType>::INFO), List),
+                Own("vendorDeviceGroupInfo", Type::Data(<VirtualMachineVendorDeviceGroupInfo as DataType>::INFO), List),
+                Own("maxSimultaneousThreads", Type::Int, Opt),
+                Own("dvxClassInfo", Type::Data(<VirtualMachineDvxClassInfo as DataType>::INFO), List),
+                Own("sevSnpSupported", Type::Boolean, Opt),
+                Own("tdxSupported", Type::Boolean, Opt),
+                Own("vMotionBandwidth", Type::Long, List),
             ],
-            || Box::new(ConfigTarget::default()),
+            instance::<ConfigTarget>,
         );
         &INFO
     };
@@ -996,16 +1115,16 @@ impl DataType for ConfigTarget {
 
 impl DataObject for ConfigTarget {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.num_cpus),
-            1 => leaf(&self.num_cpu_cores),
-            2 => leaf(&self.num_numa_nodes),
-            3 => optional(&self.max_cpus_per_host),
-            4 => optional(&self.smc_present),
+            0 => Value::Int(self.num_cpus),
+            1 => Value::Int(self.num_cpu_cores),
+            2 => Value::Int(self.num_numa_nodes),
+            3 => look::optional_int(&self.max_cpus_per_host),
+            4 => look::optional_boolean(&self.smc_present),
             5 => Value::List(&self.datastore),
             6 => Value::List(&self.network),
             7 => Value::List(&self.opaque_network),
@@ -1022,32 +1141,26 @@ impl DataObject for ConfigTarget {
             18 => Value::List(&self.scsi_passthrough),
             19 => Value::List(&self.scsi_disk),
             20 => Value::List(&self.ide_disk),
-            21 => leaf(&self.max_mem_mb_optimal_perf),
-            22 => optional(&self.supported_max_mem_mb),
-            23 => match &self.resource_pool {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            24 => optional(&self.auto_vmotion),
+            21 => Value::Int(self.max_mem_mb_optimal_perf),
+            22 => look::optional_int(&self.supported_max_mem_mb),
+            23 => look::boxed(&self.resource_pool),
+            24 => look::optional_boolean(&self.auto_vmotion),
             25 => Value::List(&self.pci_passthrough),
             26 => Value::List(&self.sriov),
             27 => Value::List(&self.v_flash_module),
             28 => Value::List(&self.shared_gpu_passthrough_types),
-            29 => optional(&self.available_persistent_memory_reservation_mb),
+            29 => look::optional_long(&self.available_persistent_memory_reservation_mb),
             30 => Value::List(&self.dynamic_passthrough),
-            31 => match &self.sgx_target_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            31 => look::boxed(&self.sgx_target_info),
             32 => Value::List(&self.precision_clock_info),
-            33 => optional(&self.sev_supported),
+            33 => look::optional_boolean(&self.sev_supported),
             34 => Value::List(&self.vgpu_device_info),
             35 => Value::List(&self.vgpu_profile_info),
             36 => Value::List(&self.vendor_device_group_info),
-            37 => optional(&self.max_simultaneous_threads),
+            37 => look::optional_int(&self.max_simultaneous_threads),
             38 => Value::List(&self.dvx_class_info),
-            39 => optional(&self.sev_snp_supported),
-            40 => optional(&self.tdx_supported),
+            39 => look::optional_boolean(&self.sev_snp_supported),
+            40 => look::optional_boolean(&self.tdx_supported),
             41 => Value::List(&self.v_motion_bandwidth),
             _ => Value::Unset,
         }
@@ -1055,11 +1168,11 @@ impl DataObject for ConfigTarget {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.num_cpus),
-            1 => Slot::Scalar(&mut self.num_cpu_cores),
-            2 => Slot::Scalar(&mut self.num_numa_nodes),
-            3 => Slot::Scalar(&mut self.max_cpus_per_host),
-            4 => Slot::Scalar(&mut self.smc_present),
+            0 => place::int(&mut self.num_cpus),
+            1 => place::int(&mut self.num_cpu_cores),
+            2 => place::int(&mut self.num_numa_nodes),
+            3 => place::optional_int(&mut self.max_cpus_per_host),
+            4 => place::optional_boolean(&mut self.smc_present),
             5 => Slot::List(&mut self.datastore),
             6 => Slot::List(&mut self.network),
             7 => Slot::List(&mut self.opaque_network),
@@ -1076,26 +1189,26 @@ impl DataObject for ConfigTarget {
             18 => Slot::List(&mut self.scsi_passthrough),
             19 => Slot::List(&mut self.scsi_disk),
             20 => Slot::List(&mut self.ide_disk),
-            21 => Slot::Scalar(&mut self.max_mem_mb_optimal_perf),
-            22 => Slot::Scalar(&mut self.supported_max_mem_mb),
-            23 => fill!(self.resource_pool, ResourcePoolRuntimeInfo),
-            24 => Slot::Scalar(&mut self.auto_vmotion),
+            21 => place::int(&mut self.max_mem_mb_optimal_perf),
+            22 => place::optional_int(&mut self.supported_max_mem_mb),
+            23 => place::boxed(&mut self.resource_pool),
+            24 => place::optional_boolean(&mut self.auto_vmotion),
             25 => Slot::Poly(&mut self.pci_passthrough),
             26 => Slot::List(&mut self.sriov),
             27 => Slot::List(&mut self.v_flash_module),
             28 => Slot::List(&mut self.shared_gpu_passthrough_types),
-            29 => Slot::Scalar(&mut self.available_persistent_memory_reservation_mb),
+            29 => place::optional_long(&mut self.available_persistent_memory_reservation_mb),
             30 => Slot::List(&mut self.dynamic_passthrough),
-            31 => fill!(self.sgx_target_info, VirtualMachineSgxTargetInfo),
+            31 => place::boxed(&mut self.sgx_target_info),
             32 => Slot::List(&mut self.precision_clock_info),
-            33 => Slot::Scalar(&mut self.sev_supported),
+            33 => place::optional_boolean(&mut self.sev_supported),
             34 => Slot::List(&mut self.vgpu_device_info),
             35 => Slot::List(&mut self.vgpu_profile_info),
             36 => Slot::List(&mut self.vendor_device_group_info),
-            37 => Slot::Scalar(&mut self.max_simultaneous_threads),
+            37 => place::optional_int(&mut self.max_simultaneous_threads),
             38 => Slot::List(&mut self.dvx_class_info),
-            39 => Slot::Scalar(&mut self.sev_snp_supported),
-            40 => Slot::Scalar(&mut self.tdx_supported),
+            39 => place::optional_boolean(&mut self.sev_snp_supported),
+            40 => place::optional_boolean(&mut self.tdx_supported),
             41 => Slot::Scalar(&mut self.v_motion_bandwidth),
             _ => Slot::None,
         }
@@ -1105,7 +1218,6 @@ impl DataObject for ConfigTarget {
 root!(ConfigTarget);
 
 /// `ComputeResourceSummary`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ComputeResourceSummary {
     /// `totalCpu`.
     pub total_cpu: i32,
@@ -1127,23 +1239,39 @@ pub struct ComputeResourceSummary {
     pub overall_status: ManagedEntityStatus,
 }
 
+impl Default for ComputeResourceSummary {
+    fn default() -> Self {
+        Self {
+            total_cpu: 0,
+            total_memory: 0,
+            num_cpu_cores: 0,
+            num_cpu_threads: 0,
+            effective_cpu: 0,
+            effective_memory: 0,
+            num_hosts: 0,
+            num_effective_hosts: 0,
+            overall_status: ManagedEntityStatus::Unrecognized(Unset::UNSET),
+        }
+    }
+}
+
 impl DataType for ComputeResourceSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ComputeResourceSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("totalCpu", Type::Int),
-                FieldInfo::req("totalMemory", Type::Long),
-                FieldInfo::req("numCpuCores", Type::Short),
-                FieldInfo::req("numCpuThreads", Type::Short),
-                FieldInfo::req("effectiveCpu", Type::Int),
-                FieldInfo::req("effectiveMemory", Type::Long),
-                FieldInfo::req("numHosts", Type::Int),
-                FieldInfo::req("numEffectiveHosts", Type::Int),
-                FieldInfo::req("overallStatus", Type::Enum(ManagedEntityStatus::INFO)),
+                Own("totalCpu", Type::Int, Req),
+                Own("totalMemory", Type::Long, Req),
+                Own("numCpuCores", Type::Short, Req),
+                Own("numCpuThreads", Type::Short, Req),
+                Own("effectiveCpu", Type::Int, Req),
+                Own("effectiveMemory", Type::Long, Req),
+                Own("numHosts", Type::Int, Req),
+                Own("numEffectiveHosts", Type::Int, Req),
+                Own("overallStatus", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Req),
             ],
-            || Box::new(ComputeResourceSummary::default()),
+            instance::<ComputeResourceSummary>,
         );
         &INFO
     };
@@ -1151,34 +1279,34 @@ impl DataType for ComputeResourceSummary {
 
 impl DataObject for ComputeResourceSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.total_cpu),
-            1 => leaf(&self.total_memory),
-            2 => leaf(&self.num_cpu_cores),
-            3 => leaf(&self.num_cpu_threads),
-            4 => leaf(&self.effective_cpu),
-            5 => leaf(&self.effective_memory),
-            6 => leaf(&self.num_hosts),
-            7 => leaf(&self.num_effective_hosts),
-            8 => leaf(&self.overall_status),
+            0 => Value::Int(self.total_cpu),
+            1 => Value::Long(self.total_memory),
+            2 => look::leaf(&self.num_cpu_cores),
+            3 => look::leaf(&self.num_cpu_threads),
+            4 => Value::Int(self.effective_cpu),
+            5 => Value::Long(self.effective_memory),
+            6 => Value::Int(self.num_hosts),
+            7 => Value::Int(self.num_effective_hosts),
+            8 => look::leaf(&self.overall_status),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.total_cpu),
-            1 => Slot::Scalar(&mut self.total_memory),
+            0 => place::int(&mut self.total_cpu),
+            1 => place::long(&mut self.total_memory),
             2 => Slot::Scalar(&mut self.num_cpu_cores),
             3 => Slot::Scalar(&mut self.num_cpu_threads),
-            4 => Slot::Scalar(&mut self.effective_cpu),
-            5 => Slot::Scalar(&mut self.effective_memory),
-            6 => Slot::Scalar(&mut self.num_hosts),
-            7 => Slot::Scalar(&mut self.num_effective_hosts),
+            4 => place::int(&mut self.effective_cpu),
+            5 => place::long(&mut self.effective_memory),
+            6 => place::int(&mut self.num_hosts),
+            7 => place::int(&mut self.num_effective_hosts),
             8 => Slot::Scalar(&mut self.overall_status),
             _ => Slot::None,
         }
@@ -1188,7 +1316,6 @@ impl DataObject for ComputeResourceSummary {
 root!(ComputeResourceSummary);
 
 /// `ComputeResourceConfigInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ComputeResourceConfigInfo {
     /// `vmSwapPlacement`.
     pub vm_swap_placement: String,
@@ -1200,18 +1327,29 @@ pub struct ComputeResourceConfigInfo {
     pub maximum_hardware_version_key: Option<String>,
 }
 
+impl Default for ComputeResourceConfigInfo {
+    fn default() -> Self {
+        Self {
+            vm_swap_placement: Unset::UNSET,
+            spbm_enabled: None,
+            default_hardware_version_key: None,
+            maximum_hardware_version_key: None,
+        }
+    }
+}
+
 impl DataType for ComputeResourceConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ComputeResourceConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("vmSwapPlacement", Type::String),
-                FieldInfo::opt("spbmEnabled", Type::Boolean),
-                FieldInfo::opt("defaultHardwareVersionKey", Type::String),
-                FieldInfo::opt("maximumHardwareVersionKey", Type::String),
+                Own("vmSwapPlacement", Type::String, Req),
+                Own("spbmEnabled", Type::Boolean, Opt),
+                Own("defaultHardwareVersionKey", Type::String, Opt),
+                Own("maximumHardwareVersionKey", Type::String, Opt),
             ],
-            || Box::new(ComputeResourceConfigInfo::default()),
+            instance::<ComputeResourceConfigInfo>,
         );
         &INFO
     };
@@ -1219,25 +1357,25 @@ impl DataType for ComputeResourceConfigInfo {
 
 impl DataObject for ComputeResourceConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm_swap_placement),
-            1 => optional(&self.spbm_enabled),
-            2 => optional(&self.default_hardware_version_key),
-            3 => optional(&self.maximum_hardware_version_key),
+            0 => look::text(&self.vm_swap_placement),
+            1 => look::optional_boolean(&self.spbm_enabled),
+            2 => look::optional_text(&self.default_hardware_version_key),
+            3 => look::optional_text(&self.maximum_hardware_version_key),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm_swap_placement),
-            1 => Slot::Scalar(&mut self.spbm_enabled),
-            2 => Slot::Scalar(&mut self.default_hardware_version_key),
-            3 => Slot::Scalar(&mut self.maximum_hardware_version_key),
+            0 => place::text(&mut self.vm_swap_placement),
+            1 => place::optional_boolean(&mut self.spbm_enabled),
+            2 => place::optional_text(&mut self.default_hardware_version_key),
+            3 => place::optional_text(&mut self.maximum_hardware_version_key),
             _ => Slot::None,
         }
     }
@@ -1246,7 +1384,6 @@ impl DataObject for ComputeResourceConfigInfo {
 root!(ComputeResourceConfigInfo);
 
 /// `ComputeResourceHostSPBMLicenseInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ComputeResourceHostSPBMLicenseInfo {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -1254,19 +1391,29 @@ pub struct ComputeResourceHostSPBMLicenseInfo {
     pub license_state: ComputeResourceHostSPBMLicenseInfoHostSPBMLicenseState,
 }
 
+impl Default for ComputeResourceHostSPBMLicenseInfo {
+    fn default() -> Self {
+        Self {
+            host: Unset::UNSET,
+            license_state: ComputeResourceHostSPBMLicenseInfoHostSPBMLicenseState::Unrecognized(Unset::UNSET),
+        }
+    }
+}
+
 impl DataType for ComputeResourceHostSPBMLicenseInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ComputeResourceHostSPBMLicenseInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req(
+                Own("host", Type::Ref, Req),
+                Own(
                     "licenseState",
-                    Type::Enum(ComputeResourceHostSPBMLicenseInfoHostSPBMLicenseState::INFO),
+                    Type::Enum(<ComputeResourceHostSPBMLicenseInfoHostSPBMLicenseState as EnumType>::INFO),
+                    Req,
                 ),
             ],
-            || Box::new(ComputeResourceHostSPBMLicenseInfo::default()),
+            instance::<ComputeResourceHostSPBMLicenseInfo>,
         );
         &INFO
     };
@@ -1274,20 +1421,20 @@ impl DataType for ComputeResourceHostSPBMLicenseInfo {
 
 impl DataObject for ComputeResourceHostSPBMLicenseInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
-            1 => leaf(&self.license_state),
+            0 => look::reference(&self.host),
+            1 => look::leaf(&self.license_state),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
+            0 => place::reference(&mut self.host),
             1 => Slot::Scalar(&mut self.license_state),
             _ => Slot::None,
         }
@@ -1297,19 +1444,24 @@ impl DataObject for ComputeResourceHostSPBMLicenseInfo {
 root!(ComputeResourceHostSPBMLicenseInfo);
 
 /// `ComputeResourceHostSeedSpec`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ComputeResourceHostSeedSpec {
     /// `singleHostSpec`.
     pub single_host_spec: ComputeResourceHostSeedSpecSingleHostSpec,
+}
+
+impl Default for ComputeResourceHostSeedSpec {
+    fn default() -> Self {
+        Self { single_host_spec: <ComputeResourceHostSeedSpecSingleHostSpec as Default>::default() }
+    }
 }
 
 impl DataType for ComputeResourceHostSeedSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ComputeResourceHostSeedSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("singleHostSpec", Type::Data(ComputeResourceHostSeedSpecSingleHostSpec::INFO))],
-            || Box::new(ComputeResourceHostSeedSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("singleHostSpec", Type::Data(<ComputeResourceHostSeedSpecSingleHostSpec as DataType>::INFO), Req)],
+            instance::<ComputeResourceHostSeedSpec>,
         );
         &INFO
     };
@@ -1317,7 +1469,7 @@ impl DataType for ComputeResourceHostSeedSpec {
 
 impl DataObject for ComputeResourceHostSeedSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1338,7 +1490,6 @@ impl DataObject for ComputeResourceHostSeedSpec {
 root!(ComputeResourceHostSeedSpec);
 
 /// `ComputeResourceHostSeedSpecSingleHostSpec`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ComputeResourceHostSeedSpecSingleHostSpec {
     /// `newHostCnxSpec`, since 2.0.
     pub new_host_cnx_spec: Option<Box<HostConnectSpec>>,
@@ -1346,16 +1497,22 @@ pub struct ComputeResourceHostSeedSpecSingleHostSpec {
     pub existing_host: Option<ManagedObjectReference>,
 }
 
+impl Default for ComputeResourceHostSeedSpecSingleHostSpec {
+    fn default() -> Self {
+        Self { new_host_cnx_spec: None, existing_host: None }
+    }
+}
+
 impl DataType for ComputeResourceHostSeedSpecSingleHostSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ComputeResourceHostSeedSpecSingleHostSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("newHostCnxSpec", Type::Data(HostConnectSpec::INFO)),
-                FieldInfo::opt("existingHost", Type::Ref),
+                Own("newHostCnxSpec", Type::Data(<HostConnectSpec as DataType>::INFO), Opt),
+                Own("existingHost", Type::Ref, Opt),
             ],
-            || Box::new(ComputeResourceHostSeedSpecSingleHostSpec::default()),
+            instance::<ComputeResourceHostSeedSpecSingleHostSpec>,
         );
         &INFO
     };
@@ -1363,24 +1520,21 @@ impl DataType for ComputeResourceHostSeedSpecSingleHostSpec {
 
 impl DataObject for ComputeResourceHostSeedSpecSingleHostSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.new_host_cnx_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => optional(&self.existing_host),
+            0 => look::boxed(&self.new_host_cnx_spec),
+            1 => look::optional_reference(&self.existing_host),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.new_host_cnx_spec, HostConnectSpec),
-            1 => Slot::Scalar(&mut self.existing_host),
+            0 => place::boxed(&mut self.new_host_cnx_spec),
+            1 => place::optional_reference(&mut self.existing_host),
             _ => Slot::None,
         }
     }
@@ -1389,7 +1543,6 @@ impl DataObject for ComputeResourceHostSeedSpecSingleHostSpec {
 root!(ComputeResourceHostSeedSpecSingleHostSpec);
 
 /// `ComputeResourceConfigSpec`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ComputeResourceConfigSpec {
     /// `vmSwapPlacement`.
     pub vm_swap_placement: Option<String>,
@@ -1411,23 +1564,39 @@ pub struct ComputeResourceConfigSpec {
     pub network_boot_mode: Option<String>,
 }
 
+impl Default for ComputeResourceConfigSpec {
+    fn default() -> Self {
+        Self {
+            vm_swap_placement: None,
+            spbm_enabled: None,
+            default_hardware_version_key: None,
+            desired_software_spec: None,
+            maximum_hardware_version_key: None,
+            enable_config_manager: None,
+            host_seed_spec: None,
+            software_spec_id: None,
+            network_boot_mode: None,
+        }
+    }
+}
+
 impl DataType for ComputeResourceConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ComputeResourceConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("vmSwapPlacement", Type::String),
-                FieldInfo::opt("spbmEnabled", Type::Boolean),
-                FieldInfo::opt("defaultHardwareVersionKey", Type::String),
-                FieldInfo::opt("desiredSoftwareSpec", Type::Data(DesiredSoftwareSpec::INFO)),
-                FieldInfo::opt("maximumHardwareVersionKey", Type::String),
-                FieldInfo::opt("enableConfigManager", Type::Boolean),
-                FieldInfo::opt("hostSeedSpec", Type::Data(ComputeResourceHostSeedSpec::INFO)),
-                FieldInfo::opt("softwareSpecId", Type::String),
-                FieldInfo::opt("networkBootMode", Type::String),
+                Own("vmSwapPlacement", Type::String, Opt),
+                Own("spbmEnabled", Type::Boolean, Opt),
+                Own("defaultHardwareVersionKey", Type::String, Opt),
+                Own("desiredSoftwareSpec", Type::Data(<DesiredSoftwareSpec as DataType>::INFO), Opt),
+                Own("maximumHardwareVersionKey", Type::String, Opt),
+                Own("enableConfigManager", Type::Boolean, Opt),
+                Own("hostSeedSpec", Type::Data(<ComputeResourceHostSeedSpec as DataType>::INFO), Opt),
+                Own("softwareSpecId", Type::String, Opt),
+                Own("networkBootMode", Type::String, Opt),
             ],
-            || Box::new(ComputeResourceConfigSpec::default()),
+            instance::<ComputeResourceConfigSpec>,
         );
         &INFO
     };
@@ -1435,41 +1604,35 @@ impl DataType for ComputeResourceConfigSpec {
 
 impl DataObject for ComputeResourceConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vm_swap_placement),
-            1 => optional(&self.spbm_enabled),
-            2 => optional(&self.default_hardware_version_key),
-            3 => match &self.desired_software_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => optional(&self.maximum_hardware_version_key),
-            5 => optional(&self.enable_config_manager),
-            6 => match &self.host_seed_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            7 => optional(&self.software_spec_id),
-            8 => optional(&self.network_boot_mode),
+            0 => look::optional_text(&self.vm_swap_placement),
+            1 => look::optional_boolean(&self.spbm_enabled),
+            2 => look::optional_text(&self.default_hardware_version_key),
+            3 => look::boxed(&self.desired_software_spec),
+            4 => look::optional_text(&self.maximum_hardware_version_key),
+            5 => look::optional_boolean(&self.enable_config_manager),
+            6 => look::boxed(&self.host_seed_spec),
+            7 => look::optional_text(&self.software_spec_id),
+            8 => look::optional_text(&self.network_boot_mode),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm_swap_placement),
-            1 => Slot::Scalar(&mut self.spbm_enabled),
-            2 => Slot::Scalar(&mut self.default_hardware_version_key),
-            3 => fill!(self.desired_software_spec, DesiredSoftwareSpec),
-            4 => Slot::Scalar(&mut self.maximum_hardware_version_key),
-            5 => Slot::Scalar(&mut self.enable_config_manager),
-            6 => fill!(self.host_seed_spec, ComputeResourceHostSeedSpec),
-            7 => Slot::Scalar(&mut self.software_spec_id),
-            8 => Slot::Scalar(&mut self.network_boot_mode),
+            0 => place::optional_text(&mut self.vm_swap_placement),
+            1 => place::optional_boolean(&mut self.spbm_enabled),
+            2 => place::optional_text(&mut self.default_hardware_version_key),
+            3 => place::boxed(&mut self.desired_software_spec),
+            4 => place::optional_text(&mut self.maximum_hardware_version_key),
+            5 => place::optional_boolean(&mut self.enable_config_manager),
+            6 => place::boxed(&mut self.host_seed_spec),
+            7 => place::optional_text(&mut self.software_spec_id),
+            8 => place::optional_text(&mut self.network_boot_mode),
             _ => Slot::None,
         }
     }
@@ -1478,7 +1641,6 @@ impl DataObject for ComputeResourceConfigSpec {
 root!(ComputeResourceConfigSpec);
 
 /// `ComputeResourceEventArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ComputeResourceEventArgument {
     /// What it inherits from [`EntityEventArgument`].
     pub base: EntityEventArgument,
@@ -1486,13 +1648,19 @@ pub struct ComputeResourceEventArgument {
     pub compute_resource: ManagedObjectReference,
 }
 
+impl Default for ComputeResourceEventArgument {
+    fn default() -> Self {
+        Self { base: <EntityEventArgument as Default>::default(), compute_resource: Unset::UNSET }
+    }
+}
+
 impl DataType for ComputeResourceEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ComputeResourceEventArgument",
-            Some(EntityEventArgument::INFO),
-            &[FieldInfo::req("computeResource", Type::Ref)],
-            || Box::new(ComputeResourceEventArgument::default()),
+            Some(<EntityEventArgument as DataType>::INFO),
+            &[Own("computeResource", Type::Ref, Req)],
+            instance::<ComputeResourceEventArgument>,
         );
         &INFO
     };
@@ -1500,29 +1668,23 @@ impl DataType for ComputeResourceEventArgument {
 
 impl DataObject for ComputeResourceEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.compute_resource),
-            _ => self.base.get(index),
+            1 => look::reference(&self.compute_resource),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.compute_resource),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.compute_resource),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1531,7 +1693,6 @@ impl Extends<EntityEventArgument> for ComputeResourceEventArgument {}
 impl Extends<EventArgument> for ComputeResourceEventArgument {}
 
 /// `ConflictingConfigurationConfig`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ConflictingConfigurationConfig {
     /// `entity`; names a `ManagedEntity`.
     pub entity: Option<ManagedObjectReference>,
@@ -1539,13 +1700,19 @@ pub struct ConflictingConfigurationConfig {
     pub property_path: String,
 }
 
+impl Default for ConflictingConfigurationConfig {
+    fn default() -> Self {
+        Self { entity: None, property_path: Unset::UNSET }
+    }
+}
+
 impl DataType for ConflictingConfigurationConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ConflictingConfigurationConfig",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("entity", Type::Ref), FieldInfo::req("propertyPath", Type::String)],
-            || Box::new(ConflictingConfigurationConfig::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("entity", Type::Ref, Opt), Own("propertyPath", Type::String, Req)],
+            instance::<ConflictingConfigurationConfig>,
         );
         &INFO
     };
@@ -1553,21 +1720,21 @@ impl DataType for ConflictingConfigurationConfig {
 
 impl DataObject for ConflictingConfigurationConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.entity),
-            1 => leaf(&self.property_path),
+            0 => look::optional_reference(&self.entity),
+            1 => look::text(&self.property_path),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
-            1 => Slot::Scalar(&mut self.property_path),
+            0 => place::optional_reference(&mut self.entity),
+            1 => place::text(&mut self.property_path),
             _ => Slot::None,
         }
     }

@@ -13,7 +13,6 @@ use crate::types::{
 };
 
 /// `ClusterIoFilterInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterIoFilterInfo {
     /// What it inherits from [`IoFilterInfo`].
     pub base: IoFilterInfo,
@@ -23,13 +22,19 @@ pub struct ClusterIoFilterInfo {
     pub vib_url: Option<String>,
 }
 
+impl Default for ClusterIoFilterInfo {
+    fn default() -> Self {
+        Self { base: <IoFilterInfo as Default>::default(), op_type: Unset::UNSET, vib_url: None }
+    }
+}
+
 impl DataType for ClusterIoFilterInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterIoFilterInfo",
-            Some(IoFilterInfo::INFO),
-            &[FieldInfo::req("opType", Type::String), FieldInfo::opt("vibUrl", Type::String)],
-            || Box::new(ClusterIoFilterInfo::default()),
+            Some(<IoFilterInfo as DataType>::INFO),
+            &[Own("opType", Type::String, Req), Own("vibUrl", Type::String, Opt)],
+            instance::<ClusterIoFilterInfo>,
         );
         &INFO
     };
@@ -37,31 +42,25 @@ impl DataType for ClusterIoFilterInfo {
 
 impl DataObject for ClusterIoFilterInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            7 => leaf(&self.op_type),
-            8 => optional(&self.vib_url),
-            _ => self.base.get(index),
+            7 => look::text(&self.op_type),
+            8 => look::optional_text(&self.vib_url),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            7 => Slot::Scalar(&mut self.op_type),
-            8 => Slot::Scalar(&mut self.vib_url),
-            _ => self.base.slot(index),
+            7 => place::text(&mut self.op_type),
+            8 => place::optional_text(&mut self.vib_url),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -69,7 +68,6 @@ inherit!(ClusterIoFilterInfo, IoFilterInfo);
 impl Extends<IoFilterInfo> for ClusterIoFilterInfo {}
 
 /// `ClusterAction`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterAction {
     /// `type`.
     pub type_: String,
@@ -77,13 +75,19 @@ pub struct ClusterAction {
     pub target: Option<ManagedObjectReference>,
 }
 
+impl Default for ClusterAction {
+    fn default() -> Self {
+        Self { type_: Unset::UNSET, target: None }
+    }
+}
+
 impl DataType for ClusterAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterAction",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("type", Type::String), FieldInfo::opt("target", Type::Ref)],
-            || Box::new(ClusterAction::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("type", Type::String, Req), Own("target", Type::Ref, Opt)],
+            instance::<ClusterAction>,
         );
         &INFO
     };
@@ -91,21 +95,21 @@ impl DataType for ClusterAction {
 
 impl DataObject for ClusterAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.type_),
-            1 => optional(&self.target),
+            0 => look::text(&self.type_),
+            1 => look::optional_reference(&self.target),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.type_),
-            1 => Slot::Scalar(&mut self.target),
+            0 => place::text(&mut self.type_),
+            1 => place::optional_reference(&mut self.target),
             _ => Slot::None,
         }
     }
@@ -114,7 +118,6 @@ impl DataObject for ClusterAction {
 root!(ClusterAction);
 
 /// `ClusterActionHistory`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterActionHistory {
     /// `action`.
     pub action: Poly<ClusterAction>,
@@ -122,13 +125,19 @@ pub struct ClusterActionHistory {
     pub time: DateTime,
 }
 
+impl Default for ClusterActionHistory {
+    fn default() -> Self {
+        Self { action: <Poly<ClusterAction> as Default>::default(), time: <DateTime as Default>::default() }
+    }
+}
+
 impl DataType for ClusterActionHistory {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterActionHistory",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("action", Type::Data(ClusterAction::INFO)), FieldInfo::req("time", Type::DateTime)],
-            || Box::new(ClusterActionHistory::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("action", Type::Data(<ClusterAction as DataType>::INFO), Req), Own("time", Type::DateTime, Req)],
+            instance::<ClusterActionHistory>,
         );
         &INFO
     };
@@ -136,13 +145,13 @@ impl DataType for ClusterActionHistory {
 
 impl DataObject for ClusterActionHistory {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.action),
-            1 => leaf(&self.time),
+            0 => look::leaf(&self.action),
+            1 => look::leaf(&self.time),
             _ => Value::Unset,
         }
     }
@@ -159,7 +168,6 @@ impl DataObject for ClusterActionHistory {
 root!(ClusterActionHistory);
 
 /// `ClusterAttemptedVmInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterAttemptedVmInfo {
     /// `vm`; names a `VirtualMachine`.
     pub vm: ManagedObjectReference,
@@ -167,13 +175,19 @@ pub struct ClusterAttemptedVmInfo {
     pub task: Option<ManagedObjectReference>,
 }
 
+impl Default for ClusterAttemptedVmInfo {
+    fn default() -> Self {
+        Self { vm: Unset::UNSET, task: None }
+    }
+}
+
 impl DataType for ClusterAttemptedVmInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterAttemptedVmInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::opt("task", Type::Ref)],
-            || Box::new(ClusterAttemptedVmInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("task", Type::Ref, Opt)],
+            instance::<ClusterAttemptedVmInfo>,
         );
         &INFO
     };
@@ -181,21 +195,21 @@ impl DataType for ClusterAttemptedVmInfo {
 
 impl DataObject for ClusterAttemptedVmInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm),
-            1 => optional(&self.task),
+            0 => look::reference(&self.vm),
+            1 => look::optional_reference(&self.task),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
-            1 => Slot::Scalar(&mut self.task),
+            0 => place::reference(&mut self.vm),
+            1 => place::optional_reference(&mut self.task),
             _ => Slot::None,
         }
     }
@@ -204,7 +218,6 @@ impl DataObject for ClusterAttemptedVmInfo {
 root!(ClusterAttemptedVmInfo);
 
 /// `ClusterClusterInitialPlacementAction`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterClusterInitialPlacementAction {
     /// What it inherits from [`ClusterAction`].
     pub base: ClusterAction,
@@ -218,18 +231,30 @@ pub struct ClusterClusterInitialPlacementAction {
     pub config_spec: Option<Box<VirtualMachineConfigSpec>>,
 }
 
+impl Default for ClusterClusterInitialPlacementAction {
+    fn default() -> Self {
+        Self {
+            base: <ClusterAction as Default>::default(),
+            target_host: None,
+            pool: Unset::UNSET,
+            available_networks: Unset::UNSET,
+            config_spec: None,
+        }
+    }
+}
+
 impl DataType for ClusterClusterInitialPlacementAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterClusterInitialPlacementAction",
-            Some(ClusterAction::INFO),
+            Some(<ClusterAction as DataType>::INFO),
             &[
-                FieldInfo::opt("targetHost", Type::Ref),
-                FieldInfo::req("pool", Type::Ref),
-                FieldInfo::list("availableNetworks", Type::Ref),
-                FieldInfo::opt("configSpec", Type::Data(VirtualMachineConfigSpec::INFO)),
+                Own("targetHost", Type::Ref, Opt),
+                Own("pool", Type::Ref, Req),
+                Own("availableNetworks", Type::Ref, List),
+                Own("configSpec", Type::Data(<VirtualMachineConfigSpec as DataType>::INFO), Opt),
             ],
-            || Box::new(ClusterClusterInitialPlacementAction::default()),
+            instance::<ClusterClusterInitialPlacementAction>,
         );
         &INFO
     };
@@ -237,38 +262,29 @@ impl DataType for ClusterClusterInitialPlacementAction {
 
 impl DataObject for ClusterClusterInitialPlacementAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.target_host),
-            3 => leaf(&self.pool),
+            2 => look::optional_reference(&self.target_host),
+            3 => look::reference(&self.pool),
             4 => Value::List(&self.available_networks),
-            5 => match &self.config_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            5 => look::boxed(&self.config_spec),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.target_host),
-            3 => Slot::Scalar(&mut self.pool),
+            2 => place::optional_reference(&mut self.target_host),
+            3 => place::reference(&mut self.pool),
             4 => Slot::Scalar(&mut self.available_networks),
-            5 => fill!(self.config_spec, VirtualMachineConfigSpec),
-            _ => self.base.slot(index),
+            5 => place::boxed(&mut self.config_spec),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -276,7 +292,6 @@ inherit!(ClusterClusterInitialPlacementAction, ClusterAction);
 impl Extends<ClusterAction> for ClusterClusterInitialPlacementAction {}
 
 /// `ClusterConfigInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterConfigInfo {
     /// `dasConfig`.
     pub das_config: ClusterDasConfigInfo,
@@ -290,19 +305,31 @@ pub struct ClusterConfigInfo {
     pub rule: Vec<Poly<ClusterRuleInfo>>,
 }
 
+impl Default for ClusterConfigInfo {
+    fn default() -> Self {
+        Self {
+            das_config: <ClusterDasConfigInfo as Default>::default(),
+            das_vm_config: Unset::UNSET,
+            drs_config: <ClusterDrsConfigInfo as Default>::default(),
+            drs_vm_config: Unset::UNSET,
+            rule: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ClusterConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("dasConfig", Type::Data(ClusterDasConfigInfo::INFO)),
-                FieldInfo::list("dasVmConfig", Type::Data(ClusterDasVmConfigInfo::INFO)),
-                FieldInfo::req("drsConfig", Type::Data(ClusterDrsConfigInfo::INFO)),
-                FieldInfo::list("drsVmConfig", Type::Data(ClusterDrsVmConfigInfo::INFO)),
-                FieldInfo::list("rule", Type::Data(ClusterRuleInfo::INFO)),
+                Own("dasConfig", Type::Data(<ClusterDasConfigInfo as DataType>::INFO), Req),
+                Own("dasVmConfig", Type::Data(<ClusterDasVmConfigInfo as DataType>::INFO), List),
+                Own("drsConfig", Type::Data(<ClusterDrsConfigInfo as DataType>::INFO), Req),
+                Own("drsVmConfig", Type::Data(<ClusterDrsVmConfigInfo as DataType>::INFO), List),
+                Own("rule", Type::Data(<ClusterRuleInfo as DataType>::INFO), List),
             ],
-            || Box::new(ClusterConfigInfo::default()),
+            instance::<ClusterConfigInfo>,
         );
         &INFO
     };
@@ -310,7 +337,7 @@ impl DataType for ClusterConfigInfo {
 
 impl DataObject for ClusterConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -339,7 +366,6 @@ impl DataObject for ClusterConfigInfo {
 root!(ClusterConfigInfo);
 
 /// `ClusterConfigSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterConfigSpec {
     /// `dasConfig`.
     pub das_config: Option<Box<ClusterDasConfigInfo>>,
@@ -353,19 +379,31 @@ pub struct ClusterConfigSpec {
     pub rules_spec: Vec<ClusterRuleSpec>,
 }
 
+impl Default for ClusterConfigSpec {
+    fn default() -> Self {
+        Self {
+            das_config: None,
+            das_vm_config_spec: Unset::UNSET,
+            drs_config: None,
+            drs_vm_config_spec: Unset::UNSET,
+            rules_spec: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ClusterConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("dasConfig", Type::Data(ClusterDasConfigInfo::INFO)),
-                FieldInfo::list("dasVmConfigSpec", Type::Data(ClusterDasVmConfigSpec::INFO)),
-                FieldInfo::opt("drsConfig", Type::Data(ClusterDrsConfigInfo::INFO)),
-                FieldInfo::list("drsVmConfigSpec", Type::Data(ClusterDrsVmConfigSpec::INFO)),
-                FieldInfo::list("rulesSpec", Type::Data(ClusterRuleSpec::INFO)),
+                Own("dasConfig", Type::Data(<ClusterDasConfigInfo as DataType>::INFO), Opt),
+                Own("dasVmConfigSpec", Type::Data(<ClusterDasVmConfigSpec as DataType>::INFO), List),
+                Own("drsConfig", Type::Data(<ClusterDrsConfigInfo as DataType>::INFO), Opt),
+                Own("drsVmConfigSpec", Type::Data(<ClusterDrsVmConfigSpec as DataType>::INFO), List),
+                Own("rulesSpec", Type::Data(<ClusterRuleSpec as DataType>::INFO), List),
             ],
-            || Box::new(ClusterConfigSpec::default()),
+            instance::<ClusterConfigSpec>,
         );
         &INFO
     };
@@ -373,20 +411,14 @@ impl DataType for ClusterConfigSpec {
 
 impl DataObject for ClusterConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.das_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.das_config),
             1 => Value::List(&self.das_vm_config_spec),
-            2 => match &self.drs_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            2 => look::boxed(&self.drs_config),
             3 => Value::List(&self.drs_vm_config_spec),
             4 => Value::List(&self.rules_spec),
             _ => Value::Unset,
@@ -395,9 +427,9 @@ impl DataObject for ClusterConfigSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.das_config, ClusterDasConfigInfo),
+            0 => place::boxed(&mut self.das_config),
             1 => Slot::List(&mut self.das_vm_config_spec),
-            2 => fill!(self.drs_config, ClusterDrsConfigInfo),
+            2 => place::boxed(&mut self.drs_config),
             3 => Slot::List(&mut self.drs_vm_config_spec),
             4 => Slot::List(&mut self.rules_spec),
             _ => Slot::None,
@@ -408,7 +440,6 @@ impl DataObject for ClusterConfigSpec {
 root!(ClusterConfigSpec);
 
 /// `ClusterDpmConfigInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDpmConfigInfo {
     /// `enabled`.
     pub enabled: Option<bool>,
@@ -420,18 +451,24 @@ pub struct ClusterDpmConfigInfo {
     pub option: Vec<Poly<OptionValue>>,
 }
 
+impl Default for ClusterDpmConfigInfo {
+    fn default() -> Self {
+        Self { enabled: None, default_dpm_behavior: None, host_power_action_rate: None, option: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterDpmConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDpmConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("defaultDpmBehavior", Type::Enum(DpmBehavior::INFO)),
-                FieldInfo::opt("hostPowerActionRate", Type::Int),
-                FieldInfo::list("option", Type::Data(OptionValue::INFO)),
+                Own("enabled", Type::Boolean, Opt),
+                Own("defaultDpmBehavior", Type::Enum(<DpmBehavior as EnumType>::INFO), Opt),
+                Own("hostPowerActionRate", Type::Int, Opt),
+                Own("option", Type::Data(<OptionValue as DataType>::INFO), List),
             ],
-            || Box::new(ClusterDpmConfigInfo::default()),
+            instance::<ClusterDpmConfigInfo>,
         );
         &INFO
     };
@@ -439,14 +476,14 @@ impl DataType for ClusterDpmConfigInfo {
 
 impl DataObject for ClusterDpmConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
-            1 => optional(&self.default_dpm_behavior),
-            2 => optional(&self.host_power_action_rate),
+            0 => look::optional_boolean(&self.enabled),
+            1 => look::optional(&self.default_dpm_behavior),
+            2 => look::optional_int(&self.host_power_action_rate),
             3 => Value::List(&self.option),
             _ => Value::Unset,
         }
@@ -454,9 +491,9 @@ impl DataObject for ClusterDpmConfigInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
+            0 => place::optional_boolean(&mut self.enabled),
             1 => Slot::Scalar(&mut self.default_dpm_behavior),
-            2 => Slot::Scalar(&mut self.host_power_action_rate),
+            2 => place::optional_int(&mut self.host_power_action_rate),
             3 => Slot::Poly(&mut self.option),
             _ => Slot::None,
         }
@@ -466,7 +503,6 @@ impl DataObject for ClusterDpmConfigInfo {
 root!(ClusterDpmConfigInfo);
 
 /// `ClusterDpmHostConfigInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDpmHostConfigInfo {
     /// `key`; names a `HostSystem`.
     pub key: ManagedObjectReference,
@@ -476,17 +512,23 @@ pub struct ClusterDpmHostConfigInfo {
     pub behavior: Option<DpmBehavior>,
 }
 
+impl Default for ClusterDpmHostConfigInfo {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, enabled: None, behavior: None }
+    }
+}
+
 impl DataType for ClusterDpmHostConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDpmHostConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("behavior", Type::Enum(DpmBehavior::INFO)),
+                Own("key", Type::Ref, Req),
+                Own("enabled", Type::Boolean, Opt),
+                Own("behavior", Type::Enum(<DpmBehavior as EnumType>::INFO), Opt),
             ],
-            || Box::new(ClusterDpmHostConfigInfo::default()),
+            instance::<ClusterDpmHostConfigInfo>,
         );
         &INFO
     };
@@ -494,22 +536,22 @@ impl DataType for ClusterDpmHostConfigInfo {
 
 impl DataObject for ClusterDpmHostConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.enabled),
-            2 => optional(&self.behavior),
+            0 => look::reference(&self.key),
+            1 => look::optional_boolean(&self.enabled),
+            2 => look::optional(&self.behavior),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.enabled),
+            0 => place::reference(&mut self.key),
+            1 => place::optional_boolean(&mut self.enabled),
             2 => Slot::Scalar(&mut self.behavior),
             _ => Slot::None,
         }
@@ -519,7 +561,6 @@ impl DataObject for ClusterDpmHostConfigInfo {
 root!(ClusterDpmHostConfigInfo);
 
 /// `ClusterDrsConfigInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDrsConfigInfo {
     /// `enabled`.
     pub enabled: Option<bool>,
@@ -535,20 +576,33 @@ pub struct ClusterDrsConfigInfo {
     pub option: Vec<Poly<OptionValue>>,
 }
 
+impl Default for ClusterDrsConfigInfo {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            enable_vm_behavior_overrides: None,
+            default_vm_behavior: None,
+            vmotion_rate: None,
+            scale_descendants_shares: None,
+            option: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ClusterDrsConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDrsConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("enableVmBehaviorOverrides", Type::Boolean),
-                FieldInfo::opt("defaultVmBehavior", Type::Enum(DrsBehavior::INFO)),
-                FieldInfo::opt("vmotionRate", Type::Int),
-                FieldInfo::opt("scaleDescendantsShares", Type::String),
-                FieldInfo::list("option", Type::Data(OptionValue::INFO)),
+                Own("enabled", Type::Boolean, Opt),
+                Own("enableVmBehaviorOverrides", Type::Boolean, Opt),
+                Own("defaultVmBehavior", Type::Enum(<DrsBehavior as EnumType>::INFO), Opt),
+                Own("vmotionRate", Type::Int, Opt),
+                Own("scaleDescendantsShares", Type::String, Opt),
+                Own("option", Type::Data(<OptionValue as DataType>::INFO), List),
             ],
-            || Box::new(ClusterDrsConfigInfo::default()),
+            instance::<ClusterDrsConfigInfo>,
         );
         &INFO
     };
@@ -556,16 +610,16 @@ impl DataType for ClusterDrsConfigInfo {
 
 impl DataObject for ClusterDrsConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
-            1 => optional(&self.enable_vm_behavior_overrides),
-            2 => optional(&self.default_vm_behavior),
-            3 => optional(&self.vmotion_rate),
-            4 => optional(&self.scale_descendants_shares),
+            0 => look::optional_boolean(&self.enabled),
+            1 => look::optional_boolean(&self.enable_vm_behavior_overrides),
+            2 => look::optional(&self.default_vm_behavior),
+            3 => look::optional_int(&self.vmotion_rate),
+            4 => look::optional_text(&self.scale_descendants_shares),
             5 => Value::List(&self.option),
             _ => Value::Unset,
         }
@@ -573,11 +627,11 @@ impl DataObject for ClusterDrsConfigInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.enable_vm_behavior_overrides),
+            0 => place::optional_boolean(&mut self.enabled),
+            1 => place::optional_boolean(&mut self.enable_vm_behavior_overrides),
             2 => Slot::Scalar(&mut self.default_vm_behavior),
-            3 => Slot::Scalar(&mut self.vmotion_rate),
-            4 => Slot::Scalar(&mut self.scale_descendants_shares),
+            3 => place::optional_int(&mut self.vmotion_rate),
+            4 => place::optional_text(&mut self.scale_descendants_shares),
             5 => Slot::Poly(&mut self.option),
             _ => Slot::None,
         }
@@ -587,7 +641,6 @@ impl DataObject for ClusterDrsConfigInfo {
 root!(ClusterDrsConfigInfo);
 
 /// `ClusterDrsFaults`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDrsFaults {
     /// `reason`.
     pub reason: String,
@@ -595,16 +648,22 @@ pub struct ClusterDrsFaults {
     pub faults_by_vm: Vec<Poly<ClusterDrsFaultsFaultsByVm>>,
 }
 
+impl Default for ClusterDrsFaults {
+    fn default() -> Self {
+        Self { reason: Unset::UNSET, faults_by_vm: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterDrsFaults {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDrsFaults",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("reason", Type::String),
-                FieldInfo::list_req("faultsByVm", Type::Data(ClusterDrsFaultsFaultsByVm::INFO)),
+                Own("reason", Type::String, Req),
+                Own("faultsByVm", Type::Data(<ClusterDrsFaultsFaultsByVm as DataType>::INFO), ListReq),
             ],
-            || Box::new(ClusterDrsFaults::default()),
+            instance::<ClusterDrsFaults>,
         );
         &INFO
     };
@@ -612,12 +671,12 @@ impl DataType for ClusterDrsFaults {
 
 impl DataObject for ClusterDrsFaults {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.reason),
+            0 => look::text(&self.reason),
             1 => Value::List(&self.faults_by_vm),
             _ => Value::Unset,
         }
@@ -625,7 +684,7 @@ impl DataObject for ClusterDrsFaults {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.reason),
+            0 => place::text(&mut self.reason),
             1 => Slot::Poly(&mut self.faults_by_vm),
             _ => Slot::None,
         }
@@ -635,7 +694,6 @@ impl DataObject for ClusterDrsFaults {
 root!(ClusterDrsFaults);
 
 /// `ClusterDrsFaultsFaultsByVm`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDrsFaultsFaultsByVm {
     /// `vm`; names a `VirtualMachine`.
     pub vm: Option<ManagedObjectReference>,
@@ -643,13 +701,19 @@ pub struct ClusterDrsFaultsFaultsByVm {
     pub fault: Vec<LocalizedMethodFault>,
 }
 
+impl Default for ClusterDrsFaultsFaultsByVm {
+    fn default() -> Self {
+        Self { vm: None, fault: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterDrsFaultsFaultsByVm {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDrsFaultsFaultsByVm",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("vm", Type::Ref), FieldInfo::list_req("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(ClusterDrsFaultsFaultsByVm::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vm", Type::Ref, Opt), Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), ListReq)],
+            instance::<ClusterDrsFaultsFaultsByVm>,
         );
         &INFO
     };
@@ -657,12 +721,12 @@ impl DataType for ClusterDrsFaultsFaultsByVm {
 
 impl DataObject for ClusterDrsFaultsFaultsByVm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vm),
+            0 => look::optional_reference(&self.vm),
             1 => Value::List(&self.fault),
             _ => Value::Unset,
         }
@@ -670,7 +734,7 @@ impl DataObject for ClusterDrsFaultsFaultsByVm {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
+            0 => place::optional_reference(&mut self.vm),
             1 => Slot::List(&mut self.fault),
             _ => Slot::None,
         }
@@ -680,7 +744,6 @@ impl DataObject for ClusterDrsFaultsFaultsByVm {
 root!(ClusterDrsFaultsFaultsByVm);
 
 /// `ClusterDrsFaultsFaultsByVirtualDisk`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDrsFaultsFaultsByVirtualDisk {
     /// What it inherits from [`ClusterDrsFaultsFaultsByVm`].
     pub base: ClusterDrsFaultsFaultsByVm,
@@ -688,13 +751,19 @@ pub struct ClusterDrsFaultsFaultsByVirtualDisk {
     pub disk: Option<Box<VirtualDiskId>>,
 }
 
+impl Default for ClusterDrsFaultsFaultsByVirtualDisk {
+    fn default() -> Self {
+        Self { base: <ClusterDrsFaultsFaultsByVm as Default>::default(), disk: None }
+    }
+}
+
 impl DataType for ClusterDrsFaultsFaultsByVirtualDisk {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDrsFaultsFaultsByVirtualDisk",
-            Some(ClusterDrsFaultsFaultsByVm::INFO),
-            &[FieldInfo::opt("disk", Type::Data(VirtualDiskId::INFO))],
-            || Box::new(ClusterDrsFaultsFaultsByVirtualDisk::default()),
+            Some(<ClusterDrsFaultsFaultsByVm as DataType>::INFO),
+            &[Own("disk", Type::Data(<VirtualDiskId as DataType>::INFO), Opt)],
+            instance::<ClusterDrsFaultsFaultsByVirtualDisk>,
         );
         &INFO
     };
@@ -702,32 +771,23 @@ impl DataType for ClusterDrsFaultsFaultsByVirtualDisk {
 
 impl DataObject for ClusterDrsFaultsFaultsByVirtualDisk {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.disk {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.disk),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.disk, VirtualDiskId),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.disk),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -735,7 +795,6 @@ inherit!(ClusterDrsFaultsFaultsByVirtualDisk, ClusterDrsFaultsFaultsByVm);
 impl Extends<ClusterDrsFaultsFaultsByVm> for ClusterDrsFaultsFaultsByVirtualDisk {}
 
 /// `ClusterDrsMigration`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDrsMigration {
     /// `key`.
     pub key: String,
@@ -761,25 +820,43 @@ pub struct ClusterDrsMigration {
     pub destination_memory_load: Option<i64>,
 }
 
+impl Default for ClusterDrsMigration {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            time: <DateTime as Default>::default(),
+            vm: Unset::UNSET,
+            cpu_load: None,
+            memory_load: None,
+            source: Unset::UNSET,
+            source_cpu_load: None,
+            source_memory_load: None,
+            destination: Unset::UNSET,
+            destination_cpu_load: None,
+            destination_memory_load: None,
+        }
+    }
+}
+
 impl DataType for ClusterDrsMigration {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDrsMigration",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("time", Type::DateTime),
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::opt("cpuLoad", Type::Int),
-                FieldInfo::opt("memoryLoad", Type::Long),
-                FieldInfo::req("source", Type::Ref),
-                FieldInfo::opt("sourceCpuLoad", Type::Int),
-                FieldInfo::opt("sourceMemoryLoad", Type::Long),
-                FieldInfo::req("destination", Type::Ref),
-                FieldInfo::opt("destinationCpuLoad", Type::Int),
-                FieldInfo::opt("destinationMemoryLoad", Type::Long),
+                Own("key", Type::String, Req),
+                Own("time", Type::DateTime, Req),
+                Own("vm", Type::Ref, Req),
+                Own("cpuLoad", Type::Int, Opt),
+                Own("memoryLoad", Type::Long, Opt),
+                Own("source", Type::Ref, Req),
+                Own("sourceCpuLoad", Type::Int, Opt),
+                Own("sourceMemoryLoad", Type::Long, Opt),
+                Own("destination", Type::Ref, Req),
+                Own("destinationCpuLoad", Type::Int, Opt),
+                Own("destinationMemoryLoad", Type::Long, Opt),
             ],
-            || Box::new(ClusterDrsMigration::default()),
+            instance::<ClusterDrsMigration>,
         );
         &INFO
     };
@@ -787,39 +864,39 @@ impl DataType for ClusterDrsMigration {
 
 impl DataObject for ClusterDrsMigration {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.time),
-            2 => leaf(&self.vm),
-            3 => optional(&self.cpu_load),
-            4 => optional(&self.memory_load),
-            5 => leaf(&self.source),
-            6 => optional(&self.source_cpu_load),
-            7 => optional(&self.source_memory_load),
-            8 => leaf(&self.destination),
-            9 => optional(&self.destination_cpu_load),
-            10 => optional(&self.destination_memory_load),
+            0 => look::text(&self.key),
+            1 => look::leaf(&self.time),
+            2 => look::reference(&self.vm),
+            3 => look::optional_int(&self.cpu_load),
+            4 => look::optional_long(&self.memory_load),
+            5 => look::reference(&self.source),
+            6 => look::optional_int(&self.source_cpu_load),
+            7 => look::optional_long(&self.source_memory_load),
+            8 => look::reference(&self.destination),
+            9 => look::optional_int(&self.destination_cpu_load),
+            10 => look::optional_long(&self.destination_memory_load),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::text(&mut self.key),
             1 => Slot::Scalar(&mut self.time),
-            2 => Slot::Scalar(&mut self.vm),
-            3 => Slot::Scalar(&mut self.cpu_load),
-            4 => Slot::Scalar(&mut self.memory_load),
-            5 => Slot::Scalar(&mut self.source),
-            6 => Slot::Scalar(&mut self.source_cpu_load),
-            7 => Slot::Scalar(&mut self.source_memory_load),
-            8 => Slot::Scalar(&mut self.destination),
-            9 => Slot::Scalar(&mut self.destination_cpu_load),
-            10 => Slot::Scalar(&mut self.destination_memory_load),
+            2 => place::reference(&mut self.vm),
+            3 => place::optional_int(&mut self.cpu_load),
+            4 => place::optional_long(&mut self.memory_load),
+            5 => place::reference(&mut self.source),
+            6 => place::optional_int(&mut self.source_cpu_load),
+            7 => place::optional_long(&mut self.source_memory_load),
+            8 => place::reference(&mut self.destination),
+            9 => place::optional_int(&mut self.destination_cpu_load),
+            10 => place::optional_long(&mut self.destination_memory_load),
             _ => Slot::None,
         }
     }
@@ -828,7 +905,6 @@ impl DataObject for ClusterDrsMigration {
 root!(ClusterDrsMigration);
 
 /// `ClusterDrsRecommendation`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDrsRecommendation {
     /// `key`.
     pub key: String,
@@ -842,19 +918,31 @@ pub struct ClusterDrsRecommendation {
     pub migration_list: Vec<ClusterDrsMigration>,
 }
 
+impl Default for ClusterDrsRecommendation {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            rating: 0,
+            reason: Unset::UNSET,
+            reason_text: Unset::UNSET,
+            migration_list: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ClusterDrsRecommendation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDrsRecommendation",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("rating", Type::Int),
-                FieldInfo::req("reason", Type::String),
-                FieldInfo::req("reasonText", Type::String),
-                FieldInfo::list_req("migrationList", Type::Data(ClusterDrsMigration::INFO)),
+                Own("key", Type::String, Req),
+                Own("rating", Type::Int, Req),
+                Own("reason", Type::String, Req),
+                Own("reasonText", Type::String, Req),
+                Own("migrationList", Type::Data(<ClusterDrsMigration as DataType>::INFO), ListReq),
             ],
-            || Box::new(ClusterDrsRecommendation::default()),
+            instance::<ClusterDrsRecommendation>,
         );
         &INFO
     };
@@ -862,15 +950,15 @@ impl DataType for ClusterDrsRecommendation {
 
 impl DataObject for ClusterDrsRecommendation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.rating),
-            2 => leaf(&self.reason),
-            3 => leaf(&self.reason_text),
+            0 => look::text(&self.key),
+            1 => Value::Int(self.rating),
+            2 => look::text(&self.reason),
+            3 => look::text(&self.reason_text),
             4 => Value::List(&self.migration_list),
             _ => Value::Unset,
         }
@@ -878,10 +966,10 @@ impl DataObject for ClusterDrsRecommendation {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.rating),
-            2 => Slot::Scalar(&mut self.reason),
-            3 => Slot::Scalar(&mut self.reason_text),
+            0 => place::text(&mut self.key),
+            1 => place::int(&mut self.rating),
+            2 => place::text(&mut self.reason),
+            3 => place::text(&mut self.reason_text),
             4 => Slot::List(&mut self.migration_list),
             _ => Slot::None,
         }
@@ -891,7 +979,6 @@ impl DataObject for ClusterDrsRecommendation {
 root!(ClusterDrsRecommendation);
 
 /// `ClusterDrsVmConfigInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDrsVmConfigInfo {
     /// `key`; names a `VirtualMachine`.
     pub key: ManagedObjectReference,
@@ -901,17 +988,23 @@ pub struct ClusterDrsVmConfigInfo {
     pub behavior: Option<DrsBehavior>,
 }
 
+impl Default for ClusterDrsVmConfigInfo {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, enabled: None, behavior: None }
+    }
+}
+
 impl DataType for ClusterDrsVmConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDrsVmConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("behavior", Type::Enum(DrsBehavior::INFO)),
+                Own("key", Type::Ref, Req),
+                Own("enabled", Type::Boolean, Opt),
+                Own("behavior", Type::Enum(<DrsBehavior as EnumType>::INFO), Opt),
             ],
-            || Box::new(ClusterDrsVmConfigInfo::default()),
+            instance::<ClusterDrsVmConfigInfo>,
         );
         &INFO
     };
@@ -919,22 +1012,22 @@ impl DataType for ClusterDrsVmConfigInfo {
 
 impl DataObject for ClusterDrsVmConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.enabled),
-            2 => optional(&self.behavior),
+            0 => look::reference(&self.key),
+            1 => look::optional_boolean(&self.enabled),
+            2 => look::optional(&self.behavior),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.enabled),
+            0 => place::reference(&mut self.key),
+            1 => place::optional_boolean(&mut self.enabled),
             2 => Slot::Scalar(&mut self.behavior),
             _ => Slot::None,
         }
@@ -944,7 +1037,6 @@ impl DataObject for ClusterDrsVmConfigInfo {
 root!(ClusterDrsVmConfigInfo);
 
 /// `ClusterEVCManagerEVCState`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterEVCManagerEVCState {
     /// `supportedEVCMode`.
     pub supported_evc_mode: Vec<EVCMode>,
@@ -960,20 +1052,33 @@ pub struct ClusterEVCManagerEVCState {
     pub feature_requirement: Vec<VirtualMachineFeatureRequirement>,
 }
 
+impl Default for ClusterEVCManagerEVCState {
+    fn default() -> Self {
+        Self {
+            supported_evc_mode: Unset::UNSET,
+            current_evc_mode_key: None,
+            guaranteed_cpu_features: Unset::UNSET,
+            feature_capability: Unset::UNSET,
+            feature_mask: Unset::UNSET,
+            feature_requirement: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ClusterEVCManagerEVCState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterEVCManagerEVCState",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list_req("supportedEVCMode", Type::Data(EVCMode::INFO)),
-                FieldInfo::opt("currentEVCModeKey", Type::String),
-                FieldInfo::list("guaranteedCPUFeatures", Type::Data(HostCpuIdInfo::INFO)),
-                FieldInfo::list("featureCapability", Type::Data(HostFeatureCapability::INFO)),
-                FieldInfo::list("featureMask", Type::Data(HostFeatureMask::INFO)),
-                FieldInfo::list("featureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
+                Own("supportedEVCMode", Type::Data(<EVCMode as DataType>::INFO), ListReq),
+                Own("currentEVCModeKey", Type::String, Opt),
+                Own("guaranteedCPUFeatures", Type::Data(<HostCpuIdInfo as DataType>::INFO), List),
+                Own("featureCapability", Type::Data(<HostFeatureCapability as DataType>::INFO), List),
+                Own("featureMask", Type::Data(<HostFeatureMask as DataType>::INFO), List),
+                Own("featureRequirement", Type::Data(<VirtualMachineFeatureRequirement as DataType>::INFO), List),
             ],
-            || Box::new(ClusterEVCManagerEVCState::default()),
+            instance::<ClusterEVCManagerEVCState>,
         );
         &INFO
     };
@@ -981,13 +1086,13 @@ impl DataType for ClusterEVCManagerEVCState {
 
 impl DataObject for ClusterEVCManagerEVCState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.supported_evc_mode),
-            1 => optional(&self.current_evc_mode_key),
+            1 => look::optional_text(&self.current_evc_mode_key),
             2 => Value::List(&self.guaranteed_cpu_features),
             3 => Value::List(&self.feature_capability),
             4 => Value::List(&self.feature_mask),
@@ -999,7 +1104,7 @@ impl DataObject for ClusterEVCManagerEVCState {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.supported_evc_mode),
-            1 => Slot::Scalar(&mut self.current_evc_mode_key),
+            1 => place::optional_text(&mut self.current_evc_mode_key),
             2 => Slot::List(&mut self.guaranteed_cpu_features),
             3 => Slot::List(&mut self.feature_capability),
             4 => Slot::List(&mut self.feature_mask),
@@ -1012,7 +1117,6 @@ impl DataObject for ClusterEVCManagerEVCState {
 root!(ClusterEVCManagerEVCState);
 
 /// `ClusterEVCManagerCheckResult`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterEVCManagerCheckResult {
     /// `evcModeKey`.
     pub evc_mode_key: String,
@@ -1022,17 +1126,23 @@ pub struct ClusterEVCManagerCheckResult {
     pub host: Vec<ManagedObjectReference>,
 }
 
+impl Default for ClusterEVCManagerCheckResult {
+    fn default() -> Self {
+        Self { evc_mode_key: Unset::UNSET, error: <LocalizedMethodFault as Default>::default(), host: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterEVCManagerCheckResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterEVCManagerCheckResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("evcModeKey", Type::String),
-                FieldInfo::req("error", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::list("host", Type::Ref),
+                Own("evcModeKey", Type::String, Req),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
+                Own("host", Type::Ref, List),
             ],
-            || Box::new(ClusterEVCManagerCheckResult::default()),
+            instance::<ClusterEVCManagerCheckResult>,
         );
         &INFO
     };
@@ -1040,12 +1150,12 @@ impl DataType for ClusterEVCManagerCheckResult {
 
 impl DataObject for ClusterEVCManagerCheckResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.evc_mode_key),
+            0 => look::text(&self.evc_mode_key),
             1 => Value::Data(&self.error),
             2 => Value::List(&self.host),
             _ => Value::Unset,
@@ -1054,7 +1164,7 @@ impl DataObject for ClusterEVCManagerCheckResult {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.evc_mode_key),
+            0 => place::text(&mut self.evc_mode_key),
             1 => Slot::Data(&mut self.error),
             2 => Slot::Scalar(&mut self.host),
             _ => Slot::None,
@@ -1065,7 +1175,6 @@ impl DataObject for ClusterEVCManagerCheckResult {
 root!(ClusterEVCManagerCheckResult);
 
 /// `ClusterEnterMaintenanceResult`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterEnterMaintenanceResult {
     /// `recommendations`.
     pub recommendations: Vec<ClusterRecommendation>,
@@ -1073,16 +1182,22 @@ pub struct ClusterEnterMaintenanceResult {
     pub fault: Option<Box<ClusterDrsFaults>>,
 }
 
+impl Default for ClusterEnterMaintenanceResult {
+    fn default() -> Self {
+        Self { recommendations: Unset::UNSET, fault: None }
+    }
+}
+
 impl DataType for ClusterEnterMaintenanceResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterEnterMaintenanceResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("recommendations", Type::Data(ClusterRecommendation::INFO)),
-                FieldInfo::opt("fault", Type::Data(ClusterDrsFaults::INFO)),
+                Own("recommendations", Type::Data(<ClusterRecommendation as DataType>::INFO), List),
+                Own("fault", Type::Data(<ClusterDrsFaults as DataType>::INFO), Opt),
             ],
-            || Box::new(ClusterEnterMaintenanceResult::default()),
+            instance::<ClusterEnterMaintenanceResult>,
         );
         &INFO
     };
@@ -1090,16 +1205,13 @@ impl DataType for ClusterEnterMaintenanceResult {
 
 impl DataObject for ClusterEnterMaintenanceResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.recommendations),
-            1 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            1 => look::boxed(&self.fault),
             _ => Value::Unset,
         }
     }
@@ -1107,7 +1219,7 @@ impl DataObject for ClusterEnterMaintenanceResult {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.recommendations),
-            1 => fill!(self.fault, ClusterDrsFaults),
+            1 => place::boxed(&mut self.fault),
             _ => Slot::None,
         }
     }
@@ -1116,7 +1228,6 @@ impl DataObject for ClusterEnterMaintenanceResult {
 root!(ClusterEnterMaintenanceResult);
 
 /// `ClusterFailoverHostAdmissionControlPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterFailoverHostAdmissionControlPolicy {
     /// What it inherits from [`ClusterDasAdmissionControlPolicy`].
     pub base: ClusterDasAdmissionControlPolicy,
@@ -1126,13 +1237,23 @@ pub struct ClusterFailoverHostAdmissionControlPolicy {
     pub failover_level: Option<i32>,
 }
 
+impl Default for ClusterFailoverHostAdmissionControlPolicy {
+    fn default() -> Self {
+        Self {
+            base: <ClusterDasAdmissionControlPolicy as Default>::default(),
+            failover_hosts: Unset::UNSET,
+            failover_level: None,
+        }
+    }
+}
+
 impl DataType for ClusterFailoverHostAdmissionControlPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFailoverHostAdmissionControlPolicy",
-            Some(ClusterDasAdmissionControlPolicy::INFO),
-            &[FieldInfo::list("failoverHosts", Type::Ref), FieldInfo::opt("failoverLevel", Type::Int)],
-            || Box::new(ClusterFailoverHostAdmissionControlPolicy::default()),
+            Some(<ClusterDasAdmissionControlPolicy as DataType>::INFO),
+            &[Own("failoverHosts", Type::Ref, List), Own("failoverLevel", Type::Int, Opt)],
+            instance::<ClusterFailoverHostAdmissionControlPolicy>,
         );
         &INFO
     };
@@ -1140,31 +1261,25 @@ impl DataType for ClusterFailoverHostAdmissionControlPolicy {
 
 impl DataObject for ClusterFailoverHostAdmissionControlPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.failover_hosts),
-            3 => optional(&self.failover_level),
-            _ => self.base.get(index),
+            3 => look::optional_int(&self.failover_level),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Scalar(&mut self.failover_hosts),
-            3 => Slot::Scalar(&mut self.failover_level),
-            _ => self.base.slot(index),
+            3 => place::optional_int(&mut self.failover_level),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1172,7 +1287,6 @@ inherit!(ClusterFailoverHostAdmissionControlPolicy, ClusterDasAdmissionControlPo
 impl Extends<ClusterDasAdmissionControlPolicy> for ClusterFailoverHostAdmissionControlPolicy {}
 
 /// `ClusterFailoverLevelAdmissionControlInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterFailoverLevelAdmissionControlInfo {
     /// What it inherits from [`ClusterDasAdmissionControlInfo`].
     pub base: ClusterDasAdmissionControlInfo,
@@ -1180,13 +1294,19 @@ pub struct ClusterFailoverLevelAdmissionControlInfo {
     pub current_failover_level: i32,
 }
 
+impl Default for ClusterFailoverLevelAdmissionControlInfo {
+    fn default() -> Self {
+        Self { base: <ClusterDasAdmissionControlInfo as Default>::default(), current_failover_level: 0 }
+    }
+}
+
 impl DataType for ClusterFailoverLevelAdmissionControlInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFailoverLevelAdmissionControlInfo",
-            Some(ClusterDasAdmissionControlInfo::INFO),
-            &[FieldInfo::req("currentFailoverLevel", Type::Int)],
-            || Box::new(ClusterFailoverLevelAdmissionControlInfo::default()),
+            Some(<ClusterDasAdmissionControlInfo as DataType>::INFO),
+            &[Own("currentFailoverLevel", Type::Int, Req)],
+            instance::<ClusterFailoverLevelAdmissionControlInfo>,
         );
         &INFO
     };
@@ -1194,29 +1314,23 @@ impl DataType for ClusterFailoverLevelAdmissionControlInfo {
 
 impl DataObject for ClusterFailoverLevelAdmissionControlInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.current_failover_level),
-            _ => self.base.get(index),
+            0 => Value::Int(self.current_failover_level),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.current_failover_level),
-            _ => self.base.slot(index),
+            0 => place::int(&mut self.current_failover_level),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1224,7 +1338,6 @@ inherit!(ClusterFailoverLevelAdmissionControlInfo, ClusterDasAdmissionControlInf
 impl Extends<ClusterDasAdmissionControlInfo> for ClusterFailoverLevelAdmissionControlInfo {}
 
 /// `ClusterFailoverLevelAdmissionControlPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterFailoverLevelAdmissionControlPolicy {
     /// What it inherits from [`ClusterDasAdmissionControlPolicy`].
     pub base: ClusterDasAdmissionControlPolicy,
@@ -1234,16 +1347,22 @@ pub struct ClusterFailoverLevelAdmissionControlPolicy {
     pub slot_policy: Option<Poly<ClusterSlotPolicy>>,
 }
 
+impl Default for ClusterFailoverLevelAdmissionControlPolicy {
+    fn default() -> Self {
+        Self { base: <ClusterDasAdmissionControlPolicy as Default>::default(), failover_level: 0, slot_policy: None }
+    }
+}
+
 impl DataType for ClusterFailoverLevelAdmissionControlPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFailoverLevelAdmissionControlPolicy",
-            Some(ClusterDasAdmissionControlPolicy::INFO),
+            Some(<ClusterDasAdmissionControlPolicy as DataType>::INFO),
             &[
-                FieldInfo::req("failoverLevel", Type::Int),
-                FieldInfo::opt("slotPolicy", Type::Data(ClusterSlotPolicy::INFO)),
+                Own("failoverLevel", Type::Int, Req),
+                Own("slotPolicy", Type::Data(<ClusterSlotPolicy as DataType>::INFO), Opt),
             ],
-            || Box::new(ClusterFailoverLevelAdmissionControlPolicy::default()),
+            instance::<ClusterFailoverLevelAdmissionControlPolicy>,
         );
         &INFO
     };
@@ -1251,31 +1370,25 @@ impl DataType for ClusterFailoverLevelAdmissionControlPolicy {
 
 impl DataObject for ClusterFailoverLevelAdmissionControlPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.failover_level),
-            3 => optional(&self.slot_policy),
-            _ => self.base.get(index),
+            2 => Value::Int(self.failover_level),
+            3 => look::optional(&self.slot_policy),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.failover_level),
+            2 => place::int(&mut self.failover_level),
             3 => Slot::Poly(&mut self.slot_policy),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1283,7 +1396,6 @@ inherit!(ClusterFailoverLevelAdmissionControlPolicy, ClusterDasAdmissionControlP
 impl Extends<ClusterDasAdmissionControlPolicy> for ClusterFailoverLevelAdmissionControlPolicy {}
 
 /// `ClusterFailoverResourcesAdmissionControlInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterFailoverResourcesAdmissionControlInfo {
     /// What it inherits from [`ClusterDasAdmissionControlInfo`].
     pub base: ClusterDasAdmissionControlInfo,
@@ -1295,17 +1407,28 @@ pub struct ClusterFailoverResourcesAdmissionControlInfo {
     pub current_p_mem_failover_resources_percent: Option<i32>,
 }
 
+impl Default for ClusterFailoverResourcesAdmissionControlInfo {
+    fn default() -> Self {
+        Self {
+            base: <ClusterDasAdmissionControlInfo as Default>::default(),
+            current_cpu_failover_resources_percent: 0,
+            current_memory_failover_resources_percent: 0,
+            current_p_mem_failover_resources_percent: None,
+        }
+    }
+}
+
 impl DataType for ClusterFailoverResourcesAdmissionControlInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFailoverResourcesAdmissionControlInfo",
-            Some(ClusterDasAdmissionControlInfo::INFO),
+            Some(<ClusterDasAdmissionControlInfo as DataType>::INFO),
             &[
-                FieldInfo::req("currentCpuFailoverResourcesPercent", Type::Int),
-                FieldInfo::req("currentMemoryFailoverResourcesPercent", Type::Int),
-                FieldInfo::opt("currentPMemFailoverResourcesPercent", Type::Int),
+                Own("currentCpuFailoverResourcesPercent", Type::Int, Req),
+                Own("currentMemoryFailoverResourcesPercent", Type::Int, Req),
+                Own("currentPMemFailoverResourcesPercent", Type::Int, Opt),
             ],
-            || Box::new(ClusterFailoverResourcesAdmissionControlInfo::default()),
+            instance::<ClusterFailoverResourcesAdmissionControlInfo>,
         );
         &INFO
     };
@@ -1313,33 +1436,27 @@ impl DataType for ClusterFailoverResourcesAdmissionControlInfo {
 
 impl DataObject for ClusterFailoverResourcesAdmissionControlInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.current_cpu_failover_resources_percent),
-            1 => leaf(&self.current_memory_failover_resources_percent),
-            2 => optional(&self.current_p_mem_failover_resources_percent),
-            _ => self.base.get(index),
+            0 => Value::Int(self.current_cpu_failover_resources_percent),
+            1 => Value::Int(self.current_memory_failover_resources_percent),
+            2 => look::optional_int(&self.current_p_mem_failover_resources_percent),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.current_cpu_failover_resources_percent),
-            1 => Slot::Scalar(&mut self.current_memory_failover_resources_percent),
-            2 => Slot::Scalar(&mut self.current_p_mem_failover_resources_percent),
-            _ => self.base.slot(index),
+            0 => place::int(&mut self.current_cpu_failover_resources_percent),
+            1 => place::int(&mut self.current_memory_failover_resources_percent),
+            2 => place::optional_int(&mut self.current_p_mem_failover_resources_percent),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1347,7 +1464,6 @@ inherit!(ClusterFailoverResourcesAdmissionControlInfo, ClusterDasAdmissionContro
 impl Extends<ClusterDasAdmissionControlInfo> for ClusterFailoverResourcesAdmissionControlInfo {}
 
 /// `ClusterFailoverResourcesAdmissionControlPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterFailoverResourcesAdmissionControlPolicy {
     /// What it inherits from [`ClusterDasAdmissionControlPolicy`].
     pub base: ClusterDasAdmissionControlPolicy,
@@ -1365,20 +1481,34 @@ pub struct ClusterFailoverResourcesAdmissionControlPolicy {
     pub auto_compute_p_mem_failover_resources_percent: Option<bool>,
 }
 
+impl Default for ClusterFailoverResourcesAdmissionControlPolicy {
+    fn default() -> Self {
+        Self {
+            base: <ClusterDasAdmissionControlPolicy as Default>::default(),
+            cpu_failover_resources_percent: 0,
+            memory_failover_resources_percent: 0,
+            failover_level: None,
+            auto_compute_percentages: None,
+            p_mem_failover_resources_percent: None,
+            auto_compute_p_mem_failover_resources_percent: None,
+        }
+    }
+}
+
 impl DataType for ClusterFailoverResourcesAdmissionControlPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFailoverResourcesAdmissionControlPolicy",
-            Some(ClusterDasAdmissionControlPolicy::INFO),
+            Some(<ClusterDasAdmissionControlPolicy as DataType>::INFO),
             &[
-                FieldInfo::req("cpuFailoverResourcesPercent", Type::Int),
-                FieldInfo::req("memoryFailoverResourcesPercent", Type::Int),
-                FieldInfo::opt("failoverLevel", Type::Int),
-                FieldInfo::opt("autoComputePercentages", Type::Boolean),
-                FieldInfo::opt("pMemFailoverResourcesPercent", Type::Int),
-                FieldInfo::opt("autoComputePMemFailoverResourcesPercent", Type::Boolean),
+                Own("cpuFailoverResourcesPercent", Type::Int, Req),
+                Own("memoryFailoverResourcesPercent", Type::Int, Req),
+                Own("failoverLevel", Type::Int, Opt),
+                Own("autoComputePercentages", Type::Boolean, Opt),
+                Own("pMemFailoverResourcesPercent", Type::Int, Opt),
+                Own("autoComputePMemFailoverResourcesPercent", Type::Boolean, Opt),
             ],
-            || Box::new(ClusterFailoverResourcesAdmissionControlPolicy::default()),
+            instance::<ClusterFailoverResourcesAdmissionControlPolicy>,
         );
         &INFO
     };
@@ -1386,39 +1516,33 @@ impl DataType for ClusterFailoverResourcesAdmissionControlPolicy {
 
 impl DataObject for ClusterFailoverResourcesAdmissionControlPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.cpu_failover_resources_percent),
-            3 => leaf(&self.memory_failover_resources_percent),
-            4 => optional(&self.failover_level),
-            5 => optional(&self.auto_compute_percentages),
-            6 => optional(&self.p_mem_failover_resources_percent),
-            7 => optional(&self.auto_compute_p_mem_failover_resources_percent),
-            _ => self.base.get(index),
+            2 => Value::Int(self.cpu_failover_resources_percent),
+            3 => Value::Int(self.memory_failover_resources_percent),
+            4 => look::optional_int(&self.failover_level),
+            5 => look::optional_boolean(&self.auto_compute_percentages),
+            6 => look::optional_int(&self.p_mem_failover_resources_percent),
+            7 => look::optional_boolean(&self.auto_compute_p_mem_failover_resources_percent),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.cpu_failover_resources_percent),
-            3 => Slot::Scalar(&mut self.memory_failover_resources_percent),
-            4 => Slot::Scalar(&mut self.failover_level),
-            5 => Slot::Scalar(&mut self.auto_compute_percentages),
-            6 => Slot::Scalar(&mut self.p_mem_failover_resources_percent),
-            7 => Slot::Scalar(&mut self.auto_compute_p_mem_failover_resources_percent),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.cpu_failover_resources_percent),
+            3 => place::int(&mut self.memory_failover_resources_percent),
+            4 => place::optional_int(&mut self.failover_level),
+            5 => place::optional_boolean(&mut self.auto_compute_percentages),
+            6 => place::optional_int(&mut self.p_mem_failover_resources_percent),
+            7 => place::optional_boolean(&mut self.auto_compute_p_mem_failover_resources_percent),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1426,7 +1550,6 @@ inherit!(ClusterFailoverResourcesAdmissionControlPolicy, ClusterDasAdmissionCont
 impl Extends<ClusterDasAdmissionControlPolicy> for ClusterFailoverResourcesAdmissionControlPolicy {}
 
 /// `ClusterGroupInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterGroupInfo {
     /// `name`.
     pub name: String,
@@ -1436,17 +1559,23 @@ pub struct ClusterGroupInfo {
     pub unique_id: Option<String>,
 }
 
+impl Default for ClusterGroupInfo {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, user_created: None, unique_id: None }
+    }
+}
+
 impl DataType for ClusterGroupInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterGroupInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("userCreated", Type::Boolean),
-                FieldInfo::opt("uniqueID", Type::String),
+                Own("name", Type::String, Req),
+                Own("userCreated", Type::Boolean, Opt),
+                Own("uniqueID", Type::String, Opt),
             ],
-            || Box::new(ClusterGroupInfo::default()),
+            instance::<ClusterGroupInfo>,
         );
         &INFO
     };
@@ -1454,23 +1583,23 @@ impl DataType for ClusterGroupInfo {
 
 impl DataObject for ClusterGroupInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => optional(&self.user_created),
-            2 => optional(&self.unique_id),
+            0 => look::text(&self.name),
+            1 => look::optional_boolean(&self.user_created),
+            2 => look::optional_text(&self.unique_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.user_created),
-            2 => Slot::Scalar(&mut self.unique_id),
+            0 => place::text(&mut self.name),
+            1 => place::optional_boolean(&mut self.user_created),
+            2 => place::optional_text(&mut self.unique_id),
             _ => Slot::None,
         }
     }
@@ -1479,7 +1608,6 @@ impl DataObject for ClusterGroupInfo {
 root!(ClusterGroupInfo);
 
 /// `ClusterHostGroup`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterHostGroup {
     /// What it inherits from [`ClusterGroupInfo`].
     pub base: ClusterGroupInfo,
@@ -1487,13 +1615,19 @@ pub struct ClusterHostGroup {
     pub host: Vec<ManagedObjectReference>,
 }
 
+impl Default for ClusterHostGroup {
+    fn default() -> Self {
+        Self { base: <ClusterGroupInfo as Default>::default(), host: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterHostGroup {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterHostGroup",
-            Some(ClusterGroupInfo::INFO),
-            &[FieldInfo::list("host", Type::Ref)],
-            || Box::new(ClusterHostGroup::default()),
+            Some(<ClusterGroupInfo as DataType>::INFO),
+            &[Own("host", Type::Ref, List)],
+            instance::<ClusterHostGroup>,
         );
         &INFO
     };
@@ -1501,29 +1635,23 @@ impl DataType for ClusterHostGroup {
 
 impl DataObject for ClusterHostGroup {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             3 => Value::List(&self.host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             3 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1531,7 +1659,6 @@ inherit!(ClusterHostGroup, ClusterGroupInfo);
 impl Extends<ClusterGroupInfo> for ClusterHostGroup {}
 
 /// `ClusterHostInfraUpdateHaModeAction`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterHostInfraUpdateHaModeAction {
     /// What it inherits from [`ClusterAction`].
     pub base: ClusterAction,
@@ -1539,13 +1666,19 @@ pub struct ClusterHostInfraUpdateHaModeAction {
     pub operation_type: String,
 }
 
+impl Default for ClusterHostInfraUpdateHaModeAction {
+    fn default() -> Self {
+        Self { base: <ClusterAction as Default>::default(), operation_type: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterHostInfraUpdateHaModeAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterHostInfraUpdateHaModeAction",
-            Some(ClusterAction::INFO),
-            &[FieldInfo::req("operationType", Type::String)],
-            || Box::new(ClusterHostInfraUpdateHaModeAction::default()),
+            Some(<ClusterAction as DataType>::INFO),
+            &[Own("operationType", Type::String, Req)],
+            instance::<ClusterHostInfraUpdateHaModeAction>,
         );
         &INFO
     };
@@ -1553,29 +1686,23 @@ impl DataType for ClusterHostInfraUpdateHaModeAction {
 
 impl DataObject for ClusterHostInfraUpdateHaModeAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.operation_type),
-            _ => self.base.get(index),
+            2 => look::text(&self.operation_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.operation_type),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.operation_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1583,7 +1710,6 @@ inherit!(ClusterHostInfraUpdateHaModeAction, ClusterAction);
 impl Extends<ClusterAction> for ClusterHostInfraUpdateHaModeAction {}
 
 /// `ClusterHostPowerAction`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterHostPowerAction {
     /// What it inherits from [`ClusterAction`].
     pub base: ClusterAction,
@@ -1597,18 +1723,30 @@ pub struct ClusterHostPowerAction {
     pub mem_capacity_mb: Option<i32>,
 }
 
+impl Default for ClusterHostPowerAction {
+    fn default() -> Self {
+        Self {
+            base: <ClusterAction as Default>::default(),
+            operation_type: HostPowerOperationType::Unrecognized(Unset::UNSET),
+            power_consumption_watt: None,
+            cpu_capacity_m_hz: None,
+            mem_capacity_mb: None,
+        }
+    }
+}
+
 impl DataType for ClusterHostPowerAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterHostPowerAction",
-            Some(ClusterAction::INFO),
+            Some(<ClusterAction as DataType>::INFO),
             &[
-                FieldInfo::req("operationType", Type::Enum(HostPowerOperationType::INFO)),
-                FieldInfo::opt("powerConsumptionWatt", Type::Int),
-                FieldInfo::opt("cpuCapacityMHz", Type::Int),
-                FieldInfo::opt("memCapacityMB", Type::Int),
+                Own("operationType", Type::Enum(<HostPowerOperationType as EnumType>::INFO), Req),
+                Own("powerConsumptionWatt", Type::Int, Opt),
+                Own("cpuCapacityMHz", Type::Int, Opt),
+                Own("memCapacityMB", Type::Int, Opt),
             ],
-            || Box::new(ClusterHostPowerAction::default()),
+            instance::<ClusterHostPowerAction>,
         );
         &INFO
     };
@@ -1616,35 +1754,29 @@ impl DataType for ClusterHostPowerAction {
 
 impl DataObject for ClusterHostPowerAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.operation_type),
-            3 => optional(&self.power_consumption_watt),
-            4 => optional(&self.cpu_capacity_m_hz),
-            5 => optional(&self.mem_capacity_mb),
-            _ => self.base.get(index),
+            2 => look::leaf(&self.operation_type),
+            3 => look::optional_int(&self.power_consumption_watt),
+            4 => look::optional_int(&self.cpu_capacity_m_hz),
+            5 => look::optional_int(&self.mem_capacity_mb),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Scalar(&mut self.operation_type),
-            3 => Slot::Scalar(&mut self.power_consumption_watt),
-            4 => Slot::Scalar(&mut self.cpu_capacity_m_hz),
-            5 => Slot::Scalar(&mut self.mem_capacity_mb),
-            _ => self.base.slot(index),
+            3 => place::optional_int(&mut self.power_consumption_watt),
+            4 => place::optional_int(&mut self.cpu_capacity_m_hz),
+            5 => place::optional_int(&mut self.mem_capacity_mb),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1652,7 +1784,6 @@ inherit!(ClusterHostPowerAction, ClusterAction);
 impl Extends<ClusterAction> for ClusterHostPowerAction {}
 
 /// `ClusterHostRecommendation`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterHostRecommendation {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -1660,13 +1791,19 @@ pub struct ClusterHostRecommendation {
     pub rating: i32,
 }
 
+impl Default for ClusterHostRecommendation {
+    fn default() -> Self {
+        Self { host: Unset::UNSET, rating: 0 }
+    }
+}
+
 impl DataType for ClusterHostRecommendation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterHostRecommendation",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("rating", Type::Int)],
-            || Box::new(ClusterHostRecommendation::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("rating", Type::Int, Req)],
+            instance::<ClusterHostRecommendation>,
         );
         &INFO
     };
@@ -1674,21 +1811,21 @@ impl DataType for ClusterHostRecommendation {
 
 impl DataObject for ClusterHostRecommendation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
-            1 => leaf(&self.rating),
+            0 => look::reference(&self.host),
+            1 => Value::Int(self.rating),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
-            1 => Slot::Scalar(&mut self.rating),
+            0 => place::reference(&mut self.host),
+            1 => place::int(&mut self.rating),
             _ => Slot::None,
         }
     }
@@ -1697,7 +1834,6 @@ impl DataObject for ClusterHostRecommendation {
 root!(ClusterHostRecommendation);
 
 /// `ClusterInfraUpdateHaConfigInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterInfraUpdateHaConfigInfo {
     /// `enabled`.
     pub enabled: Option<bool>,
@@ -1711,19 +1847,31 @@ pub struct ClusterInfraUpdateHaConfigInfo {
     pub providers: Vec<String>,
 }
 
+impl Default for ClusterInfraUpdateHaConfigInfo {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            behavior: None,
+            moderate_remediation: None,
+            severe_remediation: None,
+            providers: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ClusterInfraUpdateHaConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterInfraUpdateHaConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("behavior", Type::String),
-                FieldInfo::opt("moderateRemediation", Type::String),
-                FieldInfo::opt("severeRemediation", Type::String),
-                FieldInfo::list("providers", Type::String),
+                Own("enabled", Type::Boolean, Opt),
+                Own("behavior", Type::String, Opt),
+                Own("moderateRemediation", Type::String, Opt),
+                Own("severeRemediation", Type::String, Opt),
+                Own("providers", Type::String, List),
             ],
-            || Box::new(ClusterInfraUpdateHaConfigInfo::default()),
+            instance::<ClusterInfraUpdateHaConfigInfo>,
         );
         &INFO
     };
@@ -1731,27 +1879,27 @@ impl DataType for ClusterInfraUpdateHaConfigInfo {
 
 impl DataObject for ClusterInfraUpdateHaConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
-            1 => optional(&self.behavior),
-            2 => optional(&self.moderate_remediation),
-            3 => optional(&self.severe_remediation),
-            4 => Value::List(&self.providers),
+            0 => look::optional_boolean(&self.enabled),
+            1 => look::optional_text(&self.behavior),
+            2 => look::optional_text(&self.moderate_remediation),
+            3 => look::optional_text(&self.severe_remediation),
+            4 => look::texts(&self.providers),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.behavior),
-            2 => Slot::Scalar(&mut self.moderate_remediation),
-            3 => Slot::Scalar(&mut self.severe_remediation),
-            4 => Slot::Scalar(&mut self.providers),
+            0 => place::optional_boolean(&mut self.enabled),
+            1 => place::optional_text(&mut self.behavior),
+            2 => place::optional_text(&mut self.moderate_remediation),
+            3 => place::optional_text(&mut self.severe_remediation),
+            4 => place::texts(&mut self.providers),
             _ => Slot::None,
         }
     }
@@ -1760,7 +1908,6 @@ impl DataObject for ClusterInfraUpdateHaConfigInfo {
 root!(ClusterInfraUpdateHaConfigInfo);
 
 /// `ClusterInitialPlacementAction`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterInitialPlacementAction {
     /// What it inherits from [`ClusterAction`].
     pub base: ClusterAction,
@@ -1770,13 +1917,19 @@ pub struct ClusterInitialPlacementAction {
     pub pool: Option<ManagedObjectReference>,
 }
 
+impl Default for ClusterInitialPlacementAction {
+    fn default() -> Self {
+        Self { base: <ClusterAction as Default>::default(), target_host: Unset::UNSET, pool: None }
+    }
+}
+
 impl DataType for ClusterInitialPlacementAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterInitialPlacementAction",
-            Some(ClusterAction::INFO),
-            &[FieldInfo::req("targetHost", Type::Ref), FieldInfo::opt("pool", Type::Ref)],
-            || Box::new(ClusterInitialPlacementAction::default()),
+            Some(<ClusterAction as DataType>::INFO),
+            &[Own("targetHost", Type::Ref, Req), Own("pool", Type::Ref, Opt)],
+            instance::<ClusterInitialPlacementAction>,
         );
         &INFO
     };
@@ -1784,31 +1937,25 @@ impl DataType for ClusterInitialPlacementAction {
 
 impl DataObject for ClusterInitialPlacementAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.target_host),
-            3 => optional(&self.pool),
-            _ => self.base.get(index),
+            2 => look::reference(&self.target_host),
+            3 => look::optional_reference(&self.pool),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.target_host),
-            3 => Slot::Scalar(&mut self.pool),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.target_host),
+            3 => place::optional_reference(&mut self.pool),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1816,7 +1963,6 @@ inherit!(ClusterInitialPlacementAction, ClusterAction);
 impl Extends<ClusterAction> for ClusterInitialPlacementAction {}
 
 /// `ClusterMigrationAction`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterMigrationAction {
     /// What it inherits from [`ClusterAction`].
     pub base: ClusterAction,
@@ -1824,13 +1970,19 @@ pub struct ClusterMigrationAction {
     pub drs_migration: Option<Box<ClusterDrsMigration>>,
 }
 
+impl Default for ClusterMigrationAction {
+    fn default() -> Self {
+        Self { base: <ClusterAction as Default>::default(), drs_migration: None }
+    }
+}
+
 impl DataType for ClusterMigrationAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterMigrationAction",
-            Some(ClusterAction::INFO),
-            &[FieldInfo::opt("drsMigration", Type::Data(ClusterDrsMigration::INFO))],
-            || Box::new(ClusterMigrationAction::default()),
+            Some(<ClusterAction as DataType>::INFO),
+            &[Own("drsMigration", Type::Data(<ClusterDrsMigration as DataType>::INFO), Opt)],
+            instance::<ClusterMigrationAction>,
         );
         &INFO
     };
@@ -1838,32 +1990,23 @@ impl DataType for ClusterMigrationAction {
 
 impl DataObject for ClusterMigrationAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.drs_migration {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.drs_migration),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.drs_migration, ClusterDrsMigration),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.drs_migration),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1871,7 +2014,6 @@ inherit!(ClusterMigrationAction, ClusterAction);
 impl Extends<ClusterAction> for ClusterMigrationAction {}
 
 /// `ClusterNotAttemptedVmInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterNotAttemptedVmInfo {
     /// `vm`; names a `VirtualMachine`.
     pub vm: ManagedObjectReference,
@@ -1879,13 +2021,19 @@ pub struct ClusterNotAttemptedVmInfo {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for ClusterNotAttemptedVmInfo {
+    fn default() -> Self {
+        Self { vm: Unset::UNSET, fault: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for ClusterNotAttemptedVmInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterNotAttemptedVmInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(ClusterNotAttemptedVmInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<ClusterNotAttemptedVmInfo>,
         );
         &INFO
     };
@@ -1893,12 +2041,12 @@ impl DataType for ClusterNotAttemptedVmInfo {
 
 impl DataObject for ClusterNotAttemptedVmInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm),
+            0 => look::reference(&self.vm),
             1 => Value::Data(&self.fault),
             _ => Value::Unset,
         }
@@ -1906,7 +2054,7 @@ impl DataObject for ClusterNotAttemptedVmInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
+            0 => place::reference(&mut self.vm),
             1 => Slot::Data(&mut self.fault),
             _ => Slot::None,
         }
@@ -1916,19 +2064,24 @@ impl DataObject for ClusterNotAttemptedVmInfo {
 root!(ClusterNotAttemptedVmInfo);
 
 /// `ClusterOrchestrationInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterOrchestrationInfo {
     /// `defaultVmReadiness`.
     pub default_vm_readiness: Option<Box<ClusterVmReadiness>>,
+}
+
+impl Default for ClusterOrchestrationInfo {
+    fn default() -> Self {
+        Self { default_vm_readiness: None }
+    }
 }
 
 impl DataType for ClusterOrchestrationInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterOrchestrationInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("defaultVmReadiness", Type::Data(ClusterVmReadiness::INFO))],
-            || Box::new(ClusterOrchestrationInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("defaultVmReadiness", Type::Data(<ClusterVmReadiness as DataType>::INFO), Opt)],
+            instance::<ClusterOrchestrationInfo>,
         );
         &INFO
     };
@@ -1936,22 +2089,19 @@ impl DataType for ClusterOrchestrationInfo {
 
 impl DataObject for ClusterOrchestrationInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.default_vm_readiness {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.default_vm_readiness),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.default_vm_readiness, ClusterVmReadiness),
+            0 => place::boxed(&mut self.default_vm_readiness),
             _ => Slot::None,
         }
     }
@@ -1960,7 +2110,6 @@ impl DataObject for ClusterOrchestrationInfo {
 root!(ClusterOrchestrationInfo);
 
 /// `ClusterPowerOnVmResult`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterPowerOnVmResult {
     /// `attempted`.
     pub attempted: Vec<ClusterAttemptedVmInfo>,
@@ -1970,17 +2119,23 @@ pub struct ClusterPowerOnVmResult {
     pub recommendations: Vec<ClusterRecommendation>,
 }
 
+impl Default for ClusterPowerOnVmResult {
+    fn default() -> Self {
+        Self { attempted: Unset::UNSET, not_attempted: Unset::UNSET, recommendations: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterPowerOnVmResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterPowerOnVmResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("attempted", Type::Data(ClusterAttemptedVmInfo::INFO)),
-                FieldInfo::list("notAttempted", Type::Data(ClusterNotAttemptedVmInfo::INFO)),
-                FieldInfo::list("recommendations", Type::Data(ClusterRecommendation::INFO)),
+                Own("attempted", Type::Data(<ClusterAttemptedVmInfo as DataType>::INFO), List),
+                Own("notAttempted", Type::Data(<ClusterNotAttemptedVmInfo as DataType>::INFO), List),
+                Own("recommendations", Type::Data(<ClusterRecommendation as DataType>::INFO), List),
             ],
-            || Box::new(ClusterPowerOnVmResult::default()),
+            instance::<ClusterPowerOnVmResult>,
         );
         &INFO
     };
@@ -1988,7 +2143,7 @@ impl DataType for ClusterPowerOnVmResult {
 
 impl DataObject for ClusterPowerOnVmResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -2013,7 +2168,6 @@ impl DataObject for ClusterPowerOnVmResult {
 root!(ClusterPowerOnVmResult);
 
 /// `ClusterPreemptibleVmPairInfo`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterPreemptibleVmPairInfo {
     /// `id`.
     pub id: Option<i32>,
@@ -2023,17 +2177,19 @@ pub struct ClusterPreemptibleVmPairInfo {
     pub preemptible_vm: ManagedObjectReference,
 }
 
+impl Default for ClusterPreemptibleVmPairInfo {
+    fn default() -> Self {
+        Self { id: None, monitored_vm: Unset::UNSET, preemptible_vm: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterPreemptibleVmPairInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterPreemptibleVmPairInfo",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("id", Type::Int),
-                FieldInfo::req("monitoredVm", Type::Ref),
-                FieldInfo::req("preemptibleVm", Type::Ref),
-            ],
-            || Box::new(ClusterPreemptibleVmPairInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("id", Type::Int, Opt), Own("monitoredVm", Type::Ref, Req), Own("preemptibleVm", Type::Ref, Req)],
+            instance::<ClusterPreemptibleVmPairInfo>,
         );
         &INFO
     };
@@ -2041,23 +2197,23 @@ impl DataType for ClusterPreemptibleVmPairInfo {
 
 impl DataObject for ClusterPreemptibleVmPairInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.id),
-            1 => leaf(&self.monitored_vm),
-            2 => leaf(&self.preemptible_vm),
+            0 => look::optional_int(&self.id),
+            1 => look::reference(&self.monitored_vm),
+            2 => look::reference(&self.preemptible_vm),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.monitored_vm),
-            2 => Slot::Scalar(&mut self.preemptible_vm),
+            0 => place::optional_int(&mut self.id),
+            1 => place::reference(&mut self.monitored_vm),
+            2 => place::reference(&mut self.preemptible_vm),
             _ => Slot::None,
         }
     }
@@ -2066,19 +2222,24 @@ impl DataObject for ClusterPreemptibleVmPairInfo {
 root!(ClusterPreemptibleVmPairInfo);
 
 /// `ClusterProactiveDrsConfigInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterProactiveDrsConfigInfo {
     /// `enabled`.
     pub enabled: Option<bool>,
+}
+
+impl Default for ClusterProactiveDrsConfigInfo {
+    fn default() -> Self {
+        Self { enabled: None }
+    }
 }
 
 impl DataType for ClusterProactiveDrsConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterProactiveDrsConfigInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("enabled", Type::Boolean)],
-            || Box::new(ClusterProactiveDrsConfigInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("enabled", Type::Boolean, Opt)],
+            instance::<ClusterProactiveDrsConfigInfo>,
         );
         &INFO
     };
@@ -2086,19 +2247,19 @@ impl DataType for ClusterProactiveDrsConfigInfo {
 
 impl DataObject for ClusterProactiveDrsConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
+            0 => look::optional_boolean(&self.enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
+            0 => place::optional_boolean(&mut self.enabled),
             _ => Slot::None,
         }
     }
@@ -2107,7 +2268,6 @@ impl DataObject for ClusterProactiveDrsConfigInfo {
 root!(ClusterProactiveDrsConfigInfo);
 
 /// `ClusterRecommendation`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterRecommendation {
     /// `key`.
     pub key: String,
@@ -2133,25 +2293,43 @@ pub struct ClusterRecommendation {
     pub target: Option<ManagedObjectReference>,
 }
 
+impl Default for ClusterRecommendation {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            type_: Unset::UNSET,
+            time: <DateTime as Default>::default(),
+            rating: 0,
+            reason: Unset::UNSET,
+            reason_text: Unset::UNSET,
+            warning_text: None,
+            warning_details: None,
+            prerequisite: Unset::UNSET,
+            action: Unset::UNSET,
+            target: None,
+        }
+    }
+}
+
 impl DataType for ClusterRecommendation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterRecommendation",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("time", Type::DateTime),
-                FieldInfo::req("rating", Type::Int),
-                FieldInfo::req("reason", Type::String),
-                FieldInfo::req("reasonText", Type::String),
-                FieldInfo::opt("warningText", Type::String),
-                FieldInfo::opt("warningDetails", Type::Data(LocalizableMessage::INFO)),
-                FieldInfo::list("prerequisite", Type::String),
-                FieldInfo::list("action", Type::Data(ClusterAction::INFO)),
-                FieldInfo::opt("target", Type::Ref),
+                Own("key", Type::String, Req),
+                Own("type", Type::String, Req),
+                Own("time", Type::DateTime, Req),
+                Own("rating", Type::Int, Req),
+                Own("reason", Type::String, Req),
+                Own("reasonText", Type::String, Req),
+                Own("warningText", Type::String, Opt),
+                Own("warningDetails", Type::Data(<LocalizableMessage as DataType>::INFO), Opt),
+                Own("prerequisite", Type::String, List),
+                Own("action", Type::Data(<ClusterAction as DataType>::INFO), List),
+                Own("target", Type::Ref, Opt),
             ],
-            || Box::new(ClusterRecommendation::default()),
+            instance::<ClusterRecommendation>,
         );
         &INFO
     };
@@ -2159,42 +2337,39 @@ impl DataType for ClusterRecommendation {
 
 impl DataObject for ClusterRecommendation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.type_),
-            2 => leaf(&self.time),
-            3 => leaf(&self.rating),
-            4 => leaf(&self.reason),
-            5 => leaf(&self.reason_text),
-            6 => optional(&self.warning_text),
-            7 => match &self.warning_details {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            8 => Value::List(&self.prerequisite),
+            0 => look::text(&self.key),
+            1 => look::text(&self.type_),
+            2 => look::leaf(&self.time),
+            3 => Value::Int(self.rating),
+            4 => look::text(&self.reason),
+            5 => look::text(&self.reason_text),
+            6 => look::optional_text(&self.warning_text),
+            7 => look::boxed(&self.warning_details),
+            8 => look::texts(&self.prerequisite),
             9 => Value::List(&self.action),
-            10 => optional(&self.target),
+            10 => look::optional_reference(&self.target),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.type_),
+            0 => place::text(&mut self.key),
+            1 => place::text(&mut self.type_),
             2 => Slot::Scalar(&mut self.time),
-            3 => Slot::Scalar(&mut self.rating),
-            4 => Slot::Scalar(&mut self.reason),
-            5 => Slot::Scalar(&mut self.reason_text),
-            6 => Slot::Scalar(&mut self.warning_text),
-            7 => fill!(self.warning_details, LocalizableMessage),
-            8 => Slot::Scalar(&mut self.prerequisite),
+            3 => place::int(&mut self.rating),
+            4 => place::text(&mut self.reason),
+            5 => place::text(&mut self.reason_text),
+            6 => place::optional_text(&mut self.warning_text),
+            7 => place::boxed(&mut self.warning_details),
+            8 => place::texts(&mut self.prerequisite),
             9 => Slot::Poly(&mut self.action),
-            10 => Slot::Scalar(&mut self.target),
+            10 => place::optional_reference(&mut self.target),
             _ => Slot::None,
         }
     }
@@ -2203,7 +2378,6 @@ impl DataObject for ClusterRecommendation {
 root!(ClusterRecommendation);
 
 /// `ClusterResourceUsageSummary`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterResourceUsageSummary {
     /// `cpuUsedMHz`.
     pub cpu_used_m_hz: i32,
@@ -2223,22 +2397,37 @@ pub struct ClusterResourceUsageSummary {
     pub storage_capacity_mb: i64,
 }
 
+impl Default for ClusterResourceUsageSummary {
+    fn default() -> Self {
+        Self {
+            cpu_used_m_hz: 0,
+            cpu_capacity_m_hz: 0,
+            mem_used_mb: 0,
+            mem_capacity_mb: 0,
+            p_mem_available_mb: None,
+            p_mem_capacity_mb: None,
+            storage_used_mb: 0,
+            storage_capacity_mb: 0,
+        }
+    }
+}
+
 impl DataType for ClusterResourceUsageSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterResourceUsageSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("cpuUsedMHz", Type::Int),
-                FieldInfo::req("cpuCapacityMHz", Type::Int),
-                FieldInfo::req("memUsedMB", Type::Int),
-                FieldInfo::req("memCapacityMB", Type::Int),
-                FieldInfo::opt("pMemAvailableMB", Type::Long),
-                FieldInfo::opt("pMemCapacityMB", Type::Long),
-                FieldInfo::req("storageUsedMB", Type::Long),
-                FieldInfo::req("storageCapacityMB", Type::Long),
+                Own("cpuUsedMHz", Type::Int, Req),
+                Own("cpuCapacityMHz", Type::Int, Req),
+                Own("memUsedMB", Type::Int, Req),
+                Own("memCapacityMB", Type::Int, Req),
+                Own("pMemAvailableMB", Type::Long, Opt),
+                Own("pMemCapacityMB", Type::Long, Opt),
+                Own("storageUsedMB", Type::Long, Req),
+                Own("storageCapacityMB", Type::Long, Req),
             ],
-            || Box::new(ClusterResourceUsageSummary::default()),
+            instance::<ClusterResourceUsageSummary>,
         );
         &INFO
     };
@@ -2246,33 +2435,33 @@ impl DataType for ClusterResourceUsageSummary {
 
 impl DataObject for ClusterResourceUsageSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.cpu_used_m_hz),
-            1 => leaf(&self.cpu_capacity_m_hz),
-            2 => leaf(&self.mem_used_mb),
-            3 => leaf(&self.mem_capacity_mb),
-            4 => optional(&self.p_mem_available_mb),
-            5 => optional(&self.p_mem_capacity_mb),
-            6 => leaf(&self.storage_used_mb),
-            7 => leaf(&self.storage_capacity_mb),
+            0 => Value::Int(self.cpu_used_m_hz),
+            1 => Value::Int(self.cpu_capacity_m_hz),
+            2 => Value::Int(self.mem_used_mb),
+            3 => Value::Int(self.mem_capacity_mb),
+            4 => look::optional_long(&self.p_mem_available_mb),
+            5 => look::optional_long(&self.p_mem_capacity_mb),
+            6 => Value::Long(self.storage_used_mb),
+            7 => Value::Long(self.storage_capacity_mb),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.cpu_used_m_hz),
-            1 => Slot::Scalar(&mut self.cpu_capacity_m_hz),
-            2 => Slot::Scalar(&mut self.mem_used_mb),
-            3 => Slot::Scalar(&mut self.mem_capacity_mb),
-            4 => Slot::Scalar(&mut self.p_mem_available_mb),
-            5 => Slot::Scalar(&mut self.p_mem_capacity_mb),
-            6 => Slot::Scalar(&mut self.storage_used_mb),
-            7 => Slot::Scalar(&mut self.storage_capacity_mb),
+            0 => place::int(&mut self.cpu_used_m_hz),
+            1 => place::int(&mut self.cpu_capacity_m_hz),
+            2 => place::int(&mut self.mem_used_mb),
+            3 => place::int(&mut self.mem_capacity_mb),
+            4 => place::optional_long(&mut self.p_mem_available_mb),
+            5 => place::optional_long(&mut self.p_mem_capacity_mb),
+            6 => place::long(&mut self.storage_used_mb),
+            7 => place::long(&mut self.storage_capacity_mb),
             _ => Slot::None,
         }
     }
@@ -2281,20 +2470,29 @@ impl DataObject for ClusterResourceUsageSummary {
 root!(ClusterResourceUsageSummary);
 
 /// `ClusterSlotPolicy`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterSlotPolicy {}
+
+impl Default for ClusterSlotPolicy {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for ClusterSlotPolicy {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ClusterSlotPolicy", Some(DynamicData::INFO), &[], || Box::new(ClusterSlotPolicy::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "ClusterSlotPolicy",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<ClusterSlotPolicy>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ClusterSlotPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -2309,7 +2507,6 @@ impl DataObject for ClusterSlotPolicy {
 root!(ClusterSlotPolicy);
 
 /// `ClusterSystemVMsConfigInfo`, since 7.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterSystemVMsConfigInfo {
     /// `allowedDatastores`; names a `Datastore`.
     pub allowed_datastores: Vec<ManagedObjectReference>,
@@ -2321,18 +2518,29 @@ pub struct ClusterSystemVMsConfigInfo {
     pub deployment_mode: Option<String>,
 }
 
+impl Default for ClusterSystemVMsConfigInfo {
+    fn default() -> Self {
+        Self {
+            allowed_datastores: Unset::UNSET,
+            not_allowed_datastores: Unset::UNSET,
+            ds_tag_categories_to_exclude: Unset::UNSET,
+            deployment_mode: None,
+        }
+    }
+}
+
 impl DataType for ClusterSystemVMsConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterSystemVMsConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("allowedDatastores", Type::Ref),
-                FieldInfo::list("notAllowedDatastores", Type::Ref),
-                FieldInfo::list("dsTagCategoriesToExclude", Type::String),
-                FieldInfo::opt("deploymentMode", Type::String),
+                Own("allowedDatastores", Type::Ref, List),
+                Own("notAllowedDatastores", Type::Ref, List),
+                Own("dsTagCategoriesToExclude", Type::String, List),
+                Own("deploymentMode", Type::String, Opt),
             ],
-            || Box::new(ClusterSystemVMsConfigInfo::default()),
+            instance::<ClusterSystemVMsConfigInfo>,
         );
         &INFO
     };
@@ -2340,15 +2548,15 @@ impl DataType for ClusterSystemVMsConfigInfo {
 
 impl DataObject for ClusterSystemVMsConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.allowed_datastores),
             1 => Value::List(&self.not_allowed_datastores),
-            2 => Value::List(&self.ds_tag_categories_to_exclude),
-            3 => optional(&self.deployment_mode),
+            2 => look::texts(&self.ds_tag_categories_to_exclude),
+            3 => look::optional_text(&self.deployment_mode),
             _ => Value::Unset,
         }
     }
@@ -2357,8 +2565,8 @@ impl DataObject for ClusterSystemVMsConfigInfo {
         match index {
             0 => Slot::Scalar(&mut self.allowed_datastores),
             1 => Slot::Scalar(&mut self.not_allowed_datastores),
-            2 => Slot::Scalar(&mut self.ds_tag_categories_to_exclude),
-            3 => Slot::Scalar(&mut self.deployment_mode),
+            2 => place::texts(&mut self.ds_tag_categories_to_exclude),
+            3 => place::optional_text(&mut self.deployment_mode),
             _ => Slot::None,
         }
     }
@@ -2367,7 +2575,6 @@ impl DataObject for ClusterSystemVMsConfigInfo {
 root!(ClusterSystemVMsConfigInfo);
 
 /// `ClusterSystemVMsConfigSpec`, since 7.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterSystemVMsConfigSpec {
     /// `allowedDatastores`.
     pub allowed_datastores: Vec<ClusterDatastoreUpdateSpec>,
@@ -2379,18 +2586,29 @@ pub struct ClusterSystemVMsConfigSpec {
     pub deployment_mode: Option<String>,
 }
 
+impl Default for ClusterSystemVMsConfigSpec {
+    fn default() -> Self {
+        Self {
+            allowed_datastores: Unset::UNSET,
+            not_allowed_datastores: Unset::UNSET,
+            ds_tag_categories_to_exclude: Unset::UNSET,
+            deployment_mode: None,
+        }
+    }
+}
+
 impl DataType for ClusterSystemVMsConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterSystemVMsConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("allowedDatastores", Type::Data(ClusterDatastoreUpdateSpec::INFO)),
-                FieldInfo::list("notAllowedDatastores", Type::Data(ClusterDatastoreUpdateSpec::INFO)),
-                FieldInfo::list("dsTagCategoriesToExclude", Type::Data(ClusterTagCategoryUpdateSpec::INFO)),
-                FieldInfo::opt("deploymentMode", Type::String),
+                Own("allowedDatastores", Type::Data(<ClusterDatastoreUpdateSpec as DataType>::INFO), List),
+                Own("notAllowedDatastores", Type::Data(<ClusterDatastoreUpdateSpec as DataType>::INFO), List),
+                Own("dsTagCategoriesToExclude", Type::Data(<ClusterTagCategoryUpdateSpec as DataType>::INFO), List),
+                Own("deploymentMode", Type::String, Opt),
             ],
-            || Box::new(ClusterSystemVMsConfigSpec::default()),
+            instance::<ClusterSystemVMsConfigSpec>,
         );
         &INFO
     };
@@ -2398,7 +2616,7 @@ impl DataType for ClusterSystemVMsConfigSpec {
 
 impl DataObject for ClusterSystemVMsConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -2406,7 +2624,7 @@ impl DataObject for ClusterSystemVMsConfigSpec {
             0 => Value::List(&self.allowed_datastores),
             1 => Value::List(&self.not_allowed_datastores),
             2 => Value::List(&self.ds_tag_categories_to_exclude),
-            3 => optional(&self.deployment_mode),
+            3 => look::optional_text(&self.deployment_mode),
             _ => Value::Unset,
         }
     }
@@ -2416,7 +2634,7 @@ impl DataObject for ClusterSystemVMsConfigSpec {
             0 => Slot::List(&mut self.allowed_datastores),
             1 => Slot::List(&mut self.not_allowed_datastores),
             2 => Slot::List(&mut self.ds_tag_categories_to_exclude),
-            3 => Slot::Scalar(&mut self.deployment_mode),
+            3 => place::optional_text(&mut self.deployment_mode),
             _ => Slot::None,
         }
     }
@@ -2425,7 +2643,6 @@ impl DataObject for ClusterSystemVMsConfigSpec {
 root!(ClusterSystemVMsConfigSpec);
 
 /// `ClusterUsageSummary`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterUsageSummary {
     /// `totalCpuCapacityMhz`.
     pub total_cpu_capacity_mhz: i32,
@@ -2461,30 +2678,53 @@ pub struct ClusterUsageSummary {
     pub unreserved_tier0_mem_mb: Option<i32>,
 }
 
+impl Default for ClusterUsageSummary {
+    fn default() -> Self {
+        Self {
+            total_cpu_capacity_mhz: 0,
+            total_mem_capacity_mb: 0,
+            cpu_reservation_mhz: 0,
+            mem_reservation_mb: 0,
+            powered_off_cpu_reservation_mhz: None,
+            powered_off_mem_reservation_mb: None,
+            cpu_demand_mhz: 0,
+            mem_demand_mb: 0,
+            stats_gen_number: 0,
+            cpu_entitled_mhz: 0,
+            mem_entitled_mb: 0,
+            powered_off_vm_count: 0,
+            total_vm_count: 0,
+            tier0_mem_capacity_mb: None,
+            reserved_tier0_mem_mb: None,
+            unreserved_tier0_mem_mb: None,
+        }
+    }
+}
+
 impl DataType for ClusterUsageSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterUsageSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("totalCpuCapacityMhz", Type::Int),
-                FieldInfo::req("totalMemCapacityMB", Type::Int),
-                FieldInfo::req("cpuReservationMhz", Type::Int),
-                FieldInfo::req("memReservationMB", Type::Int),
-                FieldInfo::opt("poweredOffCpuReservationMhz", Type::Int),
-                FieldInfo::opt("poweredOffMemReservationMB", Type::Int),
-                FieldInfo::req("cpuDemandMhz", Type::Int),
-                FieldInfo::req("memDemandMB", Type::Int),
-                FieldInfo::req("statsGenNumber", Type::Long),
-                FieldInfo::req("cpuEntitledMhz", Type::Int),
-                FieldInfo::req("memEntitledMB", Type::Int),
-                FieldInfo::req("poweredOffVmCount", Type::Int),
-                FieldInfo::req("totalVmCount", Type::Int),
-                FieldInfo::opt("tier0MemCapacityMB", Type::Int),
-                FieldInfo::opt("reservedTier0MemMB", Type::Int),
-                FieldInfo::opt("unreservedTier0MemMB", Type::Int),
+                Own("totalCpuCapacityMhz", Type::Int, Req),
+                Own("totalMemCapacityMB", Type::Int, Req),
+                Own("cpuReservationMhz", Type::Int, Req),
+                Own("memReservationMB", Type::Int, Req),
+                Own("poweredOffCpuReservationMhz", Type::Int, Opt),
+                Own("poweredOffMemReservationMB", Type::Int, Opt),
+                Own("cpuDemandMhz", Type::Int, Req),
+                Own("memDemandMB", Type::Int, Req),
+                Own("statsGenNumber", Type::Long, Req),
+                Own("cpuEntitledMhz", Type::Int, Req),
+                Own("memEntitledMB", Type::Int, Req),
+                Own("poweredOffVmCount", Type::Int, Req),
+                Own("totalVmCount", Type::Int, Req),
+                Own("tier0MemCapacityMB", Type::Int, Opt),
+                Own("reservedTier0MemMB", Type::Int, Opt),
+                Own("unreservedTier0MemMB", Type::Int, Opt),
             ],
-            || Box::new(ClusterUsageSummary::default()),
+            instance::<ClusterUsageSummary>,
         );
         &INFO
     };
@@ -2492,49 +2732,49 @@ impl DataType for ClusterUsageSummary {
 
 impl DataObject for ClusterUsageSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.total_cpu_capacity_mhz),
-            1 => leaf(&self.total_mem_capacity_mb),
-            2 => leaf(&self.cpu_reservation_mhz),
-            3 => leaf(&self.mem_reservation_mb),
-            4 => optional(&self.powered_off_cpu_reservation_mhz),
-            5 => optional(&self.powered_off_mem_reservation_mb),
-            6 => leaf(&self.cpu_demand_mhz),
-            7 => leaf(&self.mem_demand_mb),
-            8 => leaf(&self.stats_gen_number),
-            9 => leaf(&self.cpu_entitled_mhz),
-            10 => leaf(&self.mem_entitled_mb),
-            11 => leaf(&self.powered_off_vm_count),
-            12 => leaf(&self.total_vm_count),
-            13 => optional(&self.tier0_mem_capacity_mb),
-            14 => optional(&self.reserved_tier0_mem_mb),
-            15 => optional(&self.unreserved_tier0_mem_mb),
+            0 => Value::Int(self.total_cpu_capacity_mhz),
+            1 => Value::Int(self.total_mem_capacity_mb),
+            2 => Value::Int(self.cpu_reservation_mhz),
+            3 => Value::Int(self.mem_reservation_mb),
+            4 => look::optional_int(&self.powered_off_cpu_reservation_mhz),
+            5 => look::optional_int(&self.powered_off_mem_reservation_mb),
+            6 => Value::Int(self.cpu_demand_mhz),
+            7 => Value::Int(self.mem_demand_mb),
+            8 => Value::Long(self.stats_gen_number),
+            9 => Value::Int(self.cpu_entitled_mhz),
+            10 => Value::Int(self.mem_entitled_mb),
+            11 => Value::Int(self.powered_off_vm_count),
+            12 => Value::Int(self.total_vm_count),
+            13 => look::optional_int(&self.tier0_mem_capacity_mb),
+            14 => look::optional_int(&self.reserved_tier0_mem_mb),
+            15 => look::optional_int(&self.unreserved_tier0_mem_mb),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.total_cpu_capacity_mhz),
-            1 => Slot::Scalar(&mut self.total_mem_capacity_mb),
-            2 => Slot::Scalar(&mut self.cpu_reservation_mhz),
-            3 => Slot::Scalar(&mut self.mem_reservation_mb),
-            4 => Slot::Scalar(&mut self.powered_off_cpu_reservation_mhz),
-            5 => Slot::Scalar(&mut self.powered_off_mem_reservation_mb),
-            6 => Slot::Scalar(&mut self.cpu_demand_mhz),
-            7 => Slot::Scalar(&mut self.mem_demand_mb),
-            8 => Slot::Scalar(&mut self.stats_gen_number),
-            9 => Slot::Scalar(&mut self.cpu_entitled_mhz),
-            10 => Slot::Scalar(&mut self.mem_entitled_mb),
-            11 => Slot::Scalar(&mut self.powered_off_vm_count),
-            12 => Slot::Scalar(&mut self.total_vm_count),
-            13 => Slot::Scalar(&mut self.tier0_mem_capacity_mb),
-            14 => Slot::Scalar(&mut self.reserved_tier0_mem_mb),
-            15 => Slot::Scalar(&mut self.unreserved_tier0_mem_mb),
+            0 => place::int(&mut self.total_cpu_capacity_mhz),
+            1 => place::int(&mut self.total_mem_capacity_mb),
+            2 => place::int(&mut self.cpu_reservation_mhz),
+            3 => place::int(&mut self.mem_reservation_mb),
+            4 => place::optional_int(&mut self.powered_off_cpu_reservation_mhz),
+            5 => place::optional_int(&mut self.powered_off_mem_reservation_mb),
+            6 => place::int(&mut self.cpu_demand_mhz),
+            7 => place::int(&mut self.mem_demand_mb),
+            8 => place::long(&mut self.stats_gen_number),
+            9 => place::int(&mut self.cpu_entitled_mhz),
+            10 => place::int(&mut self.mem_entitled_mb),
+            11 => place::int(&mut self.powered_off_vm_count),
+            12 => place::int(&mut self.total_vm_count),
+            13 => place::optional_int(&mut self.tier0_mem_capacity_mb),
+            14 => place::optional_int(&mut self.reserved_tier0_mem_mb),
+            15 => place::optional_int(&mut self.unreserved_tier0_mem_mb),
             _ => Slot::None,
         }
     }
@@ -2543,7 +2783,6 @@ impl DataObject for ClusterUsageSummary {
 root!(ClusterUsageSummary);
 
 /// `ClusterVmComponentProtectionSettings`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterVmComponentProtectionSettings {
     /// `vmStorageProtectionForAPD`.
     pub vm_storage_protection_for_apd: Option<String>,
@@ -2557,19 +2796,31 @@ pub struct ClusterVmComponentProtectionSettings {
     pub vm_storage_protection_for_pdl: Option<String>,
 }
 
+impl Default for ClusterVmComponentProtectionSettings {
+    fn default() -> Self {
+        Self {
+            vm_storage_protection_for_apd: None,
+            enable_apd_timeout_for_hosts: None,
+            vm_terminate_delay_for_apd_sec: None,
+            vm_reaction_on_apd_cleared: None,
+            vm_storage_protection_for_pdl: None,
+        }
+    }
+}
+
 impl DataType for ClusterVmComponentProtectionSettings {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterVmComponentProtectionSettings",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("vmStorageProtectionForAPD", Type::String),
-                FieldInfo::opt("enableAPDTimeoutForHosts", Type::Boolean),
-                FieldInfo::opt("vmTerminateDelayForAPDSec", Type::Int),
-                FieldInfo::opt("vmReactionOnAPDCleared", Type::String),
-                FieldInfo::opt("vmStorageProtectionForPDL", Type::String),
+                Own("vmStorageProtectionForAPD", Type::String, Opt),
+                Own("enableAPDTimeoutForHosts", Type::Boolean, Opt),
+                Own("vmTerminateDelayForAPDSec", Type::Int, Opt),
+                Own("vmReactionOnAPDCleared", Type::String, Opt),
+                Own("vmStorageProtectionForPDL", Type::String, Opt),
             ],
-            || Box::new(ClusterVmComponentProtectionSettings::default()),
+            instance::<ClusterVmComponentProtectionSettings>,
         );
         &INFO
     };
@@ -2577,27 +2828,27 @@ impl DataType for ClusterVmComponentProtectionSettings {
 
 impl DataObject for ClusterVmComponentProtectionSettings {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vm_storage_protection_for_apd),
-            1 => optional(&self.enable_apd_timeout_for_hosts),
-            2 => optional(&self.vm_terminate_delay_for_apd_sec),
-            3 => optional(&self.vm_reaction_on_apd_cleared),
-            4 => optional(&self.vm_storage_protection_for_pdl),
+            0 => look::optional_text(&self.vm_storage_protection_for_apd),
+            1 => look::optional_boolean(&self.enable_apd_timeout_for_hosts),
+            2 => look::optional_int(&self.vm_terminate_delay_for_apd_sec),
+            3 => look::optional_text(&self.vm_reaction_on_apd_cleared),
+            4 => look::optional_text(&self.vm_storage_protection_for_pdl),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm_storage_protection_for_apd),
-            1 => Slot::Scalar(&mut self.enable_apd_timeout_for_hosts),
-            2 => Slot::Scalar(&mut self.vm_terminate_delay_for_apd_sec),
-            3 => Slot::Scalar(&mut self.vm_reaction_on_apd_cleared),
-            4 => Slot::Scalar(&mut self.vm_storage_protection_for_pdl),
+            0 => place::optional_text(&mut self.vm_storage_protection_for_apd),
+            1 => place::optional_boolean(&mut self.enable_apd_timeout_for_hosts),
+            2 => place::optional_int(&mut self.vm_terminate_delay_for_apd_sec),
+            3 => place::optional_text(&mut self.vm_reaction_on_apd_cleared),
+            4 => place::optional_text(&mut self.vm_storage_protection_for_pdl),
             _ => Slot::None,
         }
     }
@@ -2606,7 +2857,6 @@ impl DataObject for ClusterVmComponentProtectionSettings {
 root!(ClusterVmComponentProtectionSettings);
 
 /// `ClusterVmGroup`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterVmGroup {
     /// What it inherits from [`ClusterGroupInfo`].
     pub base: ClusterGroupInfo,
@@ -2614,41 +2864,43 @@ pub struct ClusterVmGroup {
     pub vm: Vec<ManagedObjectReference>,
 }
 
+impl Default for ClusterVmGroup {
+    fn default() -> Self {
+        Self { base: <ClusterGroupInfo as Default>::default(), vm: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterVmGroup {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ClusterVmGroup", Some(ClusterGroupInfo::INFO), &[FieldInfo::list("vm", Type::Ref)], || {
-                Box::new(ClusterVmGroup::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ClusterVmGroup",
+            Some(<ClusterGroupInfo as DataType>::INFO),
+            &[Own("vm", Type::Ref, List)],
+            instance::<ClusterVmGroup>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ClusterVmGroup {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             3 => Value::List(&self.vm),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             3 => Slot::Scalar(&mut self.vm),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2656,7 +2908,6 @@ inherit!(ClusterVmGroup, ClusterGroupInfo);
 impl Extends<ClusterGroupInfo> for ClusterVmGroup {}
 
 /// `ClusterVmOrchestrationInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterVmOrchestrationInfo {
     /// `vm`; names a `VirtualMachine`.
     pub vm: ManagedObjectReference,
@@ -2664,13 +2915,19 @@ pub struct ClusterVmOrchestrationInfo {
     pub vm_readiness: ClusterVmReadiness,
 }
 
+impl Default for ClusterVmOrchestrationInfo {
+    fn default() -> Self {
+        Self { vm: Unset::UNSET, vm_readiness: <ClusterVmReadiness as Default>::default() }
+    }
+}
+
 impl DataType for ClusterVmOrchestrationInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterVmOrchestrationInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmReadiness", Type::Data(ClusterVmReadiness::INFO))],
-            || Box::new(ClusterVmOrchestrationInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("vmReadiness", Type::Data(<ClusterVmReadiness as DataType>::INFO), Req)],
+            instance::<ClusterVmOrchestrationInfo>,
         );
         &INFO
     };
@@ -2678,12 +2935,12 @@ impl DataType for ClusterVmOrchestrationInfo {
 
 impl DataObject for ClusterVmOrchestrationInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm),
+            0 => look::reference(&self.vm),
             1 => Value::Data(&self.vm_readiness),
             _ => Value::Unset,
         }
@@ -2691,7 +2948,7 @@ impl DataObject for ClusterVmOrchestrationInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
+            0 => place::reference(&mut self.vm),
             1 => Slot::Data(&mut self.vm_readiness),
             _ => Slot::None,
         }
@@ -2701,7 +2958,6 @@ impl DataObject for ClusterVmOrchestrationInfo {
 root!(ClusterVmOrchestrationInfo);
 
 /// `ClusterVmReadiness`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterVmReadiness {
     /// `readyCondition`.
     pub ready_condition: Option<String>,
@@ -2709,13 +2965,19 @@ pub struct ClusterVmReadiness {
     pub post_ready_delay: Option<i32>,
 }
 
+impl Default for ClusterVmReadiness {
+    fn default() -> Self {
+        Self { ready_condition: None, post_ready_delay: None }
+    }
+}
+
 impl DataType for ClusterVmReadiness {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterVmReadiness",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("readyCondition", Type::String), FieldInfo::opt("postReadyDelay", Type::Int)],
-            || Box::new(ClusterVmReadiness::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("readyCondition", Type::String, Opt), Own("postReadyDelay", Type::Int, Opt)],
+            instance::<ClusterVmReadiness>,
         );
         &INFO
     };
@@ -2723,21 +2985,21 @@ impl DataType for ClusterVmReadiness {
 
 impl DataObject for ClusterVmReadiness {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.ready_condition),
-            1 => optional(&self.post_ready_delay),
+            0 => look::optional_text(&self.ready_condition),
+            1 => look::optional_int(&self.post_ready_delay),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ready_condition),
-            1 => Slot::Scalar(&mut self.post_ready_delay),
+            0 => place::optional_text(&mut self.ready_condition),
+            1 => place::optional_int(&mut self.post_ready_delay),
             _ => Slot::None,
         }
     }
@@ -2746,7 +3008,6 @@ impl DataObject for ClusterVmReadiness {
 root!(ClusterVmReadiness);
 
 /// `ClusterVmToolsMonitoringSettings`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterVmToolsMonitoringSettings {
     /// `enabled`.
     pub enabled: Option<bool>,
@@ -2764,21 +3025,35 @@ pub struct ClusterVmToolsMonitoringSettings {
     pub max_failure_window: Option<i32>,
 }
 
+impl Default for ClusterVmToolsMonitoringSettings {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            vm_monitoring: None,
+            cluster_settings: None,
+            failure_interval: None,
+            min_up_time: None,
+            max_failures: None,
+            max_failure_window: None,
+        }
+    }
+}
+
 impl DataType for ClusterVmToolsMonitoringSettings {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterVmToolsMonitoringSettings",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("vmMonitoring", Type::String),
-                FieldInfo::opt("clusterSettings", Type::Boolean),
-                FieldInfo::opt("failureInterval", Type::Int),
-                FieldInfo::opt("minUpTime", Type::Int),
-                FieldInfo::opt("maxFailures", Type::Int),
-                FieldInfo::opt("maxFailureWindow", Type::Int),
+                Own("enabled", Type::Boolean, Opt),
+                Own("vmMonitoring", Type::String, Opt),
+                Own("clusterSettings", Type::Boolean, Opt),
+                Own("failureInterval", Type::Int, Opt),
+                Own("minUpTime", Type::Int, Opt),
+                Own("maxFailures", Type::Int, Opt),
+                Own("maxFailureWindow", Type::Int, Opt),
             ],
-            || Box::new(ClusterVmToolsMonitoringSettings::default()),
+            instance::<ClusterVmToolsMonitoringSettings>,
         );
         &INFO
     };
@@ -2786,31 +3061,31 @@ impl DataType for ClusterVmToolsMonitoringSettings {
 
 impl DataObject for ClusterVmToolsMonitoringSettings {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
-            1 => optional(&self.vm_monitoring),
-            2 => optional(&self.cluster_settings),
-            3 => optional(&self.failure_interval),
-            4 => optional(&self.min_up_time),
-            5 => optional(&self.max_failures),
-            6 => optional(&self.max_failure_window),
+            0 => look::optional_boolean(&self.enabled),
+            1 => look::optional_text(&self.vm_monitoring),
+            2 => look::optional_boolean(&self.cluster_settings),
+            3 => look::optional_int(&self.failure_interval),
+            4 => look::optional_int(&self.min_up_time),
+            5 => look::optional_int(&self.max_failures),
+            6 => look::optional_int(&self.max_failure_window),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.vm_monitoring),
-            2 => Slot::Scalar(&mut self.cluster_settings),
-            3 => Slot::Scalar(&mut self.failure_interval),
-            4 => Slot::Scalar(&mut self.min_up_time),
-            5 => Slot::Scalar(&mut self.max_failures),
-            6 => Slot::Scalar(&mut self.max_failure_window),
+            0 => place::optional_boolean(&mut self.enabled),
+            1 => place::optional_text(&mut self.vm_monitoring),
+            2 => place::optional_boolean(&mut self.cluster_settings),
+            3 => place::optional_int(&mut self.failure_interval),
+            4 => place::optional_int(&mut self.min_up_time),
+            5 => place::optional_int(&mut self.max_failures),
+            6 => place::optional_int(&mut self.max_failure_window),
             _ => Slot::None,
         }
     }
@@ -2819,7 +3094,6 @@ impl DataObject for ClusterVmToolsMonitoringSettings {
 root!(ClusterVmToolsMonitoringSettings);
 
 /// `ClusterProfileConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterProfileConfigInfo {
     /// What it inherits from [`ProfileConfigInfo`].
     pub base: ProfileConfigInfo,
@@ -2827,13 +3101,19 @@ pub struct ClusterProfileConfigInfo {
     pub comply_profile: Option<Box<ComplianceProfile>>,
 }
 
+impl Default for ClusterProfileConfigInfo {
+    fn default() -> Self {
+        Self { base: <ProfileConfigInfo as Default>::default(), comply_profile: None }
+    }
+}
+
 impl DataType for ClusterProfileConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterProfileConfigInfo",
-            Some(ProfileConfigInfo::INFO),
-            &[FieldInfo::opt("complyProfile", Type::Data(ComplianceProfile::INFO))],
-            || Box::new(ClusterProfileConfigInfo::default()),
+            Some(<ProfileConfigInfo as DataType>::INFO),
+            &[Own("complyProfile", Type::Data(<ComplianceProfile as DataType>::INFO), Opt)],
+            instance::<ClusterProfileConfigInfo>,
         );
         &INFO
     };
@@ -2841,32 +3121,23 @@ impl DataType for ClusterProfileConfigInfo {
 
 impl DataObject for ClusterProfileConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => match &self.comply_profile {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            3 => look::boxed(&self.comply_profile),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => fill!(self.comply_profile, ComplianceProfile),
-            _ => self.base.slot(index),
+            3 => place::boxed(&mut self.comply_profile),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2874,40 +3145,46 @@ inherit!(ClusterProfileConfigInfo, ProfileConfigInfo);
 impl Extends<ProfileConfigInfo> for ClusterProfileConfigInfo {}
 
 /// `ClusterProfileCreateSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterProfileCreateSpec {
     /// What it inherits from [`ProfileCreateSpec`].
     pub base: ProfileCreateSpec,
 }
 
+impl Default for ClusterProfileCreateSpec {
+    fn default() -> Self {
+        Self { base: <ProfileCreateSpec as Default>::default() }
+    }
+}
+
 impl DataType for ClusterProfileCreateSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ClusterProfileCreateSpec", Some(ProfileCreateSpec::INFO), &[], || {
-            Box::new(ClusterProfileCreateSpec::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ClusterProfileCreateSpec",
+            Some(<ProfileCreateSpec as DataType>::INFO),
+            &[],
+            instance::<ClusterProfileCreateSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ClusterProfileCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2915,41 +3192,46 @@ inherit!(ClusterProfileCreateSpec, ProfileCreateSpec);
 impl Extends<ProfileCreateSpec> for ClusterProfileCreateSpec {}
 
 /// `ClusterProfileConfigSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterProfileConfigSpec {
     /// What it inherits from [`ClusterProfileCreateSpec`].
     pub base: ClusterProfileCreateSpec,
 }
 
+impl Default for ClusterProfileConfigSpec {
+    fn default() -> Self {
+        Self { base: <ClusterProfileCreateSpec as Default>::default() }
+    }
+}
+
 impl DataType for ClusterProfileConfigSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ClusterProfileConfigSpec", Some(ClusterProfileCreateSpec::INFO), &[], || {
-                Box::new(ClusterProfileConfigSpec::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ClusterProfileConfigSpec",
+            Some(<ClusterProfileCreateSpec as DataType>::INFO),
+            &[],
+            instance::<ClusterProfileConfigSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ClusterProfileConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2958,7 +3240,6 @@ impl Extends<ClusterProfileCreateSpec> for ClusterProfileConfigSpec {}
 impl Extends<ProfileCreateSpec> for ClusterProfileConfigSpec {}
 
 /// `ClusterProfileCompleteConfigSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterProfileCompleteConfigSpec {
     /// What it inherits from [`ClusterProfileConfigSpec`].
     pub base: ClusterProfileConfigSpec,
@@ -2966,13 +3247,19 @@ pub struct ClusterProfileCompleteConfigSpec {
     pub comply_profile: Option<Box<ComplianceProfile>>,
 }
 
+impl Default for ClusterProfileCompleteConfigSpec {
+    fn default() -> Self {
+        Self { base: <ClusterProfileConfigSpec as Default>::default(), comply_profile: None }
+    }
+}
+
 impl DataType for ClusterProfileCompleteConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterProfileCompleteConfigSpec",
-            Some(ClusterProfileConfigSpec::INFO),
-            &[FieldInfo::opt("complyProfile", Type::Data(ComplianceProfile::INFO))],
-            || Box::new(ClusterProfileCompleteConfigSpec::default()),
+            Some(<ClusterProfileConfigSpec as DataType>::INFO),
+            &[Own("complyProfile", Type::Data(<ComplianceProfile as DataType>::INFO), Opt)],
+            instance::<ClusterProfileCompleteConfigSpec>,
         );
         &INFO
     };
@@ -2980,32 +3267,23 @@ impl DataType for ClusterProfileCompleteConfigSpec {
 
 impl DataObject for ClusterProfileCompleteConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => match &self.comply_profile {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            3 => look::boxed(&self.comply_profile),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => fill!(self.comply_profile, ComplianceProfile),
-            _ => self.base.slot(index),
+            3 => place::boxed(&mut self.comply_profile),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3015,7 +3293,6 @@ impl Extends<ClusterProfileCreateSpec> for ClusterProfileCompleteConfigSpec {}
 impl Extends<ProfileCreateSpec> for ClusterProfileCompleteConfigSpec {}
 
 /// `ClusterProfileConfigServiceCreateSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterProfileConfigServiceCreateSpec {
     /// What it inherits from [`ClusterProfileConfigSpec`].
     pub base: ClusterProfileConfigSpec,
@@ -3023,13 +3300,19 @@ pub struct ClusterProfileConfigServiceCreateSpec {
     pub service_type: Vec<String>,
 }
 
+impl Default for ClusterProfileConfigServiceCreateSpec {
+    fn default() -> Self {
+        Self { base: <ClusterProfileConfigSpec as Default>::default(), service_type: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterProfileConfigServiceCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterProfileConfigServiceCreateSpec",
-            Some(ClusterProfileConfigSpec::INFO),
-            &[FieldInfo::list("serviceType", Type::String)],
-            || Box::new(ClusterProfileConfigServiceCreateSpec::default()),
+            Some(<ClusterProfileConfigSpec as DataType>::INFO),
+            &[Own("serviceType", Type::String, List)],
+            instance::<ClusterProfileConfigServiceCreateSpec>,
         );
         &INFO
     };
@@ -3037,29 +3320,23 @@ impl DataType for ClusterProfileConfigServiceCreateSpec {
 
 impl DataObject for ClusterProfileConfigServiceCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => Value::List(&self.service_type),
-            _ => self.base.get(index),
+            3 => look::texts(&self.service_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.service_type),
-            _ => self.base.slot(index),
+            3 => place::texts(&mut self.service_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3069,7 +3346,6 @@ impl Extends<ClusterProfileCreateSpec> for ClusterProfileConfigServiceCreateSpec
 impl Extends<ProfileCreateSpec> for ClusterProfileConfigServiceCreateSpec {}
 
 /// `ClusterNetworkConfigSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterNetworkConfigSpec {
     /// `networkPortGroup`; names a `Network`.
     pub network_port_group: ManagedObjectReference,
@@ -3077,16 +3353,22 @@ pub struct ClusterNetworkConfigSpec {
     pub ip_settings: CustomizationIPSettings,
 }
 
+impl Default for ClusterNetworkConfigSpec {
+    fn default() -> Self {
+        Self { network_port_group: Unset::UNSET, ip_settings: <CustomizationIPSettings as Default>::default() }
+    }
+}
+
 impl DataType for ClusterNetworkConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterNetworkConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("networkPortGroup", Type::Ref),
-                FieldInfo::req("ipSettings", Type::Data(CustomizationIPSettings::INFO)),
+                Own("networkPortGroup", Type::Ref, Req),
+                Own("ipSettings", Type::Data(<CustomizationIPSettings as DataType>::INFO), Req),
             ],
-            || Box::new(ClusterNetworkConfigSpec::default()),
+            instance::<ClusterNetworkConfigSpec>,
         );
         &INFO
     };
@@ -3094,12 +3376,12 @@ impl DataType for ClusterNetworkConfigSpec {
 
 impl DataObject for ClusterNetworkConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.network_port_group),
+            0 => look::reference(&self.network_port_group),
             1 => Value::Data(&self.ip_settings),
             _ => Value::Unset,
         }
@@ -3107,7 +3389,7 @@ impl DataObject for ClusterNetworkConfigSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.network_port_group),
+            0 => place::reference(&mut self.network_port_group),
             1 => Slot::Data(&mut self.ip_settings),
             _ => Slot::None,
         }
@@ -3117,7 +3399,6 @@ impl DataObject for ClusterNetworkConfigSpec {
 root!(ClusterNetworkConfigSpec);
 
 /// `ClusterDatastoreUpdateSpec`, since 7.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDatastoreUpdateSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -3125,13 +3406,19 @@ pub struct ClusterDatastoreUpdateSpec {
     pub datastore: Option<ManagedObjectReference>,
 }
 
+impl Default for ClusterDatastoreUpdateSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), datastore: None }
+    }
+}
+
 impl DataType for ClusterDatastoreUpdateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDatastoreUpdateSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("datastore", Type::Ref)],
-            || Box::new(ClusterDatastoreUpdateSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("datastore", Type::Ref, Opt)],
+            instance::<ClusterDatastoreUpdateSpec>,
         );
         &INFO
     };
@@ -3139,29 +3426,23 @@ impl DataType for ClusterDatastoreUpdateSpec {
 
 impl DataObject for ClusterDatastoreUpdateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.datastore),
-            _ => self.base.get(index),
+            2 => look::optional_reference(&self.datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.datastore),
-            _ => self.base.slot(index),
+            2 => place::optional_reference(&mut self.datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3169,7 +3450,6 @@ inherit!(ClusterDatastoreUpdateSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for ClusterDatastoreUpdateSpec {}
 
 /// `ClusterDpmHostConfigSpec`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDpmHostConfigSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -3177,13 +3457,19 @@ pub struct ClusterDpmHostConfigSpec {
     pub info: Option<Box<ClusterDpmHostConfigInfo>>,
 }
 
+impl Default for ClusterDpmHostConfigSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), info: None }
+    }
+}
+
 impl DataType for ClusterDpmHostConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDpmHostConfigSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("info", Type::Data(ClusterDpmHostConfigInfo::INFO))],
-            || Box::new(ClusterDpmHostConfigSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("info", Type::Data(<ClusterDpmHostConfigInfo as DataType>::INFO), Opt)],
+            instance::<ClusterDpmHostConfigSpec>,
         );
         &INFO
     };
@@ -3191,32 +3477,23 @@ impl DataType for ClusterDpmHostConfigSpec {
 
 impl DataObject for ClusterDpmHostConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.info, ClusterDpmHostConfigInfo),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3224,7 +3501,6 @@ inherit!(ClusterDpmHostConfigSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for ClusterDpmHostConfigSpec {}
 
 /// `ClusterDrsVmConfigSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDrsVmConfigSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -3232,13 +3508,19 @@ pub struct ClusterDrsVmConfigSpec {
     pub info: Option<Box<ClusterDrsVmConfigInfo>>,
 }
 
+impl Default for ClusterDrsVmConfigSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), info: None }
+    }
+}
+
 impl DataType for ClusterDrsVmConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDrsVmConfigSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("info", Type::Data(ClusterDrsVmConfigInfo::INFO))],
-            || Box::new(ClusterDrsVmConfigSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("info", Type::Data(<ClusterDrsVmConfigInfo as DataType>::INFO), Opt)],
+            instance::<ClusterDrsVmConfigSpec>,
         );
         &INFO
     };
@@ -3246,32 +3528,23 @@ impl DataType for ClusterDrsVmConfigSpec {
 
 impl DataObject for ClusterDrsVmConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.info, ClusterDrsVmConfigInfo),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3279,7 +3552,6 @@ inherit!(ClusterDrsVmConfigSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for ClusterDrsVmConfigSpec {}
 
 /// `ClusterFailoverHostAdmissionControlInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterFailoverHostAdmissionControlInfo {
     /// What it inherits from [`ClusterDasAdmissionControlInfo`].
     pub base: ClusterDasAdmissionControlInfo,
@@ -3287,13 +3559,23 @@ pub struct ClusterFailoverHostAdmissionControlInfo {
     pub host_status: Vec<ClusterFailoverHostAdmissionControlInfoHostStatus>,
 }
 
+impl Default for ClusterFailoverHostAdmissionControlInfo {
+    fn default() -> Self {
+        Self { base: <ClusterDasAdmissionControlInfo as Default>::default(), host_status: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterFailoverHostAdmissionControlInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFailoverHostAdmissionControlInfo",
-            Some(ClusterDasAdmissionControlInfo::INFO),
-            &[FieldInfo::list("hostStatus", Type::Data(ClusterFailoverHostAdmissionControlInfoHostStatus::INFO))],
-            || Box::new(ClusterFailoverHostAdmissionControlInfo::default()),
+            Some(<ClusterDasAdmissionControlInfo as DataType>::INFO),
+            &[Own(
+                "hostStatus",
+                Type::Data(<ClusterFailoverHostAdmissionControlInfoHostStatus as DataType>::INFO),
+                List,
+            )],
+            instance::<ClusterFailoverHostAdmissionControlInfo>,
         );
         &INFO
     };
@@ -3301,29 +3583,23 @@ impl DataType for ClusterFailoverHostAdmissionControlInfo {
 
 impl DataObject for ClusterFailoverHostAdmissionControlInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.host_status),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.host_status),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3331,7 +3607,6 @@ inherit!(ClusterFailoverHostAdmissionControlInfo, ClusterDasAdmissionControlInfo
 impl Extends<ClusterDasAdmissionControlInfo> for ClusterFailoverHostAdmissionControlInfo {}
 
 /// `ClusterFailoverHostAdmissionControlInfoHostStatus`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterFailoverHostAdmissionControlInfoHostStatus {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -3339,13 +3614,19 @@ pub struct ClusterFailoverHostAdmissionControlInfoHostStatus {
     pub status: ManagedEntityStatus,
 }
 
+impl Default for ClusterFailoverHostAdmissionControlInfoHostStatus {
+    fn default() -> Self {
+        Self { host: Unset::UNSET, status: ManagedEntityStatus::Unrecognized(Unset::UNSET) }
+    }
+}
+
 impl DataType for ClusterFailoverHostAdmissionControlInfoHostStatus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFailoverHostAdmissionControlInfoHostStatus",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("status", Type::Enum(ManagedEntityStatus::INFO))],
-            || Box::new(ClusterFailoverHostAdmissionControlInfoHostStatus::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("status", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Req)],
+            instance::<ClusterFailoverHostAdmissionControlInfoHostStatus>,
         );
         &INFO
     };
@@ -3353,20 +3634,20 @@ impl DataType for ClusterFailoverHostAdmissionControlInfoHostStatus {
 
 impl DataObject for ClusterFailoverHostAdmissionControlInfoHostStatus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
-            1 => leaf(&self.status),
+            0 => look::reference(&self.host),
+            1 => look::leaf(&self.status),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
+            0 => place::reference(&mut self.host),
             1 => Slot::Scalar(&mut self.status),
             _ => Slot::None,
         }
@@ -3376,7 +3657,6 @@ impl DataObject for ClusterFailoverHostAdmissionControlInfoHostStatus {
 root!(ClusterFailoverHostAdmissionControlInfoHostStatus);
 
 /// `ClusterFixedSizeSlotPolicy`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterFixedSizeSlotPolicy {
     /// What it inherits from [`ClusterSlotPolicy`].
     pub base: ClusterSlotPolicy,
@@ -3386,13 +3666,19 @@ pub struct ClusterFixedSizeSlotPolicy {
     pub memory: i32,
 }
 
+impl Default for ClusterFixedSizeSlotPolicy {
+    fn default() -> Self {
+        Self { base: <ClusterSlotPolicy as Default>::default(), cpu: 0, memory: 0 }
+    }
+}
+
 impl DataType for ClusterFixedSizeSlotPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFixedSizeSlotPolicy",
-            Some(ClusterSlotPolicy::INFO),
-            &[FieldInfo::req("cpu", Type::Int), FieldInfo::req("memory", Type::Int)],
-            || Box::new(ClusterFixedSizeSlotPolicy::default()),
+            Some(<ClusterSlotPolicy as DataType>::INFO),
+            &[Own("cpu", Type::Int, Req), Own("memory", Type::Int, Req)],
+            instance::<ClusterFixedSizeSlotPolicy>,
         );
         &INFO
     };
@@ -3400,31 +3686,25 @@ impl DataType for ClusterFixedSizeSlotPolicy {
 
 impl DataObject for ClusterFixedSizeSlotPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.cpu),
-            1 => leaf(&self.memory),
-            _ => self.base.get(index),
+            0 => Value::Int(self.cpu),
+            1 => Value::Int(self.memory),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.cpu),
-            1 => Slot::Scalar(&mut self.memory),
-            _ => self.base.slot(index),
+            0 => place::int(&mut self.cpu),
+            1 => place::int(&mut self.memory),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3432,7 +3712,6 @@ inherit!(ClusterFixedSizeSlotPolicy, ClusterSlotPolicy);
 impl Extends<ClusterSlotPolicy> for ClusterFixedSizeSlotPolicy {}
 
 /// `ClusterGroupSpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterGroupSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -3440,13 +3719,19 @@ pub struct ClusterGroupSpec {
     pub info: Option<Poly<ClusterGroupInfo>>,
 }
 
+impl Default for ClusterGroupSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), info: None }
+    }
+}
+
 impl DataType for ClusterGroupSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterGroupSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("info", Type::Data(ClusterGroupInfo::INFO))],
-            || Box::new(ClusterGroupSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("info", Type::Data(<ClusterGroupInfo as DataType>::INFO), Opt)],
+            instance::<ClusterGroupSpec>,
         );
         &INFO
     };
@@ -3454,29 +3739,23 @@ impl DataType for ClusterGroupSpec {
 
 impl DataObject for ClusterGroupSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.info),
-            _ => self.base.get(index),
+            2 => look::optional(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Poly(&mut self.info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3484,7 +3763,6 @@ inherit!(ClusterGroupSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for ClusterGroupSpec {}
 
 /// `ClusterPreemptibleVmPairSpec`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterPreemptibleVmPairSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -3492,13 +3770,19 @@ pub struct ClusterPreemptibleVmPairSpec {
     pub info: Option<Box<ClusterPreemptibleVmPairInfo>>,
 }
 
+impl Default for ClusterPreemptibleVmPairSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), info: None }
+    }
+}
+
 impl DataType for ClusterPreemptibleVmPairSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterPreemptibleVmPairSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("info", Type::Data(ClusterPreemptibleVmPairInfo::INFO))],
-            || Box::new(ClusterPreemptibleVmPairSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("info", Type::Data(<ClusterPreemptibleVmPairInfo as DataType>::INFO), Opt)],
+            instance::<ClusterPreemptibleVmPairSpec>,
         );
         &INFO
     };
@@ -3506,32 +3790,23 @@ impl DataType for ClusterPreemptibleVmPairSpec {
 
 impl DataObject for ClusterPreemptibleVmPairSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.info, ClusterPreemptibleVmPairInfo),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3539,7 +3814,6 @@ inherit!(ClusterPreemptibleVmPairSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for ClusterPreemptibleVmPairSpec {}
 
 /// `ClusterRuleInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterRuleInfo {
     /// `key`.
     pub key: Option<i32>,
@@ -3559,22 +3833,37 @@ pub struct ClusterRuleInfo {
     pub rule_uuid: Option<String>,
 }
 
+impl Default for ClusterRuleInfo {
+    fn default() -> Self {
+        Self {
+            key: None,
+            status: None,
+            enabled: None,
+            name: None,
+            mandatory: None,
+            user_created: None,
+            in_compliance: None,
+            rule_uuid: None,
+        }
+    }
+}
+
 impl DataType for ClusterRuleInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterRuleInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("key", Type::Int),
-                FieldInfo::opt("status", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("mandatory", Type::Boolean),
-                FieldInfo::opt("userCreated", Type::Boolean),
-                FieldInfo::opt("inCompliance", Type::Boolean),
-                FieldInfo::opt("ruleUuid", Type::String),
+                Own("key", Type::Int, Opt),
+                Own("status", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Opt),
+                Own("enabled", Type::Boolean, Opt),
+                Own("name", Type::String, Opt),
+                Own("mandatory", Type::Boolean, Opt),
+                Own("userCreated", Type::Boolean, Opt),
+                Own("inCompliance", Type::Boolean, Opt),
+                Own("ruleUuid", Type::String, Opt),
             ],
-            || Box::new(ClusterRuleInfo::default()),
+            instance::<ClusterRuleInfo>,
         );
         &INFO
     };
@@ -3582,33 +3871,33 @@ impl DataType for ClusterRuleInfo {
 
 impl DataObject for ClusterRuleInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.key),
-            1 => optional(&self.status),
-            2 => optional(&self.enabled),
-            3 => optional(&self.name),
-            4 => optional(&self.mandatory),
-            5 => optional(&self.user_created),
-            6 => optional(&self.in_compliance),
-            7 => optional(&self.rule_uuid),
+            0 => look::optional_int(&self.key),
+            1 => look::optional(&self.status),
+            2 => look::optional_boolean(&self.enabled),
+            3 => look::optional_text(&self.name),
+            4 => look::optional_boolean(&self.mandatory),
+            5 => look::optional_boolean(&self.user_created),
+            6 => look::optional_boolean(&self.in_compliance),
+            7 => look::optional_text(&self.rule_uuid),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::optional_int(&mut self.key),
             1 => Slot::Scalar(&mut self.status),
-            2 => Slot::Scalar(&mut self.enabled),
-            3 => Slot::Scalar(&mut self.name),
-            4 => Slot::Scalar(&mut self.mandatory),
-            5 => Slot::Scalar(&mut self.user_created),
-            6 => Slot::Scalar(&mut self.in_compliance),
-            7 => Slot::Scalar(&mut self.rule_uuid),
+            2 => place::optional_boolean(&mut self.enabled),
+            3 => place::optional_text(&mut self.name),
+            4 => place::optional_boolean(&mut self.mandatory),
+            5 => place::optional_boolean(&mut self.user_created),
+            6 => place::optional_boolean(&mut self.in_compliance),
+            7 => place::optional_text(&mut self.rule_uuid),
             _ => Slot::None,
         }
     }
@@ -3617,7 +3906,6 @@ impl DataObject for ClusterRuleInfo {
 root!(ClusterRuleInfo);
 
 /// `ClusterRuleSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterRuleSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -3625,13 +3913,19 @@ pub struct ClusterRuleSpec {
     pub info: Option<Poly<ClusterRuleInfo>>,
 }
 
+impl Default for ClusterRuleSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), info: None }
+    }
+}
+
 impl DataType for ClusterRuleSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterRuleSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("info", Type::Data(ClusterRuleInfo::INFO))],
-            || Box::new(ClusterRuleSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("info", Type::Data(<ClusterRuleInfo as DataType>::INFO), Opt)],
+            instance::<ClusterRuleSpec>,
         );
         &INFO
     };
@@ -3639,29 +3933,23 @@ impl DataType for ClusterRuleSpec {
 
 impl DataObject for ClusterRuleSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.info),
-            _ => self.base.get(index),
+            2 => look::optional(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Poly(&mut self.info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3669,7 +3957,6 @@ inherit!(ClusterRuleSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for ClusterRuleSpec {}
 
 /// `ClusterTagCategoryUpdateSpec`, since 7.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterTagCategoryUpdateSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -3677,13 +3964,19 @@ pub struct ClusterTagCategoryUpdateSpec {
     pub category: Option<String>,
 }
 
+impl Default for ClusterTagCategoryUpdateSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), category: None }
+    }
+}
+
 impl DataType for ClusterTagCategoryUpdateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterTagCategoryUpdateSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("category", Type::String)],
-            || Box::new(ClusterTagCategoryUpdateSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("category", Type::String, Opt)],
+            instance::<ClusterTagCategoryUpdateSpec>,
         );
         &INFO
     };
@@ -3691,29 +3984,23 @@ impl DataType for ClusterTagCategoryUpdateSpec {
 
 impl DataObject for ClusterTagCategoryUpdateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.category),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.category),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.category),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.category),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3721,7 +4008,6 @@ inherit!(ClusterTagCategoryUpdateSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for ClusterTagCategoryUpdateSpec {}
 
 /// `ClusterVmHostRuleInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterVmHostRuleInfo {
     /// What it inherits from [`ClusterRuleInfo`].
     pub base: ClusterRuleInfo,
@@ -3733,17 +4019,28 @@ pub struct ClusterVmHostRuleInfo {
     pub anti_affine_host_group_name: Option<String>,
 }
 
+impl Default for ClusterVmHostRuleInfo {
+    fn default() -> Self {
+        Self {
+            base: <ClusterRuleInfo as Default>::default(),
+            vm_group_name: None,
+            affine_host_group_name: None,
+            anti_affine_host_group_name: None,
+        }
+    }
+}
+
 impl DataType for ClusterVmHostRuleInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterVmHostRuleInfo",
-            Some(ClusterRuleInfo::INFO),
+            Some(<ClusterRuleInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("vmGroupName", Type::String),
-                FieldInfo::opt("affineHostGroupName", Type::String),
-                FieldInfo::opt("antiAffineHostGroupName", Type::String),
+                Own("vmGroupName", Type::String, Opt),
+                Own("affineHostGroupName", Type::String, Opt),
+                Own("antiAffineHostGroupName", Type::String, Opt),
             ],
-            || Box::new(ClusterVmHostRuleInfo::default()),
+            instance::<ClusterVmHostRuleInfo>,
         );
         &INFO
     };
@@ -3751,33 +4048,27 @@ impl DataType for ClusterVmHostRuleInfo {
 
 impl DataObject for ClusterVmHostRuleInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            8 => optional(&self.vm_group_name),
-            9 => optional(&self.affine_host_group_name),
-            10 => optional(&self.anti_affine_host_group_name),
-            _ => self.base.get(index),
+            8 => look::optional_text(&self.vm_group_name),
+            9 => look::optional_text(&self.affine_host_group_name),
+            10 => look::optional_text(&self.anti_affine_host_group_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            8 => Slot::Scalar(&mut self.vm_group_name),
-            9 => Slot::Scalar(&mut self.affine_host_group_name),
-            10 => Slot::Scalar(&mut self.anti_affine_host_group_name),
-            _ => self.base.slot(index),
+            8 => place::optional_text(&mut self.vm_group_name),
+            9 => place::optional_text(&mut self.affine_host_group_name),
+            10 => place::optional_text(&mut self.anti_affine_host_group_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3785,7 +4076,6 @@ inherit!(ClusterVmHostRuleInfo, ClusterRuleInfo);
 impl Extends<ClusterRuleInfo> for ClusterVmHostRuleInfo {}
 
 /// `ClusterVmOrchestrationSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterVmOrchestrationSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -3793,13 +4083,19 @@ pub struct ClusterVmOrchestrationSpec {
     pub info: Option<Box<ClusterVmOrchestrationInfo>>,
 }
 
+impl Default for ClusterVmOrchestrationSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), info: None }
+    }
+}
+
 impl DataType for ClusterVmOrchestrationSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterVmOrchestrationSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("info", Type::Data(ClusterVmOrchestrationInfo::INFO))],
-            || Box::new(ClusterVmOrchestrationSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("info", Type::Data(<ClusterVmOrchestrationInfo as DataType>::INFO), Opt)],
+            instance::<ClusterVmOrchestrationSpec>,
         );
         &INFO
     };
@@ -3807,32 +4103,23 @@ impl DataType for ClusterVmOrchestrationSpec {
 
 impl DataObject for ClusterVmOrchestrationSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.info, ClusterVmOrchestrationInfo),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3840,7 +4127,6 @@ inherit!(ClusterVmOrchestrationSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for ClusterVmOrchestrationSpec {}
 
 /// `ClusterAffinityRuleSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterAffinityRuleSpec {
     /// What it inherits from [`ClusterRuleInfo`].
     pub base: ClusterRuleInfo,
@@ -3848,13 +4134,19 @@ pub struct ClusterAffinityRuleSpec {
     pub vm: Vec<ManagedObjectReference>,
 }
 
+impl Default for ClusterAffinityRuleSpec {
+    fn default() -> Self {
+        Self { base: <ClusterRuleInfo as Default>::default(), vm: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterAffinityRuleSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterAffinityRuleSpec",
-            Some(ClusterRuleInfo::INFO),
-            &[FieldInfo::list_req("vm", Type::Ref)],
-            || Box::new(ClusterAffinityRuleSpec::default()),
+            Some(<ClusterRuleInfo as DataType>::INFO),
+            &[Own("vm", Type::Ref, ListReq)],
+            instance::<ClusterAffinityRuleSpec>,
         );
         &INFO
     };
@@ -3862,29 +4154,23 @@ impl DataType for ClusterAffinityRuleSpec {
 
 impl DataObject for ClusterAffinityRuleSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             8 => Value::List(&self.vm),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             8 => Slot::Scalar(&mut self.vm),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3892,7 +4178,6 @@ inherit!(ClusterAffinityRuleSpec, ClusterRuleInfo);
 impl Extends<ClusterRuleInfo> for ClusterAffinityRuleSpec {}
 
 /// `ClusterAntiAffinityRuleSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterAntiAffinityRuleSpec {
     /// What it inherits from [`ClusterRuleInfo`].
     pub base: ClusterRuleInfo,
@@ -3900,13 +4185,19 @@ pub struct ClusterAntiAffinityRuleSpec {
     pub vm: Vec<ManagedObjectReference>,
 }
 
+impl Default for ClusterAntiAffinityRuleSpec {
+    fn default() -> Self {
+        Self { base: <ClusterRuleInfo as Default>::default(), vm: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterAntiAffinityRuleSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterAntiAffinityRuleSpec",
-            Some(ClusterRuleInfo::INFO),
-            &[FieldInfo::list_req("vm", Type::Ref)],
-            || Box::new(ClusterAntiAffinityRuleSpec::default()),
+            Some(<ClusterRuleInfo as DataType>::INFO),
+            &[Own("vm", Type::Ref, ListReq)],
+            instance::<ClusterAntiAffinityRuleSpec>,
         );
         &INFO
     };
@@ -3914,29 +4205,23 @@ impl DataType for ClusterAntiAffinityRuleSpec {
 
 impl DataObject for ClusterAntiAffinityRuleSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             8 => Value::List(&self.vm),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             8 => Slot::Scalar(&mut self.vm),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3944,7 +4229,6 @@ inherit!(ClusterAntiAffinityRuleSpec, ClusterRuleInfo);
 impl Extends<ClusterRuleInfo> for ClusterAntiAffinityRuleSpec {}
 
 /// `ClusterConfigInfoEx`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterConfigInfoEx {
     /// What it inherits from [`ComputeResourceConfigInfo`].
     pub base: ComputeResourceConfigInfo,
@@ -3984,31 +4268,56 @@ pub struct ClusterConfigInfoEx {
     pub vsan_core_config: Option<Box<VsanClusterCoreConfig>>,
 }
 
+impl Default for ClusterConfigInfoEx {
+    fn default() -> Self {
+        Self {
+            base: <ComputeResourceConfigInfo as Default>::default(),
+            system_vms_config: None,
+            das_config: <ClusterDasConfigInfo as Default>::default(),
+            das_vm_config: Unset::UNSET,
+            drs_config: <ClusterDrsConfigInfo as Default>::default(),
+            drs_vm_config: Unset::UNSET,
+            rule: Unset::UNSET,
+            orchestration: None,
+            vm_orchestration: Unset::UNSET,
+            dpm_config_info: None,
+            dpm_host_config: Unset::UNSET,
+            vsan_config_info: None,
+            vsan_host_config: Unset::UNSET,
+            group: Unset::UNSET,
+            infra_update_ha_config: None,
+            proactive_drs_config: None,
+            crypto_config: None,
+            vsan_core_config: None,
+        }
+    }
+}
+
 impl DataType for ClusterConfigInfoEx {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterConfigInfoEx",
-            Some(ComputeResourceConfigInfo::INFO),
+            Some(<ComputeResourceConfigInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("systemVMsConfig", Type::Data(ClusterSystemVMsConfigInfo::INFO)),
-                FieldInfo::req("dasConfig", Type::Data(ClusterDasConfigInfo::INFO)),
-                FieldInfo::list("dasVmConfig", Type::Data(ClusterDasVmConfigInfo::INFO)),
-                FieldInfo::req("drsConfig", Type::Data(ClusterDrsConfigInfo::INFO)),
-                FieldInfo::list("drsVmConfig", Type::Data(ClusterDrsVmConfigInfo::INFO)),
-                FieldInfo::list("rule", Type::Data(ClusterRuleInfo::INFO)),
-                FieldInfo::opt("orchestration", Type::Data(ClusterOrchestrationInfo::INFO)),
-                FieldInfo::list("vmOrchestration", Type::Data(ClusterVmOrchestrationInfo::INFO)),
-                FieldInfo::opt("dpmConfigInfo", Type::Data(ClusterDpmConfigInfo::INFO)),
-                FieldInfo::list("dpmHostConfig", Type::Data(ClusterDpmHostConfigInfo::INFO)),
-                FieldInfo::opt("vsanConfigInfo", Type::Data(VsanClusterConfigInfo::INFO)),
-                FieldInfo::list("vsanHostConfig", Type::Data(VsanHostConfigInfo::INFO)),
-                FieldInfo::list("group", Type::Data(ClusterGroupInfo::INFO)),
-                FieldInfo::opt("infraUpdateHaConfig", Type::Data(ClusterInfraUpdateHaConfigInfo::INFO)),
-                FieldInfo::opt("proactiveDrsConfig", Type::Data(ClusterProactiveDrsConfigInfo::INFO)),
-                FieldInfo::opt("cryptoConfig", Type::Data(ClusterCryptoConfigInfo::INFO)),
-                FieldInfo::opt("vsanCoreConfig", Type::Data(VsanClusterCoreConfig::INFO)),
+                Own("systemVMsConfig", Type::Data(<ClusterSystemVMsConfigInfo as DataType>::INFO), Opt),
+                Own("dasConfig", Type::Data(<ClusterDasConfigInfo as DataType>::INFO), Req),
+                Own("dasVmConfig", Type::Data(<ClusterDasVmConfigInfo as DataType>::INFO), List),
+                Own("drsConfig", Type::Data(<ClusterDrsConfigInfo as DataType>::INFO), Req),
+                Own("drsVmConfig", Type::Data(<ClusterDrsVmConfigInfo as DataType>::INFO), List),
+                Own("rule", Type::Data(<ClusterRuleInfo as DataType>::INFO), List),
+                Own("orchestration", Type::Data(<ClusterOrchestrationInfo as DataType>::INFO), Opt),
+                Own("vmOrchestration", Type::Data(<ClusterVmOrchestrationInfo as DataType>::INFO), List),
+                Own("dpmConfigInfo", Type::Data(<ClusterDpmConfigInfo as DataType>::INFO), Opt),
+                Own("dpmHostConfig", Type::Data(<ClusterDpmHostConfigInfo as DataType>::INFO), List),
+                Own("vsanConfigInfo", Type::Data(<VsanClusterConfigInfo as DataType>::INFO), Opt),
+                Own("vsanHostConfig", Type::Data(<VsanHostConfigInfo as DataType>::INFO), List),
+                Own("group", Type::Data(<ClusterGroupInfo as DataType>::INFO), List),
+                Own("infraUpdateHaConfig", Type::Data(<ClusterInfraUpdateHaConfigInfo as DataType>::INFO), Opt),
+                Own("proactiveDrsConfig", Type::Data(<ClusterProactiveDrsConfigInfo as DataType>::INFO), Opt),
+                Own("cryptoConfig", Type::Data(<ClusterCryptoConfigInfo as DataType>::INFO), Opt),
+                Own("vsanCoreConfig", Type::Data(<VsanClusterCoreConfig as DataType>::INFO), Opt),
             ],
-            || Box::new(ClusterConfigInfoEx::default()),
+            instance::<ClusterConfigInfoEx>,
         );
         &INFO
     };
@@ -4016,85 +4325,55 @@ impl DataType for ClusterConfigInfoEx {
 
 impl DataObject for ClusterConfigInfoEx {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => match &self.system_vms_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            4 => look::boxed(&self.system_vms_config),
             5 => Value::Data(&self.das_config),
             6 => Value::List(&self.das_vm_config),
             7 => Value::Data(&self.drs_config),
             8 => Value::List(&self.drs_vm_config),
             9 => Value::List(&self.rule),
-            10 => match &self.orchestration {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            10 => look::boxed(&self.orchestration),
             11 => Value::List(&self.vm_orchestration),
-            12 => match &self.dpm_config_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            12 => look::boxed(&self.dpm_config_info),
             13 => Value::List(&self.dpm_host_config),
-            14 => match &self.vsan_config_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            14 => look::boxed(&self.vsan_config_info),
             15 => Value::List(&self.vsan_host_config),
             16 => Value::List(&self.group),
-            17 => match &self.infra_update_ha_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => match &self.proactive_drs_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            19 => match &self.crypto_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            20 => match &self.vsan_core_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            17 => look::boxed(&self.infra_update_ha_config),
+            18 => look::boxed(&self.proactive_drs_config),
+            19 => look::boxed(&self.crypto_config),
+            20 => look::boxed(&self.vsan_core_config),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => fill!(self.system_vms_config, ClusterSystemVMsConfigInfo),
+            4 => place::boxed(&mut self.system_vms_config),
             5 => Slot::Data(&mut self.das_config),
             6 => Slot::List(&mut self.das_vm_config),
             7 => Slot::Data(&mut self.drs_config),
             8 => Slot::List(&mut self.drs_vm_config),
             9 => Slot::Poly(&mut self.rule),
-            10 => fill!(self.orchestration, ClusterOrchestrationInfo),
+            10 => place::boxed(&mut self.orchestration),
             11 => Slot::List(&mut self.vm_orchestration),
-            12 => fill!(self.dpm_config_info, ClusterDpmConfigInfo),
+            12 => place::boxed(&mut self.dpm_config_info),
             13 => Slot::List(&mut self.dpm_host_config),
-            14 => fill!(self.vsan_config_info, VsanClusterConfigInfo),
+            14 => place::boxed(&mut self.vsan_config_info),
             15 => Slot::List(&mut self.vsan_host_config),
             16 => Slot::Poly(&mut self.group),
-            17 => fill!(self.infra_update_ha_config, ClusterInfraUpdateHaConfigInfo),
-            18 => fill!(self.proactive_drs_config, ClusterProactiveDrsConfigInfo),
-            19 => fill!(self.crypto_config, ClusterCryptoConfigInfo),
-            20 => fill!(self.vsan_core_config, VsanClusterCoreConfig),
-            _ => self.base.slot(index),
+            17 => place::boxed(&mut self.infra_update_ha_config),
+            18 => place::boxed(&mut self.proactive_drs_config),
+            19 => place::boxed(&mut self.crypto_config),
+            20 => place::boxed(&mut self.vsan_core_config),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4102,7 +4381,6 @@ inherit!(ClusterConfigInfoEx, ComputeResourceConfigInfo);
 impl Extends<ComputeResourceConfigInfo> for ClusterConfigInfoEx {}
 
 /// `ClusterConfigSpecEx`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterConfigSpecEx {
     /// What it inherits from [`ComputeResourceConfigSpec`].
     pub base: ComputeResourceConfigSpec,
@@ -4144,32 +4422,58 @@ pub struct ClusterConfigSpecEx {
     pub vsan_core_config_spec: Option<Box<VsanClusterCoreConfigSpec>>,
 }
 
+impl Default for ClusterConfigSpecEx {
+    fn default() -> Self {
+        Self {
+            base: <ComputeResourceConfigSpec as Default>::default(),
+            system_vms_config: None,
+            das_config: None,
+            das_vm_config_spec: Unset::UNSET,
+            drs_config: None,
+            drs_vm_config_spec: Unset::UNSET,
+            rules_spec: Unset::UNSET,
+            orchestration: None,
+            vm_orchestration_spec: Unset::UNSET,
+            dpm_config: None,
+            dpm_host_config_spec: Unset::UNSET,
+            vsan_config: None,
+            vsan_host_config_spec: Unset::UNSET,
+            group_spec: Unset::UNSET,
+            infra_update_ha_config: None,
+            proactive_drs_config: None,
+            in_hci_workflow: None,
+            crypto_config: None,
+            vsan_core_config_spec: None,
+        }
+    }
+}
+
 impl DataType for ClusterConfigSpecEx {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterConfigSpecEx",
-            Some(ComputeResourceConfigSpec::INFO),
+            Some(<ComputeResourceConfigSpec as DataType>::INFO),
             &[
-                FieldInfo::opt("systemVMsConfig", Type::Data(ClusterSystemVMsConfigSpec::INFO)),
-                FieldInfo::opt("dasConfig", Type::Data(ClusterDasConfigInfo::INFO)),
-                FieldInfo::list("dasVmConfigSpec", Type::Data(ClusterDasVmConfigSpec::INFO)),
-                FieldInfo::opt("drsConfig", Type::Data(ClusterDrsConfigInfo::INFO)),
-                FieldInfo::list("drsVmConfigSpec", Type::Data(ClusterDrsVmConfigSpec::INFO)),
-                FieldInfo::list("rulesSpec", Type::Data(ClusterRuleSpec::INFO)),
-                FieldInfo::opt("orchestration", Type::Data(ClusterOrchestrationInfo::INFO)),
-                FieldInfo::list("vmOrchestrationSpec", Type::Data(ClusterVmOrchestrationSpec::INFO)),
-                FieldInfo::opt("dpmConfig", Type::Data(ClusterDpmConfigInfo::INFO)),
-                FieldInfo::list("dpmHostConfigSpec", Type::Data(ClusterDpmHostConfigSpec::INFO)),
-                FieldInfo::opt("vsanConfig", Type::Data(VsanClusterConfigInfo::INFO)),
-                FieldInfo::list("vsanHostConfigSpec", Type::Data(VsanHostConfigInfo::INFO)),
-                FieldInfo::list("groupSpec", Type::Data(ClusterGroupSpec::INFO)),
-                FieldInfo::opt("infraUpdateHaConfig", Type::Data(ClusterInfraUpdateHaConfigInfo::INFO)),
-                FieldInfo::opt("proactiveDrsConfig", Type::Data(ClusterProactiveDrsConfigInfo::INFO)),
-                FieldInfo::opt("inHciWorkflow", Type::Boolean),
-                FieldInfo::opt("cryptoConfig", Type::Data(ClusterCryptoConfigInfo::INFO)),
-                FieldInfo::opt("vsanCoreConfigSpec", Type::Data(VsanClusterCoreConfigSpec::INFO)),
+                Own("systemVMsConfig", Type::Data(<ClusterSystemVMsConfigSpec as DataType>::INFO), Opt),
+                Own("dasConfig", Type::Data(<ClusterDasConfigInfo as DataType>::INFO), Opt),
+                Own("dasVmConfigSpec", Type::Data(<ClusterDasVmConfigSpec as DataType>::INFO), List),
+                Own("drsConfig", Type::Data(<ClusterDrsConfigInfo as DataType>::INFO), Opt),
+                Own("drsVmConfigSpec", Type::Data(<ClusterDrsVmConfigSpec as DataType>::INFO), List),
+                Own("rulesSpec", Type::Data(<ClusterRuleSpec as DataType>::INFO), List),
+                Own("orchestration", Type::Data(<ClusterOrchestrationInfo as DataType>::INFO), Opt),
+                Own("vmOrchestrationSpec", Type::Data(<ClusterVmOrchestrationSpec as DataType>::INFO), List),
+                Own("dpmConfig", Type::Data(<ClusterDpmConfigInfo as DataType>::INFO), Opt),
+                Own("dpmHostConfigSpec", Type::Data(<ClusterDpmHostConfigSpec as DataType>::INFO), List),
+                Own("vsanConfig", Type::Data(<VsanClusterConfigInfo as DataType>::INFO), Opt),
+                Own("vsanHostConfigSpec", Type::Data(<VsanHostConfigInfo as DataType>::INFO), List),
+                Own("groupSpec", Type::Data(<ClusterGroupSpec as DataType>::INFO), List),
+                Own("infraUpdateHaConfig", Type::Data(<ClusterInfraUpdateHaConfigInfo as DataType>::INFO), Opt),
+                Own("proactiveDrsConfig", Type::Data(<ClusterProactiveDrsConfigInfo as DataType>::INFO), Opt),
+                Own("inHciWorkflow", Type::Boolean, Opt),
+                Own("cryptoConfig", Type::Data(<ClusterCryptoConfigInfo as DataType>::INFO), Opt),
+                Own("vsanCoreConfigSpec", Type::Data(<VsanClusterCoreConfigSpec as DataType>::INFO), Opt),
             ],
-            || Box::new(ClusterConfigSpecEx::default()),
+            instance::<ClusterConfigSpecEx>,
         );
         &INFO
     };
@@ -4177,93 +4481,57 @@ impl DataType for ClusterConfigSpecEx {
 
 impl DataObject for ClusterConfigSpecEx {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            9 => match &self.system_vms_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            10 => match &self.das_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            9 => look::boxed(&self.system_vms_config),
+            10 => look::boxed(&self.das_config),
             11 => Value::List(&self.das_vm_config_spec),
-            12 => match &self.drs_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            12 => look::boxed(&self.drs_config),
             13 => Value::List(&self.drs_vm_config_spec),
             14 => Value::List(&self.rules_spec),
-            15 => match &self.orchestration {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            15 => look::boxed(&self.orchestration),
             16 => Value::List(&self.vm_orchestration_spec),
-            17 => match &self.dpm_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            17 => look::boxed(&self.dpm_config),
             18 => Value::List(&self.dpm_host_config_spec),
-            19 => match &self.vsan_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            19 => look::boxed(&self.vsan_config),
             20 => Value::List(&self.vsan_host_config_spec),
             21 => Value::List(&self.group_spec),
-            22 => match &self.infra_update_ha_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            23 => match &self.proactive_drs_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            24 => optional(&self.in_hci_workflow),
-            25 => match &self.crypto_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            26 => match &self.vsan_core_config_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            22 => look::boxed(&self.infra_update_ha_config),
+            23 => look::boxed(&self.proactive_drs_config),
+            24 => look::optional_boolean(&self.in_hci_workflow),
+            25 => look::boxed(&self.crypto_config),
+            26 => look::boxed(&self.vsan_core_config_spec),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            9 => fill!(self.system_vms_config, ClusterSystemVMsConfigSpec),
-            10 => fill!(self.das_config, ClusterDasConfigInfo),
+            9 => place::boxed(&mut self.system_vms_config),
+            10 => place::boxed(&mut self.das_config),
             11 => Slot::List(&mut self.das_vm_config_spec),
-            12 => fill!(self.drs_config, ClusterDrsConfigInfo),
+            12 => place::boxed(&mut self.drs_config),
             13 => Slot::List(&mut self.drs_vm_config_spec),
             14 => Slot::List(&mut self.rules_spec),
-            15 => fill!(self.orchestration, ClusterOrchestrationInfo),
+            15 => place::boxed(&mut self.orchestration),
             16 => Slot::List(&mut self.vm_orchestration_spec),
-            17 => fill!(self.dpm_config, ClusterDpmConfigInfo),
+            17 => place::boxed(&mut self.dpm_config),
             18 => Slot::List(&mut self.dpm_host_config_spec),
-            19 => fill!(self.vsan_config, VsanClusterConfigInfo),
+            19 => place::boxed(&mut self.vsan_config),
             20 => Slot::List(&mut self.vsan_host_config_spec),
             21 => Slot::List(&mut self.group_spec),
-            22 => fill!(self.infra_update_ha_config, ClusterInfraUpdateHaConfigInfo),
-            23 => fill!(self.proactive_drs_config, ClusterProactiveDrsConfigInfo),
-            24 => Slot::Scalar(&mut self.in_hci_workflow),
-            25 => fill!(self.crypto_config, ClusterCryptoConfigInfo),
-            26 => fill!(self.vsan_core_config_spec, VsanClusterCoreConfigSpec),
-            _ => self.base.slot(index),
+            22 => place::boxed(&mut self.infra_update_ha_config),
+            23 => place::boxed(&mut self.proactive_drs_config),
+            24 => place::optional_boolean(&mut self.in_hci_workflow),
+            25 => place::boxed(&mut self.crypto_config),
+            26 => place::boxed(&mut self.vsan_core_config_spec),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4271,7 +4539,6 @@ inherit!(ClusterConfigSpecEx, ComputeResourceConfigSpec);
 impl Extends<ComputeResourceConfigSpec> for ClusterConfigSpecEx {}
 
 /// `ClusterDependencyRuleInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDependencyRuleInfo {
     /// What it inherits from [`ClusterRuleInfo`].
     pub base: ClusterRuleInfo,
@@ -4281,13 +4548,23 @@ pub struct ClusterDependencyRuleInfo {
     pub depends_on_vm_group: String,
 }
 
+impl Default for ClusterDependencyRuleInfo {
+    fn default() -> Self {
+        Self {
+            base: <ClusterRuleInfo as Default>::default(),
+            vm_group: Unset::UNSET,
+            depends_on_vm_group: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ClusterDependencyRuleInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDependencyRuleInfo",
-            Some(ClusterRuleInfo::INFO),
-            &[FieldInfo::req("vmGroup", Type::String), FieldInfo::req("dependsOnVmGroup", Type::String)],
-            || Box::new(ClusterDependencyRuleInfo::default()),
+            Some(<ClusterRuleInfo as DataType>::INFO),
+            &[Own("vmGroup", Type::String, Req), Own("dependsOnVmGroup", Type::String, Req)],
+            instance::<ClusterDependencyRuleInfo>,
         );
         &INFO
     };
@@ -4295,31 +4572,25 @@ impl DataType for ClusterDependencyRuleInfo {
 
 impl DataObject for ClusterDependencyRuleInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            8 => leaf(&self.vm_group),
-            9 => leaf(&self.depends_on_vm_group),
-            _ => self.base.get(index),
+            8 => look::text(&self.vm_group),
+            9 => look::text(&self.depends_on_vm_group),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            8 => Slot::Scalar(&mut self.vm_group),
-            9 => Slot::Scalar(&mut self.depends_on_vm_group),
-            _ => self.base.slot(index),
+            8 => place::text(&mut self.vm_group),
+            9 => place::text(&mut self.depends_on_vm_group),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4327,7 +4598,6 @@ inherit!(ClusterDependencyRuleInfo, ClusterRuleInfo);
 impl Extends<ClusterRuleInfo> for ClusterDependencyRuleInfo {}
 
 /// `ClusterFtVmHostRuleInfo`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterFtVmHostRuleInfo {
     /// What it inherits from [`ClusterRuleInfo`].
     pub base: ClusterRuleInfo,
@@ -4337,13 +4607,23 @@ pub struct ClusterFtVmHostRuleInfo {
     pub host_group_name: Vec<String>,
 }
 
+impl Default for ClusterFtVmHostRuleInfo {
+    fn default() -> Self {
+        Self {
+            base: <ClusterRuleInfo as Default>::default(),
+            vm_group_name: Unset::UNSET,
+            host_group_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ClusterFtVmHostRuleInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterFtVmHostRuleInfo",
-            Some(ClusterRuleInfo::INFO),
-            &[FieldInfo::req("vmGroupName", Type::String), FieldInfo::list("hostGroupName", Type::String)],
-            || Box::new(ClusterFtVmHostRuleInfo::default()),
+            Some(<ClusterRuleInfo as DataType>::INFO),
+            &[Own("vmGroupName", Type::String, Req), Own("hostGroupName", Type::String, List)],
+            instance::<ClusterFtVmHostRuleInfo>,
         );
         &INFO
     };
@@ -4351,31 +4631,25 @@ impl DataType for ClusterFtVmHostRuleInfo {
 
 impl DataObject for ClusterFtVmHostRuleInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            8 => leaf(&self.vm_group_name),
-            9 => Value::List(&self.host_group_name),
-            _ => self.base.get(index),
+            8 => look::text(&self.vm_group_name),
+            9 => look::texts(&self.host_group_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            8 => Slot::Scalar(&mut self.vm_group_name),
-            9 => Slot::Scalar(&mut self.host_group_name),
-            _ => self.base.slot(index),
+            8 => place::text(&mut self.vm_group_name),
+            9 => place::texts(&mut self.host_group_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4383,7 +4657,6 @@ inherit!(ClusterFtVmHostRuleInfo, ClusterRuleInfo);
 impl Extends<ClusterRuleInfo> for ClusterFtVmHostRuleInfo {}
 
 /// `ClusterComputeResourceSummary`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceSummary {
     /// What it inherits from [`ComputeResourceSummary`].
     pub base: ComputeResourceSummary,
@@ -4417,28 +4690,50 @@ pub struct ClusterComputeResourceSummary {
     pub vcs_slots: Vec<ClusterComputeResourceVcsSlots>,
 }
 
+impl Default for ClusterComputeResourceSummary {
+    fn default() -> Self {
+        Self {
+            base: <ComputeResourceSummary as Default>::default(),
+            current_failover_level: 0,
+            admission_control_info: None,
+            num_vmotions: 0,
+            target_balance: None,
+            current_balance: None,
+            drs_score: None,
+            num_vms_per_drs_score_bucket: Unset::UNSET,
+            usage_summary: None,
+            current_evc_mode_key: None,
+            current_evc_graphics_mode_key: None,
+            das_data: None,
+            cluster_maintenance_mode_status: None,
+            vcs_health_status: None,
+            vcs_slots: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ClusterComputeResourceSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceSummary",
-            Some(ComputeResourceSummary::INFO),
+            Some(<ComputeResourceSummary as DataType>::INFO),
             &[
-                FieldInfo::req("currentFailoverLevel", Type::Int),
-                FieldInfo::opt("admissionControlInfo", Type::Data(ClusterDasAdmissionControlInfo::INFO)),
-                FieldInfo::req("numVmotions", Type::Int),
-                FieldInfo::opt("targetBalance", Type::Int),
-                FieldInfo::opt("currentBalance", Type::Int),
-                FieldInfo::opt("drsScore", Type::Int),
-                FieldInfo::list("numVmsPerDrsScoreBucket", Type::Int),
-                FieldInfo::opt("usageSummary", Type::Data(ClusterUsageSummary::INFO)),
-                FieldInfo::opt("currentEVCModeKey", Type::String),
-                FieldInfo::opt("currentEVCGraphicsModeKey", Type::String),
-                FieldInfo::opt("dasData", Type::Data(ClusterDasData::INFO)),
-                FieldInfo::opt("clusterMaintenanceModeStatus", Type::String),
-                FieldInfo::opt("vcsHealthStatus", Type::String),
-                FieldInfo::list("vcsSlots", Type::Data(ClusterComputeResourceVcsSlots::INFO)),
+                Own("currentFailoverLevel", Type::Int, Req),
+                Own("admissionControlInfo", Type::Data(<ClusterDasAdmissionControlInfo as DataType>::INFO), Opt),
+                Own("numVmotions", Type::Int, Req),
+                Own("targetBalance", Type::Int, Opt),
+                Own("currentBalance", Type::Int, Opt),
+                Own("drsScore", Type::Int, Opt),
+                Own("numVmsPerDrsScoreBucket", Type::Int, List),
+                Own("usageSummary", Type::Data(<ClusterUsageSummary as DataType>::INFO), Opt),
+                Own("currentEVCModeKey", Type::String, Opt),
+                Own("currentEVCGraphicsModeKey", Type::String, Opt),
+                Own("dasData", Type::Data(<ClusterDasData as DataType>::INFO), Opt),
+                Own("clusterMaintenanceModeStatus", Type::String, Opt),
+                Own("vcsHealthStatus", Type::String, Opt),
+                Own("vcsSlots", Type::Data(<ClusterComputeResourceVcsSlots as DataType>::INFO), List),
             ],
-            || Box::new(ClusterComputeResourceSummary::default()),
+            instance::<ClusterComputeResourceSummary>,
         );
         &INFO
     };
@@ -4446,58 +4741,49 @@ impl DataType for ClusterComputeResourceSummary {
 
 impl DataObject for ClusterComputeResourceSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            9 => leaf(&self.current_failover_level),
-            10 => optional(&self.admission_control_info),
-            11 => leaf(&self.num_vmotions),
-            12 => optional(&self.target_balance),
-            13 => optional(&self.current_balance),
-            14 => optional(&self.drs_score),
+            9 => Value::Int(self.current_failover_level),
+            10 => look::optional(&self.admission_control_info),
+            11 => Value::Int(self.num_vmotions),
+            12 => look::optional_int(&self.target_balance),
+            13 => look::optional_int(&self.current_balance),
+            14 => look::optional_int(&self.drs_score),
             15 => Value::List(&self.num_vms_per_drs_score_bucket),
-            16 => match &self.usage_summary {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            17 => optional(&self.current_evc_mode_key),
-            18 => optional(&self.current_evc_graphics_mode_key),
-            19 => optional(&self.das_data),
-            20 => optional(&self.cluster_maintenance_mode_status),
-            21 => optional(&self.vcs_health_status),
+            16 => look::boxed(&self.usage_summary),
+            17 => look::optional_text(&self.current_evc_mode_key),
+            18 => look::optional_text(&self.current_evc_graphics_mode_key),
+            19 => look::optional(&self.das_data),
+            20 => look::optional_text(&self.cluster_maintenance_mode_status),
+            21 => look::optional_text(&self.vcs_health_status),
             22 => Value::List(&self.vcs_slots),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            9 => Slot::Scalar(&mut self.current_failover_level),
+            9 => place::int(&mut self.current_failover_level),
             10 => Slot::Poly(&mut self.admission_control_info),
-            11 => Slot::Scalar(&mut self.num_vmotions),
-            12 => Slot::Scalar(&mut self.target_balance),
-            13 => Slot::Scalar(&mut self.current_balance),
-            14 => Slot::Scalar(&mut self.drs_score),
+            11 => place::int(&mut self.num_vmotions),
+            12 => place::optional_int(&mut self.target_balance),
+            13 => place::optional_int(&mut self.current_balance),
+            14 => place::optional_int(&mut self.drs_score),
             15 => Slot::Scalar(&mut self.num_vms_per_drs_score_bucket),
-            16 => fill!(self.usage_summary, ClusterUsageSummary),
-            17 => Slot::Scalar(&mut self.current_evc_mode_key),
-            18 => Slot::Scalar(&mut self.current_evc_graphics_mode_key),
+            16 => place::boxed(&mut self.usage_summary),
+            17 => place::optional_text(&mut self.current_evc_mode_key),
+            18 => place::optional_text(&mut self.current_evc_graphics_mode_key),
             19 => Slot::Poly(&mut self.das_data),
-            20 => Slot::Scalar(&mut self.cluster_maintenance_mode_status),
-            21 => Slot::Scalar(&mut self.vcs_health_status),
+            20 => place::optional_text(&mut self.cluster_maintenance_mode_status),
+            21 => place::optional_text(&mut self.vcs_health_status),
             22 => Slot::List(&mut self.vcs_slots),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4505,7 +4791,6 @@ inherit!(ClusterComputeResourceSummary, ComputeResourceSummary);
 impl Extends<ComputeResourceSummary> for ClusterComputeResourceSummary {}
 
 /// `ClusterComputeResourceDVSSetting`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceDVSSetting {
     /// `dvSwitch`; names a `DistributedVirtualSwitch`.
     pub dv_switch: ManagedObjectReference,
@@ -4515,20 +4800,27 @@ pub struct ClusterComputeResourceDVSSetting {
     pub dv_portgroup_setting: Vec<ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping>,
 }
 
+impl Default for ClusterComputeResourceDVSSetting {
+    fn default() -> Self {
+        Self { dv_switch: Unset::UNSET, pnic_devices: Unset::UNSET, dv_portgroup_setting: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterComputeResourceDVSSetting {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceDVSSetting",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("dvSwitch", Type::Ref),
-                FieldInfo::list("pnicDevices", Type::String),
-                FieldInfo::list(
+                Own("dvSwitch", Type::Ref, Req),
+                Own("pnicDevices", Type::String, List),
+                Own(
                     "dvPortgroupSetting",
-                    Type::Data(ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping::INFO),
+                    Type::Data(<ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping as DataType>::INFO),
+                    List,
                 ),
             ],
-            || Box::new(ClusterComputeResourceDVSSetting::default()),
+            instance::<ClusterComputeResourceDVSSetting>,
         );
         &INFO
     };
@@ -4536,13 +4828,13 @@ impl DataType for ClusterComputeResourceDVSSetting {
 
 impl DataObject for ClusterComputeResourceDVSSetting {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.dv_switch),
-            1 => Value::List(&self.pnic_devices),
+            0 => look::reference(&self.dv_switch),
+            1 => look::texts(&self.pnic_devices),
             2 => Value::List(&self.dv_portgroup_setting),
             _ => Value::Unset,
         }
@@ -4550,8 +4842,8 @@ impl DataObject for ClusterComputeResourceDVSSetting {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.dv_switch),
-            1 => Slot::Scalar(&mut self.pnic_devices),
+            0 => place::reference(&mut self.dv_switch),
+            1 => place::texts(&mut self.pnic_devices),
             2 => Slot::List(&mut self.dv_portgroup_setting),
             _ => Slot::None,
         }
@@ -4561,7 +4853,6 @@ impl DataObject for ClusterComputeResourceDVSSetting {
 root!(ClusterComputeResourceDVSSetting);
 
 /// `ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping {
     /// `dvPortgroup`; names a `DistributedVirtualPortgroup`.
     pub dv_portgroup: ManagedObjectReference,
@@ -4569,13 +4860,19 @@ pub struct ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping {
     pub service: String,
 }
 
+impl Default for ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping {
+    fn default() -> Self {
+        Self { dv_portgroup: Unset::UNSET, service: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("dvPortgroup", Type::Ref), FieldInfo::req("service", Type::String)],
-            || Box::new(ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("dvPortgroup", Type::Ref, Req), Own("service", Type::String, Req)],
+            instance::<ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping>,
         );
         &INFO
     };
@@ -4583,21 +4880,21 @@ impl DataType for ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping {
 
 impl DataObject for ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.dv_portgroup),
-            1 => leaf(&self.service),
+            0 => look::reference(&self.dv_portgroup),
+            1 => look::text(&self.service),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.dv_portgroup),
-            1 => Slot::Scalar(&mut self.service),
+            0 => place::reference(&mut self.dv_portgroup),
+            1 => place::text(&mut self.service),
             _ => Slot::None,
         }
     }
@@ -4606,7 +4903,6 @@ impl DataObject for ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping 
 root!(ClusterComputeResourceDVSSettingDVPortgroupToServiceMapping);
 
 /// `ClusterComputeResourceHostConfigurationProfile`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceHostConfigurationProfile {
     /// `dateTimeConfig`.
     pub date_time_config: Option<Box<HostDateTimeConfig>>,
@@ -4614,16 +4910,22 @@ pub struct ClusterComputeResourceHostConfigurationProfile {
     pub lockdown_mode: Option<HostLockdownMode>,
 }
 
+impl Default for ClusterComputeResourceHostConfigurationProfile {
+    fn default() -> Self {
+        Self { date_time_config: None, lockdown_mode: None }
+    }
+}
+
 impl DataType for ClusterComputeResourceHostConfigurationProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceHostConfigurationProfile",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("dateTimeConfig", Type::Data(HostDateTimeConfig::INFO)),
-                FieldInfo::opt("lockdownMode", Type::Enum(HostLockdownMode::INFO)),
+                Own("dateTimeConfig", Type::Data(<HostDateTimeConfig as DataType>::INFO), Opt),
+                Own("lockdownMode", Type::Enum(<HostLockdownMode as EnumType>::INFO), Opt),
             ],
-            || Box::new(ClusterComputeResourceHostConfigurationProfile::default()),
+            instance::<ClusterComputeResourceHostConfigurationProfile>,
         );
         &INFO
     };
@@ -4631,23 +4933,20 @@ impl DataType for ClusterComputeResourceHostConfigurationProfile {
 
 impl DataObject for ClusterComputeResourceHostConfigurationProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.date_time_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => optional(&self.lockdown_mode),
+            0 => look::boxed(&self.date_time_config),
+            1 => look::optional(&self.lockdown_mode),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.date_time_config, HostDateTimeConfig),
+            0 => place::boxed(&mut self.date_time_config),
             1 => Slot::Scalar(&mut self.lockdown_mode),
             _ => Slot::None,
         }
@@ -4657,7 +4956,6 @@ impl DataObject for ClusterComputeResourceHostConfigurationProfile {
 root!(ClusterComputeResourceHostConfigurationProfile);
 
 /// `ClusterComputeResourceHCIConfigInfo`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceHCIConfigInfo {
     /// `workflowState`.
     pub workflow_state: String,
@@ -4669,18 +4967,33 @@ pub struct ClusterComputeResourceHCIConfigInfo {
     pub host_config_profile: Option<Box<ClusterComputeResourceHostConfigurationProfile>>,
 }
 
+impl Default for ClusterComputeResourceHCIConfigInfo {
+    fn default() -> Self {
+        Self {
+            workflow_state: Unset::UNSET,
+            dvs_setting: Unset::UNSET,
+            configured_hosts: Unset::UNSET,
+            host_config_profile: None,
+        }
+    }
+}
+
 impl DataType for ClusterComputeResourceHCIConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceHCIConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("workflowState", Type::String),
-                FieldInfo::list("dvsSetting", Type::Data(ClusterComputeResourceDVSSetting::INFO)),
-                FieldInfo::list("configuredHosts", Type::Ref),
-                FieldInfo::opt("hostConfigProfile", Type::Data(ClusterComputeResourceHostConfigurationProfile::INFO)),
+                Own("workflowState", Type::String, Req),
+                Own("dvsSetting", Type::Data(<ClusterComputeResourceDVSSetting as DataType>::INFO), List),
+                Own("configuredHosts", Type::Ref, List),
+                Own(
+                    "hostConfigProfile",
+                    Type::Data(<ClusterComputeResourceHostConfigurationProfile as DataType>::INFO),
+                    Opt,
+                ),
             ],
-            || Box::new(ClusterComputeResourceHCIConfigInfo::default()),
+            instance::<ClusterComputeResourceHCIConfigInfo>,
         );
         &INFO
     };
@@ -4688,28 +5001,25 @@ impl DataType for ClusterComputeResourceHCIConfigInfo {
 
 impl DataObject for ClusterComputeResourceHCIConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.workflow_state),
+            0 => look::text(&self.workflow_state),
             1 => Value::List(&self.dvs_setting),
             2 => Value::List(&self.configured_hosts),
-            3 => match &self.host_config_profile {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            3 => look::boxed(&self.host_config_profile),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.workflow_state),
+            0 => place::text(&mut self.workflow_state),
             1 => Slot::List(&mut self.dvs_setting),
             2 => Slot::Scalar(&mut self.configured_hosts),
-            3 => fill!(self.host_config_profile, ClusterComputeResourceHostConfigurationProfile),
+            3 => place::boxed(&mut self.host_config_profile),
             _ => Slot::None,
         }
     }
@@ -4718,7 +5028,6 @@ impl DataObject for ClusterComputeResourceHCIConfigInfo {
 root!(ClusterComputeResourceHCIConfigInfo);
 
 /// `ClusterComputeResourceClusterConfigResult`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceClusterConfigResult {
     /// `failedHosts`.
     pub failed_hosts: Vec<FolderFailedHostResult>,
@@ -4726,16 +5035,22 @@ pub struct ClusterComputeResourceClusterConfigResult {
     pub configured_hosts: Vec<ManagedObjectReference>,
 }
 
+impl Default for ClusterComputeResourceClusterConfigResult {
+    fn default() -> Self {
+        Self { failed_hosts: Unset::UNSET, configured_hosts: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterComputeResourceClusterConfigResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceClusterConfigResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("failedHosts", Type::Data(FolderFailedHostResult::INFO)),
-                FieldInfo::list("configuredHosts", Type::Ref),
+                Own("failedHosts", Type::Data(<FolderFailedHostResult as DataType>::INFO), List),
+                Own("configuredHosts", Type::Ref, List),
             ],
-            || Box::new(ClusterComputeResourceClusterConfigResult::default()),
+            instance::<ClusterComputeResourceClusterConfigResult>,
         );
         &INFO
     };
@@ -4743,7 +5058,7 @@ impl DataType for ClusterComputeResourceClusterConfigResult {
 
 impl DataObject for ClusterComputeResourceClusterConfigResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -4766,7 +5081,6 @@ impl DataObject for ClusterComputeResourceClusterConfigResult {
 root!(ClusterComputeResourceClusterConfigResult);
 
 /// `ClusterComputeResourceDvsProfile`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceDvsProfile {
     /// `dvsName`.
     pub dvs_name: Option<String>,
@@ -4778,21 +5092,28 @@ pub struct ClusterComputeResourceDvsProfile {
     pub dv_portgroup_mapping: Vec<ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping>,
 }
 
+impl Default for ClusterComputeResourceDvsProfile {
+    fn default() -> Self {
+        Self { dvs_name: None, dv_switch: None, pnic_devices: Unset::UNSET, dv_portgroup_mapping: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterComputeResourceDvsProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceDvsProfile",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("dvsName", Type::String),
-                FieldInfo::opt("dvSwitch", Type::Ref),
-                FieldInfo::list("pnicDevices", Type::String),
-                FieldInfo::list(
+                Own("dvsName", Type::String, Opt),
+                Own("dvSwitch", Type::Ref, Opt),
+                Own("pnicDevices", Type::String, List),
+                Own(
                     "dvPortgroupMapping",
-                    Type::Data(ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping::INFO),
+                    Type::Data(<ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping as DataType>::INFO),
+                    List,
                 ),
             ],
-            || Box::new(ClusterComputeResourceDvsProfile::default()),
+            instance::<ClusterComputeResourceDvsProfile>,
         );
         &INFO
     };
@@ -4800,14 +5121,14 @@ impl DataType for ClusterComputeResourceDvsProfile {
 
 impl DataObject for ClusterComputeResourceDvsProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.dvs_name),
-            1 => optional(&self.dv_switch),
-            2 => Value::List(&self.pnic_devices),
+            0 => look::optional_text(&self.dvs_name),
+            1 => look::optional_reference(&self.dv_switch),
+            2 => look::texts(&self.pnic_devices),
             3 => Value::List(&self.dv_portgroup_mapping),
             _ => Value::Unset,
         }
@@ -4815,9 +5136,9 @@ impl DataObject for ClusterComputeResourceDvsProfile {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.dvs_name),
-            1 => Slot::Scalar(&mut self.dv_switch),
-            2 => Slot::Scalar(&mut self.pnic_devices),
+            0 => place::optional_text(&mut self.dvs_name),
+            1 => place::optional_reference(&mut self.dv_switch),
+            2 => place::texts(&mut self.pnic_devices),
             3 => Slot::List(&mut self.dv_portgroup_mapping),
             _ => Slot::None,
         }
@@ -4827,7 +5148,6 @@ impl DataObject for ClusterComputeResourceDvsProfile {
 root!(ClusterComputeResourceDvsProfile);
 
 /// `ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping {
     /// `dvPortgroupSpec`.
     pub dv_portgroup_spec: Option<Box<DVPortgroupConfigSpec>>,
@@ -4837,17 +5157,23 @@ pub struct ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping {
     pub service: String,
 }
 
+impl Default for ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping {
+    fn default() -> Self {
+        Self { dv_portgroup_spec: None, dv_portgroup: None, service: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("dvPortgroupSpec", Type::Data(DVPortgroupConfigSpec::INFO)),
-                FieldInfo::opt("dvPortgroup", Type::Ref),
-                FieldInfo::req("service", Type::String),
+                Own("dvPortgroupSpec", Type::Data(<DVPortgroupConfigSpec as DataType>::INFO), Opt),
+                Own("dvPortgroup", Type::Ref, Opt),
+                Own("service", Type::String, Req),
             ],
-            || Box::new(ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping::default()),
+            instance::<ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping>,
         );
         &INFO
     };
@@ -4855,26 +5181,23 @@ impl DataType for ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMappin
 
 impl DataObject for ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.dv_portgroup_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => optional(&self.dv_portgroup),
-            2 => leaf(&self.service),
+            0 => look::boxed(&self.dv_portgroup_spec),
+            1 => look::optional_reference(&self.dv_portgroup),
+            2 => look::text(&self.service),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.dv_portgroup_spec, DVPortgroupConfigSpec),
-            1 => Slot::Scalar(&mut self.dv_portgroup),
-            2 => Slot::Scalar(&mut self.service),
+            0 => place::boxed(&mut self.dv_portgroup_spec),
+            1 => place::optional_reference(&mut self.dv_portgroup),
+            2 => place::text(&mut self.service),
             _ => Slot::None,
         }
     }
@@ -4883,7 +5206,6 @@ impl DataObject for ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapp
 root!(ClusterComputeResourceDvsProfileDVPortgroupSpecToServiceMapping);
 
 /// `ClusterComputeResourceVCProfile`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceVCProfile {
     /// `clusterSpec`.
     pub cluster_spec: Option<Box<ClusterConfigSpecEx>>,
@@ -4893,17 +5215,23 @@ pub struct ClusterComputeResourceVCProfile {
     pub evc_graphics_mode_key: Option<String>,
 }
 
+impl Default for ClusterComputeResourceVCProfile {
+    fn default() -> Self {
+        Self { cluster_spec: None, evc_mode_key: None, evc_graphics_mode_key: None }
+    }
+}
+
 impl DataType for ClusterComputeResourceVCProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceVCProfile",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("clusterSpec", Type::Data(ClusterConfigSpecEx::INFO)),
-                FieldInfo::opt("evcModeKey", Type::String),
-                FieldInfo::opt("evcGraphicsModeKey", Type::String),
+                Own("clusterSpec", Type::Data(<ClusterConfigSpecEx as DataType>::INFO), Opt),
+                Own("evcModeKey", Type::String, Opt),
+                Own("evcGraphicsModeKey", Type::String, Opt),
             ],
-            || Box::new(ClusterComputeResourceVCProfile::default()),
+            instance::<ClusterComputeResourceVCProfile>,
         );
         &INFO
     };
@@ -4911,26 +5239,23 @@ impl DataType for ClusterComputeResourceVCProfile {
 
 impl DataObject for ClusterComputeResourceVCProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.cluster_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => optional(&self.evc_mode_key),
-            2 => optional(&self.evc_graphics_mode_key),
+            0 => look::boxed(&self.cluster_spec),
+            1 => look::optional_text(&self.evc_mode_key),
+            2 => look::optional_text(&self.evc_graphics_mode_key),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.cluster_spec, ClusterConfigSpecEx),
-            1 => Slot::Scalar(&mut self.evc_mode_key),
-            2 => Slot::Scalar(&mut self.evc_graphics_mode_key),
+            0 => place::boxed(&mut self.cluster_spec),
+            1 => place::optional_text(&mut self.evc_mode_key),
+            2 => place::optional_text(&mut self.evc_graphics_mode_key),
             _ => Slot::None,
         }
     }
@@ -4939,7 +5264,6 @@ impl DataObject for ClusterComputeResourceVCProfile {
 root!(ClusterComputeResourceVCProfile);
 
 /// `ClusterComputeResourceHCIConfigSpec`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceHCIConfigSpec {
     /// `dvsProf`.
     pub dvs_prof: Vec<ClusterComputeResourceDvsProfile>,
@@ -4951,18 +5275,28 @@ pub struct ClusterComputeResourceHCIConfigSpec {
     pub vc_prof: Option<Box<ClusterComputeResourceVCProfile>>,
 }
 
+impl Default for ClusterComputeResourceHCIConfigSpec {
+    fn default() -> Self {
+        Self { dvs_prof: Unset::UNSET, host_config_profile: None, v_san_config_spec: None, vc_prof: None }
+    }
+}
+
 impl DataType for ClusterComputeResourceHCIConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceHCIConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("dvsProf", Type::Data(ClusterComputeResourceDvsProfile::INFO)),
-                FieldInfo::opt("hostConfigProfile", Type::Data(ClusterComputeResourceHostConfigurationProfile::INFO)),
-                FieldInfo::opt("vSanConfigSpec", Type::Data(SDDCBase::INFO)),
-                FieldInfo::opt("vcProf", Type::Data(ClusterComputeResourceVCProfile::INFO)),
+                Own("dvsProf", Type::Data(<ClusterComputeResourceDvsProfile as DataType>::INFO), List),
+                Own(
+                    "hostConfigProfile",
+                    Type::Data(<ClusterComputeResourceHostConfigurationProfile as DataType>::INFO),
+                    Opt,
+                ),
+                Own("vSanConfigSpec", Type::Data(<SDDCBase as DataType>::INFO), Opt),
+                Own("vcProf", Type::Data(<ClusterComputeResourceVCProfile as DataType>::INFO), Opt),
             ],
-            || Box::new(ClusterComputeResourceHCIConfigSpec::default()),
+            instance::<ClusterComputeResourceHCIConfigSpec>,
         );
         &INFO
     };
@@ -4970,24 +5304,15 @@ impl DataType for ClusterComputeResourceHCIConfigSpec {
 
 impl DataObject for ClusterComputeResourceHCIConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.dvs_prof),
-            1 => match &self.host_config_profile {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.v_san_config_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.vc_prof {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            1 => look::boxed(&self.host_config_profile),
+            2 => look::boxed(&self.v_san_config_spec),
+            3 => look::boxed(&self.vc_prof),
             _ => Value::Unset,
         }
     }
@@ -4995,9 +5320,9 @@ impl DataObject for ClusterComputeResourceHCIConfigSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.dvs_prof),
-            1 => fill!(self.host_config_profile, ClusterComputeResourceHostConfigurationProfile),
-            2 => fill!(self.v_san_config_spec, SDDCBase),
-            3 => fill!(self.vc_prof, ClusterComputeResourceVCProfile),
+            1 => place::boxed(&mut self.host_config_profile),
+            2 => place::boxed(&mut self.v_san_config_spec),
+            3 => place::boxed(&mut self.vc_prof),
             _ => Slot::None,
         }
     }
@@ -5006,7 +5331,6 @@ impl DataObject for ClusterComputeResourceHCIConfigSpec {
 root!(ClusterComputeResourceHCIConfigSpec);
 
 /// `ClusterComputeResourceHostVmkNicInfo`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceHostVmkNicInfo {
     /// `nicSpec`.
     pub nic_spec: HostVirtualNicSpec,
@@ -5014,13 +5338,22 @@ pub struct ClusterComputeResourceHostVmkNicInfo {
     pub service: String,
 }
 
+impl Default for ClusterComputeResourceHostVmkNicInfo {
+    fn default() -> Self {
+        Self { nic_spec: <HostVirtualNicSpec as Default>::default(), service: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterComputeResourceHostVmkNicInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceHostVmkNicInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("nicSpec", Type::Data(HostVirtualNicSpec::INFO)), FieldInfo::req("service", Type::String)],
-            || Box::new(ClusterComputeResourceHostVmkNicInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[
+                Own("nicSpec", Type::Data(<HostVirtualNicSpec as DataType>::INFO), Req),
+                Own("service", Type::String, Req),
+            ],
+            instance::<ClusterComputeResourceHostVmkNicInfo>,
         );
         &INFO
     };
@@ -5028,13 +5361,13 @@ impl DataType for ClusterComputeResourceHostVmkNicInfo {
 
 impl DataObject for ClusterComputeResourceHostVmkNicInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.nic_spec),
-            1 => leaf(&self.service),
+            1 => look::text(&self.service),
             _ => Value::Unset,
         }
     }
@@ -5042,7 +5375,7 @@ impl DataObject for ClusterComputeResourceHostVmkNicInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.nic_spec),
-            1 => Slot::Scalar(&mut self.service),
+            1 => place::text(&mut self.service),
             _ => Slot::None,
         }
     }
@@ -5051,7 +5384,6 @@ impl DataObject for ClusterComputeResourceHostVmkNicInfo {
 root!(ClusterComputeResourceHostVmkNicInfo);
 
 /// `ClusterComputeResourceHostConfigurationInput`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceHostConfigurationInput {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -5061,17 +5393,23 @@ pub struct ClusterComputeResourceHostConfigurationInput {
     pub allowed_in_non_maintenance_mode: Option<bool>,
 }
 
+impl Default for ClusterComputeResourceHostConfigurationInput {
+    fn default() -> Self {
+        Self { host: Unset::UNSET, host_vmk_nics: Unset::UNSET, allowed_in_non_maintenance_mode: None }
+    }
+}
+
 impl DataType for ClusterComputeResourceHostConfigurationInput {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceHostConfigurationInput",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("hostVmkNics", Type::Data(ClusterComputeResourceHostVmkNicInfo::INFO)),
-                FieldInfo::opt("allowedInNonMaintenanceMode", Type::Boolean),
+                Own("host", Type::Ref, Req),
+                Own("hostVmkNics", Type::Data(<ClusterComputeResourceHostVmkNicInfo as DataType>::INFO), List),
+                Own("allowedInNonMaintenanceMode", Type::Boolean, Opt),
             ],
-            || Box::new(ClusterComputeResourceHostConfigurationInput::default()),
+            instance::<ClusterComputeResourceHostConfigurationInput>,
         );
         &INFO
     };
@@ -5079,23 +5417,23 @@ impl DataType for ClusterComputeResourceHostConfigurationInput {
 
 impl DataObject for ClusterComputeResourceHostConfigurationInput {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
+            0 => look::reference(&self.host),
             1 => Value::List(&self.host_vmk_nics),
-            2 => optional(&self.allowed_in_non_maintenance_mode),
+            2 => look::optional_boolean(&self.allowed_in_non_maintenance_mode),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
+            0 => place::reference(&mut self.host),
             1 => Slot::List(&mut self.host_vmk_nics),
-            2 => Slot::Scalar(&mut self.allowed_in_non_maintenance_mode),
+            2 => place::optional_boolean(&mut self.allowed_in_non_maintenance_mode),
             _ => Slot::None,
         }
     }
@@ -5104,19 +5442,24 @@ impl DataObject for ClusterComputeResourceHostConfigurationInput {
 root!(ClusterComputeResourceHostConfigurationInput);
 
 /// `ClusterComputeResourceValidationResultBase`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceValidationResultBase {
     /// `info`.
     pub info: Vec<LocalizableMessage>,
+}
+
+impl Default for ClusterComputeResourceValidationResultBase {
+    fn default() -> Self {
+        Self { info: Unset::UNSET }
+    }
 }
 
 impl DataType for ClusterComputeResourceValidationResultBase {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceValidationResultBase",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("info", Type::Data(LocalizableMessage::INFO))],
-            || Box::new(ClusterComputeResourceValidationResultBase::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("info", Type::Data(<LocalizableMessage as DataType>::INFO), List)],
+            instance::<ClusterComputeResourceValidationResultBase>,
         );
         &INFO
     };
@@ -5124,7 +5467,7 @@ impl DataType for ClusterComputeResourceValidationResultBase {
 
 impl DataObject for ClusterComputeResourceValidationResultBase {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -5145,7 +5488,6 @@ impl DataObject for ClusterComputeResourceValidationResultBase {
 root!(ClusterComputeResourceValidationResultBase);
 
 /// `ClusterComputeResourceHostConfigurationValidation`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceHostConfigurationValidation {
     /// What it inherits from [`ClusterComputeResourceValidationResultBase`].
     pub base: ClusterComputeResourceValidationResultBase,
@@ -5161,19 +5503,32 @@ pub struct ClusterComputeResourceHostConfigurationValidation {
     pub is_lockdown_mode_valid: Option<bool>,
 }
 
+impl Default for ClusterComputeResourceHostConfigurationValidation {
+    fn default() -> Self {
+        Self {
+            base: <ClusterComputeResourceValidationResultBase as Default>::default(),
+            host: Unset::UNSET,
+            is_dvs_setting_valid: None,
+            is_vmknic_setting_valid: None,
+            is_ntp_setting_valid: None,
+            is_lockdown_mode_valid: None,
+        }
+    }
+}
+
 impl DataType for ClusterComputeResourceHostConfigurationValidation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceHostConfigurationValidation",
-            Some(ClusterComputeResourceValidationResultBase::INFO),
+            Some(<ClusterComputeResourceValidationResultBase as DataType>::INFO),
             &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::opt("isDvsSettingValid", Type::Boolean),
-                FieldInfo::opt("isVmknicSettingValid", Type::Boolean),
-                FieldInfo::opt("isNtpSettingValid", Type::Boolean),
-                FieldInfo::opt("isLockdownModeValid", Type::Boolean),
+                Own("host", Type::Ref, Req),
+                Own("isDvsSettingValid", Type::Boolean, Opt),
+                Own("isVmknicSettingValid", Type::Boolean, Opt),
+                Own("isNtpSettingValid", Type::Boolean, Opt),
+                Own("isLockdownModeValid", Type::Boolean, Opt),
             ],
-            || Box::new(ClusterComputeResourceHostConfigurationValidation::default()),
+            instance::<ClusterComputeResourceHostConfigurationValidation>,
         );
         &INFO
     };
@@ -5181,37 +5536,31 @@ impl DataType for ClusterComputeResourceHostConfigurationValidation {
 
 impl DataObject for ClusterComputeResourceHostConfigurationValidation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.host),
-            2 => optional(&self.is_dvs_setting_valid),
-            3 => optional(&self.is_vmknic_setting_valid),
-            4 => optional(&self.is_ntp_setting_valid),
-            5 => optional(&self.is_lockdown_mode_valid),
-            _ => self.base.get(index),
+            1 => look::reference(&self.host),
+            2 => look::optional_boolean(&self.is_dvs_setting_valid),
+            3 => look::optional_boolean(&self.is_vmknic_setting_valid),
+            4 => look::optional_boolean(&self.is_ntp_setting_valid),
+            5 => look::optional_boolean(&self.is_lockdown_mode_valid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.host),
-            2 => Slot::Scalar(&mut self.is_dvs_setting_valid),
-            3 => Slot::Scalar(&mut self.is_vmknic_setting_valid),
-            4 => Slot::Scalar(&mut self.is_ntp_setting_valid),
-            5 => Slot::Scalar(&mut self.is_lockdown_mode_valid),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.host),
+            2 => place::optional_boolean(&mut self.is_dvs_setting_valid),
+            3 => place::optional_boolean(&mut self.is_vmknic_setting_valid),
+            4 => place::optional_boolean(&mut self.is_ntp_setting_valid),
+            5 => place::optional_boolean(&mut self.is_lockdown_mode_valid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5219,7 +5568,6 @@ inherit!(ClusterComputeResourceHostConfigurationValidation, ClusterComputeResour
 impl Extends<ClusterComputeResourceValidationResultBase> for ClusterComputeResourceHostConfigurationValidation {}
 
 /// `ClusterComputeResourceDVSConfigurationValidation`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceDVSConfigurationValidation {
     /// What it inherits from [`ClusterComputeResourceValidationResultBase`].
     pub base: ClusterComputeResourceValidationResultBase,
@@ -5229,13 +5577,23 @@ pub struct ClusterComputeResourceDVSConfigurationValidation {
     pub is_dvpg_valid: bool,
 }
 
+impl Default for ClusterComputeResourceDVSConfigurationValidation {
+    fn default() -> Self {
+        Self {
+            base: <ClusterComputeResourceValidationResultBase as Default>::default(),
+            is_dvs_valid: false,
+            is_dvpg_valid: false,
+        }
+    }
+}
+
 impl DataType for ClusterComputeResourceDVSConfigurationValidation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceDVSConfigurationValidation",
-            Some(ClusterComputeResourceValidationResultBase::INFO),
-            &[FieldInfo::req("isDvsValid", Type::Boolean), FieldInfo::req("isDvpgValid", Type::Boolean)],
-            || Box::new(ClusterComputeResourceDVSConfigurationValidation::default()),
+            Some(<ClusterComputeResourceValidationResultBase as DataType>::INFO),
+            &[Own("isDvsValid", Type::Boolean, Req), Own("isDvpgValid", Type::Boolean, Req)],
+            instance::<ClusterComputeResourceDVSConfigurationValidation>,
         );
         &INFO
     };
@@ -5243,31 +5601,25 @@ impl DataType for ClusterComputeResourceDVSConfigurationValidation {
 
 impl DataObject for ClusterComputeResourceDVSConfigurationValidation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.is_dvs_valid),
-            2 => leaf(&self.is_dvpg_valid),
-            _ => self.base.get(index),
+            1 => Value::Boolean(self.is_dvs_valid),
+            2 => Value::Boolean(self.is_dvpg_valid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.is_dvs_valid),
-            2 => Slot::Scalar(&mut self.is_dvpg_valid),
-            _ => self.base.slot(index),
+            1 => place::boolean(&mut self.is_dvs_valid),
+            2 => place::boolean(&mut self.is_dvpg_valid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5275,7 +5627,6 @@ inherit!(ClusterComputeResourceDVSConfigurationValidation, ClusterComputeResourc
 impl Extends<ClusterComputeResourceValidationResultBase> for ClusterComputeResourceDVSConfigurationValidation {}
 
 /// `ClusterComputeResourceHostEvacuationInfo`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceHostEvacuationInfo {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -5283,13 +5634,19 @@ pub struct ClusterComputeResourceHostEvacuationInfo {
     pub action: Vec<Poly<OptionValue>>,
 }
 
+impl Default for ClusterComputeResourceHostEvacuationInfo {
+    fn default() -> Self {
+        Self { host: Unset::UNSET, action: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterComputeResourceHostEvacuationInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceHostEvacuationInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("action", Type::Data(OptionValue::INFO))],
-            || Box::new(ClusterComputeResourceHostEvacuationInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("action", Type::Data(<OptionValue as DataType>::INFO), List)],
+            instance::<ClusterComputeResourceHostEvacuationInfo>,
         );
         &INFO
     };
@@ -5297,12 +5654,12 @@ impl DataType for ClusterComputeResourceHostEvacuationInfo {
 
 impl DataObject for ClusterComputeResourceHostEvacuationInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
+            0 => look::reference(&self.host),
             1 => Value::List(&self.action),
             _ => Value::Unset,
         }
@@ -5310,7 +5667,7 @@ impl DataObject for ClusterComputeResourceHostEvacuationInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
+            0 => place::reference(&mut self.host),
             1 => Slot::Poly(&mut self.action),
             _ => Slot::None,
         }
@@ -5320,7 +5677,6 @@ impl DataObject for ClusterComputeResourceHostEvacuationInfo {
 root!(ClusterComputeResourceHostEvacuationInfo);
 
 /// `ClusterComputeResourceMaintenanceInfo`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceMaintenanceInfo {
     /// `partialMMId`.
     pub partial_mm_id: Option<String>,
@@ -5328,16 +5684,22 @@ pub struct ClusterComputeResourceMaintenanceInfo {
     pub host_evac_info: Vec<ClusterComputeResourceHostEvacuationInfo>,
 }
 
+impl Default for ClusterComputeResourceMaintenanceInfo {
+    fn default() -> Self {
+        Self { partial_mm_id: None, host_evac_info: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterComputeResourceMaintenanceInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceMaintenanceInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("partialMMId", Type::String),
-                FieldInfo::list("hostEvacInfo", Type::Data(ClusterComputeResourceHostEvacuationInfo::INFO)),
+                Own("partialMMId", Type::String, Opt),
+                Own("hostEvacInfo", Type::Data(<ClusterComputeResourceHostEvacuationInfo as DataType>::INFO), List),
             ],
-            || Box::new(ClusterComputeResourceMaintenanceInfo::default()),
+            instance::<ClusterComputeResourceMaintenanceInfo>,
         );
         &INFO
     };
@@ -5345,12 +5707,12 @@ impl DataType for ClusterComputeResourceMaintenanceInfo {
 
 impl DataObject for ClusterComputeResourceMaintenanceInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.partial_mm_id),
+            0 => look::optional_text(&self.partial_mm_id),
             1 => Value::List(&self.host_evac_info),
             _ => Value::Unset,
         }
@@ -5358,7 +5720,7 @@ impl DataObject for ClusterComputeResourceMaintenanceInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.partial_mm_id),
+            0 => place::optional_text(&mut self.partial_mm_id),
             1 => Slot::List(&mut self.host_evac_info),
             _ => Slot::None,
         }
@@ -5368,7 +5730,6 @@ impl DataObject for ClusterComputeResourceMaintenanceInfo {
 root!(ClusterComputeResourceMaintenanceInfo);
 
 /// `ClusterComputeResourceCryptoModePolicy`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceCryptoModePolicy {
     /// `keyId`.
     pub key_id: Option<Box<CryptoKeyId>>,
@@ -5376,16 +5737,22 @@ pub struct ClusterComputeResourceCryptoModePolicy {
     pub provider_id: Option<Box<KeyProviderId>>,
 }
 
+impl Default for ClusterComputeResourceCryptoModePolicy {
+    fn default() -> Self {
+        Self { key_id: None, provider_id: None }
+    }
+}
+
 impl DataType for ClusterComputeResourceCryptoModePolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceCryptoModePolicy",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("keyId", Type::Data(CryptoKeyId::INFO)),
-                FieldInfo::opt("providerId", Type::Data(KeyProviderId::INFO)),
+                Own("keyId", Type::Data(<CryptoKeyId as DataType>::INFO), Opt),
+                Own("providerId", Type::Data(<KeyProviderId as DataType>::INFO), Opt),
             ],
-            || Box::new(ClusterComputeResourceCryptoModePolicy::default()),
+            instance::<ClusterComputeResourceCryptoModePolicy>,
         );
         &INFO
     };
@@ -5393,27 +5760,21 @@ impl DataType for ClusterComputeResourceCryptoModePolicy {
 
 impl DataObject for ClusterComputeResourceCryptoModePolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.key_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.provider_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.key_id),
+            1 => look::boxed(&self.provider_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.key_id, CryptoKeyId),
-            1 => fill!(self.provider_id, KeyProviderId),
+            0 => place::boxed(&mut self.key_id),
+            1 => place::boxed(&mut self.provider_id),
             _ => Slot::None,
         }
     }
@@ -5422,7 +5783,6 @@ impl DataObject for ClusterComputeResourceCryptoModePolicy {
 root!(ClusterComputeResourceCryptoModePolicy);
 
 /// `ClusterComputeResourceVcsSlots`, since 7.0.1.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComputeResourceVcsSlots {
     /// `systemId`, since 7.0.3.0.
     pub system_id: Option<String>,
@@ -5434,18 +5794,24 @@ pub struct ClusterComputeResourceVcsSlots {
     pub total_slots: i32,
 }
 
+impl Default for ClusterComputeResourceVcsSlots {
+    fn default() -> Self {
+        Self { system_id: None, host: Unset::UNSET, datastore: Unset::UNSET, total_slots: 0 }
+    }
+}
+
 impl DataType for ClusterComputeResourceVcsSlots {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComputeResourceVcsSlots",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("systemId", Type::String),
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::list("datastore", Type::Ref),
-                FieldInfo::req("totalSlots", Type::Int),
+                Own("systemId", Type::String, Opt),
+                Own("host", Type::Ref, Req),
+                Own("datastore", Type::Ref, List),
+                Own("totalSlots", Type::Int, Req),
             ],
-            || Box::new(ClusterComputeResourceVcsSlots::default()),
+            instance::<ClusterComputeResourceVcsSlots>,
         );
         &INFO
     };
@@ -5453,25 +5819,25 @@ impl DataType for ClusterComputeResourceVcsSlots {
 
 impl DataObject for ClusterComputeResourceVcsSlots {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.system_id),
-            1 => leaf(&self.host),
+            0 => look::optional_text(&self.system_id),
+            1 => look::reference(&self.host),
             2 => Value::List(&self.datastore),
-            3 => leaf(&self.total_slots),
+            3 => Value::Int(self.total_slots),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.system_id),
-            1 => Slot::Scalar(&mut self.host),
+            0 => place::optional_text(&mut self.system_id),
+            1 => place::reference(&mut self.host),
             2 => Slot::Scalar(&mut self.datastore),
-            3 => Slot::Scalar(&mut self.total_slots),
+            3 => place::int(&mut self.total_slots),
             _ => Slot::None,
         }
     }
@@ -5480,7 +5846,6 @@ impl DataObject for ClusterComputeResourceVcsSlots {
 root!(ClusterComputeResourceVcsSlots);
 
 /// `ClusterCryptoConfigInfo`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterCryptoConfigInfo {
     /// `cryptoMode`.
     pub crypto_mode: Option<String>,
@@ -5488,16 +5853,22 @@ pub struct ClusterCryptoConfigInfo {
     pub policy: Option<Box<ClusterComputeResourceCryptoModePolicy>>,
 }
 
+impl Default for ClusterCryptoConfigInfo {
+    fn default() -> Self {
+        Self { crypto_mode: None, policy: None }
+    }
+}
+
 impl DataType for ClusterCryptoConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterCryptoConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("cryptoMode", Type::String),
-                FieldInfo::opt("policy", Type::Data(ClusterComputeResourceCryptoModePolicy::INFO)),
+                Own("cryptoMode", Type::String, Opt),
+                Own("policy", Type::Data(<ClusterComputeResourceCryptoModePolicy as DataType>::INFO), Opt),
             ],
-            || Box::new(ClusterCryptoConfigInfo::default()),
+            instance::<ClusterCryptoConfigInfo>,
         );
         &INFO
     };
@@ -5505,24 +5876,21 @@ impl DataType for ClusterCryptoConfigInfo {
 
 impl DataObject for ClusterCryptoConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.crypto_mode),
-            1 => match &self.policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::optional_text(&self.crypto_mode),
+            1 => look::boxed(&self.policy),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.crypto_mode),
-            1 => fill!(self.policy, ClusterComputeResourceCryptoModePolicy),
+            0 => place::optional_text(&mut self.crypto_mode),
+            1 => place::boxed(&mut self.policy),
             _ => Slot::None,
         }
     }

@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `ClusterDasAamNodeState`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasAamNodeState {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -19,18 +18,24 @@ pub struct ClusterDasAamNodeState {
     pub runtime_state: String,
 }
 
+impl Default for ClusterDasAamNodeState {
+    fn default() -> Self {
+        Self { host: Unset::UNSET, name: Unset::UNSET, config_state: Unset::UNSET, runtime_state: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterDasAamNodeState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasAamNodeState",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("configState", Type::String),
-                FieldInfo::req("runtimeState", Type::String),
+                Own("host", Type::Ref, Req),
+                Own("name", Type::String, Req),
+                Own("configState", Type::String, Req),
+                Own("runtimeState", Type::String, Req),
             ],
-            || Box::new(ClusterDasAamNodeState::default()),
+            instance::<ClusterDasAamNodeState>,
         );
         &INFO
     };
@@ -38,25 +43,25 @@ impl DataType for ClusterDasAamNodeState {
 
 impl DataObject for ClusterDasAamNodeState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
-            1 => leaf(&self.name),
-            2 => leaf(&self.config_state),
-            3 => leaf(&self.runtime_state),
+            0 => look::reference(&self.host),
+            1 => look::text(&self.name),
+            2 => look::text(&self.config_state),
+            3 => look::text(&self.runtime_state),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.config_state),
-            3 => Slot::Scalar(&mut self.runtime_state),
+            0 => place::reference(&mut self.host),
+            1 => place::text(&mut self.name),
+            2 => place::text(&mut self.config_state),
+            3 => place::text(&mut self.runtime_state),
             _ => Slot::None,
         }
     }
@@ -65,21 +70,29 @@ impl DataObject for ClusterDasAamNodeState {
 root!(ClusterDasAamNodeState);
 
 /// `ClusterDasAdmissionControlInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasAdmissionControlInfo {}
+
+impl Default for ClusterDasAdmissionControlInfo {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for ClusterDasAdmissionControlInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ClusterDasAdmissionControlInfo", Some(DynamicData::INFO), &[], || {
-            Box::new(ClusterDasAdmissionControlInfo::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ClusterDasAdmissionControlInfo",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<ClusterDasAdmissionControlInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ClusterDasAdmissionControlInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -94,7 +107,6 @@ impl DataObject for ClusterDasAdmissionControlInfo {
 root!(ClusterDasAdmissionControlInfo);
 
 /// `ClusterDasAdmissionControlPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasAdmissionControlPolicy {
     /// `resourceReductionToToleratePercent`, since 6.5.
     pub resource_reduction_to_tolerate_percent: Option<i32>,
@@ -102,16 +114,22 @@ pub struct ClusterDasAdmissionControlPolicy {
     pub p_mem_admission_control_enabled: Option<bool>,
 }
 
+impl Default for ClusterDasAdmissionControlPolicy {
+    fn default() -> Self {
+        Self { resource_reduction_to_tolerate_percent: None, p_mem_admission_control_enabled: None }
+    }
+}
+
 impl DataType for ClusterDasAdmissionControlPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasAdmissionControlPolicy",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("resourceReductionToToleratePercent", Type::Int),
-                FieldInfo::opt("pMemAdmissionControlEnabled", Type::Boolean),
+                Own("resourceReductionToToleratePercent", Type::Int, Opt),
+                Own("pMemAdmissionControlEnabled", Type::Boolean, Opt),
             ],
-            || Box::new(ClusterDasAdmissionControlPolicy::default()),
+            instance::<ClusterDasAdmissionControlPolicy>,
         );
         &INFO
     };
@@ -119,21 +137,21 @@ impl DataType for ClusterDasAdmissionControlPolicy {
 
 impl DataObject for ClusterDasAdmissionControlPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.resource_reduction_to_tolerate_percent),
-            1 => optional(&self.p_mem_admission_control_enabled),
+            0 => look::optional_int(&self.resource_reduction_to_tolerate_percent),
+            1 => look::optional_boolean(&self.p_mem_admission_control_enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.resource_reduction_to_tolerate_percent),
-            1 => Slot::Scalar(&mut self.p_mem_admission_control_enabled),
+            0 => place::optional_int(&mut self.resource_reduction_to_tolerate_percent),
+            1 => place::optional_boolean(&mut self.p_mem_admission_control_enabled),
             _ => Slot::None,
         }
     }
@@ -142,7 +160,6 @@ impl DataObject for ClusterDasAdmissionControlPolicy {
 root!(ClusterDasAdmissionControlPolicy);
 
 /// `ClusterDasAdvancedRuntimeInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasAdvancedRuntimeInfo {
     /// `dasHostInfo`.
     pub das_host_info: Option<Poly<ClusterDasHostInfo>>,
@@ -152,17 +169,27 @@ pub struct ClusterDasAdvancedRuntimeInfo {
     pub heartbeat_datastore_info: Vec<DasHeartbeatDatastoreInfo>,
 }
 
+impl Default for ClusterDasAdvancedRuntimeInfo {
+    fn default() -> Self {
+        Self { das_host_info: None, vmcp_supported: None, heartbeat_datastore_info: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterDasAdvancedRuntimeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasAdvancedRuntimeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("dasHostInfo", Type::Data(ClusterDasHostInfo::INFO)),
-                FieldInfo::opt("vmcpSupported", Type::Data(ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo::INFO)),
-                FieldInfo::list("heartbeatDatastoreInfo", Type::Data(DasHeartbeatDatastoreInfo::INFO)),
+                Own("dasHostInfo", Type::Data(<ClusterDasHostInfo as DataType>::INFO), Opt),
+                Own(
+                    "vmcpSupported",
+                    Type::Data(<ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo as DataType>::INFO),
+                    Opt,
+                ),
+                Own("heartbeatDatastoreInfo", Type::Data(<DasHeartbeatDatastoreInfo as DataType>::INFO), List),
             ],
-            || Box::new(ClusterDasAdvancedRuntimeInfo::default()),
+            instance::<ClusterDasAdvancedRuntimeInfo>,
         );
         &INFO
     };
@@ -170,16 +197,13 @@ impl DataType for ClusterDasAdvancedRuntimeInfo {
 
 impl DataObject for ClusterDasAdvancedRuntimeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.das_host_info),
-            1 => match &self.vmcp_supported {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::optional(&self.das_host_info),
+            1 => look::boxed(&self.vmcp_supported),
             2 => Value::List(&self.heartbeat_datastore_info),
             _ => Value::Unset,
         }
@@ -188,7 +212,7 @@ impl DataObject for ClusterDasAdvancedRuntimeInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.das_host_info),
-            1 => fill!(self.vmcp_supported, ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo),
+            1 => place::boxed(&mut self.vmcp_supported),
             2 => Slot::List(&mut self.heartbeat_datastore_info),
             _ => Slot::None,
         }
@@ -198,7 +222,6 @@ impl DataObject for ClusterDasAdvancedRuntimeInfo {
 root!(ClusterDasAdvancedRuntimeInfo);
 
 /// `ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo {
     /// `storageAPDSupported`.
     pub storage_apd_supported: bool,
@@ -206,16 +229,19 @@ pub struct ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo {
     pub storage_pdl_supported: bool,
 }
 
+impl Default for ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo {
+    fn default() -> Self {
+        Self { storage_apd_supported: false, storage_pdl_supported: false }
+    }
+}
+
 impl DataType for ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("storageAPDSupported", Type::Boolean),
-                FieldInfo::req("storagePDLSupported", Type::Boolean),
-            ],
-            || Box::new(ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("storageAPDSupported", Type::Boolean, Req), Own("storagePDLSupported", Type::Boolean, Req)],
+            instance::<ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo>,
         );
         &INFO
     };
@@ -223,21 +249,21 @@ impl DataType for ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo {
 
 impl DataObject for ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.storage_apd_supported),
-            1 => leaf(&self.storage_pdl_supported),
+            0 => Value::Boolean(self.storage_apd_supported),
+            1 => Value::Boolean(self.storage_pdl_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.storage_apd_supported),
-            1 => Slot::Scalar(&mut self.storage_pdl_supported),
+            0 => place::boolean(&mut self.storage_apd_supported),
+            1 => place::boolean(&mut self.storage_pdl_supported),
             _ => Slot::None,
         }
     }
@@ -246,7 +272,6 @@ impl DataObject for ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo {
 root!(ClusterDasAdvancedRuntimeInfoVmcpCapabilityInfo);
 
 /// `ClusterDasConfigInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasConfigInfo {
     /// `enabled`.
     pub enabled: Option<bool>,
@@ -272,25 +297,43 @@ pub struct ClusterDasConfigInfo {
     pub h_b_datastore_candidate_policy: Option<String>,
 }
 
+impl Default for ClusterDasConfigInfo {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            vm_monitoring: None,
+            host_monitoring: None,
+            vm_component_protecting: None,
+            failover_level: None,
+            admission_control_policy: None,
+            admission_control_enabled: None,
+            default_vm_settings: None,
+            option: Unset::UNSET,
+            heartbeat_datastore: Unset::UNSET,
+            h_b_datastore_candidate_policy: None,
+        }
+    }
+}
+
 impl DataType for ClusterDasConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("vmMonitoring", Type::String),
-                FieldInfo::opt("hostMonitoring", Type::String),
-                FieldInfo::opt("vmComponentProtecting", Type::String),
-                FieldInfo::opt("failoverLevel", Type::Int),
-                FieldInfo::opt("admissionControlPolicy", Type::Data(ClusterDasAdmissionControlPolicy::INFO)),
-                FieldInfo::opt("admissionControlEnabled", Type::Boolean),
-                FieldInfo::opt("defaultVmSettings", Type::Data(ClusterDasVmSettings::INFO)),
-                FieldInfo::list("option", Type::Data(OptionValue::INFO)),
-                FieldInfo::list("heartbeatDatastore", Type::Ref),
-                FieldInfo::opt("hBDatastoreCandidatePolicy", Type::String),
+                Own("enabled", Type::Boolean, Opt),
+                Own("vmMonitoring", Type::String, Opt),
+                Own("hostMonitoring", Type::String, Opt),
+                Own("vmComponentProtecting", Type::String, Opt),
+                Own("failoverLevel", Type::Int, Opt),
+                Own("admissionControlPolicy", Type::Data(<ClusterDasAdmissionControlPolicy as DataType>::INFO), Opt),
+                Own("admissionControlEnabled", Type::Boolean, Opt),
+                Own("defaultVmSettings", Type::Data(<ClusterDasVmSettings as DataType>::INFO), Opt),
+                Own("option", Type::Data(<OptionValue as DataType>::INFO), List),
+                Own("heartbeatDatastore", Type::Ref, List),
+                Own("hBDatastoreCandidatePolicy", Type::String, Opt),
             ],
-            || Box::new(ClusterDasConfigInfo::default()),
+            instance::<ClusterDasConfigInfo>,
         );
         &INFO
     };
@@ -298,42 +341,39 @@ impl DataType for ClusterDasConfigInfo {
 
 impl DataObject for ClusterDasConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
-            1 => optional(&self.vm_monitoring),
-            2 => optional(&self.host_monitoring),
-            3 => optional(&self.vm_component_protecting),
-            4 => optional(&self.failover_level),
-            5 => optional(&self.admission_control_policy),
-            6 => optional(&self.admission_control_enabled),
-            7 => match &self.default_vm_settings {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::optional_boolean(&self.enabled),
+            1 => look::optional_text(&self.vm_monitoring),
+            2 => look::optional_text(&self.host_monitoring),
+            3 => look::optional_text(&self.vm_component_protecting),
+            4 => look::optional_int(&self.failover_level),
+            5 => look::optional(&self.admission_control_policy),
+            6 => look::optional_boolean(&self.admission_control_enabled),
+            7 => look::boxed(&self.default_vm_settings),
             8 => Value::List(&self.option),
             9 => Value::List(&self.heartbeat_datastore),
-            10 => optional(&self.h_b_datastore_candidate_policy),
+            10 => look::optional_text(&self.h_b_datastore_candidate_policy),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.vm_monitoring),
-            2 => Slot::Scalar(&mut self.host_monitoring),
-            3 => Slot::Scalar(&mut self.vm_component_protecting),
-            4 => Slot::Scalar(&mut self.failover_level),
+            0 => place::optional_boolean(&mut self.enabled),
+            1 => place::optional_text(&mut self.vm_monitoring),
+            2 => place::optional_text(&mut self.host_monitoring),
+            3 => place::optional_text(&mut self.vm_component_protecting),
+            4 => place::optional_int(&mut self.failover_level),
             5 => Slot::Poly(&mut self.admission_control_policy),
-            6 => Slot::Scalar(&mut self.admission_control_enabled),
-            7 => fill!(self.default_vm_settings, ClusterDasVmSettings),
+            6 => place::optional_boolean(&mut self.admission_control_enabled),
+            7 => place::boxed(&mut self.default_vm_settings),
             8 => Slot::Poly(&mut self.option),
             9 => Slot::Scalar(&mut self.heartbeat_datastore),
-            10 => Slot::Scalar(&mut self.h_b_datastore_candidate_policy),
+            10 => place::optional_text(&mut self.h_b_datastore_candidate_policy),
             _ => Slot::None,
         }
     }
@@ -342,20 +382,25 @@ impl DataObject for ClusterDasConfigInfo {
 root!(ClusterDasConfigInfo);
 
 /// `ClusterDasData`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasData {}
+
+impl Default for ClusterDasData {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for ClusterDasData {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ClusterDasData", Some(DynamicData::INFO), &[], || Box::new(ClusterDasData::default()));
+            TypeInfo::new("ClusterDasData", Some(<DynamicData as DataType>::INFO), &[], instance::<ClusterDasData>);
         &INFO
     };
 }
 
 impl DataObject for ClusterDasData {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -370,7 +415,6 @@ impl DataObject for ClusterDasData {
 root!(ClusterDasData);
 
 /// `ClusterDasDataSummary`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasDataSummary {
     /// What it inherits from [`ClusterDasData`].
     pub base: ClusterDasData,
@@ -382,17 +426,28 @@ pub struct ClusterDasDataSummary {
     pub compat_list_version: i64,
 }
 
+impl Default for ClusterDasDataSummary {
+    fn default() -> Self {
+        Self {
+            base: <ClusterDasData as Default>::default(),
+            host_list_version: 0,
+            cluster_config_version: 0,
+            compat_list_version: 0,
+        }
+    }
+}
+
 impl DataType for ClusterDasDataSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasDataSummary",
-            Some(ClusterDasData::INFO),
+            Some(<ClusterDasData as DataType>::INFO),
             &[
-                FieldInfo::req("hostListVersion", Type::Long),
-                FieldInfo::req("clusterConfigVersion", Type::Long),
-                FieldInfo::req("compatListVersion", Type::Long),
+                Own("hostListVersion", Type::Long, Req),
+                Own("clusterConfigVersion", Type::Long, Req),
+                Own("compatListVersion", Type::Long, Req),
             ],
-            || Box::new(ClusterDasDataSummary::default()),
+            instance::<ClusterDasDataSummary>,
         );
         &INFO
     };
@@ -400,33 +455,27 @@ impl DataType for ClusterDasDataSummary {
 
 impl DataObject for ClusterDasDataSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host_list_version),
-            1 => leaf(&self.cluster_config_version),
-            2 => leaf(&self.compat_list_version),
-            _ => self.base.get(index),
+            0 => Value::Long(self.host_list_version),
+            1 => Value::Long(self.cluster_config_version),
+            2 => Value::Long(self.compat_list_version),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host_list_version),
-            1 => Slot::Scalar(&mut self.cluster_config_version),
-            2 => Slot::Scalar(&mut self.compat_list_version),
-            _ => self.base.slot(index),
+            0 => place::long(&mut self.host_list_version),
+            1 => place::long(&mut self.cluster_config_version),
+            2 => place::long(&mut self.compat_list_version),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -434,7 +483,6 @@ inherit!(ClusterDasDataSummary, ClusterDasData);
 impl Extends<ClusterDasData> for ClusterDasDataSummary {}
 
 /// `ClusterDasFailoverLevelAdvancedRuntimeInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasFailoverLevelAdvancedRuntimeInfo {
     /// What it inherits from [`ClusterDasAdvancedRuntimeInfo`].
     pub base: ClusterDasAdvancedRuntimeInfo,
@@ -458,26 +506,52 @@ pub struct ClusterDasFailoverLevelAdvancedRuntimeInfo {
     pub vms_requiring_multiple_slots: Vec<ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots>,
 }
 
+impl Default for ClusterDasFailoverLevelAdvancedRuntimeInfo {
+    fn default() -> Self {
+        Self {
+            base: <ClusterDasAdvancedRuntimeInfo as Default>::default(),
+            slot_info: <ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo as Default>::default(),
+            total_slots: 0,
+            used_slots: 0,
+            unreserved_slots: 0,
+            total_vms: 0,
+            total_hosts: 0,
+            total_good_hosts: 0,
+            host_slots: Unset::UNSET,
+            vms_requiring_multiple_slots: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ClusterDasFailoverLevelAdvancedRuntimeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasFailoverLevelAdvancedRuntimeInfo",
-            Some(ClusterDasAdvancedRuntimeInfo::INFO),
+            Some(<ClusterDasAdvancedRuntimeInfo as DataType>::INFO),
             &[
-                FieldInfo::req("slotInfo", Type::Data(ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo::INFO)),
-                FieldInfo::req("totalSlots", Type::Int),
-                FieldInfo::req("usedSlots", Type::Int),
-                FieldInfo::req("unreservedSlots", Type::Int),
-                FieldInfo::req("totalVms", Type::Int),
-                FieldInfo::req("totalHosts", Type::Int),
-                FieldInfo::req("totalGoodHosts", Type::Int),
-                FieldInfo::list("hostSlots", Type::Data(ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots::INFO)),
-                FieldInfo::list(
+                Own(
+                    "slotInfo",
+                    Type::Data(<ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo as DataType>::INFO),
+                    Req,
+                ),
+                Own("totalSlots", Type::Int, Req),
+                Own("usedSlots", Type::Int, Req),
+                Own("unreservedSlots", Type::Int, Req),
+                Own("totalVms", Type::Int, Req),
+                Own("totalHosts", Type::Int, Req),
+                Own("totalGoodHosts", Type::Int, Req),
+                Own(
+                    "hostSlots",
+                    Type::Data(<ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots as DataType>::INFO),
+                    List,
+                ),
+                Own(
                     "vmsRequiringMultipleSlots",
-                    Type::Data(ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots::INFO),
+                    Type::Data(<ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots as DataType>::INFO),
+                    List,
                 ),
             ],
-            || Box::new(ClusterDasFailoverLevelAdvancedRuntimeInfo::default()),
+            instance::<ClusterDasFailoverLevelAdvancedRuntimeInfo>,
         );
         &INFO
     };
@@ -485,45 +559,39 @@ impl DataType for ClusterDasFailoverLevelAdvancedRuntimeInfo {
 
 impl DataObject for ClusterDasFailoverLevelAdvancedRuntimeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             3 => Value::Data(&self.slot_info),
-            4 => leaf(&self.total_slots),
-            5 => leaf(&self.used_slots),
-            6 => leaf(&self.unreserved_slots),
-            7 => leaf(&self.total_vms),
-            8 => leaf(&self.total_hosts),
-            9 => leaf(&self.total_good_hosts),
+            4 => Value::Int(self.total_slots),
+            5 => Value::Int(self.used_slots),
+            6 => Value::Int(self.unreserved_slots),
+            7 => Value::Int(self.total_vms),
+            8 => Value::Int(self.total_hosts),
+            9 => Value::Int(self.total_good_hosts),
             10 => Value::List(&self.host_slots),
             11 => Value::List(&self.vms_requiring_multiple_slots),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             3 => Slot::Data(&mut self.slot_info),
-            4 => Slot::Scalar(&mut self.total_slots),
-            5 => Slot::Scalar(&mut self.used_slots),
-            6 => Slot::Scalar(&mut self.unreserved_slots),
-            7 => Slot::Scalar(&mut self.total_vms),
-            8 => Slot::Scalar(&mut self.total_hosts),
-            9 => Slot::Scalar(&mut self.total_good_hosts),
+            4 => place::int(&mut self.total_slots),
+            5 => place::int(&mut self.used_slots),
+            6 => place::int(&mut self.unreserved_slots),
+            7 => place::int(&mut self.total_vms),
+            8 => place::int(&mut self.total_hosts),
+            9 => place::int(&mut self.total_good_hosts),
             10 => Slot::List(&mut self.host_slots),
             11 => Slot::List(&mut self.vms_requiring_multiple_slots),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -531,7 +599,6 @@ inherit!(ClusterDasFailoverLevelAdvancedRuntimeInfo, ClusterDasAdvancedRuntimeIn
 impl Extends<ClusterDasAdvancedRuntimeInfo> for ClusterDasFailoverLevelAdvancedRuntimeInfo {}
 
 /// `ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo {
     /// `numVcpus`.
     pub num_vcpus: i32,
@@ -541,17 +608,19 @@ pub struct ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo {
     pub memory_mb: i32,
 }
 
+impl Default for ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo {
+    fn default() -> Self {
+        Self { num_vcpus: 0, cpu_m_hz: 0, memory_mb: 0 }
+    }
+}
+
 impl DataType for ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("numVcpus", Type::Int),
-                FieldInfo::req("cpuMHz", Type::Int),
-                FieldInfo::req("memoryMB", Type::Int),
-            ],
-            || Box::new(ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("numVcpus", Type::Int, Req), Own("cpuMHz", Type::Int, Req), Own("memoryMB", Type::Int, Req)],
+            instance::<ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo>,
         );
         &INFO
     };
@@ -559,23 +628,23 @@ impl DataType for ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo {
 
 impl DataObject for ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.num_vcpus),
-            1 => leaf(&self.cpu_m_hz),
-            2 => leaf(&self.memory_mb),
+            0 => Value::Int(self.num_vcpus),
+            1 => Value::Int(self.cpu_m_hz),
+            2 => Value::Int(self.memory_mb),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.num_vcpus),
-            1 => Slot::Scalar(&mut self.cpu_m_hz),
-            2 => Slot::Scalar(&mut self.memory_mb),
+            0 => place::int(&mut self.num_vcpus),
+            1 => place::int(&mut self.cpu_m_hz),
+            2 => place::int(&mut self.memory_mb),
             _ => Slot::None,
         }
     }
@@ -584,7 +653,6 @@ impl DataObject for ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo {
 root!(ClusterDasFailoverLevelAdvancedRuntimeInfoSlotInfo);
 
 /// `ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -592,13 +660,19 @@ pub struct ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots {
     pub slots: i32,
 }
 
+impl Default for ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots {
+    fn default() -> Self {
+        Self { host: Unset::UNSET, slots: 0 }
+    }
+}
+
 impl DataType for ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("slots", Type::Int)],
-            || Box::new(ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("slots", Type::Int, Req)],
+            instance::<ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots>,
         );
         &INFO
     };
@@ -606,21 +680,21 @@ impl DataType for ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots {
 
 impl DataObject for ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
-            1 => leaf(&self.slots),
+            0 => look::reference(&self.host),
+            1 => Value::Int(self.slots),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
-            1 => Slot::Scalar(&mut self.slots),
+            0 => place::reference(&mut self.host),
+            1 => place::int(&mut self.slots),
             _ => Slot::None,
         }
     }
@@ -629,7 +703,6 @@ impl DataObject for ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots {
 root!(ClusterDasFailoverLevelAdvancedRuntimeInfoHostSlots);
 
 /// `ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots {
     /// `vm`; names a `VirtualMachine`.
     pub vm: ManagedObjectReference,
@@ -637,13 +710,19 @@ pub struct ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots {
     pub slots: i32,
 }
 
+impl Default for ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots {
+    fn default() -> Self {
+        Self { vm: Unset::UNSET, slots: 0 }
+    }
+}
+
 impl DataType for ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("slots", Type::Int)],
-            || Box::new(ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("slots", Type::Int, Req)],
+            instance::<ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots>,
         );
         &INFO
     };
@@ -651,21 +730,21 @@ impl DataType for ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots {
 
 impl DataObject for ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm),
-            1 => leaf(&self.slots),
+            0 => look::reference(&self.vm),
+            1 => Value::Int(self.slots),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
-            1 => Slot::Scalar(&mut self.slots),
+            0 => place::reference(&mut self.vm),
+            1 => place::int(&mut self.slots),
             _ => Slot::None,
         }
     }
@@ -674,7 +753,6 @@ impl DataObject for ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots {
 root!(ClusterDasFailoverLevelAdvancedRuntimeInfoVmSlots);
 
 /// `ClusterDasFdmHostState`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasFdmHostState {
     /// `state`.
     pub state: String,
@@ -682,13 +760,19 @@ pub struct ClusterDasFdmHostState {
     pub state_reporter: Option<ManagedObjectReference>,
 }
 
+impl Default for ClusterDasFdmHostState {
+    fn default() -> Self {
+        Self { state: Unset::UNSET, state_reporter: None }
+    }
+}
+
 impl DataType for ClusterDasFdmHostState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasFdmHostState",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("state", Type::String), FieldInfo::opt("stateReporter", Type::Ref)],
-            || Box::new(ClusterDasFdmHostState::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("state", Type::String, Req), Own("stateReporter", Type::Ref, Opt)],
+            instance::<ClusterDasFdmHostState>,
         );
         &INFO
     };
@@ -696,21 +780,21 @@ impl DataType for ClusterDasFdmHostState {
 
 impl DataObject for ClusterDasFdmHostState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.state),
-            1 => optional(&self.state_reporter),
+            0 => look::text(&self.state),
+            1 => look::optional_reference(&self.state_reporter),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.state),
-            1 => Slot::Scalar(&mut self.state_reporter),
+            0 => place::text(&mut self.state),
+            1 => place::optional_reference(&mut self.state_reporter),
             _ => Slot::None,
         }
     }
@@ -719,21 +803,29 @@ impl DataObject for ClusterDasFdmHostState {
 root!(ClusterDasFdmHostState);
 
 /// `ClusterDasHostInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasHostInfo {}
+
+impl Default for ClusterDasHostInfo {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for ClusterDasHostInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ClusterDasHostInfo", Some(DynamicData::INFO), &[], || {
-            Box::new(ClusterDasHostInfo::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ClusterDasHostInfo",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<ClusterDasHostInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ClusterDasHostInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -748,7 +840,6 @@ impl DataObject for ClusterDasHostInfo {
 root!(ClusterDasHostInfo);
 
 /// `ClusterDasHostRecommendation`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasHostRecommendation {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -756,13 +847,19 @@ pub struct ClusterDasHostRecommendation {
     pub drs_rating: Option<i32>,
 }
 
+impl Default for ClusterDasHostRecommendation {
+    fn default() -> Self {
+        Self { host: Unset::UNSET, drs_rating: None }
+    }
+}
+
 impl DataType for ClusterDasHostRecommendation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasHostRecommendation",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("host", Type::Ref), FieldInfo::opt("drsRating", Type::Int)],
-            || Box::new(ClusterDasHostRecommendation::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("drsRating", Type::Int, Opt)],
+            instance::<ClusterDasHostRecommendation>,
         );
         &INFO
     };
@@ -770,21 +867,21 @@ impl DataType for ClusterDasHostRecommendation {
 
 impl DataObject for ClusterDasHostRecommendation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
-            1 => optional(&self.drs_rating),
+            0 => look::reference(&self.host),
+            1 => look::optional_int(&self.drs_rating),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
-            1 => Slot::Scalar(&mut self.drs_rating),
+            0 => place::reference(&mut self.host),
+            1 => place::optional_int(&mut self.drs_rating),
             _ => Slot::None,
         }
     }
@@ -793,7 +890,6 @@ impl DataObject for ClusterDasHostRecommendation {
 root!(ClusterDasHostRecommendation);
 
 /// `ClusterDasVmConfigInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasVmConfigInfo {
     /// `key`; names a `VirtualMachine`.
     pub key: ManagedObjectReference,
@@ -805,18 +901,24 @@ pub struct ClusterDasVmConfigInfo {
     pub das_settings: Option<Box<ClusterDasVmSettings>>,
 }
 
+impl Default for ClusterDasVmConfigInfo {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, restart_priority: None, power_off_on_isolation: None, das_settings: None }
+    }
+}
+
 impl DataType for ClusterDasVmConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasVmConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::opt("restartPriority", Type::Enum(DasVmPriority::INFO)),
-                FieldInfo::opt("powerOffOnIsolation", Type::Boolean),
-                FieldInfo::opt("dasSettings", Type::Data(ClusterDasVmSettings::INFO)),
+                Own("key", Type::Ref, Req),
+                Own("restartPriority", Type::Enum(<DasVmPriority as EnumType>::INFO), Opt),
+                Own("powerOffOnIsolation", Type::Boolean, Opt),
+                Own("dasSettings", Type::Data(<ClusterDasVmSettings as DataType>::INFO), Opt),
             ],
-            || Box::new(ClusterDasVmConfigInfo::default()),
+            instance::<ClusterDasVmConfigInfo>,
         );
         &INFO
     };
@@ -824,28 +926,25 @@ impl DataType for ClusterDasVmConfigInfo {
 
 impl DataObject for ClusterDasVmConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.restart_priority),
-            2 => optional(&self.power_off_on_isolation),
-            3 => match &self.das_settings {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::reference(&self.key),
+            1 => look::optional(&self.restart_priority),
+            2 => look::optional_boolean(&self.power_off_on_isolation),
+            3 => look::boxed(&self.das_settings),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::reference(&mut self.key),
             1 => Slot::Scalar(&mut self.restart_priority),
-            2 => Slot::Scalar(&mut self.power_off_on_isolation),
-            3 => fill!(self.das_settings, ClusterDasVmSettings),
+            2 => place::optional_boolean(&mut self.power_off_on_isolation),
+            3 => place::boxed(&mut self.das_settings),
             _ => Slot::None,
         }
     }
@@ -854,7 +953,6 @@ impl DataObject for ClusterDasVmConfigInfo {
 root!(ClusterDasVmConfigInfo);
 
 /// `ClusterDasVmSettings`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasVmSettings {
     /// `restartPriority`.
     pub restart_priority: Option<String>,
@@ -868,19 +966,35 @@ pub struct ClusterDasVmSettings {
     pub vm_component_protection_settings: Option<Box<ClusterVmComponentProtectionSettings>>,
 }
 
+impl Default for ClusterDasVmSettings {
+    fn default() -> Self {
+        Self {
+            restart_priority: None,
+            restart_priority_timeout: None,
+            isolation_response: None,
+            vm_tools_monitoring_settings: None,
+            vm_component_protection_settings: None,
+        }
+    }
+}
+
 impl DataType for ClusterDasVmSettings {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasVmSettings",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("restartPriority", Type::String),
-                FieldInfo::opt("restartPriorityTimeout", Type::Int),
-                FieldInfo::opt("isolationResponse", Type::String),
-                FieldInfo::opt("vmToolsMonitoringSettings", Type::Data(ClusterVmToolsMonitoringSettings::INFO)),
-                FieldInfo::opt("vmComponentProtectionSettings", Type::Data(ClusterVmComponentProtectionSettings::INFO)),
+                Own("restartPriority", Type::String, Opt),
+                Own("restartPriorityTimeout", Type::Int, Opt),
+                Own("isolationResponse", Type::String, Opt),
+                Own("vmToolsMonitoringSettings", Type::Data(<ClusterVmToolsMonitoringSettings as DataType>::INFO), Opt),
+                Own(
+                    "vmComponentProtectionSettings",
+                    Type::Data(<ClusterVmComponentProtectionSettings as DataType>::INFO),
+                    Opt,
+                ),
             ],
-            || Box::new(ClusterDasVmSettings::default()),
+            instance::<ClusterDasVmSettings>,
         );
         &INFO
     };
@@ -888,33 +1002,27 @@ impl DataType for ClusterDasVmSettings {
 
 impl DataObject for ClusterDasVmSettings {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.restart_priority),
-            1 => optional(&self.restart_priority_timeout),
-            2 => optional(&self.isolation_response),
-            3 => match &self.vm_tools_monitoring_settings {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => match &self.vm_component_protection_settings {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::optional_text(&self.restart_priority),
+            1 => look::optional_int(&self.restart_priority_timeout),
+            2 => look::optional_text(&self.isolation_response),
+            3 => look::boxed(&self.vm_tools_monitoring_settings),
+            4 => look::boxed(&self.vm_component_protection_settings),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.restart_priority),
-            1 => Slot::Scalar(&mut self.restart_priority_timeout),
-            2 => Slot::Scalar(&mut self.isolation_response),
-            3 => fill!(self.vm_tools_monitoring_settings, ClusterVmToolsMonitoringSettings),
-            4 => fill!(self.vm_component_protection_settings, ClusterVmComponentProtectionSettings),
+            0 => place::optional_text(&mut self.restart_priority),
+            1 => place::optional_int(&mut self.restart_priority_timeout),
+            2 => place::optional_text(&mut self.isolation_response),
+            3 => place::boxed(&mut self.vm_tools_monitoring_settings),
+            4 => place::boxed(&mut self.vm_component_protection_settings),
             _ => Slot::None,
         }
     }
@@ -923,7 +1031,6 @@ impl DataObject for ClusterDasVmSettings {
 root!(ClusterDasVmSettings);
 
 /// `ClusterDasAamHostInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasAamHostInfo {
     /// What it inherits from [`ClusterDasHostInfo`].
     pub base: ClusterDasHostInfo,
@@ -933,16 +1040,26 @@ pub struct ClusterDasAamHostInfo {
     pub primary_hosts: Vec<String>,
 }
 
+impl Default for ClusterDasAamHostInfo {
+    fn default() -> Self {
+        Self {
+            base: <ClusterDasHostInfo as Default>::default(),
+            host_das_state: Unset::UNSET,
+            primary_hosts: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ClusterDasAamHostInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasAamHostInfo",
-            Some(ClusterDasHostInfo::INFO),
+            Some(<ClusterDasHostInfo as DataType>::INFO),
             &[
-                FieldInfo::list("hostDasState", Type::Data(ClusterDasAamNodeState::INFO)),
-                FieldInfo::list("primaryHosts", Type::String),
+                Own("hostDasState", Type::Data(<ClusterDasAamNodeState as DataType>::INFO), List),
+                Own("primaryHosts", Type::String, List),
             ],
-            || Box::new(ClusterDasAamHostInfo::default()),
+            instance::<ClusterDasAamHostInfo>,
         );
         &INFO
     };
@@ -950,31 +1067,25 @@ impl DataType for ClusterDasAamHostInfo {
 
 impl DataObject for ClusterDasAamHostInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.host_das_state),
-            1 => Value::List(&self.primary_hosts),
-            _ => self.base.get(index),
+            1 => look::texts(&self.primary_hosts),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.host_das_state),
-            1 => Slot::Scalar(&mut self.primary_hosts),
-            _ => self.base.slot(index),
+            1 => place::texts(&mut self.primary_hosts),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -982,7 +1093,6 @@ inherit!(ClusterDasAamHostInfo, ClusterDasHostInfo);
 impl Extends<ClusterDasHostInfo> for ClusterDasAamHostInfo {}
 
 /// `ClusterDasVmConfigSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDasVmConfigSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -990,13 +1100,19 @@ pub struct ClusterDasVmConfigSpec {
     pub info: Option<Box<ClusterDasVmConfigInfo>>,
 }
 
+impl Default for ClusterDasVmConfigSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), info: None }
+    }
+}
+
 impl DataType for ClusterDasVmConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterDasVmConfigSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("info", Type::Data(ClusterDasVmConfigInfo::INFO))],
-            || Box::new(ClusterDasVmConfigSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("info", Type::Data(<ClusterDasVmConfigInfo as DataType>::INFO), Opt)],
+            instance::<ClusterDasVmConfigSpec>,
         );
         &INFO
     };
@@ -1004,32 +1120,23 @@ impl DataType for ClusterDasVmConfigSpec {
 
 impl DataObject for ClusterDasVmConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.info, ClusterDasVmConfigInfo),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{DynamicData, KeyProviderId, KeyValue, LocalizedMethodFault, ManagedEntityStatus};
 
 /// `CryptoKeyId`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoKeyId {
     /// `keyId`.
     pub key_id: String,
@@ -12,13 +11,19 @@ pub struct CryptoKeyId {
     pub provider_id: Option<Box<KeyProviderId>>,
 }
 
+impl Default for CryptoKeyId {
+    fn default() -> Self {
+        Self { key_id: Unset::UNSET, provider_id: None }
+    }
+}
+
 impl DataType for CryptoKeyId {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoKeyId",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("keyId", Type::String), FieldInfo::opt("providerId", Type::Data(KeyProviderId::INFO))],
-            || Box::new(CryptoKeyId::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("keyId", Type::String, Req), Own("providerId", Type::Data(<KeyProviderId as DataType>::INFO), Opt)],
+            instance::<CryptoKeyId>,
         );
         &INFO
     };
@@ -26,24 +31,21 @@ impl DataType for CryptoKeyId {
 
 impl DataObject for CryptoKeyId {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key_id),
-            1 => match &self.provider_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.key_id),
+            1 => look::boxed(&self.provider_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key_id),
-            1 => fill!(self.provider_id, KeyProviderId),
+            0 => place::text(&mut self.key_id),
+            1 => place::boxed(&mut self.provider_id),
             _ => Slot::None,
         }
     }
@@ -52,7 +54,6 @@ impl DataObject for CryptoKeyId {
 root!(CryptoKeyId);
 
 /// `CryptoKeyPlain`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoKeyPlain {
     /// `keyId`.
     pub key_id: CryptoKeyId,
@@ -62,17 +63,23 @@ pub struct CryptoKeyPlain {
     pub key_data: String,
 }
 
+impl Default for CryptoKeyPlain {
+    fn default() -> Self {
+        Self { key_id: <CryptoKeyId as Default>::default(), algorithm: Unset::UNSET, key_data: Unset::UNSET }
+    }
+}
+
 impl DataType for CryptoKeyPlain {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoKeyPlain",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("keyId", Type::Data(CryptoKeyId::INFO)),
-                FieldInfo::req("algorithm", Type::String),
-                FieldInfo::req("keyData", Type::String).secret(),
+                Own("keyId", Type::Data(<CryptoKeyId as DataType>::INFO), Req),
+                Own("algorithm", Type::String, Req),
+                Own("keyData", Type::String, ReqSecret),
             ],
-            || Box::new(CryptoKeyPlain::default()),
+            instance::<CryptoKeyPlain>,
         );
         &INFO
     };
@@ -80,14 +87,14 @@ impl DataType for CryptoKeyPlain {
 
 impl DataObject for CryptoKeyPlain {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.key_id),
-            1 => leaf(&self.algorithm),
-            2 => leaf(&self.key_data),
+            1 => look::text(&self.algorithm),
+            2 => look::text(&self.key_data),
             _ => Value::Unset,
         }
     }
@@ -95,8 +102,8 @@ impl DataObject for CryptoKeyPlain {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.key_id),
-            1 => Slot::Scalar(&mut self.algorithm),
-            2 => Slot::Scalar(&mut self.key_data),
+            1 => place::text(&mut self.algorithm),
+            2 => place::text(&mut self.key_data),
             _ => Slot::None,
         }
     }
@@ -105,7 +112,6 @@ impl DataObject for CryptoKeyPlain {
 root!(CryptoKeyPlain);
 
 /// `CryptoKeyResult`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoKeyResult {
     /// `keyId`.
     pub key_id: CryptoKeyId,
@@ -117,18 +123,24 @@ pub struct CryptoKeyResult {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for CryptoKeyResult {
+    fn default() -> Self {
+        Self { key_id: <CryptoKeyId as Default>::default(), success: false, reason: None, fault: None }
+    }
+}
+
 impl DataType for CryptoKeyResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoKeyResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("keyId", Type::Data(CryptoKeyId::INFO)),
-                FieldInfo::req("success", Type::Boolean),
-                FieldInfo::opt("reason", Type::String),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("keyId", Type::Data(<CryptoKeyId as DataType>::INFO), Req),
+                Own("success", Type::Boolean, Req),
+                Own("reason", Type::String, Opt),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(CryptoKeyResult::default()),
+            instance::<CryptoKeyResult>,
         );
         &INFO
     };
@@ -136,18 +148,15 @@ impl DataType for CryptoKeyResult {
 
 impl DataObject for CryptoKeyResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.key_id),
-            1 => leaf(&self.success),
-            2 => optional(&self.reason),
-            3 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            1 => Value::Boolean(self.success),
+            2 => look::optional_text(&self.reason),
+            3 => look::boxed(&self.fault),
             _ => Value::Unset,
         }
     }
@@ -155,9 +164,9 @@ impl DataObject for CryptoKeyResult {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.key_id),
-            1 => Slot::Scalar(&mut self.success),
-            2 => Slot::Scalar(&mut self.reason),
-            3 => fill!(self.fault, LocalizedMethodFault),
+            1 => place::boolean(&mut self.success),
+            2 => place::optional_text(&mut self.reason),
+            3 => place::boxed(&mut self.fault),
             _ => Slot::None,
         }
     }
@@ -166,7 +175,6 @@ impl DataObject for CryptoKeyResult {
 root!(CryptoKeyResult);
 
 /// `CryptoManagerHostKeyStatus`, since 8.0.1.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoManagerHostKeyStatus {
     /// `keyId`.
     pub key_id: CryptoKeyId,
@@ -178,18 +186,29 @@ pub struct CryptoManagerHostKeyStatus {
     pub access_granted: Option<bool>,
 }
 
+impl Default for CryptoManagerHostKeyStatus {
+    fn default() -> Self {
+        Self {
+            key_id: <CryptoKeyId as Default>::default(),
+            present: false,
+            management_type: None,
+            access_granted: None,
+        }
+    }
+}
+
 impl DataType for CryptoManagerHostKeyStatus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerHostKeyStatus",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("keyId", Type::Data(CryptoKeyId::INFO)),
-                FieldInfo::req("present", Type::Boolean),
-                FieldInfo::opt("managementType", Type::String),
-                FieldInfo::opt("accessGranted", Type::Boolean),
+                Own("keyId", Type::Data(<CryptoKeyId as DataType>::INFO), Req),
+                Own("present", Type::Boolean, Req),
+                Own("managementType", Type::String, Opt),
+                Own("accessGranted", Type::Boolean, Opt),
             ],
-            || Box::new(CryptoManagerHostKeyStatus::default()),
+            instance::<CryptoManagerHostKeyStatus>,
         );
         &INFO
     };
@@ -197,15 +216,15 @@ impl DataType for CryptoManagerHostKeyStatus {
 
 impl DataObject for CryptoManagerHostKeyStatus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.key_id),
-            1 => leaf(&self.present),
-            2 => optional(&self.management_type),
-            3 => optional(&self.access_granted),
+            1 => Value::Boolean(self.present),
+            2 => look::optional_text(&self.management_type),
+            3 => look::optional_boolean(&self.access_granted),
             _ => Value::Unset,
         }
     }
@@ -213,9 +232,9 @@ impl DataObject for CryptoManagerHostKeyStatus {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.key_id),
-            1 => Slot::Scalar(&mut self.present),
-            2 => Slot::Scalar(&mut self.management_type),
-            3 => Slot::Scalar(&mut self.access_granted),
+            1 => place::boolean(&mut self.present),
+            2 => place::optional_text(&mut self.management_type),
+            3 => place::optional_boolean(&mut self.access_granted),
             _ => Slot::None,
         }
     }
@@ -224,20 +243,25 @@ impl DataObject for CryptoManagerHostKeyStatus {
 root!(CryptoManagerHostKeyStatus);
 
 /// `CryptoSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoSpec {}
+
+impl Default for CryptoSpec {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for CryptoSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CryptoSpec", Some(DynamicData::INFO), &[], || Box::new(CryptoSpec::default()));
+            TypeInfo::new("CryptoSpec", Some(<DynamicData as DataType>::INFO), &[], instance::<CryptoSpec>);
         &INFO
     };
 }
 
 impl DataObject for CryptoSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -252,39 +276,46 @@ impl DataObject for CryptoSpec {
 root!(CryptoSpec);
 
 /// `CryptoSpecDecrypt`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoSpecDecrypt {
     /// What it inherits from [`CryptoSpec`].
     pub base: CryptoSpec,
 }
 
+impl Default for CryptoSpecDecrypt {
+    fn default() -> Self {
+        Self { base: <CryptoSpec as Default>::default() }
+    }
+}
+
 impl DataType for CryptoSpecDecrypt {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CryptoSpecDecrypt", Some(CryptoSpec::INFO), &[], || Box::new(CryptoSpecDecrypt::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "CryptoSpecDecrypt",
+            Some(<CryptoSpec as DataType>::INFO),
+            &[],
+            instance::<CryptoSpecDecrypt>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CryptoSpecDecrypt {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -292,7 +323,6 @@ inherit!(CryptoSpecDecrypt, CryptoSpec);
 impl Extends<CryptoSpec> for CryptoSpecDecrypt {}
 
 /// `CryptoSpecDeepRecrypt`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoSpecDeepRecrypt {
     /// What it inherits from [`CryptoSpec`].
     pub base: CryptoSpec,
@@ -300,13 +330,19 @@ pub struct CryptoSpecDeepRecrypt {
     pub new_key_id: CryptoKeyId,
 }
 
+impl Default for CryptoSpecDeepRecrypt {
+    fn default() -> Self {
+        Self { base: <CryptoSpec as Default>::default(), new_key_id: <CryptoKeyId as Default>::default() }
+    }
+}
+
 impl DataType for CryptoSpecDeepRecrypt {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoSpecDeepRecrypt",
-            Some(CryptoSpec::INFO),
-            &[FieldInfo::req("newKeyId", Type::Data(CryptoKeyId::INFO))],
-            || Box::new(CryptoSpecDeepRecrypt::default()),
+            Some(<CryptoSpec as DataType>::INFO),
+            &[Own("newKeyId", Type::Data(<CryptoKeyId as DataType>::INFO), Req)],
+            instance::<CryptoSpecDeepRecrypt>,
         );
         &INFO
     };
@@ -314,29 +350,23 @@ impl DataType for CryptoSpecDeepRecrypt {
 
 impl DataObject for CryptoSpecDeepRecrypt {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.new_key_id),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.new_key_id),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -344,7 +374,6 @@ inherit!(CryptoSpecDeepRecrypt, CryptoSpec);
 impl Extends<CryptoSpec> for CryptoSpecDeepRecrypt {}
 
 /// `CryptoSpecEncrypt`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoSpecEncrypt {
     /// What it inherits from [`CryptoSpec`].
     pub base: CryptoSpec,
@@ -352,13 +381,19 @@ pub struct CryptoSpecEncrypt {
     pub crypto_key_id: CryptoKeyId,
 }
 
+impl Default for CryptoSpecEncrypt {
+    fn default() -> Self {
+        Self { base: <CryptoSpec as Default>::default(), crypto_key_id: <CryptoKeyId as Default>::default() }
+    }
+}
+
 impl DataType for CryptoSpecEncrypt {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoSpecEncrypt",
-            Some(CryptoSpec::INFO),
-            &[FieldInfo::req("cryptoKeyId", Type::Data(CryptoKeyId::INFO))],
-            || Box::new(CryptoSpecEncrypt::default()),
+            Some(<CryptoSpec as DataType>::INFO),
+            &[Own("cryptoKeyId", Type::Data(<CryptoKeyId as DataType>::INFO), Req)],
+            instance::<CryptoSpecEncrypt>,
         );
         &INFO
     };
@@ -366,29 +401,23 @@ impl DataType for CryptoSpecEncrypt {
 
 impl DataObject for CryptoSpecEncrypt {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.crypto_key_id),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.crypto_key_id),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -396,39 +425,42 @@ inherit!(CryptoSpecEncrypt, CryptoSpec);
 impl Extends<CryptoSpec> for CryptoSpecEncrypt {}
 
 /// `CryptoSpecNoOp`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoSpecNoOp {
     /// What it inherits from [`CryptoSpec`].
     pub base: CryptoSpec,
 }
 
+impl Default for CryptoSpecNoOp {
+    fn default() -> Self {
+        Self { base: <CryptoSpec as Default>::default() }
+    }
+}
+
 impl DataType for CryptoSpecNoOp {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CryptoSpecNoOp", Some(CryptoSpec::INFO), &[], || Box::new(CryptoSpecNoOp::default()));
+            TypeInfo::new("CryptoSpecNoOp", Some(<CryptoSpec as DataType>::INFO), &[], instance::<CryptoSpecNoOp>);
         &INFO
     };
 }
 
 impl DataObject for CryptoSpecNoOp {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -436,7 +468,6 @@ inherit!(CryptoSpecNoOp, CryptoSpec);
 impl Extends<CryptoSpec> for CryptoSpecNoOp {}
 
 /// `CryptoSpecRegister`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoSpecRegister {
     /// What it inherits from [`CryptoSpecNoOp`].
     pub base: CryptoSpecNoOp,
@@ -444,13 +475,19 @@ pub struct CryptoSpecRegister {
     pub crypto_key_id: CryptoKeyId,
 }
 
+impl Default for CryptoSpecRegister {
+    fn default() -> Self {
+        Self { base: <CryptoSpecNoOp as Default>::default(), crypto_key_id: <CryptoKeyId as Default>::default() }
+    }
+}
+
 impl DataType for CryptoSpecRegister {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoSpecRegister",
-            Some(CryptoSpecNoOp::INFO),
-            &[FieldInfo::req("cryptoKeyId", Type::Data(CryptoKeyId::INFO))],
-            || Box::new(CryptoSpecRegister::default()),
+            Some(<CryptoSpecNoOp as DataType>::INFO),
+            &[Own("cryptoKeyId", Type::Data(<CryptoKeyId as DataType>::INFO), Req)],
+            instance::<CryptoSpecRegister>,
         );
         &INFO
     };
@@ -458,29 +495,23 @@ impl DataType for CryptoSpecRegister {
 
 impl DataObject for CryptoSpecRegister {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.crypto_key_id),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.crypto_key_id),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -489,7 +520,6 @@ impl Extends<CryptoSpecNoOp> for CryptoSpecRegister {}
 impl Extends<CryptoSpec> for CryptoSpecRegister {}
 
 /// `CryptoSpecShallowRecrypt`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoSpecShallowRecrypt {
     /// What it inherits from [`CryptoSpec`].
     pub base: CryptoSpec,
@@ -497,13 +527,19 @@ pub struct CryptoSpecShallowRecrypt {
     pub new_key_id: CryptoKeyId,
 }
 
+impl Default for CryptoSpecShallowRecrypt {
+    fn default() -> Self {
+        Self { base: <CryptoSpec as Default>::default(), new_key_id: <CryptoKeyId as Default>::default() }
+    }
+}
+
 impl DataType for CryptoSpecShallowRecrypt {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoSpecShallowRecrypt",
-            Some(CryptoSpec::INFO),
-            &[FieldInfo::req("newKeyId", Type::Data(CryptoKeyId::INFO))],
-            || Box::new(CryptoSpecShallowRecrypt::default()),
+            Some(<CryptoSpec as DataType>::INFO),
+            &[Own("newKeyId", Type::Data(<CryptoKeyId as DataType>::INFO), Req)],
+            instance::<CryptoSpecShallowRecrypt>,
         );
         &INFO
     };
@@ -511,29 +547,23 @@ impl DataType for CryptoSpecShallowRecrypt {
 
 impl DataObject for CryptoSpecShallowRecrypt {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.new_key_id),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.new_key_id),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -541,7 +571,6 @@ inherit!(CryptoSpecShallowRecrypt, CryptoSpec);
 impl Extends<CryptoSpec> for CryptoSpecShallowRecrypt {}
 
 /// `CryptoManagerKmipCertificateInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoManagerKmipCertificateInfo {
     /// `subject`.
     pub subject: String,
@@ -563,23 +592,39 @@ pub struct CryptoManagerKmipCertificateInfo {
     pub seconds_before_expire: Option<i32>,
 }
 
+impl Default for CryptoManagerKmipCertificateInfo {
+    fn default() -> Self {
+        Self {
+            subject: Unset::UNSET,
+            issuer: Unset::UNSET,
+            serial_number: Unset::UNSET,
+            not_before: <DateTime as Default>::default(),
+            not_after: <DateTime as Default>::default(),
+            fingerprint: Unset::UNSET,
+            check_time: <DateTime as Default>::default(),
+            seconds_since_valid: None,
+            seconds_before_expire: None,
+        }
+    }
+}
+
 impl DataType for CryptoManagerKmipCertificateInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerKmipCertificateInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("subject", Type::String),
-                FieldInfo::req("issuer", Type::String),
-                FieldInfo::req("serialNumber", Type::String),
-                FieldInfo::req("notBefore", Type::DateTime),
-                FieldInfo::req("notAfter", Type::DateTime),
-                FieldInfo::req("fingerprint", Type::String),
-                FieldInfo::req("checkTime", Type::DateTime),
-                FieldInfo::opt("secondsSinceValid", Type::Int),
-                FieldInfo::opt("secondsBeforeExpire", Type::Int),
+                Own("subject", Type::String, Req),
+                Own("issuer", Type::String, Req),
+                Own("serialNumber", Type::String, Req),
+                Own("notBefore", Type::DateTime, Req),
+                Own("notAfter", Type::DateTime, Req),
+                Own("fingerprint", Type::String, Req),
+                Own("checkTime", Type::DateTime, Req),
+                Own("secondsSinceValid", Type::Int, Opt),
+                Own("secondsBeforeExpire", Type::Int, Opt),
             ],
-            || Box::new(CryptoManagerKmipCertificateInfo::default()),
+            instance::<CryptoManagerKmipCertificateInfo>,
         );
         &INFO
     };
@@ -587,35 +632,35 @@ impl DataType for CryptoManagerKmipCertificateInfo {
 
 impl DataObject for CryptoManagerKmipCertificateInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.subject),
-            1 => leaf(&self.issuer),
-            2 => leaf(&self.serial_number),
-            3 => leaf(&self.not_before),
-            4 => leaf(&self.not_after),
-            5 => leaf(&self.fingerprint),
-            6 => leaf(&self.check_time),
-            7 => optional(&self.seconds_since_valid),
-            8 => optional(&self.seconds_before_expire),
+            0 => look::text(&self.subject),
+            1 => look::text(&self.issuer),
+            2 => look::text(&self.serial_number),
+            3 => look::leaf(&self.not_before),
+            4 => look::leaf(&self.not_after),
+            5 => look::text(&self.fingerprint),
+            6 => look::leaf(&self.check_time),
+            7 => look::optional_int(&self.seconds_since_valid),
+            8 => look::optional_int(&self.seconds_before_expire),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.subject),
-            1 => Slot::Scalar(&mut self.issuer),
-            2 => Slot::Scalar(&mut self.serial_number),
+            0 => place::text(&mut self.subject),
+            1 => place::text(&mut self.issuer),
+            2 => place::text(&mut self.serial_number),
             3 => Slot::Scalar(&mut self.not_before),
             4 => Slot::Scalar(&mut self.not_after),
-            5 => Slot::Scalar(&mut self.fingerprint),
+            5 => place::text(&mut self.fingerprint),
             6 => Slot::Scalar(&mut self.check_time),
-            7 => Slot::Scalar(&mut self.seconds_since_valid),
-            8 => Slot::Scalar(&mut self.seconds_before_expire),
+            7 => place::optional_int(&mut self.seconds_since_valid),
+            8 => place::optional_int(&mut self.seconds_before_expire),
             _ => Slot::None,
         }
     }
@@ -624,7 +669,6 @@ impl DataObject for CryptoManagerKmipCertificateInfo {
 root!(CryptoManagerKmipCertificateInfo);
 
 /// `CryptoManagerKmipServerStatus`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoManagerKmipServerStatus {
     /// `name`.
     pub name: String,
@@ -640,20 +684,33 @@ pub struct CryptoManagerKmipServerStatus {
     pub server_trust_client: Option<bool>,
 }
 
+impl Default for CryptoManagerKmipServerStatus {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            status: ManagedEntityStatus::Unrecognized(Unset::UNSET),
+            connection_status: Unset::UNSET,
+            cert_info: None,
+            client_trust_server: None,
+            server_trust_client: None,
+        }
+    }
+}
+
 impl DataType for CryptoManagerKmipServerStatus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerKmipServerStatus",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("status", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::req("connectionStatus", Type::String),
-                FieldInfo::opt("certInfo", Type::Data(CryptoManagerKmipCertificateInfo::INFO)),
-                FieldInfo::opt("clientTrustServer", Type::Boolean),
-                FieldInfo::opt("serverTrustClient", Type::Boolean),
+                Own("name", Type::String, Req),
+                Own("status", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Req),
+                Own("connectionStatus", Type::String, Req),
+                Own("certInfo", Type::Data(<CryptoManagerKmipCertificateInfo as DataType>::INFO), Opt),
+                Own("clientTrustServer", Type::Boolean, Opt),
+                Own("serverTrustClient", Type::Boolean, Opt),
             ],
-            || Box::new(CryptoManagerKmipServerStatus::default()),
+            instance::<CryptoManagerKmipServerStatus>,
         );
         &INFO
     };
@@ -661,32 +718,29 @@ impl DataType for CryptoManagerKmipServerStatus {
 
 impl DataObject for CryptoManagerKmipServerStatus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.status),
-            2 => leaf(&self.connection_status),
-            3 => match &self.cert_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => optional(&self.client_trust_server),
-            5 => optional(&self.server_trust_client),
+            0 => look::text(&self.name),
+            1 => look::leaf(&self.status),
+            2 => look::text(&self.connection_status),
+            3 => look::boxed(&self.cert_info),
+            4 => look::optional_boolean(&self.client_trust_server),
+            5 => look::optional_boolean(&self.server_trust_client),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.name),
             1 => Slot::Scalar(&mut self.status),
-            2 => Slot::Scalar(&mut self.connection_status),
-            3 => fill!(self.cert_info, CryptoManagerKmipCertificateInfo),
-            4 => Slot::Scalar(&mut self.client_trust_server),
-            5 => Slot::Scalar(&mut self.server_trust_client),
+            2 => place::text(&mut self.connection_status),
+            3 => place::boxed(&mut self.cert_info),
+            4 => place::optional_boolean(&mut self.client_trust_server),
+            5 => place::optional_boolean(&mut self.server_trust_client),
             _ => Slot::None,
         }
     }
@@ -695,7 +749,6 @@ impl DataObject for CryptoManagerKmipServerStatus {
 root!(CryptoManagerKmipServerStatus);
 
 /// `CryptoManagerKmipClusterStatus`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoManagerKmipClusterStatus {
     /// `clusterId`.
     pub cluster_id: KeyProviderId,
@@ -709,19 +762,31 @@ pub struct CryptoManagerKmipClusterStatus {
     pub client_cert_info: Option<Box<CryptoManagerKmipCertificateInfo>>,
 }
 
+impl Default for CryptoManagerKmipClusterStatus {
+    fn default() -> Self {
+        Self {
+            cluster_id: <KeyProviderId as Default>::default(),
+            overall_status: None,
+            management_type: None,
+            servers: Unset::UNSET,
+            client_cert_info: None,
+        }
+    }
+}
+
 impl DataType for CryptoManagerKmipClusterStatus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerKmipClusterStatus",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("clusterId", Type::Data(KeyProviderId::INFO)),
-                FieldInfo::opt("overallStatus", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::opt("managementType", Type::String),
-                FieldInfo::list_req("servers", Type::Data(CryptoManagerKmipServerStatus::INFO)),
-                FieldInfo::opt("clientCertInfo", Type::Data(CryptoManagerKmipCertificateInfo::INFO)),
+                Own("clusterId", Type::Data(<KeyProviderId as DataType>::INFO), Req),
+                Own("overallStatus", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Opt),
+                Own("managementType", Type::String, Opt),
+                Own("servers", Type::Data(<CryptoManagerKmipServerStatus as DataType>::INFO), ListReq),
+                Own("clientCertInfo", Type::Data(<CryptoManagerKmipCertificateInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(CryptoManagerKmipClusterStatus::default()),
+            instance::<CryptoManagerKmipClusterStatus>,
         );
         &INFO
     };
@@ -729,19 +794,16 @@ impl DataType for CryptoManagerKmipClusterStatus {
 
 impl DataObject for CryptoManagerKmipClusterStatus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.cluster_id),
-            1 => optional(&self.overall_status),
-            2 => optional(&self.management_type),
+            1 => look::optional(&self.overall_status),
+            2 => look::optional_text(&self.management_type),
             3 => Value::List(&self.servers),
-            4 => match &self.client_cert_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            4 => look::boxed(&self.client_cert_info),
             _ => Value::Unset,
         }
     }
@@ -750,9 +812,9 @@ impl DataObject for CryptoManagerKmipClusterStatus {
         match index {
             0 => Slot::Data(&mut self.cluster_id),
             1 => Slot::Scalar(&mut self.overall_status),
-            2 => Slot::Scalar(&mut self.management_type),
+            2 => place::optional_text(&mut self.management_type),
             3 => Slot::List(&mut self.servers),
-            4 => fill!(self.client_cert_info, CryptoManagerKmipCertificateInfo),
+            4 => place::boxed(&mut self.client_cert_info),
             _ => Slot::None,
         }
     }
@@ -761,19 +823,24 @@ impl DataObject for CryptoManagerKmipClusterStatus {
 root!(CryptoManagerKmipClusterStatus);
 
 /// `CryptoManagerKmipGenerateKeySpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoManagerKmipGenerateKeySpec {
     /// `keyType`.
     pub key_type: Option<String>,
+}
+
+impl Default for CryptoManagerKmipGenerateKeySpec {
+    fn default() -> Self {
+        Self { key_type: None }
+    }
 }
 
 impl DataType for CryptoManagerKmipGenerateKeySpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerKmipGenerateKeySpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("keyType", Type::String)],
-            || Box::new(CryptoManagerKmipGenerateKeySpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("keyType", Type::String, Opt)],
+            instance::<CryptoManagerKmipGenerateKeySpec>,
         );
         &INFO
     };
@@ -781,19 +848,19 @@ impl DataType for CryptoManagerKmipGenerateKeySpec {
 
 impl DataObject for CryptoManagerKmipGenerateKeySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.key_type),
+            0 => look::optional_text(&self.key_type),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key_type),
+            0 => place::optional_text(&mut self.key_type),
             _ => Slot::None,
         }
     }
@@ -802,7 +869,6 @@ impl DataObject for CryptoManagerKmipGenerateKeySpec {
 root!(CryptoManagerKmipGenerateKeySpec);
 
 /// `CryptoManagerKmipServerCertInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoManagerKmipServerCertInfo {
     /// `certificate`.
     pub certificate: String,
@@ -812,17 +878,23 @@ pub struct CryptoManagerKmipServerCertInfo {
     pub client_trust_server: Option<bool>,
 }
 
+impl Default for CryptoManagerKmipServerCertInfo {
+    fn default() -> Self {
+        Self { certificate: Unset::UNSET, cert_info: None, client_trust_server: None }
+    }
+}
+
 impl DataType for CryptoManagerKmipServerCertInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerKmipServerCertInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("certificate", Type::String),
-                FieldInfo::opt("certInfo", Type::Data(CryptoManagerKmipCertificateInfo::INFO)),
-                FieldInfo::opt("clientTrustServer", Type::Boolean),
+                Own("certificate", Type::String, Req),
+                Own("certInfo", Type::Data(<CryptoManagerKmipCertificateInfo as DataType>::INFO), Opt),
+                Own("clientTrustServer", Type::Boolean, Opt),
             ],
-            || Box::new(CryptoManagerKmipServerCertInfo::default()),
+            instance::<CryptoManagerKmipServerCertInfo>,
         );
         &INFO
     };
@@ -830,26 +902,23 @@ impl DataType for CryptoManagerKmipServerCertInfo {
 
 impl DataObject for CryptoManagerKmipServerCertInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.certificate),
-            1 => match &self.cert_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.client_trust_server),
+            0 => look::text(&self.certificate),
+            1 => look::boxed(&self.cert_info),
+            2 => look::optional_boolean(&self.client_trust_server),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.certificate),
-            1 => fill!(self.cert_info, CryptoManagerKmipCertificateInfo),
-            2 => Slot::Scalar(&mut self.client_trust_server),
+            0 => place::text(&mut self.certificate),
+            1 => place::boxed(&mut self.cert_info),
+            2 => place::optional_boolean(&mut self.client_trust_server),
             _ => Slot::None,
         }
     }
@@ -858,7 +927,6 @@ impl DataObject for CryptoManagerKmipServerCertInfo {
 root!(CryptoManagerKmipServerCertInfo);
 
 /// `CryptoManagerKmipCertSignRequest`, since 8.0.1.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoManagerKmipCertSignRequest {
     /// `commonName`.
     pub common_name: Option<String>,
@@ -876,21 +944,35 @@ pub struct CryptoManagerKmipCertSignRequest {
     pub email: Option<String>,
 }
 
+impl Default for CryptoManagerKmipCertSignRequest {
+    fn default() -> Self {
+        Self {
+            common_name: None,
+            organization: None,
+            organization_unit: None,
+            locality: None,
+            state: None,
+            country: None,
+            email: None,
+        }
+    }
+}
+
 impl DataType for CryptoManagerKmipCertSignRequest {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerKmipCertSignRequest",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("commonName", Type::String),
-                FieldInfo::opt("organization", Type::String),
-                FieldInfo::opt("organizationUnit", Type::String),
-                FieldInfo::opt("locality", Type::String),
-                FieldInfo::opt("state", Type::String),
-                FieldInfo::opt("country", Type::String),
-                FieldInfo::opt("email", Type::String),
+                Own("commonName", Type::String, Opt),
+                Own("organization", Type::String, Opt),
+                Own("organizationUnit", Type::String, Opt),
+                Own("locality", Type::String, Opt),
+                Own("state", Type::String, Opt),
+                Own("country", Type::String, Opt),
+                Own("email", Type::String, Opt),
             ],
-            || Box::new(CryptoManagerKmipCertSignRequest::default()),
+            instance::<CryptoManagerKmipCertSignRequest>,
         );
         &INFO
     };
@@ -898,31 +980,31 @@ impl DataType for CryptoManagerKmipCertSignRequest {
 
 impl DataObject for CryptoManagerKmipCertSignRequest {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.common_name),
-            1 => optional(&self.organization),
-            2 => optional(&self.organization_unit),
-            3 => optional(&self.locality),
-            4 => optional(&self.state),
-            5 => optional(&self.country),
-            6 => optional(&self.email),
+            0 => look::optional_text(&self.common_name),
+            1 => look::optional_text(&self.organization),
+            2 => look::optional_text(&self.organization_unit),
+            3 => look::optional_text(&self.locality),
+            4 => look::optional_text(&self.state),
+            5 => look::optional_text(&self.country),
+            6 => look::optional_text(&self.email),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.common_name),
-            1 => Slot::Scalar(&mut self.organization),
-            2 => Slot::Scalar(&mut self.organization_unit),
-            3 => Slot::Scalar(&mut self.locality),
-            4 => Slot::Scalar(&mut self.state),
-            5 => Slot::Scalar(&mut self.country),
-            6 => Slot::Scalar(&mut self.email),
+            0 => place::optional_text(&mut self.common_name),
+            1 => place::optional_text(&mut self.organization),
+            2 => place::optional_text(&mut self.organization_unit),
+            3 => place::optional_text(&mut self.locality),
+            4 => place::optional_text(&mut self.state),
+            5 => place::optional_text(&mut self.country),
+            6 => place::optional_text(&mut self.email),
             _ => Slot::None,
         }
     }
@@ -931,7 +1013,6 @@ impl DataObject for CryptoManagerKmipCertSignRequest {
 root!(CryptoManagerKmipCertSignRequest);
 
 /// `CryptoManagerKmipCryptoKeyStatus`, since 6.7.2.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoManagerKmipCryptoKeyStatus {
     /// `keyId`.
     pub key_id: CryptoKeyId,
@@ -949,21 +1030,35 @@ pub struct CryptoManagerKmipCryptoKeyStatus {
     pub referenced_by_tags: Vec<String>,
 }
 
+impl Default for CryptoManagerKmipCryptoKeyStatus {
+    fn default() -> Self {
+        Self {
+            key_id: <CryptoKeyId as Default>::default(),
+            key_available: None,
+            reason: None,
+            key_info: None,
+            encrypted_vms: Unset::UNSET,
+            affected_hosts: Unset::UNSET,
+            referenced_by_tags: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for CryptoManagerKmipCryptoKeyStatus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerKmipCryptoKeyStatus",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("keyId", Type::Data(CryptoKeyId::INFO)),
-                FieldInfo::opt("keyAvailable", Type::Boolean),
-                FieldInfo::opt("reason", Type::String),
-                FieldInfo::opt("keyInfo", Type::Data(CryptoManagerKmipCryptoKeyStatusKeyInfo::INFO)),
-                FieldInfo::list("encryptedVMs", Type::Ref),
-                FieldInfo::list("affectedHosts", Type::Ref),
-                FieldInfo::list("referencedByTags", Type::String),
+                Own("keyId", Type::Data(<CryptoKeyId as DataType>::INFO), Req),
+                Own("keyAvailable", Type::Boolean, Opt),
+                Own("reason", Type::String, Opt),
+                Own("keyInfo", Type::Data(<CryptoManagerKmipCryptoKeyStatusKeyInfo as DataType>::INFO), Opt),
+                Own("encryptedVMs", Type::Ref, List),
+                Own("affectedHosts", Type::Ref, List),
+                Own("referencedByTags", Type::String, List),
             ],
-            || Box::new(CryptoManagerKmipCryptoKeyStatus::default()),
+            instance::<CryptoManagerKmipCryptoKeyStatus>,
         );
         &INFO
     };
@@ -971,18 +1066,18 @@ impl DataType for CryptoManagerKmipCryptoKeyStatus {
 
 impl DataObject for CryptoManagerKmipCryptoKeyStatus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.key_id),
-            1 => optional(&self.key_available),
-            2 => optional(&self.reason),
-            3 => optional(&self.key_info),
+            1 => look::optional_boolean(&self.key_available),
+            2 => look::optional_text(&self.reason),
+            3 => look::optional(&self.key_info),
             4 => Value::List(&self.encrypted_vms),
             5 => Value::List(&self.affected_hosts),
-            6 => Value::List(&self.referenced_by_tags),
+            6 => look::texts(&self.referenced_by_tags),
             _ => Value::Unset,
         }
     }
@@ -990,12 +1085,12 @@ impl DataObject for CryptoManagerKmipCryptoKeyStatus {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.key_id),
-            1 => Slot::Scalar(&mut self.key_available),
-            2 => Slot::Scalar(&mut self.reason),
+            1 => place::optional_boolean(&mut self.key_available),
+            2 => place::optional_text(&mut self.reason),
             3 => Slot::Poly(&mut self.key_info),
             4 => Slot::Scalar(&mut self.encrypted_vms),
             5 => Slot::Scalar(&mut self.affected_hosts),
-            6 => Slot::Scalar(&mut self.referenced_by_tags),
+            6 => place::texts(&mut self.referenced_by_tags),
             _ => Slot::None,
         }
     }
@@ -1004,19 +1099,24 @@ impl DataObject for CryptoManagerKmipCryptoKeyStatus {
 root!(CryptoManagerKmipCryptoKeyStatus);
 
 /// `CryptoManagerKmipCryptoKeyStatusKeyInfo`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoManagerKmipCryptoKeyStatusKeyInfo {
     /// `keyId`.
     pub key_id: String,
+}
+
+impl Default for CryptoManagerKmipCryptoKeyStatusKeyInfo {
+    fn default() -> Self {
+        Self { key_id: Unset::UNSET }
+    }
 }
 
 impl DataType for CryptoManagerKmipCryptoKeyStatusKeyInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerKmipCryptoKeyStatusKeyInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("keyId", Type::String)],
-            || Box::new(CryptoManagerKmipCryptoKeyStatusKeyInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("keyId", Type::String, Req)],
+            instance::<CryptoManagerKmipCryptoKeyStatusKeyInfo>,
         );
         &INFO
     };
@@ -1024,19 +1124,19 @@ impl DataType for CryptoManagerKmipCryptoKeyStatusKeyInfo {
 
 impl DataObject for CryptoManagerKmipCryptoKeyStatusKeyInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key_id),
+            0 => look::text(&self.key_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key_id),
+            0 => place::text(&mut self.key_id),
             _ => Slot::None,
         }
     }
@@ -1045,7 +1145,6 @@ impl DataObject for CryptoManagerKmipCryptoKeyStatusKeyInfo {
 root!(CryptoManagerKmipCryptoKeyStatusKeyInfo);
 
 /// `CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo {
     /// What it inherits from [`CryptoManagerKmipCryptoKeyStatusKeyInfo`].
     pub base: CryptoManagerKmipCryptoKeyStatusKeyInfo,
@@ -1053,13 +1152,19 @@ pub struct CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo {
     pub configured_time: Option<DateTime>,
 }
 
+impl Default for CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo {
+    fn default() -> Self {
+        Self { base: <CryptoManagerKmipCryptoKeyStatusKeyInfo as Default>::default(), configured_time: None }
+    }
+}
+
 impl DataType for CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo",
-            Some(CryptoManagerKmipCryptoKeyStatusKeyInfo::INFO),
-            &[FieldInfo::opt("configuredTime", Type::DateTime)],
-            || Box::new(CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo::default()),
+            Some(<CryptoManagerKmipCryptoKeyStatusKeyInfo as DataType>::INFO),
+            &[Own("configuredTime", Type::DateTime, Opt)],
+            instance::<CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo>,
         );
         &INFO
     };
@@ -1067,29 +1172,23 @@ impl DataType for CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo {
 
 impl DataObject for CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.configured_time),
-            _ => self.base.get(index),
+            1 => look::optional(&self.configured_time),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Scalar(&mut self.configured_time),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1097,7 +1196,6 @@ inherit!(CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo, CryptoManagerKmip
 impl Extends<CryptoManagerKmipCryptoKeyStatusKeyInfo> for CryptoManagerKmipCryptoKeyStatusWrappingKeyIdKeyInfo {}
 
 /// `CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo {
     /// What it inherits from [`CryptoManagerKmipCryptoKeyStatusKeyInfo`].
     pub base: CryptoManagerKmipCryptoKeyStatusKeyInfo,
@@ -1107,13 +1205,23 @@ pub struct CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo {
     pub rotate_time: Option<DateTime>,
 }
 
+impl Default for CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo {
+    fn default() -> Self {
+        Self {
+            base: <CryptoManagerKmipCryptoKeyStatusKeyInfo as Default>::default(),
+            create_time: None,
+            rotate_time: None,
+        }
+    }
+}
+
 impl DataType for CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo",
-            Some(CryptoManagerKmipCryptoKeyStatusKeyInfo::INFO),
-            &[FieldInfo::opt("createTime", Type::DateTime), FieldInfo::opt("rotateTime", Type::DateTime)],
-            || Box::new(CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo::default()),
+            Some(<CryptoManagerKmipCryptoKeyStatusKeyInfo as DataType>::INFO),
+            &[Own("createTime", Type::DateTime, Opt), Own("rotateTime", Type::DateTime, Opt)],
+            instance::<CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo>,
         );
         &INFO
     };
@@ -1121,14 +1229,15 @@ impl DataType for CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInf
 
 impl DataObject for CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.create_time),
-            2 => optional(&self.rotate_time),
-            _ => self.base.get(index),
+            1 => look::optional(&self.create_time),
+            2 => look::optional(&self.rotate_time),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -1136,16 +1245,9 @@ impl DataObject for CryptoManagerKmipCryptoKeyStatusWrappingRotationIntervalKeyI
         match index {
             1 => Slot::Scalar(&mut self.create_time),
             2 => Slot::Scalar(&mut self.rotate_time),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1156,19 +1258,24 @@ impl Extends<CryptoManagerKmipCryptoKeyStatusKeyInfo>
 }
 
 /// `CryptoManagerKmipCustomAttributeSpec`, since 8.0.1.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CryptoManagerKmipCustomAttributeSpec {
     /// `attributes`.
     pub attributes: Vec<KeyValue>,
+}
+
+impl Default for CryptoManagerKmipCustomAttributeSpec {
+    fn default() -> Self {
+        Self { attributes: Unset::UNSET }
+    }
 }
 
 impl DataType for CryptoManagerKmipCustomAttributeSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CryptoManagerKmipCustomAttributeSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("attributes", Type::Data(KeyValue::INFO))],
-            || Box::new(CryptoManagerKmipCustomAttributeSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("attributes", Type::Data(<KeyValue as DataType>::INFO), List)],
+            instance::<CryptoManagerKmipCustomAttributeSpec>,
         );
         &INFO
     };
@@ -1176,7 +1283,7 @@ impl DataType for CryptoManagerKmipCustomAttributeSpec {
 
 impl DataObject for CryptoManagerKmipCustomAttributeSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {

@@ -6,7 +6,6 @@ use crate::types::{
 };
 
 /// `CustomizationSpecInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationSpecInfo {
     /// `name`.
     pub name: String,
@@ -20,19 +19,31 @@ pub struct CustomizationSpecInfo {
     pub last_update_time: Option<DateTime>,
 }
 
+impl Default for CustomizationSpecInfo {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            description: Unset::UNSET,
+            type_: Unset::UNSET,
+            change_version: None,
+            last_update_time: None,
+        }
+    }
+}
+
 impl DataType for CustomizationSpecInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationSpecInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("description", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::opt("changeVersion", Type::String),
-                FieldInfo::opt("lastUpdateTime", Type::DateTime),
+                Own("name", Type::String, Req),
+                Own("description", Type::String, Req),
+                Own("type", Type::String, Req),
+                Own("changeVersion", Type::String, Opt),
+                Own("lastUpdateTime", Type::DateTime, Opt),
             ],
-            || Box::new(CustomizationSpecInfo::default()),
+            instance::<CustomizationSpecInfo>,
         );
         &INFO
     };
@@ -40,26 +51,26 @@ impl DataType for CustomizationSpecInfo {
 
 impl DataObject for CustomizationSpecInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.description),
-            2 => leaf(&self.type_),
-            3 => optional(&self.change_version),
-            4 => optional(&self.last_update_time),
+            0 => look::text(&self.name),
+            1 => look::text(&self.description),
+            2 => look::text(&self.type_),
+            3 => look::optional_text(&self.change_version),
+            4 => look::optional(&self.last_update_time),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.description),
-            2 => Slot::Scalar(&mut self.type_),
-            3 => Slot::Scalar(&mut self.change_version),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.description),
+            2 => place::text(&mut self.type_),
+            3 => place::optional_text(&mut self.change_version),
             4 => Slot::Scalar(&mut self.last_update_time),
             _ => Slot::None,
         }
@@ -69,7 +80,6 @@ impl DataObject for CustomizationSpecInfo {
 root!(CustomizationSpecInfo);
 
 /// `CustomizationSpecItem`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationSpecItem {
     /// `info`.
     pub info: CustomizationSpecInfo,
@@ -77,16 +87,22 @@ pub struct CustomizationSpecItem {
     pub spec: CustomizationSpec,
 }
 
+impl Default for CustomizationSpecItem {
+    fn default() -> Self {
+        Self { info: <CustomizationSpecInfo as Default>::default(), spec: <CustomizationSpec as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationSpecItem {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationSpecItem",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("info", Type::Data(CustomizationSpecInfo::INFO)),
-                FieldInfo::req("spec", Type::Data(CustomizationSpec::INFO)),
+                Own("info", Type::Data(<CustomizationSpecInfo as DataType>::INFO), Req),
+                Own("spec", Type::Data(<CustomizationSpec as DataType>::INFO), Req),
             ],
-            || Box::new(CustomizationSpecItem::default()),
+            instance::<CustomizationSpecItem>,
         );
         &INFO
     };
@@ -94,7 +110,7 @@ impl DataType for CustomizationSpecItem {
 
 impl DataObject for CustomizationSpecItem {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -117,7 +133,6 @@ impl DataObject for CustomizationSpecItem {
 root!(CustomizationSpecItem);
 
 /// `CustomizationAdapterMapping`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationAdapterMapping {
     /// `macAddress`.
     pub mac_address: Option<String>,
@@ -125,16 +140,22 @@ pub struct CustomizationAdapterMapping {
     pub adapter: CustomizationIPSettings,
 }
 
+impl Default for CustomizationAdapterMapping {
+    fn default() -> Self {
+        Self { mac_address: None, adapter: <CustomizationIPSettings as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationAdapterMapping {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationAdapterMapping",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("macAddress", Type::String),
-                FieldInfo::req("adapter", Type::Data(CustomizationIPSettings::INFO)),
+                Own("macAddress", Type::String, Opt),
+                Own("adapter", Type::Data(<CustomizationIPSettings as DataType>::INFO), Req),
             ],
-            || Box::new(CustomizationAdapterMapping::default()),
+            instance::<CustomizationAdapterMapping>,
         );
         &INFO
     };
@@ -142,12 +163,12 @@ impl DataType for CustomizationAdapterMapping {
 
 impl DataObject for CustomizationAdapterMapping {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.mac_address),
+            0 => look::optional_text(&self.mac_address),
             1 => Value::Data(&self.adapter),
             _ => Value::Unset,
         }
@@ -155,7 +176,7 @@ impl DataObject for CustomizationAdapterMapping {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.mac_address),
+            0 => place::optional_text(&mut self.mac_address),
             1 => Slot::Data(&mut self.adapter),
             _ => Slot::None,
         }
@@ -165,7 +186,6 @@ impl DataObject for CustomizationAdapterMapping {
 root!(CustomizationAdapterMapping);
 
 /// `CustomizationGlobalIPSettings`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationGlobalIPSettings {
     /// `dnsSuffixList`.
     pub dns_suffix_list: Vec<String>,
@@ -173,13 +193,19 @@ pub struct CustomizationGlobalIPSettings {
     pub dns_server_list: Vec<String>,
 }
 
+impl Default for CustomizationGlobalIPSettings {
+    fn default() -> Self {
+        Self { dns_suffix_list: Unset::UNSET, dns_server_list: Unset::UNSET }
+    }
+}
+
 impl DataType for CustomizationGlobalIPSettings {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationGlobalIPSettings",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("dnsSuffixList", Type::String), FieldInfo::list("dnsServerList", Type::String)],
-            || Box::new(CustomizationGlobalIPSettings::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("dnsSuffixList", Type::String, List), Own("dnsServerList", Type::String, List)],
+            instance::<CustomizationGlobalIPSettings>,
         );
         &INFO
     };
@@ -187,21 +213,21 @@ impl DataType for CustomizationGlobalIPSettings {
 
 impl DataObject for CustomizationGlobalIPSettings {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.dns_suffix_list),
-            1 => Value::List(&self.dns_server_list),
+            0 => look::texts(&self.dns_suffix_list),
+            1 => look::texts(&self.dns_server_list),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.dns_suffix_list),
-            1 => Slot::Scalar(&mut self.dns_server_list),
+            0 => place::texts(&mut self.dns_suffix_list),
+            1 => place::texts(&mut self.dns_server_list),
             _ => Slot::None,
         }
     }
@@ -210,19 +236,24 @@ impl DataObject for CustomizationGlobalIPSettings {
 root!(CustomizationGlobalIPSettings);
 
 /// `CustomizationGuiRunOnce`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationGuiRunOnce {
     /// `commandList`.
     pub command_list: Vec<String>,
+}
+
+impl Default for CustomizationGuiRunOnce {
+    fn default() -> Self {
+        Self { command_list: Unset::UNSET }
+    }
 }
 
 impl DataType for CustomizationGuiRunOnce {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationGuiRunOnce",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list_req("commandList", Type::String)],
-            || Box::new(CustomizationGuiRunOnce::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("commandList", Type::String, ListReq)],
+            instance::<CustomizationGuiRunOnce>,
         );
         &INFO
     };
@@ -230,19 +261,19 @@ impl DataType for CustomizationGuiRunOnce {
 
 impl DataObject for CustomizationGuiRunOnce {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.command_list),
+            0 => look::texts(&self.command_list),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.command_list),
+            0 => place::texts(&mut self.command_list),
             _ => Slot::None,
         }
     }
@@ -251,7 +282,6 @@ impl DataObject for CustomizationGuiRunOnce {
 root!(CustomizationGuiRunOnce);
 
 /// `CustomizationGuiUnattended`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationGuiUnattended {
     /// `password`.
     pub password: Option<Box<CustomizationPassword>>,
@@ -263,18 +293,24 @@ pub struct CustomizationGuiUnattended {
     pub auto_logon_count: i32,
 }
 
+impl Default for CustomizationGuiUnattended {
+    fn default() -> Self {
+        Self { password: None, time_zone: 0, auto_logon: false, auto_logon_count: 0 }
+    }
+}
+
 impl DataType for CustomizationGuiUnattended {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationGuiUnattended",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("password", Type::Data(CustomizationPassword::INFO)),
-                FieldInfo::req("timeZone", Type::Int),
-                FieldInfo::req("autoLogon", Type::Boolean),
-                FieldInfo::req("autoLogonCount", Type::Int),
+                Own("password", Type::Data(<CustomizationPassword as DataType>::INFO), Opt),
+                Own("timeZone", Type::Int, Req),
+                Own("autoLogon", Type::Boolean, Req),
+                Own("autoLogonCount", Type::Int, Req),
             ],
-            || Box::new(CustomizationGuiUnattended::default()),
+            instance::<CustomizationGuiUnattended>,
         );
         &INFO
     };
@@ -282,28 +318,25 @@ impl DataType for CustomizationGuiUnattended {
 
 impl DataObject for CustomizationGuiUnattended {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.password {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => leaf(&self.time_zone),
-            2 => leaf(&self.auto_logon),
-            3 => leaf(&self.auto_logon_count),
+            0 => look::boxed(&self.password),
+            1 => Value::Int(self.time_zone),
+            2 => Value::Boolean(self.auto_logon),
+            3 => Value::Int(self.auto_logon_count),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.password, CustomizationPassword),
-            1 => Slot::Scalar(&mut self.time_zone),
-            2 => Slot::Scalar(&mut self.auto_logon),
-            3 => Slot::Scalar(&mut self.auto_logon_count),
+            0 => place::boxed(&mut self.password),
+            1 => place::int(&mut self.time_zone),
+            2 => place::boolean(&mut self.auto_logon),
+            3 => place::int(&mut self.auto_logon_count),
             _ => Slot::None,
         }
     }
@@ -312,7 +345,6 @@ impl DataObject for CustomizationGuiUnattended {
 root!(CustomizationGuiUnattended);
 
 /// `CustomizationIPSettings`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationIPSettings {
     /// `ip`.
     pub ip: Poly<CustomizationIpGenerator>,
@@ -334,23 +366,39 @@ pub struct CustomizationIPSettings {
     pub net_bios: Option<CustomizationNetBIOSMode>,
 }
 
+impl Default for CustomizationIPSettings {
+    fn default() -> Self {
+        Self {
+            ip: <Poly<CustomizationIpGenerator> as Default>::default(),
+            subnet_mask: None,
+            gateway: Unset::UNSET,
+            ip_v6_spec: None,
+            dns_server_list: Unset::UNSET,
+            dns_domain: None,
+            primary_wins: None,
+            secondary_wins: None,
+            net_bios: None,
+        }
+    }
+}
+
 impl DataType for CustomizationIPSettings {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationIPSettings",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("ip", Type::Data(CustomizationIpGenerator::INFO)),
-                FieldInfo::opt("subnetMask", Type::String),
-                FieldInfo::list("gateway", Type::String),
-                FieldInfo::opt("ipV6Spec", Type::Data(CustomizationIPSettingsIpV6AddressSpec::INFO)),
-                FieldInfo::list("dnsServerList", Type::String),
-                FieldInfo::opt("dnsDomain", Type::String),
-                FieldInfo::opt("primaryWINS", Type::String),
-                FieldInfo::opt("secondaryWINS", Type::String),
-                FieldInfo::opt("netBIOS", Type::Enum(CustomizationNetBIOSMode::INFO)),
+                Own("ip", Type::Data(<CustomizationIpGenerator as DataType>::INFO), Req),
+                Own("subnetMask", Type::String, Opt),
+                Own("gateway", Type::String, List),
+                Own("ipV6Spec", Type::Data(<CustomizationIPSettingsIpV6AddressSpec as DataType>::INFO), Opt),
+                Own("dnsServerList", Type::String, List),
+                Own("dnsDomain", Type::String, Opt),
+                Own("primaryWINS", Type::String, Opt),
+                Own("secondaryWINS", Type::String, Opt),
+                Own("netBIOS", Type::Enum(<CustomizationNetBIOSMode as EnumType>::INFO), Opt),
             ],
-            || Box::new(CustomizationIPSettings::default()),
+            instance::<CustomizationIPSettings>,
         );
         &INFO
     };
@@ -358,23 +406,20 @@ impl DataType for CustomizationIPSettings {
 
 impl DataObject for CustomizationIPSettings {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ip),
-            1 => optional(&self.subnet_mask),
-            2 => Value::List(&self.gateway),
-            3 => match &self.ip_v6_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => Value::List(&self.dns_server_list),
-            5 => optional(&self.dns_domain),
-            6 => optional(&self.primary_wins),
-            7 => optional(&self.secondary_wins),
-            8 => optional(&self.net_bios),
+            0 => look::leaf(&self.ip),
+            1 => look::optional_text(&self.subnet_mask),
+            2 => look::texts(&self.gateway),
+            3 => look::boxed(&self.ip_v6_spec),
+            4 => look::texts(&self.dns_server_list),
+            5 => look::optional_text(&self.dns_domain),
+            6 => look::optional_text(&self.primary_wins),
+            7 => look::optional_text(&self.secondary_wins),
+            8 => look::optional(&self.net_bios),
             _ => Value::Unset,
         }
     }
@@ -382,13 +427,13 @@ impl DataObject for CustomizationIPSettings {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.ip),
-            1 => Slot::Scalar(&mut self.subnet_mask),
-            2 => Slot::Scalar(&mut self.gateway),
-            3 => fill!(self.ip_v6_spec, CustomizationIPSettingsIpV6AddressSpec),
-            4 => Slot::Scalar(&mut self.dns_server_list),
-            5 => Slot::Scalar(&mut self.dns_domain),
-            6 => Slot::Scalar(&mut self.primary_wins),
-            7 => Slot::Scalar(&mut self.secondary_wins),
+            1 => place::optional_text(&mut self.subnet_mask),
+            2 => place::texts(&mut self.gateway),
+            3 => place::boxed(&mut self.ip_v6_spec),
+            4 => place::texts(&mut self.dns_server_list),
+            5 => place::optional_text(&mut self.dns_domain),
+            6 => place::optional_text(&mut self.primary_wins),
+            7 => place::optional_text(&mut self.secondary_wins),
             8 => Slot::Scalar(&mut self.net_bios),
             _ => Slot::None,
         }
@@ -398,7 +443,6 @@ impl DataObject for CustomizationIPSettings {
 root!(CustomizationIPSettings);
 
 /// `CustomizationIPSettingsIpV6AddressSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationIPSettingsIpV6AddressSpec {
     /// `ip`.
     pub ip: Vec<Poly<CustomizationIpV6Generator>>,
@@ -406,16 +450,22 @@ pub struct CustomizationIPSettingsIpV6AddressSpec {
     pub gateway: Vec<String>,
 }
 
+impl Default for CustomizationIPSettingsIpV6AddressSpec {
+    fn default() -> Self {
+        Self { ip: Unset::UNSET, gateway: Unset::UNSET }
+    }
+}
+
 impl DataType for CustomizationIPSettingsIpV6AddressSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationIPSettingsIpV6AddressSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list_req("ip", Type::Data(CustomizationIpV6Generator::INFO)),
-                FieldInfo::list("gateway", Type::String),
+                Own("ip", Type::Data(<CustomizationIpV6Generator as DataType>::INFO), ListReq),
+                Own("gateway", Type::String, List),
             ],
-            || Box::new(CustomizationIPSettingsIpV6AddressSpec::default()),
+            instance::<CustomizationIPSettingsIpV6AddressSpec>,
         );
         &INFO
     };
@@ -423,13 +473,13 @@ impl DataType for CustomizationIPSettingsIpV6AddressSpec {
 
 impl DataObject for CustomizationIPSettingsIpV6AddressSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.ip),
-            1 => Value::List(&self.gateway),
+            1 => look::texts(&self.gateway),
             _ => Value::Unset,
         }
     }
@@ -437,7 +487,7 @@ impl DataObject for CustomizationIPSettingsIpV6AddressSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.ip),
-            1 => Slot::Scalar(&mut self.gateway),
+            1 => place::texts(&mut self.gateway),
             _ => Slot::None,
         }
     }
@@ -446,7 +496,6 @@ impl DataObject for CustomizationIPSettingsIpV6AddressSpec {
 root!(CustomizationIPSettingsIpV6AddressSpec);
 
 /// `CustomizationIdentification`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationIdentification {
     /// `joinWorkgroup`.
     pub join_workgroup: Option<String>,
@@ -460,19 +509,31 @@ pub struct CustomizationIdentification {
     pub domain_ou: Option<String>,
 }
 
+impl Default for CustomizationIdentification {
+    fn default() -> Self {
+        Self {
+            join_workgroup: None,
+            join_domain: None,
+            domain_admin: None,
+            domain_admin_password: None,
+            domain_ou: None,
+        }
+    }
+}
+
 impl DataType for CustomizationIdentification {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationIdentification",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("joinWorkgroup", Type::String),
-                FieldInfo::opt("joinDomain", Type::String),
-                FieldInfo::opt("domainAdmin", Type::String),
-                FieldInfo::opt("domainAdminPassword", Type::Data(CustomizationPassword::INFO)),
-                FieldInfo::opt("domainOU", Type::String),
+                Own("joinWorkgroup", Type::String, Opt),
+                Own("joinDomain", Type::String, Opt),
+                Own("domainAdmin", Type::String, Opt),
+                Own("domainAdminPassword", Type::Data(<CustomizationPassword as DataType>::INFO), Opt),
+                Own("domainOU", Type::String, Opt),
             ],
-            || Box::new(CustomizationIdentification::default()),
+            instance::<CustomizationIdentification>,
         );
         &INFO
     };
@@ -480,30 +541,27 @@ impl DataType for CustomizationIdentification {
 
 impl DataObject for CustomizationIdentification {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.join_workgroup),
-            1 => optional(&self.join_domain),
-            2 => optional(&self.domain_admin),
-            3 => match &self.domain_admin_password {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => optional(&self.domain_ou),
+            0 => look::optional_text(&self.join_workgroup),
+            1 => look::optional_text(&self.join_domain),
+            2 => look::optional_text(&self.domain_admin),
+            3 => look::boxed(&self.domain_admin_password),
+            4 => look::optional_text(&self.domain_ou),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.join_workgroup),
-            1 => Slot::Scalar(&mut self.join_domain),
-            2 => Slot::Scalar(&mut self.domain_admin),
-            3 => fill!(self.domain_admin_password, CustomizationPassword),
-            4 => Slot::Scalar(&mut self.domain_ou),
+            0 => place::optional_text(&mut self.join_workgroup),
+            1 => place::optional_text(&mut self.join_domain),
+            2 => place::optional_text(&mut self.domain_admin),
+            3 => place::boxed(&mut self.domain_admin_password),
+            4 => place::optional_text(&mut self.domain_ou),
             _ => Slot::None,
         }
     }
@@ -512,21 +570,29 @@ impl DataObject for CustomizationIdentification {
 root!(CustomizationIdentification);
 
 /// `CustomizationIdentitySettings`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationIdentitySettings {}
+
+impl Default for CustomizationIdentitySettings {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for CustomizationIdentitySettings {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CustomizationIdentitySettings", Some(DynamicData::INFO), &[], || {
-            Box::new(CustomizationIdentitySettings::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationIdentitySettings",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<CustomizationIdentitySettings>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationIdentitySettings {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -541,21 +607,29 @@ impl DataObject for CustomizationIdentitySettings {
 root!(CustomizationIdentitySettings);
 
 /// `CustomizationIpGenerator`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationIpGenerator {}
+
+impl Default for CustomizationIpGenerator {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for CustomizationIpGenerator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CustomizationIpGenerator", Some(DynamicData::INFO), &[], || {
-            Box::new(CustomizationIpGenerator::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationIpGenerator",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<CustomizationIpGenerator>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationIpGenerator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -570,21 +644,29 @@ impl DataObject for CustomizationIpGenerator {
 root!(CustomizationIpGenerator);
 
 /// `CustomizationIpV6Generator`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationIpV6Generator {}
+
+impl Default for CustomizationIpV6Generator {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for CustomizationIpV6Generator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CustomizationIpV6Generator", Some(DynamicData::INFO), &[], || {
-            Box::new(CustomizationIpV6Generator::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationIpV6Generator",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<CustomizationIpV6Generator>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationIpV6Generator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -599,7 +681,6 @@ impl DataObject for CustomizationIpV6Generator {
 root!(CustomizationIpV6Generator);
 
 /// `CustomizationLicenseFilePrintData`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationLicenseFilePrintData {
     /// `autoMode`.
     pub auto_mode: CustomizationLicenseDataMode,
@@ -607,16 +688,22 @@ pub struct CustomizationLicenseFilePrintData {
     pub auto_users: Option<i32>,
 }
 
+impl Default for CustomizationLicenseFilePrintData {
+    fn default() -> Self {
+        Self { auto_mode: CustomizationLicenseDataMode::Unrecognized(Unset::UNSET), auto_users: None }
+    }
+}
+
 impl DataType for CustomizationLicenseFilePrintData {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationLicenseFilePrintData",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("autoMode", Type::Enum(CustomizationLicenseDataMode::INFO)),
-                FieldInfo::opt("autoUsers", Type::Int),
+                Own("autoMode", Type::Enum(<CustomizationLicenseDataMode as EnumType>::INFO), Req),
+                Own("autoUsers", Type::Int, Opt),
             ],
-            || Box::new(CustomizationLicenseFilePrintData::default()),
+            instance::<CustomizationLicenseFilePrintData>,
         );
         &INFO
     };
@@ -624,13 +711,13 @@ impl DataType for CustomizationLicenseFilePrintData {
 
 impl DataObject for CustomizationLicenseFilePrintData {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.auto_mode),
-            1 => optional(&self.auto_users),
+            0 => look::leaf(&self.auto_mode),
+            1 => look::optional_int(&self.auto_users),
             _ => Value::Unset,
         }
     }
@@ -638,7 +725,7 @@ impl DataObject for CustomizationLicenseFilePrintData {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.auto_mode),
-            1 => Slot::Scalar(&mut self.auto_users),
+            1 => place::optional_int(&mut self.auto_users),
             _ => Slot::None,
         }
     }
@@ -647,41 +734,46 @@ impl DataObject for CustomizationLicenseFilePrintData {
 root!(CustomizationLicenseFilePrintData);
 
 /// `CustomizationLinuxFlexPrep`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationLinuxFlexPrep {
     /// What it inherits from [`CustomizationIdentitySettings`].
     pub base: CustomizationIdentitySettings,
 }
 
+impl Default for CustomizationLinuxFlexPrep {
+    fn default() -> Self {
+        Self { base: <CustomizationIdentitySettings as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationLinuxFlexPrep {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationLinuxFlexPrep", Some(CustomizationIdentitySettings::INFO), &[], || {
-                Box::new(CustomizationLinuxFlexPrep::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationLinuxFlexPrep",
+            Some(<CustomizationIdentitySettings as DataType>::INFO),
+            &[],
+            instance::<CustomizationLinuxFlexPrep>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationLinuxFlexPrep {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -689,7 +781,6 @@ inherit!(CustomizationLinuxFlexPrep, CustomizationIdentitySettings);
 impl Extends<CustomizationIdentitySettings> for CustomizationLinuxFlexPrep {}
 
 /// `CustomizationLinuxPrep`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationLinuxPrep {
     /// What it inherits from [`CustomizationIdentitySettings`].
     pub base: CustomizationIdentitySettings,
@@ -713,23 +804,40 @@ pub struct CustomizationLinuxPrep {
     pub extra_config: Vec<Poly<OptionValue>>,
 }
 
+impl Default for CustomizationLinuxPrep {
+    fn default() -> Self {
+        Self {
+            base: <CustomizationIdentitySettings as Default>::default(),
+            host_name: <Poly<CustomizationName> as Default>::default(),
+            domain: Unset::UNSET,
+            time_zone: None,
+            hw_clock_utc: None,
+            script_text: None,
+            compatible_customization_method: None,
+            reset_password: None,
+            password: None,
+            extra_config: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for CustomizationLinuxPrep {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationLinuxPrep",
-            Some(CustomizationIdentitySettings::INFO),
+            Some(<CustomizationIdentitySettings as DataType>::INFO),
             &[
-                FieldInfo::req("hostName", Type::Data(CustomizationName::INFO)),
-                FieldInfo::req("domain", Type::String),
-                FieldInfo::opt("timeZone", Type::String),
-                FieldInfo::opt("hwClockUTC", Type::Boolean),
-                FieldInfo::opt("scriptText", Type::String),
-                FieldInfo::opt("compatibleCustomizationMethod", Type::String),
-                FieldInfo::opt("resetPassword", Type::Boolean),
-                FieldInfo::opt("password", Type::Data(CustomizationPassword::INFO)),
-                FieldInfo::list("extraConfig", Type::Data(OptionValue::INFO)),
+                Own("hostName", Type::Data(<CustomizationName as DataType>::INFO), Req),
+                Own("domain", Type::String, Req),
+                Own("timeZone", Type::String, Opt),
+                Own("hwClockUTC", Type::Boolean, Opt),
+                Own("scriptText", Type::String, Opt),
+                Own("compatibleCustomizationMethod", Type::String, Opt),
+                Own("resetPassword", Type::Boolean, Opt),
+                Own("password", Type::Data(<CustomizationPassword as DataType>::INFO), Opt),
+                Own("extraConfig", Type::Data(<OptionValue as DataType>::INFO), List),
             ],
-            || Box::new(CustomizationLinuxPrep::default()),
+            instance::<CustomizationLinuxPrep>,
         );
         &INFO
     };
@@ -737,48 +845,39 @@ impl DataType for CustomizationLinuxPrep {
 
 impl DataObject for CustomizationLinuxPrep {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host_name),
-            1 => leaf(&self.domain),
-            2 => optional(&self.time_zone),
-            3 => optional(&self.hw_clock_utc),
-            4 => optional(&self.script_text),
-            5 => optional(&self.compatible_customization_method),
-            6 => optional(&self.reset_password),
-            7 => match &self.password {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::leaf(&self.host_name),
+            1 => look::text(&self.domain),
+            2 => look::optional_text(&self.time_zone),
+            3 => look::optional_boolean(&self.hw_clock_utc),
+            4 => look::optional_text(&self.script_text),
+            5 => look::optional_text(&self.compatible_customization_method),
+            6 => look::optional_boolean(&self.reset_password),
+            7 => look::boxed(&self.password),
             8 => Value::List(&self.extra_config),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.host_name),
-            1 => Slot::Scalar(&mut self.domain),
-            2 => Slot::Scalar(&mut self.time_zone),
-            3 => Slot::Scalar(&mut self.hw_clock_utc),
-            4 => Slot::Scalar(&mut self.script_text),
-            5 => Slot::Scalar(&mut self.compatible_customization_method),
-            6 => Slot::Scalar(&mut self.reset_password),
-            7 => fill!(self.password, CustomizationPassword),
+            1 => place::text(&mut self.domain),
+            2 => place::optional_text(&mut self.time_zone),
+            3 => place::optional_boolean(&mut self.hw_clock_utc),
+            4 => place::optional_text(&mut self.script_text),
+            5 => place::optional_text(&mut self.compatible_customization_method),
+            6 => place::optional_boolean(&mut self.reset_password),
+            7 => place::boxed(&mut self.password),
             8 => Slot::Poly(&mut self.extra_config),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -786,20 +885,29 @@ inherit!(CustomizationLinuxPrep, CustomizationIdentitySettings);
 impl Extends<CustomizationIdentitySettings> for CustomizationLinuxPrep {}
 
 /// `CustomizationName`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationName {}
+
+impl Default for CustomizationName {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for CustomizationName {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationName", Some(DynamicData::INFO), &[], || Box::new(CustomizationName::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationName",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<CustomizationName>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -814,21 +922,29 @@ impl DataObject for CustomizationName {
 root!(CustomizationName);
 
 /// `CustomizationOptions`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationOptions {}
+
+impl Default for CustomizationOptions {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for CustomizationOptions {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CustomizationOptions", Some(DynamicData::INFO), &[], || {
-            Box::new(CustomizationOptions::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationOptions",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<CustomizationOptions>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationOptions {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -843,7 +959,6 @@ impl DataObject for CustomizationOptions {
 root!(CustomizationOptions);
 
 /// `CustomizationPassword`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationPassword {
     /// `value`; a secret.
     pub value: String,
@@ -851,13 +966,19 @@ pub struct CustomizationPassword {
     pub plain_text: bool,
 }
 
+impl Default for CustomizationPassword {
+    fn default() -> Self {
+        Self { value: Unset::UNSET, plain_text: false }
+    }
+}
+
 impl DataType for CustomizationPassword {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationPassword",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("value", Type::String).secret(), FieldInfo::req("plainText", Type::Boolean)],
-            || Box::new(CustomizationPassword::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("value", Type::String, ReqSecret), Own("plainText", Type::Boolean, Req)],
+            instance::<CustomizationPassword>,
         );
         &INFO
     };
@@ -865,21 +986,21 @@ impl DataType for CustomizationPassword {
 
 impl DataObject for CustomizationPassword {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.value),
-            1 => leaf(&self.plain_text),
+            0 => look::text(&self.value),
+            1 => Value::Boolean(self.plain_text),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.value),
-            1 => Slot::Scalar(&mut self.plain_text),
+            0 => place::text(&mut self.value),
+            1 => place::boolean(&mut self.plain_text),
             _ => Slot::None,
         }
     }
@@ -888,7 +1009,6 @@ impl DataObject for CustomizationPassword {
 root!(CustomizationPassword);
 
 /// `CustomizationPrefixName`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationPrefixName {
     /// What it inherits from [`CustomizationName`].
     pub base: CustomizationName,
@@ -896,13 +1016,19 @@ pub struct CustomizationPrefixName {
     pub base_: String,
 }
 
+impl Default for CustomizationPrefixName {
+    fn default() -> Self {
+        Self { base: <CustomizationName as Default>::default(), base_: Unset::UNSET }
+    }
+}
+
 impl DataType for CustomizationPrefixName {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationPrefixName",
-            Some(CustomizationName::INFO),
-            &[FieldInfo::req("base", Type::String)],
-            || Box::new(CustomizationPrefixName::default()),
+            Some(<CustomizationName as DataType>::INFO),
+            &[Own("base", Type::String, Req)],
+            instance::<CustomizationPrefixName>,
         );
         &INFO
     };
@@ -910,29 +1036,23 @@ impl DataType for CustomizationPrefixName {
 
 impl DataObject for CustomizationPrefixName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.base_),
-            _ => self.base.get(index),
+            0 => look::text(&self.base_),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.base_),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.base_),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -940,7 +1060,6 @@ inherit!(CustomizationPrefixName, CustomizationName);
 impl Extends<CustomizationName> for CustomizationPrefixName {}
 
 /// `CustomizationSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationSpec {
     /// `options`.
     pub options: Option<Poly<CustomizationOptions>>,
@@ -954,19 +1073,31 @@ pub struct CustomizationSpec {
     pub encryption_key: Vec<i8>,
 }
 
+impl Default for CustomizationSpec {
+    fn default() -> Self {
+        Self {
+            options: None,
+            identity: <Poly<CustomizationIdentitySettings> as Default>::default(),
+            global_ip_settings: <CustomizationGlobalIPSettings as Default>::default(),
+            nic_setting_map: Unset::UNSET,
+            encryption_key: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for CustomizationSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("options", Type::Data(CustomizationOptions::INFO)),
-                FieldInfo::req("identity", Type::Data(CustomizationIdentitySettings::INFO)),
-                FieldInfo::req("globalIPSettings", Type::Data(CustomizationGlobalIPSettings::INFO)),
-                FieldInfo::list("nicSettingMap", Type::Data(CustomizationAdapterMapping::INFO)),
-                FieldInfo::list("encryptionKey", Type::Byte),
+                Own("options", Type::Data(<CustomizationOptions as DataType>::INFO), Opt),
+                Own("identity", Type::Data(<CustomizationIdentitySettings as DataType>::INFO), Req),
+                Own("globalIPSettings", Type::Data(<CustomizationGlobalIPSettings as DataType>::INFO), Req),
+                Own("nicSettingMap", Type::Data(<CustomizationAdapterMapping as DataType>::INFO), List),
+                Own("encryptionKey", Type::Byte, List),
             ],
-            || Box::new(CustomizationSpec::default()),
+            instance::<CustomizationSpec>,
         );
         &INFO
     };
@@ -974,13 +1105,13 @@ impl DataType for CustomizationSpec {
 
 impl DataObject for CustomizationSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.options),
-            1 => leaf(&self.identity),
+            0 => look::optional(&self.options),
+            1 => look::leaf(&self.identity),
             2 => Value::Data(&self.global_ip_settings),
             3 => Value::List(&self.nic_setting_map),
             4 => Value::List(&self.encryption_key),
@@ -1003,41 +1134,46 @@ impl DataObject for CustomizationSpec {
 root!(CustomizationSpec);
 
 /// `CustomizationStatelessIpV6Generator`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationStatelessIpV6Generator {
     /// What it inherits from [`CustomizationIpV6Generator`].
     pub base: CustomizationIpV6Generator,
 }
 
+impl Default for CustomizationStatelessIpV6Generator {
+    fn default() -> Self {
+        Self { base: <CustomizationIpV6Generator as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationStatelessIpV6Generator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationStatelessIpV6Generator", Some(CustomizationIpV6Generator::INFO), &[], || {
-                Box::new(CustomizationStatelessIpV6Generator::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationStatelessIpV6Generator",
+            Some(<CustomizationIpV6Generator as DataType>::INFO),
+            &[],
+            instance::<CustomizationStatelessIpV6Generator>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationStatelessIpV6Generator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1045,7 +1181,6 @@ inherit!(CustomizationStatelessIpV6Generator, CustomizationIpV6Generator);
 impl Extends<CustomizationIpV6Generator> for CustomizationStatelessIpV6Generator {}
 
 /// `CustomizationSysprep`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationSysprep {
     /// What it inherits from [`CustomizationIdentitySettings`].
     pub base: CustomizationIdentitySettings,
@@ -1067,22 +1202,38 @@ pub struct CustomizationSysprep {
     pub extra_config: Vec<Poly<OptionValue>>,
 }
 
+impl Default for CustomizationSysprep {
+    fn default() -> Self {
+        Self {
+            base: <CustomizationIdentitySettings as Default>::default(),
+            gui_unattended: <CustomizationGuiUnattended as Default>::default(),
+            user_data: <CustomizationUserData as Default>::default(),
+            gui_run_once: None,
+            identification: <CustomizationIdentification as Default>::default(),
+            license_file_print_data: None,
+            script_text: None,
+            reset_password: None,
+            extra_config: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for CustomizationSysprep {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationSysprep",
-            Some(CustomizationIdentitySettings::INFO),
+            Some(<CustomizationIdentitySettings as DataType>::INFO),
             &[
-                FieldInfo::req("guiUnattended", Type::Data(CustomizationGuiUnattended::INFO)),
-                FieldInfo::req("userData", Type::Data(CustomizationUserData::INFO)),
-                FieldInfo::opt("guiRunOnce", Type::Data(CustomizationGuiRunOnce::INFO)),
-                FieldInfo::req("identification", Type::Data(CustomizationIdentification::INFO)),
-                FieldInfo::opt("licenseFilePrintData", Type::Data(CustomizationLicenseFilePrintData::INFO)),
-                FieldInfo::opt("scriptText", Type::String),
-                FieldInfo::opt("resetPassword", Type::Boolean),
-                FieldInfo::list("extraConfig", Type::Data(OptionValue::INFO)),
+                Own("guiUnattended", Type::Data(<CustomizationGuiUnattended as DataType>::INFO), Req),
+                Own("userData", Type::Data(<CustomizationUserData as DataType>::INFO), Req),
+                Own("guiRunOnce", Type::Data(<CustomizationGuiRunOnce as DataType>::INFO), Opt),
+                Own("identification", Type::Data(<CustomizationIdentification as DataType>::INFO), Req),
+                Own("licenseFilePrintData", Type::Data(<CustomizationLicenseFilePrintData as DataType>::INFO), Opt),
+                Own("scriptText", Type::String, Opt),
+                Own("resetPassword", Type::Boolean, Opt),
+                Own("extraConfig", Type::Data(<OptionValue as DataType>::INFO), List),
             ],
-            || Box::new(CustomizationSysprep::default()),
+            instance::<CustomizationSysprep>,
         );
         &INFO
     };
@@ -1090,26 +1241,21 @@ impl DataType for CustomizationSysprep {
 
 impl DataObject for CustomizationSysprep {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.gui_unattended),
             1 => Value::Data(&self.user_data),
-            2 => match &self.gui_run_once {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            2 => look::boxed(&self.gui_run_once),
             3 => Value::Data(&self.identification),
-            4 => match &self.license_file_print_data {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => optional(&self.script_text),
-            6 => optional(&self.reset_password),
+            4 => look::boxed(&self.license_file_print_data),
+            5 => look::optional_text(&self.script_text),
+            6 => look::optional_boolean(&self.reset_password),
             7 => Value::List(&self.extra_config),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -1117,22 +1263,15 @@ impl DataObject for CustomizationSysprep {
         match index {
             0 => Slot::Data(&mut self.gui_unattended),
             1 => Slot::Data(&mut self.user_data),
-            2 => fill!(self.gui_run_once, CustomizationGuiRunOnce),
+            2 => place::boxed(&mut self.gui_run_once),
             3 => Slot::Data(&mut self.identification),
-            4 => fill!(self.license_file_print_data, CustomizationLicenseFilePrintData),
-            5 => Slot::Scalar(&mut self.script_text),
-            6 => Slot::Scalar(&mut self.reset_password),
+            4 => place::boxed(&mut self.license_file_print_data),
+            5 => place::optional_text(&mut self.script_text),
+            6 => place::optional_boolean(&mut self.reset_password),
             7 => Slot::Poly(&mut self.extra_config),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1140,7 +1279,6 @@ inherit!(CustomizationSysprep, CustomizationIdentitySettings);
 impl Extends<CustomizationIdentitySettings> for CustomizationSysprep {}
 
 /// `CustomizationSysprepText`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationSysprepText {
     /// What it inherits from [`CustomizationIdentitySettings`].
     pub base: CustomizationIdentitySettings,
@@ -1148,13 +1286,19 @@ pub struct CustomizationSysprepText {
     pub value: String,
 }
 
+impl Default for CustomizationSysprepText {
+    fn default() -> Self {
+        Self { base: <CustomizationIdentitySettings as Default>::default(), value: Unset::UNSET }
+    }
+}
+
 impl DataType for CustomizationSysprepText {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationSysprepText",
-            Some(CustomizationIdentitySettings::INFO),
-            &[FieldInfo::req("value", Type::String)],
-            || Box::new(CustomizationSysprepText::default()),
+            Some(<CustomizationIdentitySettings as DataType>::INFO),
+            &[Own("value", Type::String, Req)],
+            instance::<CustomizationSysprepText>,
         );
         &INFO
     };
@@ -1162,29 +1306,23 @@ impl DataType for CustomizationSysprepText {
 
 impl DataObject for CustomizationSysprepText {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.value),
-            _ => self.base.get(index),
+            0 => look::text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1192,41 +1330,46 @@ inherit!(CustomizationSysprepText, CustomizationIdentitySettings);
 impl Extends<CustomizationIdentitySettings> for CustomizationSysprepText {}
 
 /// `CustomizationUnknownIpGenerator`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationUnknownIpGenerator {
     /// What it inherits from [`CustomizationIpGenerator`].
     pub base: CustomizationIpGenerator,
 }
 
+impl Default for CustomizationUnknownIpGenerator {
+    fn default() -> Self {
+        Self { base: <CustomizationIpGenerator as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationUnknownIpGenerator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationUnknownIpGenerator", Some(CustomizationIpGenerator::INFO), &[], || {
-                Box::new(CustomizationUnknownIpGenerator::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationUnknownIpGenerator",
+            Some(<CustomizationIpGenerator as DataType>::INFO),
+            &[],
+            instance::<CustomizationUnknownIpGenerator>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationUnknownIpGenerator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1234,41 +1377,46 @@ inherit!(CustomizationUnknownIpGenerator, CustomizationIpGenerator);
 impl Extends<CustomizationIpGenerator> for CustomizationUnknownIpGenerator {}
 
 /// `CustomizationUnknownIpV6Generator`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationUnknownIpV6Generator {
     /// What it inherits from [`CustomizationIpV6Generator`].
     pub base: CustomizationIpV6Generator,
 }
 
+impl Default for CustomizationUnknownIpV6Generator {
+    fn default() -> Self {
+        Self { base: <CustomizationIpV6Generator as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationUnknownIpV6Generator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationUnknownIpV6Generator", Some(CustomizationIpV6Generator::INFO), &[], || {
-                Box::new(CustomizationUnknownIpV6Generator::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationUnknownIpV6Generator",
+            Some(<CustomizationIpV6Generator as DataType>::INFO),
+            &[],
+            instance::<CustomizationUnknownIpV6Generator>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationUnknownIpV6Generator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1276,40 +1424,46 @@ inherit!(CustomizationUnknownIpV6Generator, CustomizationIpV6Generator);
 impl Extends<CustomizationIpV6Generator> for CustomizationUnknownIpV6Generator {}
 
 /// `CustomizationUnknownName`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationUnknownName {
     /// What it inherits from [`CustomizationName`].
     pub base: CustomizationName,
 }
 
+impl Default for CustomizationUnknownName {
+    fn default() -> Self {
+        Self { base: <CustomizationName as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationUnknownName {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CustomizationUnknownName", Some(CustomizationName::INFO), &[], || {
-            Box::new(CustomizationUnknownName::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationUnknownName",
+            Some(<CustomizationName as DataType>::INFO),
+            &[],
+            instance::<CustomizationUnknownName>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationUnknownName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1317,7 +1471,6 @@ inherit!(CustomizationUnknownName, CustomizationName);
 impl Extends<CustomizationName> for CustomizationUnknownName {}
 
 /// `CustomizationUserData`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationUserData {
     /// `fullName`.
     pub full_name: String,
@@ -1329,18 +1482,29 @@ pub struct CustomizationUserData {
     pub product_id: String,
 }
 
+impl Default for CustomizationUserData {
+    fn default() -> Self {
+        Self {
+            full_name: Unset::UNSET,
+            org_name: Unset::UNSET,
+            computer_name: <Poly<CustomizationName> as Default>::default(),
+            product_id: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for CustomizationUserData {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationUserData",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("fullName", Type::String),
-                FieldInfo::req("orgName", Type::String),
-                FieldInfo::req("computerName", Type::Data(CustomizationName::INFO)),
-                FieldInfo::req("productId", Type::String),
+                Own("fullName", Type::String, Req),
+                Own("orgName", Type::String, Req),
+                Own("computerName", Type::Data(<CustomizationName as DataType>::INFO), Req),
+                Own("productId", Type::String, Req),
             ],
-            || Box::new(CustomizationUserData::default()),
+            instance::<CustomizationUserData>,
         );
         &INFO
     };
@@ -1348,25 +1512,25 @@ impl DataType for CustomizationUserData {
 
 impl DataObject for CustomizationUserData {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.full_name),
-            1 => leaf(&self.org_name),
-            2 => leaf(&self.computer_name),
-            3 => leaf(&self.product_id),
+            0 => look::text(&self.full_name),
+            1 => look::text(&self.org_name),
+            2 => look::leaf(&self.computer_name),
+            3 => look::text(&self.product_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.full_name),
-            1 => Slot::Scalar(&mut self.org_name),
+            0 => place::text(&mut self.full_name),
+            1 => place::text(&mut self.org_name),
             2 => Slot::Poly(&mut self.computer_name),
-            3 => Slot::Scalar(&mut self.product_id),
+            3 => place::text(&mut self.product_id),
             _ => Slot::None,
         }
     }
@@ -1375,41 +1539,46 @@ impl DataObject for CustomizationUserData {
 root!(CustomizationUserData);
 
 /// `CustomizationVirtualMachineName`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationVirtualMachineName {
     /// What it inherits from [`CustomizationName`].
     pub base: CustomizationName,
 }
 
+impl Default for CustomizationVirtualMachineName {
+    fn default() -> Self {
+        Self { base: <CustomizationName as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationVirtualMachineName {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationVirtualMachineName", Some(CustomizationName::INFO), &[], || {
-                Box::new(CustomizationVirtualMachineName::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationVirtualMachineName",
+            Some(<CustomizationName as DataType>::INFO),
+            &[],
+            instance::<CustomizationVirtualMachineName>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationVirtualMachineName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1417,7 +1586,6 @@ inherit!(CustomizationVirtualMachineName, CustomizationName);
 impl Extends<CustomizationName> for CustomizationVirtualMachineName {}
 
 /// `CustomizationWinOptions`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationWinOptions {
     /// What it inherits from [`CustomizationOptions`].
     pub base: CustomizationOptions,
@@ -1429,17 +1597,28 @@ pub struct CustomizationWinOptions {
     pub reboot: Option<CustomizationSysprepRebootOption>,
 }
 
+impl Default for CustomizationWinOptions {
+    fn default() -> Self {
+        Self {
+            base: <CustomizationOptions as Default>::default(),
+            change_sid: false,
+            delete_accounts: false,
+            reboot: None,
+        }
+    }
+}
+
 impl DataType for CustomizationWinOptions {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationWinOptions",
-            Some(CustomizationOptions::INFO),
+            Some(<CustomizationOptions as DataType>::INFO),
             &[
-                FieldInfo::req("changeSID", Type::Boolean),
-                FieldInfo::req("deleteAccounts", Type::Boolean),
-                FieldInfo::opt("reboot", Type::Enum(CustomizationSysprepRebootOption::INFO)),
+                Own("changeSID", Type::Boolean, Req),
+                Own("deleteAccounts", Type::Boolean, Req),
+                Own("reboot", Type::Enum(<CustomizationSysprepRebootOption as EnumType>::INFO), Opt),
             ],
-            || Box::new(CustomizationWinOptions::default()),
+            instance::<CustomizationWinOptions>,
         );
         &INFO
     };
@@ -1447,33 +1626,27 @@ impl DataType for CustomizationWinOptions {
 
 impl DataObject for CustomizationWinOptions {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.change_sid),
-            1 => leaf(&self.delete_accounts),
-            2 => optional(&self.reboot),
-            _ => self.base.get(index),
+            0 => Value::Boolean(self.change_sid),
+            1 => Value::Boolean(self.delete_accounts),
+            2 => look::optional(&self.reboot),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.change_sid),
-            1 => Slot::Scalar(&mut self.delete_accounts),
+            0 => place::boolean(&mut self.change_sid),
+            1 => place::boolean(&mut self.delete_accounts),
             2 => Slot::Scalar(&mut self.reboot),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1481,41 +1654,46 @@ inherit!(CustomizationWinOptions, CustomizationOptions);
 impl Extends<CustomizationOptions> for CustomizationWinOptions {}
 
 /// `CustomizationWindowsFlexPrep`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationWindowsFlexPrep {
     /// What it inherits from [`CustomizationIdentitySettings`].
     pub base: CustomizationIdentitySettings,
 }
 
+impl Default for CustomizationWindowsFlexPrep {
+    fn default() -> Self {
+        Self { base: <CustomizationIdentitySettings as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationWindowsFlexPrep {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationWindowsFlexPrep", Some(CustomizationIdentitySettings::INFO), &[], || {
-                Box::new(CustomizationWindowsFlexPrep::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationWindowsFlexPrep",
+            Some(<CustomizationIdentitySettings as DataType>::INFO),
+            &[],
+            instance::<CustomizationWindowsFlexPrep>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationWindowsFlexPrep {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1523,41 +1701,46 @@ inherit!(CustomizationWindowsFlexPrep, CustomizationIdentitySettings);
 impl Extends<CustomizationIdentitySettings> for CustomizationWindowsFlexPrep {}
 
 /// `CustomizationAutoIpV6Generator`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationAutoIpV6Generator {
     /// What it inherits from [`CustomizationIpV6Generator`].
     pub base: CustomizationIpV6Generator,
 }
 
+impl Default for CustomizationAutoIpV6Generator {
+    fn default() -> Self {
+        Self { base: <CustomizationIpV6Generator as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationAutoIpV6Generator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationAutoIpV6Generator", Some(CustomizationIpV6Generator::INFO), &[], || {
-                Box::new(CustomizationAutoIpV6Generator::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationAutoIpV6Generator",
+            Some(<CustomizationIpV6Generator as DataType>::INFO),
+            &[],
+            instance::<CustomizationAutoIpV6Generator>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationAutoIpV6Generator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1565,7 +1748,6 @@ inherit!(CustomizationAutoIpV6Generator, CustomizationIpV6Generator);
 impl Extends<CustomizationIpV6Generator> for CustomizationAutoIpV6Generator {}
 
 /// `CustomizationCloudinitPrep`, since 7.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationCloudinitPrep {
     /// What it inherits from [`CustomizationIdentitySettings`].
     pub base: CustomizationIdentitySettings,
@@ -1575,13 +1757,19 @@ pub struct CustomizationCloudinitPrep {
     pub userdata: Option<String>,
 }
 
+impl Default for CustomizationCloudinitPrep {
+    fn default() -> Self {
+        Self { base: <CustomizationIdentitySettings as Default>::default(), metadata: Unset::UNSET, userdata: None }
+    }
+}
+
 impl DataType for CustomizationCloudinitPrep {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationCloudinitPrep",
-            Some(CustomizationIdentitySettings::INFO),
-            &[FieldInfo::req("metadata", Type::String), FieldInfo::opt("userdata", Type::String)],
-            || Box::new(CustomizationCloudinitPrep::default()),
+            Some(<CustomizationIdentitySettings as DataType>::INFO),
+            &[Own("metadata", Type::String, Req), Own("userdata", Type::String, Opt)],
+            instance::<CustomizationCloudinitPrep>,
         );
         &INFO
     };
@@ -1589,31 +1777,25 @@ impl DataType for CustomizationCloudinitPrep {
 
 impl DataObject for CustomizationCloudinitPrep {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.metadata),
-            1 => optional(&self.userdata),
-            _ => self.base.get(index),
+            0 => look::text(&self.metadata),
+            1 => look::optional_text(&self.userdata),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.metadata),
-            1 => Slot::Scalar(&mut self.userdata),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.metadata),
+            1 => place::optional_text(&mut self.userdata),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1621,7 +1803,6 @@ inherit!(CustomizationCloudinitPrep, CustomizationIdentitySettings);
 impl Extends<CustomizationIdentitySettings> for CustomizationCloudinitPrep {}
 
 /// `CustomizationCustomIpGenerator`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationCustomIpGenerator {
     /// What it inherits from [`CustomizationIpGenerator`].
     pub base: CustomizationIpGenerator,
@@ -1629,13 +1810,19 @@ pub struct CustomizationCustomIpGenerator {
     pub argument: Option<String>,
 }
 
+impl Default for CustomizationCustomIpGenerator {
+    fn default() -> Self {
+        Self { base: <CustomizationIpGenerator as Default>::default(), argument: None }
+    }
+}
+
 impl DataType for CustomizationCustomIpGenerator {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationCustomIpGenerator",
-            Some(CustomizationIpGenerator::INFO),
-            &[FieldInfo::opt("argument", Type::String)],
-            || Box::new(CustomizationCustomIpGenerator::default()),
+            Some(<CustomizationIpGenerator as DataType>::INFO),
+            &[Own("argument", Type::String, Opt)],
+            instance::<CustomizationCustomIpGenerator>,
         );
         &INFO
     };
@@ -1643,29 +1830,23 @@ impl DataType for CustomizationCustomIpGenerator {
 
 impl DataObject for CustomizationCustomIpGenerator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.argument),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.argument),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.argument),
-            _ => self.base.slot(index),
+            0 => place::optional_text(&mut self.argument),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1673,7 +1854,6 @@ inherit!(CustomizationCustomIpGenerator, CustomizationIpGenerator);
 impl Extends<CustomizationIpGenerator> for CustomizationCustomIpGenerator {}
 
 /// `CustomizationCustomIpV6Generator`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationCustomIpV6Generator {
     /// What it inherits from [`CustomizationIpV6Generator`].
     pub base: CustomizationIpV6Generator,
@@ -1681,13 +1861,19 @@ pub struct CustomizationCustomIpV6Generator {
     pub argument: Option<String>,
 }
 
+impl Default for CustomizationCustomIpV6Generator {
+    fn default() -> Self {
+        Self { base: <CustomizationIpV6Generator as Default>::default(), argument: None }
+    }
+}
+
 impl DataType for CustomizationCustomIpV6Generator {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationCustomIpV6Generator",
-            Some(CustomizationIpV6Generator::INFO),
-            &[FieldInfo::opt("argument", Type::String)],
-            || Box::new(CustomizationCustomIpV6Generator::default()),
+            Some(<CustomizationIpV6Generator as DataType>::INFO),
+            &[Own("argument", Type::String, Opt)],
+            instance::<CustomizationCustomIpV6Generator>,
         );
         &INFO
     };
@@ -1695,29 +1881,23 @@ impl DataType for CustomizationCustomIpV6Generator {
 
 impl DataObject for CustomizationCustomIpV6Generator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.argument),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.argument),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.argument),
-            _ => self.base.slot(index),
+            0 => place::optional_text(&mut self.argument),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1725,7 +1905,6 @@ inherit!(CustomizationCustomIpV6Generator, CustomizationIpV6Generator);
 impl Extends<CustomizationIpV6Generator> for CustomizationCustomIpV6Generator {}
 
 /// `CustomizationCustomName`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationCustomName {
     /// What it inherits from [`CustomizationName`].
     pub base: CustomizationName,
@@ -1733,13 +1912,19 @@ pub struct CustomizationCustomName {
     pub argument: Option<String>,
 }
 
+impl Default for CustomizationCustomName {
+    fn default() -> Self {
+        Self { base: <CustomizationName as Default>::default(), argument: None }
+    }
+}
+
 impl DataType for CustomizationCustomName {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationCustomName",
-            Some(CustomizationName::INFO),
-            &[FieldInfo::opt("argument", Type::String)],
-            || Box::new(CustomizationCustomName::default()),
+            Some(<CustomizationName as DataType>::INFO),
+            &[Own("argument", Type::String, Opt)],
+            instance::<CustomizationCustomName>,
         );
         &INFO
     };
@@ -1747,29 +1932,23 @@ impl DataType for CustomizationCustomName {
 
 impl DataObject for CustomizationCustomName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.argument),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.argument),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.argument),
-            _ => self.base.slot(index),
+            0 => place::optional_text(&mut self.argument),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1777,41 +1956,46 @@ inherit!(CustomizationCustomName, CustomizationName);
 impl Extends<CustomizationName> for CustomizationCustomName {}
 
 /// `CustomizationDhcpIpGenerator`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationDhcpIpGenerator {
     /// What it inherits from [`CustomizationIpGenerator`].
     pub base: CustomizationIpGenerator,
 }
 
+impl Default for CustomizationDhcpIpGenerator {
+    fn default() -> Self {
+        Self { base: <CustomizationIpGenerator as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationDhcpIpGenerator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationDhcpIpGenerator", Some(CustomizationIpGenerator::INFO), &[], || {
-                Box::new(CustomizationDhcpIpGenerator::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationDhcpIpGenerator",
+            Some(<CustomizationIpGenerator as DataType>::INFO),
+            &[],
+            instance::<CustomizationDhcpIpGenerator>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationDhcpIpGenerator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1819,41 +2003,46 @@ inherit!(CustomizationDhcpIpGenerator, CustomizationIpGenerator);
 impl Extends<CustomizationIpGenerator> for CustomizationDhcpIpGenerator {}
 
 /// `CustomizationDhcpIpV6Generator`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationDhcpIpV6Generator {
     /// What it inherits from [`CustomizationIpV6Generator`].
     pub base: CustomizationIpV6Generator,
 }
 
+impl Default for CustomizationDhcpIpV6Generator {
+    fn default() -> Self {
+        Self { base: <CustomizationIpV6Generator as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationDhcpIpV6Generator {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationDhcpIpV6Generator", Some(CustomizationIpV6Generator::INFO), &[], || {
-                Box::new(CustomizationDhcpIpV6Generator::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationDhcpIpV6Generator",
+            Some(<CustomizationIpV6Generator as DataType>::INFO),
+            &[],
+            instance::<CustomizationDhcpIpV6Generator>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationDhcpIpV6Generator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1861,41 +2050,46 @@ inherit!(CustomizationDhcpIpV6Generator, CustomizationIpV6Generator);
 impl Extends<CustomizationIpV6Generator> for CustomizationDhcpIpV6Generator {}
 
 /// `CustomizationDisableIpV4`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationDisableIpV4 {
     /// What it inherits from [`CustomizationIpGenerator`].
     pub base: CustomizationIpGenerator,
 }
 
+impl Default for CustomizationDisableIpV4 {
+    fn default() -> Self {
+        Self { base: <CustomizationIpGenerator as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationDisableIpV4 {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationDisableIpV4", Some(CustomizationIpGenerator::INFO), &[], || {
-                Box::new(CustomizationDisableIpV4::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationDisableIpV4",
+            Some(<CustomizationIpGenerator as DataType>::INFO),
+            &[],
+            instance::<CustomizationDisableIpV4>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationDisableIpV4 {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1903,7 +2097,6 @@ inherit!(CustomizationDisableIpV4, CustomizationIpGenerator);
 impl Extends<CustomizationIpGenerator> for CustomizationDisableIpV4 {}
 
 /// `CustomizationFixedIp`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationFixedIp {
     /// What it inherits from [`CustomizationIpGenerator`].
     pub base: CustomizationIpGenerator,
@@ -1911,13 +2104,19 @@ pub struct CustomizationFixedIp {
     pub ip_address: String,
 }
 
+impl Default for CustomizationFixedIp {
+    fn default() -> Self {
+        Self { base: <CustomizationIpGenerator as Default>::default(), ip_address: Unset::UNSET }
+    }
+}
+
 impl DataType for CustomizationFixedIp {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationFixedIp",
-            Some(CustomizationIpGenerator::INFO),
-            &[FieldInfo::req("ipAddress", Type::String)],
-            || Box::new(CustomizationFixedIp::default()),
+            Some(<CustomizationIpGenerator as DataType>::INFO),
+            &[Own("ipAddress", Type::String, Req)],
+            instance::<CustomizationFixedIp>,
         );
         &INFO
     };
@@ -1925,29 +2124,23 @@ impl DataType for CustomizationFixedIp {
 
 impl DataObject for CustomizationFixedIp {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ip_address),
-            _ => self.base.get(index),
+            0 => look::text(&self.ip_address),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ip_address),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.ip_address),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1955,7 +2148,6 @@ inherit!(CustomizationFixedIp, CustomizationIpGenerator);
 impl Extends<CustomizationIpGenerator> for CustomizationFixedIp {}
 
 /// `CustomizationFixedIpV6`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationFixedIpV6 {
     /// What it inherits from [`CustomizationIpV6Generator`].
     pub base: CustomizationIpV6Generator,
@@ -1965,13 +2157,19 @@ pub struct CustomizationFixedIpV6 {
     pub subnet_mask: i32,
 }
 
+impl Default for CustomizationFixedIpV6 {
+    fn default() -> Self {
+        Self { base: <CustomizationIpV6Generator as Default>::default(), ip_address: Unset::UNSET, subnet_mask: 0 }
+    }
+}
+
 impl DataType for CustomizationFixedIpV6 {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationFixedIpV6",
-            Some(CustomizationIpV6Generator::INFO),
-            &[FieldInfo::req("ipAddress", Type::String), FieldInfo::req("subnetMask", Type::Int)],
-            || Box::new(CustomizationFixedIpV6::default()),
+            Some(<CustomizationIpV6Generator as DataType>::INFO),
+            &[Own("ipAddress", Type::String, Req), Own("subnetMask", Type::Int, Req)],
+            instance::<CustomizationFixedIpV6>,
         );
         &INFO
     };
@@ -1979,31 +2177,25 @@ impl DataType for CustomizationFixedIpV6 {
 
 impl DataObject for CustomizationFixedIpV6 {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ip_address),
-            1 => leaf(&self.subnet_mask),
-            _ => self.base.get(index),
+            0 => look::text(&self.ip_address),
+            1 => Value::Int(self.subnet_mask),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ip_address),
-            1 => Slot::Scalar(&mut self.subnet_mask),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.ip_address),
+            1 => place::int(&mut self.subnet_mask),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2011,7 +2203,6 @@ inherit!(CustomizationFixedIpV6, CustomizationIpV6Generator);
 impl Extends<CustomizationIpV6Generator> for CustomizationFixedIpV6 {}
 
 /// `CustomizationFixedName`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationFixedName {
     /// What it inherits from [`CustomizationName`].
     pub base: CustomizationName,
@@ -2019,13 +2210,19 @@ pub struct CustomizationFixedName {
     pub name: String,
 }
 
+impl Default for CustomizationFixedName {
+    fn default() -> Self {
+        Self { base: <CustomizationName as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for CustomizationFixedName {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationFixedName",
-            Some(CustomizationName::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(CustomizationFixedName::default()),
+            Some(<CustomizationName as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<CustomizationFixedName>,
         );
         &INFO
     };
@@ -2033,29 +2230,23 @@ impl DataType for CustomizationFixedName {
 
 impl DataObject for CustomizationFixedName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            _ => self.base.get(index),
+            0 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2063,41 +2254,46 @@ inherit!(CustomizationFixedName, CustomizationName);
 impl Extends<CustomizationName> for CustomizationFixedName {}
 
 /// `CustomizationLinuxOptions`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationLinuxOptions {
     /// What it inherits from [`CustomizationOptions`].
     pub base: CustomizationOptions,
 }
 
+impl Default for CustomizationLinuxOptions {
+    fn default() -> Self {
+        Self { base: <CustomizationOptions as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationLinuxOptions {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationLinuxOptions", Some(CustomizationOptions::INFO), &[], || {
-                Box::new(CustomizationLinuxOptions::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationLinuxOptions",
+            Some(<CustomizationOptions as DataType>::INFO),
+            &[],
+            instance::<CustomizationLinuxOptions>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationLinuxOptions {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -14,24 +14,28 @@ use crate::types::{
 };
 
 /// `DynamicArray`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DynamicArray {
     /// `val`.
     pub val: Vec<Any>,
 }
 
+impl Default for DynamicArray {
+    fn default() -> Self {
+        Self { val: Unset::UNSET }
+    }
+}
+
 impl DataType for DynamicArray {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DynamicArray", None, &[FieldInfo::list_req("val", Type::Any)], || {
-            Box::new(DynamicArray::default())
-        });
+        static INFO: TypeInfo =
+            TypeInfo::new("DynamicArray", None, &[Own("val", Type::Any, ListReq)], instance::<DynamicArray>);
         &INFO
     };
 }
 
 impl DataObject for DynamicArray {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -52,19 +56,24 @@ impl DataObject for DynamicArray {
 root!(DynamicArray);
 
 /// `DynamicData`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DynamicData {}
+
+impl Default for DynamicData {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for DynamicData {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DynamicData", None, &[], || Box::new(DynamicData::default()));
+        static INFO: TypeInfo = TypeInfo::new("DynamicData", None, &[], instance::<DynamicData>);
         &INFO
     };
 }
 
 impl DataObject for DynamicData {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -79,7 +88,6 @@ impl DataObject for DynamicData {
 root!(DynamicData);
 
 /// `DynamicProperty`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DynamicProperty {
     /// `name`.
     pub name: String,
@@ -87,13 +95,19 @@ pub struct DynamicProperty {
     pub val: Any,
 }
 
+impl Default for DynamicProperty {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, val: Any::Unset }
+    }
+}
+
 impl DataType for DynamicProperty {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DynamicProperty",
             None,
-            &[FieldInfo::req("name", Type::String), FieldInfo::req("val", Type::Any)],
-            || Box::new(DynamicProperty::default()),
+            &[Own("name", Type::String, Req), Own("val", Type::Any, Req)],
+            instance::<DynamicProperty>,
         );
         &INFO
     };
@@ -101,20 +115,20 @@ impl DataType for DynamicProperty {
 
 impl DataObject for DynamicProperty {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.val),
+            0 => look::text(&self.name),
+            1 => look::leaf(&self.val),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.name),
             1 => Slot::Any(&mut self.val),
             _ => Slot::None,
         }
@@ -124,7 +138,6 @@ impl DataObject for DynamicProperty {
 root!(DynamicProperty);
 
 /// `Description`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct Description {
     /// `label`.
     pub label: String,
@@ -132,13 +145,19 @@ pub struct Description {
     pub summary: String,
 }
 
+impl Default for Description {
+    fn default() -> Self {
+        Self { label: Unset::UNSET, summary: Unset::UNSET }
+    }
+}
+
 impl DataType for Description {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "Description",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("label", Type::String), FieldInfo::req("summary", Type::String)],
-            || Box::new(Description::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("label", Type::String, Req), Own("summary", Type::String, Req)],
+            instance::<Description>,
         );
         &INFO
     };
@@ -146,21 +165,21 @@ impl DataType for Description {
 
 impl DataObject for Description {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.label),
-            1 => leaf(&self.summary),
+            0 => look::text(&self.label),
+            1 => look::text(&self.summary),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.label),
-            1 => Slot::Scalar(&mut self.summary),
+            0 => place::text(&mut self.label),
+            1 => place::text(&mut self.summary),
             _ => Slot::None,
         }
     }
@@ -169,7 +188,6 @@ impl DataObject for Description {
 root!(Description);
 
 /// `DesiredSoftwareSpec`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DesiredSoftwareSpec {
     /// `baseImageSpec`.
     pub base_image_spec: DesiredSoftwareSpecBaseImageSpec,
@@ -181,18 +199,29 @@ pub struct DesiredSoftwareSpec {
     pub removed_components: Vec<String>,
 }
 
+impl Default for DesiredSoftwareSpec {
+    fn default() -> Self {
+        Self {
+            base_image_spec: <DesiredSoftwareSpecBaseImageSpec as Default>::default(),
+            vendor_add_on_spec: None,
+            components: Unset::UNSET,
+            removed_components: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DesiredSoftwareSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DesiredSoftwareSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("baseImageSpec", Type::Data(DesiredSoftwareSpecBaseImageSpec::INFO)),
-                FieldInfo::opt("vendorAddOnSpec", Type::Data(DesiredSoftwareSpecVendorAddOnSpec::INFO)),
-                FieldInfo::list("components", Type::Data(DesiredSoftwareSpecComponentSpec::INFO)),
-                FieldInfo::list("removedComponents", Type::String),
+                Own("baseImageSpec", Type::Data(<DesiredSoftwareSpecBaseImageSpec as DataType>::INFO), Req),
+                Own("vendorAddOnSpec", Type::Data(<DesiredSoftwareSpecVendorAddOnSpec as DataType>::INFO), Opt),
+                Own("components", Type::Data(<DesiredSoftwareSpecComponentSpec as DataType>::INFO), List),
+                Own("removedComponents", Type::String, List),
             ],
-            || Box::new(DesiredSoftwareSpec::default()),
+            instance::<DesiredSoftwareSpec>,
         );
         &INFO
     };
@@ -200,18 +229,15 @@ impl DataType for DesiredSoftwareSpec {
 
 impl DataObject for DesiredSoftwareSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.base_image_spec),
-            1 => match &self.vendor_add_on_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            1 => look::boxed(&self.vendor_add_on_spec),
             2 => Value::List(&self.components),
-            3 => Value::List(&self.removed_components),
+            3 => look::texts(&self.removed_components),
             _ => Value::Unset,
         }
     }
@@ -219,9 +245,9 @@ impl DataObject for DesiredSoftwareSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.base_image_spec),
-            1 => fill!(self.vendor_add_on_spec, DesiredSoftwareSpecVendorAddOnSpec),
+            1 => place::boxed(&mut self.vendor_add_on_spec),
             2 => Slot::List(&mut self.components),
-            3 => Slot::Scalar(&mut self.removed_components),
+            3 => place::texts(&mut self.removed_components),
             _ => Slot::None,
         }
     }
@@ -230,19 +256,24 @@ impl DataObject for DesiredSoftwareSpec {
 root!(DesiredSoftwareSpec);
 
 /// `DesiredSoftwareSpecBaseImageSpec`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DesiredSoftwareSpecBaseImageSpec {
     /// `version`.
     pub version: String,
+}
+
+impl Default for DesiredSoftwareSpecBaseImageSpec {
+    fn default() -> Self {
+        Self { version: Unset::UNSET }
+    }
 }
 
 impl DataType for DesiredSoftwareSpecBaseImageSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DesiredSoftwareSpecBaseImageSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("version", Type::String)],
-            || Box::new(DesiredSoftwareSpecBaseImageSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("version", Type::String, Req)],
+            instance::<DesiredSoftwareSpecBaseImageSpec>,
         );
         &INFO
     };
@@ -250,19 +281,19 @@ impl DataType for DesiredSoftwareSpecBaseImageSpec {
 
 impl DataObject for DesiredSoftwareSpecBaseImageSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.version),
+            0 => look::text(&self.version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.version),
+            0 => place::text(&mut self.version),
             _ => Slot::None,
         }
     }
@@ -271,7 +302,6 @@ impl DataObject for DesiredSoftwareSpecBaseImageSpec {
 root!(DesiredSoftwareSpecBaseImageSpec);
 
 /// `DesiredSoftwareSpecVendorAddOnSpec`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DesiredSoftwareSpecVendorAddOnSpec {
     /// `name`.
     pub name: String,
@@ -279,13 +309,19 @@ pub struct DesiredSoftwareSpecVendorAddOnSpec {
     pub version: String,
 }
 
+impl Default for DesiredSoftwareSpecVendorAddOnSpec {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, version: Unset::UNSET }
+    }
+}
+
 impl DataType for DesiredSoftwareSpecVendorAddOnSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DesiredSoftwareSpecVendorAddOnSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("name", Type::String), FieldInfo::req("version", Type::String)],
-            || Box::new(DesiredSoftwareSpecVendorAddOnSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("version", Type::String, Req)],
+            instance::<DesiredSoftwareSpecVendorAddOnSpec>,
         );
         &INFO
     };
@@ -293,21 +329,21 @@ impl DataType for DesiredSoftwareSpecVendorAddOnSpec {
 
 impl DataObject for DesiredSoftwareSpecVendorAddOnSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.version),
+            0 => look::text(&self.name),
+            1 => look::text(&self.version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.version),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.version),
             _ => Slot::None,
         }
     }
@@ -316,7 +352,6 @@ impl DataObject for DesiredSoftwareSpecVendorAddOnSpec {
 root!(DesiredSoftwareSpecVendorAddOnSpec);
 
 /// `DesiredSoftwareSpecComponentSpec`, since 7.0.2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DesiredSoftwareSpecComponentSpec {
     /// `name`.
     pub name: String,
@@ -324,13 +359,19 @@ pub struct DesiredSoftwareSpecComponentSpec {
     pub version: Option<String>,
 }
 
+impl Default for DesiredSoftwareSpecComponentSpec {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, version: None }
+    }
+}
+
 impl DataType for DesiredSoftwareSpecComponentSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DesiredSoftwareSpecComponentSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("name", Type::String), FieldInfo::opt("version", Type::String)],
-            || Box::new(DesiredSoftwareSpecComponentSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("version", Type::String, Opt)],
+            instance::<DesiredSoftwareSpecComponentSpec>,
         );
         &INFO
     };
@@ -338,21 +379,21 @@ impl DataType for DesiredSoftwareSpecComponentSpec {
 
 impl DataObject for DesiredSoftwareSpecComponentSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => optional(&self.version),
+            0 => look::text(&self.name),
+            1 => look::optional_text(&self.version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.version),
+            0 => place::text(&mut self.name),
+            1 => place::optional_text(&mut self.version),
             _ => Slot::None,
         }
     }
@@ -361,7 +402,6 @@ impl DataObject for DesiredSoftwareSpecComponentSpec {
 root!(DesiredSoftwareSpecComponentSpec);
 
 /// `DiagnosticManagerLogDescriptor`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiagnosticManagerLogDescriptor {
     /// `key`.
     pub key: String,
@@ -377,20 +417,33 @@ pub struct DiagnosticManagerLogDescriptor {
     pub info: Poly<Description>,
 }
 
+impl Default for DiagnosticManagerLogDescriptor {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            file_name: Unset::UNSET,
+            creator: Unset::UNSET,
+            format: Unset::UNSET,
+            mime_type: Unset::UNSET,
+            info: <Poly<Description> as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DiagnosticManagerLogDescriptor {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DiagnosticManagerLogDescriptor",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("fileName", Type::String),
-                FieldInfo::req("creator", Type::String),
-                FieldInfo::req("format", Type::String),
-                FieldInfo::req("mimeType", Type::String),
-                FieldInfo::req("info", Type::Data(Description::INFO)),
+                Own("key", Type::String, Req),
+                Own("fileName", Type::String, Req),
+                Own("creator", Type::String, Req),
+                Own("format", Type::String, Req),
+                Own("mimeType", Type::String, Req),
+                Own("info", Type::Data(<Description as DataType>::INFO), Req),
             ],
-            || Box::new(DiagnosticManagerLogDescriptor::default()),
+            instance::<DiagnosticManagerLogDescriptor>,
         );
         &INFO
     };
@@ -398,28 +451,28 @@ impl DataType for DiagnosticManagerLogDescriptor {
 
 impl DataObject for DiagnosticManagerLogDescriptor {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.file_name),
-            2 => leaf(&self.creator),
-            3 => leaf(&self.format),
-            4 => leaf(&self.mime_type),
-            5 => leaf(&self.info),
+            0 => look::text(&self.key),
+            1 => look::text(&self.file_name),
+            2 => look::text(&self.creator),
+            3 => look::text(&self.format),
+            4 => look::text(&self.mime_type),
+            5 => look::leaf(&self.info),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.file_name),
-            2 => Slot::Scalar(&mut self.creator),
-            3 => Slot::Scalar(&mut self.format),
-            4 => Slot::Scalar(&mut self.mime_type),
+            0 => place::text(&mut self.key),
+            1 => place::text(&mut self.file_name),
+            2 => place::text(&mut self.creator),
+            3 => place::text(&mut self.format),
+            4 => place::text(&mut self.mime_type),
             5 => Slot::Poly(&mut self.info),
             _ => Slot::None,
         }
@@ -429,7 +482,6 @@ impl DataObject for DiagnosticManagerLogDescriptor {
 root!(DiagnosticManagerLogDescriptor);
 
 /// `DiagnosticManagerLogHeader`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiagnosticManagerLogHeader {
     /// `lineStart`.
     pub line_start: i32,
@@ -439,17 +491,19 @@ pub struct DiagnosticManagerLogHeader {
     pub line_text: Vec<String>,
 }
 
+impl Default for DiagnosticManagerLogHeader {
+    fn default() -> Self {
+        Self { line_start: 0, line_end: 0, line_text: Unset::UNSET }
+    }
+}
+
 impl DataType for DiagnosticManagerLogHeader {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DiagnosticManagerLogHeader",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("lineStart", Type::Int),
-                FieldInfo::req("lineEnd", Type::Int),
-                FieldInfo::list("lineText", Type::String),
-            ],
-            || Box::new(DiagnosticManagerLogHeader::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("lineStart", Type::Int, Req), Own("lineEnd", Type::Int, Req), Own("lineText", Type::String, List)],
+            instance::<DiagnosticManagerLogHeader>,
         );
         &INFO
     };
@@ -457,23 +511,23 @@ impl DataType for DiagnosticManagerLogHeader {
 
 impl DataObject for DiagnosticManagerLogHeader {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.line_start),
-            1 => leaf(&self.line_end),
-            2 => Value::List(&self.line_text),
+            0 => Value::Int(self.line_start),
+            1 => Value::Int(self.line_end),
+            2 => look::texts(&self.line_text),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.line_start),
-            1 => Slot::Scalar(&mut self.line_end),
-            2 => Slot::Scalar(&mut self.line_text),
+            0 => place::int(&mut self.line_start),
+            1 => place::int(&mut self.line_end),
+            2 => place::texts(&mut self.line_text),
             _ => Slot::None,
         }
     }
@@ -482,7 +536,6 @@ impl DataObject for DiagnosticManagerLogHeader {
 root!(DiagnosticManagerLogHeader);
 
 /// `DiagnosticManagerBundleInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiagnosticManagerBundleInfo {
     /// `system`; names a `HostSystem`.
     pub system: Option<ManagedObjectReference>,
@@ -490,13 +543,19 @@ pub struct DiagnosticManagerBundleInfo {
     pub url: String,
 }
 
+impl Default for DiagnosticManagerBundleInfo {
+    fn default() -> Self {
+        Self { system: None, url: Unset::UNSET }
+    }
+}
+
 impl DataType for DiagnosticManagerBundleInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DiagnosticManagerBundleInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("system", Type::Ref), FieldInfo::req("url", Type::String)],
-            || Box::new(DiagnosticManagerBundleInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("system", Type::Ref, Opt), Own("url", Type::String, Req)],
+            instance::<DiagnosticManagerBundleInfo>,
         );
         &INFO
     };
@@ -504,21 +563,21 @@ impl DataType for DiagnosticManagerBundleInfo {
 
 impl DataObject for DiagnosticManagerBundleInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.system),
-            1 => leaf(&self.url),
+            0 => look::optional_reference(&self.system),
+            1 => look::text(&self.url),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.system),
-            1 => Slot::Scalar(&mut self.url),
+            0 => place::optional_reference(&mut self.system),
+            1 => place::text(&mut self.url),
             _ => Slot::None,
         }
     }
@@ -527,7 +586,6 @@ impl DataObject for DiagnosticManagerBundleInfo {
 root!(DiagnosticManagerBundleInfo);
 
 /// `DiagnosticManagerAuditRecordResult`, since 7.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiagnosticManagerAuditRecordResult {
     /// `records`.
     pub records: Vec<String>,
@@ -535,13 +593,19 @@ pub struct DiagnosticManagerAuditRecordResult {
     pub next_token: String,
 }
 
+impl Default for DiagnosticManagerAuditRecordResult {
+    fn default() -> Self {
+        Self { records: Unset::UNSET, next_token: Unset::UNSET }
+    }
+}
+
 impl DataType for DiagnosticManagerAuditRecordResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DiagnosticManagerAuditRecordResult",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("records", Type::String), FieldInfo::req("nextToken", Type::String)],
-            || Box::new(DiagnosticManagerAuditRecordResult::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("records", Type::String, List), Own("nextToken", Type::String, Req)],
+            instance::<DiagnosticManagerAuditRecordResult>,
         );
         &INFO
     };
@@ -549,21 +613,21 @@ impl DataType for DiagnosticManagerAuditRecordResult {
 
 impl DataObject for DiagnosticManagerAuditRecordResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.records),
-            1 => leaf(&self.next_token),
+            0 => look::texts(&self.records),
+            1 => look::text(&self.next_token),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.records),
-            1 => Slot::Scalar(&mut self.next_token),
+            0 => place::texts(&mut self.records),
+            1 => place::text(&mut self.next_token),
             _ => Slot::None,
         }
     }
@@ -572,7 +636,6 @@ impl DataObject for DiagnosticManagerAuditRecordResult {
 root!(DiagnosticManagerAuditRecordResult);
 
 /// `DatabaseSizeParam`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatabaseSizeParam {
     /// `inventoryDesc`.
     pub inventory_desc: InventoryDescription,
@@ -580,16 +643,22 @@ pub struct DatabaseSizeParam {
     pub perf_stats_desc: Option<Box<PerformanceStatisticsDescription>>,
 }
 
+impl Default for DatabaseSizeParam {
+    fn default() -> Self {
+        Self { inventory_desc: <InventoryDescription as Default>::default(), perf_stats_desc: None }
+    }
+}
+
 impl DataType for DatabaseSizeParam {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatabaseSizeParam",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("inventoryDesc", Type::Data(InventoryDescription::INFO)),
-                FieldInfo::opt("perfStatsDesc", Type::Data(PerformanceStatisticsDescription::INFO)),
+                Own("inventoryDesc", Type::Data(<InventoryDescription as DataType>::INFO), Req),
+                Own("perfStatsDesc", Type::Data(<PerformanceStatisticsDescription as DataType>::INFO), Opt),
             ],
-            || Box::new(DatabaseSizeParam::default()),
+            instance::<DatabaseSizeParam>,
         );
         &INFO
     };
@@ -597,16 +666,13 @@ impl DataType for DatabaseSizeParam {
 
 impl DataObject for DatabaseSizeParam {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.inventory_desc),
-            1 => match &self.perf_stats_desc {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            1 => look::boxed(&self.perf_stats_desc),
             _ => Value::Unset,
         }
     }
@@ -614,7 +680,7 @@ impl DataObject for DatabaseSizeParam {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.inventory_desc),
-            1 => fill!(self.perf_stats_desc, PerformanceStatisticsDescription),
+            1 => place::boxed(&mut self.perf_stats_desc),
             _ => Slot::None,
         }
     }
@@ -623,19 +689,24 @@ impl DataObject for DatabaseSizeParam {
 root!(DatabaseSizeParam);
 
 /// `DatabaseSizeEstimate`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatabaseSizeEstimate {
     /// `size`.
     pub size: i64,
+}
+
+impl Default for DatabaseSizeEstimate {
+    fn default() -> Self {
+        Self { size: 0 }
+    }
 }
 
 impl DataType for DatabaseSizeEstimate {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatabaseSizeEstimate",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("size", Type::Long)],
-            || Box::new(DatabaseSizeEstimate::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("size", Type::Long, Req)],
+            instance::<DatabaseSizeEstimate>,
         );
         &INFO
     };
@@ -643,19 +714,19 @@ impl DataType for DatabaseSizeEstimate {
 
 impl DataObject for DatabaseSizeEstimate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.size),
+            0 => Value::Long(self.size),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.size),
+            0 => place::long(&mut self.size),
             _ => Slot::None,
         }
     }
@@ -664,7 +735,6 @@ impl DataObject for DatabaseSizeEstimate {
 root!(DatabaseSizeEstimate);
 
 /// `DasHeartbeatDatastoreInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DasHeartbeatDatastoreInfo {
     /// `datastore`; names a `Datastore`.
     pub datastore: ManagedObjectReference,
@@ -672,13 +742,19 @@ pub struct DasHeartbeatDatastoreInfo {
     pub hosts: Vec<ManagedObjectReference>,
 }
 
+impl Default for DasHeartbeatDatastoreInfo {
+    fn default() -> Self {
+        Self { datastore: Unset::UNSET, hosts: Unset::UNSET }
+    }
+}
+
 impl DataType for DasHeartbeatDatastoreInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DasHeartbeatDatastoreInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("datastore", Type::Ref), FieldInfo::list_req("hosts", Type::Ref)],
-            || Box::new(DasHeartbeatDatastoreInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("datastore", Type::Ref, Req), Own("hosts", Type::Ref, ListReq)],
+            instance::<DasHeartbeatDatastoreInfo>,
         );
         &INFO
     };
@@ -686,12 +762,12 @@ impl DataType for DasHeartbeatDatastoreInfo {
 
 impl DataObject for DasHeartbeatDatastoreInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.datastore),
+            0 => look::reference(&self.datastore),
             1 => Value::List(&self.hosts),
             _ => Value::Unset,
         }
@@ -699,7 +775,7 @@ impl DataObject for DasHeartbeatDatastoreInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.datastore),
+            0 => place::reference(&mut self.datastore),
             1 => Slot::Scalar(&mut self.hosts),
             _ => Slot::None,
         }
@@ -709,7 +785,6 @@ impl DataObject for DasHeartbeatDatastoreInfo {
 root!(DasHeartbeatDatastoreInfo);
 
 /// `DVPortConfigSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortConfigSpec {
     /// `operation`.
     pub operation: String,
@@ -727,21 +802,35 @@ pub struct DVPortConfigSpec {
     pub config_version: Option<String>,
 }
 
+impl Default for DVPortConfigSpec {
+    fn default() -> Self {
+        Self {
+            operation: Unset::UNSET,
+            key: None,
+            name: None,
+            scope: Unset::UNSET,
+            description: None,
+            setting: None,
+            config_version: None,
+        }
+    }
+}
+
 impl DataType for DVPortConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("operation", Type::String),
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::list("scope", Type::Ref),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::opt("setting", Type::Data(DVPortSetting::INFO)),
-                FieldInfo::opt("configVersion", Type::String),
+                Own("operation", Type::String, Req),
+                Own("key", Type::String, Opt),
+                Own("name", Type::String, Opt),
+                Own("scope", Type::Ref, List),
+                Own("description", Type::String, Opt),
+                Own("setting", Type::Data(<DVPortSetting as DataType>::INFO), Opt),
+                Own("configVersion", Type::String, Opt),
             ],
-            || Box::new(DVPortConfigSpec::default()),
+            instance::<DVPortConfigSpec>,
         );
         &INFO
     };
@@ -749,31 +838,31 @@ impl DataType for DVPortConfigSpec {
 
 impl DataObject for DVPortConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.operation),
-            1 => optional(&self.key),
-            2 => optional(&self.name),
+            0 => look::text(&self.operation),
+            1 => look::optional_text(&self.key),
+            2 => look::optional_text(&self.name),
             3 => Value::List(&self.scope),
-            4 => optional(&self.description),
-            5 => optional(&self.setting),
-            6 => optional(&self.config_version),
+            4 => look::optional_text(&self.description),
+            5 => look::optional(&self.setting),
+            6 => look::optional_text(&self.config_version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.operation),
-            1 => Slot::Scalar(&mut self.key),
-            2 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.operation),
+            1 => place::optional_text(&mut self.key),
+            2 => place::optional_text(&mut self.name),
             3 => Slot::Scalar(&mut self.scope),
-            4 => Slot::Scalar(&mut self.description),
+            4 => place::optional_text(&mut self.description),
             5 => Slot::Poly(&mut self.setting),
-            6 => Slot::Scalar(&mut self.config_version),
+            6 => place::optional_text(&mut self.config_version),
             _ => Slot::None,
         }
     }
@@ -782,7 +871,6 @@ impl DataObject for DVPortConfigSpec {
 root!(DVPortConfigSpec);
 
 /// `DVPortConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortConfigInfo {
     /// `name`.
     pub name: Option<String>,
@@ -796,19 +884,25 @@ pub struct DVPortConfigInfo {
     pub config_version: String,
 }
 
+impl Default for DVPortConfigInfo {
+    fn default() -> Self {
+        Self { name: None, scope: Unset::UNSET, description: None, setting: None, config_version: Unset::UNSET }
+    }
+}
+
 impl DataType for DVPortConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::list("scope", Type::Ref),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::opt("setting", Type::Data(DVPortSetting::INFO)),
-                FieldInfo::req("configVersion", Type::String),
+                Own("name", Type::String, Opt),
+                Own("scope", Type::Ref, List),
+                Own("description", Type::String, Opt),
+                Own("setting", Type::Data(<DVPortSetting as DataType>::INFO), Opt),
+                Own("configVersion", Type::String, Req),
             ],
-            || Box::new(DVPortConfigInfo::default()),
+            instance::<DVPortConfigInfo>,
         );
         &INFO
     };
@@ -816,27 +910,27 @@ impl DataType for DVPortConfigInfo {
 
 impl DataObject for DVPortConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.name),
+            0 => look::optional_text(&self.name),
             1 => Value::List(&self.scope),
-            2 => optional(&self.description),
-            3 => optional(&self.setting),
-            4 => leaf(&self.config_version),
+            2 => look::optional_text(&self.description),
+            3 => look::optional(&self.setting),
+            4 => look::text(&self.config_version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::optional_text(&mut self.name),
             1 => Slot::Scalar(&mut self.scope),
-            2 => Slot::Scalar(&mut self.description),
+            2 => place::optional_text(&mut self.description),
             3 => Slot::Poly(&mut self.setting),
-            4 => Slot::Scalar(&mut self.config_version),
+            4 => place::text(&mut self.config_version),
             _ => Slot::None,
         }
     }
@@ -845,7 +939,6 @@ impl DataObject for DVPortConfigInfo {
 root!(DVPortConfigInfo);
 
 /// `DVSTrafficShapingPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSTrafficShapingPolicy {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -859,18 +952,30 @@ pub struct DVSTrafficShapingPolicy {
     pub burst_size: Option<Box<LongPolicy>>,
 }
 
+impl Default for DVSTrafficShapingPolicy {
+    fn default() -> Self {
+        Self {
+            base: <InheritablePolicy as Default>::default(),
+            enabled: None,
+            average_bandwidth: None,
+            peak_bandwidth: None,
+            burst_size: None,
+        }
+    }
+}
+
 impl DataType for DVSTrafficShapingPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSTrafficShapingPolicy",
-            Some(InheritablePolicy::INFO),
+            Some(<InheritablePolicy as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("averageBandwidth", Type::Data(LongPolicy::INFO)),
-                FieldInfo::opt("peakBandwidth", Type::Data(LongPolicy::INFO)),
-                FieldInfo::opt("burstSize", Type::Data(LongPolicy::INFO)),
+                Own("enabled", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("averageBandwidth", Type::Data(<LongPolicy as DataType>::INFO), Opt),
+                Own("peakBandwidth", Type::Data(<LongPolicy as DataType>::INFO), Opt),
+                Own("burstSize", Type::Data(<LongPolicy as DataType>::INFO), Opt),
             ],
-            || Box::new(DVSTrafficShapingPolicy::default()),
+            instance::<DVSTrafficShapingPolicy>,
         );
         &INFO
     };
@@ -878,47 +983,29 @@ impl DataType for DVSTrafficShapingPolicy {
 
 impl DataObject for DVSTrafficShapingPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => match &self.enabled {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.average_bandwidth {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.peak_bandwidth {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => match &self.burst_size {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            1 => look::boxed(&self.enabled),
+            2 => look::boxed(&self.average_bandwidth),
+            3 => look::boxed(&self.peak_bandwidth),
+            4 => look::boxed(&self.burst_size),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => fill!(self.enabled, BoolPolicy),
-            2 => fill!(self.average_bandwidth, LongPolicy),
-            3 => fill!(self.peak_bandwidth, LongPolicy),
-            4 => fill!(self.burst_size, LongPolicy),
-            _ => self.base.slot(index),
+            1 => place::boxed(&mut self.enabled),
+            2 => place::boxed(&mut self.average_bandwidth),
+            3 => place::boxed(&mut self.peak_bandwidth),
+            4 => place::boxed(&mut self.burst_size),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -926,7 +1013,6 @@ inherit!(DVSTrafficShapingPolicy, InheritablePolicy);
 impl Extends<InheritablePolicy> for DVSTrafficShapingPolicy {}
 
 /// `DVSHostLocalPortInfo`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSHostLocalPortInfo {
     /// `switchUuid`.
     pub switch_uuid: String,
@@ -938,18 +1024,29 @@ pub struct DVSHostLocalPortInfo {
     pub vnic: String,
 }
 
+impl Default for DVSHostLocalPortInfo {
+    fn default() -> Self {
+        Self {
+            switch_uuid: Unset::UNSET,
+            port_key: Unset::UNSET,
+            setting: <Poly<DVPortSetting> as Default>::default(),
+            vnic: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DVSHostLocalPortInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSHostLocalPortInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("switchUuid", Type::String),
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::req("setting", Type::Data(DVPortSetting::INFO)),
-                FieldInfo::req("vnic", Type::String),
+                Own("switchUuid", Type::String, Req),
+                Own("portKey", Type::String, Req),
+                Own("setting", Type::Data(<DVPortSetting as DataType>::INFO), Req),
+                Own("vnic", Type::String, Req),
             ],
-            || Box::new(DVSHostLocalPortInfo::default()),
+            instance::<DVSHostLocalPortInfo>,
         );
         &INFO
     };
@@ -957,25 +1054,25 @@ impl DataType for DVSHostLocalPortInfo {
 
 impl DataObject for DVSHostLocalPortInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.switch_uuid),
-            1 => leaf(&self.port_key),
-            2 => leaf(&self.setting),
-            3 => leaf(&self.vnic),
+            0 => look::text(&self.switch_uuid),
+            1 => look::text(&self.port_key),
+            2 => look::leaf(&self.setting),
+            3 => look::text(&self.vnic),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.switch_uuid),
-            1 => Slot::Scalar(&mut self.port_key),
+            0 => place::text(&mut self.switch_uuid),
+            1 => place::text(&mut self.port_key),
             2 => Slot::Poly(&mut self.setting),
-            3 => Slot::Scalar(&mut self.vnic),
+            3 => place::text(&mut self.vnic),
             _ => Slot::None,
         }
     }
@@ -984,7 +1081,6 @@ impl DataObject for DVSHostLocalPortInfo {
 root!(DVSHostLocalPortInfo);
 
 /// `DVSVendorSpecificConfig`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSVendorSpecificConfig {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -992,13 +1088,19 @@ pub struct DVSVendorSpecificConfig {
     pub key_value: Vec<DistributedVirtualSwitchKeyedOpaqueBlob>,
 }
 
+impl Default for DVSVendorSpecificConfig {
+    fn default() -> Self {
+        Self { base: <InheritablePolicy as Default>::default(), key_value: Unset::UNSET }
+    }
+}
+
 impl DataType for DVSVendorSpecificConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSVendorSpecificConfig",
-            Some(InheritablePolicy::INFO),
-            &[FieldInfo::list("keyValue", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO))],
-            || Box::new(DVSVendorSpecificConfig::default()),
+            Some(<InheritablePolicy as DataType>::INFO),
+            &[Own("keyValue", Type::Data(<DistributedVirtualSwitchKeyedOpaqueBlob as DataType>::INFO), List)],
+            instance::<DVSVendorSpecificConfig>,
         );
         &INFO
     };
@@ -1006,29 +1108,23 @@ impl DataType for DVSVendorSpecificConfig {
 
 impl DataObject for DVSVendorSpecificConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.key_value),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::List(&mut self.key_value),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1036,7 +1132,6 @@ inherit!(DVSVendorSpecificConfig, InheritablePolicy);
 impl Extends<InheritablePolicy> for DVSVendorSpecificConfig {}
 
 /// `DVPortSetting`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortSetting {
     /// `blocked`.
     pub blocked: Option<Box<BoolPolicy>>,
@@ -1054,21 +1149,35 @@ pub struct DVPortSetting {
     pub filter_policy: Option<Box<DvsFilterPolicy>>,
 }
 
+impl Default for DVPortSetting {
+    fn default() -> Self {
+        Self {
+            blocked: None,
+            vm_direct_path_gen2_allowed: None,
+            in_shaping_policy: None,
+            out_shaping_policy: None,
+            vendor_specific_config: None,
+            network_resource_pool_key: None,
+            filter_policy: None,
+        }
+    }
+}
+
 impl DataType for DVPortSetting {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortSetting",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("blocked", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("vmDirectPathGen2Allowed", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("inShapingPolicy", Type::Data(DVSTrafficShapingPolicy::INFO)),
-                FieldInfo::opt("outShapingPolicy", Type::Data(DVSTrafficShapingPolicy::INFO)),
-                FieldInfo::opt("vendorSpecificConfig", Type::Data(DVSVendorSpecificConfig::INFO)),
-                FieldInfo::opt("networkResourcePoolKey", Type::Data(StringPolicy::INFO)),
-                FieldInfo::opt("filterPolicy", Type::Data(DvsFilterPolicy::INFO)),
+                Own("blocked", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("vmDirectPathGen2Allowed", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("inShapingPolicy", Type::Data(<DVSTrafficShapingPolicy as DataType>::INFO), Opt),
+                Own("outShapingPolicy", Type::Data(<DVSTrafficShapingPolicy as DataType>::INFO), Opt),
+                Own("vendorSpecificConfig", Type::Data(<DVSVendorSpecificConfig as DataType>::INFO), Opt),
+                Own("networkResourcePoolKey", Type::Data(<StringPolicy as DataType>::INFO), Opt),
+                Own("filterPolicy", Type::Data(<DvsFilterPolicy as DataType>::INFO), Opt),
             ],
-            || Box::new(DVPortSetting::default()),
+            instance::<DVPortSetting>,
         );
         &INFO
     };
@@ -1076,52 +1185,31 @@ impl DataType for DVPortSetting {
 
 impl DataObject for DVPortSetting {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.blocked {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.vm_direct_path_gen2_allowed {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.in_shaping_policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.out_shaping_policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => match &self.vendor_specific_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => match &self.network_resource_pool_key {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => match &self.filter_policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.blocked),
+            1 => look::boxed(&self.vm_direct_path_gen2_allowed),
+            2 => look::boxed(&self.in_shaping_policy),
+            3 => look::boxed(&self.out_shaping_policy),
+            4 => look::boxed(&self.vendor_specific_config),
+            5 => look::boxed(&self.network_resource_pool_key),
+            6 => look::boxed(&self.filter_policy),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.blocked, BoolPolicy),
-            1 => fill!(self.vm_direct_path_gen2_allowed, BoolPolicy),
-            2 => fill!(self.in_shaping_policy, DVSTrafficShapingPolicy),
-            3 => fill!(self.out_shaping_policy, DVSTrafficShapingPolicy),
-            4 => fill!(self.vendor_specific_config, DVSVendorSpecificConfig),
-            5 => fill!(self.network_resource_pool_key, StringPolicy),
-            6 => fill!(self.filter_policy, DvsFilterPolicy),
+            0 => place::boxed(&mut self.blocked),
+            1 => place::boxed(&mut self.vm_direct_path_gen2_allowed),
+            2 => place::boxed(&mut self.in_shaping_policy),
+            3 => place::boxed(&mut self.out_shaping_policy),
+            4 => place::boxed(&mut self.vendor_specific_config),
+            5 => place::boxed(&mut self.network_resource_pool_key),
+            6 => place::boxed(&mut self.filter_policy),
             _ => Slot::None,
         }
     }
@@ -1130,7 +1218,6 @@ impl DataObject for DVPortSetting {
 root!(DVPortSetting);
 
 /// `DVPortStatus`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortStatus {
     /// `linkUp`.
     pub link_up: bool,
@@ -1158,26 +1245,45 @@ pub struct DVPortStatus {
     pub vm_direct_path_gen2_inactive_reason_extended: Option<String>,
 }
 
+impl Default for DVPortStatus {
+    fn default() -> Self {
+        Self {
+            link_up: false,
+            blocked: false,
+            vlan_ids: Unset::UNSET,
+            trunking_mode: None,
+            mtu: None,
+            link_peer: None,
+            mac_address: None,
+            status_detail: None,
+            vm_direct_path_gen2_active: None,
+            vm_direct_path_gen2_inactive_reason_network: Unset::UNSET,
+            vm_direct_path_gen2_inactive_reason_other: Unset::UNSET,
+            vm_direct_path_gen2_inactive_reason_extended: None,
+        }
+    }
+}
+
 impl DataType for DVPortStatus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortStatus",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("linkUp", Type::Boolean),
-                FieldInfo::req("blocked", Type::Boolean),
-                FieldInfo::list("vlanIds", Type::Data(NumericRange::INFO)),
-                FieldInfo::opt("trunkingMode", Type::Boolean),
-                FieldInfo::opt("mtu", Type::Int),
-                FieldInfo::opt("linkPeer", Type::String),
-                FieldInfo::opt("macAddress", Type::String),
-                FieldInfo::opt("statusDetail", Type::String),
-                FieldInfo::opt("vmDirectPathGen2Active", Type::Boolean),
-                FieldInfo::list("vmDirectPathGen2InactiveReasonNetwork", Type::String),
-                FieldInfo::list("vmDirectPathGen2InactiveReasonOther", Type::String),
-                FieldInfo::opt("vmDirectPathGen2InactiveReasonExtended", Type::String),
+                Own("linkUp", Type::Boolean, Req),
+                Own("blocked", Type::Boolean, Req),
+                Own("vlanIds", Type::Data(<NumericRange as DataType>::INFO), List),
+                Own("trunkingMode", Type::Boolean, Opt),
+                Own("mtu", Type::Int, Opt),
+                Own("linkPeer", Type::String, Opt),
+                Own("macAddress", Type::String, Opt),
+                Own("statusDetail", Type::String, Opt),
+                Own("vmDirectPathGen2Active", Type::Boolean, Opt),
+                Own("vmDirectPathGen2InactiveReasonNetwork", Type::String, List),
+                Own("vmDirectPathGen2InactiveReasonOther", Type::String, List),
+                Own("vmDirectPathGen2InactiveReasonExtended", Type::String, Opt),
             ],
-            || Box::new(DVPortStatus::default()),
+            instance::<DVPortStatus>,
         );
         &INFO
     };
@@ -1185,41 +1291,41 @@ impl DataType for DVPortStatus {
 
 impl DataObject for DVPortStatus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.link_up),
-            1 => leaf(&self.blocked),
+            0 => Value::Boolean(self.link_up),
+            1 => Value::Boolean(self.blocked),
             2 => Value::List(&self.vlan_ids),
-            3 => optional(&self.trunking_mode),
-            4 => optional(&self.mtu),
-            5 => optional(&self.link_peer),
-            6 => optional(&self.mac_address),
-            7 => optional(&self.status_detail),
-            8 => optional(&self.vm_direct_path_gen2_active),
-            9 => Value::List(&self.vm_direct_path_gen2_inactive_reason_network),
-            10 => Value::List(&self.vm_direct_path_gen2_inactive_reason_other),
-            11 => optional(&self.vm_direct_path_gen2_inactive_reason_extended),
+            3 => look::optional_boolean(&self.trunking_mode),
+            4 => look::optional_int(&self.mtu),
+            5 => look::optional_text(&self.link_peer),
+            6 => look::optional_text(&self.mac_address),
+            7 => look::optional_text(&self.status_detail),
+            8 => look::optional_boolean(&self.vm_direct_path_gen2_active),
+            9 => look::texts(&self.vm_direct_path_gen2_inactive_reason_network),
+            10 => look::texts(&self.vm_direct_path_gen2_inactive_reason_other),
+            11 => look::optional_text(&self.vm_direct_path_gen2_inactive_reason_extended),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.link_up),
-            1 => Slot::Scalar(&mut self.blocked),
+            0 => place::boolean(&mut self.link_up),
+            1 => place::boolean(&mut self.blocked),
             2 => Slot::List(&mut self.vlan_ids),
-            3 => Slot::Scalar(&mut self.trunking_mode),
-            4 => Slot::Scalar(&mut self.mtu),
-            5 => Slot::Scalar(&mut self.link_peer),
-            6 => Slot::Scalar(&mut self.mac_address),
-            7 => Slot::Scalar(&mut self.status_detail),
-            8 => Slot::Scalar(&mut self.vm_direct_path_gen2_active),
-            9 => Slot::Scalar(&mut self.vm_direct_path_gen2_inactive_reason_network),
-            10 => Slot::Scalar(&mut self.vm_direct_path_gen2_inactive_reason_other),
-            11 => Slot::Scalar(&mut self.vm_direct_path_gen2_inactive_reason_extended),
+            3 => place::optional_boolean(&mut self.trunking_mode),
+            4 => place::optional_int(&mut self.mtu),
+            5 => place::optional_text(&mut self.link_peer),
+            6 => place::optional_text(&mut self.mac_address),
+            7 => place::optional_text(&mut self.status_detail),
+            8 => place::optional_boolean(&mut self.vm_direct_path_gen2_active),
+            9 => place::texts(&mut self.vm_direct_path_gen2_inactive_reason_network),
+            10 => place::texts(&mut self.vm_direct_path_gen2_inactive_reason_other),
+            11 => place::optional_text(&mut self.vm_direct_path_gen2_inactive_reason_extended),
             _ => Slot::None,
         }
     }
@@ -1228,7 +1334,6 @@ impl DataObject for DVPortStatus {
 root!(DVPortStatus);
 
 /// `DVPortState`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortState {
     /// `runtimeInfo`.
     pub runtime_info: Option<Box<DVPortStatus>>,
@@ -1238,17 +1343,31 @@ pub struct DVPortState {
     pub vendor_specific_state: Vec<DistributedVirtualSwitchKeyedOpaqueBlob>,
 }
 
+impl Default for DVPortState {
+    fn default() -> Self {
+        Self {
+            runtime_info: None,
+            stats: <DistributedVirtualSwitchPortStatistics as Default>::default(),
+            vendor_specific_state: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DVPortState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortState",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-                FieldInfo::req("stats", Type::Data(DistributedVirtualSwitchPortStatistics::INFO)),
-                FieldInfo::list("vendorSpecificState", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
+                Own("runtimeInfo", Type::Data(<DVPortStatus as DataType>::INFO), Opt),
+                Own("stats", Type::Data(<DistributedVirtualSwitchPortStatistics as DataType>::INFO), Req),
+                Own(
+                    "vendorSpecificState",
+                    Type::Data(<DistributedVirtualSwitchKeyedOpaqueBlob as DataType>::INFO),
+                    List,
+                ),
             ],
-            || Box::new(DVPortState::default()),
+            instance::<DVPortState>,
         );
         &INFO
     };
@@ -1256,15 +1375,12 @@ impl DataType for DVPortState {
 
 impl DataObject for DVPortState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.runtime_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.runtime_info),
             1 => Value::Data(&self.stats),
             2 => Value::List(&self.vendor_specific_state),
             _ => Value::Unset,
@@ -1273,7 +1389,7 @@ impl DataObject for DVPortState {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.runtime_info, DVPortStatus),
+            0 => place::boxed(&mut self.runtime_info),
             1 => Slot::Data(&mut self.stats),
             2 => Slot::List(&mut self.vendor_specific_state),
             _ => Slot::None,
@@ -1284,7 +1400,6 @@ impl DataObject for DVPortState {
 root!(DVPortState);
 
 /// `DVPortgroupSelection`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortgroupSelection {
     /// What it inherits from [`SelectionSet`].
     pub base: SelectionSet,
@@ -1294,13 +1409,19 @@ pub struct DVPortgroupSelection {
     pub portgroup_key: Vec<String>,
 }
 
+impl Default for DVPortgroupSelection {
+    fn default() -> Self {
+        Self { base: <SelectionSet as Default>::default(), dvs_uuid: Unset::UNSET, portgroup_key: Unset::UNSET }
+    }
+}
+
 impl DataType for DVPortgroupSelection {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortgroupSelection",
-            Some(SelectionSet::INFO),
-            &[FieldInfo::req("dvsUuid", Type::String), FieldInfo::list_req("portgroupKey", Type::String)],
-            || Box::new(DVPortgroupSelection::default()),
+            Some(<SelectionSet as DataType>::INFO),
+            &[Own("dvsUuid", Type::String, Req), Own("portgroupKey", Type::String, ListReq)],
+            instance::<DVPortgroupSelection>,
         );
         &INFO
     };
@@ -1308,31 +1429,25 @@ impl DataType for DVPortgroupSelection {
 
 impl DataObject for DVPortgroupSelection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.dvs_uuid),
-            1 => Value::List(&self.portgroup_key),
-            _ => self.base.get(index),
+            0 => look::text(&self.dvs_uuid),
+            1 => look::texts(&self.portgroup_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.dvs_uuid),
-            1 => Slot::Scalar(&mut self.portgroup_key),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.dvs_uuid),
+            1 => place::texts(&mut self.portgroup_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1340,7 +1455,6 @@ inherit!(DVPortgroupSelection, SelectionSet);
 impl Extends<SelectionSet> for DVPortgroupSelection {}
 
 /// `DVSSelection`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSSelection {
     /// What it inherits from [`SelectionSet`].
     pub base: SelectionSet,
@@ -1348,41 +1462,43 @@ pub struct DVSSelection {
     pub dvs_uuid: String,
 }
 
+impl Default for DVSSelection {
+    fn default() -> Self {
+        Self { base: <SelectionSet as Default>::default(), dvs_uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for DVSSelection {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DVSSelection", Some(SelectionSet::INFO), &[FieldInfo::req("dvsUuid", Type::String)], || {
-                Box::new(DVSSelection::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DVSSelection",
+            Some(<SelectionSet as DataType>::INFO),
+            &[Own("dvsUuid", Type::String, Req)],
+            instance::<DVSSelection>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DVSSelection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.dvs_uuid),
-            _ => self.base.get(index),
+            0 => look::text(&self.dvs_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.dvs_uuid),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.dvs_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1390,21 +1506,29 @@ inherit!(DVSSelection, SelectionSet);
 impl Extends<SelectionSet> for DVSSelection {}
 
 /// `DVSFilterSpecConnecteeSpec`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSFilterSpecConnecteeSpec {}
+
+impl Default for DVSFilterSpecConnecteeSpec {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for DVSFilterSpecConnecteeSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DVSFilterSpecConnecteeSpec", Some(DynamicData::INFO), &[], || {
-            Box::new(DVSFilterSpecConnecteeSpec::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DVSFilterSpecConnecteeSpec",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<DVSFilterSpecConnecteeSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DVSFilterSpecConnecteeSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -1419,7 +1543,6 @@ impl DataObject for DVSFilterSpecConnecteeSpec {
 root!(DVSFilterSpecConnecteeSpec);
 
 /// `DVSFilterSpecVmknicConnecteeSpec`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSFilterSpecVmknicConnecteeSpec {
     /// What it inherits from [`DVSFilterSpecConnecteeSpec`].
     pub base: DVSFilterSpecConnecteeSpec,
@@ -1427,13 +1550,19 @@ pub struct DVSFilterSpecVmknicConnecteeSpec {
     pub vmknic_name_spec: Option<String>,
 }
 
+impl Default for DVSFilterSpecVmknicConnecteeSpec {
+    fn default() -> Self {
+        Self { base: <DVSFilterSpecConnecteeSpec as Default>::default(), vmknic_name_spec: None }
+    }
+}
+
 impl DataType for DVSFilterSpecVmknicConnecteeSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSFilterSpecVmknicConnecteeSpec",
-            Some(DVSFilterSpecConnecteeSpec::INFO),
-            &[FieldInfo::opt("vmknicNameSpec", Type::String)],
-            || Box::new(DVSFilterSpecVmknicConnecteeSpec::default()),
+            Some(<DVSFilterSpecConnecteeSpec as DataType>::INFO),
+            &[Own("vmknicNameSpec", Type::String, Opt)],
+            instance::<DVSFilterSpecVmknicConnecteeSpec>,
         );
         &INFO
     };
@@ -1441,29 +1570,23 @@ impl DataType for DVSFilterSpecVmknicConnecteeSpec {
 
 impl DataObject for DVSFilterSpecVmknicConnecteeSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vmknic_name_spec),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.vmknic_name_spec),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vmknic_name_spec),
-            _ => self.base.slot(index),
+            0 => place::optional_text(&mut self.vmknic_name_spec),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1471,7 +1594,6 @@ inherit!(DVSFilterSpecVmknicConnecteeSpec, DVSFilterSpecConnecteeSpec);
 impl Extends<DVSFilterSpecConnecteeSpec> for DVSFilterSpecVmknicConnecteeSpec {}
 
 /// `DVSFilterSpecPnicConnecteeSpec`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSFilterSpecPnicConnecteeSpec {
     /// What it inherits from [`DVSFilterSpecConnecteeSpec`].
     pub base: DVSFilterSpecConnecteeSpec,
@@ -1479,13 +1601,19 @@ pub struct DVSFilterSpecPnicConnecteeSpec {
     pub pnic_name_spec: Option<String>,
 }
 
+impl Default for DVSFilterSpecPnicConnecteeSpec {
+    fn default() -> Self {
+        Self { base: <DVSFilterSpecConnecteeSpec as Default>::default(), pnic_name_spec: None }
+    }
+}
+
 impl DataType for DVSFilterSpecPnicConnecteeSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSFilterSpecPnicConnecteeSpec",
-            Some(DVSFilterSpecConnecteeSpec::INFO),
-            &[FieldInfo::opt("pnicNameSpec", Type::String)],
-            || Box::new(DVSFilterSpecPnicConnecteeSpec::default()),
+            Some(<DVSFilterSpecConnecteeSpec as DataType>::INFO),
+            &[Own("pnicNameSpec", Type::String, Opt)],
+            instance::<DVSFilterSpecPnicConnecteeSpec>,
         );
         &INFO
     };
@@ -1493,29 +1621,23 @@ impl DataType for DVSFilterSpecPnicConnecteeSpec {
 
 impl DataObject for DVSFilterSpecPnicConnecteeSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.pnic_name_spec),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.pnic_name_spec),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.pnic_name_spec),
-            _ => self.base.slot(index),
+            0 => place::optional_text(&mut self.pnic_name_spec),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1523,7 +1645,6 @@ inherit!(DVSFilterSpecPnicConnecteeSpec, DVSFilterSpecConnecteeSpec);
 impl Extends<DVSFilterSpecConnecteeSpec> for DVSFilterSpecPnicConnecteeSpec {}
 
 /// `DVSFilterSpecVmConnecteeSpec`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSFilterSpecVmConnecteeSpec {
     /// What it inherits from [`DVSFilterSpecConnecteeSpec`].
     pub base: DVSFilterSpecConnecteeSpec,
@@ -1531,13 +1652,19 @@ pub struct DVSFilterSpecVmConnecteeSpec {
     pub vm_name_spec: Option<String>,
 }
 
+impl Default for DVSFilterSpecVmConnecteeSpec {
+    fn default() -> Self {
+        Self { base: <DVSFilterSpecConnecteeSpec as Default>::default(), vm_name_spec: None }
+    }
+}
+
 impl DataType for DVSFilterSpecVmConnecteeSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSFilterSpecVmConnecteeSpec",
-            Some(DVSFilterSpecConnecteeSpec::INFO),
-            &[FieldInfo::opt("vmNameSpec", Type::String)],
-            || Box::new(DVSFilterSpecVmConnecteeSpec::default()),
+            Some(<DVSFilterSpecConnecteeSpec as DataType>::INFO),
+            &[Own("vmNameSpec", Type::String, Opt)],
+            instance::<DVSFilterSpecVmConnecteeSpec>,
         );
         &INFO
     };
@@ -1545,29 +1672,23 @@ impl DataType for DVSFilterSpecVmConnecteeSpec {
 
 impl DataObject for DVSFilterSpecVmConnecteeSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vm_name_spec),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.vm_name_spec),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm_name_spec),
-            _ => self.base.slot(index),
+            0 => place::optional_text(&mut self.vm_name_spec),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1575,21 +1696,29 @@ inherit!(DVSFilterSpecVmConnecteeSpec, DVSFilterSpecConnecteeSpec);
 impl Extends<DVSFilterSpecConnecteeSpec> for DVSFilterSpecVmConnecteeSpec {}
 
 /// `DVSFilterSpecVlanSpec`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSFilterSpecVlanSpec {}
+
+impl Default for DVSFilterSpecVlanSpec {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for DVSFilterSpecVlanSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DVSFilterSpecVlanSpec", Some(DynamicData::INFO), &[], || {
-            Box::new(DVSFilterSpecVlanSpec::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DVSFilterSpecVlanSpec",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<DVSFilterSpecVlanSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DVSFilterSpecVlanSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -1604,7 +1733,6 @@ impl DataObject for DVSFilterSpecVlanSpec {
 root!(DVSFilterSpecVlanSpec);
 
 /// `DVSFilterSpecPvlanSpec`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSFilterSpecPvlanSpec {
     /// What it inherits from [`DVSFilterSpecVlanSpec`].
     pub base: DVSFilterSpecVlanSpec,
@@ -1612,13 +1740,19 @@ pub struct DVSFilterSpecPvlanSpec {
     pub pvlan_id: Option<i32>,
 }
 
+impl Default for DVSFilterSpecPvlanSpec {
+    fn default() -> Self {
+        Self { base: <DVSFilterSpecVlanSpec as Default>::default(), pvlan_id: None }
+    }
+}
+
 impl DataType for DVSFilterSpecPvlanSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSFilterSpecPvlanSpec",
-            Some(DVSFilterSpecVlanSpec::INFO),
-            &[FieldInfo::opt("pvlanId", Type::Int)],
-            || Box::new(DVSFilterSpecPvlanSpec::default()),
+            Some(<DVSFilterSpecVlanSpec as DataType>::INFO),
+            &[Own("pvlanId", Type::Int, Opt)],
+            instance::<DVSFilterSpecPvlanSpec>,
         );
         &INFO
     };
@@ -1626,29 +1760,23 @@ impl DataType for DVSFilterSpecPvlanSpec {
 
 impl DataObject for DVSFilterSpecPvlanSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.pvlan_id),
-            _ => self.base.get(index),
+            0 => look::optional_int(&self.pvlan_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.pvlan_id),
-            _ => self.base.slot(index),
+            0 => place::optional_int(&mut self.pvlan_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1656,7 +1784,6 @@ inherit!(DVSFilterSpecPvlanSpec, DVSFilterSpecVlanSpec);
 impl Extends<DVSFilterSpecVlanSpec> for DVSFilterSpecPvlanSpec {}
 
 /// `DVSFilterSpecVlanIdSpec`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSFilterSpecVlanIdSpec {
     /// What it inherits from [`DVSFilterSpecVlanSpec`].
     pub base: DVSFilterSpecVlanSpec,
@@ -1664,13 +1791,19 @@ pub struct DVSFilterSpecVlanIdSpec {
     pub vlan_id: Option<i32>,
 }
 
+impl Default for DVSFilterSpecVlanIdSpec {
+    fn default() -> Self {
+        Self { base: <DVSFilterSpecVlanSpec as Default>::default(), vlan_id: None }
+    }
+}
+
 impl DataType for DVSFilterSpecVlanIdSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSFilterSpecVlanIdSpec",
-            Some(DVSFilterSpecVlanSpec::INFO),
-            &[FieldInfo::opt("vlanId", Type::Int)],
-            || Box::new(DVSFilterSpecVlanIdSpec::default()),
+            Some(<DVSFilterSpecVlanSpec as DataType>::INFO),
+            &[Own("vlanId", Type::Int, Opt)],
+            instance::<DVSFilterSpecVlanIdSpec>,
         );
         &INFO
     };
@@ -1678,29 +1811,23 @@ impl DataType for DVSFilterSpecVlanIdSpec {
 
 impl DataObject for DVSFilterSpecVlanIdSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vlan_id),
-            _ => self.base.get(index),
+            0 => look::optional_int(&self.vlan_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vlan_id),
-            _ => self.base.slot(index),
+            0 => place::optional_int(&mut self.vlan_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1708,7 +1835,6 @@ inherit!(DVSFilterSpecVlanIdSpec, DVSFilterSpecVlanSpec);
 impl Extends<DVSFilterSpecVlanSpec> for DVSFilterSpecVlanIdSpec {}
 
 /// `DVSFilterSpecTrunkVlanSpec`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSFilterSpecTrunkVlanSpec {
     /// What it inherits from [`DVSFilterSpecVlanSpec`].
     pub base: DVSFilterSpecVlanSpec,
@@ -1716,13 +1842,19 @@ pub struct DVSFilterSpecTrunkVlanSpec {
     pub range: Option<Box<NumericRange>>,
 }
 
+impl Default for DVSFilterSpecTrunkVlanSpec {
+    fn default() -> Self {
+        Self { base: <DVSFilterSpecVlanSpec as Default>::default(), range: None }
+    }
+}
+
 impl DataType for DVSFilterSpecTrunkVlanSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSFilterSpecTrunkVlanSpec",
-            Some(DVSFilterSpecVlanSpec::INFO),
-            &[FieldInfo::opt("range", Type::Data(NumericRange::INFO))],
-            || Box::new(DVSFilterSpecTrunkVlanSpec::default()),
+            Some(<DVSFilterSpecVlanSpec as DataType>::INFO),
+            &[Own("range", Type::Data(<NumericRange as DataType>::INFO), Opt)],
+            instance::<DVSFilterSpecTrunkVlanSpec>,
         );
         &INFO
     };
@@ -1730,32 +1862,23 @@ impl DataType for DVSFilterSpecTrunkVlanSpec {
 
 impl DataObject for DVSFilterSpecTrunkVlanSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.range {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            0 => look::boxed(&self.range),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.range, NumericRange),
-            _ => self.base.slot(index),
+            0 => place::boxed(&mut self.range),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1763,7 +1886,6 @@ inherit!(DVSFilterSpecTrunkVlanSpec, DVSFilterSpecVlanSpec);
 impl Extends<DVSFilterSpecVlanSpec> for DVSFilterSpecTrunkVlanSpec {}
 
 /// `DVSNetworkResourcePool`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSNetworkResourcePool {
     /// `key`.
     pub key: String,
@@ -1777,19 +1899,31 @@ pub struct DVSNetworkResourcePool {
     pub allocation_info: DVSNetworkResourcePoolAllocationInfo,
 }
 
+impl Default for DVSNetworkResourcePool {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            name: None,
+            description: None,
+            config_version: Unset::UNSET,
+            allocation_info: <DVSNetworkResourcePoolAllocationInfo as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DVSNetworkResourcePool {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSNetworkResourcePool",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::req("configVersion", Type::String),
-                FieldInfo::req("allocationInfo", Type::Data(DVSNetworkResourcePoolAllocationInfo::INFO)),
+                Own("key", Type::String, Req),
+                Own("name", Type::String, Opt),
+                Own("description", Type::String, Opt),
+                Own("configVersion", Type::String, Req),
+                Own("allocationInfo", Type::Data(<DVSNetworkResourcePoolAllocationInfo as DataType>::INFO), Req),
             ],
-            || Box::new(DVSNetworkResourcePool::default()),
+            instance::<DVSNetworkResourcePool>,
         );
         &INFO
     };
@@ -1797,15 +1931,15 @@ impl DataType for DVSNetworkResourcePool {
 
 impl DataObject for DVSNetworkResourcePool {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.name),
-            2 => optional(&self.description),
-            3 => leaf(&self.config_version),
+            0 => look::text(&self.key),
+            1 => look::optional_text(&self.name),
+            2 => look::optional_text(&self.description),
+            3 => look::text(&self.config_version),
             4 => Value::Data(&self.allocation_info),
             _ => Value::Unset,
         }
@@ -1813,10 +1947,10 @@ impl DataObject for DVSNetworkResourcePool {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.description),
-            3 => Slot::Scalar(&mut self.config_version),
+            0 => place::text(&mut self.key),
+            1 => place::optional_text(&mut self.name),
+            2 => place::optional_text(&mut self.description),
+            3 => place::text(&mut self.config_version),
             4 => Slot::Data(&mut self.allocation_info),
             _ => Slot::None,
         }
@@ -1826,7 +1960,6 @@ impl DataObject for DVSNetworkResourcePool {
 root!(DVSNetworkResourcePool);
 
 /// `DVSNetworkResourcePoolAllocationInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSNetworkResourcePoolAllocationInfo {
     /// `limit`.
     pub limit: Option<i64>,
@@ -1836,17 +1969,23 @@ pub struct DVSNetworkResourcePoolAllocationInfo {
     pub priority_tag: Option<i32>,
 }
 
+impl Default for DVSNetworkResourcePoolAllocationInfo {
+    fn default() -> Self {
+        Self { limit: None, shares: None, priority_tag: None }
+    }
+}
+
 impl DataType for DVSNetworkResourcePoolAllocationInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSNetworkResourcePoolAllocationInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("limit", Type::Long),
-                FieldInfo::opt("shares", Type::Data(SharesInfo::INFO)),
-                FieldInfo::opt("priorityTag", Type::Int),
+                Own("limit", Type::Long, Opt),
+                Own("shares", Type::Data(<SharesInfo as DataType>::INFO), Opt),
+                Own("priorityTag", Type::Int, Opt),
             ],
-            || Box::new(DVSNetworkResourcePoolAllocationInfo::default()),
+            instance::<DVSNetworkResourcePoolAllocationInfo>,
         );
         &INFO
     };
@@ -1854,26 +1993,23 @@ impl DataType for DVSNetworkResourcePoolAllocationInfo {
 
 impl DataObject for DVSNetworkResourcePoolAllocationInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.limit),
-            1 => match &self.shares {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.priority_tag),
+            0 => look::optional_long(&self.limit),
+            1 => look::boxed(&self.shares),
+            2 => look::optional_int(&self.priority_tag),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.limit),
-            1 => fill!(self.shares, SharesInfo),
-            2 => Slot::Scalar(&mut self.priority_tag),
+            0 => place::optional_long(&mut self.limit),
+            1 => place::boxed(&mut self.shares),
+            2 => place::optional_int(&mut self.priority_tag),
             _ => Slot::None,
         }
     }
@@ -1882,7 +2018,6 @@ impl DataObject for DVSNetworkResourcePoolAllocationInfo {
 root!(DVSNetworkResourcePoolAllocationInfo);
 
 /// `DVSNetworkResourcePoolConfigSpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSNetworkResourcePoolConfigSpec {
     /// `key`.
     pub key: String,
@@ -1896,19 +2031,25 @@ pub struct DVSNetworkResourcePoolConfigSpec {
     pub description: Option<String>,
 }
 
+impl Default for DVSNetworkResourcePoolConfigSpec {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, config_version: None, allocation_info: None, name: None, description: None }
+    }
+}
+
 impl DataType for DVSNetworkResourcePoolConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSNetworkResourcePoolConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("configVersion", Type::String),
-                FieldInfo::opt("allocationInfo", Type::Data(DVSNetworkResourcePoolAllocationInfo::INFO)),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("description", Type::String),
+                Own("key", Type::String, Req),
+                Own("configVersion", Type::String, Opt),
+                Own("allocationInfo", Type::Data(<DVSNetworkResourcePoolAllocationInfo as DataType>::INFO), Opt),
+                Own("name", Type::String, Opt),
+                Own("description", Type::String, Opt),
             ],
-            || Box::new(DVSNetworkResourcePoolConfigSpec::default()),
+            instance::<DVSNetworkResourcePoolConfigSpec>,
         );
         &INFO
     };
@@ -1916,30 +2057,27 @@ impl DataType for DVSNetworkResourcePoolConfigSpec {
 
 impl DataObject for DVSNetworkResourcePoolConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.config_version),
-            2 => match &self.allocation_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => optional(&self.name),
-            4 => optional(&self.description),
+            0 => look::text(&self.key),
+            1 => look::optional_text(&self.config_version),
+            2 => look::boxed(&self.allocation_info),
+            3 => look::optional_text(&self.name),
+            4 => look::optional_text(&self.description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.config_version),
-            2 => fill!(self.allocation_info, DVSNetworkResourcePoolAllocationInfo),
-            3 => Slot::Scalar(&mut self.name),
-            4 => Slot::Scalar(&mut self.description),
+            0 => place::text(&mut self.key),
+            1 => place::optional_text(&mut self.config_version),
+            2 => place::boxed(&mut self.allocation_info),
+            3 => place::optional_text(&mut self.name),
+            4 => place::optional_text(&mut self.description),
             _ => Slot::None,
         }
     }
@@ -1948,7 +2086,6 @@ impl DataObject for DVSNetworkResourcePoolConfigSpec {
 root!(DVSNetworkResourcePoolConfigSpec);
 
 /// `DVSVmVnicNetworkResourcePool`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSVmVnicNetworkResourcePool {
     /// `key`.
     pub key: String,
@@ -1962,19 +2099,25 @@ pub struct DVSVmVnicNetworkResourcePool {
     pub allocation_info: Option<Box<DvsVmVnicResourceAllocation>>,
 }
 
+impl Default for DVSVmVnicNetworkResourcePool {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, name: None, description: None, config_version: Unset::UNSET, allocation_info: None }
+    }
+}
+
 impl DataType for DVSVmVnicNetworkResourcePool {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSVmVnicNetworkResourcePool",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::req("configVersion", Type::String),
-                FieldInfo::opt("allocationInfo", Type::Data(DvsVmVnicResourceAllocation::INFO)),
+                Own("key", Type::String, Req),
+                Own("name", Type::String, Opt),
+                Own("description", Type::String, Opt),
+                Own("configVersion", Type::String, Req),
+                Own("allocationInfo", Type::Data(<DvsVmVnicResourceAllocation as DataType>::INFO), Opt),
             ],
-            || Box::new(DVSVmVnicNetworkResourcePool::default()),
+            instance::<DVSVmVnicNetworkResourcePool>,
         );
         &INFO
     };
@@ -1982,30 +2125,27 @@ impl DataType for DVSVmVnicNetworkResourcePool {
 
 impl DataObject for DVSVmVnicNetworkResourcePool {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.name),
-            2 => optional(&self.description),
-            3 => leaf(&self.config_version),
-            4 => match &self.allocation_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.key),
+            1 => look::optional_text(&self.name),
+            2 => look::optional_text(&self.description),
+            3 => look::text(&self.config_version),
+            4 => look::boxed(&self.allocation_info),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.description),
-            3 => Slot::Scalar(&mut self.config_version),
-            4 => fill!(self.allocation_info, DvsVmVnicResourceAllocation),
+            0 => place::text(&mut self.key),
+            1 => place::optional_text(&mut self.name),
+            2 => place::optional_text(&mut self.description),
+            3 => place::text(&mut self.config_version),
+            4 => place::boxed(&mut self.allocation_info),
             _ => Slot::None,
         }
     }
@@ -2014,7 +2154,6 @@ impl DataObject for DVSVmVnicNetworkResourcePool {
 root!(DVSVmVnicNetworkResourcePool);
 
 /// `DpuStatusInfo`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DpuStatusInfo {
     /// What it inherits from [`HostHardwareElementInfo`].
     pub base: HostHardwareElementInfo,
@@ -2026,17 +2165,28 @@ pub struct DpuStatusInfo {
     pub sensors: Vec<DpuStatusInfoOperationalInfo>,
 }
 
+impl Default for DpuStatusInfo {
+    fn default() -> Self {
+        Self {
+            base: <HostHardwareElementInfo as Default>::default(),
+            dpu_id: Unset::UNSET,
+            fru: None,
+            sensors: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DpuStatusInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DpuStatusInfo",
-            Some(HostHardwareElementInfo::INFO),
+            Some(<HostHardwareElementInfo as DataType>::INFO),
             &[
-                FieldInfo::req("dpuId", Type::String),
-                FieldInfo::opt("fru", Type::Data(HostFru::INFO)),
-                FieldInfo::list("sensors", Type::Data(DpuStatusInfoOperationalInfo::INFO)),
+                Own("dpuId", Type::String, Req),
+                Own("fru", Type::Data(<HostFru as DataType>::INFO), Opt),
+                Own("sensors", Type::Data(<DpuStatusInfoOperationalInfo as DataType>::INFO), List),
             ],
-            || Box::new(DpuStatusInfo::default()),
+            instance::<DpuStatusInfo>,
         );
         &INFO
     };
@@ -2044,36 +2194,27 @@ impl DataType for DpuStatusInfo {
 
 impl DataObject for DpuStatusInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.dpu_id),
-            3 => match &self.fru {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            2 => look::text(&self.dpu_id),
+            3 => look::boxed(&self.fru),
             4 => Value::List(&self.sensors),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.dpu_id),
-            3 => fill!(self.fru, HostFru),
+            2 => place::text(&mut self.dpu_id),
+            3 => place::boxed(&mut self.fru),
             4 => Slot::List(&mut self.sensors),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2081,7 +2222,6 @@ inherit!(DpuStatusInfo, HostHardwareElementInfo);
 impl Extends<HostHardwareElementInfo> for DpuStatusInfo {}
 
 /// `DpuStatusInfoOperationalInfo`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DpuStatusInfoOperationalInfo {
     /// `sensorId`.
     pub sensor_id: String,
@@ -2095,19 +2235,25 @@ pub struct DpuStatusInfoOperationalInfo {
     pub time_stamp: Option<DateTime>,
 }
 
+impl Default for DpuStatusInfoOperationalInfo {
+    fn default() -> Self {
+        Self { sensor_id: Unset::UNSET, health_state: None, reading: Unset::UNSET, units: None, time_stamp: None }
+    }
+}
+
 impl DataType for DpuStatusInfoOperationalInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DpuStatusInfoOperationalInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("sensorId", Type::String),
-                FieldInfo::opt("healthState", Type::Data(ElementDescription::INFO)),
-                FieldInfo::req("reading", Type::String),
-                FieldInfo::opt("units", Type::String),
-                FieldInfo::opt("timeStamp", Type::DateTime),
+                Own("sensorId", Type::String, Req),
+                Own("healthState", Type::Data(<ElementDescription as DataType>::INFO), Opt),
+                Own("reading", Type::String, Req),
+                Own("units", Type::String, Opt),
+                Own("timeStamp", Type::DateTime, Opt),
             ],
-            || Box::new(DpuStatusInfoOperationalInfo::default()),
+            instance::<DpuStatusInfoOperationalInfo>,
         );
         &INFO
     };
@@ -2115,26 +2261,26 @@ impl DataType for DpuStatusInfoOperationalInfo {
 
 impl DataObject for DpuStatusInfoOperationalInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.sensor_id),
-            1 => optional(&self.health_state),
-            2 => leaf(&self.reading),
-            3 => optional(&self.units),
-            4 => optional(&self.time_stamp),
+            0 => look::text(&self.sensor_id),
+            1 => look::optional(&self.health_state),
+            2 => look::text(&self.reading),
+            3 => look::optional_text(&self.units),
+            4 => look::optional(&self.time_stamp),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.sensor_id),
+            0 => place::text(&mut self.sensor_id),
             1 => Slot::Poly(&mut self.health_state),
-            2 => Slot::Scalar(&mut self.reading),
-            3 => Slot::Scalar(&mut self.units),
+            2 => place::text(&mut self.reading),
+            3 => place::optional_text(&mut self.units),
             4 => Slot::Scalar(&mut self.time_stamp),
             _ => Slot::None,
         }
@@ -2144,39 +2290,42 @@ impl DataObject for DpuStatusInfoOperationalInfo {
 root!(DpuStatusInfoOperationalInfo);
 
 /// `DateTimeProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DateTimeProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
 }
 
+impl Default for DateTimeProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default() }
+    }
+}
+
 impl DataType for DateTimeProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DateTimeProfile", Some(ApplyProfile::INFO), &[], || Box::new(DateTimeProfile::default()));
+            TypeInfo::new("DateTimeProfile", Some(<ApplyProfile as DataType>::INFO), &[], instance::<DateTimeProfile>);
         &INFO
     };
 }
 
 impl DataObject for DateTimeProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2184,37 +2333,44 @@ inherit!(DateTimeProfile, ApplyProfile);
 impl Extends<ApplyProfile> for DateTimeProfile {}
 
 /// `DeviceGroupId`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DeviceGroupId {
     /// `id`.
     pub id: String,
 }
 
+impl Default for DeviceGroupId {
+    fn default() -> Self {
+        Self { id: Unset::UNSET }
+    }
+}
+
 impl DataType for DeviceGroupId {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DeviceGroupId", Some(DynamicData::INFO), &[FieldInfo::req("id", Type::String)], || {
-                Box::new(DeviceGroupId::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DeviceGroupId",
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("id", Type::String, Req)],
+            instance::<DeviceGroupId>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DeviceGroupId {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
+            0 => look::text(&self.id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
+            0 => place::text(&mut self.id),
             _ => Slot::None,
         }
     }
@@ -2223,7 +2379,6 @@ impl DataObject for DeviceGroupId {
 root!(DeviceGroupId);
 
 /// `DiskCryptoSpec`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiskCryptoSpec {
     /// `parent`.
     pub parent: Option<Box<DiskCryptoSpec>>,
@@ -2231,16 +2386,22 @@ pub struct DiskCryptoSpec {
     pub crypto: Poly<CryptoSpec>,
 }
 
+impl Default for DiskCryptoSpec {
+    fn default() -> Self {
+        Self { parent: None, crypto: <Poly<CryptoSpec> as Default>::default() }
+    }
+}
+
 impl DataType for DiskCryptoSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DiskCryptoSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("parent", Type::Data(DiskCryptoSpec::INFO)),
-                FieldInfo::req("crypto", Type::Data(CryptoSpec::INFO)),
+                Own("parent", Type::Data(<DiskCryptoSpec as DataType>::INFO), Opt),
+                Own("crypto", Type::Data(<CryptoSpec as DataType>::INFO), Req),
             ],
-            || Box::new(DiskCryptoSpec::default()),
+            instance::<DiskCryptoSpec>,
         );
         &INFO
     };
@@ -2248,23 +2409,20 @@ impl DataType for DiskCryptoSpec {
 
 impl DataObject for DiskCryptoSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.parent {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => leaf(&self.crypto),
+            0 => look::boxed(&self.parent),
+            1 => look::leaf(&self.crypto),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.parent, DiskCryptoSpec),
+            0 => place::boxed(&mut self.parent),
             1 => Slot::Poly(&mut self.crypto),
             _ => Slot::None,
         }
@@ -2274,7 +2432,6 @@ impl DataObject for DiskCryptoSpec {
 root!(DiskCryptoSpec);
 
 /// `DeviceBackedVirtualDiskSpec`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DeviceBackedVirtualDiskSpec {
     /// What it inherits from [`VirtualDiskSpec`].
     pub base: VirtualDiskSpec,
@@ -2282,13 +2439,19 @@ pub struct DeviceBackedVirtualDiskSpec {
     pub device: String,
 }
 
+impl Default for DeviceBackedVirtualDiskSpec {
+    fn default() -> Self {
+        Self { base: <VirtualDiskSpec as Default>::default(), device: Unset::UNSET }
+    }
+}
+
 impl DataType for DeviceBackedVirtualDiskSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DeviceBackedVirtualDiskSpec",
-            Some(VirtualDiskSpec::INFO),
-            &[FieldInfo::req("device", Type::String)],
-            || Box::new(DeviceBackedVirtualDiskSpec::default()),
+            Some(<VirtualDiskSpec as DataType>::INFO),
+            &[Own("device", Type::String, Req)],
+            instance::<DeviceBackedVirtualDiskSpec>,
         );
         &INFO
     };
@@ -2296,29 +2459,23 @@ impl DataType for DeviceBackedVirtualDiskSpec {
 
 impl DataObject for DeviceBackedVirtualDiskSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2326,7 +2483,6 @@ inherit!(DeviceBackedVirtualDiskSpec, VirtualDiskSpec);
 impl Extends<VirtualDiskSpec> for DeviceBackedVirtualDiskSpec {}
 
 /// `DiskChangeInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiskChangeInfo {
     /// `startOffset`.
     pub start_offset: i64,
@@ -2336,17 +2492,23 @@ pub struct DiskChangeInfo {
     pub changed_area: Vec<DiskChangeExtent>,
 }
 
+impl Default for DiskChangeInfo {
+    fn default() -> Self {
+        Self { start_offset: 0, length: 0, changed_area: Unset::UNSET }
+    }
+}
+
 impl DataType for DiskChangeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DiskChangeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("startOffset", Type::Long),
-                FieldInfo::req("length", Type::Long),
-                FieldInfo::list("changedArea", Type::Data(DiskChangeExtent::INFO)),
+                Own("startOffset", Type::Long, Req),
+                Own("length", Type::Long, Req),
+                Own("changedArea", Type::Data(<DiskChangeExtent as DataType>::INFO), List),
             ],
-            || Box::new(DiskChangeInfo::default()),
+            instance::<DiskChangeInfo>,
         );
         &INFO
     };
@@ -2354,13 +2516,13 @@ impl DataType for DiskChangeInfo {
 
 impl DataObject for DiskChangeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.start_offset),
-            1 => leaf(&self.length),
+            0 => Value::Long(self.start_offset),
+            1 => Value::Long(self.length),
             2 => Value::List(&self.changed_area),
             _ => Value::Unset,
         }
@@ -2368,8 +2530,8 @@ impl DataObject for DiskChangeInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.start_offset),
-            1 => Slot::Scalar(&mut self.length),
+            0 => place::long(&mut self.start_offset),
+            1 => place::long(&mut self.length),
             2 => Slot::List(&mut self.changed_area),
             _ => Slot::None,
         }
@@ -2379,7 +2541,6 @@ impl DataObject for DiskChangeInfo {
 root!(DiskChangeInfo);
 
 /// `DiskChangeExtent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiskChangeExtent {
     /// `start`.
     pub start: i64,
@@ -2387,13 +2548,19 @@ pub struct DiskChangeExtent {
     pub length: i64,
 }
 
+impl Default for DiskChangeExtent {
+    fn default() -> Self {
+        Self { start: 0, length: 0 }
+    }
+}
+
 impl DataType for DiskChangeExtent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DiskChangeExtent",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("start", Type::Long), FieldInfo::req("length", Type::Long)],
-            || Box::new(DiskChangeExtent::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("start", Type::Long, Req), Own("length", Type::Long, Req)],
+            instance::<DiskChangeExtent>,
         );
         &INFO
     };
@@ -2401,21 +2568,21 @@ impl DataType for DiskChangeExtent {
 
 impl DataObject for DiskChangeExtent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.start),
-            1 => leaf(&self.length),
+            0 => Value::Long(self.start),
+            1 => Value::Long(self.length),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.start),
-            1 => Slot::Scalar(&mut self.length),
+            0 => place::long(&mut self.start),
+            1 => place::long(&mut self.length),
             _ => Slot::None,
         }
     }
@@ -2424,7 +2591,6 @@ impl DataObject for DiskChangeExtent {
 root!(DiskChangeExtent);
 
 /// `DVPortgroupPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortgroupPolicy {
     /// `blockOverrideAllowed`.
     pub block_override_allowed: bool,
@@ -2442,21 +2608,35 @@ pub struct DVPortgroupPolicy {
     pub traffic_filter_override_allowed: Option<bool>,
 }
 
+impl Default for DVPortgroupPolicy {
+    fn default() -> Self {
+        Self {
+            block_override_allowed: false,
+            shaping_override_allowed: false,
+            vendor_config_override_allowed: false,
+            live_port_moving_allowed: false,
+            port_config_reset_at_disconnect: false,
+            network_resource_pool_override_allowed: None,
+            traffic_filter_override_allowed: None,
+        }
+    }
+}
+
 impl DataType for DVPortgroupPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortgroupPolicy",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("blockOverrideAllowed", Type::Boolean),
-                FieldInfo::req("shapingOverrideAllowed", Type::Boolean),
-                FieldInfo::req("vendorConfigOverrideAllowed", Type::Boolean),
-                FieldInfo::req("livePortMovingAllowed", Type::Boolean),
-                FieldInfo::req("portConfigResetAtDisconnect", Type::Boolean),
-                FieldInfo::opt("networkResourcePoolOverrideAllowed", Type::Boolean),
-                FieldInfo::opt("trafficFilterOverrideAllowed", Type::Boolean),
+                Own("blockOverrideAllowed", Type::Boolean, Req),
+                Own("shapingOverrideAllowed", Type::Boolean, Req),
+                Own("vendorConfigOverrideAllowed", Type::Boolean, Req),
+                Own("livePortMovingAllowed", Type::Boolean, Req),
+                Own("portConfigResetAtDisconnect", Type::Boolean, Req),
+                Own("networkResourcePoolOverrideAllowed", Type::Boolean, Opt),
+                Own("trafficFilterOverrideAllowed", Type::Boolean, Opt),
             ],
-            || Box::new(DVPortgroupPolicy::default()),
+            instance::<DVPortgroupPolicy>,
         );
         &INFO
     };
@@ -2464,31 +2644,31 @@ impl DataType for DVPortgroupPolicy {
 
 impl DataObject for DVPortgroupPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.block_override_allowed),
-            1 => leaf(&self.shaping_override_allowed),
-            2 => leaf(&self.vendor_config_override_allowed),
-            3 => leaf(&self.live_port_moving_allowed),
-            4 => leaf(&self.port_config_reset_at_disconnect),
-            5 => optional(&self.network_resource_pool_override_allowed),
-            6 => optional(&self.traffic_filter_override_allowed),
+            0 => Value::Boolean(self.block_override_allowed),
+            1 => Value::Boolean(self.shaping_override_allowed),
+            2 => Value::Boolean(self.vendor_config_override_allowed),
+            3 => Value::Boolean(self.live_port_moving_allowed),
+            4 => Value::Boolean(self.port_config_reset_at_disconnect),
+            5 => look::optional_boolean(&self.network_resource_pool_override_allowed),
+            6 => look::optional_boolean(&self.traffic_filter_override_allowed),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.block_override_allowed),
-            1 => Slot::Scalar(&mut self.shaping_override_allowed),
-            2 => Slot::Scalar(&mut self.vendor_config_override_allowed),
-            3 => Slot::Scalar(&mut self.live_port_moving_allowed),
-            4 => Slot::Scalar(&mut self.port_config_reset_at_disconnect),
-            5 => Slot::Scalar(&mut self.network_resource_pool_override_allowed),
-            6 => Slot::Scalar(&mut self.traffic_filter_override_allowed),
+            0 => place::boolean(&mut self.block_override_allowed),
+            1 => place::boolean(&mut self.shaping_override_allowed),
+            2 => place::boolean(&mut self.vendor_config_override_allowed),
+            3 => place::boolean(&mut self.live_port_moving_allowed),
+            4 => place::boolean(&mut self.port_config_reset_at_disconnect),
+            5 => place::optional_boolean(&mut self.network_resource_pool_override_allowed),
+            6 => place::optional_boolean(&mut self.traffic_filter_override_allowed),
             _ => Slot::None,
         }
     }
@@ -2497,19 +2677,24 @@ impl DataObject for DVPortgroupPolicy {
 root!(DVPortgroupPolicy);
 
 /// `DVPortgroupNsxSubnetAddressInfo`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortgroupNsxSubnetAddressInfo {
     /// `cidr`.
     pub cidr: Vec<String>,
+}
+
+impl Default for DVPortgroupNsxSubnetAddressInfo {
+    fn default() -> Self {
+        Self { cidr: Unset::UNSET }
+    }
 }
 
 impl DataType for DVPortgroupNsxSubnetAddressInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortgroupNsxSubnetAddressInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("cidr", Type::String)],
-            || Box::new(DVPortgroupNsxSubnetAddressInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("cidr", Type::String, List)],
+            instance::<DVPortgroupNsxSubnetAddressInfo>,
         );
         &INFO
     };
@@ -2517,19 +2702,19 @@ impl DataType for DVPortgroupNsxSubnetAddressInfo {
 
 impl DataObject for DVPortgroupNsxSubnetAddressInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.cidr),
+            0 => look::texts(&self.cidr),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.cidr),
+            0 => place::texts(&mut self.cidr),
             _ => Slot::None,
         }
     }
@@ -2538,7 +2723,6 @@ impl DataObject for DVPortgroupNsxSubnetAddressInfo {
 root!(DVPortgroupNsxSubnetAddressInfo);
 
 /// `DVPortgroupNsxConfig`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortgroupNsxConfig {
     /// `vlanIdExtended`.
     pub vlan_id_extended: Option<i32>,
@@ -2548,17 +2732,23 @@ pub struct DVPortgroupNsxConfig {
     pub span_ids: Vec<String>,
 }
 
+impl Default for DVPortgroupNsxConfig {
+    fn default() -> Self {
+        Self { vlan_id_extended: None, subnet_addresses: None, span_ids: Unset::UNSET }
+    }
+}
+
 impl DataType for DVPortgroupNsxConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortgroupNsxConfig",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("vlanIdExtended", Type::Int),
-                FieldInfo::opt("subnetAddresses", Type::Data(DVPortgroupNsxSubnetAddressInfo::INFO)),
-                FieldInfo::list("spanIds", Type::String),
+                Own("vlanIdExtended", Type::Int, Opt),
+                Own("subnetAddresses", Type::Data(<DVPortgroupNsxSubnetAddressInfo as DataType>::INFO), Opt),
+                Own("spanIds", Type::String, List),
             ],
-            || Box::new(DVPortgroupNsxConfig::default()),
+            instance::<DVPortgroupNsxConfig>,
         );
         &INFO
     };
@@ -2566,26 +2756,23 @@ impl DataType for DVPortgroupNsxConfig {
 
 impl DataObject for DVPortgroupNsxConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vlan_id_extended),
-            1 => match &self.subnet_addresses {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => Value::List(&self.span_ids),
+            0 => look::optional_int(&self.vlan_id_extended),
+            1 => look::boxed(&self.subnet_addresses),
+            2 => look::texts(&self.span_ids),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vlan_id_extended),
-            1 => fill!(self.subnet_addresses, DVPortgroupNsxSubnetAddressInfo),
-            2 => Slot::Scalar(&mut self.span_ids),
+            0 => place::optional_int(&mut self.vlan_id_extended),
+            1 => place::boxed(&mut self.subnet_addresses),
+            2 => place::texts(&mut self.span_ids),
             _ => Slot::None,
         }
     }
@@ -2594,7 +2781,6 @@ impl DataObject for DVPortgroupNsxConfig {
 root!(DVPortgroupNsxConfig);
 
 /// `DVPortgroupConfigSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortgroupConfigSpec {
     /// `configVersion`.
     pub config_version: Option<String>,
@@ -2636,33 +2822,63 @@ pub struct DVPortgroupConfigSpec {
     pub nsx_config: Option<Box<DVPortgroupNsxConfig>>,
 }
 
+impl Default for DVPortgroupConfigSpec {
+    fn default() -> Self {
+        Self {
+            config_version: None,
+            name: None,
+            num_ports: None,
+            port_name_format: None,
+            default_port_config: None,
+            description: None,
+            type_: None,
+            backing_type: None,
+            scope: Unset::UNSET,
+            policy: None,
+            vendor_specific_config: Unset::UNSET,
+            auto_expand: None,
+            vm_vnic_network_resource_pool_key: None,
+            transport_zone_uuid: None,
+            transport_zone_name: None,
+            logical_switch_uuid: None,
+            segment_id: None,
+            subnet_id: None,
+            nsx_config: None,
+        }
+    }
+}
+
 impl DataType for DVPortgroupConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortgroupConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("configVersion", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("numPorts", Type::Int),
-                FieldInfo::opt("portNameFormat", Type::String),
-                FieldInfo::opt("defaultPortConfig", Type::Data(DVPortSetting::INFO)),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::opt("type", Type::String),
-                FieldInfo::opt("backingType", Type::String),
-                FieldInfo::list("scope", Type::Ref),
-                FieldInfo::opt("policy", Type::Data(DVPortgroupPolicy::INFO)),
-                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
-                FieldInfo::opt("autoExpand", Type::Boolean),
-                FieldInfo::opt("vmVnicNetworkResourcePoolKey", Type::String),
-                FieldInfo::opt("transportZoneUuid", Type::String),
-                FieldInfo::opt("transportZoneName", Type::String),
-                FieldInfo::opt("logicalSwitchUuid", Type::String),
-                FieldInfo::opt("segmentId", Type::String),
-                FieldInfo::opt("subnetId", Type::String),
-                FieldInfo::opt("nsxConfig", Type::Data(DVPortgroupNsxConfig::INFO)),
+                Own("configVersion", Type::String, Opt),
+                Own("name", Type::String, Opt),
+                Own("numPorts", Type::Int, Opt),
+                Own("portNameFormat", Type::String, Opt),
+                Own("defaultPortConfig", Type::Data(<DVPortSetting as DataType>::INFO), Opt),
+                Own("description", Type::String, Opt),
+                Own("type", Type::String, Opt),
+                Own("backingType", Type::String, Opt),
+                Own("scope", Type::Ref, List),
+                Own("policy", Type::Data(<DVPortgroupPolicy as DataType>::INFO), Opt),
+                Own(
+                    "vendorSpecificConfig",
+                    Type::Data(<DistributedVirtualSwitchKeyedOpaqueBlob as DataType>::INFO),
+                    List,
+                ),
+                Own("autoExpand", Type::Boolean, Opt),
+                Own("vmVnicNetworkResourcePoolKey", Type::String, Opt),
+                Own("transportZoneUuid", Type::String, Opt),
+                Own("transportZoneName", Type::String, Opt),
+                Own("logicalSwitchUuid", Type::String, Opt),
+                Own("segmentId", Type::String, Opt),
+                Own("subnetId", Type::String, Opt),
+                Own("nsxConfig", Type::Data(<DVPortgroupNsxConfig as DataType>::INFO), Opt),
             ],
-            || Box::new(DVPortgroupConfigSpec::default()),
+            instance::<DVPortgroupConfigSpec>,
         );
         &INFO
     };
@@ -2670,58 +2886,55 @@ impl DataType for DVPortgroupConfigSpec {
 
 impl DataObject for DVPortgroupConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.config_version),
-            1 => optional(&self.name),
-            2 => optional(&self.num_ports),
-            3 => optional(&self.port_name_format),
-            4 => optional(&self.default_port_config),
-            5 => optional(&self.description),
-            6 => optional(&self.type_),
-            7 => optional(&self.backing_type),
+            0 => look::optional_text(&self.config_version),
+            1 => look::optional_text(&self.name),
+            2 => look::optional_int(&self.num_ports),
+            3 => look::optional_text(&self.port_name_format),
+            4 => look::optional(&self.default_port_config),
+            5 => look::optional_text(&self.description),
+            6 => look::optional_text(&self.type_),
+            7 => look::optional_text(&self.backing_type),
             8 => Value::List(&self.scope),
-            9 => optional(&self.policy),
+            9 => look::optional(&self.policy),
             10 => Value::List(&self.vendor_specific_config),
-            11 => optional(&self.auto_expand),
-            12 => optional(&self.vm_vnic_network_resource_pool_key),
-            13 => optional(&self.transport_zone_uuid),
-            14 => optional(&self.transport_zone_name),
-            15 => optional(&self.logical_switch_uuid),
-            16 => optional(&self.segment_id),
-            17 => optional(&self.subnet_id),
-            18 => match &self.nsx_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            11 => look::optional_boolean(&self.auto_expand),
+            12 => look::optional_text(&self.vm_vnic_network_resource_pool_key),
+            13 => look::optional_text(&self.transport_zone_uuid),
+            14 => look::optional_text(&self.transport_zone_name),
+            15 => look::optional_text(&self.logical_switch_uuid),
+            16 => look::optional_text(&self.segment_id),
+            17 => look::optional_text(&self.subnet_id),
+            18 => look::boxed(&self.nsx_config),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.config_version),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.num_ports),
-            3 => Slot::Scalar(&mut self.port_name_format),
+            0 => place::optional_text(&mut self.config_version),
+            1 => place::optional_text(&mut self.name),
+            2 => place::optional_int(&mut self.num_ports),
+            3 => place::optional_text(&mut self.port_name_format),
             4 => Slot::Poly(&mut self.default_port_config),
-            5 => Slot::Scalar(&mut self.description),
-            6 => Slot::Scalar(&mut self.type_),
-            7 => Slot::Scalar(&mut self.backing_type),
+            5 => place::optional_text(&mut self.description),
+            6 => place::optional_text(&mut self.type_),
+            7 => place::optional_text(&mut self.backing_type),
             8 => Slot::Scalar(&mut self.scope),
             9 => Slot::Poly(&mut self.policy),
             10 => Slot::List(&mut self.vendor_specific_config),
-            11 => Slot::Scalar(&mut self.auto_expand),
-            12 => Slot::Scalar(&mut self.vm_vnic_network_resource_pool_key),
-            13 => Slot::Scalar(&mut self.transport_zone_uuid),
-            14 => Slot::Scalar(&mut self.transport_zone_name),
-            15 => Slot::Scalar(&mut self.logical_switch_uuid),
-            16 => Slot::Scalar(&mut self.segment_id),
-            17 => Slot::Scalar(&mut self.subnet_id),
-            18 => fill!(self.nsx_config, DVPortgroupNsxConfig),
+            11 => place::optional_boolean(&mut self.auto_expand),
+            12 => place::optional_text(&mut self.vm_vnic_network_resource_pool_key),
+            13 => place::optional_text(&mut self.transport_zone_uuid),
+            14 => place::optional_text(&mut self.transport_zone_name),
+            15 => place::optional_text(&mut self.logical_switch_uuid),
+            16 => place::optional_text(&mut self.segment_id),
+            17 => place::optional_text(&mut self.subnet_id),
+            18 => place::boxed(&mut self.nsx_config),
             _ => Slot::None,
         }
     }
@@ -2730,7 +2943,6 @@ impl DataObject for DVPortgroupConfigSpec {
 root!(DVPortgroupConfigSpec);
 
 /// `DVPortgroupConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortgroupConfigInfo {
     /// `key`.
     pub key: String,
@@ -2778,36 +2990,69 @@ pub struct DVPortgroupConfigInfo {
     pub nsx_config: Option<Box<DVPortgroupNsxConfig>>,
 }
 
+impl Default for DVPortgroupConfigInfo {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            name: Unset::UNSET,
+            num_ports: 0,
+            distributed_virtual_switch: None,
+            default_port_config: None,
+            description: None,
+            type_: Unset::UNSET,
+            backing_type: None,
+            policy: <Poly<DVPortgroupPolicy> as Default>::default(),
+            port_name_format: None,
+            scope: Unset::UNSET,
+            vendor_specific_config: Unset::UNSET,
+            config_version: None,
+            auto_expand: None,
+            vm_vnic_network_resource_pool_key: None,
+            uplink: None,
+            transport_zone_uuid: None,
+            transport_zone_name: None,
+            logical_switch_uuid: None,
+            segment_id: None,
+            subnet_id: None,
+            nsx_config: None,
+        }
+    }
+}
+
 impl DataType for DVPortgroupConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortgroupConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("numPorts", Type::Int),
-                FieldInfo::opt("distributedVirtualSwitch", Type::Ref),
-                FieldInfo::opt("defaultPortConfig", Type::Data(DVPortSetting::INFO)),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::opt("backingType", Type::String),
-                FieldInfo::req("policy", Type::Data(DVPortgroupPolicy::INFO)),
-                FieldInfo::opt("portNameFormat", Type::String),
-                FieldInfo::list("scope", Type::Ref),
-                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
-                FieldInfo::opt("configVersion", Type::String),
-                FieldInfo::opt("autoExpand", Type::Boolean),
-                FieldInfo::opt("vmVnicNetworkResourcePoolKey", Type::String),
-                FieldInfo::opt("uplink", Type::Boolean),
-                FieldInfo::opt("transportZoneUuid", Type::String),
-                FieldInfo::opt("transportZoneName", Type::String),
-                FieldInfo::opt("logicalSwitchUuid", Type::String),
-                FieldInfo::opt("segmentId", Type::String),
-                FieldInfo::opt("subnetId", Type::String),
-                FieldInfo::opt("nsxConfig", Type::Data(DVPortgroupNsxConfig::INFO)),
+                Own("key", Type::String, Req),
+                Own("name", Type::String, Req),
+                Own("numPorts", Type::Int, Req),
+                Own("distributedVirtualSwitch", Type::Ref, Opt),
+                Own("defaultPortConfig", Type::Data(<DVPortSetting as DataType>::INFO), Opt),
+                Own("description", Type::String, Opt),
+                Own("type", Type::String, Req),
+                Own("backingType", Type::String, Opt),
+                Own("policy", Type::Data(<DVPortgroupPolicy as DataType>::INFO), Req),
+                Own("portNameFormat", Type::String, Opt),
+                Own("scope", Type::Ref, List),
+                Own(
+                    "vendorSpecificConfig",
+                    Type::Data(<DistributedVirtualSwitchKeyedOpaqueBlob as DataType>::INFO),
+                    List,
+                ),
+                Own("configVersion", Type::String, Opt),
+                Own("autoExpand", Type::Boolean, Opt),
+                Own("vmVnicNetworkResourcePoolKey", Type::String, Opt),
+                Own("uplink", Type::Boolean, Opt),
+                Own("transportZoneUuid", Type::String, Opt),
+                Own("transportZoneName", Type::String, Opt),
+                Own("logicalSwitchUuid", Type::String, Opt),
+                Own("segmentId", Type::String, Opt),
+                Own("subnetId", Type::String, Opt),
+                Own("nsxConfig", Type::Data(<DVPortgroupNsxConfig as DataType>::INFO), Opt),
             ],
-            || Box::new(DVPortgroupConfigInfo::default()),
+            instance::<DVPortgroupConfigInfo>,
         );
         &INFO
     };
@@ -2815,64 +3060,61 @@ impl DataType for DVPortgroupConfigInfo {
 
 impl DataObject for DVPortgroupConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.name),
-            2 => leaf(&self.num_ports),
-            3 => optional(&self.distributed_virtual_switch),
-            4 => optional(&self.default_port_config),
-            5 => optional(&self.description),
-            6 => leaf(&self.type_),
-            7 => optional(&self.backing_type),
-            8 => leaf(&self.policy),
-            9 => optional(&self.port_name_format),
+            0 => look::text(&self.key),
+            1 => look::text(&self.name),
+            2 => Value::Int(self.num_ports),
+            3 => look::optional_reference(&self.distributed_virtual_switch),
+            4 => look::optional(&self.default_port_config),
+            5 => look::optional_text(&self.description),
+            6 => look::text(&self.type_),
+            7 => look::optional_text(&self.backing_type),
+            8 => look::leaf(&self.policy),
+            9 => look::optional_text(&self.port_name_format),
             10 => Value::List(&self.scope),
             11 => Value::List(&self.vendor_specific_config),
-            12 => optional(&self.config_version),
-            13 => optional(&self.auto_expand),
-            14 => optional(&self.vm_vnic_network_resource_pool_key),
-            15 => optional(&self.uplink),
-            16 => optional(&self.transport_zone_uuid),
-            17 => optional(&self.transport_zone_name),
-            18 => optional(&self.logical_switch_uuid),
-            19 => optional(&self.segment_id),
-            20 => optional(&self.subnet_id),
-            21 => match &self.nsx_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            12 => look::optional_text(&self.config_version),
+            13 => look::optional_boolean(&self.auto_expand),
+            14 => look::optional_text(&self.vm_vnic_network_resource_pool_key),
+            15 => look::optional_boolean(&self.uplink),
+            16 => look::optional_text(&self.transport_zone_uuid),
+            17 => look::optional_text(&self.transport_zone_name),
+            18 => look::optional_text(&self.logical_switch_uuid),
+            19 => look::optional_text(&self.segment_id),
+            20 => look::optional_text(&self.subnet_id),
+            21 => look::boxed(&self.nsx_config),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.num_ports),
-            3 => Slot::Scalar(&mut self.distributed_virtual_switch),
+            0 => place::text(&mut self.key),
+            1 => place::text(&mut self.name),
+            2 => place::int(&mut self.num_ports),
+            3 => place::optional_reference(&mut self.distributed_virtual_switch),
             4 => Slot::Poly(&mut self.default_port_config),
-            5 => Slot::Scalar(&mut self.description),
-            6 => Slot::Scalar(&mut self.type_),
-            7 => Slot::Scalar(&mut self.backing_type),
+            5 => place::optional_text(&mut self.description),
+            6 => place::text(&mut self.type_),
+            7 => place::optional_text(&mut self.backing_type),
             8 => Slot::Poly(&mut self.policy),
-            9 => Slot::Scalar(&mut self.port_name_format),
+            9 => place::optional_text(&mut self.port_name_format),
             10 => Slot::Scalar(&mut self.scope),
             11 => Slot::List(&mut self.vendor_specific_config),
-            12 => Slot::Scalar(&mut self.config_version),
-            13 => Slot::Scalar(&mut self.auto_expand),
-            14 => Slot::Scalar(&mut self.vm_vnic_network_resource_pool_key),
-            15 => Slot::Scalar(&mut self.uplink),
-            16 => Slot::Scalar(&mut self.transport_zone_uuid),
-            17 => Slot::Scalar(&mut self.transport_zone_name),
-            18 => Slot::Scalar(&mut self.logical_switch_uuid),
-            19 => Slot::Scalar(&mut self.segment_id),
-            20 => Slot::Scalar(&mut self.subnet_id),
-            21 => fill!(self.nsx_config, DVPortgroupNsxConfig),
+            12 => place::optional_text(&mut self.config_version),
+            13 => place::optional_boolean(&mut self.auto_expand),
+            14 => place::optional_text(&mut self.vm_vnic_network_resource_pool_key),
+            15 => place::optional_boolean(&mut self.uplink),
+            16 => place::optional_text(&mut self.transport_zone_uuid),
+            17 => place::optional_text(&mut self.transport_zone_name),
+            18 => place::optional_text(&mut self.logical_switch_uuid),
+            19 => place::optional_text(&mut self.segment_id),
+            20 => place::optional_text(&mut self.subnet_id),
+            21 => place::boxed(&mut self.nsx_config),
             _ => Slot::None,
         }
     }
@@ -2881,7 +3123,6 @@ impl DataObject for DVPortgroupConfigInfo {
 root!(DVPortgroupConfigInfo);
 
 /// `DatacenterBasicConnectInfo`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatacenterBasicConnectInfo {
     /// `hostname`.
     pub hostname: Option<String>,
@@ -2901,22 +3142,37 @@ pub struct DatacenterBasicConnectInfo {
     pub hardware_model: Option<String>,
 }
 
+impl Default for DatacenterBasicConnectInfo {
+    fn default() -> Self {
+        Self {
+            hostname: None,
+            error: None,
+            server_ip: None,
+            num_vm: None,
+            num_powered_on_vm: None,
+            host_product_info: None,
+            hardware_vendor: None,
+            hardware_model: None,
+        }
+    }
+}
+
 impl DataType for DatacenterBasicConnectInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterBasicConnectInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("hostname", Type::String),
-                FieldInfo::opt("error", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::opt("serverIp", Type::String),
-                FieldInfo::opt("numVm", Type::Int),
-                FieldInfo::opt("numPoweredOnVm", Type::Int),
-                FieldInfo::opt("hostProductInfo", Type::Data(AboutInfo::INFO)),
-                FieldInfo::opt("hardwareVendor", Type::String),
-                FieldInfo::opt("hardwareModel", Type::String),
+                Own("hostname", Type::String, Opt),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
+                Own("serverIp", Type::String, Opt),
+                Own("numVm", Type::Int, Opt),
+                Own("numPoweredOnVm", Type::Int, Opt),
+                Own("hostProductInfo", Type::Data(<AboutInfo as DataType>::INFO), Opt),
+                Own("hardwareVendor", Type::String, Opt),
+                Own("hardwareModel", Type::String, Opt),
             ],
-            || Box::new(DatacenterBasicConnectInfo::default()),
+            instance::<DatacenterBasicConnectInfo>,
         );
         &INFO
     };
@@ -2924,39 +3180,33 @@ impl DataType for DatacenterBasicConnectInfo {
 
 impl DataObject for DatacenterBasicConnectInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.hostname),
-            1 => match &self.error {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.server_ip),
-            3 => optional(&self.num_vm),
-            4 => optional(&self.num_powered_on_vm),
-            5 => match &self.host_product_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => optional(&self.hardware_vendor),
-            7 => optional(&self.hardware_model),
+            0 => look::optional_text(&self.hostname),
+            1 => look::boxed(&self.error),
+            2 => look::optional_text(&self.server_ip),
+            3 => look::optional_int(&self.num_vm),
+            4 => look::optional_int(&self.num_powered_on_vm),
+            5 => look::boxed(&self.host_product_info),
+            6 => look::optional_text(&self.hardware_vendor),
+            7 => look::optional_text(&self.hardware_model),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.hostname),
-            1 => fill!(self.error, LocalizedMethodFault),
-            2 => Slot::Scalar(&mut self.server_ip),
-            3 => Slot::Scalar(&mut self.num_vm),
-            4 => Slot::Scalar(&mut self.num_powered_on_vm),
-            5 => fill!(self.host_product_info, AboutInfo),
-            6 => Slot::Scalar(&mut self.hardware_vendor),
-            7 => Slot::Scalar(&mut self.hardware_model),
+            0 => place::optional_text(&mut self.hostname),
+            1 => place::boxed(&mut self.error),
+            2 => place::optional_text(&mut self.server_ip),
+            3 => place::optional_int(&mut self.num_vm),
+            4 => place::optional_int(&mut self.num_powered_on_vm),
+            5 => place::boxed(&mut self.host_product_info),
+            6 => place::optional_text(&mut self.hardware_vendor),
+            7 => place::optional_text(&mut self.hardware_model),
             _ => Slot::None,
         }
     }
@@ -2965,7 +3215,6 @@ impl DataObject for DatacenterBasicConnectInfo {
 root!(DatacenterBasicConnectInfo);
 
 /// `DatacenterConfigInfo`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatacenterConfigInfo {
     /// `defaultHardwareVersionKey`.
     pub default_hardware_version_key: Option<String>,
@@ -2973,16 +3222,19 @@ pub struct DatacenterConfigInfo {
     pub maximum_hardware_version_key: Option<String>,
 }
 
+impl Default for DatacenterConfigInfo {
+    fn default() -> Self {
+        Self { default_hardware_version_key: None, maximum_hardware_version_key: None }
+    }
+}
+
 impl DataType for DatacenterConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterConfigInfo",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("defaultHardwareVersionKey", Type::String),
-                FieldInfo::opt("maximumHardwareVersionKey", Type::String),
-            ],
-            || Box::new(DatacenterConfigInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("defaultHardwareVersionKey", Type::String, Opt), Own("maximumHardwareVersionKey", Type::String, Opt)],
+            instance::<DatacenterConfigInfo>,
         );
         &INFO
     };
@@ -2990,21 +3242,21 @@ impl DataType for DatacenterConfigInfo {
 
 impl DataObject for DatacenterConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.default_hardware_version_key),
-            1 => optional(&self.maximum_hardware_version_key),
+            0 => look::optional_text(&self.default_hardware_version_key),
+            1 => look::optional_text(&self.maximum_hardware_version_key),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.default_hardware_version_key),
-            1 => Slot::Scalar(&mut self.maximum_hardware_version_key),
+            0 => place::optional_text(&mut self.default_hardware_version_key),
+            1 => place::optional_text(&mut self.maximum_hardware_version_key),
             _ => Slot::None,
         }
     }
@@ -3013,7 +3265,6 @@ impl DataObject for DatacenterConfigInfo {
 root!(DatacenterConfigInfo);
 
 /// `DatacenterConfigSpec`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatacenterConfigSpec {
     /// `defaultHardwareVersionKey`.
     pub default_hardware_version_key: Option<String>,
@@ -3021,16 +3272,19 @@ pub struct DatacenterConfigSpec {
     pub maximum_hardware_version_key: Option<String>,
 }
 
+impl Default for DatacenterConfigSpec {
+    fn default() -> Self {
+        Self { default_hardware_version_key: None, maximum_hardware_version_key: None }
+    }
+}
+
 impl DataType for DatacenterConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterConfigSpec",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("defaultHardwareVersionKey", Type::String),
-                FieldInfo::opt("maximumHardwareVersionKey", Type::String),
-            ],
-            || Box::new(DatacenterConfigSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("defaultHardwareVersionKey", Type::String, Opt), Own("maximumHardwareVersionKey", Type::String, Opt)],
+            instance::<DatacenterConfigSpec>,
         );
         &INFO
     };
@@ -3038,21 +3292,21 @@ impl DataType for DatacenterConfigSpec {
 
 impl DataObject for DatacenterConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.default_hardware_version_key),
-            1 => optional(&self.maximum_hardware_version_key),
+            0 => look::optional_text(&self.default_hardware_version_key),
+            1 => look::optional_text(&self.maximum_hardware_version_key),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.default_hardware_version_key),
-            1 => Slot::Scalar(&mut self.maximum_hardware_version_key),
+            0 => place::optional_text(&mut self.default_hardware_version_key),
+            1 => place::optional_text(&mut self.maximum_hardware_version_key),
             _ => Slot::None,
         }
     }
@@ -3061,7 +3315,6 @@ impl DataObject for DatacenterConfigSpec {
 root!(DatacenterConfigSpec);
 
 /// `DVSContactInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSContactInfo {
     /// `name`.
     pub name: Option<String>,
@@ -3069,13 +3322,19 @@ pub struct DVSContactInfo {
     pub contact: Option<String>,
 }
 
+impl Default for DVSContactInfo {
+    fn default() -> Self {
+        Self { name: None, contact: None }
+    }
+}
+
 impl DataType for DVSContactInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSContactInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("name", Type::String), FieldInfo::opt("contact", Type::String)],
-            || Box::new(DVSContactInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Opt), Own("contact", Type::String, Opt)],
+            instance::<DVSContactInfo>,
         );
         &INFO
     };
@@ -3083,21 +3342,21 @@ impl DataType for DVSContactInfo {
 
 impl DataObject for DVSContactInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.name),
-            1 => optional(&self.contact),
+            0 => look::optional_text(&self.name),
+            1 => look::optional_text(&self.contact),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.contact),
+            0 => place::optional_text(&mut self.name),
+            1 => place::optional_text(&mut self.contact),
             _ => Slot::None,
         }
     }
@@ -3106,7 +3365,6 @@ impl DataObject for DVSContactInfo {
 root!(DVSContactInfo);
 
 /// `DVSNetworkResourceManagementCapability`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSNetworkResourceManagementCapability {
     /// `networkResourceManagementSupported`.
     pub network_resource_management_supported: bool,
@@ -3122,20 +3380,33 @@ pub struct DVSNetworkResourceManagementCapability {
     pub user_defined_infra_traffic_pool_supported: Option<bool>,
 }
 
+impl Default for DVSNetworkResourceManagementCapability {
+    fn default() -> Self {
+        Self {
+            network_resource_management_supported: false,
+            network_resource_pool_high_share_value: 0,
+            qos_supported: false,
+            user_defined_network_resource_pools_supported: false,
+            network_resource_control_version3_supported: None,
+            user_defined_infra_traffic_pool_supported: None,
+        }
+    }
+}
+
 impl DataType for DVSNetworkResourceManagementCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSNetworkResourceManagementCapability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("networkResourceManagementSupported", Type::Boolean),
-                FieldInfo::req("networkResourcePoolHighShareValue", Type::Int),
-                FieldInfo::req("qosSupported", Type::Boolean),
-                FieldInfo::req("userDefinedNetworkResourcePoolsSupported", Type::Boolean),
-                FieldInfo::opt("networkResourceControlVersion3Supported", Type::Boolean),
-                FieldInfo::opt("userDefinedInfraTrafficPoolSupported", Type::Boolean),
+                Own("networkResourceManagementSupported", Type::Boolean, Req),
+                Own("networkResourcePoolHighShareValue", Type::Int, Req),
+                Own("qosSupported", Type::Boolean, Req),
+                Own("userDefinedNetworkResourcePoolsSupported", Type::Boolean, Req),
+                Own("networkResourceControlVersion3Supported", Type::Boolean, Opt),
+                Own("userDefinedInfraTrafficPoolSupported", Type::Boolean, Opt),
             ],
-            || Box::new(DVSNetworkResourceManagementCapability::default()),
+            instance::<DVSNetworkResourceManagementCapability>,
         );
         &INFO
     };
@@ -3143,29 +3414,29 @@ impl DataType for DVSNetworkResourceManagementCapability {
 
 impl DataObject for DVSNetworkResourceManagementCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.network_resource_management_supported),
-            1 => leaf(&self.network_resource_pool_high_share_value),
-            2 => leaf(&self.qos_supported),
-            3 => leaf(&self.user_defined_network_resource_pools_supported),
-            4 => optional(&self.network_resource_control_version3_supported),
-            5 => optional(&self.user_defined_infra_traffic_pool_supported),
+            0 => Value::Boolean(self.network_resource_management_supported),
+            1 => Value::Int(self.network_resource_pool_high_share_value),
+            2 => Value::Boolean(self.qos_supported),
+            3 => Value::Boolean(self.user_defined_network_resource_pools_supported),
+            4 => look::optional_boolean(&self.network_resource_control_version3_supported),
+            5 => look::optional_boolean(&self.user_defined_infra_traffic_pool_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.network_resource_management_supported),
-            1 => Slot::Scalar(&mut self.network_resource_pool_high_share_value),
-            2 => Slot::Scalar(&mut self.qos_supported),
-            3 => Slot::Scalar(&mut self.user_defined_network_resource_pools_supported),
-            4 => Slot::Scalar(&mut self.network_resource_control_version3_supported),
-            5 => Slot::Scalar(&mut self.user_defined_infra_traffic_pool_supported),
+            0 => place::boolean(&mut self.network_resource_management_supported),
+            1 => place::int(&mut self.network_resource_pool_high_share_value),
+            2 => place::boolean(&mut self.qos_supported),
+            3 => place::boolean(&mut self.user_defined_network_resource_pools_supported),
+            4 => place::optional_boolean(&mut self.network_resource_control_version3_supported),
+            5 => place::optional_boolean(&mut self.user_defined_infra_traffic_pool_supported),
             _ => Slot::None,
         }
     }
@@ -3174,19 +3445,24 @@ impl DataObject for DVSNetworkResourceManagementCapability {
 root!(DVSNetworkResourceManagementCapability);
 
 /// `DVSRollbackCapability`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSRollbackCapability {
     /// `rollbackSupported`.
     pub rollback_supported: bool,
+}
+
+impl Default for DVSRollbackCapability {
+    fn default() -> Self {
+        Self { rollback_supported: false }
+    }
 }
 
 impl DataType for DVSRollbackCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSRollbackCapability",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("rollbackSupported", Type::Boolean)],
-            || Box::new(DVSRollbackCapability::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("rollbackSupported", Type::Boolean, Req)],
+            instance::<DVSRollbackCapability>,
         );
         &INFO
     };
@@ -3194,19 +3470,19 @@ impl DataType for DVSRollbackCapability {
 
 impl DataObject for DVSRollbackCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.rollback_supported),
+            0 => Value::Boolean(self.rollback_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.rollback_supported),
+            0 => place::boolean(&mut self.rollback_supported),
             _ => Slot::None,
         }
     }
@@ -3215,19 +3491,24 @@ impl DataObject for DVSRollbackCapability {
 root!(DVSRollbackCapability);
 
 /// `DVSBackupRestoreCapability`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSBackupRestoreCapability {
     /// `backupRestoreSupported`.
     pub backup_restore_supported: bool,
+}
+
+impl Default for DVSBackupRestoreCapability {
+    fn default() -> Self {
+        Self { backup_restore_supported: false }
+    }
 }
 
 impl DataType for DVSBackupRestoreCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSBackupRestoreCapability",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("backupRestoreSupported", Type::Boolean)],
-            || Box::new(DVSBackupRestoreCapability::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("backupRestoreSupported", Type::Boolean, Req)],
+            instance::<DVSBackupRestoreCapability>,
         );
         &INFO
     };
@@ -3235,19 +3516,19 @@ impl DataType for DVSBackupRestoreCapability {
 
 impl DataObject for DVSBackupRestoreCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.backup_restore_supported),
+            0 => Value::Boolean(self.backup_restore_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.backup_restore_supported),
+            0 => place::boolean(&mut self.backup_restore_supported),
             _ => Slot::None,
         }
     }
@@ -3256,7 +3537,6 @@ impl DataObject for DVSBackupRestoreCapability {
 root!(DVSBackupRestoreCapability);
 
 /// `DVSFeatureCapability`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSFeatureCapability {
     /// `networkResourceManagementSupported`.
     pub network_resource_management_supported: bool,
@@ -3280,27 +3560,45 @@ pub struct DVSFeatureCapability {
     pub mac_learning_supported: Option<bool>,
 }
 
+impl Default for DVSFeatureCapability {
+    fn default() -> Self {
+        Self {
+            network_resource_management_supported: false,
+            vm_direct_path_gen2_supported: None,
+            nic_teaming_policy: Unset::UNSET,
+            network_resource_pool_high_share_value: None,
+            network_resource_management_capability: None,
+            health_check_capability: None,
+            rollback_capability: None,
+            backup_restore_capability: None,
+            network_filter_supported: None,
+            mac_learning_supported: None,
+        }
+    }
+}
+
 impl DataType for DVSFeatureCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSFeatureCapability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("networkResourceManagementSupported", Type::Boolean),
-                FieldInfo::opt("vmDirectPathGen2Supported", Type::Boolean),
-                FieldInfo::list("nicTeamingPolicy", Type::String),
-                FieldInfo::opt("networkResourcePoolHighShareValue", Type::Int),
-                FieldInfo::opt(
+                Own("networkResourceManagementSupported", Type::Boolean, Req),
+                Own("vmDirectPathGen2Supported", Type::Boolean, Opt),
+                Own("nicTeamingPolicy", Type::String, List),
+                Own("networkResourcePoolHighShareValue", Type::Int, Opt),
+                Own(
                     "networkResourceManagementCapability",
-                    Type::Data(DVSNetworkResourceManagementCapability::INFO),
+                    Type::Data(<DVSNetworkResourceManagementCapability as DataType>::INFO),
+                    Opt,
                 ),
-                FieldInfo::opt("healthCheckCapability", Type::Data(DVSHealthCheckCapability::INFO)),
-                FieldInfo::opt("rollbackCapability", Type::Data(DVSRollbackCapability::INFO)),
-                FieldInfo::opt("backupRestoreCapability", Type::Data(DVSBackupRestoreCapability::INFO)),
-                FieldInfo::opt("networkFilterSupported", Type::Boolean),
-                FieldInfo::opt("macLearningSupported", Type::Boolean),
+                Own("healthCheckCapability", Type::Data(<DVSHealthCheckCapability as DataType>::INFO), Opt),
+                Own("rollbackCapability", Type::Data(<DVSRollbackCapability as DataType>::INFO), Opt),
+                Own("backupRestoreCapability", Type::Data(<DVSBackupRestoreCapability as DataType>::INFO), Opt),
+                Own("networkFilterSupported", Type::Boolean, Opt),
+                Own("macLearningSupported", Type::Boolean, Opt),
             ],
-            || Box::new(DVSFeatureCapability::default()),
+            instance::<DVSFeatureCapability>,
         );
         &INFO
     };
@@ -3308,46 +3606,37 @@ impl DataType for DVSFeatureCapability {
 
 impl DataObject for DVSFeatureCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.network_resource_management_supported),
-            1 => optional(&self.vm_direct_path_gen2_supported),
-            2 => Value::List(&self.nic_teaming_policy),
-            3 => optional(&self.network_resource_pool_high_share_value),
-            4 => match &self.network_resource_management_capability {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => optional(&self.health_check_capability),
-            6 => match &self.rollback_capability {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            7 => match &self.backup_restore_capability {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            8 => optional(&self.network_filter_supported),
-            9 => optional(&self.mac_learning_supported),
+            0 => Value::Boolean(self.network_resource_management_supported),
+            1 => look::optional_boolean(&self.vm_direct_path_gen2_supported),
+            2 => look::texts(&self.nic_teaming_policy),
+            3 => look::optional_int(&self.network_resource_pool_high_share_value),
+            4 => look::boxed(&self.network_resource_management_capability),
+            5 => look::optional(&self.health_check_capability),
+            6 => look::boxed(&self.rollback_capability),
+            7 => look::boxed(&self.backup_restore_capability),
+            8 => look::optional_boolean(&self.network_filter_supported),
+            9 => look::optional_boolean(&self.mac_learning_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.network_resource_management_supported),
-            1 => Slot::Scalar(&mut self.vm_direct_path_gen2_supported),
-            2 => Slot::Scalar(&mut self.nic_teaming_policy),
-            3 => Slot::Scalar(&mut self.network_resource_pool_high_share_value),
-            4 => fill!(self.network_resource_management_capability, DVSNetworkResourceManagementCapability),
+            0 => place::boolean(&mut self.network_resource_management_supported),
+            1 => place::optional_boolean(&mut self.vm_direct_path_gen2_supported),
+            2 => place::texts(&mut self.nic_teaming_policy),
+            3 => place::optional_int(&mut self.network_resource_pool_high_share_value),
+            4 => place::boxed(&mut self.network_resource_management_capability),
             5 => Slot::Poly(&mut self.health_check_capability),
-            6 => fill!(self.rollback_capability, DVSRollbackCapability),
-            7 => fill!(self.backup_restore_capability, DVSBackupRestoreCapability),
-            8 => Slot::Scalar(&mut self.network_filter_supported),
-            9 => Slot::Scalar(&mut self.mac_learning_supported),
+            6 => place::boxed(&mut self.rollback_capability),
+            7 => place::boxed(&mut self.backup_restore_capability),
+            8 => place::optional_boolean(&mut self.network_filter_supported),
+            9 => place::optional_boolean(&mut self.mac_learning_supported),
             _ => Slot::None,
         }
     }
@@ -3356,21 +3645,29 @@ impl DataObject for DVSFeatureCapability {
 root!(DVSFeatureCapability);
 
 /// `DVSHealthCheckCapability`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSHealthCheckCapability {}
+
+impl Default for DVSHealthCheckCapability {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for DVSHealthCheckCapability {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DVSHealthCheckCapability", Some(DynamicData::INFO), &[], || {
-            Box::new(DVSHealthCheckCapability::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DVSHealthCheckCapability",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<DVSHealthCheckCapability>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DVSHealthCheckCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -3385,7 +3682,6 @@ impl DataObject for DVSHealthCheckCapability {
 root!(DVSHealthCheckCapability);
 
 /// `DVSCapability`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSCapability {
     /// `dvsOperationSupported`.
     pub dvs_operation_supported: Option<bool>,
@@ -3399,22 +3695,35 @@ pub struct DVSCapability {
     pub features_supported: Option<Poly<DVSFeatureCapability>>,
 }
 
+impl Default for DVSCapability {
+    fn default() -> Self {
+        Self {
+            dvs_operation_supported: None,
+            dv_port_group_operation_supported: None,
+            dv_port_operation_supported: None,
+            compatible_host_component_product_info: Unset::UNSET,
+            features_supported: None,
+        }
+    }
+}
+
 impl DataType for DVSCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSCapability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("dvsOperationSupported", Type::Boolean),
-                FieldInfo::opt("dvPortGroupOperationSupported", Type::Boolean),
-                FieldInfo::opt("dvPortOperationSupported", Type::Boolean),
-                FieldInfo::list(
+                Own("dvsOperationSupported", Type::Boolean, Opt),
+                Own("dvPortGroupOperationSupported", Type::Boolean, Opt),
+                Own("dvPortOperationSupported", Type::Boolean, Opt),
+                Own(
                     "compatibleHostComponentProductInfo",
-                    Type::Data(DistributedVirtualSwitchHostProductSpec::INFO),
+                    Type::Data(<DistributedVirtualSwitchHostProductSpec as DataType>::INFO),
+                    List,
                 ),
-                FieldInfo::opt("featuresSupported", Type::Data(DVSFeatureCapability::INFO)),
+                Own("featuresSupported", Type::Data(<DVSFeatureCapability as DataType>::INFO), Opt),
             ],
-            || Box::new(DVSCapability::default()),
+            instance::<DVSCapability>,
         );
         &INFO
     };
@@ -3422,25 +3731,25 @@ impl DataType for DVSCapability {
 
 impl DataObject for DVSCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.dvs_operation_supported),
-            1 => optional(&self.dv_port_group_operation_supported),
-            2 => optional(&self.dv_port_operation_supported),
+            0 => look::optional_boolean(&self.dvs_operation_supported),
+            1 => look::optional_boolean(&self.dv_port_group_operation_supported),
+            2 => look::optional_boolean(&self.dv_port_operation_supported),
             3 => Value::List(&self.compatible_host_component_product_info),
-            4 => optional(&self.features_supported),
+            4 => look::optional(&self.features_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.dvs_operation_supported),
-            1 => Slot::Scalar(&mut self.dv_port_group_operation_supported),
-            2 => Slot::Scalar(&mut self.dv_port_operation_supported),
+            0 => place::optional_boolean(&mut self.dvs_operation_supported),
+            1 => place::optional_boolean(&mut self.dv_port_group_operation_supported),
+            2 => place::optional_boolean(&mut self.dv_port_operation_supported),
             3 => Slot::List(&mut self.compatible_host_component_product_info),
             4 => Slot::Poly(&mut self.features_supported),
             _ => Slot::None,
@@ -3451,7 +3760,6 @@ impl DataObject for DVSCapability {
 root!(DVSCapability);
 
 /// `DVSSummary`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSSummary {
     /// `name`.
     pub name: String,
@@ -3477,25 +3785,43 @@ pub struct DVSSummary {
     pub num_hosts: Option<i32>,
 }
 
+impl Default for DVSSummary {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            uuid: Unset::UNSET,
+            num_ports: 0,
+            product_info: None,
+            host_member: Unset::UNSET,
+            vm: Unset::UNSET,
+            host: Unset::UNSET,
+            portgroup_name: Unset::UNSET,
+            description: None,
+            contact: None,
+            num_hosts: None,
+        }
+    }
+}
+
 impl DataType for DVSSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("uuid", Type::String),
-                FieldInfo::req("numPorts", Type::Int),
-                FieldInfo::opt("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
-                FieldInfo::list("hostMember", Type::Ref),
-                FieldInfo::list("vm", Type::Ref),
-                FieldInfo::list("host", Type::Ref),
-                FieldInfo::list("portgroupName", Type::String),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::opt("contact", Type::Data(DVSContactInfo::INFO)),
-                FieldInfo::opt("numHosts", Type::Int),
+                Own("name", Type::String, Req),
+                Own("uuid", Type::String, Req),
+                Own("numPorts", Type::Int, Req),
+                Own("productInfo", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO), Opt),
+                Own("hostMember", Type::Ref, List),
+                Own("vm", Type::Ref, List),
+                Own("host", Type::Ref, List),
+                Own("portgroupName", Type::String, List),
+                Own("description", Type::String, Opt),
+                Own("contact", Type::Data(<DVSContactInfo as DataType>::INFO), Opt),
+                Own("numHosts", Type::Int, Opt),
             ],
-            || Box::new(DVSSummary::default()),
+            instance::<DVSSummary>,
         );
         &INFO
     };
@@ -3503,45 +3829,39 @@ impl DataType for DVSSummary {
 
 impl DataObject for DVSSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.uuid),
-            2 => leaf(&self.num_ports),
-            3 => match &self.product_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.name),
+            1 => look::text(&self.uuid),
+            2 => Value::Int(self.num_ports),
+            3 => look::boxed(&self.product_info),
             4 => Value::List(&self.host_member),
             5 => Value::List(&self.vm),
             6 => Value::List(&self.host),
-            7 => Value::List(&self.portgroup_name),
-            8 => optional(&self.description),
-            9 => match &self.contact {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            10 => optional(&self.num_hosts),
+            7 => look::texts(&self.portgroup_name),
+            8 => look::optional_text(&self.description),
+            9 => look::boxed(&self.contact),
+            10 => look::optional_int(&self.num_hosts),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.uuid),
-            2 => Slot::Scalar(&mut self.num_ports),
-            3 => fill!(self.product_info, DistributedVirtualSwitchProductSpec),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.uuid),
+            2 => place::int(&mut self.num_ports),
+            3 => place::boxed(&mut self.product_info),
             4 => Slot::Scalar(&mut self.host_member),
             5 => Slot::Scalar(&mut self.vm),
             6 => Slot::Scalar(&mut self.host),
-            7 => Slot::Scalar(&mut self.portgroup_name),
-            8 => Slot::Scalar(&mut self.description),
-            9 => fill!(self.contact, DVSContactInfo),
-            10 => Slot::Scalar(&mut self.num_hosts),
+            7 => place::texts(&mut self.portgroup_name),
+            8 => place::optional_text(&mut self.description),
+            9 => place::boxed(&mut self.contact),
+            10 => place::optional_int(&mut self.num_hosts),
             _ => Slot::None,
         }
     }
@@ -3550,7 +3870,6 @@ impl DataObject for DVSSummary {
 root!(DVSSummary);
 
 /// `DVSPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSPolicy {
     /// `autoPreInstallAllowed`.
     pub auto_pre_install_allowed: Option<bool>,
@@ -3560,17 +3879,23 @@ pub struct DVSPolicy {
     pub partial_upgrade_allowed: Option<bool>,
 }
 
+impl Default for DVSPolicy {
+    fn default() -> Self {
+        Self { auto_pre_install_allowed: None, auto_upgrade_allowed: None, partial_upgrade_allowed: None }
+    }
+}
+
 impl DataType for DVSPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSPolicy",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("autoPreInstallAllowed", Type::Boolean),
-                FieldInfo::opt("autoUpgradeAllowed", Type::Boolean),
-                FieldInfo::opt("partialUpgradeAllowed", Type::Boolean),
+                Own("autoPreInstallAllowed", Type::Boolean, Opt),
+                Own("autoUpgradeAllowed", Type::Boolean, Opt),
+                Own("partialUpgradeAllowed", Type::Boolean, Opt),
             ],
-            || Box::new(DVSPolicy::default()),
+            instance::<DVSPolicy>,
         );
         &INFO
     };
@@ -3578,23 +3903,23 @@ impl DataType for DVSPolicy {
 
 impl DataObject for DVSPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.auto_pre_install_allowed),
-            1 => optional(&self.auto_upgrade_allowed),
-            2 => optional(&self.partial_upgrade_allowed),
+            0 => look::optional_boolean(&self.auto_pre_install_allowed),
+            1 => look::optional_boolean(&self.auto_upgrade_allowed),
+            2 => look::optional_boolean(&self.partial_upgrade_allowed),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.auto_pre_install_allowed),
-            1 => Slot::Scalar(&mut self.auto_upgrade_allowed),
-            2 => Slot::Scalar(&mut self.partial_upgrade_allowed),
+            0 => place::optional_boolean(&mut self.auto_pre_install_allowed),
+            1 => place::optional_boolean(&mut self.auto_upgrade_allowed),
+            2 => place::optional_boolean(&mut self.partial_upgrade_allowed),
             _ => Slot::None,
         }
     }
@@ -3603,21 +3928,29 @@ impl DataObject for DVSPolicy {
 root!(DVSPolicy);
 
 /// `DVSUplinkPortPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSUplinkPortPolicy {}
+
+impl Default for DVSUplinkPortPolicy {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for DVSUplinkPortPolicy {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DVSUplinkPortPolicy", Some(DynamicData::INFO), &[], || {
-            Box::new(DVSUplinkPortPolicy::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DVSUplinkPortPolicy",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<DVSUplinkPortPolicy>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DVSUplinkPortPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -3632,7 +3965,6 @@ impl DataObject for DVSUplinkPortPolicy {
 root!(DVSUplinkPortPolicy);
 
 /// `DVSNameArrayUplinkPortPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSNameArrayUplinkPortPolicy {
     /// What it inherits from [`DVSUplinkPortPolicy`].
     pub base: DVSUplinkPortPolicy,
@@ -3640,13 +3972,19 @@ pub struct DVSNameArrayUplinkPortPolicy {
     pub uplink_port_name: Vec<String>,
 }
 
+impl Default for DVSNameArrayUplinkPortPolicy {
+    fn default() -> Self {
+        Self { base: <DVSUplinkPortPolicy as Default>::default(), uplink_port_name: Unset::UNSET }
+    }
+}
+
 impl DataType for DVSNameArrayUplinkPortPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSNameArrayUplinkPortPolicy",
-            Some(DVSUplinkPortPolicy::INFO),
-            &[FieldInfo::list_req("uplinkPortName", Type::String)],
-            || Box::new(DVSNameArrayUplinkPortPolicy::default()),
+            Some(<DVSUplinkPortPolicy as DataType>::INFO),
+            &[Own("uplinkPortName", Type::String, ListReq)],
+            instance::<DVSNameArrayUplinkPortPolicy>,
         );
         &INFO
     };
@@ -3654,29 +3992,23 @@ impl DataType for DVSNameArrayUplinkPortPolicy {
 
 impl DataObject for DVSNameArrayUplinkPortPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.uplink_port_name),
-            _ => self.base.get(index),
+            0 => look::texts(&self.uplink_port_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uplink_port_name),
-            _ => self.base.slot(index),
+            0 => place::texts(&mut self.uplink_port_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3684,7 +4016,6 @@ inherit!(DVSNameArrayUplinkPortPolicy, DVSUplinkPortPolicy);
 impl Extends<DVSUplinkPortPolicy> for DVSNameArrayUplinkPortPolicy {}
 
 /// `DVSConfigSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSConfigSpec {
     /// `configVersion`.
     pub config_version: Option<String>,
@@ -3724,38 +4055,69 @@ pub struct DVSConfigSpec {
     pub network_resource_control_version: Option<String>,
 }
 
+impl Default for DVSConfigSpec {
+    fn default() -> Self {
+        Self {
+            config_version: None,
+            name: None,
+            num_standalone_ports: None,
+            max_ports: None,
+            uplink_port_policy: None,
+            uplink_portgroup: Unset::UNSET,
+            default_port_config: None,
+            host: Unset::UNSET,
+            extension_key: None,
+            description: None,
+            policy: None,
+            vendor_specific_config: Unset::UNSET,
+            contact: None,
+            switch_ip_address: None,
+            default_proxy_switch_max_num_ports: None,
+            infrastructure_traffic_resource_config: Unset::UNSET,
+            net_resource_pool_traffic_resource_config: Unset::UNSET,
+            network_resource_control_version: None,
+        }
+    }
+}
+
 impl DataType for DVSConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("configVersion", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("numStandalonePorts", Type::Int),
-                FieldInfo::opt("maxPorts", Type::Int),
-                FieldInfo::opt("uplinkPortPolicy", Type::Data(DVSUplinkPortPolicy::INFO)),
-                FieldInfo::list("uplinkPortgroup", Type::Ref),
-                FieldInfo::opt("defaultPortConfig", Type::Data(DVPortSetting::INFO)),
-                FieldInfo::list("host", Type::Data(DistributedVirtualSwitchHostMemberConfigSpec::INFO)),
-                FieldInfo::opt("extensionKey", Type::String),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::opt("policy", Type::Data(DVSPolicy::INFO)),
-                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
-                FieldInfo::opt("contact", Type::Data(DVSContactInfo::INFO)),
-                FieldInfo::opt("switchIpAddress", Type::String),
-                FieldInfo::opt("defaultProxySwitchMaxNumPorts", Type::Int),
-                FieldInfo::list(
+                Own("configVersion", Type::String, Opt),
+                Own("name", Type::String, Opt),
+                Own("numStandalonePorts", Type::Int, Opt),
+                Own("maxPorts", Type::Int, Opt),
+                Own("uplinkPortPolicy", Type::Data(<DVSUplinkPortPolicy as DataType>::INFO), Opt),
+                Own("uplinkPortgroup", Type::Ref, List),
+                Own("defaultPortConfig", Type::Data(<DVPortSetting as DataType>::INFO), Opt),
+                Own("host", Type::Data(<DistributedVirtualSwitchHostMemberConfigSpec as DataType>::INFO), List),
+                Own("extensionKey", Type::String, Opt),
+                Own("description", Type::String, Opt),
+                Own("policy", Type::Data(<DVSPolicy as DataType>::INFO), Opt),
+                Own(
+                    "vendorSpecificConfig",
+                    Type::Data(<DistributedVirtualSwitchKeyedOpaqueBlob as DataType>::INFO),
+                    List,
+                ),
+                Own("contact", Type::Data(<DVSContactInfo as DataType>::INFO), Opt),
+                Own("switchIpAddress", Type::String, Opt),
+                Own("defaultProxySwitchMaxNumPorts", Type::Int, Opt),
+                Own(
                     "infrastructureTrafficResourceConfig",
-                    Type::Data(DvsHostInfrastructureTrafficResource::INFO),
+                    Type::Data(<DvsHostInfrastructureTrafficResource as DataType>::INFO),
+                    List,
                 ),
-                FieldInfo::list(
+                Own(
                     "netResourcePoolTrafficResourceConfig",
-                    Type::Data(DvsHostInfrastructureTrafficResource::INFO),
+                    Type::Data(<DvsHostInfrastructureTrafficResource as DataType>::INFO),
+                    List,
                 ),
-                FieldInfo::opt("networkResourceControlVersion", Type::String),
+                Own("networkResourceControlVersion", Type::String, Opt),
             ],
-            || Box::new(DVSConfigSpec::default()),
+            instance::<DVSConfigSpec>,
         );
         &INFO
     };
@@ -3763,59 +4125,53 @@ impl DataType for DVSConfigSpec {
 
 impl DataObject for DVSConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.config_version),
-            1 => optional(&self.name),
-            2 => optional(&self.num_standalone_ports),
-            3 => optional(&self.max_ports),
-            4 => optional(&self.uplink_port_policy),
+            0 => look::optional_text(&self.config_version),
+            1 => look::optional_text(&self.name),
+            2 => look::optional_int(&self.num_standalone_ports),
+            3 => look::optional_int(&self.max_ports),
+            4 => look::optional(&self.uplink_port_policy),
             5 => Value::List(&self.uplink_portgroup),
-            6 => optional(&self.default_port_config),
+            6 => look::optional(&self.default_port_config),
             7 => Value::List(&self.host),
-            8 => optional(&self.extension_key),
-            9 => optional(&self.description),
-            10 => match &self.policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            8 => look::optional_text(&self.extension_key),
+            9 => look::optional_text(&self.description),
+            10 => look::boxed(&self.policy),
             11 => Value::List(&self.vendor_specific_config),
-            12 => match &self.contact {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            13 => optional(&self.switch_ip_address),
-            14 => optional(&self.default_proxy_switch_max_num_ports),
+            12 => look::boxed(&self.contact),
+            13 => look::optional_text(&self.switch_ip_address),
+            14 => look::optional_int(&self.default_proxy_switch_max_num_ports),
             15 => Value::List(&self.infrastructure_traffic_resource_config),
             16 => Value::List(&self.net_resource_pool_traffic_resource_config),
-            17 => optional(&self.network_resource_control_version),
+            17 => look::optional_text(&self.network_resource_control_version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.config_version),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.num_standalone_ports),
-            3 => Slot::Scalar(&mut self.max_ports),
+            0 => place::optional_text(&mut self.config_version),
+            1 => place::optional_text(&mut self.name),
+            2 => place::optional_int(&mut self.num_standalone_ports),
+            3 => place::optional_int(&mut self.max_ports),
             4 => Slot::Poly(&mut self.uplink_port_policy),
             5 => Slot::Scalar(&mut self.uplink_portgroup),
             6 => Slot::Poly(&mut self.default_port_config),
             7 => Slot::List(&mut self.host),
-            8 => Slot::Scalar(&mut self.extension_key),
-            9 => Slot::Scalar(&mut self.description),
-            10 => fill!(self.policy, DVSPolicy),
+            8 => place::optional_text(&mut self.extension_key),
+            9 => place::optional_text(&mut self.description),
+            10 => place::boxed(&mut self.policy),
             11 => Slot::List(&mut self.vendor_specific_config),
-            12 => fill!(self.contact, DVSContactInfo),
-            13 => Slot::Scalar(&mut self.switch_ip_address),
-            14 => Slot::Scalar(&mut self.default_proxy_switch_max_num_ports),
+            12 => place::boxed(&mut self.contact),
+            13 => place::optional_text(&mut self.switch_ip_address),
+            14 => place::optional_int(&mut self.default_proxy_switch_max_num_ports),
             15 => Slot::List(&mut self.infrastructure_traffic_resource_config),
             16 => Slot::List(&mut self.net_resource_pool_traffic_resource_config),
-            17 => Slot::Scalar(&mut self.network_resource_control_version),
+            17 => place::optional_text(&mut self.network_resource_control_version),
             _ => Slot::None,
         }
     }
@@ -3824,7 +4180,6 @@ impl DataObject for DVSConfigSpec {
 root!(DVSConfigSpec);
 
 /// `DVSCreateSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSCreateSpec {
     /// `configSpec`.
     pub config_spec: Poly<DVSConfigSpec>,
@@ -3834,17 +4189,23 @@ pub struct DVSCreateSpec {
     pub capability: Option<Box<DVSCapability>>,
 }
 
+impl Default for DVSCreateSpec {
+    fn default() -> Self {
+        Self { config_spec: <Poly<DVSConfigSpec> as Default>::default(), product_info: None, capability: None }
+    }
+}
+
 impl DataType for DVSCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSCreateSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("configSpec", Type::Data(DVSConfigSpec::INFO)),
-                FieldInfo::opt("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
-                FieldInfo::opt("capability", Type::Data(DVSCapability::INFO)),
+                Own("configSpec", Type::Data(<DVSConfigSpec as DataType>::INFO), Req),
+                Own("productInfo", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO), Opt),
+                Own("capability", Type::Data(<DVSCapability as DataType>::INFO), Opt),
             ],
-            || Box::new(DVSCreateSpec::default()),
+            instance::<DVSCreateSpec>,
         );
         &INFO
     };
@@ -3852,20 +4213,14 @@ impl DataType for DVSCreateSpec {
 
 impl DataObject for DVSCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.config_spec),
-            1 => match &self.product_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.capability {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::leaf(&self.config_spec),
+            1 => look::boxed(&self.product_info),
+            2 => look::boxed(&self.capability),
             _ => Value::Unset,
         }
     }
@@ -3873,8 +4228,8 @@ impl DataObject for DVSCreateSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.config_spec),
-            1 => fill!(self.product_info, DistributedVirtualSwitchProductSpec),
-            2 => fill!(self.capability, DVSCapability),
+            1 => place::boxed(&mut self.product_info),
+            2 => place::boxed(&mut self.capability),
             _ => Slot::None,
         }
     }
@@ -3883,7 +4238,6 @@ impl DataObject for DVSCreateSpec {
 root!(DVSCreateSpec);
 
 /// `DVSConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSConfigInfo {
     /// `uuid`.
     pub uuid: String,
@@ -3941,47 +4295,87 @@ pub struct DVSConfigInfo {
     pub pnic_capacity_ratio_for_reservation: Option<i32>,
 }
 
+impl Default for DVSConfigInfo {
+    fn default() -> Self {
+        Self {
+            uuid: Unset::UNSET,
+            name: Unset::UNSET,
+            num_standalone_ports: 0,
+            num_ports: 0,
+            max_ports: 0,
+            uplink_port_policy: <Poly<DVSUplinkPortPolicy> as Default>::default(),
+            uplink_portgroup: Unset::UNSET,
+            default_port_config: <Poly<DVPortSetting> as Default>::default(),
+            host: Unset::UNSET,
+            product_info: <DistributedVirtualSwitchProductSpec as Default>::default(),
+            target_info: None,
+            extension_key: None,
+            vendor_specific_config: Unset::UNSET,
+            policy: None,
+            description: None,
+            config_version: Unset::UNSET,
+            contact: <DVSContactInfo as Default>::default(),
+            switch_ip_address: None,
+            create_time: <DateTime as Default>::default(),
+            network_resource_management_enabled: None,
+            default_proxy_switch_max_num_ports: None,
+            health_check_config: Unset::UNSET,
+            infrastructure_traffic_resource_config: Unset::UNSET,
+            net_resource_pool_traffic_resource_config: Unset::UNSET,
+            network_resource_control_version: None,
+            vm_vnic_network_resource_pool: Unset::UNSET,
+            pnic_capacity_ratio_for_reservation: None,
+        }
+    }
+}
+
 impl DataType for DVSConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("uuid", Type::String),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("numStandalonePorts", Type::Int),
-                FieldInfo::req("numPorts", Type::Int),
-                FieldInfo::req("maxPorts", Type::Int),
-                FieldInfo::req("uplinkPortPolicy", Type::Data(DVSUplinkPortPolicy::INFO)),
-                FieldInfo::list("uplinkPortgroup", Type::Ref),
-                FieldInfo::req("defaultPortConfig", Type::Data(DVPortSetting::INFO)),
-                FieldInfo::list("host", Type::Data(DistributedVirtualSwitchHostMember::INFO)),
-                FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
-                FieldInfo::opt("targetInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
-                FieldInfo::opt("extensionKey", Type::String),
-                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
-                FieldInfo::opt("policy", Type::Data(DVSPolicy::INFO)),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::req("configVersion", Type::String),
-                FieldInfo::req("contact", Type::Data(DVSContactInfo::INFO)),
-                FieldInfo::opt("switchIpAddress", Type::String),
-                FieldInfo::req("createTime", Type::DateTime),
-                FieldInfo::opt("networkResourceManagementEnabled", Type::Boolean),
-                FieldInfo::opt("defaultProxySwitchMaxNumPorts", Type::Int),
-                FieldInfo::list("healthCheckConfig", Type::Data(DVSHealthCheckConfig::INFO)),
-                FieldInfo::list(
+                Own("uuid", Type::String, Req),
+                Own("name", Type::String, Req),
+                Own("numStandalonePorts", Type::Int, Req),
+                Own("numPorts", Type::Int, Req),
+                Own("maxPorts", Type::Int, Req),
+                Own("uplinkPortPolicy", Type::Data(<DVSUplinkPortPolicy as DataType>::INFO), Req),
+                Own("uplinkPortgroup", Type::Ref, List),
+                Own("defaultPortConfig", Type::Data(<DVPortSetting as DataType>::INFO), Req),
+                Own("host", Type::Data(<DistributedVirtualSwitchHostMember as DataType>::INFO), List),
+                Own("productInfo", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO), Req),
+                Own("targetInfo", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO), Opt),
+                Own("extensionKey", Type::String, Opt),
+                Own(
+                    "vendorSpecificConfig",
+                    Type::Data(<DistributedVirtualSwitchKeyedOpaqueBlob as DataType>::INFO),
+                    List,
+                ),
+                Own("policy", Type::Data(<DVSPolicy as DataType>::INFO), Opt),
+                Own("description", Type::String, Opt),
+                Own("configVersion", Type::String, Req),
+                Own("contact", Type::Data(<DVSContactInfo as DataType>::INFO), Req),
+                Own("switchIpAddress", Type::String, Opt),
+                Own("createTime", Type::DateTime, Req),
+                Own("networkResourceManagementEnabled", Type::Boolean, Opt),
+                Own("defaultProxySwitchMaxNumPorts", Type::Int, Opt),
+                Own("healthCheckConfig", Type::Data(<DVSHealthCheckConfig as DataType>::INFO), List),
+                Own(
                     "infrastructureTrafficResourceConfig",
-                    Type::Data(DvsHostInfrastructureTrafficResource::INFO),
+                    Type::Data(<DvsHostInfrastructureTrafficResource as DataType>::INFO),
+                    List,
                 ),
-                FieldInfo::list(
+                Own(
                     "netResourcePoolTrafficResourceConfig",
-                    Type::Data(DvsHostInfrastructureTrafficResource::INFO),
+                    Type::Data(<DvsHostInfrastructureTrafficResource as DataType>::INFO),
+                    List,
                 ),
-                FieldInfo::opt("networkResourceControlVersion", Type::String),
-                FieldInfo::list("vmVnicNetworkResourcePool", Type::Data(DVSVmVnicNetworkResourcePool::INFO)),
-                FieldInfo::opt("pnicCapacityRatioForReservation", Type::Int),
+                Own("networkResourceControlVersion", Type::String, Opt),
+                Own("vmVnicNetworkResourcePool", Type::Data(<DVSVmVnicNetworkResourcePool as DataType>::INFO), List),
+                Own("pnicCapacityRatioForReservation", Type::Int, Opt),
             ],
-            || Box::new(DVSConfigInfo::default()),
+            instance::<DVSConfigInfo>,
         );
         &INFO
     };
@@ -3989,77 +4383,71 @@ impl DataType for DVSConfigInfo {
 
 impl DataObject for DVSConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.uuid),
-            1 => leaf(&self.name),
-            2 => leaf(&self.num_standalone_ports),
-            3 => leaf(&self.num_ports),
-            4 => leaf(&self.max_ports),
-            5 => leaf(&self.uplink_port_policy),
+            0 => look::text(&self.uuid),
+            1 => look::text(&self.name),
+            2 => Value::Int(self.num_standalone_ports),
+            3 => Value::Int(self.num_ports),
+            4 => Value::Int(self.max_ports),
+            5 => look::leaf(&self.uplink_port_policy),
             6 => Value::List(&self.uplink_portgroup),
-            7 => leaf(&self.default_port_config),
+            7 => look::leaf(&self.default_port_config),
             8 => Value::List(&self.host),
             9 => Value::Data(&self.product_info),
-            10 => match &self.target_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            11 => optional(&self.extension_key),
+            10 => look::boxed(&self.target_info),
+            11 => look::optional_text(&self.extension_key),
             12 => Value::List(&self.vendor_specific_config),
-            13 => match &self.policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            14 => optional(&self.description),
-            15 => leaf(&self.config_version),
+            13 => look::boxed(&self.policy),
+            14 => look::optional_text(&self.description),
+            15 => look::text(&self.config_version),
             16 => Value::Data(&self.contact),
-            17 => optional(&self.switch_ip_address),
-            18 => leaf(&self.create_time),
-            19 => optional(&self.network_resource_management_enabled),
-            20 => optional(&self.default_proxy_switch_max_num_ports),
+            17 => look::optional_text(&self.switch_ip_address),
+            18 => look::leaf(&self.create_time),
+            19 => look::optional_boolean(&self.network_resource_management_enabled),
+            20 => look::optional_int(&self.default_proxy_switch_max_num_ports),
             21 => Value::List(&self.health_check_config),
             22 => Value::List(&self.infrastructure_traffic_resource_config),
             23 => Value::List(&self.net_resource_pool_traffic_resource_config),
-            24 => optional(&self.network_resource_control_version),
+            24 => look::optional_text(&self.network_resource_control_version),
             25 => Value::List(&self.vm_vnic_network_resource_pool),
-            26 => optional(&self.pnic_capacity_ratio_for_reservation),
+            26 => look::optional_int(&self.pnic_capacity_ratio_for_reservation),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uuid),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.num_standalone_ports),
-            3 => Slot::Scalar(&mut self.num_ports),
-            4 => Slot::Scalar(&mut self.max_ports),
+            0 => place::text(&mut self.uuid),
+            1 => place::text(&mut self.name),
+            2 => place::int(&mut self.num_standalone_ports),
+            3 => place::int(&mut self.num_ports),
+            4 => place::int(&mut self.max_ports),
             5 => Slot::Poly(&mut self.uplink_port_policy),
             6 => Slot::Scalar(&mut self.uplink_portgroup),
             7 => Slot::Poly(&mut self.default_port_config),
             8 => Slot::List(&mut self.host),
             9 => Slot::Data(&mut self.product_info),
-            10 => fill!(self.target_info, DistributedVirtualSwitchProductSpec),
-            11 => Slot::Scalar(&mut self.extension_key),
+            10 => place::boxed(&mut self.target_info),
+            11 => place::optional_text(&mut self.extension_key),
             12 => Slot::List(&mut self.vendor_specific_config),
-            13 => fill!(self.policy, DVSPolicy),
-            14 => Slot::Scalar(&mut self.description),
-            15 => Slot::Scalar(&mut self.config_version),
+            13 => place::boxed(&mut self.policy),
+            14 => place::optional_text(&mut self.description),
+            15 => place::text(&mut self.config_version),
             16 => Slot::Data(&mut self.contact),
-            17 => Slot::Scalar(&mut self.switch_ip_address),
+            17 => place::optional_text(&mut self.switch_ip_address),
             18 => Slot::Scalar(&mut self.create_time),
-            19 => Slot::Scalar(&mut self.network_resource_management_enabled),
-            20 => Slot::Scalar(&mut self.default_proxy_switch_max_num_ports),
+            19 => place::optional_boolean(&mut self.network_resource_management_enabled),
+            20 => place::optional_int(&mut self.default_proxy_switch_max_num_ports),
             21 => Slot::Poly(&mut self.health_check_config),
             22 => Slot::List(&mut self.infrastructure_traffic_resource_config),
             23 => Slot::List(&mut self.net_resource_pool_traffic_resource_config),
-            24 => Slot::Scalar(&mut self.network_resource_control_version),
+            24 => place::optional_text(&mut self.network_resource_control_version),
             25 => Slot::List(&mut self.vm_vnic_network_resource_pool),
-            26 => Slot::Scalar(&mut self.pnic_capacity_ratio_for_reservation),
+            26 => place::optional_int(&mut self.pnic_capacity_ratio_for_reservation),
             _ => Slot::None,
         }
     }
@@ -4068,7 +4456,6 @@ impl DataObject for DVSConfigInfo {
 root!(DVSConfigInfo);
 
 /// `DVSHealthCheckConfig`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSHealthCheckConfig {
     /// `enable`.
     pub enable: Option<bool>,
@@ -4076,13 +4463,19 @@ pub struct DVSHealthCheckConfig {
     pub interval: Option<i32>,
 }
 
+impl Default for DVSHealthCheckConfig {
+    fn default() -> Self {
+        Self { enable: None, interval: None }
+    }
+}
+
 impl DataType for DVSHealthCheckConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSHealthCheckConfig",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("enable", Type::Boolean), FieldInfo::opt("interval", Type::Int)],
-            || Box::new(DVSHealthCheckConfig::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("enable", Type::Boolean, Opt), Own("interval", Type::Int, Opt)],
+            instance::<DVSHealthCheckConfig>,
         );
         &INFO
     };
@@ -4090,21 +4483,21 @@ impl DataType for DVSHealthCheckConfig {
 
 impl DataObject for DVSHealthCheckConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enable),
-            1 => optional(&self.interval),
+            0 => look::optional_boolean(&self.enable),
+            1 => look::optional_int(&self.interval),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enable),
-            1 => Slot::Scalar(&mut self.interval),
+            0 => place::optional_boolean(&mut self.enable),
+            1 => place::optional_int(&mut self.interval),
             _ => Slot::None,
         }
     }
@@ -4113,7 +4506,6 @@ impl DataObject for DVSHealthCheckConfig {
 root!(DVSHealthCheckConfig);
 
 /// `DVSRuntimeInfo`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSRuntimeInfo {
     /// `hostMemberRuntime`.
     pub host_member_runtime: Vec<HostMemberRuntimeInfo>,
@@ -4121,16 +4513,22 @@ pub struct DVSRuntimeInfo {
     pub resource_runtime_info: Option<Box<DvsResourceRuntimeInfo>>,
 }
 
+impl Default for DVSRuntimeInfo {
+    fn default() -> Self {
+        Self { host_member_runtime: Unset::UNSET, resource_runtime_info: None }
+    }
+}
+
 impl DataType for DVSRuntimeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSRuntimeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("hostMemberRuntime", Type::Data(HostMemberRuntimeInfo::INFO)),
-                FieldInfo::opt("resourceRuntimeInfo", Type::Data(DvsResourceRuntimeInfo::INFO)),
+                Own("hostMemberRuntime", Type::Data(<HostMemberRuntimeInfo as DataType>::INFO), List),
+                Own("resourceRuntimeInfo", Type::Data(<DvsResourceRuntimeInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(DVSRuntimeInfo::default()),
+            instance::<DVSRuntimeInfo>,
         );
         &INFO
     };
@@ -4138,16 +4536,13 @@ impl DataType for DVSRuntimeInfo {
 
 impl DataObject for DVSRuntimeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.host_member_runtime),
-            1 => match &self.resource_runtime_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            1 => look::boxed(&self.resource_runtime_info),
             _ => Value::Unset,
         }
     }
@@ -4155,7 +4550,7 @@ impl DataObject for DVSRuntimeInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.host_member_runtime),
-            1 => fill!(self.resource_runtime_info, DvsResourceRuntimeInfo),
+            1 => place::boxed(&mut self.resource_runtime_info),
             _ => Slot::None,
         }
     }
@@ -4164,7 +4559,6 @@ impl DataObject for DVSRuntimeInfo {
 root!(DVSRuntimeInfo);
 
 /// `DVSManagerPhysicalNicsList`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSManagerPhysicalNicsList {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -4172,13 +4566,19 @@ pub struct DVSManagerPhysicalNicsList {
     pub physical_nics: Vec<PhysicalNic>,
 }
 
+impl Default for DVSManagerPhysicalNicsList {
+    fn default() -> Self {
+        Self { host: Unset::UNSET, physical_nics: Unset::UNSET }
+    }
+}
+
 impl DataType for DVSManagerPhysicalNicsList {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSManagerPhysicalNicsList",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("physicalNics", Type::Data(PhysicalNic::INFO))],
-            || Box::new(DVSManagerPhysicalNicsList::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("physicalNics", Type::Data(<PhysicalNic as DataType>::INFO), List)],
+            instance::<DVSManagerPhysicalNicsList>,
         );
         &INFO
     };
@@ -4186,12 +4586,12 @@ impl DataType for DVSManagerPhysicalNicsList {
 
 impl DataObject for DVSManagerPhysicalNicsList {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
+            0 => look::reference(&self.host),
             1 => Value::List(&self.physical_nics),
             _ => Value::Unset,
         }
@@ -4199,7 +4599,7 @@ impl DataObject for DVSManagerPhysicalNicsList {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
+            0 => place::reference(&mut self.host),
             1 => Slot::List(&mut self.physical_nics),
             _ => Slot::None,
         }
@@ -4209,7 +4609,6 @@ impl DataObject for DVSManagerPhysicalNicsList {
 root!(DVSManagerPhysicalNicsList);
 
 /// `DVSManagerDvsConfigTarget`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSManagerDvsConfigTarget {
     /// `distributedVirtualPortgroup`.
     pub distributed_virtual_portgroup: Vec<DistributedVirtualPortgroupInfo>,
@@ -4217,16 +4616,26 @@ pub struct DVSManagerDvsConfigTarget {
     pub distributed_virtual_switch: Vec<DistributedVirtualSwitchInfo>,
 }
 
+impl Default for DVSManagerDvsConfigTarget {
+    fn default() -> Self {
+        Self { distributed_virtual_portgroup: Unset::UNSET, distributed_virtual_switch: Unset::UNSET }
+    }
+}
+
 impl DataType for DVSManagerDvsConfigTarget {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSManagerDvsConfigTarget",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("distributedVirtualPortgroup", Type::Data(DistributedVirtualPortgroupInfo::INFO)),
-                FieldInfo::list("distributedVirtualSwitch", Type::Data(DistributedVirtualSwitchInfo::INFO)),
+                Own(
+                    "distributedVirtualPortgroup",
+                    Type::Data(<DistributedVirtualPortgroupInfo as DataType>::INFO),
+                    List,
+                ),
+                Own("distributedVirtualSwitch", Type::Data(<DistributedVirtualSwitchInfo as DataType>::INFO), List),
             ],
-            || Box::new(DVSManagerDvsConfigTarget::default()),
+            instance::<DVSManagerDvsConfigTarget>,
         );
         &INFO
     };
@@ -4234,7 +4643,7 @@ impl DataType for DVSManagerDvsConfigTarget {
 
 impl DataObject for DVSManagerDvsConfigTarget {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -4257,7 +4666,6 @@ impl DataObject for DVSManagerDvsConfigTarget {
 root!(DVSManagerDvsConfigTarget);
 
 /// `DVSFailureCriteria`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSFailureCriteria {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -4277,21 +4685,36 @@ pub struct DVSFailureCriteria {
     pub check_beacon: Option<Box<BoolPolicy>>,
 }
 
+impl Default for DVSFailureCriteria {
+    fn default() -> Self {
+        Self {
+            base: <InheritablePolicy as Default>::default(),
+            check_speed: None,
+            speed: None,
+            check_duplex: None,
+            full_duplex: None,
+            check_error_percent: None,
+            percentage: None,
+            check_beacon: None,
+        }
+    }
+}
+
 impl DataType for DVSFailureCriteria {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSFailureCriteria",
-            Some(InheritablePolicy::INFO),
+            Some(<InheritablePolicy as DataType>::INFO),
             &[
-                FieldInfo::opt("checkSpeed", Type::Data(StringPolicy::INFO)),
-                FieldInfo::opt("speed", Type::Data(IntPolicy::INFO)),
-                FieldInfo::opt("checkDuplex", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("fullDuplex", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("checkErrorPercent", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("percentage", Type::Data(IntPolicy::INFO)),
-                FieldInfo::opt("checkBeacon", Type::Data(BoolPolicy::INFO)),
+                Own("checkSpeed", Type::Data(<StringPolicy as DataType>::INFO), Opt),
+                Own("speed", Type::Data(<IntPolicy as DataType>::INFO), Opt),
+                Own("checkDuplex", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("fullDuplex", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("checkErrorPercent", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("percentage", Type::Data(<IntPolicy as DataType>::INFO), Opt),
+                Own("checkBeacon", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
             ],
-            || Box::new(DVSFailureCriteria::default()),
+            instance::<DVSFailureCriteria>,
         );
         &INFO
     };
@@ -4299,62 +4722,35 @@ impl DataType for DVSFailureCriteria {
 
 impl DataObject for DVSFailureCriteria {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => match &self.check_speed {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.speed {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.check_duplex {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => match &self.full_duplex {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => match &self.check_error_percent {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => match &self.percentage {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            7 => match &self.check_beacon {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            1 => look::boxed(&self.check_speed),
+            2 => look::boxed(&self.speed),
+            3 => look::boxed(&self.check_duplex),
+            4 => look::boxed(&self.full_duplex),
+            5 => look::boxed(&self.check_error_percent),
+            6 => look::boxed(&self.percentage),
+            7 => look::boxed(&self.check_beacon),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => fill!(self.check_speed, StringPolicy),
-            2 => fill!(self.speed, IntPolicy),
-            3 => fill!(self.check_duplex, BoolPolicy),
-            4 => fill!(self.full_duplex, BoolPolicy),
-            5 => fill!(self.check_error_percent, BoolPolicy),
-            6 => fill!(self.percentage, IntPolicy),
-            7 => fill!(self.check_beacon, BoolPolicy),
-            _ => self.base.slot(index),
+            1 => place::boxed(&mut self.check_speed),
+            2 => place::boxed(&mut self.speed),
+            3 => place::boxed(&mut self.check_duplex),
+            4 => place::boxed(&mut self.full_duplex),
+            5 => place::boxed(&mut self.check_error_percent),
+            6 => place::boxed(&mut self.percentage),
+            7 => place::boxed(&mut self.check_beacon),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4362,7 +4758,6 @@ inherit!(DVSFailureCriteria, InheritablePolicy);
 impl Extends<InheritablePolicy> for DVSFailureCriteria {}
 
 /// `DVSSecurityPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSSecurityPolicy {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -4374,17 +4769,28 @@ pub struct DVSSecurityPolicy {
     pub forged_transmits: Option<Box<BoolPolicy>>,
 }
 
+impl Default for DVSSecurityPolicy {
+    fn default() -> Self {
+        Self {
+            base: <InheritablePolicy as Default>::default(),
+            allow_promiscuous: None,
+            mac_changes: None,
+            forged_transmits: None,
+        }
+    }
+}
+
 impl DataType for DVSSecurityPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSSecurityPolicy",
-            Some(InheritablePolicy::INFO),
+            Some(<InheritablePolicy as DataType>::INFO),
             &[
-                FieldInfo::opt("allowPromiscuous", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("macChanges", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("forgedTransmits", Type::Data(BoolPolicy::INFO)),
+                Own("allowPromiscuous", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("macChanges", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("forgedTransmits", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
             ],
-            || Box::new(DVSSecurityPolicy::default()),
+            instance::<DVSSecurityPolicy>,
         );
         &INFO
     };
@@ -4392,42 +4798,27 @@ impl DataType for DVSSecurityPolicy {
 
 impl DataObject for DVSSecurityPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => match &self.allow_promiscuous {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.mac_changes {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.forged_transmits {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            1 => look::boxed(&self.allow_promiscuous),
+            2 => look::boxed(&self.mac_changes),
+            3 => look::boxed(&self.forged_transmits),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => fill!(self.allow_promiscuous, BoolPolicy),
-            2 => fill!(self.mac_changes, BoolPolicy),
-            3 => fill!(self.forged_transmits, BoolPolicy),
-            _ => self.base.slot(index),
+            1 => place::boxed(&mut self.allow_promiscuous),
+            2 => place::boxed(&mut self.mac_changes),
+            3 => place::boxed(&mut self.forged_transmits),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4435,7 +4826,6 @@ inherit!(DVSSecurityPolicy, InheritablePolicy);
 impl Extends<InheritablePolicy> for DVSSecurityPolicy {}
 
 /// `DVSMacLearningPolicy`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSMacLearningPolicy {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -4449,18 +4839,30 @@ pub struct DVSMacLearningPolicy {
     pub limit_policy: Option<String>,
 }
 
+impl Default for DVSMacLearningPolicy {
+    fn default() -> Self {
+        Self {
+            base: <InheritablePolicy as Default>::default(),
+            enabled: false,
+            allow_unicast_flooding: None,
+            limit: None,
+            limit_policy: None,
+        }
+    }
+}
+
 impl DataType for DVSMacLearningPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSMacLearningPolicy",
-            Some(InheritablePolicy::INFO),
+            Some(<InheritablePolicy as DataType>::INFO),
             &[
-                FieldInfo::req("enabled", Type::Boolean),
-                FieldInfo::opt("allowUnicastFlooding", Type::Boolean),
-                FieldInfo::opt("limit", Type::Int),
-                FieldInfo::opt("limitPolicy", Type::String),
+                Own("enabled", Type::Boolean, Req),
+                Own("allowUnicastFlooding", Type::Boolean, Opt),
+                Own("limit", Type::Int, Opt),
+                Own("limitPolicy", Type::String, Opt),
             ],
-            || Box::new(DVSMacLearningPolicy::default()),
+            instance::<DVSMacLearningPolicy>,
         );
         &INFO
     };
@@ -4468,35 +4870,29 @@ impl DataType for DVSMacLearningPolicy {
 
 impl DataObject for DVSMacLearningPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.enabled),
-            2 => optional(&self.allow_unicast_flooding),
-            3 => optional(&self.limit),
-            4 => optional(&self.limit_policy),
-            _ => self.base.get(index),
+            1 => Value::Boolean(self.enabled),
+            2 => look::optional_boolean(&self.allow_unicast_flooding),
+            3 => look::optional_int(&self.limit),
+            4 => look::optional_text(&self.limit_policy),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.enabled),
-            2 => Slot::Scalar(&mut self.allow_unicast_flooding),
-            3 => Slot::Scalar(&mut self.limit),
-            4 => Slot::Scalar(&mut self.limit_policy),
-            _ => self.base.slot(index),
+            1 => place::boolean(&mut self.enabled),
+            2 => place::optional_boolean(&mut self.allow_unicast_flooding),
+            3 => place::optional_int(&mut self.limit),
+            4 => place::optional_text(&mut self.limit_policy),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4504,7 +4900,6 @@ inherit!(DVSMacLearningPolicy, InheritablePolicy);
 impl Extends<InheritablePolicy> for DVSMacLearningPolicy {}
 
 /// `DVSMacManagementPolicy`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVSMacManagementPolicy {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -4518,18 +4913,30 @@ pub struct DVSMacManagementPolicy {
     pub mac_learning_policy: Option<Box<DVSMacLearningPolicy>>,
 }
 
+impl Default for DVSMacManagementPolicy {
+    fn default() -> Self {
+        Self {
+            base: <InheritablePolicy as Default>::default(),
+            allow_promiscuous: None,
+            mac_changes: None,
+            forged_transmits: None,
+            mac_learning_policy: None,
+        }
+    }
+}
+
 impl DataType for DVSMacManagementPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVSMacManagementPolicy",
-            Some(InheritablePolicy::INFO),
+            Some(<InheritablePolicy as DataType>::INFO),
             &[
-                FieldInfo::opt("allowPromiscuous", Type::Boolean),
-                FieldInfo::opt("macChanges", Type::Boolean),
-                FieldInfo::opt("forgedTransmits", Type::Boolean),
-                FieldInfo::opt("macLearningPolicy", Type::Data(DVSMacLearningPolicy::INFO)),
+                Own("allowPromiscuous", Type::Boolean, Opt),
+                Own("macChanges", Type::Boolean, Opt),
+                Own("forgedTransmits", Type::Boolean, Opt),
+                Own("macLearningPolicy", Type::Data(<DVSMacLearningPolicy as DataType>::INFO), Opt),
             ],
-            || Box::new(DVSMacManagementPolicy::default()),
+            instance::<DVSMacManagementPolicy>,
         );
         &INFO
     };
@@ -4537,38 +4944,29 @@ impl DataType for DVSMacManagementPolicy {
 
 impl DataObject for DVSMacManagementPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.allow_promiscuous),
-            2 => optional(&self.mac_changes),
-            3 => optional(&self.forged_transmits),
-            4 => match &self.mac_learning_policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            1 => look::optional_boolean(&self.allow_promiscuous),
+            2 => look::optional_boolean(&self.mac_changes),
+            3 => look::optional_boolean(&self.forged_transmits),
+            4 => look::boxed(&self.mac_learning_policy),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.allow_promiscuous),
-            2 => Slot::Scalar(&mut self.mac_changes),
-            3 => Slot::Scalar(&mut self.forged_transmits),
-            4 => fill!(self.mac_learning_policy, DVSMacLearningPolicy),
-            _ => self.base.slot(index),
+            1 => place::optional_boolean(&mut self.allow_promiscuous),
+            2 => place::optional_boolean(&mut self.mac_changes),
+            3 => place::optional_boolean(&mut self.forged_transmits),
+            4 => place::boxed(&mut self.mac_learning_policy),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4576,7 +4974,6 @@ inherit!(DVSMacManagementPolicy, InheritablePolicy);
 impl Extends<InheritablePolicy> for DVSMacManagementPolicy {}
 
 /// `DatacenterEventArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatacenterEventArgument {
     /// What it inherits from [`EntityEventArgument`].
     pub base: EntityEventArgument,
@@ -4584,13 +4981,19 @@ pub struct DatacenterEventArgument {
     pub datacenter: ManagedObjectReference,
 }
 
+impl Default for DatacenterEventArgument {
+    fn default() -> Self {
+        Self { base: <EntityEventArgument as Default>::default(), datacenter: Unset::UNSET }
+    }
+}
+
 impl DataType for DatacenterEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterEventArgument",
-            Some(EntityEventArgument::INFO),
-            &[FieldInfo::req("datacenter", Type::Ref)],
-            || Box::new(DatacenterEventArgument::default()),
+            Some(<EntityEventArgument as DataType>::INFO),
+            &[Own("datacenter", Type::Ref, Req)],
+            instance::<DatacenterEventArgument>,
         );
         &INFO
     };
@@ -4598,29 +5001,23 @@ impl DataType for DatacenterEventArgument {
 
 impl DataObject for DatacenterEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.datacenter),
-            _ => self.base.get(index),
+            1 => look::reference(&self.datacenter),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.datacenter),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.datacenter),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4629,7 +5026,6 @@ impl Extends<EntityEventArgument> for DatacenterEventArgument {}
 impl Extends<EventArgument> for DatacenterEventArgument {}
 
 /// `DatacenterMismatchArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatacenterMismatchArgument {
     /// `entity`; names a `ManagedEntity`.
     pub entity: ManagedObjectReference,
@@ -4637,13 +5033,19 @@ pub struct DatacenterMismatchArgument {
     pub input_datacenter: Option<ManagedObjectReference>,
 }
 
+impl Default for DatacenterMismatchArgument {
+    fn default() -> Self {
+        Self { entity: Unset::UNSET, input_datacenter: None }
+    }
+}
+
 impl DataType for DatacenterMismatchArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterMismatchArgument",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("entity", Type::Ref), FieldInfo::opt("inputDatacenter", Type::Ref)],
-            || Box::new(DatacenterMismatchArgument::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("entity", Type::Ref, Req), Own("inputDatacenter", Type::Ref, Opt)],
+            instance::<DatacenterMismatchArgument>,
         );
         &INFO
     };
@@ -4651,21 +5053,21 @@ impl DataType for DatacenterMismatchArgument {
 
 impl DataObject for DatacenterMismatchArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity),
-            1 => optional(&self.input_datacenter),
+            0 => look::reference(&self.entity),
+            1 => look::optional_reference(&self.input_datacenter),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
-            1 => Slot::Scalar(&mut self.input_datacenter),
+            0 => place::reference(&mut self.entity),
+            1 => place::optional_reference(&mut self.input_datacenter),
             _ => Slot::None,
         }
     }
@@ -4674,7 +5076,6 @@ impl DataObject for DatacenterMismatchArgument {
 root!(DatacenterMismatchArgument);
 
 /// `DailyTaskScheduler`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DailyTaskScheduler {
     /// What it inherits from [`HourlyTaskScheduler`].
     pub base: HourlyTaskScheduler,
@@ -4682,13 +5083,19 @@ pub struct DailyTaskScheduler {
     pub hour: i32,
 }
 
+impl Default for DailyTaskScheduler {
+    fn default() -> Self {
+        Self { base: <HourlyTaskScheduler as Default>::default(), hour: 0 }
+    }
+}
+
 impl DataType for DailyTaskScheduler {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DailyTaskScheduler",
-            Some(HourlyTaskScheduler::INFO),
-            &[FieldInfo::req("hour", Type::Int)],
-            || Box::new(DailyTaskScheduler::default()),
+            Some(<HourlyTaskScheduler as DataType>::INFO),
+            &[Own("hour", Type::Int, Req)],
+            instance::<DailyTaskScheduler>,
         );
         &INFO
     };
@@ -4696,29 +5103,23 @@ impl DataType for DailyTaskScheduler {
 
 impl DataObject for DailyTaskScheduler {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.hour),
-            _ => self.base.get(index),
+            4 => Value::Int(self.hour),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.hour),
-            _ => self.base.slot(index),
+            4 => place::int(&mut self.hour),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -6,7 +6,6 @@ use crate::types::{
 };
 
 /// `DatastoreNamespaceManagerDirectoryInfo`, since 8.0.1.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreNamespaceManagerDirectoryInfo {
     /// `capacity`.
     pub capacity: i64,
@@ -14,13 +13,19 @@ pub struct DatastoreNamespaceManagerDirectoryInfo {
     pub used: i64,
 }
 
+impl Default for DatastoreNamespaceManagerDirectoryInfo {
+    fn default() -> Self {
+        Self { capacity: 0, used: 0 }
+    }
+}
+
 impl DataType for DatastoreNamespaceManagerDirectoryInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreNamespaceManagerDirectoryInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("capacity", Type::Long), FieldInfo::req("used", Type::Long)],
-            || Box::new(DatastoreNamespaceManagerDirectoryInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("capacity", Type::Long, Req), Own("used", Type::Long, Req)],
+            instance::<DatastoreNamespaceManagerDirectoryInfo>,
         );
         &INFO
     };
@@ -28,21 +33,21 @@ impl DataType for DatastoreNamespaceManagerDirectoryInfo {
 
 impl DataObject for DatastoreNamespaceManagerDirectoryInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.capacity),
-            1 => leaf(&self.used),
+            0 => Value::Long(self.capacity),
+            1 => Value::Long(self.used),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.capacity),
-            1 => Slot::Scalar(&mut self.used),
+            0 => place::long(&mut self.capacity),
+            1 => place::long(&mut self.used),
             _ => Slot::None,
         }
     }
@@ -51,19 +56,24 @@ impl DataObject for DatastoreNamespaceManagerDirectoryInfo {
 root!(DatastoreNamespaceManagerDirectoryInfo);
 
 /// `DatastoreOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreOption {
     /// `unsupportedVolumes`.
     pub unsupported_volumes: Vec<VirtualMachineDatastoreVolumeOption>,
+}
+
+impl Default for DatastoreOption {
+    fn default() -> Self {
+        Self { unsupported_volumes: Unset::UNSET }
+    }
 }
 
 impl DataType for DatastoreOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreOption",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("unsupportedVolumes", Type::Data(VirtualMachineDatastoreVolumeOption::INFO))],
-            || Box::new(DatastoreOption::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("unsupportedVolumes", Type::Data(<VirtualMachineDatastoreVolumeOption as DataType>::INFO), List)],
+            instance::<DatastoreOption>,
         );
         &INFO
     };
@@ -71,7 +81,7 @@ impl DataType for DatastoreOption {
 
 impl DataObject for DatastoreOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -92,7 +102,6 @@ impl DataObject for DatastoreOption {
 root!(DatastoreOption);
 
 /// `DatastoreSummary`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreSummary {
     /// `datastore`; names a `Datastore`.
     pub datastore: Option<ManagedObjectReference>,
@@ -116,24 +125,41 @@ pub struct DatastoreSummary {
     pub maintenance_mode: Option<String>,
 }
 
+impl Default for DatastoreSummary {
+    fn default() -> Self {
+        Self {
+            datastore: None,
+            name: Unset::UNSET,
+            url: Unset::UNSET,
+            capacity: 0,
+            free_space: 0,
+            uncommitted: None,
+            accessible: false,
+            multiple_host_access: None,
+            type_: Unset::UNSET,
+            maintenance_mode: None,
+        }
+    }
+}
+
 impl DataType for DatastoreSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("datastore", Type::Ref),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("url", Type::String),
-                FieldInfo::req("capacity", Type::Long),
-                FieldInfo::req("freeSpace", Type::Long),
-                FieldInfo::opt("uncommitted", Type::Long),
-                FieldInfo::req("accessible", Type::Boolean),
-                FieldInfo::opt("multipleHostAccess", Type::Boolean),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::opt("maintenanceMode", Type::String),
+                Own("datastore", Type::Ref, Opt),
+                Own("name", Type::String, Req),
+                Own("url", Type::String, Req),
+                Own("capacity", Type::Long, Req),
+                Own("freeSpace", Type::Long, Req),
+                Own("uncommitted", Type::Long, Opt),
+                Own("accessible", Type::Boolean, Req),
+                Own("multipleHostAccess", Type::Boolean, Opt),
+                Own("type", Type::String, Req),
+                Own("maintenanceMode", Type::String, Opt),
             ],
-            || Box::new(DatastoreSummary::default()),
+            instance::<DatastoreSummary>,
         );
         &INFO
     };
@@ -141,37 +167,37 @@ impl DataType for DatastoreSummary {
 
 impl DataObject for DatastoreSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.datastore),
-            1 => leaf(&self.name),
-            2 => leaf(&self.url),
-            3 => leaf(&self.capacity),
-            4 => leaf(&self.free_space),
-            5 => optional(&self.uncommitted),
-            6 => leaf(&self.accessible),
-            7 => optional(&self.multiple_host_access),
-            8 => leaf(&self.type_),
-            9 => optional(&self.maintenance_mode),
+            0 => look::optional_reference(&self.datastore),
+            1 => look::text(&self.name),
+            2 => look::text(&self.url),
+            3 => Value::Long(self.capacity),
+            4 => Value::Long(self.free_space),
+            5 => look::optional_long(&self.uncommitted),
+            6 => Value::Boolean(self.accessible),
+            7 => look::optional_boolean(&self.multiple_host_access),
+            8 => look::text(&self.type_),
+            9 => look::optional_text(&self.maintenance_mode),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.datastore),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.url),
-            3 => Slot::Scalar(&mut self.capacity),
-            4 => Slot::Scalar(&mut self.free_space),
-            5 => Slot::Scalar(&mut self.uncommitted),
-            6 => Slot::Scalar(&mut self.accessible),
-            7 => Slot::Scalar(&mut self.multiple_host_access),
-            8 => Slot::Scalar(&mut self.type_),
-            9 => Slot::Scalar(&mut self.maintenance_mode),
+            0 => place::optional_reference(&mut self.datastore),
+            1 => place::text(&mut self.name),
+            2 => place::text(&mut self.url),
+            3 => place::long(&mut self.capacity),
+            4 => place::long(&mut self.free_space),
+            5 => place::optional_long(&mut self.uncommitted),
+            6 => place::boolean(&mut self.accessible),
+            7 => place::optional_boolean(&mut self.multiple_host_access),
+            8 => place::text(&mut self.type_),
+            9 => place::optional_text(&mut self.maintenance_mode),
             _ => Slot::None,
         }
     }
@@ -180,7 +206,6 @@ impl DataObject for DatastoreSummary {
 root!(DatastoreSummary);
 
 /// `DatastoreInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreInfo {
     /// `name`.
     pub name: String,
@@ -208,26 +233,45 @@ pub struct DatastoreInfo {
     pub physical_sector_size: Option<i32>,
 }
 
+impl Default for DatastoreInfo {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            url: Unset::UNSET,
+            free_space: 0,
+            max_file_size: 0,
+            max_virtual_disk_capacity: None,
+            max_memory_file_size: None,
+            timestamp: None,
+            container_id: None,
+            alias_of: None,
+            supported_v_disk_formats: Unset::UNSET,
+            logical_sector_size: None,
+            physical_sector_size: None,
+        }
+    }
+}
+
 impl DataType for DatastoreInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("url", Type::String),
-                FieldInfo::req("freeSpace", Type::Long),
-                FieldInfo::req("maxFileSize", Type::Long),
-                FieldInfo::opt("maxVirtualDiskCapacity", Type::Long),
-                FieldInfo::opt("maxMemoryFileSize", Type::Long),
-                FieldInfo::opt("timestamp", Type::DateTime),
-                FieldInfo::opt("containerId", Type::String),
-                FieldInfo::opt("aliasOf", Type::String),
-                FieldInfo::list("supportedVDiskFormats", Type::String),
-                FieldInfo::opt("logicalSectorSize", Type::Int),
-                FieldInfo::opt("physicalSectorSize", Type::Int),
+                Own("name", Type::String, Req),
+                Own("url", Type::String, Req),
+                Own("freeSpace", Type::Long, Req),
+                Own("maxFileSize", Type::Long, Req),
+                Own("maxVirtualDiskCapacity", Type::Long, Opt),
+                Own("maxMemoryFileSize", Type::Long, Opt),
+                Own("timestamp", Type::DateTime, Opt),
+                Own("containerId", Type::String, Opt),
+                Own("aliasOf", Type::String, Opt),
+                Own("supportedVDiskFormats", Type::String, List),
+                Own("logicalSectorSize", Type::Int, Opt),
+                Own("physicalSectorSize", Type::Int, Opt),
             ],
-            || Box::new(DatastoreInfo::default()),
+            instance::<DatastoreInfo>,
         );
         &INFO
     };
@@ -235,41 +279,41 @@ impl DataType for DatastoreInfo {
 
 impl DataObject for DatastoreInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.url),
-            2 => leaf(&self.free_space),
-            3 => leaf(&self.max_file_size),
-            4 => optional(&self.max_virtual_disk_capacity),
-            5 => optional(&self.max_memory_file_size),
-            6 => optional(&self.timestamp),
-            7 => optional(&self.container_id),
-            8 => optional(&self.alias_of),
-            9 => Value::List(&self.supported_v_disk_formats),
-            10 => optional(&self.logical_sector_size),
-            11 => optional(&self.physical_sector_size),
+            0 => look::text(&self.name),
+            1 => look::text(&self.url),
+            2 => Value::Long(self.free_space),
+            3 => Value::Long(self.max_file_size),
+            4 => look::optional_long(&self.max_virtual_disk_capacity),
+            5 => look::optional_long(&self.max_memory_file_size),
+            6 => look::optional(&self.timestamp),
+            7 => look::optional_text(&self.container_id),
+            8 => look::optional_text(&self.alias_of),
+            9 => look::texts(&self.supported_v_disk_formats),
+            10 => look::optional_int(&self.logical_sector_size),
+            11 => look::optional_int(&self.physical_sector_size),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.url),
-            2 => Slot::Scalar(&mut self.free_space),
-            3 => Slot::Scalar(&mut self.max_file_size),
-            4 => Slot::Scalar(&mut self.max_virtual_disk_capacity),
-            5 => Slot::Scalar(&mut self.max_memory_file_size),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.url),
+            2 => place::long(&mut self.free_space),
+            3 => place::long(&mut self.max_file_size),
+            4 => place::optional_long(&mut self.max_virtual_disk_capacity),
+            5 => place::optional_long(&mut self.max_memory_file_size),
             6 => Slot::Scalar(&mut self.timestamp),
-            7 => Slot::Scalar(&mut self.container_id),
-            8 => Slot::Scalar(&mut self.alias_of),
-            9 => Slot::Scalar(&mut self.supported_v_disk_formats),
-            10 => Slot::Scalar(&mut self.logical_sector_size),
-            11 => Slot::Scalar(&mut self.physical_sector_size),
+            7 => place::optional_text(&mut self.container_id),
+            8 => place::optional_text(&mut self.alias_of),
+            9 => place::texts(&mut self.supported_v_disk_formats),
+            10 => place::optional_int(&mut self.logical_sector_size),
+            11 => place::optional_int(&mut self.physical_sector_size),
             _ => Slot::None,
         }
     }
@@ -278,7 +322,6 @@ impl DataObject for DatastoreInfo {
 root!(DatastoreInfo);
 
 /// `DatastoreCapability`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreCapability {
     /// `directoryHierarchySupported`.
     pub directory_hierarchy_supported: bool,
@@ -306,26 +349,45 @@ pub struct DatastoreCapability {
     pub clustered_vmdk_supported: Option<bool>,
 }
 
+impl Default for DatastoreCapability {
+    fn default() -> Self {
+        Self {
+            directory_hierarchy_supported: false,
+            raw_disk_mappings_supported: false,
+            per_file_thin_provisioning_supported: false,
+            storage_iorm_supported: None,
+            native_snapshot_supported: None,
+            top_level_directory_create_supported: None,
+            se_sparse_supported: None,
+            vmfs_sparse_supported: None,
+            vsan_sparse_supported: None,
+            upit_supported: None,
+            vmdk_expand_supported: None,
+            clustered_vmdk_supported: None,
+        }
+    }
+}
+
 impl DataType for DatastoreCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreCapability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("directoryHierarchySupported", Type::Boolean),
-                FieldInfo::req("rawDiskMappingsSupported", Type::Boolean),
-                FieldInfo::req("perFileThinProvisioningSupported", Type::Boolean),
-                FieldInfo::opt("storageIORMSupported", Type::Boolean),
-                FieldInfo::opt("nativeSnapshotSupported", Type::Boolean),
-                FieldInfo::opt("topLevelDirectoryCreateSupported", Type::Boolean),
-                FieldInfo::opt("seSparseSupported", Type::Boolean),
-                FieldInfo::opt("vmfsSparseSupported", Type::Boolean),
-                FieldInfo::opt("vsanSparseSupported", Type::Boolean),
-                FieldInfo::opt("upitSupported", Type::Boolean),
-                FieldInfo::opt("vmdkExpandSupported", Type::Boolean),
-                FieldInfo::opt("clusteredVmdkSupported", Type::Boolean),
+                Own("directoryHierarchySupported", Type::Boolean, Req),
+                Own("rawDiskMappingsSupported", Type::Boolean, Req),
+                Own("perFileThinProvisioningSupported", Type::Boolean, Req),
+                Own("storageIORMSupported", Type::Boolean, Opt),
+                Own("nativeSnapshotSupported", Type::Boolean, Opt),
+                Own("topLevelDirectoryCreateSupported", Type::Boolean, Opt),
+                Own("seSparseSupported", Type::Boolean, Opt),
+                Own("vmfsSparseSupported", Type::Boolean, Opt),
+                Own("vsanSparseSupported", Type::Boolean, Opt),
+                Own("upitSupported", Type::Boolean, Opt),
+                Own("vmdkExpandSupported", Type::Boolean, Opt),
+                Own("clusteredVmdkSupported", Type::Boolean, Opt),
             ],
-            || Box::new(DatastoreCapability::default()),
+            instance::<DatastoreCapability>,
         );
         &INFO
     };
@@ -333,41 +395,41 @@ impl DataType for DatastoreCapability {
 
 impl DataObject for DatastoreCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.directory_hierarchy_supported),
-            1 => leaf(&self.raw_disk_mappings_supported),
-            2 => leaf(&self.per_file_thin_provisioning_supported),
-            3 => optional(&self.storage_iorm_supported),
-            4 => optional(&self.native_snapshot_supported),
-            5 => optional(&self.top_level_directory_create_supported),
-            6 => optional(&self.se_sparse_supported),
-            7 => optional(&self.vmfs_sparse_supported),
-            8 => optional(&self.vsan_sparse_supported),
-            9 => optional(&self.upit_supported),
-            10 => optional(&self.vmdk_expand_supported),
-            11 => optional(&self.clustered_vmdk_supported),
+            0 => Value::Boolean(self.directory_hierarchy_supported),
+            1 => Value::Boolean(self.raw_disk_mappings_supported),
+            2 => Value::Boolean(self.per_file_thin_provisioning_supported),
+            3 => look::optional_boolean(&self.storage_iorm_supported),
+            4 => look::optional_boolean(&self.native_snapshot_supported),
+            5 => look::optional_boolean(&self.top_level_directory_create_supported),
+            6 => look::optional_boolean(&self.se_sparse_supported),
+            7 => look::optional_boolean(&self.vmfs_sparse_supported),
+            8 => look::optional_boolean(&self.vsan_sparse_supported),
+            9 => look::optional_boolean(&self.upit_supported),
+            10 => look::optional_boolean(&self.vmdk_expand_supported),
+            11 => look::optional_boolean(&self.clustered_vmdk_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.directory_hierarchy_supported),
-            1 => Slot::Scalar(&mut self.raw_disk_mappings_supported),
-            2 => Slot::Scalar(&mut self.per_file_thin_provisioning_supported),
-            3 => Slot::Scalar(&mut self.storage_iorm_supported),
-            4 => Slot::Scalar(&mut self.native_snapshot_supported),
-            5 => Slot::Scalar(&mut self.top_level_directory_create_supported),
-            6 => Slot::Scalar(&mut self.se_sparse_supported),
-            7 => Slot::Scalar(&mut self.vmfs_sparse_supported),
-            8 => Slot::Scalar(&mut self.vsan_sparse_supported),
-            9 => Slot::Scalar(&mut self.upit_supported),
-            10 => Slot::Scalar(&mut self.vmdk_expand_supported),
-            11 => Slot::Scalar(&mut self.clustered_vmdk_supported),
+            0 => place::boolean(&mut self.directory_hierarchy_supported),
+            1 => place::boolean(&mut self.raw_disk_mappings_supported),
+            2 => place::boolean(&mut self.per_file_thin_provisioning_supported),
+            3 => place::optional_boolean(&mut self.storage_iorm_supported),
+            4 => place::optional_boolean(&mut self.native_snapshot_supported),
+            5 => place::optional_boolean(&mut self.top_level_directory_create_supported),
+            6 => place::optional_boolean(&mut self.se_sparse_supported),
+            7 => place::optional_boolean(&mut self.vmfs_sparse_supported),
+            8 => place::optional_boolean(&mut self.vsan_sparse_supported),
+            9 => place::optional_boolean(&mut self.upit_supported),
+            10 => place::optional_boolean(&mut self.vmdk_expand_supported),
+            11 => place::optional_boolean(&mut self.clustered_vmdk_supported),
             _ => Slot::None,
         }
     }
@@ -376,7 +438,6 @@ impl DataObject for DatastoreCapability {
 root!(DatastoreCapability);
 
 /// `DatastoreHostMount`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreHostMount {
     /// `key`; names a `HostSystem`.
     pub key: ManagedObjectReference,
@@ -384,13 +445,19 @@ pub struct DatastoreHostMount {
     pub mount_info: HostMountInfo,
 }
 
+impl Default for DatastoreHostMount {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, mount_info: <HostMountInfo as Default>::default() }
+    }
+}
+
 impl DataType for DatastoreHostMount {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreHostMount",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::Ref), FieldInfo::req("mountInfo", Type::Data(HostMountInfo::INFO))],
-            || Box::new(DatastoreHostMount::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::Ref, Req), Own("mountInfo", Type::Data(<HostMountInfo as DataType>::INFO), Req)],
+            instance::<DatastoreHostMount>,
         );
         &INFO
     };
@@ -398,12 +465,12 @@ impl DataType for DatastoreHostMount {
 
 impl DataObject for DatastoreHostMount {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
+            0 => look::reference(&self.key),
             1 => Value::Data(&self.mount_info),
             _ => Value::Unset,
         }
@@ -411,7 +478,7 @@ impl DataObject for DatastoreHostMount {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::reference(&mut self.key),
             1 => Slot::Data(&mut self.mount_info),
             _ => Slot::None,
         }
@@ -421,7 +488,6 @@ impl DataObject for DatastoreHostMount {
 root!(DatastoreHostMount);
 
 /// `DatastoreMountPathDatastorePair`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreMountPathDatastorePair {
     /// `oldMountPath`.
     pub old_mount_path: String,
@@ -429,13 +495,19 @@ pub struct DatastoreMountPathDatastorePair {
     pub datastore: ManagedObjectReference,
 }
 
+impl Default for DatastoreMountPathDatastorePair {
+    fn default() -> Self {
+        Self { old_mount_path: Unset::UNSET, datastore: Unset::UNSET }
+    }
+}
+
 impl DataType for DatastoreMountPathDatastorePair {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreMountPathDatastorePair",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("oldMountPath", Type::String), FieldInfo::req("datastore", Type::Ref)],
-            || Box::new(DatastoreMountPathDatastorePair::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("oldMountPath", Type::String, Req), Own("datastore", Type::Ref, Req)],
+            instance::<DatastoreMountPathDatastorePair>,
         );
         &INFO
     };
@@ -443,21 +515,21 @@ impl DataType for DatastoreMountPathDatastorePair {
 
 impl DataObject for DatastoreMountPathDatastorePair {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.old_mount_path),
-            1 => leaf(&self.datastore),
+            0 => look::text(&self.old_mount_path),
+            1 => look::reference(&self.datastore),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.old_mount_path),
-            1 => Slot::Scalar(&mut self.datastore),
+            0 => place::text(&mut self.old_mount_path),
+            1 => place::reference(&mut self.datastore),
             _ => Slot::None,
         }
     }
@@ -466,7 +538,6 @@ impl DataObject for DatastoreMountPathDatastorePair {
 root!(DatastoreMountPathDatastorePair);
 
 /// `DatastoreVVolContainerFailoverPair`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreVVolContainerFailoverPair {
     /// `srcContainer`.
     pub src_container: Option<String>,
@@ -476,17 +547,23 @@ pub struct DatastoreVVolContainerFailoverPair {
     pub vvol_mapping: Vec<KeyValue>,
 }
 
+impl Default for DatastoreVVolContainerFailoverPair {
+    fn default() -> Self {
+        Self { src_container: None, tgt_container: Unset::UNSET, vvol_mapping: Unset::UNSET }
+    }
+}
+
 impl DataType for DatastoreVVolContainerFailoverPair {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreVVolContainerFailoverPair",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("srcContainer", Type::String),
-                FieldInfo::req("tgtContainer", Type::String),
-                FieldInfo::list("vvolMapping", Type::Data(KeyValue::INFO)),
+                Own("srcContainer", Type::String, Opt),
+                Own("tgtContainer", Type::String, Req),
+                Own("vvolMapping", Type::Data(<KeyValue as DataType>::INFO), List),
             ],
-            || Box::new(DatastoreVVolContainerFailoverPair::default()),
+            instance::<DatastoreVVolContainerFailoverPair>,
         );
         &INFO
     };
@@ -494,13 +571,13 @@ impl DataType for DatastoreVVolContainerFailoverPair {
 
 impl DataObject for DatastoreVVolContainerFailoverPair {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.src_container),
-            1 => leaf(&self.tgt_container),
+            0 => look::optional_text(&self.src_container),
+            1 => look::text(&self.tgt_container),
             2 => Value::List(&self.vvol_mapping),
             _ => Value::Unset,
         }
@@ -508,8 +585,8 @@ impl DataObject for DatastoreVVolContainerFailoverPair {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.src_container),
-            1 => Slot::Scalar(&mut self.tgt_container),
+            0 => place::optional_text(&mut self.src_container),
+            1 => place::text(&mut self.tgt_container),
             2 => Slot::List(&mut self.vvol_mapping),
             _ => Slot::None,
         }
@@ -519,7 +596,6 @@ impl DataObject for DatastoreVVolContainerFailoverPair {
 root!(DatastoreVVolContainerFailoverPair);
 
 /// `DatastoreEventArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreEventArgument {
     /// What it inherits from [`EntityEventArgument`].
     pub base: EntityEventArgument,
@@ -527,13 +603,19 @@ pub struct DatastoreEventArgument {
     pub datastore: ManagedObjectReference,
 }
 
+impl Default for DatastoreEventArgument {
+    fn default() -> Self {
+        Self { base: <EntityEventArgument as Default>::default(), datastore: Unset::UNSET }
+    }
+}
+
 impl DataType for DatastoreEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreEventArgument",
-            Some(EntityEventArgument::INFO),
-            &[FieldInfo::req("datastore", Type::Ref)],
-            || Box::new(DatastoreEventArgument::default()),
+            Some(<EntityEventArgument as DataType>::INFO),
+            &[Own("datastore", Type::Ref, Req)],
+            instance::<DatastoreEventArgument>,
         );
         &INFO
     };
@@ -541,29 +623,23 @@ impl DataType for DatastoreEventArgument {
 
 impl DataObject for DatastoreEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.datastore),
-            _ => self.base.get(index),
+            1 => look::reference(&self.datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.datastore),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -6,22 +6,29 @@ use crate::types::{
 };
 
 /// `DirectPathProfileManagerDirectPathConfig`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerDirectPathConfig {}
+
+impl Default for DirectPathProfileManagerDirectPathConfig {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for DirectPathProfileManagerDirectPathConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DirectPathProfileManagerDirectPathConfig", Some(DynamicData::INFO), &[], || {
-                Box::new(DirectPathProfileManagerDirectPathConfig::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DirectPathProfileManagerDirectPathConfig",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<DirectPathProfileManagerDirectPathConfig>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DirectPathProfileManagerDirectPathConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -36,7 +43,6 @@ impl DataObject for DirectPathProfileManagerDirectPathConfig {
 root!(DirectPathProfileManagerDirectPathConfig);
 
 /// `DirectPathProfileManagerVmiopDirectPathConfig`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerVmiopDirectPathConfig {
     /// What it inherits from [`DirectPathProfileManagerDirectPathConfig`].
     pub base: DirectPathProfileManagerDirectPathConfig,
@@ -44,13 +50,19 @@ pub struct DirectPathProfileManagerVmiopDirectPathConfig {
     pub vgpu_profile: String,
 }
 
+impl Default for DirectPathProfileManagerVmiopDirectPathConfig {
+    fn default() -> Self {
+        Self { base: <DirectPathProfileManagerDirectPathConfig as Default>::default(), vgpu_profile: Unset::UNSET }
+    }
+}
+
 impl DataType for DirectPathProfileManagerVmiopDirectPathConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerVmiopDirectPathConfig",
-            Some(DirectPathProfileManagerDirectPathConfig::INFO),
-            &[FieldInfo::req("vgpuProfile", Type::String)],
-            || Box::new(DirectPathProfileManagerVmiopDirectPathConfig::default()),
+            Some(<DirectPathProfileManagerDirectPathConfig as DataType>::INFO),
+            &[Own("vgpuProfile", Type::String, Req)],
+            instance::<DirectPathProfileManagerVmiopDirectPathConfig>,
         );
         &INFO
     };
@@ -58,29 +70,23 @@ impl DataType for DirectPathProfileManagerVmiopDirectPathConfig {
 
 impl DataObject for DirectPathProfileManagerVmiopDirectPathConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vgpu_profile),
-            _ => self.base.get(index),
+            0 => look::text(&self.vgpu_profile),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vgpu_profile),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.vgpu_profile),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -88,7 +94,6 @@ inherit!(DirectPathProfileManagerVmiopDirectPathConfig, DirectPathProfileManager
 impl Extends<DirectPathProfileManagerDirectPathConfig> for DirectPathProfileManagerVmiopDirectPathConfig {}
 
 /// `DirectPathProfileManagerDvxDirectPathConfig`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerDvxDirectPathConfig {
     /// What it inherits from [`DirectPathProfileManagerDirectPathConfig`].
     pub base: DirectPathProfileManagerDirectPathConfig,
@@ -96,13 +101,22 @@ pub struct DirectPathProfileManagerDvxDirectPathConfig {
     pub dvx_backing: VirtualPCIPassthroughDvxBackingInfo,
 }
 
+impl Default for DirectPathProfileManagerDvxDirectPathConfig {
+    fn default() -> Self {
+        Self {
+            base: <DirectPathProfileManagerDirectPathConfig as Default>::default(),
+            dvx_backing: <VirtualPCIPassthroughDvxBackingInfo as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DirectPathProfileManagerDvxDirectPathConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerDvxDirectPathConfig",
-            Some(DirectPathProfileManagerDirectPathConfig::INFO),
-            &[FieldInfo::req("dvxBacking", Type::Data(VirtualPCIPassthroughDvxBackingInfo::INFO))],
-            || Box::new(DirectPathProfileManagerDvxDirectPathConfig::default()),
+            Some(<DirectPathProfileManagerDirectPathConfig as DataType>::INFO),
+            &[Own("dvxBacking", Type::Data(<VirtualPCIPassthroughDvxBackingInfo as DataType>::INFO), Req)],
+            instance::<DirectPathProfileManagerDvxDirectPathConfig>,
         );
         &INFO
     };
@@ -110,29 +124,23 @@ impl DataType for DirectPathProfileManagerDvxDirectPathConfig {
 
 impl DataObject for DirectPathProfileManagerDvxDirectPathConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.dvx_backing),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.dvx_backing),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -140,7 +148,6 @@ inherit!(DirectPathProfileManagerDvxDirectPathConfig, DirectPathProfileManagerDi
 impl Extends<DirectPathProfileManagerDirectPathConfig> for DirectPathProfileManagerDvxDirectPathConfig {}
 
 /// `DirectPathProfileManagerDynamicDirectPathConfig`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerDynamicDirectPathConfig {
     /// What it inherits from [`DirectPathProfileManagerDirectPathConfig`].
     pub base: DirectPathProfileManagerDirectPathConfig,
@@ -148,13 +155,26 @@ pub struct DirectPathProfileManagerDynamicDirectPathConfig {
     pub dynamic_direct_path_backing: VirtualPCIPassthroughDynamicBackingInfo,
 }
 
+impl Default for DirectPathProfileManagerDynamicDirectPathConfig {
+    fn default() -> Self {
+        Self {
+            base: <DirectPathProfileManagerDirectPathConfig as Default>::default(),
+            dynamic_direct_path_backing: <VirtualPCIPassthroughDynamicBackingInfo as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DirectPathProfileManagerDynamicDirectPathConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerDynamicDirectPathConfig",
-            Some(DirectPathProfileManagerDirectPathConfig::INFO),
-            &[FieldInfo::req("dynamicDirectPathBacking", Type::Data(VirtualPCIPassthroughDynamicBackingInfo::INFO))],
-            || Box::new(DirectPathProfileManagerDynamicDirectPathConfig::default()),
+            Some(<DirectPathProfileManagerDirectPathConfig as DataType>::INFO),
+            &[Own(
+                "dynamicDirectPathBacking",
+                Type::Data(<VirtualPCIPassthroughDynamicBackingInfo as DataType>::INFO),
+                Req,
+            )],
+            instance::<DirectPathProfileManagerDynamicDirectPathConfig>,
         );
         &INFO
     };
@@ -162,29 +182,23 @@ impl DataType for DirectPathProfileManagerDynamicDirectPathConfig {
 
 impl DataObject for DirectPathProfileManagerDynamicDirectPathConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.dynamic_direct_path_backing),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.dynamic_direct_path_backing),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -192,7 +206,6 @@ inherit!(DirectPathProfileManagerDynamicDirectPathConfig, DirectPathProfileManag
 impl Extends<DirectPathProfileManagerDirectPathConfig> for DirectPathProfileManagerDynamicDirectPathConfig {}
 
 /// `DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig {
     /// What it inherits from [`DirectPathProfileManagerDirectPathConfig`].
     pub base: DirectPathProfileManagerDirectPathConfig,
@@ -200,13 +213,19 @@ pub struct DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig {
     pub device_group_name: String,
 }
 
+impl Default for DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig {
+    fn default() -> Self {
+        Self { base: <DirectPathProfileManagerDirectPathConfig as Default>::default(), device_group_name: Unset::UNSET }
+    }
+}
+
 impl DataType for DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig",
-            Some(DirectPathProfileManagerDirectPathConfig::INFO),
-            &[FieldInfo::req("deviceGroupName", Type::String)],
-            || Box::new(DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig::default()),
+            Some(<DirectPathProfileManagerDirectPathConfig as DataType>::INFO),
+            &[Own("deviceGroupName", Type::String, Req)],
+            instance::<DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig>,
         );
         &INFO
     };
@@ -214,29 +233,23 @@ impl DataType for DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig {
 
 impl DataObject for DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.device_group_name),
-            _ => self.base.get(index),
+            0 => look::text(&self.device_group_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.device_group_name),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.device_group_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -244,7 +257,6 @@ inherit!(DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig, DirectPathP
 impl Extends<DirectPathProfileManagerDirectPathConfig> for DirectPathProfileManagerVirtualDeviceGroupDirectPathConfig {}
 
 /// `DirectPathProfileManagerCreateSpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerCreateSpec {
     /// `name`.
     pub name: String,
@@ -254,17 +266,27 @@ pub struct DirectPathProfileManagerCreateSpec {
     pub device_config: Poly<DirectPathProfileManagerDirectPathConfig>,
 }
 
+impl Default for DirectPathProfileManagerCreateSpec {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            description: None,
+            device_config: <Poly<DirectPathProfileManagerDirectPathConfig> as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DirectPathProfileManagerCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerCreateSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::req("deviceConfig", Type::Data(DirectPathProfileManagerDirectPathConfig::INFO)),
+                Own("name", Type::String, Req),
+                Own("description", Type::String, Opt),
+                Own("deviceConfig", Type::Data(<DirectPathProfileManagerDirectPathConfig as DataType>::INFO), Req),
             ],
-            || Box::new(DirectPathProfileManagerCreateSpec::default()),
+            instance::<DirectPathProfileManagerCreateSpec>,
         );
         &INFO
     };
@@ -272,22 +294,22 @@ impl DataType for DirectPathProfileManagerCreateSpec {
 
 impl DataObject for DirectPathProfileManagerCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => optional(&self.description),
-            2 => leaf(&self.device_config),
+            0 => look::text(&self.name),
+            1 => look::optional_text(&self.description),
+            2 => look::leaf(&self.device_config),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.description),
+            0 => place::text(&mut self.name),
+            1 => place::optional_text(&mut self.description),
             2 => Slot::Poly(&mut self.device_config),
             _ => Slot::None,
         }
@@ -297,7 +319,6 @@ impl DataObject for DirectPathProfileManagerCreateSpec {
 root!(DirectPathProfileManagerCreateSpec);
 
 /// `DirectPathProfileManagerUpdateSpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerUpdateSpec {
     /// `name`.
     pub name: Option<String>,
@@ -305,13 +326,19 @@ pub struct DirectPathProfileManagerUpdateSpec {
     pub description: Option<String>,
 }
 
+impl Default for DirectPathProfileManagerUpdateSpec {
+    fn default() -> Self {
+        Self { name: None, description: None }
+    }
+}
+
 impl DataType for DirectPathProfileManagerUpdateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerUpdateSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("name", Type::String), FieldInfo::opt("description", Type::String)],
-            || Box::new(DirectPathProfileManagerUpdateSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Opt), Own("description", Type::String, Opt)],
+            instance::<DirectPathProfileManagerUpdateSpec>,
         );
         &INFO
     };
@@ -319,21 +346,21 @@ impl DataType for DirectPathProfileManagerUpdateSpec {
 
 impl DataObject for DirectPathProfileManagerUpdateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.name),
-            1 => optional(&self.description),
+            0 => look::optional_text(&self.name),
+            1 => look::optional_text(&self.description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.description),
+            0 => place::optional_text(&mut self.name),
+            1 => place::optional_text(&mut self.description),
             _ => Slot::None,
         }
     }
@@ -342,7 +369,6 @@ impl DataObject for DirectPathProfileManagerUpdateSpec {
 root!(DirectPathProfileManagerUpdateSpec);
 
 /// `DirectPathProfileManagerFilterSpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerFilterSpec {
     /// `ids`.
     pub ids: Vec<String>,
@@ -352,17 +378,19 @@ pub struct DirectPathProfileManagerFilterSpec {
     pub clusters: Vec<ManagedObjectReference>,
 }
 
+impl Default for DirectPathProfileManagerFilterSpec {
+    fn default() -> Self {
+        Self { ids: Unset::UNSET, names: Unset::UNSET, clusters: Unset::UNSET }
+    }
+}
+
 impl DataType for DirectPathProfileManagerFilterSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerFilterSpec",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::list("ids", Type::String),
-                FieldInfo::list("names", Type::String),
-                FieldInfo::list("clusters", Type::Ref),
-            ],
-            || Box::new(DirectPathProfileManagerFilterSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ids", Type::String, List), Own("names", Type::String, List), Own("clusters", Type::Ref, List)],
+            instance::<DirectPathProfileManagerFilterSpec>,
         );
         &INFO
     };
@@ -370,13 +398,13 @@ impl DataType for DirectPathProfileManagerFilterSpec {
 
 impl DataObject for DirectPathProfileManagerFilterSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.ids),
-            1 => Value::List(&self.names),
+            0 => look::texts(&self.ids),
+            1 => look::texts(&self.names),
             2 => Value::List(&self.clusters),
             _ => Value::Unset,
         }
@@ -384,8 +412,8 @@ impl DataObject for DirectPathProfileManagerFilterSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ids),
-            1 => Slot::Scalar(&mut self.names),
+            0 => place::texts(&mut self.ids),
+            1 => place::texts(&mut self.names),
             2 => Slot::Scalar(&mut self.clusters),
             _ => Slot::None,
         }
@@ -395,7 +423,6 @@ impl DataObject for DirectPathProfileManagerFilterSpec {
 root!(DirectPathProfileManagerFilterSpec);
 
 /// `DirectPathProfileInfo`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileInfo {
     /// `id`.
     pub id: String,
@@ -409,19 +436,31 @@ pub struct DirectPathProfileInfo {
     pub device_config: Poly<DirectPathProfileManagerDirectPathConfig>,
 }
 
+impl Default for DirectPathProfileInfo {
+    fn default() -> Self {
+        Self {
+            id: Unset::UNSET,
+            name: Unset::UNSET,
+            description: None,
+            vendor_name: Unset::UNSET,
+            device_config: <Poly<DirectPathProfileManagerDirectPathConfig> as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DirectPathProfileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::req("vendorName", Type::String),
-                FieldInfo::req("deviceConfig", Type::Data(DirectPathProfileManagerDirectPathConfig::INFO)),
+                Own("id", Type::String, Req),
+                Own("name", Type::String, Req),
+                Own("description", Type::String, Opt),
+                Own("vendorName", Type::String, Req),
+                Own("deviceConfig", Type::Data(<DirectPathProfileManagerDirectPathConfig as DataType>::INFO), Req),
             ],
-            || Box::new(DirectPathProfileInfo::default()),
+            instance::<DirectPathProfileInfo>,
         );
         &INFO
     };
@@ -429,26 +468,26 @@ impl DataType for DirectPathProfileInfo {
 
 impl DataObject for DirectPathProfileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.name),
-            2 => optional(&self.description),
-            3 => leaf(&self.vendor_name),
-            4 => leaf(&self.device_config),
+            0 => look::text(&self.id),
+            1 => look::text(&self.name),
+            2 => look::optional_text(&self.description),
+            3 => look::text(&self.vendor_name),
+            4 => look::leaf(&self.device_config),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.description),
-            3 => Slot::Scalar(&mut self.vendor_name),
+            0 => place::text(&mut self.id),
+            1 => place::text(&mut self.name),
+            2 => place::optional_text(&mut self.description),
+            3 => place::text(&mut self.vendor_name),
             4 => Slot::Poly(&mut self.device_config),
             _ => Slot::None,
         }
@@ -458,22 +497,29 @@ impl DataObject for DirectPathProfileInfo {
 root!(DirectPathProfileInfo);
 
 /// `DirectPathProfileManagerTargetEntity`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerTargetEntity {}
+
+impl Default for DirectPathProfileManagerTargetEntity {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for DirectPathProfileManagerTargetEntity {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DirectPathProfileManagerTargetEntity", Some(DynamicData::INFO), &[], || {
-                Box::new(DirectPathProfileManagerTargetEntity::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DirectPathProfileManagerTargetEntity",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<DirectPathProfileManagerTargetEntity>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DirectPathProfileManagerTargetEntity {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -488,7 +534,6 @@ impl DataObject for DirectPathProfileManagerTargetEntity {
 root!(DirectPathProfileManagerTargetEntity);
 
 /// `DirectPathProfileManagerTargetHost`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerTargetHost {
     /// What it inherits from [`DirectPathProfileManagerTargetEntity`].
     pub base: DirectPathProfileManagerTargetEntity,
@@ -496,13 +541,19 @@ pub struct DirectPathProfileManagerTargetHost {
     pub host: ManagedObjectReference,
 }
 
+impl Default for DirectPathProfileManagerTargetHost {
+    fn default() -> Self {
+        Self { base: <DirectPathProfileManagerTargetEntity as Default>::default(), host: Unset::UNSET }
+    }
+}
+
 impl DataType for DirectPathProfileManagerTargetHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerTargetHost",
-            Some(DirectPathProfileManagerTargetEntity::INFO),
-            &[FieldInfo::req("host", Type::Ref)],
-            || Box::new(DirectPathProfileManagerTargetHost::default()),
+            Some(<DirectPathProfileManagerTargetEntity as DataType>::INFO),
+            &[Own("host", Type::Ref, Req)],
+            instance::<DirectPathProfileManagerTargetHost>,
         );
         &INFO
     };
@@ -510,29 +561,23 @@ impl DataType for DirectPathProfileManagerTargetHost {
 
 impl DataObject for DirectPathProfileManagerTargetHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
-            _ => self.base.get(index),
+            0 => look::reference(&self.host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            0 => place::reference(&mut self.host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -540,7 +585,6 @@ inherit!(DirectPathProfileManagerTargetHost, DirectPathProfileManagerTargetEntit
 impl Extends<DirectPathProfileManagerTargetEntity> for DirectPathProfileManagerTargetHost {}
 
 /// `DirectPathProfileManagerTargetCluster`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerTargetCluster {
     /// What it inherits from [`DirectPathProfileManagerTargetEntity`].
     pub base: DirectPathProfileManagerTargetEntity,
@@ -548,13 +592,19 @@ pub struct DirectPathProfileManagerTargetCluster {
     pub cluster: ManagedObjectReference,
 }
 
+impl Default for DirectPathProfileManagerTargetCluster {
+    fn default() -> Self {
+        Self { base: <DirectPathProfileManagerTargetEntity as Default>::default(), cluster: Unset::UNSET }
+    }
+}
+
 impl DataType for DirectPathProfileManagerTargetCluster {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerTargetCluster",
-            Some(DirectPathProfileManagerTargetEntity::INFO),
-            &[FieldInfo::req("cluster", Type::Ref)],
-            || Box::new(DirectPathProfileManagerTargetCluster::default()),
+            Some(<DirectPathProfileManagerTargetEntity as DataType>::INFO),
+            &[Own("cluster", Type::Ref, Req)],
+            instance::<DirectPathProfileManagerTargetCluster>,
         );
         &INFO
     };
@@ -562,29 +612,23 @@ impl DataType for DirectPathProfileManagerTargetCluster {
 
 impl DataObject for DirectPathProfileManagerTargetCluster {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.cluster),
-            _ => self.base.get(index),
+            0 => look::reference(&self.cluster),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.cluster),
-            _ => self.base.slot(index),
+            0 => place::reference(&mut self.cluster),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -592,22 +636,29 @@ inherit!(DirectPathProfileManagerTargetCluster, DirectPathProfileManagerTargetEn
 impl Extends<DirectPathProfileManagerTargetEntity> for DirectPathProfileManagerTargetCluster {}
 
 /// `DirectPathProfileManagerCapacityQuerySpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerCapacityQuerySpec {}
+
+impl Default for DirectPathProfileManagerCapacityQuerySpec {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for DirectPathProfileManagerCapacityQuerySpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DirectPathProfileManagerCapacityQuerySpec", Some(DynamicData::INFO), &[], || {
-                Box::new(DirectPathProfileManagerCapacityQuerySpec::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DirectPathProfileManagerCapacityQuerySpec",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<DirectPathProfileManagerCapacityQuerySpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DirectPathProfileManagerCapacityQuerySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -622,7 +673,6 @@ impl DataObject for DirectPathProfileManagerCapacityQuerySpec {
 root!(DirectPathProfileManagerCapacityQuerySpec);
 
 /// `DirectPathProfileManagerCapacityQueryById`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerCapacityQueryById {
     /// What it inherits from [`DirectPathProfileManagerCapacityQuerySpec`].
     pub base: DirectPathProfileManagerCapacityQuerySpec,
@@ -630,13 +680,19 @@ pub struct DirectPathProfileManagerCapacityQueryById {
     pub id: String,
 }
 
+impl Default for DirectPathProfileManagerCapacityQueryById {
+    fn default() -> Self {
+        Self { base: <DirectPathProfileManagerCapacityQuerySpec as Default>::default(), id: Unset::UNSET }
+    }
+}
+
 impl DataType for DirectPathProfileManagerCapacityQueryById {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerCapacityQueryById",
-            Some(DirectPathProfileManagerCapacityQuerySpec::INFO),
-            &[FieldInfo::req("id", Type::String)],
-            || Box::new(DirectPathProfileManagerCapacityQueryById::default()),
+            Some(<DirectPathProfileManagerCapacityQuerySpec as DataType>::INFO),
+            &[Own("id", Type::String, Req)],
+            instance::<DirectPathProfileManagerCapacityQueryById>,
         );
         &INFO
     };
@@ -644,29 +700,23 @@ impl DataType for DirectPathProfileManagerCapacityQueryById {
 
 impl DataObject for DirectPathProfileManagerCapacityQueryById {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            _ => self.base.get(index),
+            0 => look::text(&self.id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -674,7 +724,6 @@ inherit!(DirectPathProfileManagerCapacityQueryById, DirectPathProfileManagerCapa
 impl Extends<DirectPathProfileManagerCapacityQuerySpec> for DirectPathProfileManagerCapacityQueryById {}
 
 /// `DirectPathProfileManagerCapacityQueryByName`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerCapacityQueryByName {
     /// What it inherits from [`DirectPathProfileManagerCapacityQuerySpec`].
     pub base: DirectPathProfileManagerCapacityQuerySpec,
@@ -682,13 +731,19 @@ pub struct DirectPathProfileManagerCapacityQueryByName {
     pub name: String,
 }
 
+impl Default for DirectPathProfileManagerCapacityQueryByName {
+    fn default() -> Self {
+        Self { base: <DirectPathProfileManagerCapacityQuerySpec as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for DirectPathProfileManagerCapacityQueryByName {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerCapacityQueryByName",
-            Some(DirectPathProfileManagerCapacityQuerySpec::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(DirectPathProfileManagerCapacityQueryByName::default()),
+            Some(<DirectPathProfileManagerCapacityQuerySpec as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<DirectPathProfileManagerCapacityQueryByName>,
         );
         &INFO
     };
@@ -696,29 +751,23 @@ impl DataType for DirectPathProfileManagerCapacityQueryByName {
 
 impl DataObject for DirectPathProfileManagerCapacityQueryByName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            _ => self.base.get(index),
+            0 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -726,7 +775,6 @@ inherit!(DirectPathProfileManagerCapacityQueryByName, DirectPathProfileManagerCa
 impl Extends<DirectPathProfileManagerCapacityQuerySpec> for DirectPathProfileManagerCapacityQueryByName {}
 
 /// `DirectPathProfileManagerCapacityQueryByDeviceConfig`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerCapacityQueryByDeviceConfig {
     /// What it inherits from [`DirectPathProfileManagerCapacityQuerySpec`].
     pub base: DirectPathProfileManagerCapacityQuerySpec,
@@ -734,13 +782,22 @@ pub struct DirectPathProfileManagerCapacityQueryByDeviceConfig {
     pub device_config: Poly<DirectPathProfileManagerDirectPathConfig>,
 }
 
+impl Default for DirectPathProfileManagerCapacityQueryByDeviceConfig {
+    fn default() -> Self {
+        Self {
+            base: <DirectPathProfileManagerCapacityQuerySpec as Default>::default(),
+            device_config: <Poly<DirectPathProfileManagerDirectPathConfig> as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DirectPathProfileManagerCapacityQueryByDeviceConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerCapacityQueryByDeviceConfig",
-            Some(DirectPathProfileManagerCapacityQuerySpec::INFO),
-            &[FieldInfo::req("deviceConfig", Type::Data(DirectPathProfileManagerDirectPathConfig::INFO))],
-            || Box::new(DirectPathProfileManagerCapacityQueryByDeviceConfig::default()),
+            Some(<DirectPathProfileManagerCapacityQuerySpec as DataType>::INFO),
+            &[Own("deviceConfig", Type::Data(<DirectPathProfileManagerDirectPathConfig as DataType>::INFO), Req)],
+            instance::<DirectPathProfileManagerCapacityQueryByDeviceConfig>,
         );
         &INFO
     };
@@ -748,29 +805,23 @@ impl DataType for DirectPathProfileManagerCapacityQueryByDeviceConfig {
 
 impl DataObject for DirectPathProfileManagerCapacityQueryByDeviceConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.device_config),
-            _ => self.base.get(index),
+            0 => look::leaf(&self.device_config),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.device_config),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -778,22 +829,29 @@ inherit!(DirectPathProfileManagerCapacityQueryByDeviceConfig, DirectPathProfileM
 impl Extends<DirectPathProfileManagerCapacityQuerySpec> for DirectPathProfileManagerCapacityQueryByDeviceConfig {}
 
 /// `DirectPathProfileManagerCapacityResult`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerCapacityResult {}
+
+impl Default for DirectPathProfileManagerCapacityResult {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for DirectPathProfileManagerCapacityResult {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DirectPathProfileManagerCapacityResult", Some(DynamicData::INFO), &[], || {
-                Box::new(DirectPathProfileManagerCapacityResult::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DirectPathProfileManagerCapacityResult",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<DirectPathProfileManagerCapacityResult>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DirectPathProfileManagerCapacityResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -808,7 +866,6 @@ impl DataObject for DirectPathProfileManagerCapacityResult {
 root!(DirectPathProfileManagerCapacityResult);
 
 /// `DirectPathProfileManagerCapacityInfo`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerCapacityInfo {
     /// What it inherits from [`DirectPathProfileManagerCapacityResult`].
     pub base: DirectPathProfileManagerCapacityResult,
@@ -824,19 +881,32 @@ pub struct DirectPathProfileManagerCapacityInfo {
     pub unused_reservation: i32,
 }
 
+impl Default for DirectPathProfileManagerCapacityInfo {
+    fn default() -> Self {
+        Self {
+            base: <DirectPathProfileManagerCapacityResult as Default>::default(),
+            profile: <DirectPathProfileInfo as Default>::default(),
+            consumed: 0,
+            remaining: 0,
+            max: 0,
+            unused_reservation: 0,
+        }
+    }
+}
+
 impl DataType for DirectPathProfileManagerCapacityInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerCapacityInfo",
-            Some(DirectPathProfileManagerCapacityResult::INFO),
+            Some(<DirectPathProfileManagerCapacityResult as DataType>::INFO),
             &[
-                FieldInfo::req("profile", Type::Data(DirectPathProfileInfo::INFO)),
-                FieldInfo::req("consumed", Type::Int),
-                FieldInfo::req("remaining", Type::Int),
-                FieldInfo::req("max", Type::Int),
-                FieldInfo::req("unusedReservation", Type::Int),
+                Own("profile", Type::Data(<DirectPathProfileInfo as DataType>::INFO), Req),
+                Own("consumed", Type::Int, Req),
+                Own("remaining", Type::Int, Req),
+                Own("max", Type::Int, Req),
+                Own("unusedReservation", Type::Int, Req),
             ],
-            || Box::new(DirectPathProfileManagerCapacityInfo::default()),
+            instance::<DirectPathProfileManagerCapacityInfo>,
         );
         &INFO
     };
@@ -844,37 +914,31 @@ impl DataType for DirectPathProfileManagerCapacityInfo {
 
 impl DataObject for DirectPathProfileManagerCapacityInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.profile),
-            1 => leaf(&self.consumed),
-            2 => leaf(&self.remaining),
-            3 => leaf(&self.max),
-            4 => leaf(&self.unused_reservation),
-            _ => self.base.get(index),
+            1 => Value::Int(self.consumed),
+            2 => Value::Int(self.remaining),
+            3 => Value::Int(self.max),
+            4 => Value::Int(self.unused_reservation),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.profile),
-            1 => Slot::Scalar(&mut self.consumed),
-            2 => Slot::Scalar(&mut self.remaining),
-            3 => Slot::Scalar(&mut self.max),
-            4 => Slot::Scalar(&mut self.unused_reservation),
-            _ => self.base.slot(index),
+            1 => place::int(&mut self.consumed),
+            2 => place::int(&mut self.remaining),
+            3 => place::int(&mut self.max),
+            4 => place::int(&mut self.unused_reservation),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -882,7 +946,6 @@ inherit!(DirectPathProfileManagerCapacityInfo, DirectPathProfileManagerCapacityR
 impl Extends<DirectPathProfileManagerCapacityResult> for DirectPathProfileManagerCapacityInfo {}
 
 /// `DirectPathProfileManagerCapacityUnknown`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectPathProfileManagerCapacityUnknown {
     /// What it inherits from [`DirectPathProfileManagerCapacityResult`].
     pub base: DirectPathProfileManagerCapacityResult,
@@ -892,16 +955,26 @@ pub struct DirectPathProfileManagerCapacityUnknown {
     pub fault_list: Vec<LocalizedMethodFault>,
 }
 
+impl Default for DirectPathProfileManagerCapacityUnknown {
+    fn default() -> Self {
+        Self {
+            base: <DirectPathProfileManagerCapacityResult as Default>::default(),
+            query_spec: <Poly<DirectPathProfileManagerCapacityQuerySpec> as Default>::default(),
+            fault_list: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DirectPathProfileManagerCapacityUnknown {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DirectPathProfileManagerCapacityUnknown",
-            Some(DirectPathProfileManagerCapacityResult::INFO),
+            Some(<DirectPathProfileManagerCapacityResult as DataType>::INFO),
             &[
-                FieldInfo::req("querySpec", Type::Data(DirectPathProfileManagerCapacityQuerySpec::INFO)),
-                FieldInfo::list("faultList", Type::Data(LocalizedMethodFault::INFO)),
+                Own("querySpec", Type::Data(<DirectPathProfileManagerCapacityQuerySpec as DataType>::INFO), Req),
+                Own("faultList", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
             ],
-            || Box::new(DirectPathProfileManagerCapacityUnknown::default()),
+            instance::<DirectPathProfileManagerCapacityUnknown>,
         );
         &INFO
     };
@@ -909,14 +982,15 @@ impl DataType for DirectPathProfileManagerCapacityUnknown {
 
 impl DataObject for DirectPathProfileManagerCapacityUnknown {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.query_spec),
+            0 => look::leaf(&self.query_spec),
             1 => Value::List(&self.fault_list),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -924,16 +998,9 @@ impl DataObject for DirectPathProfileManagerCapacityUnknown {
         match index {
             0 => Slot::Poly(&mut self.query_spec),
             1 => Slot::List(&mut self.fault_list),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

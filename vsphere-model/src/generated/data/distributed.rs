@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `DistributedVirtualPort`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualPort {
     /// `key`.
     pub key: String,
@@ -39,28 +38,49 @@ pub struct DistributedVirtualPort {
     pub segment_port_id: Option<String>,
 }
 
+impl Default for DistributedVirtualPort {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            config: <DVPortConfigInfo as Default>::default(),
+            dvs_uuid: Unset::UNSET,
+            portgroup_key: None,
+            proxy_host: None,
+            connectee: None,
+            conflict: false,
+            conflict_port_key: None,
+            state: None,
+            connection_cookie: None,
+            last_status_change: <DateTime as Default>::default(),
+            host_local_port: None,
+            external_id: None,
+            segment_port_id: None,
+        }
+    }
+}
+
 impl DataType for DistributedVirtualPort {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualPort",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("config", Type::Data(DVPortConfigInfo::INFO)),
-                FieldInfo::req("dvsUuid", Type::String),
-                FieldInfo::opt("portgroupKey", Type::String),
-                FieldInfo::opt("proxyHost", Type::Ref),
-                FieldInfo::opt("connectee", Type::Data(DistributedVirtualSwitchPortConnectee::INFO)),
-                FieldInfo::req("conflict", Type::Boolean),
-                FieldInfo::opt("conflictPortKey", Type::String),
-                FieldInfo::opt("state", Type::Data(DVPortState::INFO)),
-                FieldInfo::opt("connectionCookie", Type::Int),
-                FieldInfo::req("lastStatusChange", Type::DateTime),
-                FieldInfo::opt("hostLocalPort", Type::Boolean),
-                FieldInfo::opt("externalId", Type::String),
-                FieldInfo::opt("segmentPortId", Type::String),
+                Own("key", Type::String, Req),
+                Own("config", Type::Data(<DVPortConfigInfo as DataType>::INFO), Req),
+                Own("dvsUuid", Type::String, Req),
+                Own("portgroupKey", Type::String, Opt),
+                Own("proxyHost", Type::Ref, Opt),
+                Own("connectee", Type::Data(<DistributedVirtualSwitchPortConnectee as DataType>::INFO), Opt),
+                Own("conflict", Type::Boolean, Req),
+                Own("conflictPortKey", Type::String, Opt),
+                Own("state", Type::Data(<DVPortState as DataType>::INFO), Opt),
+                Own("connectionCookie", Type::Int, Opt),
+                Own("lastStatusChange", Type::DateTime, Req),
+                Own("hostLocalPort", Type::Boolean, Opt),
+                Own("externalId", Type::String, Opt),
+                Own("segmentPortId", Type::String, Opt),
             ],
-            || Box::new(DistributedVirtualPort::default()),
+            instance::<DistributedVirtualPort>,
         );
         &INFO
     };
@@ -68,51 +88,45 @@ impl DataType for DistributedVirtualPort {
 
 impl DataObject for DistributedVirtualPort {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
+            0 => look::text(&self.key),
             1 => Value::Data(&self.config),
-            2 => leaf(&self.dvs_uuid),
-            3 => optional(&self.portgroup_key),
-            4 => optional(&self.proxy_host),
-            5 => match &self.connectee {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => leaf(&self.conflict),
-            7 => optional(&self.conflict_port_key),
-            8 => match &self.state {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            9 => optional(&self.connection_cookie),
-            10 => leaf(&self.last_status_change),
-            11 => optional(&self.host_local_port),
-            12 => optional(&self.external_id),
-            13 => optional(&self.segment_port_id),
+            2 => look::text(&self.dvs_uuid),
+            3 => look::optional_text(&self.portgroup_key),
+            4 => look::optional_reference(&self.proxy_host),
+            5 => look::boxed(&self.connectee),
+            6 => Value::Boolean(self.conflict),
+            7 => look::optional_text(&self.conflict_port_key),
+            8 => look::boxed(&self.state),
+            9 => look::optional_int(&self.connection_cookie),
+            10 => look::leaf(&self.last_status_change),
+            11 => look::optional_boolean(&self.host_local_port),
+            12 => look::optional_text(&self.external_id),
+            13 => look::optional_text(&self.segment_port_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::text(&mut self.key),
             1 => Slot::Data(&mut self.config),
-            2 => Slot::Scalar(&mut self.dvs_uuid),
-            3 => Slot::Scalar(&mut self.portgroup_key),
-            4 => Slot::Scalar(&mut self.proxy_host),
-            5 => fill!(self.connectee, DistributedVirtualSwitchPortConnectee),
-            6 => Slot::Scalar(&mut self.conflict),
-            7 => Slot::Scalar(&mut self.conflict_port_key),
-            8 => fill!(self.state, DVPortState),
-            9 => Slot::Scalar(&mut self.connection_cookie),
+            2 => place::text(&mut self.dvs_uuid),
+            3 => place::optional_text(&mut self.portgroup_key),
+            4 => place::optional_reference(&mut self.proxy_host),
+            5 => place::boxed(&mut self.connectee),
+            6 => place::boolean(&mut self.conflict),
+            7 => place::optional_text(&mut self.conflict_port_key),
+            8 => place::boxed(&mut self.state),
+            9 => place::optional_int(&mut self.connection_cookie),
             10 => Slot::Scalar(&mut self.last_status_change),
-            11 => Slot::Scalar(&mut self.host_local_port),
-            12 => Slot::Scalar(&mut self.external_id),
-            13 => Slot::Scalar(&mut self.segment_port_id),
+            11 => place::optional_boolean(&mut self.host_local_port),
+            12 => place::optional_text(&mut self.external_id),
+            13 => place::optional_text(&mut self.segment_port_id),
             _ => Slot::None,
         }
     }
@@ -121,7 +135,6 @@ impl DataObject for DistributedVirtualPort {
 root!(DistributedVirtualPort);
 
 /// `DistributedVirtualPortgroupInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualPortgroupInfo {
     /// `switchName`.
     pub switch_name: String,
@@ -149,26 +162,45 @@ pub struct DistributedVirtualPortgroupInfo {
     pub subnet_id: Option<String>,
 }
 
+impl Default for DistributedVirtualPortgroupInfo {
+    fn default() -> Self {
+        Self {
+            switch_name: Unset::UNSET,
+            switch_uuid: Unset::UNSET,
+            portgroup_name: Unset::UNSET,
+            portgroup_key: Unset::UNSET,
+            portgroup_type: Unset::UNSET,
+            uplink_portgroup: false,
+            portgroup: Unset::UNSET,
+            network_reservation_supported: None,
+            backing_type: None,
+            logical_switch_uuid: None,
+            segment_id: None,
+            subnet_id: None,
+        }
+    }
+}
+
 impl DataType for DistributedVirtualPortgroupInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualPortgroupInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("switchName", Type::String),
-                FieldInfo::req("switchUuid", Type::String),
-                FieldInfo::req("portgroupName", Type::String),
-                FieldInfo::req("portgroupKey", Type::String),
-                FieldInfo::req("portgroupType", Type::String),
-                FieldInfo::req("uplinkPortgroup", Type::Boolean),
-                FieldInfo::req("portgroup", Type::Ref),
-                FieldInfo::opt("networkReservationSupported", Type::Boolean),
-                FieldInfo::opt("backingType", Type::String),
-                FieldInfo::opt("logicalSwitchUuid", Type::String),
-                FieldInfo::opt("segmentId", Type::String),
-                FieldInfo::opt("subnetId", Type::String),
+                Own("switchName", Type::String, Req),
+                Own("switchUuid", Type::String, Req),
+                Own("portgroupName", Type::String, Req),
+                Own("portgroupKey", Type::String, Req),
+                Own("portgroupType", Type::String, Req),
+                Own("uplinkPortgroup", Type::Boolean, Req),
+                Own("portgroup", Type::Ref, Req),
+                Own("networkReservationSupported", Type::Boolean, Opt),
+                Own("backingType", Type::String, Opt),
+                Own("logicalSwitchUuid", Type::String, Opt),
+                Own("segmentId", Type::String, Opt),
+                Own("subnetId", Type::String, Opt),
             ],
-            || Box::new(DistributedVirtualPortgroupInfo::default()),
+            instance::<DistributedVirtualPortgroupInfo>,
         );
         &INFO
     };
@@ -176,41 +208,41 @@ impl DataType for DistributedVirtualPortgroupInfo {
 
 impl DataObject for DistributedVirtualPortgroupInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.switch_name),
-            1 => leaf(&self.switch_uuid),
-            2 => leaf(&self.portgroup_name),
-            3 => leaf(&self.portgroup_key),
-            4 => leaf(&self.portgroup_type),
-            5 => leaf(&self.uplink_portgroup),
-            6 => leaf(&self.portgroup),
-            7 => optional(&self.network_reservation_supported),
-            8 => optional(&self.backing_type),
-            9 => optional(&self.logical_switch_uuid),
-            10 => optional(&self.segment_id),
-            11 => optional(&self.subnet_id),
+            0 => look::text(&self.switch_name),
+            1 => look::text(&self.switch_uuid),
+            2 => look::text(&self.portgroup_name),
+            3 => look::text(&self.portgroup_key),
+            4 => look::text(&self.portgroup_type),
+            5 => Value::Boolean(self.uplink_portgroup),
+            6 => look::reference(&self.portgroup),
+            7 => look::optional_boolean(&self.network_reservation_supported),
+            8 => look::optional_text(&self.backing_type),
+            9 => look::optional_text(&self.logical_switch_uuid),
+            10 => look::optional_text(&self.segment_id),
+            11 => look::optional_text(&self.subnet_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.switch_name),
-            1 => Slot::Scalar(&mut self.switch_uuid),
-            2 => Slot::Scalar(&mut self.portgroup_name),
-            3 => Slot::Scalar(&mut self.portgroup_key),
-            4 => Slot::Scalar(&mut self.portgroup_type),
-            5 => Slot::Scalar(&mut self.uplink_portgroup),
-            6 => Slot::Scalar(&mut self.portgroup),
-            7 => Slot::Scalar(&mut self.network_reservation_supported),
-            8 => Slot::Scalar(&mut self.backing_type),
-            9 => Slot::Scalar(&mut self.logical_switch_uuid),
-            10 => Slot::Scalar(&mut self.segment_id),
-            11 => Slot::Scalar(&mut self.subnet_id),
+            0 => place::text(&mut self.switch_name),
+            1 => place::text(&mut self.switch_uuid),
+            2 => place::text(&mut self.portgroup_name),
+            3 => place::text(&mut self.portgroup_key),
+            4 => place::text(&mut self.portgroup_type),
+            5 => place::boolean(&mut self.uplink_portgroup),
+            6 => place::reference(&mut self.portgroup),
+            7 => place::optional_boolean(&mut self.network_reservation_supported),
+            8 => place::optional_text(&mut self.backing_type),
+            9 => place::optional_text(&mut self.logical_switch_uuid),
+            10 => place::optional_text(&mut self.segment_id),
+            11 => place::optional_text(&mut self.subnet_id),
             _ => Slot::None,
         }
     }
@@ -219,7 +251,6 @@ impl DataObject for DistributedVirtualPortgroupInfo {
 root!(DistributedVirtualPortgroupInfo);
 
 /// `DistributedVirtualSwitchInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchInfo {
     /// `switchName`.
     pub switch_name: String,
@@ -231,18 +262,29 @@ pub struct DistributedVirtualSwitchInfo {
     pub network_reservation_supported: Option<bool>,
 }
 
+impl Default for DistributedVirtualSwitchInfo {
+    fn default() -> Self {
+        Self {
+            switch_name: Unset::UNSET,
+            switch_uuid: Unset::UNSET,
+            distributed_virtual_switch: Unset::UNSET,
+            network_reservation_supported: None,
+        }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("switchName", Type::String),
-                FieldInfo::req("switchUuid", Type::String),
-                FieldInfo::req("distributedVirtualSwitch", Type::Ref),
-                FieldInfo::opt("networkReservationSupported", Type::Boolean),
+                Own("switchName", Type::String, Req),
+                Own("switchUuid", Type::String, Req),
+                Own("distributedVirtualSwitch", Type::Ref, Req),
+                Own("networkReservationSupported", Type::Boolean, Opt),
             ],
-            || Box::new(DistributedVirtualSwitchInfo::default()),
+            instance::<DistributedVirtualSwitchInfo>,
         );
         &INFO
     };
@@ -250,25 +292,25 @@ impl DataType for DistributedVirtualSwitchInfo {
 
 impl DataObject for DistributedVirtualSwitchInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.switch_name),
-            1 => leaf(&self.switch_uuid),
-            2 => leaf(&self.distributed_virtual_switch),
-            3 => optional(&self.network_reservation_supported),
+            0 => look::text(&self.switch_name),
+            1 => look::text(&self.switch_uuid),
+            2 => look::reference(&self.distributed_virtual_switch),
+            3 => look::optional_boolean(&self.network_reservation_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.switch_name),
-            1 => Slot::Scalar(&mut self.switch_uuid),
-            2 => Slot::Scalar(&mut self.distributed_virtual_switch),
-            3 => Slot::Scalar(&mut self.network_reservation_supported),
+            0 => place::text(&mut self.switch_name),
+            1 => place::text(&mut self.switch_uuid),
+            2 => place::reference(&mut self.distributed_virtual_switch),
+            3 => place::optional_boolean(&mut self.network_reservation_supported),
             _ => Slot::None,
         }
     }
@@ -277,7 +319,6 @@ impl DataObject for DistributedVirtualSwitchInfo {
 root!(DistributedVirtualSwitchInfo);
 
 /// `DistributedVirtualSwitchHostMember`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchHostMember {
     /// `runtimeState`, since 5.0.
     pub runtime_state: Option<Box<DistributedVirtualSwitchHostMemberRuntimeState>>,
@@ -293,20 +334,37 @@ pub struct DistributedVirtualSwitchHostMember {
     pub status_detail: Option<String>,
 }
 
+impl Default for DistributedVirtualSwitchHostMember {
+    fn default() -> Self {
+        Self {
+            runtime_state: None,
+            config: <DistributedVirtualSwitchHostMemberConfigInfo as Default>::default(),
+            product_info: None,
+            uplink_port_key: Unset::UNSET,
+            status: Unset::UNSET,
+            status_detail: None,
+        }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchHostMember {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMember",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("runtimeState", Type::Data(DistributedVirtualSwitchHostMemberRuntimeState::INFO)),
-                FieldInfo::req("config", Type::Data(DistributedVirtualSwitchHostMemberConfigInfo::INFO)),
-                FieldInfo::opt("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
-                FieldInfo::list("uplinkPortKey", Type::String),
-                FieldInfo::req("status", Type::String),
-                FieldInfo::opt("statusDetail", Type::String),
+                Own(
+                    "runtimeState",
+                    Type::Data(<DistributedVirtualSwitchHostMemberRuntimeState as DataType>::INFO),
+                    Opt,
+                ),
+                Own("config", Type::Data(<DistributedVirtualSwitchHostMemberConfigInfo as DataType>::INFO), Req),
+                Own("productInfo", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO), Opt),
+                Own("uplinkPortKey", Type::String, List),
+                Own("status", Type::String, Req),
+                Own("statusDetail", Type::String, Opt),
             ],
-            || Box::new(DistributedVirtualSwitchHostMember::default()),
+            instance::<DistributedVirtualSwitchHostMember>,
         );
         &INFO
     };
@@ -314,35 +372,29 @@ impl DataType for DistributedVirtualSwitchHostMember {
 
 impl DataObject for DistributedVirtualSwitchHostMember {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.runtime_state {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.runtime_state),
             1 => Value::Data(&self.config),
-            2 => match &self.product_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => Value::List(&self.uplink_port_key),
-            4 => leaf(&self.status),
-            5 => optional(&self.status_detail),
+            2 => look::boxed(&self.product_info),
+            3 => look::texts(&self.uplink_port_key),
+            4 => look::text(&self.status),
+            5 => look::optional_text(&self.status_detail),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.runtime_state, DistributedVirtualSwitchHostMemberRuntimeState),
+            0 => place::boxed(&mut self.runtime_state),
             1 => Slot::Data(&mut self.config),
-            2 => fill!(self.product_info, DistributedVirtualSwitchProductSpec),
-            3 => Slot::Scalar(&mut self.uplink_port_key),
-            4 => Slot::Scalar(&mut self.status),
-            5 => Slot::Scalar(&mut self.status_detail),
+            2 => place::boxed(&mut self.product_info),
+            3 => place::texts(&mut self.uplink_port_key),
+            4 => place::text(&mut self.status),
+            5 => place::optional_text(&mut self.status_detail),
             _ => Slot::None,
         }
     }
@@ -351,7 +403,6 @@ impl DataObject for DistributedVirtualSwitchHostMember {
 root!(DistributedVirtualSwitchHostMember);
 
 /// `DistributedVirtualSwitchHostMemberConfigSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchHostMemberConfigSpec {
     /// `operation`.
     pub operation: String,
@@ -365,19 +416,35 @@ pub struct DistributedVirtualSwitchHostMemberConfigSpec {
     pub vendor_specific_config: Vec<DistributedVirtualSwitchKeyedOpaqueBlob>,
 }
 
+impl Default for DistributedVirtualSwitchHostMemberConfigSpec {
+    fn default() -> Self {
+        Self {
+            operation: Unset::UNSET,
+            host: Unset::UNSET,
+            backing: None,
+            max_proxy_switch_ports: None,
+            vendor_specific_config: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchHostMemberConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("operation", Type::String),
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::opt("backing", Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO)),
-                FieldInfo::opt("maxProxySwitchPorts", Type::Int),
-                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
+                Own("operation", Type::String, Req),
+                Own("host", Type::Ref, Req),
+                Own("backing", Type::Data(<DistributedVirtualSwitchHostMemberBacking as DataType>::INFO), Opt),
+                Own("maxProxySwitchPorts", Type::Int, Opt),
+                Own(
+                    "vendorSpecificConfig",
+                    Type::Data(<DistributedVirtualSwitchKeyedOpaqueBlob as DataType>::INFO),
+                    List,
+                ),
             ],
-            || Box::new(DistributedVirtualSwitchHostMemberConfigSpec::default()),
+            instance::<DistributedVirtualSwitchHostMemberConfigSpec>,
         );
         &INFO
     };
@@ -385,15 +452,15 @@ impl DataType for DistributedVirtualSwitchHostMemberConfigSpec {
 
 impl DataObject for DistributedVirtualSwitchHostMemberConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.operation),
-            1 => leaf(&self.host),
-            2 => optional(&self.backing),
-            3 => optional(&self.max_proxy_switch_ports),
+            0 => look::text(&self.operation),
+            1 => look::reference(&self.host),
+            2 => look::optional(&self.backing),
+            3 => look::optional_int(&self.max_proxy_switch_ports),
             4 => Value::List(&self.vendor_specific_config),
             _ => Value::Unset,
         }
@@ -401,10 +468,10 @@ impl DataObject for DistributedVirtualSwitchHostMemberConfigSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.operation),
-            1 => Slot::Scalar(&mut self.host),
+            0 => place::text(&mut self.operation),
+            1 => place::reference(&mut self.host),
             2 => Slot::Poly(&mut self.backing),
-            3 => Slot::Scalar(&mut self.max_proxy_switch_ports),
+            3 => place::optional_int(&mut self.max_proxy_switch_ports),
             4 => Slot::List(&mut self.vendor_specific_config),
             _ => Slot::None,
         }
@@ -414,7 +481,6 @@ impl DataObject for DistributedVirtualSwitchHostMemberConfigSpec {
 root!(DistributedVirtualSwitchHostMemberConfigSpec);
 
 /// `DistributedVirtualSwitchHostMemberPnicSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchHostMemberPnicSpec {
     /// `pnicDevice`.
     pub pnic_device: String,
@@ -426,18 +492,24 @@ pub struct DistributedVirtualSwitchHostMemberPnicSpec {
     pub connection_cookie: Option<i32>,
 }
 
+impl Default for DistributedVirtualSwitchHostMemberPnicSpec {
+    fn default() -> Self {
+        Self { pnic_device: Unset::UNSET, uplink_port_key: None, uplink_portgroup_key: None, connection_cookie: None }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchHostMemberPnicSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberPnicSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("pnicDevice", Type::String),
-                FieldInfo::opt("uplinkPortKey", Type::String),
-                FieldInfo::opt("uplinkPortgroupKey", Type::String),
-                FieldInfo::opt("connectionCookie", Type::Int),
+                Own("pnicDevice", Type::String, Req),
+                Own("uplinkPortKey", Type::String, Opt),
+                Own("uplinkPortgroupKey", Type::String, Opt),
+                Own("connectionCookie", Type::Int, Opt),
             ],
-            || Box::new(DistributedVirtualSwitchHostMemberPnicSpec::default()),
+            instance::<DistributedVirtualSwitchHostMemberPnicSpec>,
         );
         &INFO
     };
@@ -445,25 +517,25 @@ impl DataType for DistributedVirtualSwitchHostMemberPnicSpec {
 
 impl DataObject for DistributedVirtualSwitchHostMemberPnicSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.pnic_device),
-            1 => optional(&self.uplink_port_key),
-            2 => optional(&self.uplink_portgroup_key),
-            3 => optional(&self.connection_cookie),
+            0 => look::text(&self.pnic_device),
+            1 => look::optional_text(&self.uplink_port_key),
+            2 => look::optional_text(&self.uplink_portgroup_key),
+            3 => look::optional_int(&self.connection_cookie),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.pnic_device),
-            1 => Slot::Scalar(&mut self.uplink_port_key),
-            2 => Slot::Scalar(&mut self.uplink_portgroup_key),
-            3 => Slot::Scalar(&mut self.connection_cookie),
+            0 => place::text(&mut self.pnic_device),
+            1 => place::optional_text(&mut self.uplink_port_key),
+            2 => place::optional_text(&mut self.uplink_portgroup_key),
+            3 => place::optional_int(&mut self.connection_cookie),
             _ => Slot::None,
         }
     }
@@ -472,22 +544,29 @@ impl DataObject for DistributedVirtualSwitchHostMemberPnicSpec {
 root!(DistributedVirtualSwitchHostMemberPnicSpec);
 
 /// `DistributedVirtualSwitchHostMemberBacking`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchHostMemberBacking {}
+
+impl Default for DistributedVirtualSwitchHostMemberBacking {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for DistributedVirtualSwitchHostMemberBacking {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DistributedVirtualSwitchHostMemberBacking", Some(DynamicData::INFO), &[], || {
-                Box::new(DistributedVirtualSwitchHostMemberBacking::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DistributedVirtualSwitchHostMemberBacking",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<DistributedVirtualSwitchHostMemberBacking>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DistributedVirtualSwitchHostMemberBacking {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -502,7 +581,6 @@ impl DataObject for DistributedVirtualSwitchHostMemberBacking {
 root!(DistributedVirtualSwitchHostMemberBacking);
 
 /// `DistributedVirtualSwitchHostMemberPnicBacking`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchHostMemberPnicBacking {
     /// What it inherits from [`DistributedVirtualSwitchHostMemberBacking`].
     pub base: DistributedVirtualSwitchHostMemberBacking,
@@ -510,13 +588,19 @@ pub struct DistributedVirtualSwitchHostMemberPnicBacking {
     pub pnic_spec: Vec<DistributedVirtualSwitchHostMemberPnicSpec>,
 }
 
+impl Default for DistributedVirtualSwitchHostMemberPnicBacking {
+    fn default() -> Self {
+        Self { base: <DistributedVirtualSwitchHostMemberBacking as Default>::default(), pnic_spec: Unset::UNSET }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchHostMemberPnicBacking {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberPnicBacking",
-            Some(DistributedVirtualSwitchHostMemberBacking::INFO),
-            &[FieldInfo::list("pnicSpec", Type::Data(DistributedVirtualSwitchHostMemberPnicSpec::INFO))],
-            || Box::new(DistributedVirtualSwitchHostMemberPnicBacking::default()),
+            Some(<DistributedVirtualSwitchHostMemberBacking as DataType>::INFO),
+            &[Own("pnicSpec", Type::Data(<DistributedVirtualSwitchHostMemberPnicSpec as DataType>::INFO), List)],
+            instance::<DistributedVirtualSwitchHostMemberPnicBacking>,
         );
         &INFO
     };
@@ -524,29 +608,23 @@ impl DataType for DistributedVirtualSwitchHostMemberPnicBacking {
 
 impl DataObject for DistributedVirtualSwitchHostMemberPnicBacking {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.pnic_spec),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.pnic_spec),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -554,19 +632,24 @@ inherit!(DistributedVirtualSwitchHostMemberPnicBacking, DistributedVirtualSwitch
 impl Extends<DistributedVirtualSwitchHostMemberBacking> for DistributedVirtualSwitchHostMemberPnicBacking {}
 
 /// `DistributedVirtualSwitchHostMemberRuntimeState`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchHostMemberRuntimeState {
     /// `currentMaxProxySwitchPorts`.
     pub current_max_proxy_switch_ports: i32,
+}
+
+impl Default for DistributedVirtualSwitchHostMemberRuntimeState {
+    fn default() -> Self {
+        Self { current_max_proxy_switch_ports: 0 }
+    }
 }
 
 impl DataType for DistributedVirtualSwitchHostMemberRuntimeState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberRuntimeState",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("currentMaxProxySwitchPorts", Type::Int)],
-            || Box::new(DistributedVirtualSwitchHostMemberRuntimeState::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("currentMaxProxySwitchPorts", Type::Int, Req)],
+            instance::<DistributedVirtualSwitchHostMemberRuntimeState>,
         );
         &INFO
     };
@@ -574,19 +657,19 @@ impl DataType for DistributedVirtualSwitchHostMemberRuntimeState {
 
 impl DataObject for DistributedVirtualSwitchHostMemberRuntimeState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.current_max_proxy_switch_ports),
+            0 => Value::Int(self.current_max_proxy_switch_ports),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.current_max_proxy_switch_ports),
+            0 => place::int(&mut self.current_max_proxy_switch_ports),
             _ => Slot::None,
         }
     }
@@ -595,7 +678,6 @@ impl DataObject for DistributedVirtualSwitchHostMemberRuntimeState {
 root!(DistributedVirtualSwitchHostMemberRuntimeState);
 
 /// `DistributedVirtualSwitchHostMemberTransportZoneInfo`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchHostMemberTransportZoneInfo {
     /// `uuid`.
     pub uuid: String,
@@ -603,13 +685,19 @@ pub struct DistributedVirtualSwitchHostMemberTransportZoneInfo {
     pub type_: String,
 }
 
+impl Default for DistributedVirtualSwitchHostMemberTransportZoneInfo {
+    fn default() -> Self {
+        Self { uuid: Unset::UNSET, type_: Unset::UNSET }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchHostMemberTransportZoneInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberTransportZoneInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("uuid", Type::String), FieldInfo::req("type", Type::String)],
-            || Box::new(DistributedVirtualSwitchHostMemberTransportZoneInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("uuid", Type::String, Req), Own("type", Type::String, Req)],
+            instance::<DistributedVirtualSwitchHostMemberTransportZoneInfo>,
         );
         &INFO
     };
@@ -617,21 +705,21 @@ impl DataType for DistributedVirtualSwitchHostMemberTransportZoneInfo {
 
 impl DataObject for DistributedVirtualSwitchHostMemberTransportZoneInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.uuid),
-            1 => leaf(&self.type_),
+            0 => look::text(&self.uuid),
+            1 => look::text(&self.type_),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uuid),
-            1 => Slot::Scalar(&mut self.type_),
+            0 => place::text(&mut self.uuid),
+            1 => place::text(&mut self.type_),
             _ => Slot::None,
         }
     }
@@ -640,7 +728,6 @@ impl DataObject for DistributedVirtualSwitchHostMemberTransportZoneInfo {
 root!(DistributedVirtualSwitchHostMemberTransportZoneInfo);
 
 /// `DistributedVirtualSwitchHostMemberConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchHostMemberConfigInfo {
     /// `host`; names a `HostSystem`.
     pub host: Option<ManagedObjectReference>,
@@ -666,28 +753,51 @@ pub struct DistributedVirtualSwitchHostMemberConfigInfo {
     pub tepless_mode: Option<bool>,
 }
 
+impl Default for DistributedVirtualSwitchHostMemberConfigInfo {
+    fn default() -> Self {
+        Self {
+            host: None,
+            max_proxy_switch_ports: 0,
+            vendor_specific_config: Unset::UNSET,
+            backing: <Poly<DistributedVirtualSwitchHostMemberBacking> as Default>::default(),
+            nsx_switch: None,
+            ens_enabled: None,
+            ens_interrupt_enabled: None,
+            transport_zones: Unset::UNSET,
+            nsxt_used_uplink_names: Unset::UNSET,
+            network_offloading_enabled: None,
+            tepless_mode: None,
+        }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchHostMemberConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::req("maxProxySwitchPorts", Type::Int),
-                FieldInfo::list("vendorSpecificConfig", Type::Data(DistributedVirtualSwitchKeyedOpaqueBlob::INFO)),
-                FieldInfo::req("backing", Type::Data(DistributedVirtualSwitchHostMemberBacking::INFO)),
-                FieldInfo::opt("nsxSwitch", Type::Boolean),
-                FieldInfo::opt("ensEnabled", Type::Boolean),
-                FieldInfo::opt("ensInterruptEnabled", Type::Boolean),
-                FieldInfo::list(
-                    "transportZones",
-                    Type::Data(DistributedVirtualSwitchHostMemberTransportZoneInfo::INFO),
+                Own("host", Type::Ref, Opt),
+                Own("maxProxySwitchPorts", Type::Int, Req),
+                Own(
+                    "vendorSpecificConfig",
+                    Type::Data(<DistributedVirtualSwitchKeyedOpaqueBlob as DataType>::INFO),
+                    List,
                 ),
-                FieldInfo::list("nsxtUsedUplinkNames", Type::String),
-                FieldInfo::opt("networkOffloadingEnabled", Type::Boolean),
-                FieldInfo::opt("teplessMode", Type::Boolean),
+                Own("backing", Type::Data(<DistributedVirtualSwitchHostMemberBacking as DataType>::INFO), Req),
+                Own("nsxSwitch", Type::Boolean, Opt),
+                Own("ensEnabled", Type::Boolean, Opt),
+                Own("ensInterruptEnabled", Type::Boolean, Opt),
+                Own(
+                    "transportZones",
+                    Type::Data(<DistributedVirtualSwitchHostMemberTransportZoneInfo as DataType>::INFO),
+                    List,
+                ),
+                Own("nsxtUsedUplinkNames", Type::String, List),
+                Own("networkOffloadingEnabled", Type::Boolean, Opt),
+                Own("teplessMode", Type::Boolean, Opt),
             ],
-            || Box::new(DistributedVirtualSwitchHostMemberConfigInfo::default()),
+            instance::<DistributedVirtualSwitchHostMemberConfigInfo>,
         );
         &INFO
     };
@@ -695,39 +805,39 @@ impl DataType for DistributedVirtualSwitchHostMemberConfigInfo {
 
 impl DataObject for DistributedVirtualSwitchHostMemberConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.host),
-            1 => leaf(&self.max_proxy_switch_ports),
+            0 => look::optional_reference(&self.host),
+            1 => Value::Int(self.max_proxy_switch_ports),
             2 => Value::List(&self.vendor_specific_config),
-            3 => leaf(&self.backing),
-            4 => optional(&self.nsx_switch),
-            5 => optional(&self.ens_enabled),
-            6 => optional(&self.ens_interrupt_enabled),
+            3 => look::leaf(&self.backing),
+            4 => look::optional_boolean(&self.nsx_switch),
+            5 => look::optional_boolean(&self.ens_enabled),
+            6 => look::optional_boolean(&self.ens_interrupt_enabled),
             7 => Value::List(&self.transport_zones),
-            8 => Value::List(&self.nsxt_used_uplink_names),
-            9 => optional(&self.network_offloading_enabled),
-            10 => optional(&self.tepless_mode),
+            8 => look::texts(&self.nsxt_used_uplink_names),
+            9 => look::optional_boolean(&self.network_offloading_enabled),
+            10 => look::optional_boolean(&self.tepless_mode),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
-            1 => Slot::Scalar(&mut self.max_proxy_switch_ports),
+            0 => place::optional_reference(&mut self.host),
+            1 => place::int(&mut self.max_proxy_switch_ports),
             2 => Slot::List(&mut self.vendor_specific_config),
             3 => Slot::Poly(&mut self.backing),
-            4 => Slot::Scalar(&mut self.nsx_switch),
-            5 => Slot::Scalar(&mut self.ens_enabled),
-            6 => Slot::Scalar(&mut self.ens_interrupt_enabled),
+            4 => place::optional_boolean(&mut self.nsx_switch),
+            5 => place::optional_boolean(&mut self.ens_enabled),
+            6 => place::optional_boolean(&mut self.ens_interrupt_enabled),
             7 => Slot::List(&mut self.transport_zones),
-            8 => Slot::Scalar(&mut self.nsxt_used_uplink_names),
-            9 => Slot::Scalar(&mut self.network_offloading_enabled),
-            10 => Slot::Scalar(&mut self.tepless_mode),
+            8 => place::texts(&mut self.nsxt_used_uplink_names),
+            9 => place::optional_boolean(&mut self.network_offloading_enabled),
+            10 => place::optional_boolean(&mut self.tepless_mode),
             _ => Slot::None,
         }
     }
@@ -736,7 +846,6 @@ impl DataObject for DistributedVirtualSwitchHostMemberConfigInfo {
 root!(DistributedVirtualSwitchHostMemberConfigInfo);
 
 /// `DistributedVirtualSwitchHostMemberHostUplinkState`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchHostMemberHostUplinkState {
     /// `uplinkName`.
     pub uplink_name: String,
@@ -744,13 +853,19 @@ pub struct DistributedVirtualSwitchHostMemberHostUplinkState {
     pub state: String,
 }
 
+impl Default for DistributedVirtualSwitchHostMemberHostUplinkState {
+    fn default() -> Self {
+        Self { uplink_name: Unset::UNSET, state: Unset::UNSET }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchHostMemberHostUplinkState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberHostUplinkState",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("uplinkName", Type::String), FieldInfo::req("state", Type::String)],
-            || Box::new(DistributedVirtualSwitchHostMemberHostUplinkState::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("uplinkName", Type::String, Req), Own("state", Type::String, Req)],
+            instance::<DistributedVirtualSwitchHostMemberHostUplinkState>,
         );
         &INFO
     };
@@ -758,21 +873,21 @@ impl DataType for DistributedVirtualSwitchHostMemberHostUplinkState {
 
 impl DataObject for DistributedVirtualSwitchHostMemberHostUplinkState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.uplink_name),
-            1 => leaf(&self.state),
+            0 => look::text(&self.uplink_name),
+            1 => look::text(&self.state),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uplink_name),
-            1 => Slot::Scalar(&mut self.state),
+            0 => place::text(&mut self.uplink_name),
+            1 => place::text(&mut self.state),
             _ => Slot::None,
         }
     }
@@ -781,7 +896,6 @@ impl DataObject for DistributedVirtualSwitchHostMemberHostUplinkState {
 root!(DistributedVirtualSwitchHostMemberHostUplinkState);
 
 /// `DistributedVirtualSwitchHostMemberHostPerfNicOffloadState`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchHostMemberHostPerfNicOffloadState {
     /// `enabled`.
     pub enabled: bool,
@@ -791,17 +905,23 @@ pub struct DistributedVirtualSwitchHostMemberHostPerfNicOffloadState {
     pub status_description: Option<String>,
 }
 
+impl Default for DistributedVirtualSwitchHostMemberHostPerfNicOffloadState {
+    fn default() -> Self {
+        Self { enabled: false, runtime_status: None, status_description: None }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchHostMemberHostPerfNicOffloadState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostMemberHostPerfNicOffloadState",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("enabled", Type::Boolean),
-                FieldInfo::opt("runtimeStatus", Type::String),
-                FieldInfo::opt("statusDescription", Type::String),
+                Own("enabled", Type::Boolean, Req),
+                Own("runtimeStatus", Type::String, Opt),
+                Own("statusDescription", Type::String, Opt),
             ],
-            || Box::new(DistributedVirtualSwitchHostMemberHostPerfNicOffloadState::default()),
+            instance::<DistributedVirtualSwitchHostMemberHostPerfNicOffloadState>,
         );
         &INFO
     };
@@ -809,23 +929,23 @@ impl DataType for DistributedVirtualSwitchHostMemberHostPerfNicOffloadState {
 
 impl DataObject for DistributedVirtualSwitchHostMemberHostPerfNicOffloadState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.enabled),
-            1 => optional(&self.runtime_status),
-            2 => optional(&self.status_description),
+            0 => Value::Boolean(self.enabled),
+            1 => look::optional_text(&self.runtime_status),
+            2 => look::optional_text(&self.status_description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.runtime_status),
-            2 => Slot::Scalar(&mut self.status_description),
+            0 => place::boolean(&mut self.enabled),
+            1 => place::optional_text(&mut self.runtime_status),
+            2 => place::optional_text(&mut self.status_description),
             _ => Slot::None,
         }
     }
@@ -834,7 +954,6 @@ impl DataObject for DistributedVirtualSwitchHostMemberHostPerfNicOffloadState {
 root!(DistributedVirtualSwitchHostMemberHostPerfNicOffloadState);
 
 /// `DistributedVirtualSwitchHostProductSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchHostProductSpec {
     /// `productLineId`.
     pub product_line_id: Option<String>,
@@ -842,13 +961,19 @@ pub struct DistributedVirtualSwitchHostProductSpec {
     pub version: Option<String>,
 }
 
+impl Default for DistributedVirtualSwitchHostProductSpec {
+    fn default() -> Self {
+        Self { product_line_id: None, version: None }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchHostProductSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchHostProductSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("productLineId", Type::String), FieldInfo::opt("version", Type::String)],
-            || Box::new(DistributedVirtualSwitchHostProductSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("productLineId", Type::String, Opt), Own("version", Type::String, Opt)],
+            instance::<DistributedVirtualSwitchHostProductSpec>,
         );
         &INFO
     };
@@ -856,21 +981,21 @@ impl DataType for DistributedVirtualSwitchHostProductSpec {
 
 impl DataObject for DistributedVirtualSwitchHostProductSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.product_line_id),
-            1 => optional(&self.version),
+            0 => look::optional_text(&self.product_line_id),
+            1 => look::optional_text(&self.version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.product_line_id),
-            1 => Slot::Scalar(&mut self.version),
+            0 => place::optional_text(&mut self.product_line_id),
+            1 => place::optional_text(&mut self.version),
             _ => Slot::None,
         }
     }
@@ -879,7 +1004,6 @@ impl DataObject for DistributedVirtualSwitchHostProductSpec {
 root!(DistributedVirtualSwitchHostProductSpec);
 
 /// `DistributedVirtualSwitchKeyedOpaqueBlob`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchKeyedOpaqueBlob {
     /// `key`.
     pub key: String,
@@ -887,13 +1011,19 @@ pub struct DistributedVirtualSwitchKeyedOpaqueBlob {
     pub opaque_data: String,
 }
 
+impl Default for DistributedVirtualSwitchKeyedOpaqueBlob {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, opaque_data: Unset::UNSET }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchKeyedOpaqueBlob {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchKeyedOpaqueBlob",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::String), FieldInfo::req("opaqueData", Type::String)],
-            || Box::new(DistributedVirtualSwitchKeyedOpaqueBlob::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Req), Own("opaqueData", Type::String, Req)],
+            instance::<DistributedVirtualSwitchKeyedOpaqueBlob>,
         );
         &INFO
     };
@@ -901,21 +1031,21 @@ impl DataType for DistributedVirtualSwitchKeyedOpaqueBlob {
 
 impl DataObject for DistributedVirtualSwitchKeyedOpaqueBlob {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.opaque_data),
+            0 => look::text(&self.key),
+            1 => look::text(&self.opaque_data),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.opaque_data),
+            0 => place::text(&mut self.key),
+            1 => place::text(&mut self.opaque_data),
             _ => Slot::None,
         }
     }
@@ -924,7 +1054,6 @@ impl DataObject for DistributedVirtualSwitchKeyedOpaqueBlob {
 root!(DistributedVirtualSwitchKeyedOpaqueBlob);
 
 /// `DistributedVirtualSwitchPortConnectee`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchPortConnectee {
     /// `connectedEntity`; names a `ManagedEntity`.
     pub connected_entity: Option<ManagedObjectReference>,
@@ -936,18 +1065,24 @@ pub struct DistributedVirtualSwitchPortConnectee {
     pub address_hint: Option<String>,
 }
 
+impl Default for DistributedVirtualSwitchPortConnectee {
+    fn default() -> Self {
+        Self { connected_entity: None, nic_key: None, type_: None, address_hint: None }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchPortConnectee {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchPortConnectee",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("connectedEntity", Type::Ref),
-                FieldInfo::opt("nicKey", Type::String),
-                FieldInfo::opt("type", Type::String),
-                FieldInfo::opt("addressHint", Type::String),
+                Own("connectedEntity", Type::Ref, Opt),
+                Own("nicKey", Type::String, Opt),
+                Own("type", Type::String, Opt),
+                Own("addressHint", Type::String, Opt),
             ],
-            || Box::new(DistributedVirtualSwitchPortConnectee::default()),
+            instance::<DistributedVirtualSwitchPortConnectee>,
         );
         &INFO
     };
@@ -955,25 +1090,25 @@ impl DataType for DistributedVirtualSwitchPortConnectee {
 
 impl DataObject for DistributedVirtualSwitchPortConnectee {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.connected_entity),
-            1 => optional(&self.nic_key),
-            2 => optional(&self.type_),
-            3 => optional(&self.address_hint),
+            0 => look::optional_reference(&self.connected_entity),
+            1 => look::optional_text(&self.nic_key),
+            2 => look::optional_text(&self.type_),
+            3 => look::optional_text(&self.address_hint),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.connected_entity),
-            1 => Slot::Scalar(&mut self.nic_key),
-            2 => Slot::Scalar(&mut self.type_),
-            3 => Slot::Scalar(&mut self.address_hint),
+            0 => place::optional_reference(&mut self.connected_entity),
+            1 => place::optional_text(&mut self.nic_key),
+            2 => place::optional_text(&mut self.type_),
+            3 => place::optional_text(&mut self.address_hint),
             _ => Slot::None,
         }
     }
@@ -982,7 +1117,6 @@ impl DataObject for DistributedVirtualSwitchPortConnectee {
 root!(DistributedVirtualSwitchPortConnectee);
 
 /// `DistributedVirtualSwitchPortConnection`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchPortConnection {
     /// `switchUuid`.
     pub switch_uuid: String,
@@ -994,18 +1128,24 @@ pub struct DistributedVirtualSwitchPortConnection {
     pub connection_cookie: Option<i32>,
 }
 
+impl Default for DistributedVirtualSwitchPortConnection {
+    fn default() -> Self {
+        Self { switch_uuid: Unset::UNSET, portgroup_key: None, port_key: None, connection_cookie: None }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchPortConnection {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchPortConnection",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("switchUuid", Type::String),
-                FieldInfo::opt("portgroupKey", Type::String),
-                FieldInfo::opt("portKey", Type::String),
-                FieldInfo::opt("connectionCookie", Type::Int),
+                Own("switchUuid", Type::String, Req),
+                Own("portgroupKey", Type::String, Opt),
+                Own("portKey", Type::String, Opt),
+                Own("connectionCookie", Type::Int, Opt),
             ],
-            || Box::new(DistributedVirtualSwitchPortConnection::default()),
+            instance::<DistributedVirtualSwitchPortConnection>,
         );
         &INFO
     };
@@ -1013,25 +1153,25 @@ impl DataType for DistributedVirtualSwitchPortConnection {
 
 impl DataObject for DistributedVirtualSwitchPortConnection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.switch_uuid),
-            1 => optional(&self.portgroup_key),
-            2 => optional(&self.port_key),
-            3 => optional(&self.connection_cookie),
+            0 => look::text(&self.switch_uuid),
+            1 => look::optional_text(&self.portgroup_key),
+            2 => look::optional_text(&self.port_key),
+            3 => look::optional_int(&self.connection_cookie),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.switch_uuid),
-            1 => Slot::Scalar(&mut self.portgroup_key),
-            2 => Slot::Scalar(&mut self.port_key),
-            3 => Slot::Scalar(&mut self.connection_cookie),
+            0 => place::text(&mut self.switch_uuid),
+            1 => place::optional_text(&mut self.portgroup_key),
+            2 => place::optional_text(&mut self.port_key),
+            3 => place::optional_int(&mut self.connection_cookie),
             _ => Slot::None,
         }
     }
@@ -1040,7 +1180,6 @@ impl DataObject for DistributedVirtualSwitchPortConnection {
 root!(DistributedVirtualSwitchPortConnection);
 
 /// `DistributedVirtualSwitchPortCriteria`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchPortCriteria {
     /// `connected`.
     pub connected: Option<bool>,
@@ -1062,23 +1201,39 @@ pub struct DistributedVirtualSwitchPortCriteria {
     pub host: Vec<ManagedObjectReference>,
 }
 
+impl Default for DistributedVirtualSwitchPortCriteria {
+    fn default() -> Self {
+        Self {
+            connected: None,
+            active: None,
+            uplink_port: None,
+            nsx_port: None,
+            scope: None,
+            portgroup_key: Unset::UNSET,
+            inside: None,
+            port_key: Unset::UNSET,
+            host: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchPortCriteria {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchPortCriteria",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("connected", Type::Boolean),
-                FieldInfo::opt("active", Type::Boolean),
-                FieldInfo::opt("uplinkPort", Type::Boolean),
-                FieldInfo::opt("nsxPort", Type::Boolean),
-                FieldInfo::opt("scope", Type::Ref),
-                FieldInfo::list("portgroupKey", Type::String),
-                FieldInfo::opt("inside", Type::Boolean),
-                FieldInfo::list("portKey", Type::String),
-                FieldInfo::list("host", Type::Ref),
+                Own("connected", Type::Boolean, Opt),
+                Own("active", Type::Boolean, Opt),
+                Own("uplinkPort", Type::Boolean, Opt),
+                Own("nsxPort", Type::Boolean, Opt),
+                Own("scope", Type::Ref, Opt),
+                Own("portgroupKey", Type::String, List),
+                Own("inside", Type::Boolean, Opt),
+                Own("portKey", Type::String, List),
+                Own("host", Type::Ref, List),
             ],
-            || Box::new(DistributedVirtualSwitchPortCriteria::default()),
+            instance::<DistributedVirtualSwitchPortCriteria>,
         );
         &INFO
     };
@@ -1086,19 +1241,19 @@ impl DataType for DistributedVirtualSwitchPortCriteria {
 
 impl DataObject for DistributedVirtualSwitchPortCriteria {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.connected),
-            1 => optional(&self.active),
-            2 => optional(&self.uplink_port),
-            3 => optional(&self.nsx_port),
-            4 => optional(&self.scope),
-            5 => Value::List(&self.portgroup_key),
-            6 => optional(&self.inside),
-            7 => Value::List(&self.port_key),
+            0 => look::optional_boolean(&self.connected),
+            1 => look::optional_boolean(&self.active),
+            2 => look::optional_boolean(&self.uplink_port),
+            3 => look::optional_boolean(&self.nsx_port),
+            4 => look::optional_reference(&self.scope),
+            5 => look::texts(&self.portgroup_key),
+            6 => look::optional_boolean(&self.inside),
+            7 => look::texts(&self.port_key),
             8 => Value::List(&self.host),
             _ => Value::Unset,
         }
@@ -1106,14 +1261,14 @@ impl DataObject for DistributedVirtualSwitchPortCriteria {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.connected),
-            1 => Slot::Scalar(&mut self.active),
-            2 => Slot::Scalar(&mut self.uplink_port),
-            3 => Slot::Scalar(&mut self.nsx_port),
-            4 => Slot::Scalar(&mut self.scope),
-            5 => Slot::Scalar(&mut self.portgroup_key),
-            6 => Slot::Scalar(&mut self.inside),
-            7 => Slot::Scalar(&mut self.port_key),
+            0 => place::optional_boolean(&mut self.connected),
+            1 => place::optional_boolean(&mut self.active),
+            2 => place::optional_boolean(&mut self.uplink_port),
+            3 => place::optional_boolean(&mut self.nsx_port),
+            4 => place::optional_reference(&mut self.scope),
+            5 => place::texts(&mut self.portgroup_key),
+            6 => place::optional_boolean(&mut self.inside),
+            7 => place::texts(&mut self.port_key),
             8 => Slot::Scalar(&mut self.host),
             _ => Slot::None,
         }
@@ -1123,7 +1278,6 @@ impl DataObject for DistributedVirtualSwitchPortCriteria {
 root!(DistributedVirtualSwitchPortCriteria);
 
 /// `DistributedVirtualSwitchPortStatistics`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchPortStatistics {
     /// `packetsInMulticast`.
     pub packets_in_multicast: i64,
@@ -1163,32 +1317,57 @@ pub struct DistributedVirtualSwitchPortStatistics {
     pub bytes_out_to_pnic: Option<i64>,
 }
 
+impl Default for DistributedVirtualSwitchPortStatistics {
+    fn default() -> Self {
+        Self {
+            packets_in_multicast: 0,
+            packets_out_multicast: 0,
+            bytes_in_multicast: 0,
+            bytes_out_multicast: 0,
+            packets_in_unicast: 0,
+            packets_out_unicast: 0,
+            bytes_in_unicast: 0,
+            bytes_out_unicast: 0,
+            packets_in_broadcast: 0,
+            packets_out_broadcast: 0,
+            bytes_in_broadcast: 0,
+            bytes_out_broadcast: 0,
+            packets_in_dropped: 0,
+            packets_out_dropped: 0,
+            packets_in_exception: 0,
+            packets_out_exception: 0,
+            bytes_in_from_pnic: None,
+            bytes_out_to_pnic: None,
+        }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchPortStatistics {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchPortStatistics",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("packetsInMulticast", Type::Long),
-                FieldInfo::req("packetsOutMulticast", Type::Long),
-                FieldInfo::req("bytesInMulticast", Type::Long),
-                FieldInfo::req("bytesOutMulticast", Type::Long),
-                FieldInfo::req("packetsInUnicast", Type::Long),
-                FieldInfo::req("packetsOutUnicast", Type::Long),
-                FieldInfo::req("bytesInUnicast", Type::Long),
-                FieldInfo::req("bytesOutUnicast", Type::Long),
-                FieldInfo::req("packetsInBroadcast", Type::Long),
-                FieldInfo::req("packetsOutBroadcast", Type::Long),
-                FieldInfo::req("bytesInBroadcast", Type::Long),
-                FieldInfo::req("bytesOutBroadcast", Type::Long),
-                FieldInfo::req("packetsInDropped", Type::Long),
-                FieldInfo::req("packetsOutDropped", Type::Long),
-                FieldInfo::req("packetsInException", Type::Long),
-                FieldInfo::req("packetsOutException", Type::Long),
-                FieldInfo::opt("bytesInFromPnic", Type::Long),
-                FieldInfo::opt("bytesOutToPnic", Type::Long),
+                Own("packetsInMulticast", Type::Long, Req),
+                Own("packetsOutMulticast", Type::Long, Req),
+                Own("bytesInMulticast", Type::Long, Req),
+                Own("bytesOutMulticast", Type::Long, Req),
+                Own("packetsInUnicast", Type::Long, Req),
+                Own("packetsOutUnicast", Type::Long, Req),
+                Own("bytesInUnicast", Type::Long, Req),
+                Own("bytesOutUnicast", Type::Long, Req),
+                Own("packetsInBroadcast", Type::Long, Req),
+                Own("packetsOutBroadcast", Type::Long, Req),
+                Own("bytesInBroadcast", Type::Long, Req),
+                Own("bytesOutBroadcast", Type::Long, Req),
+                Own("packetsInDropped", Type::Long, Req),
+                Own("packetsOutDropped", Type::Long, Req),
+                Own("packetsInException", Type::Long, Req),
+                Own("packetsOutException", Type::Long, Req),
+                Own("bytesInFromPnic", Type::Long, Opt),
+                Own("bytesOutToPnic", Type::Long, Opt),
             ],
-            || Box::new(DistributedVirtualSwitchPortStatistics::default()),
+            instance::<DistributedVirtualSwitchPortStatistics>,
         );
         &INFO
     };
@@ -1196,53 +1375,53 @@ impl DataType for DistributedVirtualSwitchPortStatistics {
 
 impl DataObject for DistributedVirtualSwitchPortStatistics {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.packets_in_multicast),
-            1 => leaf(&self.packets_out_multicast),
-            2 => leaf(&self.bytes_in_multicast),
-            3 => leaf(&self.bytes_out_multicast),
-            4 => leaf(&self.packets_in_unicast),
-            5 => leaf(&self.packets_out_unicast),
-            6 => leaf(&self.bytes_in_unicast),
-            7 => leaf(&self.bytes_out_unicast),
-            8 => leaf(&self.packets_in_broadcast),
-            9 => leaf(&self.packets_out_broadcast),
-            10 => leaf(&self.bytes_in_broadcast),
-            11 => leaf(&self.bytes_out_broadcast),
-            12 => leaf(&self.packets_in_dropped),
-            13 => leaf(&self.packets_out_dropped),
-            14 => leaf(&self.packets_in_exception),
-            15 => leaf(&self.packets_out_exception),
-            16 => optional(&self.bytes_in_from_pnic),
-            17 => optional(&self.bytes_out_to_pnic),
+            0 => Value::Long(self.packets_in_multicast),
+            1 => Value::Long(self.packets_out_multicast),
+            2 => Value::Long(self.bytes_in_multicast),
+            3 => Value::Long(self.bytes_out_multicast),
+            4 => Value::Long(self.packets_in_unicast),
+            5 => Value::Long(self.packets_out_unicast),
+            6 => Value::Long(self.bytes_in_unicast),
+            7 => Value::Long(self.bytes_out_unicast),
+            8 => Value::Long(self.packets_in_broadcast),
+            9 => Value::Long(self.packets_out_broadcast),
+            10 => Value::Long(self.bytes_in_broadcast),
+            11 => Value::Long(self.bytes_out_broadcast),
+            12 => Value::Long(self.packets_in_dropped),
+            13 => Value::Long(self.packets_out_dropped),
+            14 => Value::Long(self.packets_in_exception),
+            15 => Value::Long(self.packets_out_exception),
+            16 => look::optional_long(&self.bytes_in_from_pnic),
+            17 => look::optional_long(&self.bytes_out_to_pnic),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.packets_in_multicast),
-            1 => Slot::Scalar(&mut self.packets_out_multicast),
-            2 => Slot::Scalar(&mut self.bytes_in_multicast),
-            3 => Slot::Scalar(&mut self.bytes_out_multicast),
-            4 => Slot::Scalar(&mut self.packets_in_unicast),
-            5 => Slot::Scalar(&mut self.packets_out_unicast),
-            6 => Slot::Scalar(&mut self.bytes_in_unicast),
-            7 => Slot::Scalar(&mut self.bytes_out_unicast),
-            8 => Slot::Scalar(&mut self.packets_in_broadcast),
-            9 => Slot::Scalar(&mut self.packets_out_broadcast),
-            10 => Slot::Scalar(&mut self.bytes_in_broadcast),
-            11 => Slot::Scalar(&mut self.bytes_out_broadcast),
-            12 => Slot::Scalar(&mut self.packets_in_dropped),
-            13 => Slot::Scalar(&mut self.packets_out_dropped),
-            14 => Slot::Scalar(&mut self.packets_in_exception),
-            15 => Slot::Scalar(&mut self.packets_out_exception),
-            16 => Slot::Scalar(&mut self.bytes_in_from_pnic),
-            17 => Slot::Scalar(&mut self.bytes_out_to_pnic),
+            0 => place::long(&mut self.packets_in_multicast),
+            1 => place::long(&mut self.packets_out_multicast),
+            2 => place::long(&mut self.bytes_in_multicast),
+            3 => place::long(&mut self.bytes_out_multicast),
+            4 => place::long(&mut self.packets_in_unicast),
+            5 => place::long(&mut self.packets_out_unicast),
+            6 => place::long(&mut self.bytes_in_unicast),
+            7 => place::long(&mut self.bytes_out_unicast),
+            8 => place::long(&mut self.packets_in_broadcast),
+            9 => place::long(&mut self.packets_out_broadcast),
+            10 => place::long(&mut self.bytes_in_broadcast),
+            11 => place::long(&mut self.bytes_out_broadcast),
+            12 => place::long(&mut self.packets_in_dropped),
+            13 => place::long(&mut self.packets_out_dropped),
+            14 => place::long(&mut self.packets_in_exception),
+            15 => place::long(&mut self.packets_out_exception),
+            16 => place::optional_long(&mut self.bytes_in_from_pnic),
+            17 => place::optional_long(&mut self.bytes_out_to_pnic),
             _ => Slot::None,
         }
     }
@@ -1251,7 +1430,6 @@ impl DataObject for DistributedVirtualSwitchPortStatistics {
 root!(DistributedVirtualSwitchPortStatistics);
 
 /// `DistributedVirtualSwitchProductSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchProductSpec {
     /// `name`.
     pub name: Option<String>,
@@ -1269,21 +1447,35 @@ pub struct DistributedVirtualSwitchProductSpec {
     pub bundle_url: Option<String>,
 }
 
+impl Default for DistributedVirtualSwitchProductSpec {
+    fn default() -> Self {
+        Self {
+            name: None,
+            vendor: None,
+            version: None,
+            build: None,
+            forwarding_class: None,
+            bundle_id: None,
+            bundle_url: None,
+        }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchProductSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchProductSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("vendor", Type::String),
-                FieldInfo::opt("version", Type::String),
-                FieldInfo::opt("build", Type::String),
-                FieldInfo::opt("forwardingClass", Type::String),
-                FieldInfo::opt("bundleId", Type::String),
-                FieldInfo::opt("bundleUrl", Type::String),
+                Own("name", Type::String, Opt),
+                Own("vendor", Type::String, Opt),
+                Own("version", Type::String, Opt),
+                Own("build", Type::String, Opt),
+                Own("forwardingClass", Type::String, Opt),
+                Own("bundleId", Type::String, Opt),
+                Own("bundleUrl", Type::String, Opt),
             ],
-            || Box::new(DistributedVirtualSwitchProductSpec::default()),
+            instance::<DistributedVirtualSwitchProductSpec>,
         );
         &INFO
     };
@@ -1291,31 +1483,31 @@ impl DataType for DistributedVirtualSwitchProductSpec {
 
 impl DataObject for DistributedVirtualSwitchProductSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.name),
-            1 => optional(&self.vendor),
-            2 => optional(&self.version),
-            3 => optional(&self.build),
-            4 => optional(&self.forwarding_class),
-            5 => optional(&self.bundle_id),
-            6 => optional(&self.bundle_url),
+            0 => look::optional_text(&self.name),
+            1 => look::optional_text(&self.vendor),
+            2 => look::optional_text(&self.version),
+            3 => look::optional_text(&self.build),
+            4 => look::optional_text(&self.forwarding_class),
+            5 => look::optional_text(&self.bundle_id),
+            6 => look::optional_text(&self.bundle_url),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.vendor),
-            2 => Slot::Scalar(&mut self.version),
-            3 => Slot::Scalar(&mut self.build),
-            4 => Slot::Scalar(&mut self.forwarding_class),
-            5 => Slot::Scalar(&mut self.bundle_id),
-            6 => Slot::Scalar(&mut self.bundle_url),
+            0 => place::optional_text(&mut self.name),
+            1 => place::optional_text(&mut self.vendor),
+            2 => place::optional_text(&mut self.version),
+            3 => place::optional_text(&mut self.build),
+            4 => place::optional_text(&mut self.forwarding_class),
+            5 => place::optional_text(&mut self.bundle_id),
+            6 => place::optional_text(&mut self.bundle_url),
             _ => Slot::None,
         }
     }
@@ -1324,7 +1516,6 @@ impl DataObject for DistributedVirtualSwitchProductSpec {
 root!(DistributedVirtualSwitchProductSpec);
 
 /// `DistributedVirtualPortgroupProblem`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualPortgroupProblem {
     /// `logicalSwitchUuid`.
     pub logical_switch_uuid: String,
@@ -1332,16 +1523,22 @@ pub struct DistributedVirtualPortgroupProblem {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for DistributedVirtualPortgroupProblem {
+    fn default() -> Self {
+        Self { logical_switch_uuid: Unset::UNSET, fault: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for DistributedVirtualPortgroupProblem {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualPortgroupProblem",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("logicalSwitchUuid", Type::String),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("logicalSwitchUuid", Type::String, Req),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(DistributedVirtualPortgroupProblem::default()),
+            instance::<DistributedVirtualPortgroupProblem>,
         );
         &INFO
     };
@@ -1349,12 +1546,12 @@ impl DataType for DistributedVirtualPortgroupProblem {
 
 impl DataObject for DistributedVirtualPortgroupProblem {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.logical_switch_uuid),
+            0 => look::text(&self.logical_switch_uuid),
             1 => Value::Data(&self.fault),
             _ => Value::Unset,
         }
@@ -1362,7 +1559,7 @@ impl DataObject for DistributedVirtualPortgroupProblem {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.logical_switch_uuid),
+            0 => place::text(&mut self.logical_switch_uuid),
             1 => Slot::Data(&mut self.fault),
             _ => Slot::None,
         }
@@ -1372,7 +1569,6 @@ impl DataObject for DistributedVirtualPortgroupProblem {
 root!(DistributedVirtualPortgroupProblem);
 
 /// `DistributedVirtualPortgroupNsxPortgroupOperationResult`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualPortgroupNsxPortgroupOperationResult {
     /// `portgroups`; names a `DistributedVirtualPortgroup`.
     pub portgroups: Vec<ManagedObjectReference>,
@@ -1380,16 +1576,22 @@ pub struct DistributedVirtualPortgroupNsxPortgroupOperationResult {
     pub problems: Vec<DistributedVirtualPortgroupProblem>,
 }
 
+impl Default for DistributedVirtualPortgroupNsxPortgroupOperationResult {
+    fn default() -> Self {
+        Self { portgroups: Unset::UNSET, problems: Unset::UNSET }
+    }
+}
+
 impl DataType for DistributedVirtualPortgroupNsxPortgroupOperationResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualPortgroupNsxPortgroupOperationResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("portgroups", Type::Ref),
-                FieldInfo::list("problems", Type::Data(DistributedVirtualPortgroupProblem::INFO)),
+                Own("portgroups", Type::Ref, List),
+                Own("problems", Type::Data(<DistributedVirtualPortgroupProblem as DataType>::INFO), List),
             ],
-            || Box::new(DistributedVirtualPortgroupNsxPortgroupOperationResult::default()),
+            instance::<DistributedVirtualPortgroupNsxPortgroupOperationResult>,
         );
         &INFO
     };
@@ -1397,7 +1599,7 @@ impl DataType for DistributedVirtualPortgroupNsxPortgroupOperationResult {
 
 impl DataObject for DistributedVirtualPortgroupNsxPortgroupOperationResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1420,7 +1622,6 @@ impl DataObject for DistributedVirtualPortgroupNsxPortgroupOperationResult {
 root!(DistributedVirtualPortgroupNsxPortgroupOperationResult);
 
 /// `DistributedVirtualSwitchManagerCompatibilityResult`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchManagerCompatibilityResult {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -1428,13 +1629,19 @@ pub struct DistributedVirtualSwitchManagerCompatibilityResult {
     pub error: Vec<LocalizedMethodFault>,
 }
 
+impl Default for DistributedVirtualSwitchManagerCompatibilityResult {
+    fn default() -> Self {
+        Self { host: Unset::UNSET, error: Unset::UNSET }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchManagerCompatibilityResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerCompatibilityResult",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(DistributedVirtualSwitchManagerCompatibilityResult::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), List)],
+            instance::<DistributedVirtualSwitchManagerCompatibilityResult>,
         );
         &INFO
     };
@@ -1442,12 +1649,12 @@ impl DataType for DistributedVirtualSwitchManagerCompatibilityResult {
 
 impl DataObject for DistributedVirtualSwitchManagerCompatibilityResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
+            0 => look::reference(&self.host),
             1 => Value::List(&self.error),
             _ => Value::Unset,
         }
@@ -1455,7 +1662,7 @@ impl DataObject for DistributedVirtualSwitchManagerCompatibilityResult {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
+            0 => place::reference(&mut self.host),
             1 => Slot::List(&mut self.error),
             _ => Slot::None,
         }
@@ -1465,7 +1672,6 @@ impl DataObject for DistributedVirtualSwitchManagerCompatibilityResult {
 root!(DistributedVirtualSwitchManagerCompatibilityResult);
 
 /// `DistributedVirtualSwitchManagerHostContainer`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchManagerHostContainer {
     /// `container`; names a `ManagedEntity`.
     pub container: ManagedObjectReference,
@@ -1473,13 +1679,19 @@ pub struct DistributedVirtualSwitchManagerHostContainer {
     pub recursive: bool,
 }
 
+impl Default for DistributedVirtualSwitchManagerHostContainer {
+    fn default() -> Self {
+        Self { container: Unset::UNSET, recursive: false }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchManagerHostContainer {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerHostContainer",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("container", Type::Ref), FieldInfo::req("recursive", Type::Boolean)],
-            || Box::new(DistributedVirtualSwitchManagerHostContainer::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("container", Type::Ref, Req), Own("recursive", Type::Boolean, Req)],
+            instance::<DistributedVirtualSwitchManagerHostContainer>,
         );
         &INFO
     };
@@ -1487,21 +1699,21 @@ impl DataType for DistributedVirtualSwitchManagerHostContainer {
 
 impl DataObject for DistributedVirtualSwitchManagerHostContainer {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.container),
-            1 => leaf(&self.recursive),
+            0 => look::reference(&self.container),
+            1 => Value::Boolean(self.recursive),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.container),
-            1 => Slot::Scalar(&mut self.recursive),
+            0 => place::reference(&mut self.container),
+            1 => place::boolean(&mut self.recursive),
             _ => Slot::None,
         }
     }
@@ -1510,19 +1722,24 @@ impl DataObject for DistributedVirtualSwitchManagerHostContainer {
 root!(DistributedVirtualSwitchManagerHostContainer);
 
 /// `DistributedVirtualSwitchManagerHostDvsFilterSpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchManagerHostDvsFilterSpec {
     /// `inclusive`.
     pub inclusive: bool,
+}
+
+impl Default for DistributedVirtualSwitchManagerHostDvsFilterSpec {
+    fn default() -> Self {
+        Self { inclusive: false }
+    }
 }
 
 impl DataType for DistributedVirtualSwitchManagerHostDvsFilterSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerHostDvsFilterSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("inclusive", Type::Boolean)],
-            || Box::new(DistributedVirtualSwitchManagerHostDvsFilterSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("inclusive", Type::Boolean, Req)],
+            instance::<DistributedVirtualSwitchManagerHostDvsFilterSpec>,
         );
         &INFO
     };
@@ -1530,19 +1747,19 @@ impl DataType for DistributedVirtualSwitchManagerHostDvsFilterSpec {
 
 impl DataObject for DistributedVirtualSwitchManagerHostDvsFilterSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.inclusive),
+            0 => Value::Boolean(self.inclusive),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.inclusive),
+            0 => place::boolean(&mut self.inclusive),
             _ => Slot::None,
         }
     }
@@ -1551,7 +1768,6 @@ impl DataObject for DistributedVirtualSwitchManagerHostDvsFilterSpec {
 root!(DistributedVirtualSwitchManagerHostDvsFilterSpec);
 
 /// `DistributedVirtualSwitchManagerHostArrayFilter`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchManagerHostArrayFilter {
     /// What it inherits from [`DistributedVirtualSwitchManagerHostDvsFilterSpec`].
     pub base: DistributedVirtualSwitchManagerHostDvsFilterSpec,
@@ -1559,13 +1775,19 @@ pub struct DistributedVirtualSwitchManagerHostArrayFilter {
     pub host: Vec<ManagedObjectReference>,
 }
 
+impl Default for DistributedVirtualSwitchManagerHostArrayFilter {
+    fn default() -> Self {
+        Self { base: <DistributedVirtualSwitchManagerHostDvsFilterSpec as Default>::default(), host: Unset::UNSET }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchManagerHostArrayFilter {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerHostArrayFilter",
-            Some(DistributedVirtualSwitchManagerHostDvsFilterSpec::INFO),
-            &[FieldInfo::list_req("host", Type::Ref)],
-            || Box::new(DistributedVirtualSwitchManagerHostArrayFilter::default()),
+            Some(<DistributedVirtualSwitchManagerHostDvsFilterSpec as DataType>::INFO),
+            &[Own("host", Type::Ref, ListReq)],
+            instance::<DistributedVirtualSwitchManagerHostArrayFilter>,
         );
         &INFO
     };
@@ -1573,29 +1795,23 @@ impl DataType for DistributedVirtualSwitchManagerHostArrayFilter {
 
 impl DataObject for DistributedVirtualSwitchManagerHostArrayFilter {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1603,7 +1819,6 @@ inherit!(DistributedVirtualSwitchManagerHostArrayFilter, DistributedVirtualSwitc
 impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec> for DistributedVirtualSwitchManagerHostArrayFilter {}
 
 /// `DistributedVirtualSwitchManagerHostContainerFilter`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchManagerHostContainerFilter {
     /// What it inherits from [`DistributedVirtualSwitchManagerHostDvsFilterSpec`].
     pub base: DistributedVirtualSwitchManagerHostDvsFilterSpec,
@@ -1611,13 +1826,22 @@ pub struct DistributedVirtualSwitchManagerHostContainerFilter {
     pub host_container: DistributedVirtualSwitchManagerHostContainer,
 }
 
+impl Default for DistributedVirtualSwitchManagerHostContainerFilter {
+    fn default() -> Self {
+        Self {
+            base: <DistributedVirtualSwitchManagerHostDvsFilterSpec as Default>::default(),
+            host_container: <DistributedVirtualSwitchManagerHostContainer as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchManagerHostContainerFilter {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerHostContainerFilter",
-            Some(DistributedVirtualSwitchManagerHostDvsFilterSpec::INFO),
-            &[FieldInfo::req("hostContainer", Type::Data(DistributedVirtualSwitchManagerHostContainer::INFO))],
-            || Box::new(DistributedVirtualSwitchManagerHostContainerFilter::default()),
+            Some(<DistributedVirtualSwitchManagerHostDvsFilterSpec as DataType>::INFO),
+            &[Own("hostContainer", Type::Data(<DistributedVirtualSwitchManagerHostContainer as DataType>::INFO), Req)],
+            instance::<DistributedVirtualSwitchManagerHostContainerFilter>,
         );
         &INFO
     };
@@ -1625,29 +1849,23 @@ impl DataType for DistributedVirtualSwitchManagerHostContainerFilter {
 
 impl DataObject for DistributedVirtualSwitchManagerHostContainerFilter {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::Data(&self.host_container),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Data(&mut self.host_container),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1655,7 +1873,6 @@ inherit!(DistributedVirtualSwitchManagerHostContainerFilter, DistributedVirtualS
 impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec> for DistributedVirtualSwitchManagerHostContainerFilter {}
 
 /// `DistributedVirtualSwitchManagerHostDvsMembershipFilter`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchManagerHostDvsMembershipFilter {
     /// What it inherits from [`DistributedVirtualSwitchManagerHostDvsFilterSpec`].
     pub base: DistributedVirtualSwitchManagerHostDvsFilterSpec,
@@ -1663,13 +1880,22 @@ pub struct DistributedVirtualSwitchManagerHostDvsMembershipFilter {
     pub distributed_virtual_switch: ManagedObjectReference,
 }
 
+impl Default for DistributedVirtualSwitchManagerHostDvsMembershipFilter {
+    fn default() -> Self {
+        Self {
+            base: <DistributedVirtualSwitchManagerHostDvsFilterSpec as Default>::default(),
+            distributed_virtual_switch: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchManagerHostDvsMembershipFilter {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerHostDvsMembershipFilter",
-            Some(DistributedVirtualSwitchManagerHostDvsFilterSpec::INFO),
-            &[FieldInfo::req("distributedVirtualSwitch", Type::Ref)],
-            || Box::new(DistributedVirtualSwitchManagerHostDvsMembershipFilter::default()),
+            Some(<DistributedVirtualSwitchManagerHostDvsFilterSpec as DataType>::INFO),
+            &[Own("distributedVirtualSwitch", Type::Ref, Req)],
+            instance::<DistributedVirtualSwitchManagerHostDvsMembershipFilter>,
         );
         &INFO
     };
@@ -1677,29 +1903,23 @@ impl DataType for DistributedVirtualSwitchManagerHostDvsMembershipFilter {
 
 impl DataObject for DistributedVirtualSwitchManagerHostDvsMembershipFilter {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.distributed_virtual_switch),
-            _ => self.base.get(index),
+            1 => look::reference(&self.distributed_virtual_switch),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.distributed_virtual_switch),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.distributed_virtual_switch),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1710,7 +1930,6 @@ impl Extends<DistributedVirtualSwitchManagerHostDvsFilterSpec>
 }
 
 /// `DistributedVirtualSwitchManagerDvsProductSpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchManagerDvsProductSpec {
     /// `newSwitchProductSpec`.
     pub new_switch_product_spec: Option<Box<DistributedVirtualSwitchProductSpec>>,
@@ -1718,16 +1937,22 @@ pub struct DistributedVirtualSwitchManagerDvsProductSpec {
     pub distributed_virtual_switch: Option<ManagedObjectReference>,
 }
 
+impl Default for DistributedVirtualSwitchManagerDvsProductSpec {
+    fn default() -> Self {
+        Self { new_switch_product_spec: None, distributed_virtual_switch: None }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchManagerDvsProductSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerDvsProductSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("newSwitchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
-                FieldInfo::opt("distributedVirtualSwitch", Type::Ref),
+                Own("newSwitchProductSpec", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO), Opt),
+                Own("distributedVirtualSwitch", Type::Ref, Opt),
             ],
-            || Box::new(DistributedVirtualSwitchManagerDvsProductSpec::default()),
+            instance::<DistributedVirtualSwitchManagerDvsProductSpec>,
         );
         &INFO
     };
@@ -1735,24 +1960,21 @@ impl DataType for DistributedVirtualSwitchManagerDvsProductSpec {
 
 impl DataObject for DistributedVirtualSwitchManagerDvsProductSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.new_switch_product_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => optional(&self.distributed_virtual_switch),
+            0 => look::boxed(&self.new_switch_product_spec),
+            1 => look::optional_reference(&self.distributed_virtual_switch),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.new_switch_product_spec, DistributedVirtualSwitchProductSpec),
-            1 => Slot::Scalar(&mut self.distributed_virtual_switch),
+            0 => place::boxed(&mut self.new_switch_product_spec),
+            1 => place::optional_reference(&mut self.distributed_virtual_switch),
             _ => Slot::None,
         }
     }
@@ -1761,7 +1983,6 @@ impl DataObject for DistributedVirtualSwitchManagerDvsProductSpec {
 root!(DistributedVirtualSwitchManagerDvsProductSpec);
 
 /// `DistributedVirtualSwitchManagerImportResult`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchManagerImportResult {
     /// `distributedVirtualSwitch`; names a `DistributedVirtualSwitch`.
     pub distributed_virtual_switch: Vec<ManagedObjectReference>,
@@ -1771,17 +1992,27 @@ pub struct DistributedVirtualSwitchManagerImportResult {
     pub import_fault: Vec<ImportOperationBulkFaultFaultOnImport>,
 }
 
+impl Default for DistributedVirtualSwitchManagerImportResult {
+    fn default() -> Self {
+        Self {
+            distributed_virtual_switch: Unset::UNSET,
+            distributed_virtual_portgroup: Unset::UNSET,
+            import_fault: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchManagerImportResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerImportResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("distributedVirtualSwitch", Type::Ref),
-                FieldInfo::list("distributedVirtualPortgroup", Type::Ref),
-                FieldInfo::list("importFault", Type::Data(ImportOperationBulkFaultFaultOnImport::INFO)),
+                Own("distributedVirtualSwitch", Type::Ref, List),
+                Own("distributedVirtualPortgroup", Type::Ref, List),
+                Own("importFault", Type::Data(<ImportOperationBulkFaultFaultOnImport as DataType>::INFO), List),
             ],
-            || Box::new(DistributedVirtualSwitchManagerImportResult::default()),
+            instance::<DistributedVirtualSwitchManagerImportResult>,
         );
         &INFO
     };
@@ -1789,7 +2020,7 @@ impl DataType for DistributedVirtualSwitchManagerImportResult {
 
 impl DataObject for DistributedVirtualSwitchManagerImportResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1814,7 +2045,6 @@ impl DataObject for DistributedVirtualSwitchManagerImportResult {
 root!(DistributedVirtualSwitchManagerImportResult);
 
 /// `DistributedVirtualSwitchManagerSpanInfo`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchManagerSpanInfo {
     /// `ID`.
     pub id: String,
@@ -1824,17 +2054,19 @@ pub struct DistributedVirtualSwitchManagerSpanInfo {
     pub exclusive: Option<bool>,
 }
 
+impl Default for DistributedVirtualSwitchManagerSpanInfo {
+    fn default() -> Self {
+        Self { id: Unset::UNSET, clusters: Unset::UNSET, exclusive: None }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchManagerSpanInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchManagerSpanInfo",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("ID", Type::String),
-                FieldInfo::list("clusters", Type::Ref),
-                FieldInfo::opt("exclusive", Type::Boolean),
-            ],
-            || Box::new(DistributedVirtualSwitchManagerSpanInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ID", Type::String, Req), Own("clusters", Type::Ref, List), Own("exclusive", Type::Boolean, Opt)],
+            instance::<DistributedVirtualSwitchManagerSpanInfo>,
         );
         &INFO
     };
@@ -1842,23 +2074,23 @@ impl DataType for DistributedVirtualSwitchManagerSpanInfo {
 
 impl DataObject for DistributedVirtualSwitchManagerSpanInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
+            0 => look::text(&self.id),
             1 => Value::List(&self.clusters),
-            2 => optional(&self.exclusive),
+            2 => look::optional_boolean(&self.exclusive),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
+            0 => place::text(&mut self.id),
             1 => Slot::Scalar(&mut self.clusters),
-            2 => Slot::Scalar(&mut self.exclusive),
+            2 => place::optional_boolean(&mut self.exclusive),
             _ => Slot::None,
         }
     }
@@ -1867,7 +2099,6 @@ impl DataObject for DistributedVirtualSwitchManagerSpanInfo {
 root!(DistributedVirtualSwitchManagerSpanInfo);
 
 /// `DistributedVirtualSwitchNetworkOffloadSpec`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DistributedVirtualSwitchNetworkOffloadSpec {
     /// `id`.
     pub id: String,
@@ -1879,18 +2110,24 @@ pub struct DistributedVirtualSwitchNetworkOffloadSpec {
     pub dpu_capability: Option<Box<VMwareDvsDpuCapability>>,
 }
 
+impl Default for DistributedVirtualSwitchNetworkOffloadSpec {
+    fn default() -> Self {
+        Self { id: Unset::UNSET, name: None, types: Unset::UNSET, dpu_capability: None }
+    }
+}
+
 impl DataType for DistributedVirtualSwitchNetworkOffloadSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DistributedVirtualSwitchNetworkOffloadSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::list("types", Type::String),
-                FieldInfo::opt("dpuCapability", Type::Data(VMwareDvsDpuCapability::INFO)),
+                Own("id", Type::String, Req),
+                Own("name", Type::String, Opt),
+                Own("types", Type::String, List),
+                Own("dpuCapability", Type::Data(<VMwareDvsDpuCapability as DataType>::INFO), Opt),
             ],
-            || Box::new(DistributedVirtualSwitchNetworkOffloadSpec::default()),
+            instance::<DistributedVirtualSwitchNetworkOffloadSpec>,
         );
         &INFO
     };
@@ -1898,28 +2135,25 @@ impl DataType for DistributedVirtualSwitchNetworkOffloadSpec {
 
 impl DataObject for DistributedVirtualSwitchNetworkOffloadSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => optional(&self.name),
-            2 => Value::List(&self.types),
-            3 => match &self.dpu_capability {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.id),
+            1 => look::optional_text(&self.name),
+            2 => look::texts(&self.types),
+            3 => look::boxed(&self.dpu_capability),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.types),
-            3 => fill!(self.dpu_capability, VMwareDvsDpuCapability),
+            0 => place::text(&mut self.id),
+            1 => place::optional_text(&mut self.name),
+            2 => place::texts(&mut self.types),
+            3 => place::boxed(&mut self.dpu_capability),
             _ => Slot::None,
         }
     }

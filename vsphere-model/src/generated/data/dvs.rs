@@ -8,19 +8,24 @@ use crate::types::{
 };
 
 /// `DvsFilterParameter`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsFilterParameter {
     /// `parameters`.
     pub parameters: Vec<String>,
+}
+
+impl Default for DvsFilterParameter {
+    fn default() -> Self {
+        Self { parameters: Unset::UNSET }
+    }
 }
 
 impl DataType for DvsFilterParameter {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsFilterParameter",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("parameters", Type::String)],
-            || Box::new(DvsFilterParameter::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("parameters", Type::String, List)],
+            instance::<DvsFilterParameter>,
         );
         &INFO
     };
@@ -28,19 +33,19 @@ impl DataType for DvsFilterParameter {
 
 impl DataObject for DvsFilterParameter {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.parameters),
+            0 => look::texts(&self.parameters),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.parameters),
+            0 => place::texts(&mut self.parameters),
             _ => Slot::None,
         }
     }
@@ -49,7 +54,6 @@ impl DataObject for DvsFilterParameter {
 root!(DvsFilterParameter);
 
 /// `DvsFilterConfig`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsFilterConfig {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -65,19 +69,32 @@ pub struct DvsFilterConfig {
     pub on_failure: Option<String>,
 }
 
+impl Default for DvsFilterConfig {
+    fn default() -> Self {
+        Self {
+            base: <InheritablePolicy as Default>::default(),
+            key: None,
+            agent_name: None,
+            slot_number: None,
+            parameters: None,
+            on_failure: None,
+        }
+    }
+}
+
 impl DataType for DvsFilterConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsFilterConfig",
-            Some(InheritablePolicy::INFO),
+            Some(<InheritablePolicy as DataType>::INFO),
             &[
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::opt("agentName", Type::String),
-                FieldInfo::opt("slotNumber", Type::String),
-                FieldInfo::opt("parameters", Type::Data(DvsFilterParameter::INFO)),
-                FieldInfo::opt("onFailure", Type::String),
+                Own("key", Type::String, Opt),
+                Own("agentName", Type::String, Opt),
+                Own("slotNumber", Type::String, Opt),
+                Own("parameters", Type::Data(<DvsFilterParameter as DataType>::INFO), Opt),
+                Own("onFailure", Type::String, Opt),
             ],
-            || Box::new(DvsFilterConfig::default()),
+            instance::<DvsFilterConfig>,
         );
         &INFO
     };
@@ -85,40 +102,31 @@ impl DataType for DvsFilterConfig {
 
 impl DataObject for DvsFilterConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.key),
-            2 => optional(&self.agent_name),
-            3 => optional(&self.slot_number),
-            4 => match &self.parameters {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => optional(&self.on_failure),
-            _ => self.base.get(index),
+            1 => look::optional_text(&self.key),
+            2 => look::optional_text(&self.agent_name),
+            3 => look::optional_text(&self.slot_number),
+            4 => look::boxed(&self.parameters),
+            5 => look::optional_text(&self.on_failure),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.key),
-            2 => Slot::Scalar(&mut self.agent_name),
-            3 => Slot::Scalar(&mut self.slot_number),
-            4 => fill!(self.parameters, DvsFilterParameter),
-            5 => Slot::Scalar(&mut self.on_failure),
-            _ => self.base.slot(index),
+            1 => place::optional_text(&mut self.key),
+            2 => place::optional_text(&mut self.agent_name),
+            3 => place::optional_text(&mut self.slot_number),
+            4 => place::boxed(&mut self.parameters),
+            5 => place::optional_text(&mut self.on_failure),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -126,7 +134,6 @@ inherit!(DvsFilterConfig, InheritablePolicy);
 impl Extends<InheritablePolicy> for DvsFilterConfig {}
 
 /// `DvsTrafficFilterConfig`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsTrafficFilterConfig {
     /// What it inherits from [`DvsFilterConfig`].
     pub base: DvsFilterConfig,
@@ -134,13 +141,19 @@ pub struct DvsTrafficFilterConfig {
     pub traffic_ruleset: Option<Box<DvsTrafficRuleset>>,
 }
 
+impl Default for DvsTrafficFilterConfig {
+    fn default() -> Self {
+        Self { base: <DvsFilterConfig as Default>::default(), traffic_ruleset: None }
+    }
+}
+
 impl DataType for DvsTrafficFilterConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsTrafficFilterConfig",
-            Some(DvsFilterConfig::INFO),
-            &[FieldInfo::opt("trafficRuleset", Type::Data(DvsTrafficRuleset::INFO))],
-            || Box::new(DvsTrafficFilterConfig::default()),
+            Some(<DvsFilterConfig as DataType>::INFO),
+            &[Own("trafficRuleset", Type::Data(<DvsTrafficRuleset as DataType>::INFO), Opt)],
+            instance::<DvsTrafficFilterConfig>,
         );
         &INFO
     };
@@ -148,32 +161,23 @@ impl DataType for DvsTrafficFilterConfig {
 
 impl DataObject for DvsTrafficFilterConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            6 => match &self.traffic_ruleset {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            6 => look::boxed(&self.traffic_ruleset),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            6 => fill!(self.traffic_ruleset, DvsTrafficRuleset),
-            _ => self.base.slot(index),
+            6 => place::boxed(&mut self.traffic_ruleset),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -182,7 +186,6 @@ impl Extends<DvsFilterConfig> for DvsTrafficFilterConfig {}
 impl Extends<InheritablePolicy> for DvsTrafficFilterConfig {}
 
 /// `DvsFilterConfigSpec`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsFilterConfigSpec {
     /// What it inherits from [`DvsFilterConfig`].
     pub base: DvsFilterConfig,
@@ -190,13 +193,19 @@ pub struct DvsFilterConfigSpec {
     pub operation: String,
 }
 
+impl Default for DvsFilterConfigSpec {
+    fn default() -> Self {
+        Self { base: <DvsFilterConfig as Default>::default(), operation: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsFilterConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsFilterConfigSpec",
-            Some(DvsFilterConfig::INFO),
-            &[FieldInfo::req("operation", Type::String)],
-            || Box::new(DvsFilterConfigSpec::default()),
+            Some(<DvsFilterConfig as DataType>::INFO),
+            &[Own("operation", Type::String, Req)],
+            instance::<DvsFilterConfigSpec>,
         );
         &INFO
     };
@@ -204,29 +213,23 @@ impl DataType for DvsFilterConfigSpec {
 
 impl DataObject for DvsFilterConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            6 => leaf(&self.operation),
-            _ => self.base.get(index),
+            6 => look::text(&self.operation),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            6 => Slot::Scalar(&mut self.operation),
-            _ => self.base.slot(index),
+            6 => place::text(&mut self.operation),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -235,7 +238,6 @@ impl Extends<DvsFilterConfig> for DvsFilterConfigSpec {}
 impl Extends<InheritablePolicy> for DvsFilterConfigSpec {}
 
 /// `DvsTrafficFilterConfigSpec`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsTrafficFilterConfigSpec {
     /// What it inherits from [`DvsTrafficFilterConfig`].
     pub base: DvsTrafficFilterConfig,
@@ -243,13 +245,19 @@ pub struct DvsTrafficFilterConfigSpec {
     pub operation: String,
 }
 
+impl Default for DvsTrafficFilterConfigSpec {
+    fn default() -> Self {
+        Self { base: <DvsTrafficFilterConfig as Default>::default(), operation: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsTrafficFilterConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsTrafficFilterConfigSpec",
-            Some(DvsTrafficFilterConfig::INFO),
-            &[FieldInfo::req("operation", Type::String)],
-            || Box::new(DvsTrafficFilterConfigSpec::default()),
+            Some(<DvsTrafficFilterConfig as DataType>::INFO),
+            &[Own("operation", Type::String, Req)],
+            instance::<DvsTrafficFilterConfigSpec>,
         );
         &INFO
     };
@@ -257,29 +265,23 @@ impl DataType for DvsTrafficFilterConfigSpec {
 
 impl DataObject for DvsTrafficFilterConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            7 => leaf(&self.operation),
-            _ => self.base.get(index),
+            7 => look::text(&self.operation),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            7 => Slot::Scalar(&mut self.operation),
-            _ => self.base.slot(index),
+            7 => place::text(&mut self.operation),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -289,7 +291,6 @@ impl Extends<DvsFilterConfig> for DvsTrafficFilterConfigSpec {}
 impl Extends<InheritablePolicy> for DvsTrafficFilterConfigSpec {}
 
 /// `DvsFilterPolicy`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsFilterPolicy {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -297,13 +298,19 @@ pub struct DvsFilterPolicy {
     pub filter_config: Vec<Poly<DvsFilterConfig>>,
 }
 
+impl Default for DvsFilterPolicy {
+    fn default() -> Self {
+        Self { base: <InheritablePolicy as Default>::default(), filter_config: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsFilterPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsFilterPolicy",
-            Some(InheritablePolicy::INFO),
-            &[FieldInfo::list("filterConfig", Type::Data(DvsFilterConfig::INFO))],
-            || Box::new(DvsFilterPolicy::default()),
+            Some(<InheritablePolicy as DataType>::INFO),
+            &[Own("filterConfig", Type::Data(<DvsFilterConfig as DataType>::INFO), List)],
+            instance::<DvsFilterPolicy>,
         );
         &INFO
     };
@@ -311,29 +318,23 @@ impl DataType for DvsFilterPolicy {
 
 impl DataObject for DvsFilterPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.filter_config),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Poly(&mut self.filter_config),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -341,7 +342,6 @@ inherit!(DvsFilterPolicy, InheritablePolicy);
 impl Extends<InheritablePolicy> for DvsFilterPolicy {}
 
 /// `DvsTrafficRule`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsTrafficRule {
     /// `key`.
     pub key: Option<String>,
@@ -357,20 +357,26 @@ pub struct DvsTrafficRule {
     pub direction: Option<String>,
 }
 
+impl Default for DvsTrafficRule {
+    fn default() -> Self {
+        Self { key: None, description: None, sequence: None, qualifier: Unset::UNSET, action: None, direction: None }
+    }
+}
+
 impl DataType for DvsTrafficRule {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsTrafficRule",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::opt("sequence", Type::Int),
-                FieldInfo::list("qualifier", Type::Data(DvsNetworkRuleQualifier::INFO)),
-                FieldInfo::opt("action", Type::Data(DvsNetworkRuleAction::INFO)),
-                FieldInfo::opt("direction", Type::String),
+                Own("key", Type::String, Opt),
+                Own("description", Type::String, Opt),
+                Own("sequence", Type::Int, Opt),
+                Own("qualifier", Type::Data(<DvsNetworkRuleQualifier as DataType>::INFO), List),
+                Own("action", Type::Data(<DvsNetworkRuleAction as DataType>::INFO), Opt),
+                Own("direction", Type::String, Opt),
             ],
-            || Box::new(DvsTrafficRule::default()),
+            instance::<DvsTrafficRule>,
         );
         &INFO
     };
@@ -378,29 +384,29 @@ impl DataType for DvsTrafficRule {
 
 impl DataObject for DvsTrafficRule {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.key),
-            1 => optional(&self.description),
-            2 => optional(&self.sequence),
+            0 => look::optional_text(&self.key),
+            1 => look::optional_text(&self.description),
+            2 => look::optional_int(&self.sequence),
             3 => Value::List(&self.qualifier),
-            4 => optional(&self.action),
-            5 => optional(&self.direction),
+            4 => look::optional(&self.action),
+            5 => look::optional_text(&self.direction),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.description),
-            2 => Slot::Scalar(&mut self.sequence),
+            0 => place::optional_text(&mut self.key),
+            1 => place::optional_text(&mut self.description),
+            2 => place::optional_int(&mut self.sequence),
             3 => Slot::Poly(&mut self.qualifier),
             4 => Slot::Poly(&mut self.action),
-            5 => Slot::Scalar(&mut self.direction),
+            5 => place::optional_text(&mut self.direction),
             _ => Slot::None,
         }
     }
@@ -409,19 +415,24 @@ impl DataObject for DvsTrafficRule {
 root!(DvsTrafficRule);
 
 /// `DvsNetworkRuleQualifier`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsNetworkRuleQualifier {
     /// `key`.
     pub key: Option<String>,
+}
+
+impl Default for DvsNetworkRuleQualifier {
+    fn default() -> Self {
+        Self { key: None }
+    }
 }
 
 impl DataType for DvsNetworkRuleQualifier {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsNetworkRuleQualifier",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("key", Type::String)],
-            || Box::new(DvsNetworkRuleQualifier::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Opt)],
+            instance::<DvsNetworkRuleQualifier>,
         );
         &INFO
     };
@@ -429,19 +440,19 @@ impl DataType for DvsNetworkRuleQualifier {
 
 impl DataObject for DvsNetworkRuleQualifier {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.key),
+            0 => look::optional_text(&self.key),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::optional_text(&mut self.key),
             _ => Slot::None,
         }
     }
@@ -450,21 +461,29 @@ impl DataObject for DvsNetworkRuleQualifier {
 root!(DvsNetworkRuleQualifier);
 
 /// `DvsNetworkRuleAction`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsNetworkRuleAction {}
+
+impl Default for DvsNetworkRuleAction {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for DvsNetworkRuleAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvsNetworkRuleAction", Some(DynamicData::INFO), &[], || {
-            Box::new(DvsNetworkRuleAction::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DvsNetworkRuleAction",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<DvsNetworkRuleAction>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DvsNetworkRuleAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -479,7 +498,6 @@ impl DataObject for DvsNetworkRuleAction {
 root!(DvsNetworkRuleAction);
 
 /// `DvsIpNetworkRuleQualifier`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsIpNetworkRuleQualifier {
     /// What it inherits from [`DvsNetworkRuleQualifier`].
     pub base: DvsNetworkRuleQualifier,
@@ -497,20 +515,34 @@ pub struct DvsIpNetworkRuleQualifier {
     pub tcp_flags: Option<Box<IntExpression>>,
 }
 
+impl Default for DvsIpNetworkRuleQualifier {
+    fn default() -> Self {
+        Self {
+            base: <DvsNetworkRuleQualifier as Default>::default(),
+            source_address: None,
+            destination_address: None,
+            protocol: None,
+            source_ip_port: None,
+            destination_ip_port: None,
+            tcp_flags: None,
+        }
+    }
+}
+
 impl DataType for DvsIpNetworkRuleQualifier {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsIpNetworkRuleQualifier",
-            Some(DvsNetworkRuleQualifier::INFO),
+            Some(<DvsNetworkRuleQualifier as DataType>::INFO),
             &[
-                FieldInfo::opt("sourceAddress", Type::Data(IpAddress::INFO)),
-                FieldInfo::opt("destinationAddress", Type::Data(IpAddress::INFO)),
-                FieldInfo::opt("protocol", Type::Data(IntExpression::INFO)),
-                FieldInfo::opt("sourceIpPort", Type::Data(DvsIpPort::INFO)),
-                FieldInfo::opt("destinationIpPort", Type::Data(DvsIpPort::INFO)),
-                FieldInfo::opt("tcpFlags", Type::Data(IntExpression::INFO)),
+                Own("sourceAddress", Type::Data(<IpAddress as DataType>::INFO), Opt),
+                Own("destinationAddress", Type::Data(<IpAddress as DataType>::INFO), Opt),
+                Own("protocol", Type::Data(<IntExpression as DataType>::INFO), Opt),
+                Own("sourceIpPort", Type::Data(<DvsIpPort as DataType>::INFO), Opt),
+                Own("destinationIpPort", Type::Data(<DvsIpPort as DataType>::INFO), Opt),
+                Own("tcpFlags", Type::Data(<IntExpression as DataType>::INFO), Opt),
             ],
-            || Box::new(DvsIpNetworkRuleQualifier::default()),
+            instance::<DvsIpNetworkRuleQualifier>,
         );
         &INFO
     };
@@ -518,24 +550,19 @@ impl DataType for DvsIpNetworkRuleQualifier {
 
 impl DataObject for DvsIpNetworkRuleQualifier {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.source_address),
-            2 => optional(&self.destination_address),
-            3 => match &self.protocol {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => optional(&self.source_ip_port),
-            5 => optional(&self.destination_ip_port),
-            6 => match &self.tcp_flags {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            1 => look::optional(&self.source_address),
+            2 => look::optional(&self.destination_address),
+            3 => look::boxed(&self.protocol),
+            4 => look::optional(&self.source_ip_port),
+            5 => look::optional(&self.destination_ip_port),
+            6 => look::boxed(&self.tcp_flags),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -543,20 +570,13 @@ impl DataObject for DvsIpNetworkRuleQualifier {
         match index {
             1 => Slot::Poly(&mut self.source_address),
             2 => Slot::Poly(&mut self.destination_address),
-            3 => fill!(self.protocol, IntExpression),
+            3 => place::boxed(&mut self.protocol),
             4 => Slot::Poly(&mut self.source_ip_port),
             5 => Slot::Poly(&mut self.destination_ip_port),
-            6 => fill!(self.tcp_flags, IntExpression),
-            _ => self.base.slot(index),
+            6 => place::boxed(&mut self.tcp_flags),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -564,39 +584,42 @@ inherit!(DvsIpNetworkRuleQualifier, DvsNetworkRuleQualifier);
 impl Extends<DvsNetworkRuleQualifier> for DvsIpNetworkRuleQualifier {}
 
 /// `DvsIpPort`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsIpPort {
     /// What it inherits from [`NegatableExpression`].
     pub base: NegatableExpression,
 }
 
+impl Default for DvsIpPort {
+    fn default() -> Self {
+        Self { base: <NegatableExpression as Default>::default() }
+    }
+}
+
 impl DataType for DvsIpPort {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DvsIpPort", Some(NegatableExpression::INFO), &[], || Box::new(DvsIpPort::default()));
+            TypeInfo::new("DvsIpPort", Some(<NegatableExpression as DataType>::INFO), &[], instance::<DvsIpPort>);
         &INFO
     };
 }
 
 impl DataObject for DvsIpPort {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -604,7 +627,6 @@ inherit!(DvsIpPort, NegatableExpression);
 impl Extends<NegatableExpression> for DvsIpPort {}
 
 /// `DvsSingleIpPort`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsSingleIpPort {
     /// What it inherits from [`DvsIpPort`].
     pub base: DvsIpPort,
@@ -612,41 +634,43 @@ pub struct DvsSingleIpPort {
     pub port_number: i32,
 }
 
+impl Default for DvsSingleIpPort {
+    fn default() -> Self {
+        Self { base: <DvsIpPort as Default>::default(), port_number: 0 }
+    }
+}
+
 impl DataType for DvsSingleIpPort {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DvsSingleIpPort", Some(DvsIpPort::INFO), &[FieldInfo::req("portNumber", Type::Int)], || {
-                Box::new(DvsSingleIpPort::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DvsSingleIpPort",
+            Some(<DvsIpPort as DataType>::INFO),
+            &[Own("portNumber", Type::Int, Req)],
+            instance::<DvsSingleIpPort>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DvsSingleIpPort {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.port_number),
-            _ => self.base.get(index),
+            1 => Value::Int(self.port_number),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.port_number),
-            _ => self.base.slot(index),
+            1 => place::int(&mut self.port_number),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -655,7 +679,6 @@ impl Extends<DvsIpPort> for DvsSingleIpPort {}
 impl Extends<NegatableExpression> for DvsSingleIpPort {}
 
 /// `DvsIpPortRange`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsIpPortRange {
     /// What it inherits from [`DvsIpPort`].
     pub base: DvsIpPort,
@@ -665,13 +688,19 @@ pub struct DvsIpPortRange {
     pub end_port_number: i32,
 }
 
+impl Default for DvsIpPortRange {
+    fn default() -> Self {
+        Self { base: <DvsIpPort as Default>::default(), start_port_number: 0, end_port_number: 0 }
+    }
+}
+
 impl DataType for DvsIpPortRange {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsIpPortRange",
-            Some(DvsIpPort::INFO),
-            &[FieldInfo::req("startPortNumber", Type::Int), FieldInfo::req("endPortNumber", Type::Int)],
-            || Box::new(DvsIpPortRange::default()),
+            Some(<DvsIpPort as DataType>::INFO),
+            &[Own("startPortNumber", Type::Int, Req), Own("endPortNumber", Type::Int, Req)],
+            instance::<DvsIpPortRange>,
         );
         &INFO
     };
@@ -679,31 +708,25 @@ impl DataType for DvsIpPortRange {
 
 impl DataObject for DvsIpPortRange {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.start_port_number),
-            2 => leaf(&self.end_port_number),
-            _ => self.base.get(index),
+            1 => Value::Int(self.start_port_number),
+            2 => Value::Int(self.end_port_number),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.start_port_number),
-            2 => Slot::Scalar(&mut self.end_port_number),
-            _ => self.base.slot(index),
+            1 => place::int(&mut self.start_port_number),
+            2 => place::int(&mut self.end_port_number),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -712,7 +735,6 @@ impl Extends<DvsIpPort> for DvsIpPortRange {}
 impl Extends<NegatableExpression> for DvsIpPortRange {}
 
 /// `DvsMacNetworkRuleQualifier`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsMacNetworkRuleQualifier {
     /// What it inherits from [`DvsNetworkRuleQualifier`].
     pub base: DvsNetworkRuleQualifier,
@@ -726,18 +748,30 @@ pub struct DvsMacNetworkRuleQualifier {
     pub vlan_id: Option<Box<IntExpression>>,
 }
 
+impl Default for DvsMacNetworkRuleQualifier {
+    fn default() -> Self {
+        Self {
+            base: <DvsNetworkRuleQualifier as Default>::default(),
+            source_address: None,
+            destination_address: None,
+            protocol: None,
+            vlan_id: None,
+        }
+    }
+}
+
 impl DataType for DvsMacNetworkRuleQualifier {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsMacNetworkRuleQualifier",
-            Some(DvsNetworkRuleQualifier::INFO),
+            Some(<DvsNetworkRuleQualifier as DataType>::INFO),
             &[
-                FieldInfo::opt("sourceAddress", Type::Data(MacAddress::INFO)),
-                FieldInfo::opt("destinationAddress", Type::Data(MacAddress::INFO)),
-                FieldInfo::opt("protocol", Type::Data(IntExpression::INFO)),
-                FieldInfo::opt("vlanId", Type::Data(IntExpression::INFO)),
+                Own("sourceAddress", Type::Data(<MacAddress as DataType>::INFO), Opt),
+                Own("destinationAddress", Type::Data(<MacAddress as DataType>::INFO), Opt),
+                Own("protocol", Type::Data(<IntExpression as DataType>::INFO), Opt),
+                Own("vlanId", Type::Data(<IntExpression as DataType>::INFO), Opt),
             ],
-            || Box::new(DvsMacNetworkRuleQualifier::default()),
+            instance::<DvsMacNetworkRuleQualifier>,
         );
         &INFO
     };
@@ -745,22 +779,17 @@ impl DataType for DvsMacNetworkRuleQualifier {
 
 impl DataObject for DvsMacNetworkRuleQualifier {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.source_address),
-            2 => optional(&self.destination_address),
-            3 => match &self.protocol {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => match &self.vlan_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            1 => look::optional(&self.source_address),
+            2 => look::optional(&self.destination_address),
+            3 => look::boxed(&self.protocol),
+            4 => look::boxed(&self.vlan_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -768,18 +797,11 @@ impl DataObject for DvsMacNetworkRuleQualifier {
         match index {
             1 => Slot::Poly(&mut self.source_address),
             2 => Slot::Poly(&mut self.destination_address),
-            3 => fill!(self.protocol, IntExpression),
-            4 => fill!(self.vlan_id, IntExpression),
-            _ => self.base.slot(index),
+            3 => place::boxed(&mut self.protocol),
+            4 => place::boxed(&mut self.vlan_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -787,7 +809,6 @@ inherit!(DvsMacNetworkRuleQualifier, DvsNetworkRuleQualifier);
 impl Extends<DvsNetworkRuleQualifier> for DvsMacNetworkRuleQualifier {}
 
 /// `DvsSystemTrafficNetworkRuleQualifier`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsSystemTrafficNetworkRuleQualifier {
     /// What it inherits from [`DvsNetworkRuleQualifier`].
     pub base: DvsNetworkRuleQualifier,
@@ -795,13 +816,19 @@ pub struct DvsSystemTrafficNetworkRuleQualifier {
     pub type_of_system_traffic: Option<Box<StringExpression>>,
 }
 
+impl Default for DvsSystemTrafficNetworkRuleQualifier {
+    fn default() -> Self {
+        Self { base: <DvsNetworkRuleQualifier as Default>::default(), type_of_system_traffic: None }
+    }
+}
+
 impl DataType for DvsSystemTrafficNetworkRuleQualifier {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsSystemTrafficNetworkRuleQualifier",
-            Some(DvsNetworkRuleQualifier::INFO),
-            &[FieldInfo::opt("typeOfSystemTraffic", Type::Data(StringExpression::INFO))],
-            || Box::new(DvsSystemTrafficNetworkRuleQualifier::default()),
+            Some(<DvsNetworkRuleQualifier as DataType>::INFO),
+            &[Own("typeOfSystemTraffic", Type::Data(<StringExpression as DataType>::INFO), Opt)],
+            instance::<DvsSystemTrafficNetworkRuleQualifier>,
         );
         &INFO
     };
@@ -809,32 +836,23 @@ impl DataType for DvsSystemTrafficNetworkRuleQualifier {
 
 impl DataObject for DvsSystemTrafficNetworkRuleQualifier {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => match &self.type_of_system_traffic {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            1 => look::boxed(&self.type_of_system_traffic),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => fill!(self.type_of_system_traffic, StringExpression),
-            _ => self.base.slot(index),
+            1 => place::boxed(&mut self.type_of_system_traffic),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -842,41 +860,46 @@ inherit!(DvsSystemTrafficNetworkRuleQualifier, DvsNetworkRuleQualifier);
 impl Extends<DvsNetworkRuleQualifier> for DvsSystemTrafficNetworkRuleQualifier {}
 
 /// `DvsDropNetworkRuleAction`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsDropNetworkRuleAction {
     /// What it inherits from [`DvsNetworkRuleAction`].
     pub base: DvsNetworkRuleAction,
 }
 
+impl Default for DvsDropNetworkRuleAction {
+    fn default() -> Self {
+        Self { base: <DvsNetworkRuleAction as Default>::default() }
+    }
+}
+
 impl DataType for DvsDropNetworkRuleAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DvsDropNetworkRuleAction", Some(DvsNetworkRuleAction::INFO), &[], || {
-                Box::new(DvsDropNetworkRuleAction::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DvsDropNetworkRuleAction",
+            Some(<DvsNetworkRuleAction as DataType>::INFO),
+            &[],
+            instance::<DvsDropNetworkRuleAction>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DvsDropNetworkRuleAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -884,41 +907,46 @@ inherit!(DvsDropNetworkRuleAction, DvsNetworkRuleAction);
 impl Extends<DvsNetworkRuleAction> for DvsDropNetworkRuleAction {}
 
 /// `DvsAcceptNetworkRuleAction`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsAcceptNetworkRuleAction {
     /// What it inherits from [`DvsNetworkRuleAction`].
     pub base: DvsNetworkRuleAction,
 }
 
+impl Default for DvsAcceptNetworkRuleAction {
+    fn default() -> Self {
+        Self { base: <DvsNetworkRuleAction as Default>::default() }
+    }
+}
+
 impl DataType for DvsAcceptNetworkRuleAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DvsAcceptNetworkRuleAction", Some(DvsNetworkRuleAction::INFO), &[], || {
-                Box::new(DvsAcceptNetworkRuleAction::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DvsAcceptNetworkRuleAction",
+            Some(<DvsNetworkRuleAction as DataType>::INFO),
+            &[],
+            instance::<DvsAcceptNetworkRuleAction>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DvsAcceptNetworkRuleAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -926,7 +954,6 @@ inherit!(DvsAcceptNetworkRuleAction, DvsNetworkRuleAction);
 impl Extends<DvsNetworkRuleAction> for DvsAcceptNetworkRuleAction {}
 
 /// `DvsUpdateTagNetworkRuleAction`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsUpdateTagNetworkRuleAction {
     /// What it inherits from [`DvsNetworkRuleAction`].
     pub base: DvsNetworkRuleAction,
@@ -936,13 +963,19 @@ pub struct DvsUpdateTagNetworkRuleAction {
     pub dscp_tag: Option<i32>,
 }
 
+impl Default for DvsUpdateTagNetworkRuleAction {
+    fn default() -> Self {
+        Self { base: <DvsNetworkRuleAction as Default>::default(), qos_tag: None, dscp_tag: None }
+    }
+}
+
 impl DataType for DvsUpdateTagNetworkRuleAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpdateTagNetworkRuleAction",
-            Some(DvsNetworkRuleAction::INFO),
-            &[FieldInfo::opt("qosTag", Type::Int), FieldInfo::opt("dscpTag", Type::Int)],
-            || Box::new(DvsUpdateTagNetworkRuleAction::default()),
+            Some(<DvsNetworkRuleAction as DataType>::INFO),
+            &[Own("qosTag", Type::Int, Opt), Own("dscpTag", Type::Int, Opt)],
+            instance::<DvsUpdateTagNetworkRuleAction>,
         );
         &INFO
     };
@@ -950,31 +983,25 @@ impl DataType for DvsUpdateTagNetworkRuleAction {
 
 impl DataObject for DvsUpdateTagNetworkRuleAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.qos_tag),
-            1 => optional(&self.dscp_tag),
-            _ => self.base.get(index),
+            0 => look::optional_int(&self.qos_tag),
+            1 => look::optional_int(&self.dscp_tag),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.qos_tag),
-            1 => Slot::Scalar(&mut self.dscp_tag),
-            _ => self.base.slot(index),
+            0 => place::optional_int(&mut self.qos_tag),
+            1 => place::optional_int(&mut self.dscp_tag),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -982,7 +1009,6 @@ inherit!(DvsUpdateTagNetworkRuleAction, DvsNetworkRuleAction);
 impl Extends<DvsNetworkRuleAction> for DvsUpdateTagNetworkRuleAction {}
 
 /// `DvsRateLimitNetworkRuleAction`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsRateLimitNetworkRuleAction {
     /// What it inherits from [`DvsNetworkRuleAction`].
     pub base: DvsNetworkRuleAction,
@@ -990,13 +1016,19 @@ pub struct DvsRateLimitNetworkRuleAction {
     pub packets_per_second: i32,
 }
 
+impl Default for DvsRateLimitNetworkRuleAction {
+    fn default() -> Self {
+        Self { base: <DvsNetworkRuleAction as Default>::default(), packets_per_second: 0 }
+    }
+}
+
 impl DataType for DvsRateLimitNetworkRuleAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsRateLimitNetworkRuleAction",
-            Some(DvsNetworkRuleAction::INFO),
-            &[FieldInfo::req("packetsPerSecond", Type::Int)],
-            || Box::new(DvsRateLimitNetworkRuleAction::default()),
+            Some(<DvsNetworkRuleAction as DataType>::INFO),
+            &[Own("packetsPerSecond", Type::Int, Req)],
+            instance::<DvsRateLimitNetworkRuleAction>,
         );
         &INFO
     };
@@ -1004,29 +1036,23 @@ impl DataType for DvsRateLimitNetworkRuleAction {
 
 impl DataObject for DvsRateLimitNetworkRuleAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.packets_per_second),
-            _ => self.base.get(index),
+            0 => Value::Int(self.packets_per_second),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.packets_per_second),
-            _ => self.base.slot(index),
+            0 => place::int(&mut self.packets_per_second),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1034,40 +1060,46 @@ inherit!(DvsRateLimitNetworkRuleAction, DvsNetworkRuleAction);
 impl Extends<DvsNetworkRuleAction> for DvsRateLimitNetworkRuleAction {}
 
 /// `DvsLogNetworkRuleAction`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsLogNetworkRuleAction {
     /// What it inherits from [`DvsNetworkRuleAction`].
     pub base: DvsNetworkRuleAction,
 }
 
+impl Default for DvsLogNetworkRuleAction {
+    fn default() -> Self {
+        Self { base: <DvsNetworkRuleAction as Default>::default() }
+    }
+}
+
 impl DataType for DvsLogNetworkRuleAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvsLogNetworkRuleAction", Some(DvsNetworkRuleAction::INFO), &[], || {
-            Box::new(DvsLogNetworkRuleAction::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DvsLogNetworkRuleAction",
+            Some(<DvsNetworkRuleAction as DataType>::INFO),
+            &[],
+            instance::<DvsLogNetworkRuleAction>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DvsLogNetworkRuleAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1075,7 +1107,6 @@ inherit!(DvsLogNetworkRuleAction, DvsNetworkRuleAction);
 impl Extends<DvsNetworkRuleAction> for DvsLogNetworkRuleAction {}
 
 /// `DvsGreEncapNetworkRuleAction`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsGreEncapNetworkRuleAction {
     /// What it inherits from [`DvsNetworkRuleAction`].
     pub base: DvsNetworkRuleAction,
@@ -1083,13 +1114,19 @@ pub struct DvsGreEncapNetworkRuleAction {
     pub encapsulation_ip: SingleIp,
 }
 
+impl Default for DvsGreEncapNetworkRuleAction {
+    fn default() -> Self {
+        Self { base: <DvsNetworkRuleAction as Default>::default(), encapsulation_ip: <SingleIp as Default>::default() }
+    }
+}
+
 impl DataType for DvsGreEncapNetworkRuleAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsGreEncapNetworkRuleAction",
-            Some(DvsNetworkRuleAction::INFO),
-            &[FieldInfo::req("encapsulationIp", Type::Data(SingleIp::INFO))],
-            || Box::new(DvsGreEncapNetworkRuleAction::default()),
+            Some(<DvsNetworkRuleAction as DataType>::INFO),
+            &[Own("encapsulationIp", Type::Data(<SingleIp as DataType>::INFO), Req)],
+            instance::<DvsGreEncapNetworkRuleAction>,
         );
         &INFO
     };
@@ -1097,29 +1134,23 @@ impl DataType for DvsGreEncapNetworkRuleAction {
 
 impl DataObject for DvsGreEncapNetworkRuleAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.encapsulation_ip),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.encapsulation_ip),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1127,7 +1158,6 @@ inherit!(DvsGreEncapNetworkRuleAction, DvsNetworkRuleAction);
 impl Extends<DvsNetworkRuleAction> for DvsGreEncapNetworkRuleAction {}
 
 /// `DvsMacRewriteNetworkRuleAction`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsMacRewriteNetworkRuleAction {
     /// What it inherits from [`DvsNetworkRuleAction`].
     pub base: DvsNetworkRuleAction,
@@ -1135,13 +1165,19 @@ pub struct DvsMacRewriteNetworkRuleAction {
     pub rewrite_mac: String,
 }
 
+impl Default for DvsMacRewriteNetworkRuleAction {
+    fn default() -> Self {
+        Self { base: <DvsNetworkRuleAction as Default>::default(), rewrite_mac: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsMacRewriteNetworkRuleAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsMacRewriteNetworkRuleAction",
-            Some(DvsNetworkRuleAction::INFO),
-            &[FieldInfo::req("rewriteMac", Type::String)],
-            || Box::new(DvsMacRewriteNetworkRuleAction::default()),
+            Some(<DvsNetworkRuleAction as DataType>::INFO),
+            &[Own("rewriteMac", Type::String, Req)],
+            instance::<DvsMacRewriteNetworkRuleAction>,
         );
         &INFO
     };
@@ -1149,29 +1185,23 @@ impl DataType for DvsMacRewriteNetworkRuleAction {
 
 impl DataObject for DvsMacRewriteNetworkRuleAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.rewrite_mac),
-            _ => self.base.get(index),
+            0 => look::text(&self.rewrite_mac),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.rewrite_mac),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.rewrite_mac),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1179,41 +1209,46 @@ inherit!(DvsMacRewriteNetworkRuleAction, DvsNetworkRuleAction);
 impl Extends<DvsNetworkRuleAction> for DvsMacRewriteNetworkRuleAction {}
 
 /// `DvsPuntNetworkRuleAction`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPuntNetworkRuleAction {
     /// What it inherits from [`DvsNetworkRuleAction`].
     pub base: DvsNetworkRuleAction,
 }
 
+impl Default for DvsPuntNetworkRuleAction {
+    fn default() -> Self {
+        Self { base: <DvsNetworkRuleAction as Default>::default() }
+    }
+}
+
 impl DataType for DvsPuntNetworkRuleAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DvsPuntNetworkRuleAction", Some(DvsNetworkRuleAction::INFO), &[], || {
-                Box::new(DvsPuntNetworkRuleAction::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DvsPuntNetworkRuleAction",
+            Some(<DvsNetworkRuleAction as DataType>::INFO),
+            &[],
+            instance::<DvsPuntNetworkRuleAction>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DvsPuntNetworkRuleAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1221,41 +1256,46 @@ inherit!(DvsPuntNetworkRuleAction, DvsNetworkRuleAction);
 impl Extends<DvsNetworkRuleAction> for DvsPuntNetworkRuleAction {}
 
 /// `DvsCopyNetworkRuleAction`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsCopyNetworkRuleAction {
     /// What it inherits from [`DvsNetworkRuleAction`].
     pub base: DvsNetworkRuleAction,
 }
 
+impl Default for DvsCopyNetworkRuleAction {
+    fn default() -> Self {
+        Self { base: <DvsNetworkRuleAction as Default>::default() }
+    }
+}
+
 impl DataType for DvsCopyNetworkRuleAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DvsCopyNetworkRuleAction", Some(DvsNetworkRuleAction::INFO), &[], || {
-                Box::new(DvsCopyNetworkRuleAction::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DvsCopyNetworkRuleAction",
+            Some(<DvsNetworkRuleAction as DataType>::INFO),
+            &[],
+            instance::<DvsCopyNetworkRuleAction>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DvsCopyNetworkRuleAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1263,7 +1303,6 @@ inherit!(DvsCopyNetworkRuleAction, DvsNetworkRuleAction);
 impl Extends<DvsNetworkRuleAction> for DvsCopyNetworkRuleAction {}
 
 /// `DvsTrafficRuleset`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsTrafficRuleset {
     /// `key`.
     pub key: Option<String>,
@@ -1275,18 +1314,24 @@ pub struct DvsTrafficRuleset {
     pub rules: Vec<DvsTrafficRule>,
 }
 
+impl Default for DvsTrafficRuleset {
+    fn default() -> Self {
+        Self { key: None, enabled: None, precedence: None, rules: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsTrafficRuleset {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsTrafficRuleset",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("precedence", Type::Int),
-                FieldInfo::list("rules", Type::Data(DvsTrafficRule::INFO)),
+                Own("key", Type::String, Opt),
+                Own("enabled", Type::Boolean, Opt),
+                Own("precedence", Type::Int, Opt),
+                Own("rules", Type::Data(<DvsTrafficRule as DataType>::INFO), List),
             ],
-            || Box::new(DvsTrafficRuleset::default()),
+            instance::<DvsTrafficRuleset>,
         );
         &INFO
     };
@@ -1294,14 +1339,14 @@ impl DataType for DvsTrafficRuleset {
 
 impl DataObject for DvsTrafficRuleset {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.key),
-            1 => optional(&self.enabled),
-            2 => optional(&self.precedence),
+            0 => look::optional_text(&self.key),
+            1 => look::optional_boolean(&self.enabled),
+            2 => look::optional_int(&self.precedence),
             3 => Value::List(&self.rules),
             _ => Value::Unset,
         }
@@ -1309,9 +1354,9 @@ impl DataObject for DvsTrafficRuleset {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.enabled),
-            2 => Slot::Scalar(&mut self.precedence),
+            0 => place::optional_text(&mut self.key),
+            1 => place::optional_boolean(&mut self.enabled),
+            2 => place::optional_int(&mut self.precedence),
             3 => Slot::List(&mut self.rules),
             _ => Slot::None,
         }
@@ -1321,19 +1366,24 @@ impl DataObject for DvsTrafficRuleset {
 root!(DvsTrafficRuleset);
 
 /// `DvsVmVnicResourceAllocation`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsVmVnicResourceAllocation {
     /// `reservationQuota`.
     pub reservation_quota: Option<i64>,
+}
+
+impl Default for DvsVmVnicResourceAllocation {
+    fn default() -> Self {
+        Self { reservation_quota: None }
+    }
 }
 
 impl DataType for DvsVmVnicResourceAllocation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsVmVnicResourceAllocation",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("reservationQuota", Type::Long)],
-            || Box::new(DvsVmVnicResourceAllocation::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("reservationQuota", Type::Long, Opt)],
+            instance::<DvsVmVnicResourceAllocation>,
         );
         &INFO
     };
@@ -1341,19 +1391,19 @@ impl DataType for DvsVmVnicResourceAllocation {
 
 impl DataObject for DvsVmVnicResourceAllocation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.reservation_quota),
+            0 => look::optional_long(&self.reservation_quota),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.reservation_quota),
+            0 => place::optional_long(&mut self.reservation_quota),
             _ => Slot::None,
         }
     }
@@ -1362,7 +1412,6 @@ impl DataObject for DvsVmVnicResourceAllocation {
 root!(DvsVmVnicResourceAllocation);
 
 /// `DvsVmVnicResourcePoolConfigSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsVmVnicResourcePoolConfigSpec {
     /// `operation`.
     pub operation: String,
@@ -1378,20 +1427,33 @@ pub struct DvsVmVnicResourcePoolConfigSpec {
     pub description: Option<String>,
 }
 
+impl Default for DvsVmVnicResourcePoolConfigSpec {
+    fn default() -> Self {
+        Self {
+            operation: Unset::UNSET,
+            key: None,
+            config_version: None,
+            allocation_info: None,
+            name: None,
+            description: None,
+        }
+    }
+}
+
 impl DataType for DvsVmVnicResourcePoolConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsVmVnicResourcePoolConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("operation", Type::String),
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::opt("configVersion", Type::String),
-                FieldInfo::opt("allocationInfo", Type::Data(DvsVmVnicResourceAllocation::INFO)),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("description", Type::String),
+                Own("operation", Type::String, Req),
+                Own("key", Type::String, Opt),
+                Own("configVersion", Type::String, Opt),
+                Own("allocationInfo", Type::Data(<DvsVmVnicResourceAllocation as DataType>::INFO), Opt),
+                Own("name", Type::String, Opt),
+                Own("description", Type::String, Opt),
             ],
-            || Box::new(DvsVmVnicResourcePoolConfigSpec::default()),
+            instance::<DvsVmVnicResourcePoolConfigSpec>,
         );
         &INFO
     };
@@ -1399,32 +1461,29 @@ impl DataType for DvsVmVnicResourcePoolConfigSpec {
 
 impl DataObject for DvsVmVnicResourcePoolConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.operation),
-            1 => optional(&self.key),
-            2 => optional(&self.config_version),
-            3 => match &self.allocation_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => optional(&self.name),
-            5 => optional(&self.description),
+            0 => look::text(&self.operation),
+            1 => look::optional_text(&self.key),
+            2 => look::optional_text(&self.config_version),
+            3 => look::boxed(&self.allocation_info),
+            4 => look::optional_text(&self.name),
+            5 => look::optional_text(&self.description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.operation),
-            1 => Slot::Scalar(&mut self.key),
-            2 => Slot::Scalar(&mut self.config_version),
-            3 => fill!(self.allocation_info, DvsVmVnicResourceAllocation),
-            4 => Slot::Scalar(&mut self.name),
-            5 => Slot::Scalar(&mut self.description),
+            0 => place::text(&mut self.operation),
+            1 => place::optional_text(&mut self.key),
+            2 => place::optional_text(&mut self.config_version),
+            3 => place::boxed(&mut self.allocation_info),
+            4 => place::optional_text(&mut self.name),
+            5 => place::optional_text(&mut self.description),
             _ => Slot::None,
         }
     }
@@ -1433,7 +1492,6 @@ impl DataObject for DvsVmVnicResourcePoolConfigSpec {
 root!(DvsVmVnicResourcePoolConfigSpec);
 
 /// `DvsVnicAllocatedResource`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsVnicAllocatedResource {
     /// `vm`; names a `VirtualMachine`.
     pub vm: ManagedObjectReference,
@@ -1443,17 +1501,19 @@ pub struct DvsVnicAllocatedResource {
     pub reservation: Option<i64>,
 }
 
+impl Default for DvsVnicAllocatedResource {
+    fn default() -> Self {
+        Self { vm: Unset::UNSET, vnic_key: Unset::UNSET, reservation: None }
+    }
+}
+
 impl DataType for DvsVnicAllocatedResource {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsVnicAllocatedResource",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vnicKey", Type::String),
-                FieldInfo::opt("reservation", Type::Long),
-            ],
-            || Box::new(DvsVnicAllocatedResource::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("vnicKey", Type::String, Req), Own("reservation", Type::Long, Opt)],
+            instance::<DvsVnicAllocatedResource>,
         );
         &INFO
     };
@@ -1461,23 +1521,23 @@ impl DataType for DvsVnicAllocatedResource {
 
 impl DataObject for DvsVnicAllocatedResource {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm),
-            1 => leaf(&self.vnic_key),
-            2 => optional(&self.reservation),
+            0 => look::reference(&self.vm),
+            1 => look::text(&self.vnic_key),
+            2 => look::optional_long(&self.reservation),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
-            1 => Slot::Scalar(&mut self.vnic_key),
-            2 => Slot::Scalar(&mut self.reservation),
+            0 => place::reference(&mut self.vm),
+            1 => place::text(&mut self.vnic_key),
+            2 => place::optional_long(&mut self.reservation),
             _ => Slot::None,
         }
     }
@@ -1486,7 +1546,6 @@ impl DataObject for DvsVnicAllocatedResource {
 root!(DvsVnicAllocatedResource);
 
 /// `DvsVmVnicNetworkResourcePoolRuntimeInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsVmVnicNetworkResourcePoolRuntimeInfo {
     /// `key`.
     pub key: String,
@@ -1504,21 +1563,35 @@ pub struct DvsVmVnicNetworkResourcePoolRuntimeInfo {
     pub allocated_resource: Vec<DvsVnicAllocatedResource>,
 }
 
+impl Default for DvsVmVnicNetworkResourcePoolRuntimeInfo {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            name: None,
+            capacity: None,
+            usage: None,
+            available: None,
+            status: Unset::UNSET,
+            allocated_resource: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DvsVmVnicNetworkResourcePoolRuntimeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsVmVnicNetworkResourcePoolRuntimeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("capacity", Type::Int),
-                FieldInfo::opt("usage", Type::Int),
-                FieldInfo::opt("available", Type::Int),
-                FieldInfo::req("status", Type::String),
-                FieldInfo::list("allocatedResource", Type::Data(DvsVnicAllocatedResource::INFO)),
+                Own("key", Type::String, Req),
+                Own("name", Type::String, Opt),
+                Own("capacity", Type::Int, Opt),
+                Own("usage", Type::Int, Opt),
+                Own("available", Type::Int, Opt),
+                Own("status", Type::String, Req),
+                Own("allocatedResource", Type::Data(<DvsVnicAllocatedResource as DataType>::INFO), List),
             ],
-            || Box::new(DvsVmVnicNetworkResourcePoolRuntimeInfo::default()),
+            instance::<DvsVmVnicNetworkResourcePoolRuntimeInfo>,
         );
         &INFO
     };
@@ -1526,17 +1599,17 @@ impl DataType for DvsVmVnicNetworkResourcePoolRuntimeInfo {
 
 impl DataObject for DvsVmVnicNetworkResourcePoolRuntimeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.name),
-            2 => optional(&self.capacity),
-            3 => optional(&self.usage),
-            4 => optional(&self.available),
-            5 => leaf(&self.status),
+            0 => look::text(&self.key),
+            1 => look::optional_text(&self.name),
+            2 => look::optional_int(&self.capacity),
+            3 => look::optional_int(&self.usage),
+            4 => look::optional_int(&self.available),
+            5 => look::text(&self.status),
             6 => Value::List(&self.allocated_resource),
             _ => Value::Unset,
         }
@@ -1544,12 +1617,12 @@ impl DataObject for DvsVmVnicNetworkResourcePoolRuntimeInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.capacity),
-            3 => Slot::Scalar(&mut self.usage),
-            4 => Slot::Scalar(&mut self.available),
-            5 => Slot::Scalar(&mut self.status),
+            0 => place::text(&mut self.key),
+            1 => place::optional_text(&mut self.name),
+            2 => place::optional_int(&mut self.capacity),
+            3 => place::optional_int(&mut self.usage),
+            4 => place::optional_int(&mut self.available),
+            5 => place::text(&mut self.status),
             6 => Slot::List(&mut self.allocated_resource),
             _ => Slot::None,
         }
@@ -1559,7 +1632,6 @@ impl DataObject for DvsVmVnicNetworkResourcePoolRuntimeInfo {
 root!(DvsVmVnicNetworkResourcePoolRuntimeInfo);
 
 /// `DvsOutOfSyncHostArgument`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsOutOfSyncHostArgument {
     /// `outOfSyncHost`.
     pub out_of_sync_host: HostEventArgument,
@@ -1567,16 +1639,22 @@ pub struct DvsOutOfSyncHostArgument {
     pub config_paramters: Vec<String>,
 }
 
+impl Default for DvsOutOfSyncHostArgument {
+    fn default() -> Self {
+        Self { out_of_sync_host: <HostEventArgument as Default>::default(), config_paramters: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsOutOfSyncHostArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsOutOfSyncHostArgument",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("outOfSyncHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::list_req("configParamters", Type::String),
+                Own("outOfSyncHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
+                Own("configParamters", Type::String, ListReq),
             ],
-            || Box::new(DvsOutOfSyncHostArgument::default()),
+            instance::<DvsOutOfSyncHostArgument>,
         );
         &INFO
     };
@@ -1584,13 +1662,13 @@ impl DataType for DvsOutOfSyncHostArgument {
 
 impl DataObject for DvsOutOfSyncHostArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.out_of_sync_host),
-            1 => Value::List(&self.config_paramters),
+            1 => look::texts(&self.config_paramters),
             _ => Value::Unset,
         }
     }
@@ -1598,7 +1676,7 @@ impl DataObject for DvsOutOfSyncHostArgument {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.out_of_sync_host),
-            1 => Slot::Scalar(&mut self.config_paramters),
+            1 => place::texts(&mut self.config_paramters),
             _ => Slot::None,
         }
     }
@@ -1607,7 +1685,6 @@ impl DataObject for DvsOutOfSyncHostArgument {
 root!(DvsOutOfSyncHostArgument);
 
 /// `DvsProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -1619,17 +1696,23 @@ pub struct DvsProfile {
     pub uplink: Vec<PnicUplinkProfile>,
 }
 
+impl Default for DvsProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), key: Unset::UNSET, name: Unset::UNSET, uplink: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsProfile",
-            Some(ApplyProfile::INFO),
+            Some(<ApplyProfile as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::list("uplink", Type::Data(PnicUplinkProfile::INFO)),
+                Own("key", Type::String, Req),
+                Own("name", Type::String, Req),
+                Own("uplink", Type::Data(<PnicUplinkProfile as DataType>::INFO), List),
             ],
-            || Box::new(DvsProfile::default()),
+            instance::<DvsProfile>,
         );
         &INFO
     };
@@ -1637,33 +1720,27 @@ impl DataType for DvsProfile {
 
 impl DataObject for DvsProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            12 => leaf(&self.name),
+            11 => look::text(&self.key),
+            12 => look::text(&self.name),
             13 => Value::List(&self.uplink),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            12 => Slot::Scalar(&mut self.name),
+            11 => place::text(&mut self.key),
+            12 => place::text(&mut self.name),
             13 => Slot::List(&mut self.uplink),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1671,7 +1748,6 @@ inherit!(DvsProfile, ApplyProfile);
 impl Extends<ApplyProfile> for DvsProfile {}
 
 /// `DvsVNicProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsVNicProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -1681,13 +1757,23 @@ pub struct DvsVNicProfile {
     pub ip_config: IpAddressProfile,
 }
 
+impl Default for DvsVNicProfile {
+    fn default() -> Self {
+        Self {
+            base: <ApplyProfile as Default>::default(),
+            key: Unset::UNSET,
+            ip_config: <IpAddressProfile as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DvsVNicProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsVNicProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::req("key", Type::String), FieldInfo::req("ipConfig", Type::Data(IpAddressProfile::INFO))],
-            || Box::new(DvsVNicProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Req), Own("ipConfig", Type::Data(<IpAddressProfile as DataType>::INFO), Req)],
+            instance::<DvsVNicProfile>,
         );
         &INFO
     };
@@ -1695,31 +1781,25 @@ impl DataType for DvsVNicProfile {
 
 impl DataObject for DvsVNicProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
+            11 => look::text(&self.key),
             12 => Value::Data(&self.ip_config),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
+            11 => place::text(&mut self.key),
             12 => Slot::Data(&mut self.ip_config),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1727,7 +1807,6 @@ inherit!(DvsVNicProfile, ApplyProfile);
 impl Extends<ApplyProfile> for DvsVNicProfile {}
 
 /// `DvsOperationBulkFaultFaultOnHost`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsOperationBulkFaultFaultOnHost {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -1735,13 +1814,19 @@ pub struct DvsOperationBulkFaultFaultOnHost {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for DvsOperationBulkFaultFaultOnHost {
+    fn default() -> Self {
+        Self { host: Unset::UNSET, fault: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for DvsOperationBulkFaultFaultOnHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsOperationBulkFaultFaultOnHost",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(DvsOperationBulkFaultFaultOnHost::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<DvsOperationBulkFaultFaultOnHost>,
         );
         &INFO
     };
@@ -1749,12 +1834,12 @@ impl DataType for DvsOperationBulkFaultFaultOnHost {
 
 impl DataObject for DvsOperationBulkFaultFaultOnHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
+            0 => look::reference(&self.host),
             1 => Value::Data(&self.fault),
             _ => Value::Unset,
         }
@@ -1762,7 +1847,7 @@ impl DataObject for DvsOperationBulkFaultFaultOnHost {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
+            0 => place::reference(&mut self.host),
             1 => Slot::Data(&mut self.fault),
             _ => Slot::None,
         }
@@ -1772,40 +1857,46 @@ impl DataObject for DvsOperationBulkFaultFaultOnHost {
 root!(DvsOperationBulkFaultFaultOnHost);
 
 /// `DvsHostVNicProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsHostVNicProfile {
     /// What it inherits from [`DvsVNicProfile`].
     pub base: DvsVNicProfile,
 }
 
+impl Default for DvsHostVNicProfile {
+    fn default() -> Self {
+        Self { base: <DvsVNicProfile as Default>::default() }
+    }
+}
+
 impl DataType for DvsHostVNicProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvsHostVNicProfile", Some(DvsVNicProfile::INFO), &[], || {
-            Box::new(DvsHostVNicProfile::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DvsHostVNicProfile",
+            Some(<DvsVNicProfile as DataType>::INFO),
+            &[],
+            instance::<DvsHostVNicProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DvsHostVNicProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1814,40 +1905,46 @@ impl Extends<DvsVNicProfile> for DvsHostVNicProfile {}
 impl Extends<ApplyProfile> for DvsHostVNicProfile {}
 
 /// `DvsServiceConsoleVNicProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsServiceConsoleVNicProfile {
     /// What it inherits from [`DvsVNicProfile`].
     pub base: DvsVNicProfile,
 }
 
+impl Default for DvsServiceConsoleVNicProfile {
+    fn default() -> Self {
+        Self { base: <DvsVNicProfile as Default>::default() }
+    }
+}
+
 impl DataType for DvsServiceConsoleVNicProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvsServiceConsoleVNicProfile", Some(DvsVNicProfile::INFO), &[], || {
-            Box::new(DvsServiceConsoleVNicProfile::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DvsServiceConsoleVNicProfile",
+            Some(<DvsVNicProfile as DataType>::INFO),
+            &[],
+            instance::<DvsServiceConsoleVNicProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DvsServiceConsoleVNicProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1856,7 +1953,6 @@ impl Extends<DvsVNicProfile> for DvsServiceConsoleVNicProfile {}
 impl Extends<ApplyProfile> for DvsServiceConsoleVNicProfile {}
 
 /// `DvsHostInfrastructureTrafficResource`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsHostInfrastructureTrafficResource {
     /// `key`.
     pub key: String,
@@ -1866,17 +1962,31 @@ pub struct DvsHostInfrastructureTrafficResource {
     pub allocation_info: DvsHostInfrastructureTrafficResourceAllocation,
 }
 
+impl Default for DvsHostInfrastructureTrafficResource {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            description: None,
+            allocation_info: <DvsHostInfrastructureTrafficResourceAllocation as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DvsHostInfrastructureTrafficResource {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostInfrastructureTrafficResource",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::req("allocationInfo", Type::Data(DvsHostInfrastructureTrafficResourceAllocation::INFO)),
+                Own("key", Type::String, Req),
+                Own("description", Type::String, Opt),
+                Own(
+                    "allocationInfo",
+                    Type::Data(<DvsHostInfrastructureTrafficResourceAllocation as DataType>::INFO),
+                    Req,
+                ),
             ],
-            || Box::new(DvsHostInfrastructureTrafficResource::default()),
+            instance::<DvsHostInfrastructureTrafficResource>,
         );
         &INFO
     };
@@ -1884,13 +1994,13 @@ impl DataType for DvsHostInfrastructureTrafficResource {
 
 impl DataObject for DvsHostInfrastructureTrafficResource {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.description),
+            0 => look::text(&self.key),
+            1 => look::optional_text(&self.description),
             2 => Value::Data(&self.allocation_info),
             _ => Value::Unset,
         }
@@ -1898,8 +2008,8 @@ impl DataObject for DvsHostInfrastructureTrafficResource {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.description),
+            0 => place::text(&mut self.key),
+            1 => place::optional_text(&mut self.description),
             2 => Slot::Data(&mut self.allocation_info),
             _ => Slot::None,
         }
@@ -1909,7 +2019,6 @@ impl DataObject for DvsHostInfrastructureTrafficResource {
 root!(DvsHostInfrastructureTrafficResource);
 
 /// `DvsHostInfrastructureTrafficResourceAllocation`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsHostInfrastructureTrafficResourceAllocation {
     /// `limit`.
     pub limit: Option<i64>,
@@ -1919,17 +2028,23 @@ pub struct DvsHostInfrastructureTrafficResourceAllocation {
     pub reservation: Option<i64>,
 }
 
+impl Default for DvsHostInfrastructureTrafficResourceAllocation {
+    fn default() -> Self {
+        Self { limit: None, shares: None, reservation: None }
+    }
+}
+
 impl DataType for DvsHostInfrastructureTrafficResourceAllocation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostInfrastructureTrafficResourceAllocation",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("limit", Type::Long),
-                FieldInfo::opt("shares", Type::Data(SharesInfo::INFO)),
-                FieldInfo::opt("reservation", Type::Long),
+                Own("limit", Type::Long, Opt),
+                Own("shares", Type::Data(<SharesInfo as DataType>::INFO), Opt),
+                Own("reservation", Type::Long, Opt),
             ],
-            || Box::new(DvsHostInfrastructureTrafficResourceAllocation::default()),
+            instance::<DvsHostInfrastructureTrafficResourceAllocation>,
         );
         &INFO
     };
@@ -1937,26 +2052,23 @@ impl DataType for DvsHostInfrastructureTrafficResourceAllocation {
 
 impl DataObject for DvsHostInfrastructureTrafficResourceAllocation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.limit),
-            1 => match &self.shares {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.reservation),
+            0 => look::optional_long(&self.limit),
+            1 => look::boxed(&self.shares),
+            2 => look::optional_long(&self.reservation),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.limit),
-            1 => fill!(self.shares, SharesInfo),
-            2 => Slot::Scalar(&mut self.reservation),
+            0 => place::optional_long(&mut self.limit),
+            1 => place::boxed(&mut self.shares),
+            2 => place::optional_long(&mut self.reservation),
             _ => Slot::None,
         }
     }
@@ -1965,7 +2077,6 @@ impl DataObject for DvsHostInfrastructureTrafficResourceAllocation {
 root!(DvsHostInfrastructureTrafficResourceAllocation);
 
 /// `DvsResourceRuntimeInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsResourceRuntimeInfo {
     /// `capacity`.
     pub capacity: Option<i32>,
@@ -1979,22 +2090,35 @@ pub struct DvsResourceRuntimeInfo {
     pub vm_vnic_network_resource_pool_runtime: Vec<DvsVmVnicNetworkResourcePoolRuntimeInfo>,
 }
 
+impl Default for DvsResourceRuntimeInfo {
+    fn default() -> Self {
+        Self {
+            capacity: None,
+            usage: None,
+            available: None,
+            allocated_resource: Unset::UNSET,
+            vm_vnic_network_resource_pool_runtime: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DvsResourceRuntimeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsResourceRuntimeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("capacity", Type::Int),
-                FieldInfo::opt("usage", Type::Int),
-                FieldInfo::opt("available", Type::Int),
-                FieldInfo::list("allocatedResource", Type::Data(DvsVnicAllocatedResource::INFO)),
-                FieldInfo::list(
+                Own("capacity", Type::Int, Opt),
+                Own("usage", Type::Int, Opt),
+                Own("available", Type::Int, Opt),
+                Own("allocatedResource", Type::Data(<DvsVnicAllocatedResource as DataType>::INFO), List),
+                Own(
                     "vmVnicNetworkResourcePoolRuntime",
-                    Type::Data(DvsVmVnicNetworkResourcePoolRuntimeInfo::INFO),
+                    Type::Data(<DvsVmVnicNetworkResourcePoolRuntimeInfo as DataType>::INFO),
+                    List,
                 ),
             ],
-            || Box::new(DvsResourceRuntimeInfo::default()),
+            instance::<DvsResourceRuntimeInfo>,
         );
         &INFO
     };
@@ -2002,14 +2126,14 @@ impl DataType for DvsResourceRuntimeInfo {
 
 impl DataObject for DvsResourceRuntimeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.capacity),
-            1 => optional(&self.usage),
-            2 => optional(&self.available),
+            0 => look::optional_int(&self.capacity),
+            1 => look::optional_int(&self.usage),
+            2 => look::optional_int(&self.available),
             3 => Value::List(&self.allocated_resource),
             4 => Value::List(&self.vm_vnic_network_resource_pool_runtime),
             _ => Value::Unset,
@@ -2018,9 +2142,9 @@ impl DataObject for DvsResourceRuntimeInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.capacity),
-            1 => Slot::Scalar(&mut self.usage),
-            2 => Slot::Scalar(&mut self.available),
+            0 => place::optional_int(&mut self.capacity),
+            1 => place::optional_int(&mut self.usage),
+            2 => place::optional_int(&mut self.available),
             3 => Slot::List(&mut self.allocated_resource),
             4 => Slot::List(&mut self.vm_vnic_network_resource_pool_runtime),
             _ => Slot::None,
@@ -2031,7 +2155,6 @@ impl DataObject for DvsResourceRuntimeInfo {
 root!(DvsResourceRuntimeInfo);
 
 /// `DvsEventArgument`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsEventArgument {
     /// What it inherits from [`EntityEventArgument`].
     pub base: EntityEventArgument,
@@ -2039,13 +2162,19 @@ pub struct DvsEventArgument {
     pub dvs: ManagedObjectReference,
 }
 
+impl Default for DvsEventArgument {
+    fn default() -> Self {
+        Self { base: <EntityEventArgument as Default>::default(), dvs: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsEventArgument",
-            Some(EntityEventArgument::INFO),
-            &[FieldInfo::req("dvs", Type::Ref)],
-            || Box::new(DvsEventArgument::default()),
+            Some(<EntityEventArgument as DataType>::INFO),
+            &[Own("dvs", Type::Ref, Req)],
+            instance::<DvsEventArgument>,
         );
         &INFO
     };
@@ -2053,29 +2182,23 @@ impl DataType for DvsEventArgument {
 
 impl DataObject for DvsEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.dvs),
-            _ => self.base.get(index),
+            1 => look::reference(&self.dvs),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.dvs),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.dvs),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2084,7 +2207,6 @@ impl Extends<EntityEventArgument> for DvsEventArgument {}
 impl Extends<EventArgument> for DvsEventArgument {}
 
 /// `DvsApplyOperationFaultFaultOnObject`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsApplyOperationFaultFaultOnObject {
     /// `objectId`.
     pub object_id: String,
@@ -2094,17 +2216,23 @@ pub struct DvsApplyOperationFaultFaultOnObject {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for DvsApplyOperationFaultFaultOnObject {
+    fn default() -> Self {
+        Self { object_id: Unset::UNSET, type_: Unset::UNSET, fault: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for DvsApplyOperationFaultFaultOnObject {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsApplyOperationFaultFaultOnObject",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("objectId", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("objectId", Type::String, Req),
+                Own("type", Type::String, Req),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(DvsApplyOperationFaultFaultOnObject::default()),
+            instance::<DvsApplyOperationFaultFaultOnObject>,
         );
         &INFO
     };
@@ -2112,13 +2240,13 @@ impl DataType for DvsApplyOperationFaultFaultOnObject {
 
 impl DataObject for DvsApplyOperationFaultFaultOnObject {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.object_id),
-            1 => leaf(&self.type_),
+            0 => look::text(&self.object_id),
+            1 => look::text(&self.type_),
             2 => Value::Data(&self.fault),
             _ => Value::Unset,
         }
@@ -2126,8 +2254,8 @@ impl DataObject for DvsApplyOperationFaultFaultOnObject {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.object_id),
-            1 => Slot::Scalar(&mut self.type_),
+            0 => place::text(&mut self.object_id),
+            1 => place::text(&mut self.type_),
             2 => Slot::Data(&mut self.fault),
             _ => Slot::None,
         }

@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `ElementDescription`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ElementDescription {
     /// What it inherits from [`Description`].
     pub base: Description,
@@ -15,13 +14,19 @@ pub struct ElementDescription {
     pub key: String,
 }
 
+impl Default for ElementDescription {
+    fn default() -> Self {
+        Self { base: <Description as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for ElementDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ElementDescription",
-            Some(Description::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(ElementDescription::default()),
+            Some(<Description as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<ElementDescription>,
         );
         &INFO
     };
@@ -29,29 +34,23 @@ impl DataType for ElementDescription {
 
 impl DataObject for ElementDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.key),
-            _ => self.base.get(index),
+            2 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -59,7 +58,6 @@ inherit!(ElementDescription, Description);
 impl Extends<Description> for ElementDescription {}
 
 /// `EnumDescription`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EnumDescription {
     /// `key`.
     pub key: String,
@@ -67,13 +65,19 @@ pub struct EnumDescription {
     pub tags: Vec<Poly<ElementDescription>>,
 }
 
+impl Default for EnumDescription {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, tags: Unset::UNSET }
+    }
+}
+
 impl DataType for EnumDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EnumDescription",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::String), FieldInfo::list_req("tags", Type::Data(ElementDescription::INFO))],
-            || Box::new(EnumDescription::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Req), Own("tags", Type::Data(<ElementDescription as DataType>::INFO), ListReq)],
+            instance::<EnumDescription>,
         );
         &INFO
     };
@@ -81,12 +85,12 @@ impl DataType for EnumDescription {
 
 impl DataObject for EnumDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
+            0 => look::text(&self.key),
             1 => Value::List(&self.tags),
             _ => Value::Unset,
         }
@@ -94,7 +98,7 @@ impl DataObject for EnumDescription {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::text(&mut self.key),
             1 => Slot::Poly(&mut self.tags),
             _ => Slot::None,
         }
@@ -104,7 +108,6 @@ impl DataObject for EnumDescription {
 root!(EnumDescription);
 
 /// `EnvironmentBrowserConfigOptionQuerySpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EnvironmentBrowserConfigOptionQuerySpec {
     /// `key`.
     pub key: Option<String>,
@@ -114,17 +117,19 @@ pub struct EnvironmentBrowserConfigOptionQuerySpec {
     pub guest_id: Vec<String>,
 }
 
+impl Default for EnvironmentBrowserConfigOptionQuerySpec {
+    fn default() -> Self {
+        Self { key: None, host: None, guest_id: Unset::UNSET }
+    }
+}
+
 impl DataType for EnvironmentBrowserConfigOptionQuerySpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EnvironmentBrowserConfigOptionQuerySpec",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::list("guestId", Type::String),
-            ],
-            || Box::new(EnvironmentBrowserConfigOptionQuerySpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Opt), Own("host", Type::Ref, Opt), Own("guestId", Type::String, List)],
+            instance::<EnvironmentBrowserConfigOptionQuerySpec>,
         );
         &INFO
     };
@@ -132,23 +137,23 @@ impl DataType for EnvironmentBrowserConfigOptionQuerySpec {
 
 impl DataObject for EnvironmentBrowserConfigOptionQuerySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.key),
-            1 => optional(&self.host),
-            2 => Value::List(&self.guest_id),
+            0 => look::optional_text(&self.key),
+            1 => look::optional_reference(&self.host),
+            2 => look::texts(&self.guest_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.host),
-            2 => Slot::Scalar(&mut self.guest_id),
+            0 => place::optional_text(&mut self.key),
+            1 => place::optional_reference(&mut self.host),
+            2 => place::texts(&mut self.guest_id),
             _ => Slot::None,
         }
     }
@@ -157,7 +162,6 @@ impl DataObject for EnvironmentBrowserConfigOptionQuerySpec {
 root!(EnvironmentBrowserConfigOptionQuerySpec);
 
 /// `ExtendedDescription`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtendedDescription {
     /// What it inherits from [`Description`].
     pub base: Description,
@@ -167,16 +171,26 @@ pub struct ExtendedDescription {
     pub message_arg: Vec<KeyAnyValue>,
 }
 
+impl Default for ExtendedDescription {
+    fn default() -> Self {
+        Self {
+            base: <Description as Default>::default(),
+            message_catalog_key_prefix: Unset::UNSET,
+            message_arg: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ExtendedDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtendedDescription",
-            Some(Description::INFO),
+            Some(<Description as DataType>::INFO),
             &[
-                FieldInfo::req("messageCatalogKeyPrefix", Type::String),
-                FieldInfo::list("messageArg", Type::Data(KeyAnyValue::INFO)),
+                Own("messageCatalogKeyPrefix", Type::String, Req),
+                Own("messageArg", Type::Data(<KeyAnyValue as DataType>::INFO), List),
             ],
-            || Box::new(ExtendedDescription::default()),
+            instance::<ExtendedDescription>,
         );
         &INFO
     };
@@ -184,31 +198,25 @@ impl DataType for ExtendedDescription {
 
 impl DataObject for ExtendedDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.message_catalog_key_prefix),
+            2 => look::text(&self.message_catalog_key_prefix),
             3 => Value::List(&self.message_arg),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.message_catalog_key_prefix),
+            2 => place::text(&mut self.message_catalog_key_prefix),
             3 => Slot::List(&mut self.message_arg),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -216,7 +224,6 @@ inherit!(ExtendedDescription, Description);
 impl Extends<Description> for ExtendedDescription {}
 
 /// `ExtendedElementDescription`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtendedElementDescription {
     /// What it inherits from [`ElementDescription`].
     pub base: ElementDescription,
@@ -226,16 +233,26 @@ pub struct ExtendedElementDescription {
     pub message_arg: Vec<KeyAnyValue>,
 }
 
+impl Default for ExtendedElementDescription {
+    fn default() -> Self {
+        Self {
+            base: <ElementDescription as Default>::default(),
+            message_catalog_key_prefix: Unset::UNSET,
+            message_arg: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ExtendedElementDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtendedElementDescription",
-            Some(ElementDescription::INFO),
+            Some(<ElementDescription as DataType>::INFO),
             &[
-                FieldInfo::req("messageCatalogKeyPrefix", Type::String),
-                FieldInfo::list("messageArg", Type::Data(KeyAnyValue::INFO)),
+                Own("messageCatalogKeyPrefix", Type::String, Req),
+                Own("messageArg", Type::Data(<KeyAnyValue as DataType>::INFO), List),
             ],
-            || Box::new(ExtendedElementDescription::default()),
+            instance::<ExtendedElementDescription>,
         );
         &INFO
     };
@@ -243,31 +260,25 @@ impl DataType for ExtendedElementDescription {
 
 impl DataObject for ExtendedElementDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.message_catalog_key_prefix),
+            3 => look::text(&self.message_catalog_key_prefix),
             4 => Value::List(&self.message_arg),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.message_catalog_key_prefix),
+            3 => place::text(&mut self.message_catalog_key_prefix),
             4 => Slot::List(&mut self.message_arg),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -276,7 +287,6 @@ impl Extends<ElementDescription> for ExtendedElementDescription {}
 impl Extends<Description> for ExtendedElementDescription {}
 
 /// `Extension`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct Extension {
     /// `description`.
     pub description: Poly<Description>,
@@ -320,34 +330,61 @@ pub struct Extension {
     pub solution_manager_info: Option<Box<ExtSolutionManagerInfo>>,
 }
 
+impl Default for Extension {
+    fn default() -> Self {
+        Self {
+            description: <Poly<Description> as Default>::default(),
+            key: Unset::UNSET,
+            company: None,
+            type_: None,
+            version: Unset::UNSET,
+            subject_name: None,
+            server: Unset::UNSET,
+            client: Unset::UNSET,
+            task_list: Unset::UNSET,
+            event_list: Unset::UNSET,
+            fault_list: Unset::UNSET,
+            privilege_list: Unset::UNSET,
+            resource_list: Unset::UNSET,
+            last_heartbeat_time: <DateTime as Default>::default(),
+            health_info: None,
+            ovf_consumer_info: None,
+            extended_product_info: None,
+            managed_entity_info: Unset::UNSET,
+            shown_in_solution_manager: None,
+            solution_manager_info: None,
+        }
+    }
+}
+
 impl DataType for Extension {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "Extension",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("description", Type::Data(Description::INFO)),
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("company", Type::String),
-                FieldInfo::opt("type", Type::String),
-                FieldInfo::req("version", Type::String),
-                FieldInfo::opt("subjectName", Type::String),
-                FieldInfo::list("server", Type::Data(ExtensionServerInfo::INFO)),
-                FieldInfo::list("client", Type::Data(ExtensionClientInfo::INFO)),
-                FieldInfo::list("taskList", Type::Data(ExtensionTaskTypeInfo::INFO)),
-                FieldInfo::list("eventList", Type::Data(ExtensionEventTypeInfo::INFO)),
-                FieldInfo::list("faultList", Type::Data(ExtensionFaultTypeInfo::INFO)),
-                FieldInfo::list("privilegeList", Type::Data(ExtensionPrivilegeInfo::INFO)),
-                FieldInfo::list("resourceList", Type::Data(ExtensionResourceInfo::INFO)),
-                FieldInfo::req("lastHeartbeatTime", Type::DateTime),
-                FieldInfo::opt("healthInfo", Type::Data(ExtensionHealthInfo::INFO)),
-                FieldInfo::opt("ovfConsumerInfo", Type::Data(ExtensionOvfConsumerInfo::INFO)),
-                FieldInfo::opt("extendedProductInfo", Type::Data(ExtExtendedProductInfo::INFO)),
-                FieldInfo::list("managedEntityInfo", Type::Data(ExtManagedEntityInfo::INFO)),
-                FieldInfo::opt("shownInSolutionManager", Type::Boolean),
-                FieldInfo::opt("solutionManagerInfo", Type::Data(ExtSolutionManagerInfo::INFO)),
+                Own("description", Type::Data(<Description as DataType>::INFO), Req),
+                Own("key", Type::String, Req),
+                Own("company", Type::String, Opt),
+                Own("type", Type::String, Opt),
+                Own("version", Type::String, Req),
+                Own("subjectName", Type::String, Opt),
+                Own("server", Type::Data(<ExtensionServerInfo as DataType>::INFO), List),
+                Own("client", Type::Data(<ExtensionClientInfo as DataType>::INFO), List),
+                Own("taskList", Type::Data(<ExtensionTaskTypeInfo as DataType>::INFO), List),
+                Own("eventList", Type::Data(<ExtensionEventTypeInfo as DataType>::INFO), List),
+                Own("faultList", Type::Data(<ExtensionFaultTypeInfo as DataType>::INFO), List),
+                Own("privilegeList", Type::Data(<ExtensionPrivilegeInfo as DataType>::INFO), List),
+                Own("resourceList", Type::Data(<ExtensionResourceInfo as DataType>::INFO), List),
+                Own("lastHeartbeatTime", Type::DateTime, Req),
+                Own("healthInfo", Type::Data(<ExtensionHealthInfo as DataType>::INFO), Opt),
+                Own("ovfConsumerInfo", Type::Data(<ExtensionOvfConsumerInfo as DataType>::INFO), Opt),
+                Own("extendedProductInfo", Type::Data(<ExtExtendedProductInfo as DataType>::INFO), Opt),
+                Own("managedEntityInfo", Type::Data(<ExtManagedEntityInfo as DataType>::INFO), List),
+                Own("shownInSolutionManager", Type::Boolean, Opt),
+                Own("solutionManagerInfo", Type::Data(<ExtSolutionManagerInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(Extension::default()),
+            instance::<Extension>,
         );
         &INFO
     };
@@ -355,17 +392,17 @@ impl DataType for Extension {
 
 impl DataObject for Extension {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.description),
-            1 => leaf(&self.key),
-            2 => optional(&self.company),
-            3 => optional(&self.type_),
-            4 => leaf(&self.version),
-            5 => optional(&self.subject_name),
+            0 => look::leaf(&self.description),
+            1 => look::text(&self.key),
+            2 => look::optional_text(&self.company),
+            3 => look::optional_text(&self.type_),
+            4 => look::text(&self.version),
+            5 => look::optional_text(&self.subject_name),
             6 => Value::List(&self.server),
             7 => Value::List(&self.client),
             8 => Value::List(&self.task_list),
@@ -373,25 +410,13 @@ impl DataObject for Extension {
             10 => Value::List(&self.fault_list),
             11 => Value::List(&self.privilege_list),
             12 => Value::List(&self.resource_list),
-            13 => leaf(&self.last_heartbeat_time),
-            14 => match &self.health_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            15 => match &self.ovf_consumer_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            16 => match &self.extended_product_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            13 => look::leaf(&self.last_heartbeat_time),
+            14 => look::boxed(&self.health_info),
+            15 => look::boxed(&self.ovf_consumer_info),
+            16 => look::boxed(&self.extended_product_info),
             17 => Value::List(&self.managed_entity_info),
-            18 => optional(&self.shown_in_solution_manager),
-            19 => match &self.solution_manager_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            18 => look::optional_boolean(&self.shown_in_solution_manager),
+            19 => look::boxed(&self.solution_manager_info),
             _ => Value::Unset,
         }
     }
@@ -399,11 +424,11 @@ impl DataObject for Extension {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.description),
-            1 => Slot::Scalar(&mut self.key),
-            2 => Slot::Scalar(&mut self.company),
-            3 => Slot::Scalar(&mut self.type_),
-            4 => Slot::Scalar(&mut self.version),
-            5 => Slot::Scalar(&mut self.subject_name),
+            1 => place::text(&mut self.key),
+            2 => place::optional_text(&mut self.company),
+            3 => place::optional_text(&mut self.type_),
+            4 => place::text(&mut self.version),
+            5 => place::optional_text(&mut self.subject_name),
             6 => Slot::List(&mut self.server),
             7 => Slot::List(&mut self.client),
             8 => Slot::List(&mut self.task_list),
@@ -412,12 +437,12 @@ impl DataObject for Extension {
             11 => Slot::List(&mut self.privilege_list),
             12 => Slot::List(&mut self.resource_list),
             13 => Slot::Scalar(&mut self.last_heartbeat_time),
-            14 => fill!(self.health_info, ExtensionHealthInfo),
-            15 => fill!(self.ovf_consumer_info, ExtensionOvfConsumerInfo),
-            16 => fill!(self.extended_product_info, ExtExtendedProductInfo),
+            14 => place::boxed(&mut self.health_info),
+            15 => place::boxed(&mut self.ovf_consumer_info),
+            16 => place::boxed(&mut self.extended_product_info),
             17 => Slot::List(&mut self.managed_entity_info),
-            18 => Slot::Scalar(&mut self.shown_in_solution_manager),
-            19 => fill!(self.solution_manager_info, ExtSolutionManagerInfo),
+            18 => place::optional_boolean(&mut self.shown_in_solution_manager),
+            19 => place::boxed(&mut self.solution_manager_info),
             _ => Slot::None,
         }
     }
@@ -426,7 +451,6 @@ impl DataObject for Extension {
 root!(Extension);
 
 /// `ExtensionServerInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtensionServerInfo {
     /// `url`.
     pub url: String,
@@ -444,21 +468,35 @@ pub struct ExtensionServerInfo {
     pub server_certificate: Option<String>,
 }
 
+impl Default for ExtensionServerInfo {
+    fn default() -> Self {
+        Self {
+            url: Unset::UNSET,
+            description: <Poly<Description> as Default>::default(),
+            company: Unset::UNSET,
+            type_: Unset::UNSET,
+            admin_email: Unset::UNSET,
+            server_thumbprint: None,
+            server_certificate: None,
+        }
+    }
+}
+
 impl DataType for ExtensionServerInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionServerInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("url", Type::String),
-                FieldInfo::req("description", Type::Data(Description::INFO)),
-                FieldInfo::req("company", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::list_req("adminEmail", Type::String),
-                FieldInfo::opt("serverThumbprint", Type::String),
-                FieldInfo::opt("serverCertificate", Type::String),
+                Own("url", Type::String, Req),
+                Own("description", Type::Data(<Description as DataType>::INFO), Req),
+                Own("company", Type::String, Req),
+                Own("type", Type::String, Req),
+                Own("adminEmail", Type::String, ListReq),
+                Own("serverThumbprint", Type::String, Opt),
+                Own("serverCertificate", Type::String, Opt),
             ],
-            || Box::new(ExtensionServerInfo::default()),
+            instance::<ExtensionServerInfo>,
         );
         &INFO
     };
@@ -466,31 +504,31 @@ impl DataType for ExtensionServerInfo {
 
 impl DataObject for ExtensionServerInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.url),
-            1 => leaf(&self.description),
-            2 => leaf(&self.company),
-            3 => leaf(&self.type_),
-            4 => Value::List(&self.admin_email),
-            5 => optional(&self.server_thumbprint),
-            6 => optional(&self.server_certificate),
+            0 => look::text(&self.url),
+            1 => look::leaf(&self.description),
+            2 => look::text(&self.company),
+            3 => look::text(&self.type_),
+            4 => look::texts(&self.admin_email),
+            5 => look::optional_text(&self.server_thumbprint),
+            6 => look::optional_text(&self.server_certificate),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.url),
+            0 => place::text(&mut self.url),
             1 => Slot::Poly(&mut self.description),
-            2 => Slot::Scalar(&mut self.company),
-            3 => Slot::Scalar(&mut self.type_),
-            4 => Slot::Scalar(&mut self.admin_email),
-            5 => Slot::Scalar(&mut self.server_thumbprint),
-            6 => Slot::Scalar(&mut self.server_certificate),
+            2 => place::text(&mut self.company),
+            3 => place::text(&mut self.type_),
+            4 => place::texts(&mut self.admin_email),
+            5 => place::optional_text(&mut self.server_thumbprint),
+            6 => place::optional_text(&mut self.server_certificate),
             _ => Slot::None,
         }
     }
@@ -499,7 +537,6 @@ impl DataObject for ExtensionServerInfo {
 root!(ExtensionServerInfo);
 
 /// `ExtensionClientInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtensionClientInfo {
     /// `version`.
     pub version: String,
@@ -513,19 +550,31 @@ pub struct ExtensionClientInfo {
     pub url: String,
 }
 
+impl Default for ExtensionClientInfo {
+    fn default() -> Self {
+        Self {
+            version: Unset::UNSET,
+            description: <Poly<Description> as Default>::default(),
+            company: Unset::UNSET,
+            type_: Unset::UNSET,
+            url: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ExtensionClientInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionClientInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("version", Type::String),
-                FieldInfo::req("description", Type::Data(Description::INFO)),
-                FieldInfo::req("company", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("url", Type::String),
+                Own("version", Type::String, Req),
+                Own("description", Type::Data(<Description as DataType>::INFO), Req),
+                Own("company", Type::String, Req),
+                Own("type", Type::String, Req),
+                Own("url", Type::String, Req),
             ],
-            || Box::new(ExtensionClientInfo::default()),
+            instance::<ExtensionClientInfo>,
         );
         &INFO
     };
@@ -533,27 +582,27 @@ impl DataType for ExtensionClientInfo {
 
 impl DataObject for ExtensionClientInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.version),
-            1 => leaf(&self.description),
-            2 => leaf(&self.company),
-            3 => leaf(&self.type_),
-            4 => leaf(&self.url),
+            0 => look::text(&self.version),
+            1 => look::leaf(&self.description),
+            2 => look::text(&self.company),
+            3 => look::text(&self.type_),
+            4 => look::text(&self.url),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.version),
+            0 => place::text(&mut self.version),
             1 => Slot::Poly(&mut self.description),
-            2 => Slot::Scalar(&mut self.company),
-            3 => Slot::Scalar(&mut self.type_),
-            4 => Slot::Scalar(&mut self.url),
+            2 => place::text(&mut self.company),
+            3 => place::text(&mut self.type_),
+            4 => place::text(&mut self.url),
             _ => Slot::None,
         }
     }
@@ -562,19 +611,24 @@ impl DataObject for ExtensionClientInfo {
 root!(ExtensionClientInfo);
 
 /// `ExtensionTaskTypeInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtensionTaskTypeInfo {
     /// `taskID`.
     pub task_id: String,
+}
+
+impl Default for ExtensionTaskTypeInfo {
+    fn default() -> Self {
+        Self { task_id: Unset::UNSET }
+    }
 }
 
 impl DataType for ExtensionTaskTypeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionTaskTypeInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("taskID", Type::String)],
-            || Box::new(ExtensionTaskTypeInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("taskID", Type::String, Req)],
+            instance::<ExtensionTaskTypeInfo>,
         );
         &INFO
     };
@@ -582,19 +636,19 @@ impl DataType for ExtensionTaskTypeInfo {
 
 impl DataObject for ExtensionTaskTypeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.task_id),
+            0 => look::text(&self.task_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.task_id),
+            0 => place::text(&mut self.task_id),
             _ => Slot::None,
         }
     }
@@ -603,7 +657,6 @@ impl DataObject for ExtensionTaskTypeInfo {
 root!(ExtensionTaskTypeInfo);
 
 /// `ExtensionEventTypeInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtensionEventTypeInfo {
     /// `eventID`.
     pub event_id: String,
@@ -611,13 +664,19 @@ pub struct ExtensionEventTypeInfo {
     pub event_type_schema: Option<String>,
 }
 
+impl Default for ExtensionEventTypeInfo {
+    fn default() -> Self {
+        Self { event_id: Unset::UNSET, event_type_schema: None }
+    }
+}
+
 impl DataType for ExtensionEventTypeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionEventTypeInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("eventID", Type::String), FieldInfo::opt("eventTypeSchema", Type::String)],
-            || Box::new(ExtensionEventTypeInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("eventID", Type::String, Req), Own("eventTypeSchema", Type::String, Opt)],
+            instance::<ExtensionEventTypeInfo>,
         );
         &INFO
     };
@@ -625,21 +684,21 @@ impl DataType for ExtensionEventTypeInfo {
 
 impl DataObject for ExtensionEventTypeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.event_id),
-            1 => optional(&self.event_type_schema),
+            0 => look::text(&self.event_id),
+            1 => look::optional_text(&self.event_type_schema),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.event_id),
-            1 => Slot::Scalar(&mut self.event_type_schema),
+            0 => place::text(&mut self.event_id),
+            1 => place::optional_text(&mut self.event_type_schema),
             _ => Slot::None,
         }
     }
@@ -648,19 +707,24 @@ impl DataObject for ExtensionEventTypeInfo {
 root!(ExtensionEventTypeInfo);
 
 /// `ExtensionFaultTypeInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtensionFaultTypeInfo {
     /// `faultID`.
     pub fault_id: String,
+}
+
+impl Default for ExtensionFaultTypeInfo {
+    fn default() -> Self {
+        Self { fault_id: Unset::UNSET }
+    }
 }
 
 impl DataType for ExtensionFaultTypeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionFaultTypeInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("faultID", Type::String)],
-            || Box::new(ExtensionFaultTypeInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("faultID", Type::String, Req)],
+            instance::<ExtensionFaultTypeInfo>,
         );
         &INFO
     };
@@ -668,19 +732,19 @@ impl DataType for ExtensionFaultTypeInfo {
 
 impl DataObject for ExtensionFaultTypeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.fault_id),
+            0 => look::text(&self.fault_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.fault_id),
+            0 => place::text(&mut self.fault_id),
             _ => Slot::None,
         }
     }
@@ -689,7 +753,6 @@ impl DataObject for ExtensionFaultTypeInfo {
 root!(ExtensionFaultTypeInfo);
 
 /// `ExtensionPrivilegeInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtensionPrivilegeInfo {
     /// `privID`.
     pub priv_id: String,
@@ -697,13 +760,19 @@ pub struct ExtensionPrivilegeInfo {
     pub priv_group_name: String,
 }
 
+impl Default for ExtensionPrivilegeInfo {
+    fn default() -> Self {
+        Self { priv_id: Unset::UNSET, priv_group_name: Unset::UNSET }
+    }
+}
+
 impl DataType for ExtensionPrivilegeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionPrivilegeInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("privID", Type::String), FieldInfo::req("privGroupName", Type::String)],
-            || Box::new(ExtensionPrivilegeInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("privID", Type::String, Req), Own("privGroupName", Type::String, Req)],
+            instance::<ExtensionPrivilegeInfo>,
         );
         &INFO
     };
@@ -711,21 +780,21 @@ impl DataType for ExtensionPrivilegeInfo {
 
 impl DataObject for ExtensionPrivilegeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.priv_id),
-            1 => leaf(&self.priv_group_name),
+            0 => look::text(&self.priv_id),
+            1 => look::text(&self.priv_group_name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.priv_id),
-            1 => Slot::Scalar(&mut self.priv_group_name),
+            0 => place::text(&mut self.priv_id),
+            1 => place::text(&mut self.priv_group_name),
             _ => Slot::None,
         }
     }
@@ -734,7 +803,6 @@ impl DataObject for ExtensionPrivilegeInfo {
 root!(ExtensionPrivilegeInfo);
 
 /// `ExtensionResourceInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtensionResourceInfo {
     /// `locale`.
     pub locale: String,
@@ -744,17 +812,23 @@ pub struct ExtensionResourceInfo {
     pub data: Vec<KeyValue>,
 }
 
+impl Default for ExtensionResourceInfo {
+    fn default() -> Self {
+        Self { locale: Unset::UNSET, module: Unset::UNSET, data: Unset::UNSET }
+    }
+}
+
 impl DataType for ExtensionResourceInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionResourceInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("locale", Type::String),
-                FieldInfo::req("module", Type::String),
-                FieldInfo::list_req("data", Type::Data(KeyValue::INFO)),
+                Own("locale", Type::String, Req),
+                Own("module", Type::String, Req),
+                Own("data", Type::Data(<KeyValue as DataType>::INFO), ListReq),
             ],
-            || Box::new(ExtensionResourceInfo::default()),
+            instance::<ExtensionResourceInfo>,
         );
         &INFO
     };
@@ -762,13 +836,13 @@ impl DataType for ExtensionResourceInfo {
 
 impl DataObject for ExtensionResourceInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.locale),
-            1 => leaf(&self.module),
+            0 => look::text(&self.locale),
+            1 => look::text(&self.module),
             2 => Value::List(&self.data),
             _ => Value::Unset,
         }
@@ -776,8 +850,8 @@ impl DataObject for ExtensionResourceInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.locale),
-            1 => Slot::Scalar(&mut self.module),
+            0 => place::text(&mut self.locale),
+            1 => place::text(&mut self.module),
             2 => Slot::List(&mut self.data),
             _ => Slot::None,
         }
@@ -787,19 +861,24 @@ impl DataObject for ExtensionResourceInfo {
 root!(ExtensionResourceInfo);
 
 /// `ExtensionHealthInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtensionHealthInfo {
     /// `url`.
     pub url: String,
+}
+
+impl Default for ExtensionHealthInfo {
+    fn default() -> Self {
+        Self { url: Unset::UNSET }
+    }
 }
 
 impl DataType for ExtensionHealthInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionHealthInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("url", Type::String)],
-            || Box::new(ExtensionHealthInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("url", Type::String, Req)],
+            instance::<ExtensionHealthInfo>,
         );
         &INFO
     };
@@ -807,19 +886,19 @@ impl DataType for ExtensionHealthInfo {
 
 impl DataObject for ExtensionHealthInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.url),
+            0 => look::text(&self.url),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.url),
+            0 => place::text(&mut self.url),
             _ => Slot::None,
         }
     }
@@ -828,7 +907,6 @@ impl DataObject for ExtensionHealthInfo {
 root!(ExtensionHealthInfo);
 
 /// `ExtensionOvfConsumerInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtensionOvfConsumerInfo {
     /// `callbackUrl`.
     pub callback_url: String,
@@ -836,13 +914,19 @@ pub struct ExtensionOvfConsumerInfo {
     pub section_type: Vec<String>,
 }
 
+impl Default for ExtensionOvfConsumerInfo {
+    fn default() -> Self {
+        Self { callback_url: Unset::UNSET, section_type: Unset::UNSET }
+    }
+}
+
 impl DataType for ExtensionOvfConsumerInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionOvfConsumerInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("callbackUrl", Type::String), FieldInfo::list_req("sectionType", Type::String)],
-            || Box::new(ExtensionOvfConsumerInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("callbackUrl", Type::String, Req), Own("sectionType", Type::String, ListReq)],
+            instance::<ExtensionOvfConsumerInfo>,
         );
         &INFO
     };
@@ -850,21 +934,21 @@ impl DataType for ExtensionOvfConsumerInfo {
 
 impl DataObject for ExtensionOvfConsumerInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.callback_url),
-            1 => Value::List(&self.section_type),
+            0 => look::text(&self.callback_url),
+            1 => look::texts(&self.section_type),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.callback_url),
-            1 => Slot::Scalar(&mut self.section_type),
+            0 => place::text(&mut self.callback_url),
+            1 => place::texts(&mut self.section_type),
             _ => Slot::None,
         }
     }
@@ -873,7 +957,6 @@ impl DataObject for ExtensionOvfConsumerInfo {
 root!(ExtensionOvfConsumerInfo);
 
 /// `ExtensionManagerIpAllocationUsage`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtensionManagerIpAllocationUsage {
     /// `extensionKey`.
     pub extension_key: String,
@@ -881,13 +964,19 @@ pub struct ExtensionManagerIpAllocationUsage {
     pub num_addresses: i32,
 }
 
+impl Default for ExtensionManagerIpAllocationUsage {
+    fn default() -> Self {
+        Self { extension_key: Unset::UNSET, num_addresses: 0 }
+    }
+}
+
 impl DataType for ExtensionManagerIpAllocationUsage {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtensionManagerIpAllocationUsage",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("extensionKey", Type::String), FieldInfo::req("numAddresses", Type::Int)],
-            || Box::new(ExtensionManagerIpAllocationUsage::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("extensionKey", Type::String, Req), Own("numAddresses", Type::Int, Req)],
+            instance::<ExtensionManagerIpAllocationUsage>,
         );
         &INFO
     };
@@ -895,21 +984,21 @@ impl DataType for ExtensionManagerIpAllocationUsage {
 
 impl DataObject for ExtensionManagerIpAllocationUsage {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.extension_key),
-            1 => leaf(&self.num_addresses),
+            0 => look::text(&self.extension_key),
+            1 => Value::Int(self.num_addresses),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.extension_key),
-            1 => Slot::Scalar(&mut self.num_addresses),
+            0 => place::text(&mut self.extension_key),
+            1 => place::int(&mut self.num_addresses),
             _ => Slot::None,
         }
     }
@@ -918,7 +1007,6 @@ impl DataObject for ExtensionManagerIpAllocationUsage {
 root!(ExtensionManagerIpAllocationUsage);
 
 /// `EvaluationLicenseSource`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct EvaluationLicenseSource {
     /// What it inherits from [`LicenseSource`].
     pub base: LicenseSource,
@@ -926,13 +1014,19 @@ pub struct EvaluationLicenseSource {
     pub remaining_hours: Option<i64>,
 }
 
+impl Default for EvaluationLicenseSource {
+    fn default() -> Self {
+        Self { base: <LicenseSource as Default>::default(), remaining_hours: None }
+    }
+}
+
 impl DataType for EvaluationLicenseSource {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EvaluationLicenseSource",
-            Some(LicenseSource::INFO),
-            &[FieldInfo::opt("remainingHours", Type::Long)],
-            || Box::new(EvaluationLicenseSource::default()),
+            Some(<LicenseSource as DataType>::INFO),
+            &[Own("remainingHours", Type::Long, Opt)],
+            instance::<EvaluationLicenseSource>,
         );
         &INFO
     };
@@ -940,29 +1034,23 @@ impl DataType for EvaluationLicenseSource {
 
 impl DataObject for EvaluationLicenseSource {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.remaining_hours),
-            _ => self.base.get(index),
+            0 => look::optional_long(&self.remaining_hours),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.remaining_hours),
-            _ => self.base.slot(index),
+            0 => place::optional_long(&mut self.remaining_hours),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -970,20 +1058,25 @@ inherit!(EvaluationLicenseSource, LicenseSource);
 impl Extends<LicenseSource> for EvaluationLicenseSource {}
 
 /// `EntityBackup`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct EntityBackup {}
+
+impl Default for EntityBackup {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for EntityBackup {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("EntityBackup", Some(DynamicData::INFO), &[], || Box::new(EntityBackup::default()));
+            TypeInfo::new("EntityBackup", Some(<DynamicData as DataType>::INFO), &[], instance::<EntityBackup>);
         &INFO
     };
 }
 
 impl DataObject for EntityBackup {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -998,7 +1091,6 @@ impl DataObject for EntityBackup {
 root!(EntityBackup);
 
 /// `EntityBackupConfig`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct EntityBackupConfig {
     /// `entityType`.
     pub entity_type: String,
@@ -1014,20 +1106,33 @@ pub struct EntityBackupConfig {
     pub config_version: Option<String>,
 }
 
+impl Default for EntityBackupConfig {
+    fn default() -> Self {
+        Self {
+            entity_type: Unset::UNSET,
+            config_blob: Unset::UNSET,
+            key: None,
+            name: None,
+            container: None,
+            config_version: None,
+        }
+    }
+}
+
 impl DataType for EntityBackupConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EntityBackupConfig",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("entityType", Type::String),
-                FieldInfo::req("configBlob", Type::Binary),
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("container", Type::Ref),
-                FieldInfo::opt("configVersion", Type::String),
+                Own("entityType", Type::String, Req),
+                Own("configBlob", Type::Binary, Req),
+                Own("key", Type::String, Opt),
+                Own("name", Type::String, Opt),
+                Own("container", Type::Ref, Opt),
+                Own("configVersion", Type::String, Opt),
             ],
-            || Box::new(EntityBackupConfig::default()),
+            instance::<EntityBackupConfig>,
         );
         &INFO
     };
@@ -1035,29 +1140,29 @@ impl DataType for EntityBackupConfig {
 
 impl DataObject for EntityBackupConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity_type),
-            1 => leaf(&self.config_blob),
-            2 => optional(&self.key),
-            3 => optional(&self.name),
-            4 => optional(&self.container),
-            5 => optional(&self.config_version),
+            0 => look::text(&self.entity_type),
+            1 => look::leaf(&self.config_blob),
+            2 => look::optional_text(&self.key),
+            3 => look::optional_text(&self.name),
+            4 => look::optional_reference(&self.container),
+            5 => look::optional_text(&self.config_version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity_type),
+            0 => place::text(&mut self.entity_type),
             1 => Slot::Scalar(&mut self.config_blob),
-            2 => Slot::Scalar(&mut self.key),
-            3 => Slot::Scalar(&mut self.name),
-            4 => Slot::Scalar(&mut self.container),
-            5 => Slot::Scalar(&mut self.config_version),
+            2 => place::optional_text(&mut self.key),
+            3 => place::optional_text(&mut self.name),
+            4 => place::optional_reference(&mut self.container),
+            5 => place::optional_text(&mut self.config_version),
             _ => Slot::None,
         }
     }
@@ -1066,7 +1171,6 @@ impl DataObject for EntityBackupConfig {
 root!(EntityBackupConfig);
 
 /// `ExtExtendedProductInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtExtendedProductInfo {
     /// `companyUrl`.
     pub company_url: Option<String>,
@@ -1078,18 +1182,24 @@ pub struct ExtExtendedProductInfo {
     pub self_: Option<ManagedObjectReference>,
 }
 
+impl Default for ExtExtendedProductInfo {
+    fn default() -> Self {
+        Self { company_url: None, product_url: None, management_url: None, self_: None }
+    }
+}
+
 impl DataType for ExtExtendedProductInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtExtendedProductInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("companyUrl", Type::String),
-                FieldInfo::opt("productUrl", Type::String),
-                FieldInfo::opt("managementUrl", Type::String),
-                FieldInfo::opt("self", Type::Ref),
+                Own("companyUrl", Type::String, Opt),
+                Own("productUrl", Type::String, Opt),
+                Own("managementUrl", Type::String, Opt),
+                Own("self", Type::Ref, Opt),
             ],
-            || Box::new(ExtExtendedProductInfo::default()),
+            instance::<ExtExtendedProductInfo>,
         );
         &INFO
     };
@@ -1097,25 +1207,25 @@ impl DataType for ExtExtendedProductInfo {
 
 impl DataObject for ExtExtendedProductInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.company_url),
-            1 => optional(&self.product_url),
-            2 => optional(&self.management_url),
-            3 => optional(&self.self_),
+            0 => look::optional_text(&self.company_url),
+            1 => look::optional_text(&self.product_url),
+            2 => look::optional_text(&self.management_url),
+            3 => look::optional_reference(&self.self_),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.company_url),
-            1 => Slot::Scalar(&mut self.product_url),
-            2 => Slot::Scalar(&mut self.management_url),
-            3 => Slot::Scalar(&mut self.self_),
+            0 => place::optional_text(&mut self.company_url),
+            1 => place::optional_text(&mut self.product_url),
+            2 => place::optional_text(&mut self.management_url),
+            3 => place::optional_reference(&mut self.self_),
             _ => Slot::None,
         }
     }
@@ -1124,7 +1234,6 @@ impl DataObject for ExtExtendedProductInfo {
 root!(ExtExtendedProductInfo);
 
 /// `ExtManagedEntityInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtManagedEntityInfo {
     /// `type`.
     pub type_: String,
@@ -1136,18 +1245,24 @@ pub struct ExtManagedEntityInfo {
     pub description: Option<String>,
 }
 
+impl Default for ExtManagedEntityInfo {
+    fn default() -> Self {
+        Self { type_: Unset::UNSET, small_icon_url: None, icon_url: None, description: None }
+    }
+}
+
 impl DataType for ExtManagedEntityInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtManagedEntityInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("type", Type::String),
-                FieldInfo::opt("smallIconUrl", Type::String),
-                FieldInfo::opt("iconUrl", Type::String),
-                FieldInfo::opt("description", Type::String),
+                Own("type", Type::String, Req),
+                Own("smallIconUrl", Type::String, Opt),
+                Own("iconUrl", Type::String, Opt),
+                Own("description", Type::String, Opt),
             ],
-            || Box::new(ExtManagedEntityInfo::default()),
+            instance::<ExtManagedEntityInfo>,
         );
         &INFO
     };
@@ -1155,25 +1270,25 @@ impl DataType for ExtManagedEntityInfo {
 
 impl DataObject for ExtManagedEntityInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.type_),
-            1 => optional(&self.small_icon_url),
-            2 => optional(&self.icon_url),
-            3 => optional(&self.description),
+            0 => look::text(&self.type_),
+            1 => look::optional_text(&self.small_icon_url),
+            2 => look::optional_text(&self.icon_url),
+            3 => look::optional_text(&self.description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.type_),
-            1 => Slot::Scalar(&mut self.small_icon_url),
-            2 => Slot::Scalar(&mut self.icon_url),
-            3 => Slot::Scalar(&mut self.description),
+            0 => place::text(&mut self.type_),
+            1 => place::optional_text(&mut self.small_icon_url),
+            2 => place::optional_text(&mut self.icon_url),
+            3 => place::optional_text(&mut self.description),
             _ => Slot::None,
         }
     }
@@ -1182,7 +1297,6 @@ impl DataObject for ExtManagedEntityInfo {
 root!(ExtManagedEntityInfo);
 
 /// `ExtSolutionManagerInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtSolutionManagerInfo {
     /// `tab`.
     pub tab: Vec<ExtSolutionManagerInfoTabInfo>,
@@ -1190,16 +1304,22 @@ pub struct ExtSolutionManagerInfo {
     pub small_icon_url: Option<String>,
 }
 
+impl Default for ExtSolutionManagerInfo {
+    fn default() -> Self {
+        Self { tab: Unset::UNSET, small_icon_url: None }
+    }
+}
+
 impl DataType for ExtSolutionManagerInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtSolutionManagerInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("tab", Type::Data(ExtSolutionManagerInfoTabInfo::INFO)),
-                FieldInfo::opt("smallIconUrl", Type::String),
+                Own("tab", Type::Data(<ExtSolutionManagerInfoTabInfo as DataType>::INFO), List),
+                Own("smallIconUrl", Type::String, Opt),
             ],
-            || Box::new(ExtSolutionManagerInfo::default()),
+            instance::<ExtSolutionManagerInfo>,
         );
         &INFO
     };
@@ -1207,13 +1327,13 @@ impl DataType for ExtSolutionManagerInfo {
 
 impl DataObject for ExtSolutionManagerInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.tab),
-            1 => optional(&self.small_icon_url),
+            1 => look::optional_text(&self.small_icon_url),
             _ => Value::Unset,
         }
     }
@@ -1221,7 +1341,7 @@ impl DataObject for ExtSolutionManagerInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.tab),
-            1 => Slot::Scalar(&mut self.small_icon_url),
+            1 => place::optional_text(&mut self.small_icon_url),
             _ => Slot::None,
         }
     }
@@ -1230,7 +1350,6 @@ impl DataObject for ExtSolutionManagerInfo {
 root!(ExtSolutionManagerInfo);
 
 /// `ExtSolutionManagerInfoTabInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtSolutionManagerInfoTabInfo {
     /// `label`.
     pub label: String,
@@ -1238,13 +1357,19 @@ pub struct ExtSolutionManagerInfoTabInfo {
     pub url: String,
 }
 
+impl Default for ExtSolutionManagerInfoTabInfo {
+    fn default() -> Self {
+        Self { label: Unset::UNSET, url: Unset::UNSET }
+    }
+}
+
 impl DataType for ExtSolutionManagerInfoTabInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtSolutionManagerInfoTabInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("label", Type::String), FieldInfo::req("url", Type::String)],
-            || Box::new(ExtSolutionManagerInfoTabInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("label", Type::String, Req), Own("url", Type::String, Req)],
+            instance::<ExtSolutionManagerInfoTabInfo>,
         );
         &INFO
     };
@@ -1252,21 +1377,21 @@ impl DataType for ExtSolutionManagerInfoTabInfo {
 
 impl DataObject for ExtSolutionManagerInfoTabInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.label),
-            1 => leaf(&self.url),
+            0 => look::text(&self.label),
+            1 => look::text(&self.url),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.label),
-            1 => Slot::Scalar(&mut self.url),
+            0 => place::text(&mut self.label),
+            1 => place::text(&mut self.url),
             _ => Slot::None,
         }
     }
@@ -1275,7 +1400,6 @@ impl DataObject for ExtSolutionManagerInfoTabInfo {
 root!(ExtSolutionManagerInfoTabInfo);
 
 /// `EntityPrivilege`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct EntityPrivilege {
     /// `entity`; names a `ManagedEntity`.
     pub entity: ManagedObjectReference,
@@ -1283,16 +1407,22 @@ pub struct EntityPrivilege {
     pub priv_availability: Vec<PrivilegeAvailability>,
 }
 
+impl Default for EntityPrivilege {
+    fn default() -> Self {
+        Self { entity: Unset::UNSET, priv_availability: Unset::UNSET }
+    }
+}
+
 impl DataType for EntityPrivilege {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EntityPrivilege",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::list_req("privAvailability", Type::Data(PrivilegeAvailability::INFO)),
+                Own("entity", Type::Ref, Req),
+                Own("privAvailability", Type::Data(<PrivilegeAvailability as DataType>::INFO), ListReq),
             ],
-            || Box::new(EntityPrivilege::default()),
+            instance::<EntityPrivilege>,
         );
         &INFO
     };
@@ -1300,12 +1430,12 @@ impl DataType for EntityPrivilege {
 
 impl DataObject for EntityPrivilege {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity),
+            0 => look::reference(&self.entity),
             1 => Value::List(&self.priv_availability),
             _ => Value::Unset,
         }
@@ -1313,7 +1443,7 @@ impl DataObject for EntityPrivilege {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
+            0 => place::reference(&mut self.entity),
             1 => Slot::List(&mut self.priv_availability),
             _ => Slot::None,
         }
@@ -1323,7 +1453,6 @@ impl DataObject for EntityPrivilege {
 root!(EntityPrivilege);
 
 /// `EVCMode`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCMode {
     /// What it inherits from [`ElementDescription`].
     pub base: ElementDescription,
@@ -1343,21 +1472,36 @@ pub struct EVCMode {
     pub vendor_tier: i32,
 }
 
+impl Default for EVCMode {
+    fn default() -> Self {
+        Self {
+            base: <ElementDescription as Default>::default(),
+            guaranteed_cpu_features: Unset::UNSET,
+            feature_capability: Unset::UNSET,
+            feature_mask: Unset::UNSET,
+            feature_requirement: Unset::UNSET,
+            vendor: Unset::UNSET,
+            track: Unset::UNSET,
+            vendor_tier: 0,
+        }
+    }
+}
+
 impl DataType for EVCMode {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCMode",
-            Some(ElementDescription::INFO),
+            Some(<ElementDescription as DataType>::INFO),
             &[
-                FieldInfo::list("guaranteedCPUFeatures", Type::Data(HostCpuIdInfo::INFO)),
-                FieldInfo::list("featureCapability", Type::Data(HostFeatureCapability::INFO)),
-                FieldInfo::list("featureMask", Type::Data(HostFeatureMask::INFO)),
-                FieldInfo::list("featureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
-                FieldInfo::req("vendor", Type::String),
-                FieldInfo::list("track", Type::String),
-                FieldInfo::req("vendorTier", Type::Int),
+                Own("guaranteedCPUFeatures", Type::Data(<HostCpuIdInfo as DataType>::INFO), List),
+                Own("featureCapability", Type::Data(<HostFeatureCapability as DataType>::INFO), List),
+                Own("featureMask", Type::Data(<HostFeatureMask as DataType>::INFO), List),
+                Own("featureRequirement", Type::Data(<VirtualMachineFeatureRequirement as DataType>::INFO), List),
+                Own("vendor", Type::String, Req),
+                Own("track", Type::String, List),
+                Own("vendorTier", Type::Int, Req),
             ],
-            || Box::new(EVCMode::default()),
+            instance::<EVCMode>,
         );
         &INFO
     };
@@ -1365,7 +1509,7 @@ impl DataType for EVCMode {
 
 impl DataObject for EVCMode {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1374,10 +1518,11 @@ impl DataObject for EVCMode {
             4 => Value::List(&self.feature_capability),
             5 => Value::List(&self.feature_mask),
             6 => Value::List(&self.feature_requirement),
-            7 => leaf(&self.vendor),
-            8 => Value::List(&self.track),
-            9 => leaf(&self.vendor_tier),
-            _ => self.base.get(index),
+            7 => look::text(&self.vendor),
+            8 => look::texts(&self.track),
+            9 => Value::Int(self.vendor_tier),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -1387,19 +1532,12 @@ impl DataObject for EVCMode {
             4 => Slot::List(&mut self.feature_capability),
             5 => Slot::List(&mut self.feature_mask),
             6 => Slot::List(&mut self.feature_requirement),
-            7 => Slot::Scalar(&mut self.vendor),
-            8 => Slot::Scalar(&mut self.track),
-            9 => Slot::Scalar(&mut self.vendor_tier),
-            _ => self.base.slot(index),
+            7 => place::text(&mut self.vendor),
+            8 => place::texts(&mut self.track),
+            9 => place::int(&mut self.vendor_tier),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1408,7 +1546,6 @@ impl Extends<ElementDescription> for EVCMode {}
 impl Extends<Description> for EVCMode {}
 
 /// `EntityEventArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EntityEventArgument {
     /// What it inherits from [`EventArgument`].
     pub base: EventArgument,
@@ -1416,13 +1553,19 @@ pub struct EntityEventArgument {
     pub name: String,
 }
 
+impl Default for EntityEventArgument {
+    fn default() -> Self {
+        Self { base: <EventArgument as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for EntityEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EntityEventArgument",
-            Some(EventArgument::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(EntityEventArgument::default()),
+            Some(<EventArgument as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<EntityEventArgument>,
         );
         &INFO
     };
@@ -1430,29 +1573,23 @@ impl DataType for EntityEventArgument {
 
 impl DataObject for EntityEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            _ => self.base.get(index),
+            0 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1460,7 +1597,6 @@ inherit!(EntityEventArgument, EventArgument);
 impl Extends<EventArgument> for EntityEventArgument {}
 
 /// `ExtendedEventPair`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtendedEventPair {
     /// `key`.
     pub key: String,
@@ -1468,13 +1604,19 @@ pub struct ExtendedEventPair {
     pub value: String,
 }
 
+impl Default for ExtendedEventPair {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, value: Unset::UNSET }
+    }
+}
+
 impl DataType for ExtendedEventPair {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtendedEventPair",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::String), FieldInfo::req("value", Type::String)],
-            || Box::new(ExtendedEventPair::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Req), Own("value", Type::String, Req)],
+            instance::<ExtendedEventPair>,
         );
         &INFO
     };
@@ -1482,21 +1624,21 @@ impl DataType for ExtendedEventPair {
 
 impl DataObject for ExtendedEventPair {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.value),
+            0 => look::text(&self.key),
+            1 => look::text(&self.value),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.value),
+            0 => place::text(&mut self.key),
+            1 => place::text(&mut self.value),
             _ => Slot::None,
         }
     }

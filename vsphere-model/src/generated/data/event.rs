@@ -7,20 +7,25 @@ use crate::types::{
 };
 
 /// `EventArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventArgument {}
+
+impl Default for EventArgument {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for EventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("EventArgument", Some(DynamicData::INFO), &[], || Box::new(EventArgument::default()));
+            TypeInfo::new("EventArgument", Some(<DynamicData as DataType>::INFO), &[], instance::<EventArgument>);
         &INFO
     };
 }
 
 impl DataObject for EventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -35,7 +40,6 @@ impl DataObject for EventArgument {
 root!(EventArgument);
 
 /// `EventDescription`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventDescription {
     /// `category`.
     pub category: Vec<Poly<ElementDescription>>,
@@ -45,17 +49,23 @@ pub struct EventDescription {
     pub enumerated_types: Vec<EnumDescription>,
 }
 
+impl Default for EventDescription {
+    fn default() -> Self {
+        Self { category: Unset::UNSET, event_info: Unset::UNSET, enumerated_types: Unset::UNSET }
+    }
+}
+
 impl DataType for EventDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EventDescription",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list_req("category", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req("eventInfo", Type::Data(EventDescriptionEventDetail::INFO)),
-                FieldInfo::list("enumeratedTypes", Type::Data(EnumDescription::INFO)),
+                Own("category", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("eventInfo", Type::Data(<EventDescriptionEventDetail as DataType>::INFO), ListReq),
+                Own("enumeratedTypes", Type::Data(<EnumDescription as DataType>::INFO), List),
             ],
-            || Box::new(EventDescription::default()),
+            instance::<EventDescription>,
         );
         &INFO
     };
@@ -63,7 +73,7 @@ impl DataType for EventDescription {
 
 impl DataObject for EventDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -88,7 +98,6 @@ impl DataObject for EventDescription {
 root!(EventDescription);
 
 /// `EventArgDesc`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventArgDesc {
     /// `name`.
     pub name: String,
@@ -98,17 +107,23 @@ pub struct EventArgDesc {
     pub description: Option<Poly<ElementDescription>>,
 }
 
+impl Default for EventArgDesc {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, type_: Unset::UNSET, description: None }
+    }
+}
+
 impl DataType for EventArgDesc {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EventArgDesc",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::opt("description", Type::Data(ElementDescription::INFO)),
+                Own("name", Type::String, Req),
+                Own("type", Type::String, Req),
+                Own("description", Type::Data(<ElementDescription as DataType>::INFO), Opt),
             ],
-            || Box::new(EventArgDesc::default()),
+            instance::<EventArgDesc>,
         );
         &INFO
     };
@@ -116,22 +131,22 @@ impl DataType for EventArgDesc {
 
 impl DataObject for EventArgDesc {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.type_),
-            2 => optional(&self.description),
+            0 => look::text(&self.name),
+            1 => look::text(&self.type_),
+            2 => look::optional(&self.description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.type_),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.type_),
             2 => Slot::Poly(&mut self.description),
             _ => Slot::None,
         }
@@ -141,7 +156,6 @@ impl DataObject for EventArgDesc {
 root!(EventArgDesc);
 
 /// `EventDescriptionEventDetail`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventDescriptionEventDetail {
     /// `key`.
     pub key: String,
@@ -163,23 +177,39 @@ pub struct EventDescriptionEventDetail {
     pub long_description: Option<String>,
 }
 
+impl Default for EventDescriptionEventDetail {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            description: None,
+            category: Unset::UNSET,
+            format_on_datacenter: Unset::UNSET,
+            format_on_compute_resource: Unset::UNSET,
+            format_on_host: Unset::UNSET,
+            format_on_vm: Unset::UNSET,
+            full_format: Unset::UNSET,
+            long_description: None,
+        }
+    }
+}
+
 impl DataType for EventDescriptionEventDetail {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EventDescriptionEventDetail",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::req("category", Type::String),
-                FieldInfo::req("formatOnDatacenter", Type::String),
-                FieldInfo::req("formatOnComputeResource", Type::String),
-                FieldInfo::req("formatOnHost", Type::String),
-                FieldInfo::req("formatOnVm", Type::String),
-                FieldInfo::req("fullFormat", Type::String),
-                FieldInfo::opt("longDescription", Type::String),
+                Own("key", Type::String, Req),
+                Own("description", Type::String, Opt),
+                Own("category", Type::String, Req),
+                Own("formatOnDatacenter", Type::String, Req),
+                Own("formatOnComputeResource", Type::String, Req),
+                Own("formatOnHost", Type::String, Req),
+                Own("formatOnVm", Type::String, Req),
+                Own("fullFormat", Type::String, Req),
+                Own("longDescription", Type::String, Opt),
             ],
-            || Box::new(EventDescriptionEventDetail::default()),
+            instance::<EventDescriptionEventDetail>,
         );
         &INFO
     };
@@ -187,35 +217,35 @@ impl DataType for EventDescriptionEventDetail {
 
 impl DataObject for EventDescriptionEventDetail {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.description),
-            2 => leaf(&self.category),
-            3 => leaf(&self.format_on_datacenter),
-            4 => leaf(&self.format_on_compute_resource),
-            5 => leaf(&self.format_on_host),
-            6 => leaf(&self.format_on_vm),
-            7 => leaf(&self.full_format),
-            8 => optional(&self.long_description),
+            0 => look::text(&self.key),
+            1 => look::optional_text(&self.description),
+            2 => look::text(&self.category),
+            3 => look::text(&self.format_on_datacenter),
+            4 => look::text(&self.format_on_compute_resource),
+            5 => look::text(&self.format_on_host),
+            6 => look::text(&self.format_on_vm),
+            7 => look::text(&self.full_format),
+            8 => look::optional_text(&self.long_description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.description),
-            2 => Slot::Scalar(&mut self.category),
-            3 => Slot::Scalar(&mut self.format_on_datacenter),
-            4 => Slot::Scalar(&mut self.format_on_compute_resource),
-            5 => Slot::Scalar(&mut self.format_on_host),
-            6 => Slot::Scalar(&mut self.format_on_vm),
-            7 => Slot::Scalar(&mut self.full_format),
-            8 => Slot::Scalar(&mut self.long_description),
+            0 => place::text(&mut self.key),
+            1 => place::optional_text(&mut self.description),
+            2 => place::text(&mut self.category),
+            3 => place::text(&mut self.format_on_datacenter),
+            4 => place::text(&mut self.format_on_compute_resource),
+            5 => place::text(&mut self.format_on_host),
+            6 => place::text(&mut self.format_on_vm),
+            7 => place::text(&mut self.full_format),
+            8 => place::optional_text(&mut self.long_description),
             _ => Slot::None,
         }
     }
@@ -224,7 +254,6 @@ impl DataObject for EventDescriptionEventDetail {
 root!(EventDescriptionEventDetail);
 
 /// `EventFilterSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventFilterSpec {
     /// `entity`.
     pub entity: Option<Box<EventFilterSpecByEntity>>,
@@ -258,29 +287,51 @@ pub struct EventFilterSpec {
     pub audit_id: Vec<String>,
 }
 
+impl Default for EventFilterSpec {
+    fn default() -> Self {
+        Self {
+            entity: None,
+            time: None,
+            user_name: None,
+            event_chain_id: None,
+            alarm: None,
+            scheduled_task: None,
+            disable_full_message: None,
+            category: Unset::UNSET,
+            type_: Unset::UNSET,
+            tag: Unset::UNSET,
+            event_type_id: Unset::UNSET,
+            max_count: None,
+            delayed_init: None,
+            auditable: None,
+            audit_id: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for EventFilterSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EventFilterSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("entity", Type::Data(EventFilterSpecByEntity::INFO)),
-                FieldInfo::opt("time", Type::Data(EventFilterSpecByTime::INFO)),
-                FieldInfo::opt("userName", Type::Data(EventFilterSpecByUsername::INFO)),
-                FieldInfo::opt("eventChainId", Type::Int),
-                FieldInfo::opt("alarm", Type::Ref),
-                FieldInfo::opt("scheduledTask", Type::Ref),
-                FieldInfo::opt("disableFullMessage", Type::Boolean),
-                FieldInfo::list("category", Type::String),
-                FieldInfo::list("type", Type::String),
-                FieldInfo::list("tag", Type::String),
-                FieldInfo::list("eventTypeId", Type::String),
-                FieldInfo::opt("maxCount", Type::Int),
-                FieldInfo::opt("delayedInit", Type::Boolean),
-                FieldInfo::opt("auditable", Type::Boolean),
-                FieldInfo::list("auditId", Type::String),
+                Own("entity", Type::Data(<EventFilterSpecByEntity as DataType>::INFO), Opt),
+                Own("time", Type::Data(<EventFilterSpecByTime as DataType>::INFO), Opt),
+                Own("userName", Type::Data(<EventFilterSpecByUsername as DataType>::INFO), Opt),
+                Own("eventChainId", Type::Int, Opt),
+                Own("alarm", Type::Ref, Opt),
+                Own("scheduledTask", Type::Ref, Opt),
+                Own("disableFullMessage", Type::Boolean, Opt),
+                Own("category", Type::String, List),
+                Own("type", Type::String, List),
+                Own("tag", Type::String, List),
+                Own("eventTypeId", Type::String, List),
+                Own("maxCount", Type::Int, Opt),
+                Own("delayedInit", Type::Boolean, Opt),
+                Own("auditable", Type::Boolean, Opt),
+                Own("auditId", Type::String, List),
             ],
-            || Box::new(EventFilterSpec::default()),
+            instance::<EventFilterSpec>,
         );
         &INFO
     };
@@ -288,56 +339,47 @@ impl DataType for EventFilterSpec {
 
 impl DataObject for EventFilterSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.entity {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.time {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.user_name {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => optional(&self.event_chain_id),
-            4 => optional(&self.alarm),
-            5 => optional(&self.scheduled_task),
-            6 => optional(&self.disable_full_message),
-            7 => Value::List(&self.category),
-            8 => Value::List(&self.type_),
-            9 => Value::List(&self.tag),
-            10 => Value::List(&self.event_type_id),
-            11 => optional(&self.max_count),
-            12 => optional(&self.delayed_init),
-            13 => optional(&self.auditable),
-            14 => Value::List(&self.audit_id),
+            0 => look::boxed(&self.entity),
+            1 => look::boxed(&self.time),
+            2 => look::boxed(&self.user_name),
+            3 => look::optional_int(&self.event_chain_id),
+            4 => look::optional_reference(&self.alarm),
+            5 => look::optional_reference(&self.scheduled_task),
+            6 => look::optional_boolean(&self.disable_full_message),
+            7 => look::texts(&self.category),
+            8 => look::texts(&self.type_),
+            9 => look::texts(&self.tag),
+            10 => look::texts(&self.event_type_id),
+            11 => look::optional_int(&self.max_count),
+            12 => look::optional_boolean(&self.delayed_init),
+            13 => look::optional_boolean(&self.auditable),
+            14 => look::texts(&self.audit_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.entity, EventFilterSpecByEntity),
-            1 => fill!(self.time, EventFilterSpecByTime),
-            2 => fill!(self.user_name, EventFilterSpecByUsername),
-            3 => Slot::Scalar(&mut self.event_chain_id),
-            4 => Slot::Scalar(&mut self.alarm),
-            5 => Slot::Scalar(&mut self.scheduled_task),
-            6 => Slot::Scalar(&mut self.disable_full_message),
-            7 => Slot::Scalar(&mut self.category),
-            8 => Slot::Scalar(&mut self.type_),
-            9 => Slot::Scalar(&mut self.tag),
-            10 => Slot::Scalar(&mut self.event_type_id),
-            11 => Slot::Scalar(&mut self.max_count),
-            12 => Slot::Scalar(&mut self.delayed_init),
-            13 => Slot::Scalar(&mut self.auditable),
-            14 => Slot::Scalar(&mut self.audit_id),
+            0 => place::boxed(&mut self.entity),
+            1 => place::boxed(&mut self.time),
+            2 => place::boxed(&mut self.user_name),
+            3 => place::optional_int(&mut self.event_chain_id),
+            4 => place::optional_reference(&mut self.alarm),
+            5 => place::optional_reference(&mut self.scheduled_task),
+            6 => place::optional_boolean(&mut self.disable_full_message),
+            7 => place::texts(&mut self.category),
+            8 => place::texts(&mut self.type_),
+            9 => place::texts(&mut self.tag),
+            10 => place::texts(&mut self.event_type_id),
+            11 => place::optional_int(&mut self.max_count),
+            12 => place::optional_boolean(&mut self.delayed_init),
+            13 => place::optional_boolean(&mut self.auditable),
+            14 => place::texts(&mut self.audit_id),
             _ => Slot::None,
         }
     }
@@ -346,7 +388,6 @@ impl DataObject for EventFilterSpec {
 root!(EventFilterSpec);
 
 /// `EventFilterSpecByEntity`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventFilterSpecByEntity {
     /// `entity`; names a `ManagedEntity`.
     pub entity: ManagedObjectReference,
@@ -354,16 +395,22 @@ pub struct EventFilterSpecByEntity {
     pub recursion: EventFilterSpecRecursionOption,
 }
 
+impl Default for EventFilterSpecByEntity {
+    fn default() -> Self {
+        Self { entity: Unset::UNSET, recursion: EventFilterSpecRecursionOption::Unrecognized(Unset::UNSET) }
+    }
+}
+
 impl DataType for EventFilterSpecByEntity {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EventFilterSpecByEntity",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::req("recursion", Type::Enum(EventFilterSpecRecursionOption::INFO)),
+                Own("entity", Type::Ref, Req),
+                Own("recursion", Type::Enum(<EventFilterSpecRecursionOption as EnumType>::INFO), Req),
             ],
-            || Box::new(EventFilterSpecByEntity::default()),
+            instance::<EventFilterSpecByEntity>,
         );
         &INFO
     };
@@ -371,20 +418,20 @@ impl DataType for EventFilterSpecByEntity {
 
 impl DataObject for EventFilterSpecByEntity {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity),
-            1 => leaf(&self.recursion),
+            0 => look::reference(&self.entity),
+            1 => look::leaf(&self.recursion),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
+            0 => place::reference(&mut self.entity),
             1 => Slot::Scalar(&mut self.recursion),
             _ => Slot::None,
         }
@@ -394,7 +441,6 @@ impl DataObject for EventFilterSpecByEntity {
 root!(EventFilterSpecByEntity);
 
 /// `EventFilterSpecByTime`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventFilterSpecByTime {
     /// `beginTime`.
     pub begin_time: Option<DateTime>,
@@ -402,13 +448,19 @@ pub struct EventFilterSpecByTime {
     pub end_time: Option<DateTime>,
 }
 
+impl Default for EventFilterSpecByTime {
+    fn default() -> Self {
+        Self { begin_time: None, end_time: None }
+    }
+}
+
 impl DataType for EventFilterSpecByTime {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EventFilterSpecByTime",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("beginTime", Type::DateTime), FieldInfo::opt("endTime", Type::DateTime)],
-            || Box::new(EventFilterSpecByTime::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("beginTime", Type::DateTime, Opt), Own("endTime", Type::DateTime, Opt)],
+            instance::<EventFilterSpecByTime>,
         );
         &INFO
     };
@@ -416,13 +468,13 @@ impl DataType for EventFilterSpecByTime {
 
 impl DataObject for EventFilterSpecByTime {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.begin_time),
-            1 => optional(&self.end_time),
+            0 => look::optional(&self.begin_time),
+            1 => look::optional(&self.end_time),
             _ => Value::Unset,
         }
     }
@@ -439,7 +491,6 @@ impl DataObject for EventFilterSpecByTime {
 root!(EventFilterSpecByTime);
 
 /// `EventFilterSpecByUsername`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventFilterSpecByUsername {
     /// `systemUser`.
     pub system_user: bool,
@@ -447,13 +498,19 @@ pub struct EventFilterSpecByUsername {
     pub user_list: Vec<String>,
 }
 
+impl Default for EventFilterSpecByUsername {
+    fn default() -> Self {
+        Self { system_user: false, user_list: Unset::UNSET }
+    }
+}
+
 impl DataType for EventFilterSpecByUsername {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EventFilterSpecByUsername",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("systemUser", Type::Boolean), FieldInfo::list("userList", Type::String)],
-            || Box::new(EventFilterSpecByUsername::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("systemUser", Type::Boolean, Req), Own("userList", Type::String, List)],
+            instance::<EventFilterSpecByUsername>,
         );
         &INFO
     };
@@ -461,21 +518,21 @@ impl DataType for EventFilterSpecByUsername {
 
 impl DataObject for EventFilterSpecByUsername {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.system_user),
-            1 => Value::List(&self.user_list),
+            0 => Value::Boolean(self.system_user),
+            1 => look::texts(&self.user_list),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.system_user),
-            1 => Slot::Scalar(&mut self.user_list),
+            0 => place::boolean(&mut self.system_user),
+            1 => place::texts(&mut self.user_list),
             _ => Slot::None,
         }
     }
@@ -484,21 +541,29 @@ impl DataObject for EventFilterSpecByUsername {
 root!(EventFilterSpecByUsername);
 
 /// `EventManagerEventViewSpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventManagerEventViewSpec {}
+
+impl Default for EventManagerEventViewSpec {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for EventManagerEventViewSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("EventManagerEventViewSpec", Some(DynamicData::INFO), &[], || {
-            Box::new(EventManagerEventViewSpec::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "EventManagerEventViewSpec",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<EventManagerEventViewSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for EventManagerEventViewSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -513,7 +578,6 @@ impl DataObject for EventManagerEventViewSpec {
 root!(EventManagerEventViewSpec);
 
 /// `EventManagerViewByStartId`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventManagerViewByStartId {
     /// What it inherits from [`EventManagerEventViewSpec`].
     pub base: EventManagerEventViewSpec,
@@ -523,13 +587,19 @@ pub struct EventManagerViewByStartId {
     pub is_forward: bool,
 }
 
+impl Default for EventManagerViewByStartId {
+    fn default() -> Self {
+        Self { base: <EventManagerEventViewSpec as Default>::default(), start_event_id: 0, is_forward: false }
+    }
+}
+
 impl DataType for EventManagerViewByStartId {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EventManagerViewByStartId",
-            Some(EventManagerEventViewSpec::INFO),
-            &[FieldInfo::req("startEventId", Type::Int), FieldInfo::req("isForward", Type::Boolean)],
-            || Box::new(EventManagerViewByStartId::default()),
+            Some(<EventManagerEventViewSpec as DataType>::INFO),
+            &[Own("startEventId", Type::Int, Req), Own("isForward", Type::Boolean, Req)],
+            instance::<EventManagerViewByStartId>,
         );
         &INFO
     };
@@ -537,31 +607,25 @@ impl DataType for EventManagerViewByStartId {
 
 impl DataObject for EventManagerViewByStartId {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.start_event_id),
-            1 => leaf(&self.is_forward),
-            _ => self.base.get(index),
+            0 => Value::Int(self.start_event_id),
+            1 => Value::Boolean(self.is_forward),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.start_event_id),
-            1 => Slot::Scalar(&mut self.is_forward),
-            _ => self.base.slot(index),
+            0 => place::int(&mut self.start_event_id),
+            1 => place::boolean(&mut self.is_forward),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -569,7 +633,6 @@ inherit!(EventManagerViewByStartId, EventManagerEventViewSpec);
 impl Extends<EventManagerEventViewSpec> for EventManagerViewByStartId {}
 
 /// `EventAlarmExpression`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventAlarmExpression {
     /// What it inherits from [`AlarmExpression`].
     pub base: AlarmExpression,
@@ -585,19 +648,32 @@ pub struct EventAlarmExpression {
     pub status: Option<ManagedEntityStatus>,
 }
 
+impl Default for EventAlarmExpression {
+    fn default() -> Self {
+        Self {
+            base: <AlarmExpression as Default>::default(),
+            comparisons: Unset::UNSET,
+            event_type: Unset::UNSET,
+            event_type_id: None,
+            object_type: None,
+            status: None,
+        }
+    }
+}
+
 impl DataType for EventAlarmExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EventAlarmExpression",
-            Some(AlarmExpression::INFO),
+            Some(<AlarmExpression as DataType>::INFO),
             &[
-                FieldInfo::list("comparisons", Type::Data(EventAlarmExpressionComparison::INFO)),
-                FieldInfo::req("eventType", Type::String),
-                FieldInfo::opt("eventTypeId", Type::String),
-                FieldInfo::opt("objectType", Type::String),
-                FieldInfo::opt("status", Type::Enum(ManagedEntityStatus::INFO)),
+                Own("comparisons", Type::Data(<EventAlarmExpressionComparison as DataType>::INFO), List),
+                Own("eventType", Type::String, Req),
+                Own("eventTypeId", Type::String, Opt),
+                Own("objectType", Type::String, Opt),
+                Own("status", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Opt),
             ],
-            || Box::new(EventAlarmExpression::default()),
+            instance::<EventAlarmExpression>,
         );
         &INFO
     };
@@ -605,37 +681,31 @@ impl DataType for EventAlarmExpression {
 
 impl DataObject for EventAlarmExpression {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.comparisons),
-            1 => leaf(&self.event_type),
-            2 => optional(&self.event_type_id),
-            3 => optional(&self.object_type),
-            4 => optional(&self.status),
-            _ => self.base.get(index),
+            1 => look::text(&self.event_type),
+            2 => look::optional_text(&self.event_type_id),
+            3 => look::optional_text(&self.object_type),
+            4 => look::optional(&self.status),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.comparisons),
-            1 => Slot::Scalar(&mut self.event_type),
-            2 => Slot::Scalar(&mut self.event_type_id),
-            3 => Slot::Scalar(&mut self.object_type),
+            1 => place::text(&mut self.event_type),
+            2 => place::optional_text(&mut self.event_type_id),
+            3 => place::optional_text(&mut self.object_type),
             4 => Slot::Scalar(&mut self.status),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -643,7 +713,6 @@ inherit!(EventAlarmExpression, AlarmExpression);
 impl Extends<AlarmExpression> for EventAlarmExpression {}
 
 /// `EventAlarmExpressionComparison`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventAlarmExpressionComparison {
     /// `attributeName`.
     pub attribute_name: String,
@@ -653,17 +722,23 @@ pub struct EventAlarmExpressionComparison {
     pub value: String,
 }
 
+impl Default for EventAlarmExpressionComparison {
+    fn default() -> Self {
+        Self { attribute_name: Unset::UNSET, operator: Unset::UNSET, value: Unset::UNSET }
+    }
+}
+
 impl DataType for EventAlarmExpressionComparison {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EventAlarmExpressionComparison",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("attributeName", Type::String),
-                FieldInfo::req("operator", Type::String),
-                FieldInfo::req("value", Type::String),
+                Own("attributeName", Type::String, Req),
+                Own("operator", Type::String, Req),
+                Own("value", Type::String, Req),
             ],
-            || Box::new(EventAlarmExpressionComparison::default()),
+            instance::<EventAlarmExpressionComparison>,
         );
         &INFO
     };
@@ -671,23 +746,23 @@ impl DataType for EventAlarmExpressionComparison {
 
 impl DataObject for EventAlarmExpressionComparison {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.attribute_name),
-            1 => leaf(&self.operator),
-            2 => leaf(&self.value),
+            0 => look::text(&self.attribute_name),
+            1 => look::text(&self.operator),
+            2 => look::text(&self.value),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.attribute_name),
-            1 => Slot::Scalar(&mut self.operator),
-            2 => Slot::Scalar(&mut self.value),
+            0 => place::text(&mut self.attribute_name),
+            1 => place::text(&mut self.operator),
+            2 => place::text(&mut self.value),
             _ => Slot::None,
         }
     }

@@ -8,7 +8,6 @@ use crate::types::{
 };
 
 /// `FaultsByHost`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultsByHost {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -16,13 +15,19 @@ pub struct FaultsByHost {
     pub faults: Vec<LocalizedMethodFault>,
 }
 
+impl Default for FaultsByHost {
+    fn default() -> Self {
+        Self { host: Unset::UNSET, faults: Unset::UNSET }
+    }
+}
+
 impl DataType for FaultsByHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultsByHost",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(FaultsByHost::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("faults", Type::Data(<LocalizedMethodFault as DataType>::INFO), List)],
+            instance::<FaultsByHost>,
         );
         &INFO
     };
@@ -30,12 +35,12 @@ impl DataType for FaultsByHost {
 
 impl DataObject for FaultsByHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
+            0 => look::reference(&self.host),
             1 => Value::List(&self.faults),
             _ => Value::Unset,
         }
@@ -43,7 +48,7 @@ impl DataObject for FaultsByHost {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
+            0 => place::reference(&mut self.host),
             1 => Slot::List(&mut self.faults),
             _ => Slot::None,
         }
@@ -53,7 +58,6 @@ impl DataObject for FaultsByHost {
 root!(FaultsByHost);
 
 /// `FaultsByVM`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultsByVM {
     /// `vm`; names a `VirtualMachine`.
     pub vm: ManagedObjectReference,
@@ -61,13 +65,19 @@ pub struct FaultsByVM {
     pub faults: Vec<LocalizedMethodFault>,
 }
 
+impl Default for FaultsByVM {
+    fn default() -> Self {
+        Self { vm: Unset::UNSET, faults: Unset::UNSET }
+    }
+}
+
 impl DataType for FaultsByVM {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultsByVM",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(FaultsByVM::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("faults", Type::Data(<LocalizedMethodFault as DataType>::INFO), List)],
+            instance::<FaultsByVM>,
         );
         &INFO
     };
@@ -75,12 +85,12 @@ impl DataType for FaultsByVM {
 
 impl DataObject for FaultsByVM {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm),
+            0 => look::reference(&self.vm),
             1 => Value::List(&self.faults),
             _ => Value::Unset,
         }
@@ -88,7 +98,7 @@ impl DataObject for FaultsByVM {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
+            0 => place::reference(&mut self.vm),
             1 => Slot::List(&mut self.faults),
             _ => Slot::None,
         }
@@ -98,7 +108,6 @@ impl DataObject for FaultsByVM {
 root!(FaultsByVM);
 
 /// `FeatureEVCMode`, since 7.0.1.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FeatureEVCMode {
     /// What it inherits from [`ElementDescription`].
     pub base: ElementDescription,
@@ -110,17 +119,28 @@ pub struct FeatureEVCMode {
     pub requirement: Vec<VirtualMachineFeatureRequirement>,
 }
 
+impl Default for FeatureEVCMode {
+    fn default() -> Self {
+        Self {
+            base: <ElementDescription as Default>::default(),
+            mask: Unset::UNSET,
+            capability: Unset::UNSET,
+            requirement: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for FeatureEVCMode {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FeatureEVCMode",
-            Some(ElementDescription::INFO),
+            Some(<ElementDescription as DataType>::INFO),
             &[
-                FieldInfo::list("mask", Type::Data(HostFeatureMask::INFO)),
-                FieldInfo::list("capability", Type::Data(HostFeatureCapability::INFO)),
-                FieldInfo::list("requirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
+                Own("mask", Type::Data(<HostFeatureMask as DataType>::INFO), List),
+                Own("capability", Type::Data(<HostFeatureCapability as DataType>::INFO), List),
+                Own("requirement", Type::Data(<VirtualMachineFeatureRequirement as DataType>::INFO), List),
             ],
-            || Box::new(FeatureEVCMode::default()),
+            instance::<FeatureEVCMode>,
         );
         &INFO
     };
@@ -128,7 +148,7 @@ impl DataType for FeatureEVCMode {
 
 impl DataObject for FeatureEVCMode {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -136,7 +156,8 @@ impl DataObject for FeatureEVCMode {
             3 => Value::List(&self.mask),
             4 => Value::List(&self.capability),
             5 => Value::List(&self.requirement),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -145,16 +166,9 @@ impl DataObject for FeatureEVCMode {
             3 => Slot::List(&mut self.mask),
             4 => Slot::List(&mut self.capability),
             5 => Slot::List(&mut self.requirement),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -163,39 +177,42 @@ impl Extends<ElementDescription> for FeatureEVCMode {}
 impl Extends<Description> for FeatureEVCMode {}
 
 /// `FolderFileQuery`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FolderFileQuery {
     /// What it inherits from [`FileQuery`].
     pub base: FileQuery,
 }
 
+impl Default for FolderFileQuery {
+    fn default() -> Self {
+        Self { base: <FileQuery as Default>::default() }
+    }
+}
+
 impl DataType for FolderFileQuery {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FolderFileQuery", Some(FileQuery::INFO), &[], || Box::new(FolderFileQuery::default()));
+            TypeInfo::new("FolderFileQuery", Some(<FileQuery as DataType>::INFO), &[], instance::<FolderFileQuery>);
         &INFO
     };
 }
 
 impl DataObject for FolderFileQuery {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -203,40 +220,46 @@ inherit!(FolderFileQuery, FileQuery);
 impl Extends<FileQuery> for FolderFileQuery {}
 
 /// `FloppyImageFileQuery`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FloppyImageFileQuery {
     /// What it inherits from [`FileQuery`].
     pub base: FileQuery,
 }
 
+impl Default for FloppyImageFileQuery {
+    fn default() -> Self {
+        Self { base: <FileQuery as Default>::default() }
+    }
+}
+
 impl DataType for FloppyImageFileQuery {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("FloppyImageFileQuery", Some(FileQuery::INFO), &[], || {
-            Box::new(FloppyImageFileQuery::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "FloppyImageFileQuery",
+            Some(<FileQuery as DataType>::INFO),
+            &[],
+            instance::<FloppyImageFileQuery>,
+        );
         &INFO
     };
 }
 
 impl DataObject for FloppyImageFileQuery {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -244,39 +267,42 @@ inherit!(FloppyImageFileQuery, FileQuery);
 impl Extends<FileQuery> for FloppyImageFileQuery {}
 
 /// `FolderFileInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FolderFileInfo {
     /// What it inherits from [`FileInfo`].
     pub base: FileInfo,
 }
 
+impl Default for FolderFileInfo {
+    fn default() -> Self {
+        Self { base: <FileInfo as Default>::default() }
+    }
+}
+
 impl DataType for FolderFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FolderFileInfo", Some(FileInfo::INFO), &[], || Box::new(FolderFileInfo::default()));
+            TypeInfo::new("FolderFileInfo", Some(<FileInfo as DataType>::INFO), &[], instance::<FolderFileInfo>);
         &INFO
     };
 }
 
 impl DataObject for FolderFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -284,41 +310,46 @@ inherit!(FolderFileInfo, FileInfo);
 impl Extends<FileInfo> for FolderFileInfo {}
 
 /// `FloppyImageFileInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FloppyImageFileInfo {
     /// What it inherits from [`FileInfo`].
     pub base: FileInfo,
 }
 
+impl Default for FloppyImageFileInfo {
+    fn default() -> Self {
+        Self { base: <FileInfo as Default>::default() }
+    }
+}
+
 impl DataType for FloppyImageFileInfo {
-    const INFO: &'static TypeInfo =
-        {
-            static INFO: TypeInfo = TypeInfo::new("FloppyImageFileInfo", Some(FileInfo::INFO), &[], || {
-                Box::new(FloppyImageFileInfo::default())
-            });
-            &INFO
-        };
+    const INFO: &'static TypeInfo = {
+        static INFO: TypeInfo = TypeInfo::new(
+            "FloppyImageFileInfo",
+            Some(<FileInfo as DataType>::INFO),
+            &[],
+            instance::<FloppyImageFileInfo>,
+        );
+        &INFO
+    };
 }
 
 impl DataObject for FloppyImageFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -326,7 +357,6 @@ inherit!(FloppyImageFileInfo, FileInfo);
 impl Extends<FileInfo> for FloppyImageFileInfo {}
 
 /// `FcoeConfig`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FcoeConfig {
     /// `priorityClass`.
     pub priority_class: i32,
@@ -340,19 +370,31 @@ pub struct FcoeConfig {
     pub fcoe_active: bool,
 }
 
+impl Default for FcoeConfig {
+    fn default() -> Self {
+        Self {
+            priority_class: 0,
+            source_mac: Unset::UNSET,
+            vlan_range: Unset::UNSET,
+            capabilities: <FcoeConfigFcoeCapabilities as Default>::default(),
+            fcoe_active: false,
+        }
+    }
+}
+
 impl DataType for FcoeConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FcoeConfig",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("priorityClass", Type::Int),
-                FieldInfo::req("sourceMac", Type::String),
-                FieldInfo::list_req("vlanRange", Type::Data(FcoeConfigVlanRange::INFO)),
-                FieldInfo::req("capabilities", Type::Data(FcoeConfigFcoeCapabilities::INFO)),
-                FieldInfo::req("fcoeActive", Type::Boolean),
+                Own("priorityClass", Type::Int, Req),
+                Own("sourceMac", Type::String, Req),
+                Own("vlanRange", Type::Data(<FcoeConfigVlanRange as DataType>::INFO), ListReq),
+                Own("capabilities", Type::Data(<FcoeConfigFcoeCapabilities as DataType>::INFO), Req),
+                Own("fcoeActive", Type::Boolean, Req),
             ],
-            || Box::new(FcoeConfig::default()),
+            instance::<FcoeConfig>,
         );
         &INFO
     };
@@ -360,27 +402,27 @@ impl DataType for FcoeConfig {
 
 impl DataObject for FcoeConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.priority_class),
-            1 => leaf(&self.source_mac),
+            0 => Value::Int(self.priority_class),
+            1 => look::text(&self.source_mac),
             2 => Value::List(&self.vlan_range),
             3 => Value::Data(&self.capabilities),
-            4 => leaf(&self.fcoe_active),
+            4 => Value::Boolean(self.fcoe_active),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.priority_class),
-            1 => Slot::Scalar(&mut self.source_mac),
+            0 => place::int(&mut self.priority_class),
+            1 => place::text(&mut self.source_mac),
             2 => Slot::List(&mut self.vlan_range),
             3 => Slot::Data(&mut self.capabilities),
-            4 => Slot::Scalar(&mut self.fcoe_active),
+            4 => place::boolean(&mut self.fcoe_active),
             _ => Slot::None,
         }
     }
@@ -389,7 +431,6 @@ impl DataObject for FcoeConfig {
 root!(FcoeConfig);
 
 /// `FcoeConfigVlanRange`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FcoeConfigVlanRange {
     /// `vlanLow`.
     pub vlan_low: i32,
@@ -397,13 +438,19 @@ pub struct FcoeConfigVlanRange {
     pub vlan_high: i32,
 }
 
+impl Default for FcoeConfigVlanRange {
+    fn default() -> Self {
+        Self { vlan_low: 0, vlan_high: 0 }
+    }
+}
+
 impl DataType for FcoeConfigVlanRange {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FcoeConfigVlanRange",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("vlanLow", Type::Int), FieldInfo::req("vlanHigh", Type::Int)],
-            || Box::new(FcoeConfigVlanRange::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vlanLow", Type::Int, Req), Own("vlanHigh", Type::Int, Req)],
+            instance::<FcoeConfigVlanRange>,
         );
         &INFO
     };
@@ -411,21 +458,21 @@ impl DataType for FcoeConfigVlanRange {
 
 impl DataObject for FcoeConfigVlanRange {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vlan_low),
-            1 => leaf(&self.vlan_high),
+            0 => Value::Int(self.vlan_low),
+            1 => Value::Int(self.vlan_high),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vlan_low),
-            1 => Slot::Scalar(&mut self.vlan_high),
+            0 => place::int(&mut self.vlan_low),
+            1 => place::int(&mut self.vlan_high),
             _ => Slot::None,
         }
     }
@@ -434,7 +481,6 @@ impl DataObject for FcoeConfigVlanRange {
 root!(FcoeConfigVlanRange);
 
 /// `FcoeConfigFcoeCapabilities`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FcoeConfigFcoeCapabilities {
     /// `priorityClass`.
     pub priority_class: bool,
@@ -444,17 +490,23 @@ pub struct FcoeConfigFcoeCapabilities {
     pub vlan_range: bool,
 }
 
+impl Default for FcoeConfigFcoeCapabilities {
+    fn default() -> Self {
+        Self { priority_class: false, source_mac_address: false, vlan_range: false }
+    }
+}
+
 impl DataType for FcoeConfigFcoeCapabilities {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FcoeConfigFcoeCapabilities",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("priorityClass", Type::Boolean),
-                FieldInfo::req("sourceMacAddress", Type::Boolean),
-                FieldInfo::req("vlanRange", Type::Boolean),
+                Own("priorityClass", Type::Boolean, Req),
+                Own("sourceMacAddress", Type::Boolean, Req),
+                Own("vlanRange", Type::Boolean, Req),
             ],
-            || Box::new(FcoeConfigFcoeCapabilities::default()),
+            instance::<FcoeConfigFcoeCapabilities>,
         );
         &INFO
     };
@@ -462,23 +514,23 @@ impl DataType for FcoeConfigFcoeCapabilities {
 
 impl DataObject for FcoeConfigFcoeCapabilities {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.priority_class),
-            1 => leaf(&self.source_mac_address),
-            2 => leaf(&self.vlan_range),
+            0 => Value::Boolean(self.priority_class),
+            1 => Value::Boolean(self.source_mac_address),
+            2 => Value::Boolean(self.vlan_range),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.priority_class),
-            1 => Slot::Scalar(&mut self.source_mac_address),
-            2 => Slot::Scalar(&mut self.vlan_range),
+            0 => place::boolean(&mut self.priority_class),
+            1 => place::boolean(&mut self.source_mac_address),
+            2 => place::boolean(&mut self.vlan_range),
             _ => Slot::None,
         }
     }
@@ -487,7 +539,6 @@ impl DataObject for FcoeConfigFcoeCapabilities {
 root!(FcoeConfigFcoeCapabilities);
 
 /// `FcoeConfigFcoeSpecification`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FcoeConfigFcoeSpecification {
     /// `underlyingPnic`.
     pub underlying_pnic: String,
@@ -499,18 +550,24 @@ pub struct FcoeConfigFcoeSpecification {
     pub vlan_range: Vec<FcoeConfigVlanRange>,
 }
 
+impl Default for FcoeConfigFcoeSpecification {
+    fn default() -> Self {
+        Self { underlying_pnic: Unset::UNSET, priority_class: None, source_mac: None, vlan_range: Unset::UNSET }
+    }
+}
+
 impl DataType for FcoeConfigFcoeSpecification {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FcoeConfigFcoeSpecification",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("underlyingPnic", Type::String),
-                FieldInfo::opt("priorityClass", Type::Int),
-                FieldInfo::opt("sourceMac", Type::String),
-                FieldInfo::list("vlanRange", Type::Data(FcoeConfigVlanRange::INFO)),
+                Own("underlyingPnic", Type::String, Req),
+                Own("priorityClass", Type::Int, Opt),
+                Own("sourceMac", Type::String, Opt),
+                Own("vlanRange", Type::Data(<FcoeConfigVlanRange as DataType>::INFO), List),
             ],
-            || Box::new(FcoeConfigFcoeSpecification::default()),
+            instance::<FcoeConfigFcoeSpecification>,
         );
         &INFO
     };
@@ -518,14 +575,14 @@ impl DataType for FcoeConfigFcoeSpecification {
 
 impl DataObject for FcoeConfigFcoeSpecification {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.underlying_pnic),
-            1 => optional(&self.priority_class),
-            2 => optional(&self.source_mac),
+            0 => look::text(&self.underlying_pnic),
+            1 => look::optional_int(&self.priority_class),
+            2 => look::optional_text(&self.source_mac),
             3 => Value::List(&self.vlan_range),
             _ => Value::Unset,
         }
@@ -533,9 +590,9 @@ impl DataObject for FcoeConfigFcoeSpecification {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.underlying_pnic),
-            1 => Slot::Scalar(&mut self.priority_class),
-            2 => Slot::Scalar(&mut self.source_mac),
+            0 => place::text(&mut self.underlying_pnic),
+            1 => place::optional_int(&mut self.priority_class),
+            2 => place::optional_text(&mut self.source_mac),
             3 => Slot::List(&mut self.vlan_range),
             _ => Slot::None,
         }
@@ -545,7 +602,6 @@ impl DataObject for FcoeConfigFcoeSpecification {
 root!(FcoeConfigFcoeSpecification);
 
 /// `FirewallProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FirewallProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -553,13 +609,19 @@ pub struct FirewallProfile {
     pub ruleset: Vec<FirewallProfileRulesetProfile>,
 }
 
+impl Default for FirewallProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), ruleset: Unset::UNSET }
+    }
+}
+
 impl DataType for FirewallProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FirewallProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::list("ruleset", Type::Data(FirewallProfileRulesetProfile::INFO))],
-            || Box::new(FirewallProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("ruleset", Type::Data(<FirewallProfileRulesetProfile as DataType>::INFO), List)],
+            instance::<FirewallProfile>,
         );
         &INFO
     };
@@ -567,29 +629,23 @@ impl DataType for FirewallProfile {
 
 impl DataObject for FirewallProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             11 => Value::List(&self.ruleset),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             11 => Slot::List(&mut self.ruleset),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -597,7 +653,6 @@ inherit!(FirewallProfile, ApplyProfile);
 impl Extends<ApplyProfile> for FirewallProfile {}
 
 /// `FirewallProfileRulesetProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FirewallProfileRulesetProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -605,13 +660,19 @@ pub struct FirewallProfileRulesetProfile {
     pub key: String,
 }
 
+impl Default for FirewallProfileRulesetProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for FirewallProfileRulesetProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FirewallProfileRulesetProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(FirewallProfileRulesetProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<FirewallProfileRulesetProfile>,
         );
         &INFO
     };
@@ -619,29 +680,23 @@ impl DataType for FirewallProfileRulesetProfile {
 
 impl DataObject for FirewallProfileRulesetProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            _ => self.base.get(index),
+            11 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            11 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -649,7 +704,6 @@ inherit!(FirewallProfileRulesetProfile, ApplyProfile);
 impl Extends<ApplyProfile> for FirewallProfileRulesetProfile {}
 
 /// `FailoverNodeInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct FailoverNodeInfo {
     /// `clusterIpSettings`.
     pub cluster_ip_settings: CustomizationIPSettings,
@@ -659,17 +713,27 @@ pub struct FailoverNodeInfo {
     pub bios_uuid: Option<String>,
 }
 
+impl Default for FailoverNodeInfo {
+    fn default() -> Self {
+        Self {
+            cluster_ip_settings: <CustomizationIPSettings as Default>::default(),
+            failover_ip: None,
+            bios_uuid: None,
+        }
+    }
+}
+
 impl DataType for FailoverNodeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FailoverNodeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("clusterIpSettings", Type::Data(CustomizationIPSettings::INFO)),
-                FieldInfo::opt("failoverIp", Type::Data(CustomizationIPSettings::INFO)),
-                FieldInfo::opt("biosUuid", Type::String),
+                Own("clusterIpSettings", Type::Data(<CustomizationIPSettings as DataType>::INFO), Req),
+                Own("failoverIp", Type::Data(<CustomizationIPSettings as DataType>::INFO), Opt),
+                Own("biosUuid", Type::String, Opt),
             ],
-            || Box::new(FailoverNodeInfo::default()),
+            instance::<FailoverNodeInfo>,
         );
         &INFO
     };
@@ -677,17 +741,14 @@ impl DataType for FailoverNodeInfo {
 
 impl DataObject for FailoverNodeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.cluster_ip_settings),
-            1 => match &self.failover_ip {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.bios_uuid),
+            1 => look::boxed(&self.failover_ip),
+            2 => look::optional_text(&self.bios_uuid),
             _ => Value::Unset,
         }
     }
@@ -695,8 +756,8 @@ impl DataObject for FailoverNodeInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.cluster_ip_settings),
-            1 => fill!(self.failover_ip, CustomizationIPSettings),
-            2 => Slot::Scalar(&mut self.bios_uuid),
+            1 => place::boxed(&mut self.failover_ip),
+            2 => place::optional_text(&mut self.bios_uuid),
             _ => Slot::None,
         }
     }
@@ -705,7 +766,6 @@ impl DataObject for FailoverNodeInfo {
 root!(FailoverNodeInfo);
 
 /// `FolderEventArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FolderEventArgument {
     /// What it inherits from [`EntityEventArgument`].
     pub base: EntityEventArgument,
@@ -713,13 +773,19 @@ pub struct FolderEventArgument {
     pub folder: ManagedObjectReference,
 }
 
+impl Default for FolderEventArgument {
+    fn default() -> Self {
+        Self { base: <EntityEventArgument as Default>::default(), folder: Unset::UNSET }
+    }
+}
+
 impl DataType for FolderEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FolderEventArgument",
-            Some(EntityEventArgument::INFO),
-            &[FieldInfo::req("folder", Type::Ref)],
-            || Box::new(FolderEventArgument::default()),
+            Some(<EntityEventArgument as DataType>::INFO),
+            &[Own("folder", Type::Ref, Req)],
+            instance::<FolderEventArgument>,
         );
         &INFO
     };
@@ -727,29 +793,23 @@ impl DataType for FolderEventArgument {
 
 impl DataObject for FolderEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.folder),
-            _ => self.base.get(index),
+            1 => look::reference(&self.folder),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.folder),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.folder),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -758,7 +818,6 @@ impl Extends<EntityEventArgument> for FolderEventArgument {}
 impl Extends<EventArgument> for FolderEventArgument {}
 
 /// `FloatOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FloatOption {
     /// What it inherits from [`OptionType`].
     pub base: OptionType,
@@ -770,17 +829,19 @@ pub struct FloatOption {
     pub default_value: f32,
 }
 
+impl Default for FloatOption {
+    fn default() -> Self {
+        Self { base: <OptionType as Default>::default(), min: 0.0, max: 0.0, default_value: 0.0 }
+    }
+}
+
 impl DataType for FloatOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FloatOption",
-            Some(OptionType::INFO),
-            &[
-                FieldInfo::req("min", Type::Float),
-                FieldInfo::req("max", Type::Float),
-                FieldInfo::req("defaultValue", Type::Float),
-            ],
-            || Box::new(FloatOption::default()),
+            Some(<OptionType as DataType>::INFO),
+            &[Own("min", Type::Float, Req), Own("max", Type::Float, Req), Own("defaultValue", Type::Float, Req)],
+            instance::<FloatOption>,
         );
         &INFO
     };
@@ -788,15 +849,16 @@ impl DataType for FloatOption {
 
 impl DataObject for FloatOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.min),
-            2 => leaf(&self.max),
-            3 => leaf(&self.default_value),
-            _ => self.base.get(index),
+            1 => look::leaf(&self.min),
+            2 => look::leaf(&self.max),
+            3 => look::leaf(&self.default_value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -805,16 +867,9 @@ impl DataObject for FloatOption {
             1 => Slot::Scalar(&mut self.min),
             2 => Slot::Scalar(&mut self.max),
             3 => Slot::Scalar(&mut self.default_value),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -822,7 +877,6 @@ inherit!(FloatOption, OptionType);
 impl Extends<OptionType> for FloatOption {}
 
 /// `FolderNewHostSpec`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct FolderNewHostSpec {
     /// `hostCnxSpec`.
     pub host_cnx_spec: HostConnectSpec,
@@ -830,16 +884,22 @@ pub struct FolderNewHostSpec {
     pub esx_license: Option<String>,
 }
 
+impl Default for FolderNewHostSpec {
+    fn default() -> Self {
+        Self { host_cnx_spec: <HostConnectSpec as Default>::default(), esx_license: None }
+    }
+}
+
 impl DataType for FolderNewHostSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FolderNewHostSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("hostCnxSpec", Type::Data(HostConnectSpec::INFO)),
-                FieldInfo::opt("esxLicense", Type::String),
+                Own("hostCnxSpec", Type::Data(<HostConnectSpec as DataType>::INFO), Req),
+                Own("esxLicense", Type::String, Opt),
             ],
-            || Box::new(FolderNewHostSpec::default()),
+            instance::<FolderNewHostSpec>,
         );
         &INFO
     };
@@ -847,13 +907,13 @@ impl DataType for FolderNewHostSpec {
 
 impl DataObject for FolderNewHostSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.host_cnx_spec),
-            1 => optional(&self.esx_license),
+            1 => look::optional_text(&self.esx_license),
             _ => Value::Unset,
         }
     }
@@ -861,7 +921,7 @@ impl DataObject for FolderNewHostSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.host_cnx_spec),
-            1 => Slot::Scalar(&mut self.esx_license),
+            1 => place::optional_text(&mut self.esx_license),
             _ => Slot::None,
         }
     }
@@ -870,7 +930,6 @@ impl DataObject for FolderNewHostSpec {
 root!(FolderNewHostSpec);
 
 /// `FolderFailedHostResult`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct FolderFailedHostResult {
     /// `hostName`.
     pub host_name: Option<String>,
@@ -882,18 +941,29 @@ pub struct FolderFailedHostResult {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for FolderFailedHostResult {
+    fn default() -> Self {
+        Self {
+            host_name: None,
+            host: None,
+            context: <LocalizableMessage as Default>::default(),
+            fault: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for FolderFailedHostResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FolderFailedHostResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::req("context", Type::Data(LocalizableMessage::INFO)),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("hostName", Type::String, Opt),
+                Own("host", Type::Ref, Opt),
+                Own("context", Type::Data(<LocalizableMessage as DataType>::INFO), Req),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(FolderFailedHostResult::default()),
+            instance::<FolderFailedHostResult>,
         );
         &INFO
     };
@@ -901,13 +971,13 @@ impl DataType for FolderFailedHostResult {
 
 impl DataObject for FolderFailedHostResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.host_name),
-            1 => optional(&self.host),
+            0 => look::optional_text(&self.host_name),
+            1 => look::optional_reference(&self.host),
             2 => Value::Data(&self.context),
             3 => Value::Data(&self.fault),
             _ => Value::Unset,
@@ -916,8 +986,8 @@ impl DataObject for FolderFailedHostResult {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host_name),
-            1 => Slot::Scalar(&mut self.host),
+            0 => place::optional_text(&mut self.host_name),
+            1 => place::optional_reference(&mut self.host),
             2 => Slot::Data(&mut self.context),
             3 => Slot::Data(&mut self.fault),
             _ => Slot::None,
@@ -928,7 +998,6 @@ impl DataObject for FolderFailedHostResult {
 root!(FolderFailedHostResult);
 
 /// `FolderBatchAddStandaloneHostsResult`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct FolderBatchAddStandaloneHostsResult {
     /// `addedHosts`; names a `HostSystem`.
     pub added_hosts: Vec<ManagedObjectReference>,
@@ -936,16 +1005,22 @@ pub struct FolderBatchAddStandaloneHostsResult {
     pub hosts_failed_inventory_add: Vec<FolderFailedHostResult>,
 }
 
+impl Default for FolderBatchAddStandaloneHostsResult {
+    fn default() -> Self {
+        Self { added_hosts: Unset::UNSET, hosts_failed_inventory_add: Unset::UNSET }
+    }
+}
+
 impl DataType for FolderBatchAddStandaloneHostsResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FolderBatchAddStandaloneHostsResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("addedHosts", Type::Ref),
-                FieldInfo::list("hostsFailedInventoryAdd", Type::Data(FolderFailedHostResult::INFO)),
+                Own("addedHosts", Type::Ref, List),
+                Own("hostsFailedInventoryAdd", Type::Data(<FolderFailedHostResult as DataType>::INFO), List),
             ],
-            || Box::new(FolderBatchAddStandaloneHostsResult::default()),
+            instance::<FolderBatchAddStandaloneHostsResult>,
         );
         &INFO
     };
@@ -953,7 +1028,7 @@ impl DataType for FolderBatchAddStandaloneHostsResult {
 
 impl DataObject for FolderBatchAddStandaloneHostsResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -976,7 +1051,6 @@ impl DataObject for FolderBatchAddStandaloneHostsResult {
 root!(FolderBatchAddStandaloneHostsResult);
 
 /// `FolderBatchAddHostsToClusterResult`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct FolderBatchAddHostsToClusterResult {
     /// `hostsAddedToCluster`; names a `HostSystem`.
     pub hosts_added_to_cluster: Vec<ManagedObjectReference>,
@@ -986,17 +1060,27 @@ pub struct FolderBatchAddHostsToClusterResult {
     pub hosts_failed_move_to_cluster: Vec<FolderFailedHostResult>,
 }
 
+impl Default for FolderBatchAddHostsToClusterResult {
+    fn default() -> Self {
+        Self {
+            hosts_added_to_cluster: Unset::UNSET,
+            hosts_failed_inventory_add: Unset::UNSET,
+            hosts_failed_move_to_cluster: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for FolderBatchAddHostsToClusterResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FolderBatchAddHostsToClusterResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("hostsAddedToCluster", Type::Ref),
-                FieldInfo::list("hostsFailedInventoryAdd", Type::Data(FolderFailedHostResult::INFO)),
-                FieldInfo::list("hostsFailedMoveToCluster", Type::Data(FolderFailedHostResult::INFO)),
+                Own("hostsAddedToCluster", Type::Ref, List),
+                Own("hostsFailedInventoryAdd", Type::Data(<FolderFailedHostResult as DataType>::INFO), List),
+                Own("hostsFailedMoveToCluster", Type::Data(<FolderFailedHostResult as DataType>::INFO), List),
             ],
-            || Box::new(FolderBatchAddHostsToClusterResult::default()),
+            instance::<FolderBatchAddHostsToClusterResult>,
         );
         &INFO
     };
@@ -1004,7 +1088,7 @@ impl DataType for FolderBatchAddHostsToClusterResult {
 
 impl DataObject for FolderBatchAddHostsToClusterResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1029,7 +1113,6 @@ impl DataObject for FolderBatchAddHostsToClusterResult {
 root!(FolderBatchAddHostsToClusterResult);
 
 /// `FolderExternallyManagedFolderInfo`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FolderExternallyManagedFolderInfo {
     /// `id`.
     pub id: String,
@@ -1037,13 +1120,19 @@ pub struct FolderExternallyManagedFolderInfo {
     pub type_: String,
 }
 
+impl Default for FolderExternallyManagedFolderInfo {
+    fn default() -> Self {
+        Self { id: Unset::UNSET, type_: Unset::UNSET }
+    }
+}
+
 impl DataType for FolderExternallyManagedFolderInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FolderExternallyManagedFolderInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("id", Type::String), FieldInfo::req("type", Type::String)],
-            || Box::new(FolderExternallyManagedFolderInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("id", Type::String, Req), Own("type", Type::String, Req)],
+            instance::<FolderExternallyManagedFolderInfo>,
         );
         &INFO
     };
@@ -1051,21 +1140,21 @@ impl DataType for FolderExternallyManagedFolderInfo {
 
 impl DataObject for FolderExternallyManagedFolderInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.type_),
+            0 => look::text(&self.id),
+            1 => look::text(&self.type_),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.type_),
+            0 => place::text(&mut self.id),
+            1 => place::text(&mut self.type_),
             _ => Slot::None,
         }
     }

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{ClusterPowerOnVmResult, DynamicData, VirtualDevice};
 
 /// `FaultToleranceConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceConfigInfo {
     /// `role`.
     pub role: i32,
@@ -16,18 +15,24 @@ pub struct FaultToleranceConfigInfo {
     pub orphaned: Option<bool>,
 }
 
+impl Default for FaultToleranceConfigInfo {
+    fn default() -> Self {
+        Self { role: 0, instance_uuids: Unset::UNSET, config_paths: Unset::UNSET, orphaned: None }
+    }
+}
+
 impl DataType for FaultToleranceConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("role", Type::Int),
-                FieldInfo::list_req("instanceUuids", Type::String),
-                FieldInfo::list_req("configPaths", Type::String),
-                FieldInfo::opt("orphaned", Type::Boolean),
+                Own("role", Type::Int, Req),
+                Own("instanceUuids", Type::String, ListReq),
+                Own("configPaths", Type::String, ListReq),
+                Own("orphaned", Type::Boolean, Opt),
             ],
-            || Box::new(FaultToleranceConfigInfo::default()),
+            instance::<FaultToleranceConfigInfo>,
         );
         &INFO
     };
@@ -35,25 +40,25 @@ impl DataType for FaultToleranceConfigInfo {
 
 impl DataObject for FaultToleranceConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.role),
-            1 => Value::List(&self.instance_uuids),
-            2 => Value::List(&self.config_paths),
-            3 => optional(&self.orphaned),
+            0 => Value::Int(self.role),
+            1 => look::texts(&self.instance_uuids),
+            2 => look::texts(&self.config_paths),
+            3 => look::optional_boolean(&self.orphaned),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.role),
-            1 => Slot::Scalar(&mut self.instance_uuids),
-            2 => Slot::Scalar(&mut self.config_paths),
-            3 => Slot::Scalar(&mut self.orphaned),
+            0 => place::int(&mut self.role),
+            1 => place::texts(&mut self.instance_uuids),
+            2 => place::texts(&mut self.config_paths),
+            3 => place::optional_boolean(&mut self.orphaned),
             _ => Slot::None,
         }
     }
@@ -62,7 +67,6 @@ impl DataObject for FaultToleranceConfigInfo {
 root!(FaultToleranceConfigInfo);
 
 /// `FaultToleranceConfigSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceConfigSpec {
     /// `metaDataPath`.
     pub meta_data_path: Option<Box<FaultToleranceMetaSpec>>,
@@ -74,18 +78,24 @@ pub struct FaultToleranceConfigSpec {
     pub metro_ft_host_group: Option<String>,
 }
 
+impl Default for FaultToleranceConfigSpec {
+    fn default() -> Self {
+        Self { meta_data_path: None, secondary_vm_spec: None, metro_ft_enabled: None, metro_ft_host_group: None }
+    }
+}
+
 impl DataType for FaultToleranceConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("metaDataPath", Type::Data(FaultToleranceMetaSpec::INFO)),
-                FieldInfo::opt("secondaryVmSpec", Type::Data(FaultToleranceVMConfigSpec::INFO)),
-                FieldInfo::opt("metroFtEnabled", Type::Boolean),
-                FieldInfo::opt("metroFtHostGroup", Type::String),
+                Own("metaDataPath", Type::Data(<FaultToleranceMetaSpec as DataType>::INFO), Opt),
+                Own("secondaryVmSpec", Type::Data(<FaultToleranceVMConfigSpec as DataType>::INFO), Opt),
+                Own("metroFtEnabled", Type::Boolean, Opt),
+                Own("metroFtHostGroup", Type::String, Opt),
             ],
-            || Box::new(FaultToleranceConfigSpec::default()),
+            instance::<FaultToleranceConfigSpec>,
         );
         &INFO
     };
@@ -93,31 +103,25 @@ impl DataType for FaultToleranceConfigSpec {
 
 impl DataObject for FaultToleranceConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.meta_data_path {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.secondary_vm_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.metro_ft_enabled),
-            3 => optional(&self.metro_ft_host_group),
+            0 => look::boxed(&self.meta_data_path),
+            1 => look::boxed(&self.secondary_vm_spec),
+            2 => look::optional_boolean(&self.metro_ft_enabled),
+            3 => look::optional_text(&self.metro_ft_host_group),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.meta_data_path, FaultToleranceMetaSpec),
-            1 => fill!(self.secondary_vm_spec, FaultToleranceVMConfigSpec),
-            2 => Slot::Scalar(&mut self.metro_ft_enabled),
-            3 => Slot::Scalar(&mut self.metro_ft_host_group),
+            0 => place::boxed(&mut self.meta_data_path),
+            1 => place::boxed(&mut self.secondary_vm_spec),
+            2 => place::optional_boolean(&mut self.metro_ft_enabled),
+            3 => place::optional_text(&mut self.metro_ft_host_group),
             _ => Slot::None,
         }
     }
@@ -126,19 +130,24 @@ impl DataObject for FaultToleranceConfigSpec {
 root!(FaultToleranceConfigSpec);
 
 /// `FaultToleranceMetaSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceMetaSpec {
     /// `metaDataDatastore`; names a `Datastore`.
     pub meta_data_datastore: ManagedObjectReference,
+}
+
+impl Default for FaultToleranceMetaSpec {
+    fn default() -> Self {
+        Self { meta_data_datastore: Unset::UNSET }
+    }
 }
 
 impl DataType for FaultToleranceMetaSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceMetaSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("metaDataDatastore", Type::Ref)],
-            || Box::new(FaultToleranceMetaSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("metaDataDatastore", Type::Ref, Req)],
+            instance::<FaultToleranceMetaSpec>,
         );
         &INFO
     };
@@ -146,19 +155,19 @@ impl DataType for FaultToleranceMetaSpec {
 
 impl DataObject for FaultToleranceMetaSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.meta_data_datastore),
+            0 => look::reference(&self.meta_data_datastore),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.meta_data_datastore),
+            0 => place::reference(&mut self.meta_data_datastore),
             _ => Slot::None,
         }
     }
@@ -167,7 +176,6 @@ impl DataObject for FaultToleranceMetaSpec {
 root!(FaultToleranceMetaSpec);
 
 /// `FaultTolerancePrimaryConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultTolerancePrimaryConfigInfo {
     /// What it inherits from [`FaultToleranceConfigInfo`].
     pub base: FaultToleranceConfigInfo,
@@ -175,13 +183,19 @@ pub struct FaultTolerancePrimaryConfigInfo {
     pub secondaries: Vec<ManagedObjectReference>,
 }
 
+impl Default for FaultTolerancePrimaryConfigInfo {
+    fn default() -> Self {
+        Self { base: <FaultToleranceConfigInfo as Default>::default(), secondaries: Unset::UNSET }
+    }
+}
+
 impl DataType for FaultTolerancePrimaryConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultTolerancePrimaryConfigInfo",
-            Some(FaultToleranceConfigInfo::INFO),
-            &[FieldInfo::list_req("secondaries", Type::Ref)],
-            || Box::new(FaultTolerancePrimaryConfigInfo::default()),
+            Some(<FaultToleranceConfigInfo as DataType>::INFO),
+            &[Own("secondaries", Type::Ref, ListReq)],
+            instance::<FaultTolerancePrimaryConfigInfo>,
         );
         &INFO
     };
@@ -189,29 +203,23 @@ impl DataType for FaultTolerancePrimaryConfigInfo {
 
 impl DataObject for FaultTolerancePrimaryConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             4 => Value::List(&self.secondaries),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             4 => Slot::Scalar(&mut self.secondaries),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -219,7 +227,6 @@ inherit!(FaultTolerancePrimaryConfigInfo, FaultToleranceConfigInfo);
 impl Extends<FaultToleranceConfigInfo> for FaultTolerancePrimaryConfigInfo {}
 
 /// `FaultToleranceSecondaryConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceSecondaryConfigInfo {
     /// What it inherits from [`FaultToleranceConfigInfo`].
     pub base: FaultToleranceConfigInfo,
@@ -227,13 +234,19 @@ pub struct FaultToleranceSecondaryConfigInfo {
     pub primary_vm: ManagedObjectReference,
 }
 
+impl Default for FaultToleranceSecondaryConfigInfo {
+    fn default() -> Self {
+        Self { base: <FaultToleranceConfigInfo as Default>::default(), primary_vm: Unset::UNSET }
+    }
+}
+
 impl DataType for FaultToleranceSecondaryConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceSecondaryConfigInfo",
-            Some(FaultToleranceConfigInfo::INFO),
-            &[FieldInfo::req("primaryVM", Type::Ref)],
-            || Box::new(FaultToleranceSecondaryConfigInfo::default()),
+            Some(<FaultToleranceConfigInfo as DataType>::INFO),
+            &[Own("primaryVM", Type::Ref, Req)],
+            instance::<FaultToleranceSecondaryConfigInfo>,
         );
         &INFO
     };
@@ -241,29 +254,23 @@ impl DataType for FaultToleranceSecondaryConfigInfo {
 
 impl DataObject for FaultToleranceSecondaryConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.primary_vm),
-            _ => self.base.get(index),
+            4 => look::reference(&self.primary_vm),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.primary_vm),
-            _ => self.base.slot(index),
+            4 => place::reference(&mut self.primary_vm),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -271,7 +278,6 @@ inherit!(FaultToleranceSecondaryConfigInfo, FaultToleranceConfigInfo);
 impl Extends<FaultToleranceConfigInfo> for FaultToleranceSecondaryConfigInfo {}
 
 /// `FaultToleranceSecondaryOpResult`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceSecondaryOpResult {
     /// `vm`; names a `VirtualMachine`.
     pub vm: ManagedObjectReference,
@@ -281,17 +287,23 @@ pub struct FaultToleranceSecondaryOpResult {
     pub power_on_result: Option<Box<ClusterPowerOnVmResult>>,
 }
 
+impl Default for FaultToleranceSecondaryOpResult {
+    fn default() -> Self {
+        Self { vm: Unset::UNSET, power_on_attempted: false, power_on_result: None }
+    }
+}
+
 impl DataType for FaultToleranceSecondaryOpResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceSecondaryOpResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("powerOnAttempted", Type::Boolean),
-                FieldInfo::opt("powerOnResult", Type::Data(ClusterPowerOnVmResult::INFO)),
+                Own("vm", Type::Ref, Req),
+                Own("powerOnAttempted", Type::Boolean, Req),
+                Own("powerOnResult", Type::Data(<ClusterPowerOnVmResult as DataType>::INFO), Opt),
             ],
-            || Box::new(FaultToleranceSecondaryOpResult::default()),
+            instance::<FaultToleranceSecondaryOpResult>,
         );
         &INFO
     };
@@ -299,26 +311,23 @@ impl DataType for FaultToleranceSecondaryOpResult {
 
 impl DataObject for FaultToleranceSecondaryOpResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm),
-            1 => leaf(&self.power_on_attempted),
-            2 => match &self.power_on_result {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::reference(&self.vm),
+            1 => Value::Boolean(self.power_on_attempted),
+            2 => look::boxed(&self.power_on_result),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
-            1 => Slot::Scalar(&mut self.power_on_attempted),
-            2 => fill!(self.power_on_result, ClusterPowerOnVmResult),
+            0 => place::reference(&mut self.vm),
+            1 => place::boolean(&mut self.power_on_attempted),
+            2 => place::boxed(&mut self.power_on_result),
             _ => Slot::None,
         }
     }
@@ -327,7 +336,6 @@ impl DataObject for FaultToleranceSecondaryOpResult {
 root!(FaultToleranceSecondaryOpResult);
 
 /// `FaultToleranceVMConfigSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceVMConfigSpec {
     /// `vmConfig`; names a `Datastore`.
     pub vm_config: Option<ManagedObjectReference>,
@@ -335,16 +343,22 @@ pub struct FaultToleranceVMConfigSpec {
     pub disks: Vec<FaultToleranceDiskSpec>,
 }
 
+impl Default for FaultToleranceVMConfigSpec {
+    fn default() -> Self {
+        Self { vm_config: None, disks: Unset::UNSET }
+    }
+}
+
 impl DataType for FaultToleranceVMConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceVMConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("vmConfig", Type::Ref),
-                FieldInfo::list("disks", Type::Data(FaultToleranceDiskSpec::INFO)),
+                Own("vmConfig", Type::Ref, Opt),
+                Own("disks", Type::Data(<FaultToleranceDiskSpec as DataType>::INFO), List),
             ],
-            || Box::new(FaultToleranceVMConfigSpec::default()),
+            instance::<FaultToleranceVMConfigSpec>,
         );
         &INFO
     };
@@ -352,12 +366,12 @@ impl DataType for FaultToleranceVMConfigSpec {
 
 impl DataObject for FaultToleranceVMConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vm_config),
+            0 => look::optional_reference(&self.vm_config),
             1 => Value::List(&self.disks),
             _ => Value::Unset,
         }
@@ -365,7 +379,7 @@ impl DataObject for FaultToleranceVMConfigSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm_config),
+            0 => place::optional_reference(&mut self.vm_config),
             1 => Slot::List(&mut self.disks),
             _ => Slot::None,
         }
@@ -375,7 +389,6 @@ impl DataObject for FaultToleranceVMConfigSpec {
 root!(FaultToleranceVMConfigSpec);
 
 /// `FaultToleranceDiskSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceDiskSpec {
     /// `disk`.
     pub disk: Poly<VirtualDevice>,
@@ -383,13 +396,19 @@ pub struct FaultToleranceDiskSpec {
     pub datastore: ManagedObjectReference,
 }
 
+impl Default for FaultToleranceDiskSpec {
+    fn default() -> Self {
+        Self { disk: <Poly<VirtualDevice> as Default>::default(), datastore: Unset::UNSET }
+    }
+}
+
 impl DataType for FaultToleranceDiskSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceDiskSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("disk", Type::Data(VirtualDevice::INFO)), FieldInfo::req("datastore", Type::Ref)],
-            || Box::new(FaultToleranceDiskSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("disk", Type::Data(<VirtualDevice as DataType>::INFO), Req), Own("datastore", Type::Ref, Req)],
+            instance::<FaultToleranceDiskSpec>,
         );
         &INFO
     };
@@ -397,13 +416,13 @@ impl DataType for FaultToleranceDiskSpec {
 
 impl DataObject for FaultToleranceDiskSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.disk),
-            1 => leaf(&self.datastore),
+            0 => look::leaf(&self.disk),
+            1 => look::reference(&self.datastore),
             _ => Value::Unset,
         }
     }
@@ -411,7 +430,7 @@ impl DataObject for FaultToleranceDiskSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.disk),
-            1 => Slot::Scalar(&mut self.datastore),
+            1 => place::reference(&mut self.datastore),
             _ => Slot::None,
         }
     }
@@ -420,37 +439,44 @@ impl DataObject for FaultToleranceDiskSpec {
 root!(FaultToleranceDiskSpec);
 
 /// `FaultDomainId`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultDomainId {
     /// `id`.
     pub id: String,
 }
 
+impl Default for FaultDomainId {
+    fn default() -> Self {
+        Self { id: Unset::UNSET }
+    }
+}
+
 impl DataType for FaultDomainId {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("FaultDomainId", Some(DynamicData::INFO), &[FieldInfo::req("id", Type::String)], || {
-                Box::new(FaultDomainId::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "FaultDomainId",
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("id", Type::String, Req)],
+            instance::<FaultDomainId>,
+        );
         &INFO
     };
 }
 
 impl DataObject for FaultDomainId {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
+            0 => look::text(&self.id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
+            0 => place::text(&mut self.id),
             _ => Slot::None,
         }
     }

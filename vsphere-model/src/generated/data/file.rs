@@ -6,7 +6,6 @@ use crate::types::{
 };
 
 /// `FileLockInfo`, since 8.0.2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileLockInfo {
     /// `filePath`.
     pub file_path: String,
@@ -30,24 +29,41 @@ pub struct FileLockInfo {
     pub ref_count: Option<i32>,
 }
 
+impl Default for FileLockInfo {
+    fn default() -> Self {
+        Self {
+            file_path: Unset::UNSET,
+            host: Unset::UNSET,
+            mac: Unset::UNSET,
+            id: Unset::UNSET,
+            world_name: Unset::UNSET,
+            owner_id: None,
+            lock_mode: Unset::UNSET,
+            acquired: None,
+            heartbeat: None,
+            ref_count: None,
+        }
+    }
+}
+
 impl DataType for FileLockInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FileLockInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("filePath", Type::String),
-                FieldInfo::req("host", Type::String),
-                FieldInfo::req("mac", Type::String),
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("worldName", Type::String),
-                FieldInfo::opt("ownerId", Type::String),
-                FieldInfo::req("lockMode", Type::String),
-                FieldInfo::opt("acquired", Type::DateTime),
-                FieldInfo::opt("heartbeat", Type::DateTime),
-                FieldInfo::opt("refCount", Type::Int),
+                Own("filePath", Type::String, Req),
+                Own("host", Type::String, Req),
+                Own("mac", Type::String, Req),
+                Own("id", Type::String, Req),
+                Own("worldName", Type::String, Req),
+                Own("ownerId", Type::String, Opt),
+                Own("lockMode", Type::String, Req),
+                Own("acquired", Type::DateTime, Opt),
+                Own("heartbeat", Type::DateTime, Opt),
+                Own("refCount", Type::Int, Opt),
             ],
-            || Box::new(FileLockInfo::default()),
+            instance::<FileLockInfo>,
         );
         &INFO
     };
@@ -55,37 +71,37 @@ impl DataType for FileLockInfo {
 
 impl DataObject for FileLockInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.file_path),
-            1 => leaf(&self.host),
-            2 => leaf(&self.mac),
-            3 => leaf(&self.id),
-            4 => leaf(&self.world_name),
-            5 => optional(&self.owner_id),
-            6 => leaf(&self.lock_mode),
-            7 => optional(&self.acquired),
-            8 => optional(&self.heartbeat),
-            9 => optional(&self.ref_count),
+            0 => look::text(&self.file_path),
+            1 => look::text(&self.host),
+            2 => look::text(&self.mac),
+            3 => look::text(&self.id),
+            4 => look::text(&self.world_name),
+            5 => look::optional_text(&self.owner_id),
+            6 => look::text(&self.lock_mode),
+            7 => look::optional(&self.acquired),
+            8 => look::optional(&self.heartbeat),
+            9 => look::optional_int(&self.ref_count),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.file_path),
-            1 => Slot::Scalar(&mut self.host),
-            2 => Slot::Scalar(&mut self.mac),
-            3 => Slot::Scalar(&mut self.id),
-            4 => Slot::Scalar(&mut self.world_name),
-            5 => Slot::Scalar(&mut self.owner_id),
-            6 => Slot::Scalar(&mut self.lock_mode),
+            0 => place::text(&mut self.file_path),
+            1 => place::text(&mut self.host),
+            2 => place::text(&mut self.mac),
+            3 => place::text(&mut self.id),
+            4 => place::text(&mut self.world_name),
+            5 => place::optional_text(&mut self.owner_id),
+            6 => place::text(&mut self.lock_mode),
             7 => Slot::Scalar(&mut self.acquired),
             8 => Slot::Scalar(&mut self.heartbeat),
-            9 => Slot::Scalar(&mut self.ref_count),
+            9 => place::optional_int(&mut self.ref_count),
             _ => Slot::None,
         }
     }
@@ -94,7 +110,6 @@ impl DataObject for FileLockInfo {
 root!(FileLockInfo);
 
 /// `FileLockInfoResult`, since 8.0.2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileLockInfoResult {
     /// `lockInfo`.
     pub lock_info: Vec<FileLockInfo>,
@@ -102,16 +117,22 @@ pub struct FileLockInfoResult {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for FileLockInfoResult {
+    fn default() -> Self {
+        Self { lock_info: Unset::UNSET, fault: None }
+    }
+}
+
 impl DataType for FileLockInfoResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FileLockInfoResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("lockInfo", Type::Data(FileLockInfo::INFO)),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("lockInfo", Type::Data(<FileLockInfo as DataType>::INFO), List),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(FileLockInfoResult::default()),
+            instance::<FileLockInfoResult>,
         );
         &INFO
     };
@@ -119,16 +140,13 @@ impl DataType for FileLockInfoResult {
 
 impl DataObject for FileLockInfoResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.lock_info),
-            1 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            1 => look::boxed(&self.fault),
             _ => Value::Unset,
         }
     }
@@ -136,7 +154,7 @@ impl DataObject for FileLockInfoResult {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.lock_info),
-            1 => fill!(self.fault, LocalizedMethodFault),
+            1 => place::boxed(&mut self.fault),
             _ => Slot::None,
         }
     }
@@ -145,7 +163,6 @@ impl DataObject for FileLockInfoResult {
 root!(FileLockInfoResult);
 
 /// `FileInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileInfo {
     /// `path`.
     pub path: String,
@@ -159,19 +176,25 @@ pub struct FileInfo {
     pub owner: Option<String>,
 }
 
+impl Default for FileInfo {
+    fn default() -> Self {
+        Self { path: Unset::UNSET, friendly_name: None, file_size: None, modification: None, owner: None }
+    }
+}
+
 impl DataType for FileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FileInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("path", Type::String),
-                FieldInfo::opt("friendlyName", Type::String),
-                FieldInfo::opt("fileSize", Type::Long),
-                FieldInfo::opt("modification", Type::DateTime),
-                FieldInfo::opt("owner", Type::String),
+                Own("path", Type::String, Req),
+                Own("friendlyName", Type::String, Opt),
+                Own("fileSize", Type::Long, Opt),
+                Own("modification", Type::DateTime, Opt),
+                Own("owner", Type::String, Opt),
             ],
-            || Box::new(FileInfo::default()),
+            instance::<FileInfo>,
         );
         &INFO
     };
@@ -179,27 +202,27 @@ impl DataType for FileInfo {
 
 impl DataObject for FileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.path),
-            1 => optional(&self.friendly_name),
-            2 => optional(&self.file_size),
-            3 => optional(&self.modification),
-            4 => optional(&self.owner),
+            0 => look::text(&self.path),
+            1 => look::optional_text(&self.friendly_name),
+            2 => look::optional_long(&self.file_size),
+            3 => look::optional(&self.modification),
+            4 => look::optional_text(&self.owner),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.path),
-            1 => Slot::Scalar(&mut self.friendly_name),
-            2 => Slot::Scalar(&mut self.file_size),
+            0 => place::text(&mut self.path),
+            1 => place::optional_text(&mut self.friendly_name),
+            2 => place::optional_long(&mut self.file_size),
             3 => Slot::Scalar(&mut self.modification),
-            4 => Slot::Scalar(&mut self.owner),
+            4 => place::optional_text(&mut self.owner),
             _ => Slot::None,
         }
     }
@@ -208,7 +231,6 @@ impl DataObject for FileInfo {
 root!(FileInfo);
 
 /// `FileQueryFlags`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileQueryFlags {
     /// `fileType`.
     pub file_type: bool,
@@ -220,18 +242,24 @@ pub struct FileQueryFlags {
     pub file_owner: Option<bool>,
 }
 
+impl Default for FileQueryFlags {
+    fn default() -> Self {
+        Self { file_type: false, file_size: false, modification: false, file_owner: None }
+    }
+}
+
 impl DataType for FileQueryFlags {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FileQueryFlags",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("fileType", Type::Boolean),
-                FieldInfo::req("fileSize", Type::Boolean),
-                FieldInfo::req("modification", Type::Boolean),
-                FieldInfo::opt("fileOwner", Type::Boolean),
+                Own("fileType", Type::Boolean, Req),
+                Own("fileSize", Type::Boolean, Req),
+                Own("modification", Type::Boolean, Req),
+                Own("fileOwner", Type::Boolean, Opt),
             ],
-            || Box::new(FileQueryFlags::default()),
+            instance::<FileQueryFlags>,
         );
         &INFO
     };
@@ -239,25 +267,25 @@ impl DataType for FileQueryFlags {
 
 impl DataObject for FileQueryFlags {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.file_type),
-            1 => leaf(&self.file_size),
-            2 => leaf(&self.modification),
-            3 => optional(&self.file_owner),
+            0 => Value::Boolean(self.file_type),
+            1 => Value::Boolean(self.file_size),
+            2 => Value::Boolean(self.modification),
+            3 => look::optional_boolean(&self.file_owner),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.file_type),
-            1 => Slot::Scalar(&mut self.file_size),
-            2 => Slot::Scalar(&mut self.modification),
-            3 => Slot::Scalar(&mut self.file_owner),
+            0 => place::boolean(&mut self.file_type),
+            1 => place::boolean(&mut self.file_size),
+            2 => place::boolean(&mut self.modification),
+            3 => place::optional_boolean(&mut self.file_owner),
             _ => Slot::None,
         }
     }
@@ -266,20 +294,25 @@ impl DataObject for FileQueryFlags {
 root!(FileQueryFlags);
 
 /// `FileQuery`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileQuery {}
+
+impl Default for FileQuery {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for FileQuery {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FileQuery", Some(DynamicData::INFO), &[], || Box::new(FileQuery::default()));
+            TypeInfo::new("FileQuery", Some(<DynamicData as DataType>::INFO), &[], instance::<FileQuery>);
         &INFO
     };
 }
 
 impl DataObject for FileQuery {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -294,7 +327,6 @@ impl DataObject for FileQuery {
 root!(FileQuery);
 
 /// `FileTransferInformation`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileTransferInformation {
     /// `attributes`.
     pub attributes: Poly<GuestFileAttributes>,
@@ -304,17 +336,23 @@ pub struct FileTransferInformation {
     pub url: String,
 }
 
+impl Default for FileTransferInformation {
+    fn default() -> Self {
+        Self { attributes: <Poly<GuestFileAttributes> as Default>::default(), size: 0, url: Unset::UNSET }
+    }
+}
+
 impl DataType for FileTransferInformation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FileTransferInformation",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("attributes", Type::Data(GuestFileAttributes::INFO)),
-                FieldInfo::req("size", Type::Long),
-                FieldInfo::req("url", Type::String),
+                Own("attributes", Type::Data(<GuestFileAttributes as DataType>::INFO), Req),
+                Own("size", Type::Long, Req),
+                Own("url", Type::String, Req),
             ],
-            || Box::new(FileTransferInformation::default()),
+            instance::<FileTransferInformation>,
         );
         &INFO
     };
@@ -322,14 +360,14 @@ impl DataType for FileTransferInformation {
 
 impl DataObject for FileTransferInformation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.attributes),
-            1 => leaf(&self.size),
-            2 => leaf(&self.url),
+            0 => look::leaf(&self.attributes),
+            1 => Value::Long(self.size),
+            2 => look::text(&self.url),
             _ => Value::Unset,
         }
     }
@@ -337,8 +375,8 @@ impl DataObject for FileTransferInformation {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.attributes),
-            1 => Slot::Scalar(&mut self.size),
-            2 => Slot::Scalar(&mut self.url),
+            1 => place::long(&mut self.size),
+            2 => place::text(&mut self.url),
             _ => Slot::None,
         }
     }
@@ -347,7 +385,6 @@ impl DataObject for FileTransferInformation {
 root!(FileTransferInformation);
 
 /// `FileBackedVirtualDiskSpec`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileBackedVirtualDiskSpec {
     /// What it inherits from [`VirtualDiskSpec`].
     pub base: VirtualDiskSpec,
@@ -361,18 +398,30 @@ pub struct FileBackedVirtualDiskSpec {
     pub sector_format: Option<String>,
 }
 
+impl Default for FileBackedVirtualDiskSpec {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDiskSpec as Default>::default(),
+            capacity_kb: 0,
+            profile: Unset::UNSET,
+            crypto: None,
+            sector_format: None,
+        }
+    }
+}
+
 impl DataType for FileBackedVirtualDiskSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FileBackedVirtualDiskSpec",
-            Some(VirtualDiskSpec::INFO),
+            Some(<VirtualDiskSpec as DataType>::INFO),
             &[
-                FieldInfo::req("capacityKb", Type::Long),
-                FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-                FieldInfo::opt("crypto", Type::Data(CryptoSpec::INFO)),
-                FieldInfo::opt("sectorFormat", Type::String),
+                Own("capacityKb", Type::Long, Req),
+                Own("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO), List),
+                Own("crypto", Type::Data(<CryptoSpec as DataType>::INFO), Opt),
+                Own("sectorFormat", Type::String, Opt),
             ],
-            || Box::new(FileBackedVirtualDiskSpec::default()),
+            instance::<FileBackedVirtualDiskSpec>,
         );
         &INFO
     };
@@ -380,35 +429,29 @@ impl DataType for FileBackedVirtualDiskSpec {
 
 impl DataObject for FileBackedVirtualDiskSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.capacity_kb),
+            2 => Value::Long(self.capacity_kb),
             3 => Value::List(&self.profile),
-            4 => optional(&self.crypto),
-            5 => optional(&self.sector_format),
-            _ => self.base.get(index),
+            4 => look::optional(&self.crypto),
+            5 => look::optional_text(&self.sector_format),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.capacity_kb),
+            2 => place::long(&mut self.capacity_kb),
             3 => Slot::Poly(&mut self.profile),
             4 => Slot::Poly(&mut self.crypto),
-            5 => Slot::Scalar(&mut self.sector_format),
-            _ => self.base.slot(index),
+            5 => place::optional_text(&mut self.sector_format),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::AlarmAction;
 
 /// `GroupAlarmAction`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GroupAlarmAction {
     /// What it inherits from [`AlarmAction`].
     pub base: AlarmAction,
@@ -12,13 +11,19 @@ pub struct GroupAlarmAction {
     pub action: Vec<Poly<AlarmAction>>,
 }
 
+impl Default for GroupAlarmAction {
+    fn default() -> Self {
+        Self { base: <AlarmAction as Default>::default(), action: Unset::UNSET }
+    }
+}
+
 impl DataType for GroupAlarmAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GroupAlarmAction",
-            Some(AlarmAction::INFO),
-            &[FieldInfo::list_req("action", Type::Data(AlarmAction::INFO))],
-            || Box::new(GroupAlarmAction::default()),
+            Some(<AlarmAction as DataType>::INFO),
+            &[Own("action", Type::Data(<AlarmAction as DataType>::INFO), ListReq)],
+            instance::<GroupAlarmAction>,
         );
         &INFO
     };
@@ -26,29 +31,23 @@ impl DataType for GroupAlarmAction {
 
 impl DataObject for GroupAlarmAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.action),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.action),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -8,7 +8,6 @@ use crate::types::{
 };
 
 /// `GuestInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestInfo {
     /// `toolsStatus`.
     pub tools_status: Option<VirtualMachineToolsStatus>,
@@ -66,41 +65,75 @@ pub struct GuestInfo {
     pub customization_info: Option<Box<GuestInfoCustomizationInfo>>,
 }
 
+impl Default for GuestInfo {
+    fn default() -> Self {
+        Self {
+            tools_status: None,
+            tools_version_status: None,
+            tools_version_status2: None,
+            tools_running_status: None,
+            tools_version: None,
+            tools_install_type: None,
+            guest_id: None,
+            guest_family: None,
+            guest_full_name: None,
+            guest_reboot_status: None,
+            guest_detailed_data: None,
+            host_name: None,
+            ip_address: None,
+            net: Unset::UNSET,
+            ip_stack: Unset::UNSET,
+            disk: Unset::UNSET,
+            screen: None,
+            guest_state: Unset::UNSET,
+            app_heartbeat_status: None,
+            guest_kernel_crashed: None,
+            app_state: None,
+            guest_operations_ready: None,
+            interactive_guest_operations_ready: None,
+            guest_state_change_supported: None,
+            generation_info: Unset::UNSET,
+            hw_version: None,
+            customization_info: None,
+        }
+    }
+}
+
 impl DataType for GuestInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("toolsStatus", Type::Enum(VirtualMachineToolsStatus::INFO)),
-                FieldInfo::opt("toolsVersionStatus", Type::String),
-                FieldInfo::opt("toolsVersionStatus2", Type::String),
-                FieldInfo::opt("toolsRunningStatus", Type::String),
-                FieldInfo::opt("toolsVersion", Type::String),
-                FieldInfo::opt("toolsInstallType", Type::String),
-                FieldInfo::opt("guestId", Type::String),
-                FieldInfo::opt("guestFamily", Type::String),
-                FieldInfo::opt("guestFullName", Type::String),
-                FieldInfo::opt("guestRebootStatus", Type::Data(VirtualMachineGuestRebootStatus::INFO)),
-                FieldInfo::opt("guestDetailedData", Type::String),
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::opt("ipAddress", Type::String),
-                FieldInfo::list("net", Type::Data(GuestNicInfo::INFO)),
-                FieldInfo::list("ipStack", Type::Data(GuestStackInfo::INFO)),
-                FieldInfo::list("disk", Type::Data(GuestDiskInfo::INFO)),
-                FieldInfo::opt("screen", Type::Data(GuestScreenInfo::INFO)),
-                FieldInfo::req("guestState", Type::String),
-                FieldInfo::opt("appHeartbeatStatus", Type::String),
-                FieldInfo::opt("guestKernelCrashed", Type::Boolean),
-                FieldInfo::opt("appState", Type::String),
-                FieldInfo::opt("guestOperationsReady", Type::Boolean),
-                FieldInfo::opt("interactiveGuestOperationsReady", Type::Boolean),
-                FieldInfo::opt("guestStateChangeSupported", Type::Boolean),
-                FieldInfo::list("generationInfo", Type::Data(GuestInfoNamespaceGenerationInfo::INFO)),
-                FieldInfo::opt("hwVersion", Type::String),
-                FieldInfo::opt("customizationInfo", Type::Data(GuestInfoCustomizationInfo::INFO)),
+                Own("toolsStatus", Type::Enum(<VirtualMachineToolsStatus as EnumType>::INFO), Opt),
+                Own("toolsVersionStatus", Type::String, Opt),
+                Own("toolsVersionStatus2", Type::String, Opt),
+                Own("toolsRunningStatus", Type::String, Opt),
+                Own("toolsVersion", Type::String, Opt),
+                Own("toolsInstallType", Type::String, Opt),
+                Own("guestId", Type::String, Opt),
+                Own("guestFamily", Type::String, Opt),
+                Own("guestFullName", Type::String, Opt),
+                Own("guestRebootStatus", Type::Data(<VirtualMachineGuestRebootStatus as DataType>::INFO), Opt),
+                Own("guestDetailedData", Type::String, Opt),
+                Own("hostName", Type::String, Opt),
+                Own("ipAddress", Type::String, Opt),
+                Own("net", Type::Data(<GuestNicInfo as DataType>::INFO), List),
+                Own("ipStack", Type::Data(<GuestStackInfo as DataType>::INFO), List),
+                Own("disk", Type::Data(<GuestDiskInfo as DataType>::INFO), List),
+                Own("screen", Type::Data(<GuestScreenInfo as DataType>::INFO), Opt),
+                Own("guestState", Type::String, Req),
+                Own("appHeartbeatStatus", Type::String, Opt),
+                Own("guestKernelCrashed", Type::Boolean, Opt),
+                Own("appState", Type::String, Opt),
+                Own("guestOperationsReady", Type::Boolean, Opt),
+                Own("interactiveGuestOperationsReady", Type::Boolean, Opt),
+                Own("guestStateChangeSupported", Type::Boolean, Opt),
+                Own("generationInfo", Type::Data(<GuestInfoNamespaceGenerationInfo as DataType>::INFO), List),
+                Own("hwVersion", Type::String, Opt),
+                Own("customizationInfo", Type::Data(<GuestInfoCustomizationInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(GuestInfo::default()),
+            instance::<GuestInfo>,
         );
         &INFO
     };
@@ -108,47 +141,38 @@ impl DataType for GuestInfo {
 
 impl DataObject for GuestInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.tools_status),
-            1 => optional(&self.tools_version_status),
-            2 => optional(&self.tools_version_status2),
-            3 => optional(&self.tools_running_status),
-            4 => optional(&self.tools_version),
-            5 => optional(&self.tools_install_type),
-            6 => optional(&self.guest_id),
-            7 => optional(&self.guest_family),
-            8 => optional(&self.guest_full_name),
-            9 => match &self.guest_reboot_status {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            10 => optional(&self.guest_detailed_data),
-            11 => optional(&self.host_name),
-            12 => optional(&self.ip_address),
+            0 => look::optional(&self.tools_status),
+            1 => look::optional_text(&self.tools_version_status),
+            2 => look::optional_text(&self.tools_version_status2),
+            3 => look::optional_text(&self.tools_running_status),
+            4 => look::optional_text(&self.tools_version),
+            5 => look::optional_text(&self.tools_install_type),
+            6 => look::optional_text(&self.guest_id),
+            7 => look::optional_text(&self.guest_family),
+            8 => look::optional_text(&self.guest_full_name),
+            9 => look::boxed(&self.guest_reboot_status),
+            10 => look::optional_text(&self.guest_detailed_data),
+            11 => look::optional_text(&self.host_name),
+            12 => look::optional_text(&self.ip_address),
             13 => Value::List(&self.net),
             14 => Value::List(&self.ip_stack),
             15 => Value::List(&self.disk),
-            16 => match &self.screen {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            17 => leaf(&self.guest_state),
-            18 => optional(&self.app_heartbeat_status),
-            19 => optional(&self.guest_kernel_crashed),
-            20 => optional(&self.app_state),
-            21 => optional(&self.guest_operations_ready),
-            22 => optional(&self.interactive_guest_operations_ready),
-            23 => optional(&self.guest_state_change_supported),
+            16 => look::boxed(&self.screen),
+            17 => look::text(&self.guest_state),
+            18 => look::optional_text(&self.app_heartbeat_status),
+            19 => look::optional_boolean(&self.guest_kernel_crashed),
+            20 => look::optional_text(&self.app_state),
+            21 => look::optional_boolean(&self.guest_operations_ready),
+            22 => look::optional_boolean(&self.interactive_guest_operations_ready),
+            23 => look::optional_boolean(&self.guest_state_change_supported),
             24 => Value::List(&self.generation_info),
-            25 => optional(&self.hw_version),
-            26 => match &self.customization_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            25 => look::optional_text(&self.hw_version),
+            26 => look::boxed(&self.customization_info),
             _ => Value::Unset,
         }
     }
@@ -156,32 +180,32 @@ impl DataObject for GuestInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.tools_status),
-            1 => Slot::Scalar(&mut self.tools_version_status),
-            2 => Slot::Scalar(&mut self.tools_version_status2),
-            3 => Slot::Scalar(&mut self.tools_running_status),
-            4 => Slot::Scalar(&mut self.tools_version),
-            5 => Slot::Scalar(&mut self.tools_install_type),
-            6 => Slot::Scalar(&mut self.guest_id),
-            7 => Slot::Scalar(&mut self.guest_family),
-            8 => Slot::Scalar(&mut self.guest_full_name),
-            9 => fill!(self.guest_reboot_status, VirtualMachineGuestRebootStatus),
-            10 => Slot::Scalar(&mut self.guest_detailed_data),
-            11 => Slot::Scalar(&mut self.host_name),
-            12 => Slot::Scalar(&mut self.ip_address),
+            1 => place::optional_text(&mut self.tools_version_status),
+            2 => place::optional_text(&mut self.tools_version_status2),
+            3 => place::optional_text(&mut self.tools_running_status),
+            4 => place::optional_text(&mut self.tools_version),
+            5 => place::optional_text(&mut self.tools_install_type),
+            6 => place::optional_text(&mut self.guest_id),
+            7 => place::optional_text(&mut self.guest_family),
+            8 => place::optional_text(&mut self.guest_full_name),
+            9 => place::boxed(&mut self.guest_reboot_status),
+            10 => place::optional_text(&mut self.guest_detailed_data),
+            11 => place::optional_text(&mut self.host_name),
+            12 => place::optional_text(&mut self.ip_address),
             13 => Slot::List(&mut self.net),
             14 => Slot::List(&mut self.ip_stack),
             15 => Slot::List(&mut self.disk),
-            16 => fill!(self.screen, GuestScreenInfo),
-            17 => Slot::Scalar(&mut self.guest_state),
-            18 => Slot::Scalar(&mut self.app_heartbeat_status),
-            19 => Slot::Scalar(&mut self.guest_kernel_crashed),
-            20 => Slot::Scalar(&mut self.app_state),
-            21 => Slot::Scalar(&mut self.guest_operations_ready),
-            22 => Slot::Scalar(&mut self.interactive_guest_operations_ready),
-            23 => Slot::Scalar(&mut self.guest_state_change_supported),
+            16 => place::boxed(&mut self.screen),
+            17 => place::text(&mut self.guest_state),
+            18 => place::optional_text(&mut self.app_heartbeat_status),
+            19 => place::optional_boolean(&mut self.guest_kernel_crashed),
+            20 => place::optional_text(&mut self.app_state),
+            21 => place::optional_boolean(&mut self.guest_operations_ready),
+            22 => place::optional_boolean(&mut self.interactive_guest_operations_ready),
+            23 => place::optional_boolean(&mut self.guest_state_change_supported),
             24 => Slot::List(&mut self.generation_info),
-            25 => Slot::Scalar(&mut self.hw_version),
-            26 => fill!(self.customization_info, GuestInfoCustomizationInfo),
+            25 => place::optional_text(&mut self.hw_version),
+            26 => place::boxed(&mut self.customization_info),
             _ => Slot::None,
         }
     }
@@ -190,19 +214,24 @@ impl DataObject for GuestInfo {
 root!(GuestInfo);
 
 /// `GuestInfoVirtualDiskMapping`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestInfoVirtualDiskMapping {
     /// `key`.
     pub key: i32,
+}
+
+impl Default for GuestInfoVirtualDiskMapping {
+    fn default() -> Self {
+        Self { key: 0 }
+    }
 }
 
 impl DataType for GuestInfoVirtualDiskMapping {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestInfoVirtualDiskMapping",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::Int)],
-            || Box::new(GuestInfoVirtualDiskMapping::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::Int, Req)],
+            instance::<GuestInfoVirtualDiskMapping>,
         );
         &INFO
     };
@@ -210,19 +239,19 @@ impl DataType for GuestInfoVirtualDiskMapping {
 
 impl DataObject for GuestInfoVirtualDiskMapping {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
+            0 => Value::Int(self.key),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::int(&mut self.key),
             _ => Slot::None,
         }
     }
@@ -231,7 +260,6 @@ impl DataObject for GuestInfoVirtualDiskMapping {
 root!(GuestInfoVirtualDiskMapping);
 
 /// `GuestDiskInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestDiskInfo {
     /// `diskPath`.
     pub disk_path: Option<String>,
@@ -245,19 +273,25 @@ pub struct GuestDiskInfo {
     pub mappings: Vec<GuestInfoVirtualDiskMapping>,
 }
 
+impl Default for GuestDiskInfo {
+    fn default() -> Self {
+        Self { disk_path: None, capacity: None, free_space: None, filesystem_type: None, mappings: Unset::UNSET }
+    }
+}
+
 impl DataType for GuestDiskInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestDiskInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("diskPath", Type::String),
-                FieldInfo::opt("capacity", Type::Long),
-                FieldInfo::opt("freeSpace", Type::Long),
-                FieldInfo::opt("filesystemType", Type::String),
-                FieldInfo::list("mappings", Type::Data(GuestInfoVirtualDiskMapping::INFO)),
+                Own("diskPath", Type::String, Opt),
+                Own("capacity", Type::Long, Opt),
+                Own("freeSpace", Type::Long, Opt),
+                Own("filesystemType", Type::String, Opt),
+                Own("mappings", Type::Data(<GuestInfoVirtualDiskMapping as DataType>::INFO), List),
             ],
-            || Box::new(GuestDiskInfo::default()),
+            instance::<GuestDiskInfo>,
         );
         &INFO
     };
@@ -265,15 +299,15 @@ impl DataType for GuestDiskInfo {
 
 impl DataObject for GuestDiskInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.disk_path),
-            1 => optional(&self.capacity),
-            2 => optional(&self.free_space),
-            3 => optional(&self.filesystem_type),
+            0 => look::optional_text(&self.disk_path),
+            1 => look::optional_long(&self.capacity),
+            2 => look::optional_long(&self.free_space),
+            3 => look::optional_text(&self.filesystem_type),
             4 => Value::List(&self.mappings),
             _ => Value::Unset,
         }
@@ -281,10 +315,10 @@ impl DataObject for GuestDiskInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disk_path),
-            1 => Slot::Scalar(&mut self.capacity),
-            2 => Slot::Scalar(&mut self.free_space),
-            3 => Slot::Scalar(&mut self.filesystem_type),
+            0 => place::optional_text(&mut self.disk_path),
+            1 => place::optional_long(&mut self.capacity),
+            2 => place::optional_long(&mut self.free_space),
+            3 => place::optional_text(&mut self.filesystem_type),
             4 => Slot::List(&mut self.mappings),
             _ => Slot::None,
         }
@@ -294,7 +328,6 @@ impl DataObject for GuestDiskInfo {
 root!(GuestDiskInfo);
 
 /// `GuestNicInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestNicInfo {
     /// `network`.
     pub network: Option<String>,
@@ -314,22 +347,37 @@ pub struct GuestNicInfo {
     pub net_bios_config: Option<Poly<NetBIOSConfigInfo>>,
 }
 
+impl Default for GuestNicInfo {
+    fn default() -> Self {
+        Self {
+            network: None,
+            ip_address: Unset::UNSET,
+            mac_address: None,
+            connected: false,
+            device_config_id: 0,
+            dns_config: None,
+            ip_config: None,
+            net_bios_config: None,
+        }
+    }
+}
+
 impl DataType for GuestNicInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestNicInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("network", Type::String),
-                FieldInfo::list("ipAddress", Type::String),
-                FieldInfo::opt("macAddress", Type::String),
-                FieldInfo::req("connected", Type::Boolean),
-                FieldInfo::req("deviceConfigId", Type::Int),
-                FieldInfo::opt("dnsConfig", Type::Data(NetDnsConfigInfo::INFO)),
-                FieldInfo::opt("ipConfig", Type::Data(NetIpConfigInfo::INFO)),
-                FieldInfo::opt("netBIOSConfig", Type::Data(NetBIOSConfigInfo::INFO)),
+                Own("network", Type::String, Opt),
+                Own("ipAddress", Type::String, List),
+                Own("macAddress", Type::String, Opt),
+                Own("connected", Type::Boolean, Req),
+                Own("deviceConfigId", Type::Int, Req),
+                Own("dnsConfig", Type::Data(<NetDnsConfigInfo as DataType>::INFO), Opt),
+                Own("ipConfig", Type::Data(<NetIpConfigInfo as DataType>::INFO), Opt),
+                Own("netBIOSConfig", Type::Data(<NetBIOSConfigInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(GuestNicInfo::default()),
+            instance::<GuestNicInfo>,
         );
         &INFO
     };
@@ -337,38 +385,32 @@ impl DataType for GuestNicInfo {
 
 impl DataObject for GuestNicInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.network),
-            1 => Value::List(&self.ip_address),
-            2 => optional(&self.mac_address),
-            3 => leaf(&self.connected),
-            4 => leaf(&self.device_config_id),
-            5 => match &self.dns_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => match &self.ip_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            7 => optional(&self.net_bios_config),
+            0 => look::optional_text(&self.network),
+            1 => look::texts(&self.ip_address),
+            2 => look::optional_text(&self.mac_address),
+            3 => Value::Boolean(self.connected),
+            4 => Value::Int(self.device_config_id),
+            5 => look::boxed(&self.dns_config),
+            6 => look::boxed(&self.ip_config),
+            7 => look::optional(&self.net_bios_config),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.network),
-            1 => Slot::Scalar(&mut self.ip_address),
-            2 => Slot::Scalar(&mut self.mac_address),
-            3 => Slot::Scalar(&mut self.connected),
-            4 => Slot::Scalar(&mut self.device_config_id),
-            5 => fill!(self.dns_config, NetDnsConfigInfo),
-            6 => fill!(self.ip_config, NetIpConfigInfo),
+            0 => place::optional_text(&mut self.network),
+            1 => place::texts(&mut self.ip_address),
+            2 => place::optional_text(&mut self.mac_address),
+            3 => place::boolean(&mut self.connected),
+            4 => place::int(&mut self.device_config_id),
+            5 => place::boxed(&mut self.dns_config),
+            6 => place::boxed(&mut self.ip_config),
             7 => Slot::Poly(&mut self.net_bios_config),
             _ => Slot::None,
         }
@@ -378,7 +420,6 @@ impl DataObject for GuestNicInfo {
 root!(GuestNicInfo);
 
 /// `GuestStackInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestStackInfo {
     /// `dnsConfig`.
     pub dns_config: Option<Box<NetDnsConfigInfo>>,
@@ -390,18 +431,24 @@ pub struct GuestStackInfo {
     pub dhcp_config: Option<Box<NetDhcpConfigInfo>>,
 }
 
+impl Default for GuestStackInfo {
+    fn default() -> Self {
+        Self { dns_config: None, ip_route_config: None, ip_stack_config: Unset::UNSET, dhcp_config: None }
+    }
+}
+
 impl DataType for GuestStackInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestStackInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("dnsConfig", Type::Data(NetDnsConfigInfo::INFO)),
-                FieldInfo::opt("ipRouteConfig", Type::Data(NetIpRouteConfigInfo::INFO)),
-                FieldInfo::list("ipStackConfig", Type::Data(KeyValue::INFO)),
-                FieldInfo::opt("dhcpConfig", Type::Data(NetDhcpConfigInfo::INFO)),
+                Own("dnsConfig", Type::Data(<NetDnsConfigInfo as DataType>::INFO), Opt),
+                Own("ipRouteConfig", Type::Data(<NetIpRouteConfigInfo as DataType>::INFO), Opt),
+                Own("ipStackConfig", Type::Data(<KeyValue as DataType>::INFO), List),
+                Own("dhcpConfig", Type::Data(<NetDhcpConfigInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(GuestStackInfo::default()),
+            instance::<GuestStackInfo>,
         );
         &INFO
     };
@@ -409,34 +456,25 @@ impl DataType for GuestStackInfo {
 
 impl DataObject for GuestStackInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.dns_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.ip_route_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.dns_config),
+            1 => look::boxed(&self.ip_route_config),
             2 => Value::List(&self.ip_stack_config),
-            3 => match &self.dhcp_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            3 => look::boxed(&self.dhcp_config),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.dns_config, NetDnsConfigInfo),
-            1 => fill!(self.ip_route_config, NetIpRouteConfigInfo),
+            0 => place::boxed(&mut self.dns_config),
+            1 => place::boxed(&mut self.ip_route_config),
             2 => Slot::List(&mut self.ip_stack_config),
-            3 => fill!(self.dhcp_config, NetDhcpConfigInfo),
+            3 => place::boxed(&mut self.dhcp_config),
             _ => Slot::None,
         }
     }
@@ -445,7 +483,6 @@ impl DataObject for GuestStackInfo {
 root!(GuestStackInfo);
 
 /// `GuestScreenInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestScreenInfo {
     /// `width`.
     pub width: i32,
@@ -453,13 +490,19 @@ pub struct GuestScreenInfo {
     pub height: i32,
 }
 
+impl Default for GuestScreenInfo {
+    fn default() -> Self {
+        Self { width: 0, height: 0 }
+    }
+}
+
 impl DataType for GuestScreenInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestScreenInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("width", Type::Int), FieldInfo::req("height", Type::Int)],
-            || Box::new(GuestScreenInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("width", Type::Int, Req), Own("height", Type::Int, Req)],
+            instance::<GuestScreenInfo>,
         );
         &INFO
     };
@@ -467,21 +510,21 @@ impl DataType for GuestScreenInfo {
 
 impl DataObject for GuestScreenInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.width),
-            1 => leaf(&self.height),
+            0 => Value::Int(self.width),
+            1 => Value::Int(self.height),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.width),
-            1 => Slot::Scalar(&mut self.height),
+            0 => place::int(&mut self.width),
+            1 => place::int(&mut self.height),
             _ => Slot::None,
         }
     }
@@ -490,7 +533,6 @@ impl DataObject for GuestScreenInfo {
 root!(GuestScreenInfo);
 
 /// `GuestInfoNamespaceGenerationInfo`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestInfoNamespaceGenerationInfo {
     /// `key`.
     pub key: String,
@@ -498,13 +540,19 @@ pub struct GuestInfoNamespaceGenerationInfo {
     pub generation_no: i32,
 }
 
+impl Default for GuestInfoNamespaceGenerationInfo {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, generation_no: 0 }
+    }
+}
+
 impl DataType for GuestInfoNamespaceGenerationInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestInfoNamespaceGenerationInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::String), FieldInfo::req("generationNo", Type::Int)],
-            || Box::new(GuestInfoNamespaceGenerationInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Req), Own("generationNo", Type::Int, Req)],
+            instance::<GuestInfoNamespaceGenerationInfo>,
         );
         &INFO
     };
@@ -512,21 +560,21 @@ impl DataType for GuestInfoNamespaceGenerationInfo {
 
 impl DataObject for GuestInfoNamespaceGenerationInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.generation_no),
+            0 => look::text(&self.key),
+            1 => Value::Int(self.generation_no),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.generation_no),
+            0 => place::text(&mut self.key),
+            1 => place::int(&mut self.generation_no),
             _ => Slot::None,
         }
     }
@@ -535,7 +583,6 @@ impl DataObject for GuestInfoNamespaceGenerationInfo {
 root!(GuestInfoNamespaceGenerationInfo);
 
 /// `GuestInfoCustomizationInfo`, since 7.0.2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestInfoCustomizationInfo {
     /// `customizationStatus`.
     pub customization_status: String,
@@ -547,18 +594,24 @@ pub struct GuestInfoCustomizationInfo {
     pub error_msg: Option<String>,
 }
 
+impl Default for GuestInfoCustomizationInfo {
+    fn default() -> Self {
+        Self { customization_status: Unset::UNSET, start_time: None, end_time: None, error_msg: None }
+    }
+}
+
 impl DataType for GuestInfoCustomizationInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestInfoCustomizationInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("customizationStatus", Type::String),
-                FieldInfo::opt("startTime", Type::DateTime),
-                FieldInfo::opt("endTime", Type::DateTime),
-                FieldInfo::opt("errorMsg", Type::String),
+                Own("customizationStatus", Type::String, Req),
+                Own("startTime", Type::DateTime, Opt),
+                Own("endTime", Type::DateTime, Opt),
+                Own("errorMsg", Type::String, Opt),
             ],
-            || Box::new(GuestInfoCustomizationInfo::default()),
+            instance::<GuestInfoCustomizationInfo>,
         );
         &INFO
     };
@@ -566,25 +619,25 @@ impl DataType for GuestInfoCustomizationInfo {
 
 impl DataObject for GuestInfoCustomizationInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.customization_status),
-            1 => optional(&self.start_time),
-            2 => optional(&self.end_time),
-            3 => optional(&self.error_msg),
+            0 => look::text(&self.customization_status),
+            1 => look::optional(&self.start_time),
+            2 => look::optional(&self.end_time),
+            3 => look::optional_text(&self.error_msg),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.customization_status),
+            0 => place::text(&mut self.customization_status),
             1 => Slot::Scalar(&mut self.start_time),
             2 => Slot::Scalar(&mut self.end_time),
-            3 => Slot::Scalar(&mut self.error_msg),
+            3 => place::optional_text(&mut self.error_msg),
             _ => Slot::None,
         }
     }
@@ -593,7 +646,6 @@ impl DataObject for GuestInfoCustomizationInfo {
 root!(GuestInfoCustomizationInfo);
 
 /// `GuestOsDescriptor`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestOsDescriptor {
     /// `id`.
     pub id: String,
@@ -725,78 +777,149 @@ pub struct GuestOsDescriptor {
     pub vwdt_supported: Option<bool>,
 }
 
+impl Default for GuestOsDescriptor {
+    fn default() -> Self {
+        Self {
+            id: Unset::UNSET,
+            family: Unset::UNSET,
+            full_name: Unset::UNSET,
+            supported_max_cpus: 0,
+            num_supported_physical_sockets: None,
+            num_supported_cores_per_socket: None,
+            supported_min_mem_mb: 0,
+            supported_max_mem_mb: 0,
+            recommended_mem_mb: 0,
+            recommended_color_depth: 0,
+            supported_disk_controller_list: Unset::UNSET,
+            recommended_scsi_controller: None,
+            recommended_disk_controller: Unset::UNSET,
+            supported_num_disks: 0,
+            recommended_disk_size_mb: 0,
+            recommended_cdrom_controller: None,
+            supported_ethernet_card: Unset::UNSET,
+            recommended_ethernet_card: None,
+            supports_slave_disk: None,
+            cpu_feature_mask: Unset::UNSET,
+            smc_required: None,
+            supports_wake_on_lan: false,
+            supports_vmi: None,
+            supports_memory_hot_add: None,
+            supports_cpu_hot_add: None,
+            supports_cpu_hot_remove: None,
+            supported_firmware: Unset::UNSET,
+            recommended_firmware: None,
+            supported_usb_controller_list: Unset::UNSET,
+            recommended_usb_controller: None,
+            supports3_d: None,
+            recommended3_d: None,
+            smc_recommended: None,
+            ich7m_recommended: None,
+            usb_recommended: None,
+            support_level: None,
+            supported_for_create: None,
+            v_ram_size_in_kb: None,
+            num_supported_floppy_devices: None,
+            wake_on_lan_ethernet_card: Unset::UNSET,
+            supports_pvscsi_controller_for_boot: None,
+            disk_uuid_enabled: None,
+            supports_hot_plug_pci: None,
+            supports_secure_boot: None,
+            default_secure_boot: None,
+            persistent_memory_supported: None,
+            supported_min_persistent_memory_mb: None,
+            supported_max_persistent_memory_mb: None,
+            recommended_persistent_memory_mb: None,
+            persistent_memory_hot_add_supported: None,
+            persistent_memory_hot_remove_supported: None,
+            persistent_memory_cold_growth_supported: None,
+            persistent_memory_cold_growth_granularity_mb: None,
+            persistent_memory_hot_growth_supported: None,
+            persistent_memory_hot_growth_granularity_mb: None,
+            num_recommended_physical_sockets: None,
+            num_recommended_cores_per_socket: None,
+            vvtd_supported: None,
+            vbs_supported: None,
+            vsgx_supported: None,
+            vsgx_remote_attestation_supported: None,
+            supports_tpm20: None,
+            recommended_tpm20: None,
+            vwdt_supported: None,
+        }
+    }
+}
+
 impl DataType for GuestOsDescriptor {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestOsDescriptor",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("family", Type::String),
-                FieldInfo::req("fullName", Type::String),
-                FieldInfo::req("supportedMaxCPUs", Type::Int),
-                FieldInfo::opt("numSupportedPhysicalSockets", Type::Int),
-                FieldInfo::opt("numSupportedCoresPerSocket", Type::Int),
-                FieldInfo::req("supportedMinMemMB", Type::Int),
-                FieldInfo::req("supportedMaxMemMB", Type::Int),
-                FieldInfo::req("recommendedMemMB", Type::Int),
-                FieldInfo::req("recommendedColorDepth", Type::Int),
-                FieldInfo::list_req("supportedDiskControllerList", Type::String),
-                FieldInfo::opt("recommendedSCSIController", Type::String),
-                FieldInfo::req("recommendedDiskController", Type::String),
-                FieldInfo::req("supportedNumDisks", Type::Int),
-                FieldInfo::req("recommendedDiskSizeMB", Type::Int),
-                FieldInfo::opt("recommendedCdromController", Type::String),
-                FieldInfo::list_req("supportedEthernetCard", Type::String),
-                FieldInfo::opt("recommendedEthernetCard", Type::String),
-                FieldInfo::opt("supportsSlaveDisk", Type::Boolean),
-                FieldInfo::list("cpuFeatureMask", Type::Data(HostCpuIdInfo::INFO)),
-                FieldInfo::opt("smcRequired", Type::Boolean),
-                FieldInfo::req("supportsWakeOnLan", Type::Boolean),
-                FieldInfo::opt("supportsVMI", Type::Boolean),
-                FieldInfo::opt("supportsMemoryHotAdd", Type::Boolean),
-                FieldInfo::opt("supportsCpuHotAdd", Type::Boolean),
-                FieldInfo::opt("supportsCpuHotRemove", Type::Boolean),
-                FieldInfo::list("supportedFirmware", Type::String),
-                FieldInfo::opt("recommendedFirmware", Type::String),
-                FieldInfo::list("supportedUSBControllerList", Type::String),
-                FieldInfo::opt("recommendedUSBController", Type::String),
-                FieldInfo::opt("supports3D", Type::Boolean),
-                FieldInfo::opt("recommended3D", Type::Boolean),
-                FieldInfo::opt("smcRecommended", Type::Boolean),
-                FieldInfo::opt("ich7mRecommended", Type::Boolean),
-                FieldInfo::opt("usbRecommended", Type::Boolean),
-                FieldInfo::opt("supportLevel", Type::String),
-                FieldInfo::opt("supportedForCreate", Type::Boolean),
-                FieldInfo::opt("vRAMSizeInKB", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numSupportedFloppyDevices", Type::Int),
-                FieldInfo::list("wakeOnLanEthernetCard", Type::String),
-                FieldInfo::opt("supportsPvscsiControllerForBoot", Type::Boolean),
-                FieldInfo::opt("diskUuidEnabled", Type::Boolean),
-                FieldInfo::opt("supportsHotPlugPCI", Type::Boolean),
-                FieldInfo::opt("supportsSecureBoot", Type::Boolean),
-                FieldInfo::opt("defaultSecureBoot", Type::Boolean),
-                FieldInfo::opt("persistentMemorySupported", Type::Boolean),
-                FieldInfo::opt("supportedMinPersistentMemoryMB", Type::Long),
-                FieldInfo::opt("supportedMaxPersistentMemoryMB", Type::Long),
-                FieldInfo::opt("recommendedPersistentMemoryMB", Type::Long),
-                FieldInfo::opt("persistentMemoryHotAddSupported", Type::Boolean),
-                FieldInfo::opt("persistentMemoryHotRemoveSupported", Type::Boolean),
-                FieldInfo::opt("persistentMemoryColdGrowthSupported", Type::Boolean),
-                FieldInfo::opt("persistentMemoryColdGrowthGranularityMB", Type::Long),
-                FieldInfo::opt("persistentMemoryHotGrowthSupported", Type::Boolean),
-                FieldInfo::opt("persistentMemoryHotGrowthGranularityMB", Type::Long),
-                FieldInfo::opt("numRecommendedPhysicalSockets", Type::Int),
-                FieldInfo::opt("numRecommendedCoresPerSocket", Type::Int),
-                FieldInfo::opt("vvtdSupported", Type::Data(BoolOption::INFO)),
-                FieldInfo::opt("vbsSupported", Type::Data(BoolOption::INFO)),
-                FieldInfo::opt("vsgxSupported", Type::Data(BoolOption::INFO)),
-                FieldInfo::opt("vsgxRemoteAttestationSupported", Type::Boolean),
-                FieldInfo::opt("supportsTPM20", Type::Boolean),
-                FieldInfo::opt("recommendedTPM20", Type::Boolean),
-                FieldInfo::opt("vwdtSupported", Type::Boolean),
+                Own("id", Type::String, Req),
+                Own("family", Type::String, Req),
+                Own("fullName", Type::String, Req),
+                Own("supportedMaxCPUs", Type::Int, Req),
+                Own("numSupportedPhysicalSockets", Type::Int, Opt),
+                Own("numSupportedCoresPerSocket", Type::Int, Opt),
+                Own("supportedMinMemMB", Type::Int, Req),
+                Own("supportedMaxMemMB", Type::Int, Req),
+                Own("recommendedMemMB", Type::Int, Req),
+                Own("recommendedColorDepth", Type::Int, Req),
+                Own("supportedDiskControllerList", Type::String, ListReq),
+                Own("recommendedSCSIController", Type::String, Opt),
+                Own("recommendedDiskController", Type::String, Req),
+                Own("supportedNumDisks", Type::Int, Req),
+                Own("recommendedDiskSizeMB", Type::Int, Req),
+                Own("recommendedCdromController", Type::String, Opt),
+                Own("supportedEthernetCard", Type::String, ListReq),
+                Own("recommendedEthernetCard", Type::String, Opt),
+                Own("supportsSlaveDisk", Type::Boolean, Opt),
+                Own("cpuFeatureMask", Type::Data(<HostCpuIdInfo as DataType>::INFO), List),
+                Own("smcRequired", Type::Boolean, Opt),
+                Own("supportsWakeOnLan", Type::Boolean, Req),
+                Own("supportsVMI", Type::Boolean, Opt),
+                Own("supportsMemoryHotAdd", Type::Boolean, Opt),
+                Own("supportsCpuHotAdd", Type::Boolean, Opt),
+                Own("supportsCpuHotRemove", Type::Boolean, Opt),
+                Own("supportedFirmware", Type::String, List),
+                Own("recommendedFirmware", Type::String, Opt),
+                Own("supportedUSBControllerList", Type::String, List),
+                Own("recommendedUSBController", Type::String, Opt),
+                Own("supports3D", Type::Boolean, Opt),
+                Own("recommended3D", Type::Boolean, Opt),
+                Own("smcRecommended", Type::Boolean, Opt),
+                Own("ich7mRecommended", Type::Boolean, Opt),
+                Own("usbRecommended", Type::Boolean, Opt),
+                Own("supportLevel", Type::String, Opt),
+                Own("supportedForCreate", Type::Boolean, Opt),
+                Own("vRAMSizeInKB", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numSupportedFloppyDevices", Type::Int, Opt),
+                Own("wakeOnLanEthernetCard", Type::String, List),
+                Own("supportsPvscsiControllerForBoot", Type::Boolean, Opt),
+                Own("diskUuidEnabled", Type::Boolean, Opt),
+                Own("supportsHotPlugPCI", Type::Boolean, Opt),
+                Own("supportsSecureBoot", Type::Boolean, Opt),
+                Own("defaultSecureBoot", Type::Boolean, Opt),
+                Own("persistentMemorySupported", Type::Boolean, Opt),
+                Own("supportedMinPersistentMemoryMB", Type::Long, Opt),
+                Own("supportedMaxPersistentMemoryMB", Type::Long, Opt),
+                Own("recommendedPersistentMemoryMB", Type::Long, Opt),
+                Own("persistentMemoryHotAddSupported", Type::Boolean, Opt),
+                Own("persistentMemoryHotRemoveSupported", Type::Boolean, Opt),
+                Own("persistentMemoryColdGrowthSupported", Type::Boolean, Opt),
+                Own("persistentMemoryColdGrowthGranularityMB", Type::Long, Opt),
+                Own("persistentMemoryHotGrowthSupported", Type::Boolean, Opt),
+                Own("persistentMemoryHotGrowthGranularityMB", Type::Long, Opt),
+                Own("numRecommendedPhysicalSockets", Type::Int, Opt),
+                Own("numRecommendedCoresPerSocket", Type::Int, Opt),
+                Own("vvtdSupported", Type::Data(<BoolOption as DataType>::INFO), Opt),
+                Own("vbsSupported", Type::Data(<BoolOption as DataType>::INFO), Opt),
+                Own("vsgxSupported", Type::Data(<BoolOption as DataType>::INFO), Opt),
+                Own("vsgxRemoteAttestationSupported", Type::Boolean, Opt),
+                Own("supportsTPM20", Type::Boolean, Opt),
+                Own("recommendedTPM20", Type::Boolean, Opt),
+                Own("vwdtSupported", Type::Boolean, Opt),
             ],
-            || Box::new(GuestOsDescriptor::default()),
+            instance::<GuestOsDescriptor>,
         );
         &INFO
     };
@@ -804,157 +927,145 @@ impl DataType for GuestOsDescriptor {
 
 impl DataObject for GuestOsDescriptor {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.family),
-            2 => leaf(&self.full_name),
-            3 => leaf(&self.supported_max_cpus),
-            4 => optional(&self.num_supported_physical_sockets),
-            5 => optional(&self.num_supported_cores_per_socket),
-            6 => leaf(&self.supported_min_mem_mb),
-            7 => leaf(&self.supported_max_mem_mb),
-            8 => leaf(&self.recommended_mem_mb),
-            9 => leaf(&self.recommended_color_depth),
-            10 => Value::List(&self.supported_disk_controller_list),
-            11 => optional(&self.recommended_scsi_controller),
-            12 => leaf(&self.recommended_disk_controller),
-            13 => leaf(&self.supported_num_disks),
-            14 => leaf(&self.recommended_disk_size_mb),
-            15 => optional(&self.recommended_cdrom_controller),
-            16 => Value::List(&self.supported_ethernet_card),
-            17 => optional(&self.recommended_ethernet_card),
-            18 => optional(&self.supports_slave_disk),
+            0 => look::text(&self.id),
+            1 => look::text(&self.family),
+            2 => look::text(&self.full_name),
+            3 => Value::Int(self.supported_max_cpus),
+            4 => look::optional_int(&self.num_supported_physical_sockets),
+            5 => look::optional_int(&self.num_supported_cores_per_socket),
+            6 => Value::Int(self.supported_min_mem_mb),
+            7 => Value::Int(self.supported_max_mem_mb),
+            8 => Value::Int(self.recommended_mem_mb),
+            9 => Value::Int(self.recommended_color_depth),
+            10 => look::texts(&self.supported_disk_controller_list),
+            11 => look::optional_text(&self.recommended_scsi_controller),
+            12 => look::text(&self.recommended_disk_controller),
+            13 => Value::Int(self.supported_num_disks),
+            14 => Value::Int(self.recommended_disk_size_mb),
+            15 => look::optional_text(&self.recommended_cdrom_controller),
+            16 => look::texts(&self.supported_ethernet_card),
+            17 => look::optional_text(&self.recommended_ethernet_card),
+            18 => look::optional_boolean(&self.supports_slave_disk),
             19 => Value::List(&self.cpu_feature_mask),
-            20 => optional(&self.smc_required),
-            21 => leaf(&self.supports_wake_on_lan),
-            22 => optional(&self.supports_vmi),
-            23 => optional(&self.supports_memory_hot_add),
-            24 => optional(&self.supports_cpu_hot_add),
-            25 => optional(&self.supports_cpu_hot_remove),
-            26 => Value::List(&self.supported_firmware),
-            27 => optional(&self.recommended_firmware),
-            28 => Value::List(&self.supported_usb_controller_list),
-            29 => optional(&self.recommended_usb_controller),
-            30 => optional(&self.supports3_d),
-            31 => optional(&self.recommended3_d),
-            32 => optional(&self.smc_recommended),
-            33 => optional(&self.ich7m_recommended),
-            34 => optional(&self.usb_recommended),
-            35 => optional(&self.support_level),
-            36 => optional(&self.supported_for_create),
-            37 => match &self.v_ram_size_in_kb {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            38 => optional(&self.num_supported_floppy_devices),
-            39 => Value::List(&self.wake_on_lan_ethernet_card),
-            40 => optional(&self.supports_pvscsi_controller_for_boot),
-            41 => optional(&self.disk_uuid_enabled),
-            42 => optional(&self.supports_hot_plug_pci),
-            43 => optional(&self.supports_secure_boot),
-            44 => optional(&self.default_secure_boot),
-            45 => optional(&self.persistent_memory_supported),
-            46 => optional(&self.supported_min_persistent_memory_mb),
-            47 => optional(&self.supported_max_persistent_memory_mb),
-            48 => optional(&self.recommended_persistent_memory_mb),
-            49 => optional(&self.persistent_memory_hot_add_supported),
-            50 => optional(&self.persistent_memory_hot_remove_supported),
-            51 => optional(&self.persistent_memory_cold_growth_supported),
-            52 => optional(&self.persistent_memory_cold_growth_granularity_mb),
-            53 => optional(&self.persistent_memory_hot_growth_supported),
-            54 => optional(&self.persistent_memory_hot_growth_granularity_mb),
-            55 => optional(&self.num_recommended_physical_sockets),
-            56 => optional(&self.num_recommended_cores_per_socket),
-            57 => match &self.vvtd_supported {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            58 => match &self.vbs_supported {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            59 => match &self.vsgx_supported {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            60 => optional(&self.vsgx_remote_attestation_supported),
-            61 => optional(&self.supports_tpm20),
-            62 => optional(&self.recommended_tpm20),
-            63 => optional(&self.vwdt_supported),
+            20 => look::optional_boolean(&self.smc_required),
+            21 => Value::Boolean(self.supports_wake_on_lan),
+            22 => look::optional_boolean(&self.supports_vmi),
+            23 => look::optional_boolean(&self.supports_memory_hot_add),
+            24 => look::optional_boolean(&self.supports_cpu_hot_add),
+            25 => look::optional_boolean(&self.supports_cpu_hot_remove),
+            26 => look::texts(&self.supported_firmware),
+            27 => look::optional_text(&self.recommended_firmware),
+            28 => look::texts(&self.supported_usb_controller_list),
+            29 => look::optional_text(&self.recommended_usb_controller),
+            30 => look::optional_boolean(&self.supports3_d),
+            31 => look::optional_boolean(&self.recommended3_d),
+            32 => look::optional_boolean(&self.smc_recommended),
+            33 => look::optional_boolean(&self.ich7m_recommended),
+            34 => look::optional_boolean(&self.usb_recommended),
+            35 => look::optional_text(&self.support_level),
+            36 => look::optional_boolean(&self.supported_for_create),
+            37 => look::boxed(&self.v_ram_size_in_kb),
+            38 => look::optional_int(&self.num_supported_floppy_devices),
+            39 => look::texts(&self.wake_on_lan_ethernet_card),
+            40 => look::optional_boolean(&self.supports_pvscsi_controller_for_boot),
+            41 => look::optional_boolean(&self.disk_uuid_enabled),
+            42 => look::optional_boolean(&self.supports_hot_plug_pci),
+            43 => look::optional_boolean(&self.supports_secure_boot),
+            44 => look::optional_boolean(&self.default_secure_boot),
+            45 => look::optional_boolean(&self.persistent_memory_supported),
+            46 => look::optional_long(&self.supported_min_persistent_memory_mb),
+            47 => look::optional_long(&self.supported_max_persistent_memory_mb),
+            48 => look::optional_long(&self.recommended_persistent_memory_mb),
+            49 => look::optional_boolean(&self.persistent_memory_hot_add_supported),
+            50 => look::optional_boolean(&self.persistent_memory_hot_remove_supported),
+            51 => look::optional_boolean(&self.persistent_memory_cold_growth_supported),
+            52 => look::optional_long(&self.persistent_memory_cold_growth_granularity_mb),
+            53 => look::optional_boolean(&self.persistent_memory_hot_growth_supported),
+            54 => look::optional_long(&self.persistent_memory_hot_growth_granularity_mb),
+            55 => look::optional_int(&self.num_recommended_physical_sockets),
+            56 => look::optional_int(&self.num_recommended_cores_per_socket),
+            57 => look::boxed(&self.vvtd_supported),
+            58 => look::boxed(&self.vbs_supported),
+            59 => look::boxed(&self.vsgx_supported),
+            60 => look::optional_boolean(&self.vsgx_remote_attestation_supported),
+            61 => look::optional_boolean(&self.supports_tpm20),
+            62 => look::optional_boolean(&self.recommended_tpm20),
+            63 => look::optional_boolean(&self.vwdt_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.family),
-            2 => Slot::Scalar(&mut self.full_name),
-            3 => Slot::Scalar(&mut self.supported_max_cpus),
-            4 => Slot::Scalar(&mut self.num_supported_physical_sockets),
-            5 => Slot::Scalar(&mut self.num_supported_cores_per_socket),
-            6 => Slot::Scalar(&mut self.supported_min_mem_mb),
-            7 => Slot::Scalar(&mut self.supported_max_mem_mb),
-            8 => Slot::Scalar(&mut self.recommended_mem_mb),
-            9 => Slot::Scalar(&mut self.recommended_color_depth),
-            10 => Slot::Scalar(&mut self.supported_disk_controller_list),
-            11 => Slot::Scalar(&mut self.recommended_scsi_controller),
-            12 => Slot::Scalar(&mut self.recommended_disk_controller),
-            13 => Slot::Scalar(&mut self.supported_num_disks),
-            14 => Slot::Scalar(&mut self.recommended_disk_size_mb),
-            15 => Slot::Scalar(&mut self.recommended_cdrom_controller),
-            16 => Slot::Scalar(&mut self.supported_ethernet_card),
-            17 => Slot::Scalar(&mut self.recommended_ethernet_card),
-            18 => Slot::Scalar(&mut self.supports_slave_disk),
+            0 => place::text(&mut self.id),
+            1 => place::text(&mut self.family),
+            2 => place::text(&mut self.full_name),
+            3 => place::int(&mut self.supported_max_cpus),
+            4 => place::optional_int(&mut self.num_supported_physical_sockets),
+            5 => place::optional_int(&mut self.num_supported_cores_per_socket),
+            6 => place::int(&mut self.supported_min_mem_mb),
+            7 => place::int(&mut self.supported_max_mem_mb),
+            8 => place::int(&mut self.recommended_mem_mb),
+            9 => place::int(&mut self.recommended_color_depth),
+            10 => place::texts(&mut self.supported_disk_controller_list),
+            11 => place::optional_text(&mut self.recommended_scsi_controller),
+            12 => place::text(&mut self.recommended_disk_controller),
+            13 => place::int(&mut self.supported_num_disks),
+            14 => place::int(&mut self.recommended_disk_size_mb),
+            15 => place::optional_text(&mut self.recommended_cdrom_controller),
+            16 => place::texts(&mut self.supported_ethernet_card),
+            17 => place::optional_text(&mut self.recommended_ethernet_card),
+            18 => place::optional_boolean(&mut self.supports_slave_disk),
             19 => Slot::List(&mut self.cpu_feature_mask),
-            20 => Slot::Scalar(&mut self.smc_required),
-            21 => Slot::Scalar(&mut self.supports_wake_on_lan),
-            22 => Slot::Scalar(&mut self.supports_vmi),
-            23 => Slot::Scalar(&mut self.supports_memory_hot_add),
-            24 => Slot::Scalar(&mut self.supports_cpu_hot_add),
-            25 => Slot::Scalar(&mut self.supports_cpu_hot_remove),
-            26 => Slot::Scalar(&mut self.supported_firmware),
-            27 => Slot::Scalar(&mut self.recommended_firmware),
-            28 => Slot::Scalar(&mut self.supported_usb_controller_list),
-            29 => Slot::Scalar(&mut self.recommended_usb_controller),
-            30 => Slot::Scalar(&mut self.supports3_d),
-            31 => Slot::Scalar(&mut self.recommended3_d),
-            32 => Slot::Scalar(&mut self.smc_recommended),
-            33 => Slot::Scalar(&mut self.ich7m_recommended),
-            34 => Slot::Scalar(&mut self.usb_recommended),
-            35 => Slot::Scalar(&mut self.support_level),
-            36 => Slot::Scalar(&mut self.supported_for_create),
-            37 => fill!(self.v_ram_size_in_kb, IntOption),
-            38 => Slot::Scalar(&mut self.num_supported_floppy_devices),
-            39 => Slot::Scalar(&mut self.wake_on_lan_ethernet_card),
-            40 => Slot::Scalar(&mut self.supports_pvscsi_controller_for_boot),
-            41 => Slot::Scalar(&mut self.disk_uuid_enabled),
-            42 => Slot::Scalar(&mut self.supports_hot_plug_pci),
-            43 => Slot::Scalar(&mut self.supports_secure_boot),
-            44 => Slot::Scalar(&mut self.default_secure_boot),
-            45 => Slot::Scalar(&mut self.persistent_memory_supported),
-            46 => Slot::Scalar(&mut self.supported_min_persistent_memory_mb),
-            47 => Slot::Scalar(&mut self.supported_max_persistent_memory_mb),
-            48 => Slot::Scalar(&mut self.recommended_persistent_memory_mb),
-            49 => Slot::Scalar(&mut self.persistent_memory_hot_add_supported),
-            50 => Slot::Scalar(&mut self.persistent_memory_hot_remove_supported),
-            51 => Slot::Scalar(&mut self.persistent_memory_cold_growth_supported),
-            52 => Slot::Scalar(&mut self.persistent_memory_cold_growth_granularity_mb),
-            53 => Slot::Scalar(&mut self.persistent_memory_hot_growth_supported),
-            54 => Slot::Scalar(&mut self.persistent_memory_hot_growth_granularity_mb),
-            55 => Slot::Scalar(&mut self.num_recommended_physical_sockets),
-            56 => Slot::Scalar(&mut self.num_recommended_cores_per_socket),
-            57 => fill!(self.vvtd_supported, BoolOption),
-            58 => fill!(self.vbs_supported, BoolOption),
-            59 => fill!(self.vsgx_supported, BoolOption),
-            60 => Slot::Scalar(&mut self.vsgx_remote_attestation_supported),
-            61 => Slot::Scalar(&mut self.supports_tpm20),
-            62 => Slot::Scalar(&mut self.recommended_tpm20),
-            63 => Slot::Scalar(&mut self.vwdt_supported),
+            20 => place::optional_boolean(&mut self.smc_required),
+            21 => place::boolean(&mut self.supports_wake_on_lan),
+            22 => place::optional_boolean(&mut self.supports_vmi),
+            23 => place::optional_boolean(&mut self.supports_memory_hot_add),
+            24 => place::optional_boolean(&mut self.supports_cpu_hot_add),
+            25 => place::optional_boolean(&mut self.supports_cpu_hot_remove),
+            26 => place::texts(&mut self.supported_firmware),
+            27 => place::optional_text(&mut self.recommended_firmware),
+            28 => place::texts(&mut self.supported_usb_controller_list),
+            29 => place::optional_text(&mut self.recommended_usb_controller),
+            30 => place::optional_boolean(&mut self.supports3_d),
+            31 => place::optional_boolean(&mut self.recommended3_d),
+            32 => place::optional_boolean(&mut self.smc_recommended),
+            33 => place::optional_boolean(&mut self.ich7m_recommended),
+            34 => place::optional_boolean(&mut self.usb_recommended),
+            35 => place::optional_text(&mut self.support_level),
+            36 => place::optional_boolean(&mut self.supported_for_create),
+            37 => place::boxed(&mut self.v_ram_size_in_kb),
+            38 => place::optional_int(&mut self.num_supported_floppy_devices),
+            39 => place::texts(&mut self.wake_on_lan_ethernet_card),
+            40 => place::optional_boolean(&mut self.supports_pvscsi_controller_for_boot),
+            41 => place::optional_boolean(&mut self.disk_uuid_enabled),
+            42 => place::optional_boolean(&mut self.supports_hot_plug_pci),
+            43 => place::optional_boolean(&mut self.supports_secure_boot),
+            44 => place::optional_boolean(&mut self.default_secure_boot),
+            45 => place::optional_boolean(&mut self.persistent_memory_supported),
+            46 => place::optional_long(&mut self.supported_min_persistent_memory_mb),
+            47 => place::optional_long(&mut self.supported_max_persistent_memory_mb),
+            48 => place::optional_long(&mut self.recommended_persistent_memory_mb),
+            49 => place::optional_boolean(&mut self.persistent_memory_hot_add_supported),
+            50 => place::optional_boolean(&mut self.persistent_memory_hot_remove_supported),
+            51 => place::optional_boolean(&mut self.persistent_memory_cold_growth_supported),
+            52 => place::optional_long(&mut self.persistent_memory_cold_growth_granularity_mb),
+            53 => place::optional_boolean(&mut self.persistent_memory_hot_growth_supported),
+            54 => place::optional_long(&mut self.persistent_memory_hot_growth_granularity_mb),
+            55 => place::optional_int(&mut self.num_recommended_physical_sockets),
+            56 => place::optional_int(&mut self.num_recommended_cores_per_socket),
+            57 => place::boxed(&mut self.vvtd_supported),
+            58 => place::boxed(&mut self.vbs_supported),
+            59 => place::boxed(&mut self.vsgx_supported),
+            60 => place::optional_boolean(&mut self.vsgx_remote_attestation_supported),
+            61 => place::optional_boolean(&mut self.supports_tpm20),
+            62 => place::optional_boolean(&mut self.recommended_tpm20),
+            63 => place::optional_boolean(&mut self.vwdt_supported),
             _ => Slot::None,
         }
     }
@@ -963,20 +1074,25 @@ impl DataObject for GuestOsDescriptor {
 root!(GuestOsDescriptor);
 
 /// `GuestAuthSubject`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestAuthSubject {}
+
+impl Default for GuestAuthSubject {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for GuestAuthSubject {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("GuestAuthSubject", Some(DynamicData::INFO), &[], || Box::new(GuestAuthSubject::default()));
+            TypeInfo::new("GuestAuthSubject", Some(<DynamicData as DataType>::INFO), &[], instance::<GuestAuthSubject>);
         &INFO
     };
 }
 
 impl DataObject for GuestAuthSubject {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -991,40 +1107,46 @@ impl DataObject for GuestAuthSubject {
 root!(GuestAuthSubject);
 
 /// `GuestAuthAnySubject`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestAuthAnySubject {
     /// What it inherits from [`GuestAuthSubject`].
     pub base: GuestAuthSubject,
 }
 
+impl Default for GuestAuthAnySubject {
+    fn default() -> Self {
+        Self { base: <GuestAuthSubject as Default>::default() }
+    }
+}
+
 impl DataType for GuestAuthAnySubject {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GuestAuthAnySubject", Some(GuestAuthSubject::INFO), &[], || {
-            Box::new(GuestAuthAnySubject::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GuestAuthAnySubject",
+            Some(<GuestAuthSubject as DataType>::INFO),
+            &[],
+            instance::<GuestAuthAnySubject>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GuestAuthAnySubject {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1032,7 +1154,6 @@ inherit!(GuestAuthAnySubject, GuestAuthSubject);
 impl Extends<GuestAuthSubject> for GuestAuthAnySubject {}
 
 /// `GuestAuthNamedSubject`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestAuthNamedSubject {
     /// What it inherits from [`GuestAuthSubject`].
     pub base: GuestAuthSubject,
@@ -1040,13 +1161,19 @@ pub struct GuestAuthNamedSubject {
     pub name: String,
 }
 
+impl Default for GuestAuthNamedSubject {
+    fn default() -> Self {
+        Self { base: <GuestAuthSubject as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for GuestAuthNamedSubject {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestAuthNamedSubject",
-            Some(GuestAuthSubject::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(GuestAuthNamedSubject::default()),
+            Some(<GuestAuthSubject as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<GuestAuthNamedSubject>,
         );
         &INFO
     };
@@ -1054,29 +1181,23 @@ impl DataType for GuestAuthNamedSubject {
 
 impl DataObject for GuestAuthNamedSubject {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            _ => self.base.get(index),
+            0 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1084,7 +1205,6 @@ inherit!(GuestAuthNamedSubject, GuestAuthSubject);
 impl Extends<GuestAuthSubject> for GuestAuthNamedSubject {}
 
 /// `GuestAuthAliasInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestAuthAliasInfo {
     /// `subject`.
     pub subject: Poly<GuestAuthSubject>,
@@ -1092,13 +1212,19 @@ pub struct GuestAuthAliasInfo {
     pub comment: String,
 }
 
+impl Default for GuestAuthAliasInfo {
+    fn default() -> Self {
+        Self { subject: <Poly<GuestAuthSubject> as Default>::default(), comment: Unset::UNSET }
+    }
+}
+
 impl DataType for GuestAuthAliasInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestAuthAliasInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("subject", Type::Data(GuestAuthSubject::INFO)), FieldInfo::req("comment", Type::String)],
-            || Box::new(GuestAuthAliasInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("subject", Type::Data(<GuestAuthSubject as DataType>::INFO), Req), Own("comment", Type::String, Req)],
+            instance::<GuestAuthAliasInfo>,
         );
         &INFO
     };
@@ -1106,13 +1232,13 @@ impl DataType for GuestAuthAliasInfo {
 
 impl DataObject for GuestAuthAliasInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.subject),
-            1 => leaf(&self.comment),
+            0 => look::leaf(&self.subject),
+            1 => look::text(&self.comment),
             _ => Value::Unset,
         }
     }
@@ -1120,7 +1246,7 @@ impl DataObject for GuestAuthAliasInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.subject),
-            1 => Slot::Scalar(&mut self.comment),
+            1 => place::text(&mut self.comment),
             _ => Slot::None,
         }
     }
@@ -1129,7 +1255,6 @@ impl DataObject for GuestAuthAliasInfo {
 root!(GuestAuthAliasInfo);
 
 /// `GuestAliases`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestAliases {
     /// `base64Cert`.
     pub base64_cert: String,
@@ -1137,16 +1262,22 @@ pub struct GuestAliases {
     pub aliases: Vec<GuestAuthAliasInfo>,
 }
 
+impl Default for GuestAliases {
+    fn default() -> Self {
+        Self { base64_cert: Unset::UNSET, aliases: Unset::UNSET }
+    }
+}
+
 impl DataType for GuestAliases {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestAliases",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("base64Cert", Type::String),
-                FieldInfo::list_req("aliases", Type::Data(GuestAuthAliasInfo::INFO)),
+                Own("base64Cert", Type::String, Req),
+                Own("aliases", Type::Data(<GuestAuthAliasInfo as DataType>::INFO), ListReq),
             ],
-            || Box::new(GuestAliases::default()),
+            instance::<GuestAliases>,
         );
         &INFO
     };
@@ -1154,12 +1285,12 @@ impl DataType for GuestAliases {
 
 impl DataObject for GuestAliases {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.base64_cert),
+            0 => look::text(&self.base64_cert),
             1 => Value::List(&self.aliases),
             _ => Value::Unset,
         }
@@ -1167,7 +1298,7 @@ impl DataObject for GuestAliases {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.base64_cert),
+            0 => place::text(&mut self.base64_cert),
             1 => Slot::List(&mut self.aliases),
             _ => Slot::None,
         }
@@ -1177,7 +1308,6 @@ impl DataObject for GuestAliases {
 root!(GuestAliases);
 
 /// `GuestMappedAliases`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestMappedAliases {
     /// `base64Cert`.
     pub base64_cert: String,
@@ -1187,17 +1317,23 @@ pub struct GuestMappedAliases {
     pub subjects: Vec<Poly<GuestAuthSubject>>,
 }
 
+impl Default for GuestMappedAliases {
+    fn default() -> Self {
+        Self { base64_cert: Unset::UNSET, username: Unset::UNSET, subjects: Unset::UNSET }
+    }
+}
+
 impl DataType for GuestMappedAliases {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestMappedAliases",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("base64Cert", Type::String),
-                FieldInfo::req("username", Type::String),
-                FieldInfo::list_req("subjects", Type::Data(GuestAuthSubject::INFO)),
+                Own("base64Cert", Type::String, Req),
+                Own("username", Type::String, Req),
+                Own("subjects", Type::Data(<GuestAuthSubject as DataType>::INFO), ListReq),
             ],
-            || Box::new(GuestMappedAliases::default()),
+            instance::<GuestMappedAliases>,
         );
         &INFO
     };
@@ -1205,13 +1341,13 @@ impl DataType for GuestMappedAliases {
 
 impl DataObject for GuestMappedAliases {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.base64_cert),
-            1 => leaf(&self.username),
+            0 => look::text(&self.base64_cert),
+            1 => look::text(&self.username),
             2 => Value::List(&self.subjects),
             _ => Value::Unset,
         }
@@ -1219,8 +1355,8 @@ impl DataObject for GuestMappedAliases {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.base64_cert),
-            1 => Slot::Scalar(&mut self.username),
+            0 => place::text(&mut self.base64_cert),
+            1 => place::text(&mut self.username),
             2 => Slot::Poly(&mut self.subjects),
             _ => Slot::None,
         }
@@ -1230,7 +1366,6 @@ impl DataObject for GuestMappedAliases {
 root!(GuestMappedAliases);
 
 /// `GuestFileAttributes`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestFileAttributes {
     /// `modificationTime`.
     pub modification_time: Option<DateTime>,
@@ -1240,17 +1375,23 @@ pub struct GuestFileAttributes {
     pub symlink_target: Option<String>,
 }
 
+impl Default for GuestFileAttributes {
+    fn default() -> Self {
+        Self { modification_time: None, access_time: None, symlink_target: None }
+    }
+}
+
 impl DataType for GuestFileAttributes {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestFileAttributes",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("modificationTime", Type::DateTime),
-                FieldInfo::opt("accessTime", Type::DateTime),
-                FieldInfo::opt("symlinkTarget", Type::String),
+                Own("modificationTime", Type::DateTime, Opt),
+                Own("accessTime", Type::DateTime, Opt),
+                Own("symlinkTarget", Type::String, Opt),
             ],
-            || Box::new(GuestFileAttributes::default()),
+            instance::<GuestFileAttributes>,
         );
         &INFO
     };
@@ -1258,14 +1399,14 @@ impl DataType for GuestFileAttributes {
 
 impl DataObject for GuestFileAttributes {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.modification_time),
-            1 => optional(&self.access_time),
-            2 => optional(&self.symlink_target),
+            0 => look::optional(&self.modification_time),
+            1 => look::optional(&self.access_time),
+            2 => look::optional_text(&self.symlink_target),
             _ => Value::Unset,
         }
     }
@@ -1274,7 +1415,7 @@ impl DataObject for GuestFileAttributes {
         match index {
             0 => Slot::Scalar(&mut self.modification_time),
             1 => Slot::Scalar(&mut self.access_time),
-            2 => Slot::Scalar(&mut self.symlink_target),
+            2 => place::optional_text(&mut self.symlink_target),
             _ => Slot::None,
         }
     }
@@ -1283,7 +1424,6 @@ impl DataObject for GuestFileAttributes {
 root!(GuestFileAttributes);
 
 /// `GuestPosixFileAttributes`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestPosixFileAttributes {
     /// What it inherits from [`GuestFileAttributes`].
     pub base: GuestFileAttributes,
@@ -1295,17 +1435,19 @@ pub struct GuestPosixFileAttributes {
     pub permissions: Option<i64>,
 }
 
+impl Default for GuestPosixFileAttributes {
+    fn default() -> Self {
+        Self { base: <GuestFileAttributes as Default>::default(), owner_id: None, group_id: None, permissions: None }
+    }
+}
+
 impl DataType for GuestPosixFileAttributes {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestPosixFileAttributes",
-            Some(GuestFileAttributes::INFO),
-            &[
-                FieldInfo::opt("ownerId", Type::Int),
-                FieldInfo::opt("groupId", Type::Int),
-                FieldInfo::opt("permissions", Type::Long),
-            ],
-            || Box::new(GuestPosixFileAttributes::default()),
+            Some(<GuestFileAttributes as DataType>::INFO),
+            &[Own("ownerId", Type::Int, Opt), Own("groupId", Type::Int, Opt), Own("permissions", Type::Long, Opt)],
+            instance::<GuestPosixFileAttributes>,
         );
         &INFO
     };
@@ -1313,33 +1455,27 @@ impl DataType for GuestPosixFileAttributes {
 
 impl DataObject for GuestPosixFileAttributes {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => optional(&self.owner_id),
-            4 => optional(&self.group_id),
-            5 => optional(&self.permissions),
-            _ => self.base.get(index),
+            3 => look::optional_int(&self.owner_id),
+            4 => look::optional_int(&self.group_id),
+            5 => look::optional_long(&self.permissions),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.owner_id),
-            4 => Slot::Scalar(&mut self.group_id),
-            5 => Slot::Scalar(&mut self.permissions),
-            _ => self.base.slot(index),
+            3 => place::optional_int(&mut self.owner_id),
+            4 => place::optional_int(&mut self.group_id),
+            5 => place::optional_long(&mut self.permissions),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1347,7 +1483,6 @@ inherit!(GuestPosixFileAttributes, GuestFileAttributes);
 impl Extends<GuestFileAttributes> for GuestPosixFileAttributes {}
 
 /// `GuestWindowsFileAttributes`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestWindowsFileAttributes {
     /// What it inherits from [`GuestFileAttributes`].
     pub base: GuestFileAttributes,
@@ -1359,17 +1494,23 @@ pub struct GuestWindowsFileAttributes {
     pub create_time: Option<DateTime>,
 }
 
+impl Default for GuestWindowsFileAttributes {
+    fn default() -> Self {
+        Self { base: <GuestFileAttributes as Default>::default(), hidden: None, read_only: None, create_time: None }
+    }
+}
+
 impl DataType for GuestWindowsFileAttributes {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestWindowsFileAttributes",
-            Some(GuestFileAttributes::INFO),
+            Some(<GuestFileAttributes as DataType>::INFO),
             &[
-                FieldInfo::opt("hidden", Type::Boolean),
-                FieldInfo::opt("readOnly", Type::Boolean),
-                FieldInfo::opt("createTime", Type::DateTime),
+                Own("hidden", Type::Boolean, Opt),
+                Own("readOnly", Type::Boolean, Opt),
+                Own("createTime", Type::DateTime, Opt),
             ],
-            || Box::new(GuestWindowsFileAttributes::default()),
+            instance::<GuestWindowsFileAttributes>,
         );
         &INFO
     };
@@ -1377,33 +1518,27 @@ impl DataType for GuestWindowsFileAttributes {
 
 impl DataObject for GuestWindowsFileAttributes {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => optional(&self.hidden),
-            4 => optional(&self.read_only),
-            5 => optional(&self.create_time),
-            _ => self.base.get(index),
+            3 => look::optional_boolean(&self.hidden),
+            4 => look::optional_boolean(&self.read_only),
+            5 => look::optional(&self.create_time),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.hidden),
-            4 => Slot::Scalar(&mut self.read_only),
+            3 => place::optional_boolean(&mut self.hidden),
+            4 => place::optional_boolean(&mut self.read_only),
             5 => Slot::Scalar(&mut self.create_time),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1411,7 +1546,6 @@ inherit!(GuestWindowsFileAttributes, GuestFileAttributes);
 impl Extends<GuestFileAttributes> for GuestWindowsFileAttributes {}
 
 /// `GuestFileInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestFileInfo {
     /// `path`.
     pub path: String,
@@ -1423,18 +1557,29 @@ pub struct GuestFileInfo {
     pub attributes: Poly<GuestFileAttributes>,
 }
 
+impl Default for GuestFileInfo {
+    fn default() -> Self {
+        Self {
+            path: Unset::UNSET,
+            type_: Unset::UNSET,
+            size: 0,
+            attributes: <Poly<GuestFileAttributes> as Default>::default(),
+        }
+    }
+}
+
 impl DataType for GuestFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestFileInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("path", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("size", Type::Long),
-                FieldInfo::req("attributes", Type::Data(GuestFileAttributes::INFO)),
+                Own("path", Type::String, Req),
+                Own("type", Type::String, Req),
+                Own("size", Type::Long, Req),
+                Own("attributes", Type::Data(<GuestFileAttributes as DataType>::INFO), Req),
             ],
-            || Box::new(GuestFileInfo::default()),
+            instance::<GuestFileInfo>,
         );
         &INFO
     };
@@ -1442,24 +1587,24 @@ impl DataType for GuestFileInfo {
 
 impl DataObject for GuestFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.path),
-            1 => leaf(&self.type_),
-            2 => leaf(&self.size),
-            3 => leaf(&self.attributes),
+            0 => look::text(&self.path),
+            1 => look::text(&self.type_),
+            2 => Value::Long(self.size),
+            3 => look::leaf(&self.attributes),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.path),
-            1 => Slot::Scalar(&mut self.type_),
-            2 => Slot::Scalar(&mut self.size),
+            0 => place::text(&mut self.path),
+            1 => place::text(&mut self.type_),
+            2 => place::long(&mut self.size),
             3 => Slot::Poly(&mut self.attributes),
             _ => Slot::None,
         }
@@ -1469,7 +1614,6 @@ impl DataObject for GuestFileInfo {
 root!(GuestFileInfo);
 
 /// `GuestListFileInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestListFileInfo {
     /// `files`.
     pub files: Vec<GuestFileInfo>,
@@ -1477,13 +1621,19 @@ pub struct GuestListFileInfo {
     pub remaining: i32,
 }
 
+impl Default for GuestListFileInfo {
+    fn default() -> Self {
+        Self { files: Unset::UNSET, remaining: 0 }
+    }
+}
+
 impl DataType for GuestListFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestListFileInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("files", Type::Data(GuestFileInfo::INFO)), FieldInfo::req("remaining", Type::Int)],
-            || Box::new(GuestListFileInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("files", Type::Data(<GuestFileInfo as DataType>::INFO), List), Own("remaining", Type::Int, Req)],
+            instance::<GuestListFileInfo>,
         );
         &INFO
     };
@@ -1491,13 +1641,13 @@ impl DataType for GuestListFileInfo {
 
 impl DataObject for GuestListFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.files),
-            1 => leaf(&self.remaining),
+            1 => Value::Int(self.remaining),
             _ => Value::Unset,
         }
     }
@@ -1505,7 +1655,7 @@ impl DataObject for GuestListFileInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.files),
-            1 => Slot::Scalar(&mut self.remaining),
+            1 => place::int(&mut self.remaining),
             _ => Slot::None,
         }
     }
@@ -1514,19 +1664,24 @@ impl DataObject for GuestListFileInfo {
 root!(GuestListFileInfo);
 
 /// `GuestAuthentication`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestAuthentication {
     /// `interactiveSession`.
     pub interactive_session: bool,
+}
+
+impl Default for GuestAuthentication {
+    fn default() -> Self {
+        Self { interactive_session: false }
+    }
 }
 
 impl DataType for GuestAuthentication {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestAuthentication",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("interactiveSession", Type::Boolean)],
-            || Box::new(GuestAuthentication::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("interactiveSession", Type::Boolean, Req)],
+            instance::<GuestAuthentication>,
         );
         &INFO
     };
@@ -1534,19 +1689,19 @@ impl DataType for GuestAuthentication {
 
 impl DataObject for GuestAuthentication {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.interactive_session),
+            0 => Value::Boolean(self.interactive_session),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.interactive_session),
+            0 => place::boolean(&mut self.interactive_session),
             _ => Slot::None,
         }
     }
@@ -1555,7 +1710,6 @@ impl DataObject for GuestAuthentication {
 root!(GuestAuthentication);
 
 /// `GuestProgramSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestProgramSpec {
     /// `programPath`.
     pub program_path: String,
@@ -1567,18 +1721,29 @@ pub struct GuestProgramSpec {
     pub env_variables: Vec<String>,
 }
 
+impl Default for GuestProgramSpec {
+    fn default() -> Self {
+        Self {
+            program_path: Unset::UNSET,
+            arguments: Unset::UNSET,
+            working_directory: None,
+            env_variables: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for GuestProgramSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestProgramSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("programPath", Type::String),
-                FieldInfo::req("arguments", Type::String),
-                FieldInfo::opt("workingDirectory", Type::String),
-                FieldInfo::list("envVariables", Type::String),
+                Own("programPath", Type::String, Req),
+                Own("arguments", Type::String, Req),
+                Own("workingDirectory", Type::String, Opt),
+                Own("envVariables", Type::String, List),
             ],
-            || Box::new(GuestProgramSpec::default()),
+            instance::<GuestProgramSpec>,
         );
         &INFO
     };
@@ -1586,25 +1751,25 @@ impl DataType for GuestProgramSpec {
 
 impl DataObject for GuestProgramSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.program_path),
-            1 => leaf(&self.arguments),
-            2 => optional(&self.working_directory),
-            3 => Value::List(&self.env_variables),
+            0 => look::text(&self.program_path),
+            1 => look::text(&self.arguments),
+            2 => look::optional_text(&self.working_directory),
+            3 => look::texts(&self.env_variables),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.program_path),
-            1 => Slot::Scalar(&mut self.arguments),
-            2 => Slot::Scalar(&mut self.working_directory),
-            3 => Slot::Scalar(&mut self.env_variables),
+            0 => place::text(&mut self.program_path),
+            1 => place::text(&mut self.arguments),
+            2 => place::optional_text(&mut self.working_directory),
+            3 => place::texts(&mut self.env_variables),
             _ => Slot::None,
         }
     }
@@ -1613,7 +1778,6 @@ impl DataObject for GuestProgramSpec {
 root!(GuestProgramSpec);
 
 /// `GuestWindowsProgramSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestWindowsProgramSpec {
     /// What it inherits from [`GuestProgramSpec`].
     pub base: GuestProgramSpec,
@@ -1621,13 +1785,19 @@ pub struct GuestWindowsProgramSpec {
     pub start_minimized: bool,
 }
 
+impl Default for GuestWindowsProgramSpec {
+    fn default() -> Self {
+        Self { base: <GuestProgramSpec as Default>::default(), start_minimized: false }
+    }
+}
+
 impl DataType for GuestWindowsProgramSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestWindowsProgramSpec",
-            Some(GuestProgramSpec::INFO),
-            &[FieldInfo::req("startMinimized", Type::Boolean)],
-            || Box::new(GuestWindowsProgramSpec::default()),
+            Some(<GuestProgramSpec as DataType>::INFO),
+            &[Own("startMinimized", Type::Boolean, Req)],
+            instance::<GuestWindowsProgramSpec>,
         );
         &INFO
     };
@@ -1635,29 +1805,23 @@ impl DataType for GuestWindowsProgramSpec {
 
 impl DataObject for GuestWindowsProgramSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.start_minimized),
-            _ => self.base.get(index),
+            4 => Value::Boolean(self.start_minimized),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.start_minimized),
-            _ => self.base.slot(index),
+            4 => place::boolean(&mut self.start_minimized),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1665,7 +1829,6 @@ inherit!(GuestWindowsProgramSpec, GuestProgramSpec);
 impl Extends<GuestProgramSpec> for GuestWindowsProgramSpec {}
 
 /// `GuestProcessInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestProcessInfo {
     /// `name`.
     pub name: String,
@@ -1683,21 +1846,35 @@ pub struct GuestProcessInfo {
     pub exit_code: Option<i32>,
 }
 
+impl Default for GuestProcessInfo {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            pid: 0,
+            owner: Unset::UNSET,
+            cmd_line: Unset::UNSET,
+            start_time: <DateTime as Default>::default(),
+            end_time: None,
+            exit_code: None,
+        }
+    }
+}
+
 impl DataType for GuestProcessInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestProcessInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("pid", Type::Long),
-                FieldInfo::req("owner", Type::String),
-                FieldInfo::req("cmdLine", Type::String),
-                FieldInfo::req("startTime", Type::DateTime),
-                FieldInfo::opt("endTime", Type::DateTime),
-                FieldInfo::opt("exitCode", Type::Int),
+                Own("name", Type::String, Req),
+                Own("pid", Type::Long, Req),
+                Own("owner", Type::String, Req),
+                Own("cmdLine", Type::String, Req),
+                Own("startTime", Type::DateTime, Req),
+                Own("endTime", Type::DateTime, Opt),
+                Own("exitCode", Type::Int, Opt),
             ],
-            || Box::new(GuestProcessInfo::default()),
+            instance::<GuestProcessInfo>,
         );
         &INFO
     };
@@ -1705,31 +1882,31 @@ impl DataType for GuestProcessInfo {
 
 impl DataObject for GuestProcessInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.pid),
-            2 => leaf(&self.owner),
-            3 => leaf(&self.cmd_line),
-            4 => leaf(&self.start_time),
-            5 => optional(&self.end_time),
-            6 => optional(&self.exit_code),
+            0 => look::text(&self.name),
+            1 => Value::Long(self.pid),
+            2 => look::text(&self.owner),
+            3 => look::text(&self.cmd_line),
+            4 => look::leaf(&self.start_time),
+            5 => look::optional(&self.end_time),
+            6 => look::optional_int(&self.exit_code),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.pid),
-            2 => Slot::Scalar(&mut self.owner),
-            3 => Slot::Scalar(&mut self.cmd_line),
+            0 => place::text(&mut self.name),
+            1 => place::long(&mut self.pid),
+            2 => place::text(&mut self.owner),
+            3 => place::text(&mut self.cmd_line),
             4 => Slot::Scalar(&mut self.start_time),
             5 => Slot::Scalar(&mut self.end_time),
-            6 => Slot::Scalar(&mut self.exit_code),
+            6 => place::optional_int(&mut self.exit_code),
             _ => Slot::None,
         }
     }
@@ -1738,7 +1915,6 @@ impl DataObject for GuestProcessInfo {
 root!(GuestProcessInfo);
 
 /// `GuestRegKeyNameSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegKeyNameSpec {
     /// `registryPath`.
     pub registry_path: String,
@@ -1746,13 +1922,19 @@ pub struct GuestRegKeyNameSpec {
     pub wow_bitness: String,
 }
 
+impl Default for GuestRegKeyNameSpec {
+    fn default() -> Self {
+        Self { registry_path: Unset::UNSET, wow_bitness: Unset::UNSET }
+    }
+}
+
 impl DataType for GuestRegKeyNameSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegKeyNameSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("registryPath", Type::String), FieldInfo::req("wowBitness", Type::String)],
-            || Box::new(GuestRegKeyNameSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("registryPath", Type::String, Req), Own("wowBitness", Type::String, Req)],
+            instance::<GuestRegKeyNameSpec>,
         );
         &INFO
     };
@@ -1760,21 +1942,21 @@ impl DataType for GuestRegKeyNameSpec {
 
 impl DataObject for GuestRegKeyNameSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.registry_path),
-            1 => leaf(&self.wow_bitness),
+            0 => look::text(&self.registry_path),
+            1 => look::text(&self.wow_bitness),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.registry_path),
-            1 => Slot::Scalar(&mut self.wow_bitness),
+            0 => place::text(&mut self.registry_path),
+            1 => place::text(&mut self.wow_bitness),
             _ => Slot::None,
         }
     }
@@ -1783,7 +1965,6 @@ impl DataObject for GuestRegKeyNameSpec {
 root!(GuestRegKeyNameSpec);
 
 /// `GuestRegKeySpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegKeySpec {
     /// `keyName`.
     pub key_name: GuestRegKeyNameSpec,
@@ -1793,17 +1974,27 @@ pub struct GuestRegKeySpec {
     pub last_written: DateTime,
 }
 
+impl Default for GuestRegKeySpec {
+    fn default() -> Self {
+        Self {
+            key_name: <GuestRegKeyNameSpec as Default>::default(),
+            class_type: Unset::UNSET,
+            last_written: <DateTime as Default>::default(),
+        }
+    }
+}
+
 impl DataType for GuestRegKeySpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegKeySpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("keyName", Type::Data(GuestRegKeyNameSpec::INFO)),
-                FieldInfo::req("classType", Type::String),
-                FieldInfo::req("lastWritten", Type::DateTime),
+                Own("keyName", Type::Data(<GuestRegKeyNameSpec as DataType>::INFO), Req),
+                Own("classType", Type::String, Req),
+                Own("lastWritten", Type::DateTime, Req),
             ],
-            || Box::new(GuestRegKeySpec::default()),
+            instance::<GuestRegKeySpec>,
         );
         &INFO
     };
@@ -1811,14 +2002,14 @@ impl DataType for GuestRegKeySpec {
 
 impl DataObject for GuestRegKeySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.key_name),
-            1 => leaf(&self.class_type),
-            2 => leaf(&self.last_written),
+            1 => look::text(&self.class_type),
+            2 => look::leaf(&self.last_written),
             _ => Value::Unset,
         }
     }
@@ -1826,7 +2017,7 @@ impl DataObject for GuestRegKeySpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.key_name),
-            1 => Slot::Scalar(&mut self.class_type),
+            1 => place::text(&mut self.class_type),
             2 => Slot::Scalar(&mut self.last_written),
             _ => Slot::None,
         }
@@ -1836,7 +2027,6 @@ impl DataObject for GuestRegKeySpec {
 root!(GuestRegKeySpec);
 
 /// `GuestRegKeyRecordSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegKeyRecordSpec {
     /// `key`.
     pub key: GuestRegKeySpec,
@@ -1844,16 +2034,22 @@ pub struct GuestRegKeyRecordSpec {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for GuestRegKeyRecordSpec {
+    fn default() -> Self {
+        Self { key: <GuestRegKeySpec as Default>::default(), fault: None }
+    }
+}
+
 impl DataType for GuestRegKeyRecordSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegKeyRecordSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Data(GuestRegKeySpec::INFO)),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("key", Type::Data(<GuestRegKeySpec as DataType>::INFO), Req),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(GuestRegKeyRecordSpec::default()),
+            instance::<GuestRegKeyRecordSpec>,
         );
         &INFO
     };
@@ -1861,16 +2057,13 @@ impl DataType for GuestRegKeyRecordSpec {
 
 impl DataObject for GuestRegKeyRecordSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.key),
-            1 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            1 => look::boxed(&self.fault),
             _ => Value::Unset,
         }
     }
@@ -1878,7 +2071,7 @@ impl DataObject for GuestRegKeyRecordSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.key),
-            1 => fill!(self.fault, LocalizedMethodFault),
+            1 => place::boxed(&mut self.fault),
             _ => Slot::None,
         }
     }
@@ -1887,7 +2080,6 @@ impl DataObject for GuestRegKeyRecordSpec {
 root!(GuestRegKeyRecordSpec);
 
 /// `GuestRegValueNameSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegValueNameSpec {
     /// `keyName`.
     pub key_name: GuestRegKeyNameSpec,
@@ -1895,13 +2087,19 @@ pub struct GuestRegValueNameSpec {
     pub name: String,
 }
 
+impl Default for GuestRegValueNameSpec {
+    fn default() -> Self {
+        Self { key_name: <GuestRegKeyNameSpec as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for GuestRegValueNameSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegValueNameSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("keyName", Type::Data(GuestRegKeyNameSpec::INFO)), FieldInfo::req("name", Type::String)],
-            || Box::new(GuestRegValueNameSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("keyName", Type::Data(<GuestRegKeyNameSpec as DataType>::INFO), Req), Own("name", Type::String, Req)],
+            instance::<GuestRegValueNameSpec>,
         );
         &INFO
     };
@@ -1909,13 +2107,13 @@ impl DataType for GuestRegValueNameSpec {
 
 impl DataObject for GuestRegValueNameSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.key_name),
-            1 => leaf(&self.name),
+            1 => look::text(&self.name),
             _ => Value::Unset,
         }
     }
@@ -1923,7 +2121,7 @@ impl DataObject for GuestRegValueNameSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.key_name),
-            1 => Slot::Scalar(&mut self.name),
+            1 => place::text(&mut self.name),
             _ => Slot::None,
         }
     }
@@ -1932,21 +2130,29 @@ impl DataObject for GuestRegValueNameSpec {
 root!(GuestRegValueNameSpec);
 
 /// `GuestRegValueDataSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegValueDataSpec {}
+
+impl Default for GuestRegValueDataSpec {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for GuestRegValueDataSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GuestRegValueDataSpec", Some(DynamicData::INFO), &[], || {
-            Box::new(GuestRegValueDataSpec::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GuestRegValueDataSpec",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<GuestRegValueDataSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GuestRegValueDataSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -1961,7 +2167,6 @@ impl DataObject for GuestRegValueDataSpec {
 root!(GuestRegValueDataSpec);
 
 /// `GuestRegValueDwordSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegValueDwordSpec {
     /// What it inherits from [`GuestRegValueDataSpec`].
     pub base: GuestRegValueDataSpec,
@@ -1969,13 +2174,19 @@ pub struct GuestRegValueDwordSpec {
     pub value: i32,
 }
 
+impl Default for GuestRegValueDwordSpec {
+    fn default() -> Self {
+        Self { base: <GuestRegValueDataSpec as Default>::default(), value: 0 }
+    }
+}
+
 impl DataType for GuestRegValueDwordSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegValueDwordSpec",
-            Some(GuestRegValueDataSpec::INFO),
-            &[FieldInfo::req("value", Type::Int)],
-            || Box::new(GuestRegValueDwordSpec::default()),
+            Some(<GuestRegValueDataSpec as DataType>::INFO),
+            &[Own("value", Type::Int, Req)],
+            instance::<GuestRegValueDwordSpec>,
         );
         &INFO
     };
@@ -1983,29 +2194,23 @@ impl DataType for GuestRegValueDwordSpec {
 
 impl DataObject for GuestRegValueDwordSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.value),
-            _ => self.base.get(index),
+            0 => Value::Int(self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            0 => place::int(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2013,7 +2218,6 @@ inherit!(GuestRegValueDwordSpec, GuestRegValueDataSpec);
 impl Extends<GuestRegValueDataSpec> for GuestRegValueDwordSpec {}
 
 /// `GuestRegValueQwordSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegValueQwordSpec {
     /// What it inherits from [`GuestRegValueDataSpec`].
     pub base: GuestRegValueDataSpec,
@@ -2021,13 +2225,19 @@ pub struct GuestRegValueQwordSpec {
     pub value: i64,
 }
 
+impl Default for GuestRegValueQwordSpec {
+    fn default() -> Self {
+        Self { base: <GuestRegValueDataSpec as Default>::default(), value: 0 }
+    }
+}
+
 impl DataType for GuestRegValueQwordSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegValueQwordSpec",
-            Some(GuestRegValueDataSpec::INFO),
-            &[FieldInfo::req("value", Type::Long)],
-            || Box::new(GuestRegValueQwordSpec::default()),
+            Some(<GuestRegValueDataSpec as DataType>::INFO),
+            &[Own("value", Type::Long, Req)],
+            instance::<GuestRegValueQwordSpec>,
         );
         &INFO
     };
@@ -2035,29 +2245,23 @@ impl DataType for GuestRegValueQwordSpec {
 
 impl DataObject for GuestRegValueQwordSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.value),
-            _ => self.base.get(index),
+            0 => Value::Long(self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            0 => place::long(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2065,7 +2269,6 @@ inherit!(GuestRegValueQwordSpec, GuestRegValueDataSpec);
 impl Extends<GuestRegValueDataSpec> for GuestRegValueQwordSpec {}
 
 /// `GuestRegValueStringSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegValueStringSpec {
     /// What it inherits from [`GuestRegValueDataSpec`].
     pub base: GuestRegValueDataSpec,
@@ -2073,13 +2276,19 @@ pub struct GuestRegValueStringSpec {
     pub value: Option<String>,
 }
 
+impl Default for GuestRegValueStringSpec {
+    fn default() -> Self {
+        Self { base: <GuestRegValueDataSpec as Default>::default(), value: None }
+    }
+}
+
 impl DataType for GuestRegValueStringSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegValueStringSpec",
-            Some(GuestRegValueDataSpec::INFO),
-            &[FieldInfo::opt("value", Type::String)],
-            || Box::new(GuestRegValueStringSpec::default()),
+            Some(<GuestRegValueDataSpec as DataType>::INFO),
+            &[Own("value", Type::String, Opt)],
+            instance::<GuestRegValueStringSpec>,
         );
         &INFO
     };
@@ -2087,29 +2296,23 @@ impl DataType for GuestRegValueStringSpec {
 
 impl DataObject for GuestRegValueStringSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.value),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            0 => place::optional_text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2117,7 +2320,6 @@ inherit!(GuestRegValueStringSpec, GuestRegValueDataSpec);
 impl Extends<GuestRegValueDataSpec> for GuestRegValueStringSpec {}
 
 /// `GuestRegValueExpandStringSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegValueExpandStringSpec {
     /// What it inherits from [`GuestRegValueDataSpec`].
     pub base: GuestRegValueDataSpec,
@@ -2125,13 +2327,19 @@ pub struct GuestRegValueExpandStringSpec {
     pub value: Option<String>,
 }
 
+impl Default for GuestRegValueExpandStringSpec {
+    fn default() -> Self {
+        Self { base: <GuestRegValueDataSpec as Default>::default(), value: None }
+    }
+}
+
 impl DataType for GuestRegValueExpandStringSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegValueExpandStringSpec",
-            Some(GuestRegValueDataSpec::INFO),
-            &[FieldInfo::opt("value", Type::String)],
-            || Box::new(GuestRegValueExpandStringSpec::default()),
+            Some(<GuestRegValueDataSpec as DataType>::INFO),
+            &[Own("value", Type::String, Opt)],
+            instance::<GuestRegValueExpandStringSpec>,
         );
         &INFO
     };
@@ -2139,29 +2347,23 @@ impl DataType for GuestRegValueExpandStringSpec {
 
 impl DataObject for GuestRegValueExpandStringSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.value),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            0 => place::optional_text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2169,7 +2371,6 @@ inherit!(GuestRegValueExpandStringSpec, GuestRegValueDataSpec);
 impl Extends<GuestRegValueDataSpec> for GuestRegValueExpandStringSpec {}
 
 /// `GuestRegValueMultiStringSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegValueMultiStringSpec {
     /// What it inherits from [`GuestRegValueDataSpec`].
     pub base: GuestRegValueDataSpec,
@@ -2177,13 +2378,19 @@ pub struct GuestRegValueMultiStringSpec {
     pub value: Vec<String>,
 }
 
+impl Default for GuestRegValueMultiStringSpec {
+    fn default() -> Self {
+        Self { base: <GuestRegValueDataSpec as Default>::default(), value: Unset::UNSET }
+    }
+}
+
 impl DataType for GuestRegValueMultiStringSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegValueMultiStringSpec",
-            Some(GuestRegValueDataSpec::INFO),
-            &[FieldInfo::list("value", Type::String)],
-            || Box::new(GuestRegValueMultiStringSpec::default()),
+            Some(<GuestRegValueDataSpec as DataType>::INFO),
+            &[Own("value", Type::String, List)],
+            instance::<GuestRegValueMultiStringSpec>,
         );
         &INFO
     };
@@ -2191,29 +2398,23 @@ impl DataType for GuestRegValueMultiStringSpec {
 
 impl DataObject for GuestRegValueMultiStringSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.value),
-            _ => self.base.get(index),
+            0 => look::texts(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            0 => place::texts(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2221,7 +2422,6 @@ inherit!(GuestRegValueMultiStringSpec, GuestRegValueDataSpec);
 impl Extends<GuestRegValueDataSpec> for GuestRegValueMultiStringSpec {}
 
 /// `GuestRegValueBinarySpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegValueBinarySpec {
     /// What it inherits from [`GuestRegValueDataSpec`].
     pub base: GuestRegValueDataSpec,
@@ -2229,13 +2429,19 @@ pub struct GuestRegValueBinarySpec {
     pub value: Option<Binary>,
 }
 
+impl Default for GuestRegValueBinarySpec {
+    fn default() -> Self {
+        Self { base: <GuestRegValueDataSpec as Default>::default(), value: None }
+    }
+}
+
 impl DataType for GuestRegValueBinarySpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegValueBinarySpec",
-            Some(GuestRegValueDataSpec::INFO),
-            &[FieldInfo::opt("value", Type::Binary)],
-            || Box::new(GuestRegValueBinarySpec::default()),
+            Some(<GuestRegValueDataSpec as DataType>::INFO),
+            &[Own("value", Type::Binary, Opt)],
+            instance::<GuestRegValueBinarySpec>,
         );
         &INFO
     };
@@ -2243,29 +2449,23 @@ impl DataType for GuestRegValueBinarySpec {
 
 impl DataObject for GuestRegValueBinarySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.value),
-            _ => self.base.get(index),
+            0 => look::optional(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2273,7 +2473,6 @@ inherit!(GuestRegValueBinarySpec, GuestRegValueDataSpec);
 impl Extends<GuestRegValueDataSpec> for GuestRegValueBinarySpec {}
 
 /// `GuestRegValueSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegValueSpec {
     /// `name`.
     pub name: GuestRegValueNameSpec,
@@ -2281,16 +2480,25 @@ pub struct GuestRegValueSpec {
     pub data: Poly<GuestRegValueDataSpec>,
 }
 
+impl Default for GuestRegValueSpec {
+    fn default() -> Self {
+        Self {
+            name: <GuestRegValueNameSpec as Default>::default(),
+            data: <Poly<GuestRegValueDataSpec> as Default>::default(),
+        }
+    }
+}
+
 impl DataType for GuestRegValueSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegValueSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::Data(GuestRegValueNameSpec::INFO)),
-                FieldInfo::req("data", Type::Data(GuestRegValueDataSpec::INFO)),
+                Own("name", Type::Data(<GuestRegValueNameSpec as DataType>::INFO), Req),
+                Own("data", Type::Data(<GuestRegValueDataSpec as DataType>::INFO), Req),
             ],
-            || Box::new(GuestRegValueSpec::default()),
+            instance::<GuestRegValueSpec>,
         );
         &INFO
     };
@@ -2298,13 +2506,13 @@ impl DataType for GuestRegValueSpec {
 
 impl DataObject for GuestRegValueSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.name),
-            1 => leaf(&self.data),
+            1 => look::leaf(&self.data),
             _ => Value::Unset,
         }
     }

@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `HbrManagerReplicationVmInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HbrManagerReplicationVmInfo {
     /// `state`.
     pub state: String,
@@ -19,18 +18,24 @@ pub struct HbrManagerReplicationVmInfo {
     pub last_error: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for HbrManagerReplicationVmInfo {
+    fn default() -> Self {
+        Self { state: Unset::UNSET, progress_info: None, image_id: None, last_error: None }
+    }
+}
+
 impl DataType for HbrManagerReplicationVmInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HbrManagerReplicationVmInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("state", Type::String),
-                FieldInfo::opt("progressInfo", Type::Data(ReplicationVmProgressInfo::INFO)),
-                FieldInfo::opt("imageId", Type::String),
-                FieldInfo::opt("lastError", Type::Data(LocalizedMethodFault::INFO)),
+                Own("state", Type::String, Req),
+                Own("progressInfo", Type::Data(<ReplicationVmProgressInfo as DataType>::INFO), Opt),
+                Own("imageId", Type::String, Opt),
+                Own("lastError", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(HbrManagerReplicationVmInfo::default()),
+            instance::<HbrManagerReplicationVmInfo>,
         );
         &INFO
     };
@@ -38,31 +43,25 @@ impl DataType for HbrManagerReplicationVmInfo {
 
 impl DataObject for HbrManagerReplicationVmInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.state),
-            1 => match &self.progress_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.image_id),
-            3 => match &self.last_error {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.state),
+            1 => look::boxed(&self.progress_info),
+            2 => look::optional_text(&self.image_id),
+            3 => look::boxed(&self.last_error),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.state),
-            1 => fill!(self.progress_info, ReplicationVmProgressInfo),
-            2 => Slot::Scalar(&mut self.image_id),
-            3 => fill!(self.last_error, LocalizedMethodFault),
+            0 => place::text(&mut self.state),
+            1 => place::boxed(&mut self.progress_info),
+            2 => place::optional_text(&mut self.image_id),
+            3 => place::boxed(&mut self.last_error),
             _ => Slot::None,
         }
     }
@@ -71,7 +70,6 @@ impl DataObject for HbrManagerReplicationVmInfo {
 root!(HbrManagerReplicationVmInfo);
 
 /// `HbrManagerVmReplicationCapability`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HbrManagerVmReplicationCapability {
     /// `vm`; names a `VirtualMachine`.
     pub vm: ManagedObjectReference,
@@ -87,20 +85,33 @@ pub struct HbrManagerVmReplicationCapability {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for HbrManagerVmReplicationCapability {
+    fn default() -> Self {
+        Self {
+            vm: Unset::UNSET,
+            supported_quiesce_mode: Unset::UNSET,
+            compression_supported: false,
+            max_supported_source_disk_capacity: 0,
+            min_rpo: None,
+            fault: None,
+        }
+    }
+}
+
 impl DataType for HbrManagerVmReplicationCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HbrManagerVmReplicationCapability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("supportedQuiesceMode", Type::String),
-                FieldInfo::req("compressionSupported", Type::Boolean),
-                FieldInfo::req("maxSupportedSourceDiskCapacity", Type::Long),
-                FieldInfo::opt("minRpo", Type::Long),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("vm", Type::Ref, Req),
+                Own("supportedQuiesceMode", Type::String, Req),
+                Own("compressionSupported", Type::Boolean, Req),
+                Own("maxSupportedSourceDiskCapacity", Type::Long, Req),
+                Own("minRpo", Type::Long, Opt),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(HbrManagerVmReplicationCapability::default()),
+            instance::<HbrManagerVmReplicationCapability>,
         );
         &INFO
     };
@@ -108,32 +119,29 @@ impl DataType for HbrManagerVmReplicationCapability {
 
 impl DataObject for HbrManagerVmReplicationCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm),
-            1 => leaf(&self.supported_quiesce_mode),
-            2 => leaf(&self.compression_supported),
-            3 => leaf(&self.max_supported_source_disk_capacity),
-            4 => optional(&self.min_rpo),
-            5 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::reference(&self.vm),
+            1 => look::text(&self.supported_quiesce_mode),
+            2 => Value::Boolean(self.compression_supported),
+            3 => Value::Long(self.max_supported_source_disk_capacity),
+            4 => look::optional_long(&self.min_rpo),
+            5 => look::boxed(&self.fault),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
-            1 => Slot::Scalar(&mut self.supported_quiesce_mode),
-            2 => Slot::Scalar(&mut self.compression_supported),
-            3 => Slot::Scalar(&mut self.max_supported_source_disk_capacity),
-            4 => Slot::Scalar(&mut self.min_rpo),
-            5 => fill!(self.fault, LocalizedMethodFault),
+            0 => place::reference(&mut self.vm),
+            1 => place::text(&mut self.supported_quiesce_mode),
+            2 => place::boolean(&mut self.compression_supported),
+            3 => place::long(&mut self.max_supported_source_disk_capacity),
+            4 => place::optional_long(&mut self.min_rpo),
+            5 => place::boxed(&mut self.fault),
             _ => Slot::None,
         }
     }
@@ -142,21 +150,29 @@ impl DataObject for HbrManagerVmReplicationCapability {
 root!(HbrManagerVmReplicationCapability);
 
 /// `HbrReplicationTargetSpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HbrReplicationTargetSpec {}
+
+impl Default for HbrReplicationTargetSpec {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for HbrReplicationTargetSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HbrReplicationTargetSpec", Some(DynamicData::INFO), &[], || {
-            Box::new(HbrReplicationTargetSpec::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HbrReplicationTargetSpec",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<HbrReplicationTargetSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HbrReplicationTargetSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -171,7 +187,6 @@ impl DataObject for HbrReplicationTargetSpec {
 root!(HbrReplicationTargetSpec);
 
 /// `HbrTargetSpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HbrTargetSpec {
     /// `targetIP`.
     pub target_ip: String,
@@ -179,13 +194,19 @@ pub struct HbrTargetSpec {
     pub certificate: String,
 }
 
+impl Default for HbrTargetSpec {
+    fn default() -> Self {
+        Self { target_ip: Unset::UNSET, certificate: Unset::UNSET }
+    }
+}
+
 impl DataType for HbrTargetSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HbrTargetSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("targetIP", Type::String), FieldInfo::req("certificate", Type::String)],
-            || Box::new(HbrTargetSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("targetIP", Type::String, Req), Own("certificate", Type::String, Req)],
+            instance::<HbrTargetSpec>,
         );
         &INFO
     };
@@ -193,21 +214,21 @@ impl DataType for HbrTargetSpec {
 
 impl DataObject for HbrTargetSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.target_ip),
-            1 => leaf(&self.certificate),
+            0 => look::text(&self.target_ip),
+            1 => look::text(&self.certificate),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.target_ip),
-            1 => Slot::Scalar(&mut self.certificate),
+            0 => place::text(&mut self.target_ip),
+            1 => place::text(&mut self.certificate),
             _ => Slot::None,
         }
     }
@@ -216,7 +237,6 @@ impl DataObject for HbrTargetSpec {
 root!(HbrTargetSpec);
 
 /// `HbrTargetSpecReplacement`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HbrTargetSpecReplacement {
     /// What it inherits from [`HbrReplicationTargetSpec`].
     pub base: HbrReplicationTargetSpec,
@@ -224,13 +244,19 @@ pub struct HbrTargetSpecReplacement {
     pub spec: Vec<HbrTargetSpec>,
 }
 
+impl Default for HbrTargetSpecReplacement {
+    fn default() -> Self {
+        Self { base: <HbrReplicationTargetSpec as Default>::default(), spec: Unset::UNSET }
+    }
+}
+
 impl DataType for HbrTargetSpecReplacement {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HbrTargetSpecReplacement",
-            Some(HbrReplicationTargetSpec::INFO),
-            &[FieldInfo::list("spec", Type::Data(HbrTargetSpec::INFO))],
-            || Box::new(HbrTargetSpecReplacement::default()),
+            Some(<HbrReplicationTargetSpec as DataType>::INFO),
+            &[Own("spec", Type::Data(<HbrTargetSpec as DataType>::INFO), List)],
+            instance::<HbrTargetSpecReplacement>,
         );
         &INFO
     };
@@ -238,29 +264,23 @@ impl DataType for HbrTargetSpecReplacement {
 
 impl DataObject for HbrTargetSpecReplacement {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.spec),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.spec),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -268,7 +288,6 @@ inherit!(HbrTargetSpecReplacement, HbrReplicationTargetSpec);
 impl Extends<HbrReplicationTargetSpec> for HbrTargetSpecReplacement {}
 
 /// `HealthUpdateInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HealthUpdateInfo {
     /// `id`.
     pub id: String,
@@ -278,17 +297,23 @@ pub struct HealthUpdateInfo {
     pub description: String,
 }
 
+impl Default for HealthUpdateInfo {
+    fn default() -> Self {
+        Self { id: Unset::UNSET, component_type: Unset::UNSET, description: Unset::UNSET }
+    }
+}
+
 impl DataType for HealthUpdateInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HealthUpdateInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("componentType", Type::String),
-                FieldInfo::req("description", Type::String),
+                Own("id", Type::String, Req),
+                Own("componentType", Type::String, Req),
+                Own("description", Type::String, Req),
             ],
-            || Box::new(HealthUpdateInfo::default()),
+            instance::<HealthUpdateInfo>,
         );
         &INFO
     };
@@ -296,23 +321,23 @@ impl DataType for HealthUpdateInfo {
 
 impl DataObject for HealthUpdateInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.component_type),
-            2 => leaf(&self.description),
+            0 => look::text(&self.id),
+            1 => look::text(&self.component_type),
+            2 => look::text(&self.description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.component_type),
-            2 => Slot::Scalar(&mut self.description),
+            0 => place::text(&mut self.id),
+            1 => place::text(&mut self.component_type),
+            2 => place::text(&mut self.description),
             _ => Slot::None,
         }
     }
@@ -321,7 +346,6 @@ impl DataObject for HealthUpdateInfo {
 root!(HealthUpdateInfo);
 
 /// `HttpNfcLeaseDatastoreLeaseInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct HttpNfcLeaseDatastoreLeaseInfo {
     /// `datastoreKey`.
     pub datastore_key: String,
@@ -329,16 +353,22 @@ pub struct HttpNfcLeaseDatastoreLeaseInfo {
     pub hosts: Vec<HttpNfcLeaseHostInfo>,
 }
 
+impl Default for HttpNfcLeaseDatastoreLeaseInfo {
+    fn default() -> Self {
+        Self { datastore_key: Unset::UNSET, hosts: Unset::UNSET }
+    }
+}
+
 impl DataType for HttpNfcLeaseDatastoreLeaseInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpNfcLeaseDatastoreLeaseInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("datastoreKey", Type::String),
-                FieldInfo::list_req("hosts", Type::Data(HttpNfcLeaseHostInfo::INFO)),
+                Own("datastoreKey", Type::String, Req),
+                Own("hosts", Type::Data(<HttpNfcLeaseHostInfo as DataType>::INFO), ListReq),
             ],
-            || Box::new(HttpNfcLeaseDatastoreLeaseInfo::default()),
+            instance::<HttpNfcLeaseDatastoreLeaseInfo>,
         );
         &INFO
     };
@@ -346,12 +376,12 @@ impl DataType for HttpNfcLeaseDatastoreLeaseInfo {
 
 impl DataObject for HttpNfcLeaseDatastoreLeaseInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.datastore_key),
+            0 => look::text(&self.datastore_key),
             1 => Value::List(&self.hosts),
             _ => Value::Unset,
         }
@@ -359,7 +389,7 @@ impl DataObject for HttpNfcLeaseDatastoreLeaseInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.datastore_key),
+            0 => place::text(&mut self.datastore_key),
             1 => Slot::List(&mut self.hosts),
             _ => Slot::None,
         }
@@ -369,7 +399,6 @@ impl DataObject for HttpNfcLeaseDatastoreLeaseInfo {
 root!(HttpNfcLeaseDatastoreLeaseInfo);
 
 /// `HttpNfcLeaseHostInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct HttpNfcLeaseHostInfo {
     /// `url`.
     pub url: String,
@@ -377,13 +406,19 @@ pub struct HttpNfcLeaseHostInfo {
     pub ssl_thumbprint: String,
 }
 
+impl Default for HttpNfcLeaseHostInfo {
+    fn default() -> Self {
+        Self { url: Unset::UNSET, ssl_thumbprint: Unset::UNSET }
+    }
+}
+
 impl DataType for HttpNfcLeaseHostInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpNfcLeaseHostInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("url", Type::String), FieldInfo::req("sslThumbprint", Type::String)],
-            || Box::new(HttpNfcLeaseHostInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("url", Type::String, Req), Own("sslThumbprint", Type::String, Req)],
+            instance::<HttpNfcLeaseHostInfo>,
         );
         &INFO
     };
@@ -391,21 +426,21 @@ impl DataType for HttpNfcLeaseHostInfo {
 
 impl DataObject for HttpNfcLeaseHostInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.url),
-            1 => leaf(&self.ssl_thumbprint),
+            0 => look::text(&self.url),
+            1 => look::text(&self.ssl_thumbprint),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.url),
-            1 => Slot::Scalar(&mut self.ssl_thumbprint),
+            0 => place::text(&mut self.url),
+            1 => place::text(&mut self.ssl_thumbprint),
             _ => Slot::None,
         }
     }
@@ -414,7 +449,6 @@ impl DataObject for HttpNfcLeaseHostInfo {
 root!(HttpNfcLeaseHostInfo);
 
 /// `HttpNfcLeaseInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HttpNfcLeaseInfo {
     /// `lease`; names a `HttpNfcLease`.
     pub lease: ManagedObjectReference,
@@ -430,20 +464,33 @@ pub struct HttpNfcLeaseInfo {
     pub host_map: Vec<HttpNfcLeaseDatastoreLeaseInfo>,
 }
 
+impl Default for HttpNfcLeaseInfo {
+    fn default() -> Self {
+        Self {
+            lease: Unset::UNSET,
+            entity: Unset::UNSET,
+            device_url: Unset::UNSET,
+            total_disk_capacity_in_kb: 0,
+            lease_timeout: 0,
+            host_map: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for HttpNfcLeaseInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpNfcLeaseInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("lease", Type::Ref),
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::list("deviceUrl", Type::Data(HttpNfcLeaseDeviceUrl::INFO)),
-                FieldInfo::req("totalDiskCapacityInKB", Type::Long),
-                FieldInfo::req("leaseTimeout", Type::Int),
-                FieldInfo::list("hostMap", Type::Data(HttpNfcLeaseDatastoreLeaseInfo::INFO)),
+                Own("lease", Type::Ref, Req),
+                Own("entity", Type::Ref, Req),
+                Own("deviceUrl", Type::Data(<HttpNfcLeaseDeviceUrl as DataType>::INFO), List),
+                Own("totalDiskCapacityInKB", Type::Long, Req),
+                Own("leaseTimeout", Type::Int, Req),
+                Own("hostMap", Type::Data(<HttpNfcLeaseDatastoreLeaseInfo as DataType>::INFO), List),
             ],
-            || Box::new(HttpNfcLeaseInfo::default()),
+            instance::<HttpNfcLeaseInfo>,
         );
         &INFO
     };
@@ -451,16 +498,16 @@ impl DataType for HttpNfcLeaseInfo {
 
 impl DataObject for HttpNfcLeaseInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.lease),
-            1 => leaf(&self.entity),
+            0 => look::reference(&self.lease),
+            1 => look::reference(&self.entity),
             2 => Value::List(&self.device_url),
-            3 => leaf(&self.total_disk_capacity_in_kb),
-            4 => leaf(&self.lease_timeout),
+            3 => Value::Long(self.total_disk_capacity_in_kb),
+            4 => Value::Int(self.lease_timeout),
             5 => Value::List(&self.host_map),
             _ => Value::Unset,
         }
@@ -468,11 +515,11 @@ impl DataObject for HttpNfcLeaseInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.lease),
-            1 => Slot::Scalar(&mut self.entity),
+            0 => place::reference(&mut self.lease),
+            1 => place::reference(&mut self.entity),
             2 => Slot::List(&mut self.device_url),
-            3 => Slot::Scalar(&mut self.total_disk_capacity_in_kb),
-            4 => Slot::Scalar(&mut self.lease_timeout),
+            3 => place::long(&mut self.total_disk_capacity_in_kb),
+            4 => place::int(&mut self.lease_timeout),
             5 => Slot::List(&mut self.host_map),
             _ => Slot::None,
         }
@@ -482,7 +529,6 @@ impl DataObject for HttpNfcLeaseInfo {
 root!(HttpNfcLeaseInfo);
 
 /// `HttpNfcLeaseDeviceUrl`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HttpNfcLeaseDeviceUrl {
     /// `key`.
     pub key: String,
@@ -504,23 +550,39 @@ pub struct HttpNfcLeaseDeviceUrl {
     pub file_size: Option<i64>,
 }
 
+impl Default for HttpNfcLeaseDeviceUrl {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            import_key: Unset::UNSET,
+            url: Unset::UNSET,
+            ssl_thumbprint: Unset::UNSET,
+            ssl_certificate: None,
+            disk: None,
+            target_id: None,
+            datastore_key: None,
+            file_size: None,
+        }
+    }
+}
+
 impl DataType for HttpNfcLeaseDeviceUrl {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpNfcLeaseDeviceUrl",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("importKey", Type::String),
-                FieldInfo::req("url", Type::String),
-                FieldInfo::req("sslThumbprint", Type::String),
-                FieldInfo::opt("sslCertificate", Type::String),
-                FieldInfo::opt("disk", Type::Boolean),
-                FieldInfo::opt("targetId", Type::String),
-                FieldInfo::opt("datastoreKey", Type::String),
-                FieldInfo::opt("fileSize", Type::Long),
+                Own("key", Type::String, Req),
+                Own("importKey", Type::String, Req),
+                Own("url", Type::String, Req),
+                Own("sslThumbprint", Type::String, Req),
+                Own("sslCertificate", Type::String, Opt),
+                Own("disk", Type::Boolean, Opt),
+                Own("targetId", Type::String, Opt),
+                Own("datastoreKey", Type::String, Opt),
+                Own("fileSize", Type::Long, Opt),
             ],
-            || Box::new(HttpNfcLeaseDeviceUrl::default()),
+            instance::<HttpNfcLeaseDeviceUrl>,
         );
         &INFO
     };
@@ -528,35 +590,35 @@ impl DataType for HttpNfcLeaseDeviceUrl {
 
 impl DataObject for HttpNfcLeaseDeviceUrl {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.import_key),
-            2 => leaf(&self.url),
-            3 => leaf(&self.ssl_thumbprint),
-            4 => optional(&self.ssl_certificate),
-            5 => optional(&self.disk),
-            6 => optional(&self.target_id),
-            7 => optional(&self.datastore_key),
-            8 => optional(&self.file_size),
+            0 => look::text(&self.key),
+            1 => look::text(&self.import_key),
+            2 => look::text(&self.url),
+            3 => look::text(&self.ssl_thumbprint),
+            4 => look::optional_text(&self.ssl_certificate),
+            5 => look::optional_boolean(&self.disk),
+            6 => look::optional_text(&self.target_id),
+            7 => look::optional_text(&self.datastore_key),
+            8 => look::optional_long(&self.file_size),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.import_key),
-            2 => Slot::Scalar(&mut self.url),
-            3 => Slot::Scalar(&mut self.ssl_thumbprint),
-            4 => Slot::Scalar(&mut self.ssl_certificate),
-            5 => Slot::Scalar(&mut self.disk),
-            6 => Slot::Scalar(&mut self.target_id),
-            7 => Slot::Scalar(&mut self.datastore_key),
-            8 => Slot::Scalar(&mut self.file_size),
+            0 => place::text(&mut self.key),
+            1 => place::text(&mut self.import_key),
+            2 => place::text(&mut self.url),
+            3 => place::text(&mut self.ssl_thumbprint),
+            4 => place::optional_text(&mut self.ssl_certificate),
+            5 => place::optional_boolean(&mut self.disk),
+            6 => place::optional_text(&mut self.target_id),
+            7 => place::optional_text(&mut self.datastore_key),
+            8 => place::optional_long(&mut self.file_size),
             _ => Slot::None,
         }
     }
@@ -565,7 +627,6 @@ impl DataObject for HttpNfcLeaseDeviceUrl {
 root!(HttpNfcLeaseDeviceUrl);
 
 /// `HttpNfcLeaseManifestEntry`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct HttpNfcLeaseManifestEntry {
     /// `key`.
     pub key: String,
@@ -585,22 +646,37 @@ pub struct HttpNfcLeaseManifestEntry {
     pub populated_size: Option<i64>,
 }
 
+impl Default for HttpNfcLeaseManifestEntry {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            sha1: Unset::UNSET,
+            checksum: None,
+            checksum_type: None,
+            size: 0,
+            disk: false,
+            capacity: None,
+            populated_size: None,
+        }
+    }
+}
+
 impl DataType for HttpNfcLeaseManifestEntry {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpNfcLeaseManifestEntry",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("sha1", Type::String),
-                FieldInfo::opt("checksum", Type::String),
-                FieldInfo::opt("checksumType", Type::String),
-                FieldInfo::req("size", Type::Long),
-                FieldInfo::req("disk", Type::Boolean),
-                FieldInfo::opt("capacity", Type::Long),
-                FieldInfo::opt("populatedSize", Type::Long),
+                Own("key", Type::String, Req),
+                Own("sha1", Type::String, Req),
+                Own("checksum", Type::String, Opt),
+                Own("checksumType", Type::String, Opt),
+                Own("size", Type::Long, Req),
+                Own("disk", Type::Boolean, Req),
+                Own("capacity", Type::Long, Opt),
+                Own("populatedSize", Type::Long, Opt),
             ],
-            || Box::new(HttpNfcLeaseManifestEntry::default()),
+            instance::<HttpNfcLeaseManifestEntry>,
         );
         &INFO
     };
@@ -608,33 +684,33 @@ impl DataType for HttpNfcLeaseManifestEntry {
 
 impl DataObject for HttpNfcLeaseManifestEntry {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.sha1),
-            2 => optional(&self.checksum),
-            3 => optional(&self.checksum_type),
-            4 => leaf(&self.size),
-            5 => leaf(&self.disk),
-            6 => optional(&self.capacity),
-            7 => optional(&self.populated_size),
+            0 => look::text(&self.key),
+            1 => look::text(&self.sha1),
+            2 => look::optional_text(&self.checksum),
+            3 => look::optional_text(&self.checksum_type),
+            4 => Value::Long(self.size),
+            5 => Value::Boolean(self.disk),
+            6 => look::optional_long(&self.capacity),
+            7 => look::optional_long(&self.populated_size),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.sha1),
-            2 => Slot::Scalar(&mut self.checksum),
-            3 => Slot::Scalar(&mut self.checksum_type),
-            4 => Slot::Scalar(&mut self.size),
-            5 => Slot::Scalar(&mut self.disk),
-            6 => Slot::Scalar(&mut self.capacity),
-            7 => Slot::Scalar(&mut self.populated_size),
+            0 => place::text(&mut self.key),
+            1 => place::text(&mut self.sha1),
+            2 => place::optional_text(&mut self.checksum),
+            3 => place::optional_text(&mut self.checksum_type),
+            4 => place::long(&mut self.size),
+            5 => place::boolean(&mut self.disk),
+            6 => place::optional_long(&mut self.capacity),
+            7 => place::optional_long(&mut self.populated_size),
             _ => Slot::None,
         }
     }
@@ -643,7 +719,6 @@ impl DataObject for HttpNfcLeaseManifestEntry {
 root!(HttpNfcLeaseManifestEntry);
 
 /// `HttpNfcLeaseSourceFile`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct HttpNfcLeaseSourceFile {
     /// `targetDeviceId`.
     pub target_device_id: String,
@@ -663,22 +738,37 @@ pub struct HttpNfcLeaseSourceFile {
     pub size: Option<i64>,
 }
 
+impl Default for HttpNfcLeaseSourceFile {
+    fn default() -> Self {
+        Self {
+            target_device_id: Unset::UNSET,
+            url: Unset::UNSET,
+            member_name: None,
+            create: false,
+            ssl_thumbprint: None,
+            ssl_certificate: None,
+            http_headers: Unset::UNSET,
+            size: None,
+        }
+    }
+}
+
 impl DataType for HttpNfcLeaseSourceFile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpNfcLeaseSourceFile",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("targetDeviceId", Type::String),
-                FieldInfo::req("url", Type::String),
-                FieldInfo::opt("memberName", Type::String),
-                FieldInfo::req("create", Type::Boolean),
-                FieldInfo::opt("sslThumbprint", Type::String),
-                FieldInfo::opt("sslCertificate", Type::String),
-                FieldInfo::list("httpHeaders", Type::Data(KeyValue::INFO)),
-                FieldInfo::opt("size", Type::Long),
+                Own("targetDeviceId", Type::String, Req),
+                Own("url", Type::String, Req),
+                Own("memberName", Type::String, Opt),
+                Own("create", Type::Boolean, Req),
+                Own("sslThumbprint", Type::String, Opt),
+                Own("sslCertificate", Type::String, Opt),
+                Own("httpHeaders", Type::Data(<KeyValue as DataType>::INFO), List),
+                Own("size", Type::Long, Opt),
             ],
-            || Box::new(HttpNfcLeaseSourceFile::default()),
+            instance::<HttpNfcLeaseSourceFile>,
         );
         &INFO
     };
@@ -686,33 +776,33 @@ impl DataType for HttpNfcLeaseSourceFile {
 
 impl DataObject for HttpNfcLeaseSourceFile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.target_device_id),
-            1 => leaf(&self.url),
-            2 => optional(&self.member_name),
-            3 => leaf(&self.create),
-            4 => optional(&self.ssl_thumbprint),
-            5 => optional(&self.ssl_certificate),
+            0 => look::text(&self.target_device_id),
+            1 => look::text(&self.url),
+            2 => look::optional_text(&self.member_name),
+            3 => Value::Boolean(self.create),
+            4 => look::optional_text(&self.ssl_thumbprint),
+            5 => look::optional_text(&self.ssl_certificate),
             6 => Value::List(&self.http_headers),
-            7 => optional(&self.size),
+            7 => look::optional_long(&self.size),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.target_device_id),
-            1 => Slot::Scalar(&mut self.url),
-            2 => Slot::Scalar(&mut self.member_name),
-            3 => Slot::Scalar(&mut self.create),
-            4 => Slot::Scalar(&mut self.ssl_thumbprint),
-            5 => Slot::Scalar(&mut self.ssl_certificate),
+            0 => place::text(&mut self.target_device_id),
+            1 => place::text(&mut self.url),
+            2 => place::optional_text(&mut self.member_name),
+            3 => place::boolean(&mut self.create),
+            4 => place::optional_text(&mut self.ssl_thumbprint),
+            5 => place::optional_text(&mut self.ssl_certificate),
             6 => Slot::List(&mut self.http_headers),
-            7 => Slot::Scalar(&mut self.size),
+            7 => place::optional_long(&mut self.size),
             _ => Slot::None,
         }
     }
@@ -721,7 +811,6 @@ impl DataObject for HttpNfcLeaseSourceFile {
 root!(HttpNfcLeaseSourceFile);
 
 /// `HttpNfcLeaseCapabilities`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct HttpNfcLeaseCapabilities {
     /// `pullModeSupported`.
     pub pull_mode_supported: bool,
@@ -729,13 +818,19 @@ pub struct HttpNfcLeaseCapabilities {
     pub cors_supported: bool,
 }
 
+impl Default for HttpNfcLeaseCapabilities {
+    fn default() -> Self {
+        Self { pull_mode_supported: false, cors_supported: false }
+    }
+}
+
 impl DataType for HttpNfcLeaseCapabilities {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpNfcLeaseCapabilities",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("pullModeSupported", Type::Boolean), FieldInfo::req("corsSupported", Type::Boolean)],
-            || Box::new(HttpNfcLeaseCapabilities::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("pullModeSupported", Type::Boolean, Req), Own("corsSupported", Type::Boolean, Req)],
+            instance::<HttpNfcLeaseCapabilities>,
         );
         &INFO
     };
@@ -743,21 +838,21 @@ impl DataType for HttpNfcLeaseCapabilities {
 
 impl DataObject for HttpNfcLeaseCapabilities {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.pull_mode_supported),
-            1 => leaf(&self.cors_supported),
+            0 => Value::Boolean(self.pull_mode_supported),
+            1 => Value::Boolean(self.cors_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.pull_mode_supported),
-            1 => Slot::Scalar(&mut self.cors_supported),
+            0 => place::boolean(&mut self.pull_mode_supported),
+            1 => place::boolean(&mut self.cors_supported),
             _ => Slot::None,
         }
     }
@@ -766,19 +861,24 @@ impl DataObject for HttpNfcLeaseCapabilities {
 root!(HttpNfcLeaseCapabilities);
 
 /// `HttpNfcLeaseProbeResult`, since 7.0.2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HttpNfcLeaseProbeResult {
     /// `serverAccessible`.
     pub server_accessible: bool,
+}
+
+impl Default for HttpNfcLeaseProbeResult {
+    fn default() -> Self {
+        Self { server_accessible: false }
+    }
 }
 
 impl DataType for HttpNfcLeaseProbeResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpNfcLeaseProbeResult",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("serverAccessible", Type::Boolean)],
-            || Box::new(HttpNfcLeaseProbeResult::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("serverAccessible", Type::Boolean, Req)],
+            instance::<HttpNfcLeaseProbeResult>,
         );
         &INFO
     };
@@ -786,19 +886,19 @@ impl DataType for HttpNfcLeaseProbeResult {
 
 impl DataObject for HttpNfcLeaseProbeResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.server_accessible),
+            0 => Value::Boolean(self.server_accessible),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.server_accessible),
+            0 => place::boolean(&mut self.server_accessible),
             _ => Slot::None,
         }
     }
@@ -807,7 +907,6 @@ impl DataObject for HttpNfcLeaseProbeResult {
 root!(HttpNfcLeaseProbeResult);
 
 /// `HealthSystemRuntime`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HealthSystemRuntime {
     /// `systemHealthInfo`.
     pub system_health_info: Option<Box<HostSystemHealthInfo>>,
@@ -815,16 +914,22 @@ pub struct HealthSystemRuntime {
     pub hardware_status_info: Option<Box<HostHardwareStatusInfo>>,
 }
 
+impl Default for HealthSystemRuntime {
+    fn default() -> Self {
+        Self { system_health_info: None, hardware_status_info: None }
+    }
+}
+
 impl DataType for HealthSystemRuntime {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HealthSystemRuntime",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("systemHealthInfo", Type::Data(HostSystemHealthInfo::INFO)),
-                FieldInfo::opt("hardwareStatusInfo", Type::Data(HostHardwareStatusInfo::INFO)),
+                Own("systemHealthInfo", Type::Data(<HostSystemHealthInfo as DataType>::INFO), Opt),
+                Own("hardwareStatusInfo", Type::Data(<HostHardwareStatusInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(HealthSystemRuntime::default()),
+            instance::<HealthSystemRuntime>,
         );
         &INFO
     };
@@ -832,27 +937,21 @@ impl DataType for HealthSystemRuntime {
 
 impl DataObject for HealthSystemRuntime {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.system_health_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.hardware_status_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.system_health_info),
+            1 => look::boxed(&self.hardware_status_info),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.system_health_info, HostSystemHealthInfo),
-            1 => fill!(self.hardware_status_info, HostHardwareStatusInfo),
+            0 => place::boxed(&mut self.system_health_info),
+            1 => place::boxed(&mut self.hardware_status_info),
             _ => Slot::None,
         }
     }
@@ -861,7 +960,6 @@ impl DataObject for HealthSystemRuntime {
 root!(HealthSystemRuntime);
 
 /// `HostNumericSensorInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostNumericSensorInfo {
     /// `name`.
     pub name: String,
@@ -887,25 +985,43 @@ pub struct HostNumericSensorInfo {
     pub fru: Option<Box<HostFru>>,
 }
 
+impl Default for HostNumericSensorInfo {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            health_state: None,
+            current_reading: 0,
+            unit_modifier: 0,
+            base_units: Unset::UNSET,
+            rate_units: None,
+            sensor_type: Unset::UNSET,
+            id: None,
+            sensor_number: None,
+            time_stamp: None,
+            fru: None,
+        }
+    }
+}
+
 impl DataType for HostNumericSensorInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNumericSensorInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("healthState", Type::Data(ElementDescription::INFO)),
-                FieldInfo::req("currentReading", Type::Long),
-                FieldInfo::req("unitModifier", Type::Int),
-                FieldInfo::req("baseUnits", Type::String),
-                FieldInfo::opt("rateUnits", Type::String),
-                FieldInfo::req("sensorType", Type::String),
-                FieldInfo::opt("id", Type::String),
-                FieldInfo::opt("sensorNumber", Type::Long),
-                FieldInfo::opt("timeStamp", Type::String),
-                FieldInfo::opt("fru", Type::Data(HostFru::INFO)),
+                Own("name", Type::String, Req),
+                Own("healthState", Type::Data(<ElementDescription as DataType>::INFO), Opt),
+                Own("currentReading", Type::Long, Req),
+                Own("unitModifier", Type::Int, Req),
+                Own("baseUnits", Type::String, Req),
+                Own("rateUnits", Type::String, Opt),
+                Own("sensorType", Type::String, Req),
+                Own("id", Type::String, Opt),
+                Own("sensorNumber", Type::Long, Opt),
+                Own("timeStamp", Type::String, Opt),
+                Own("fru", Type::Data(<HostFru as DataType>::INFO), Opt),
             ],
-            || Box::new(HostNumericSensorInfo::default()),
+            instance::<HostNumericSensorInfo>,
         );
         &INFO
     };
@@ -913,42 +1029,39 @@ impl DataType for HostNumericSensorInfo {
 
 impl DataObject for HostNumericSensorInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => optional(&self.health_state),
-            2 => leaf(&self.current_reading),
-            3 => leaf(&self.unit_modifier),
-            4 => leaf(&self.base_units),
-            5 => optional(&self.rate_units),
-            6 => leaf(&self.sensor_type),
-            7 => optional(&self.id),
-            8 => optional(&self.sensor_number),
-            9 => optional(&self.time_stamp),
-            10 => match &self.fru {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.name),
+            1 => look::optional(&self.health_state),
+            2 => Value::Long(self.current_reading),
+            3 => Value::Int(self.unit_modifier),
+            4 => look::text(&self.base_units),
+            5 => look::optional_text(&self.rate_units),
+            6 => look::text(&self.sensor_type),
+            7 => look::optional_text(&self.id),
+            8 => look::optional_long(&self.sensor_number),
+            9 => look::optional_text(&self.time_stamp),
+            10 => look::boxed(&self.fru),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.name),
             1 => Slot::Poly(&mut self.health_state),
-            2 => Slot::Scalar(&mut self.current_reading),
-            3 => Slot::Scalar(&mut self.unit_modifier),
-            4 => Slot::Scalar(&mut self.base_units),
-            5 => Slot::Scalar(&mut self.rate_units),
-            6 => Slot::Scalar(&mut self.sensor_type),
-            7 => Slot::Scalar(&mut self.id),
-            8 => Slot::Scalar(&mut self.sensor_number),
-            9 => Slot::Scalar(&mut self.time_stamp),
-            10 => fill!(self.fru, HostFru),
+            2 => place::long(&mut self.current_reading),
+            3 => place::int(&mut self.unit_modifier),
+            4 => place::text(&mut self.base_units),
+            5 => place::optional_text(&mut self.rate_units),
+            6 => place::text(&mut self.sensor_type),
+            7 => place::optional_text(&mut self.id),
+            8 => place::optional_long(&mut self.sensor_number),
+            9 => place::optional_text(&mut self.time_stamp),
+            10 => place::boxed(&mut self.fru),
             _ => Slot::None,
         }
     }
@@ -957,7 +1070,6 @@ impl DataObject for HostNumericSensorInfo {
 root!(HostNumericSensorInfo);
 
 /// `HbrDiskMigrationAction`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HbrDiskMigrationAction {
     /// What it inherits from [`ClusterAction`].
     pub base: ClusterAction,
@@ -987,26 +1099,46 @@ pub struct HbrDiskMigrationAction {
     pub io_latency_dst_before: Option<f32>,
 }
 
+impl Default for HbrDiskMigrationAction {
+    fn default() -> Self {
+        Self {
+            base: <ClusterAction as Default>::default(),
+            collection_id: Unset::UNSET,
+            collection_name: Unset::UNSET,
+            disk_ids: Unset::UNSET,
+            source: Unset::UNSET,
+            destination: Unset::UNSET,
+            size_transferred: 0,
+            space_util_src_before: None,
+            space_util_dst_before: None,
+            space_util_src_after: None,
+            space_util_dst_after: None,
+            io_latency_src_before: None,
+            io_latency_dst_before: None,
+        }
+    }
+}
+
 impl DataType for HbrDiskMigrationAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HbrDiskMigrationAction",
-            Some(ClusterAction::INFO),
+            Some(<ClusterAction as DataType>::INFO),
             &[
-                FieldInfo::req("collectionId", Type::String),
-                FieldInfo::req("collectionName", Type::String),
-                FieldInfo::list_req("diskIds", Type::String),
-                FieldInfo::req("source", Type::Ref),
-                FieldInfo::req("destination", Type::Ref),
-                FieldInfo::req("sizeTransferred", Type::Long),
-                FieldInfo::opt("spaceUtilSrcBefore", Type::Float),
-                FieldInfo::opt("spaceUtilDstBefore", Type::Float),
-                FieldInfo::opt("spaceUtilSrcAfter", Type::Float),
-                FieldInfo::opt("spaceUtilDstAfter", Type::Float),
-                FieldInfo::opt("ioLatencySrcBefore", Type::Float),
-                FieldInfo::opt("ioLatencyDstBefore", Type::Float),
+                Own("collectionId", Type::String, Req),
+                Own("collectionName", Type::String, Req),
+                Own("diskIds", Type::String, ListReq),
+                Own("source", Type::Ref, Req),
+                Own("destination", Type::Ref, Req),
+                Own("sizeTransferred", Type::Long, Req),
+                Own("spaceUtilSrcBefore", Type::Float, Opt),
+                Own("spaceUtilDstBefore", Type::Float, Opt),
+                Own("spaceUtilSrcAfter", Type::Float, Opt),
+                Own("spaceUtilDstAfter", Type::Float, Opt),
+                Own("ioLatencySrcBefore", Type::Float, Opt),
+                Own("ioLatencyDstBefore", Type::Float, Opt),
             ],
-            || Box::new(HbrDiskMigrationAction::default()),
+            instance::<HbrDiskMigrationAction>,
         );
         &INFO
     };
@@ -1014,51 +1146,45 @@ impl DataType for HbrDiskMigrationAction {
 
 impl DataObject for HbrDiskMigrationAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.collection_id),
-            3 => leaf(&self.collection_name),
-            4 => Value::List(&self.disk_ids),
-            5 => leaf(&self.source),
-            6 => leaf(&self.destination),
-            7 => leaf(&self.size_transferred),
-            8 => optional(&self.space_util_src_before),
-            9 => optional(&self.space_util_dst_before),
-            10 => optional(&self.space_util_src_after),
-            11 => optional(&self.space_util_dst_after),
-            12 => optional(&self.io_latency_src_before),
-            13 => optional(&self.io_latency_dst_before),
-            _ => self.base.get(index),
+            2 => look::text(&self.collection_id),
+            3 => look::text(&self.collection_name),
+            4 => look::texts(&self.disk_ids),
+            5 => look::reference(&self.source),
+            6 => look::reference(&self.destination),
+            7 => Value::Long(self.size_transferred),
+            8 => look::optional(&self.space_util_src_before),
+            9 => look::optional(&self.space_util_dst_before),
+            10 => look::optional(&self.space_util_src_after),
+            11 => look::optional(&self.space_util_dst_after),
+            12 => look::optional(&self.io_latency_src_before),
+            13 => look::optional(&self.io_latency_dst_before),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.collection_id),
-            3 => Slot::Scalar(&mut self.collection_name),
-            4 => Slot::Scalar(&mut self.disk_ids),
-            5 => Slot::Scalar(&mut self.source),
-            6 => Slot::Scalar(&mut self.destination),
-            7 => Slot::Scalar(&mut self.size_transferred),
+            2 => place::text(&mut self.collection_id),
+            3 => place::text(&mut self.collection_name),
+            4 => place::texts(&mut self.disk_ids),
+            5 => place::reference(&mut self.source),
+            6 => place::reference(&mut self.destination),
+            7 => place::long(&mut self.size_transferred),
             8 => Slot::Scalar(&mut self.space_util_src_before),
             9 => Slot::Scalar(&mut self.space_util_dst_before),
             10 => Slot::Scalar(&mut self.space_util_src_after),
             11 => Slot::Scalar(&mut self.space_util_dst_after),
             12 => Slot::Scalar(&mut self.io_latency_src_before),
             13 => Slot::Scalar(&mut self.io_latency_dst_before),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1066,7 +1192,6 @@ inherit!(HbrDiskMigrationAction, ClusterAction);
 impl Extends<ClusterAction> for HbrDiskMigrationAction {}
 
 /// `HealthUpdate`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HealthUpdate {
     /// `entity`; names a `ManagedEntity`.
     pub entity: ManagedObjectReference,
@@ -1080,19 +1205,31 @@ pub struct HealthUpdate {
     pub remediation: String,
 }
 
+impl Default for HealthUpdate {
+    fn default() -> Self {
+        Self {
+            entity: Unset::UNSET,
+            health_update_info_id: Unset::UNSET,
+            id: Unset::UNSET,
+            status: ManagedEntityStatus::Unrecognized(Unset::UNSET),
+            remediation: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for HealthUpdate {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HealthUpdate",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::req("healthUpdateInfoId", Type::String),
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("status", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::req("remediation", Type::String),
+                Own("entity", Type::Ref, Req),
+                Own("healthUpdateInfoId", Type::String, Req),
+                Own("id", Type::String, Req),
+                Own("status", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Req),
+                Own("remediation", Type::String, Req),
             ],
-            || Box::new(HealthUpdate::default()),
+            instance::<HealthUpdate>,
         );
         &INFO
     };
@@ -1100,27 +1237,27 @@ impl DataType for HealthUpdate {
 
 impl DataObject for HealthUpdate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity),
-            1 => leaf(&self.health_update_info_id),
-            2 => leaf(&self.id),
-            3 => leaf(&self.status),
-            4 => leaf(&self.remediation),
+            0 => look::reference(&self.entity),
+            1 => look::text(&self.health_update_info_id),
+            2 => look::text(&self.id),
+            3 => look::leaf(&self.status),
+            4 => look::text(&self.remediation),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
-            1 => Slot::Scalar(&mut self.health_update_info_id),
-            2 => Slot::Scalar(&mut self.id),
+            0 => place::reference(&mut self.entity),
+            1 => place::text(&mut self.health_update_info_id),
+            2 => place::text(&mut self.id),
             3 => Slot::Scalar(&mut self.status),
-            4 => Slot::Scalar(&mut self.remediation),
+            4 => place::text(&mut self.remediation),
             _ => Slot::None,
         }
     }
@@ -1129,7 +1266,6 @@ impl DataObject for HealthUpdate {
 root!(HealthUpdate);
 
 /// `HourlyTaskScheduler`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HourlyTaskScheduler {
     /// What it inherits from [`RecurrentTaskScheduler`].
     pub base: RecurrentTaskScheduler,
@@ -1137,13 +1273,19 @@ pub struct HourlyTaskScheduler {
     pub minute: i32,
 }
 
+impl Default for HourlyTaskScheduler {
+    fn default() -> Self {
+        Self { base: <RecurrentTaskScheduler as Default>::default(), minute: 0 }
+    }
+}
+
 impl DataType for HourlyTaskScheduler {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HourlyTaskScheduler",
-            Some(RecurrentTaskScheduler::INFO),
-            &[FieldInfo::req("minute", Type::Int)],
-            || Box::new(HourlyTaskScheduler::default()),
+            Some(<RecurrentTaskScheduler as DataType>::INFO),
+            &[Own("minute", Type::Int, Req)],
+            instance::<HourlyTaskScheduler>,
         );
         &INFO
     };
@@ -1151,29 +1293,23 @@ impl DataType for HourlyTaskScheduler {
 
 impl DataObject for HourlyTaskScheduler {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.minute),
-            _ => self.base.get(index),
+            3 => Value::Int(self.minute),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.minute),
-            _ => self.base.slot(index),
+            3 => place::int(&mut self.minute),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

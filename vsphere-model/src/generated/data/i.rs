@@ -7,19 +7,24 @@ use crate::types::{
 };
 
 /// `InheritablePolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InheritablePolicy {
     /// `inherited`.
     pub inherited: bool,
+}
+
+impl Default for InheritablePolicy {
+    fn default() -> Self {
+        Self { inherited: false }
+    }
 }
 
 impl DataType for InheritablePolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InheritablePolicy",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("inherited", Type::Boolean)],
-            || Box::new(InheritablePolicy::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("inherited", Type::Boolean, Req)],
+            instance::<InheritablePolicy>,
         );
         &INFO
     };
@@ -27,19 +32,19 @@ impl DataType for InheritablePolicy {
 
 impl DataObject for InheritablePolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.inherited),
+            0 => Value::Boolean(self.inherited),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.inherited),
+            0 => place::boolean(&mut self.inherited),
             _ => Slot::None,
         }
     }
@@ -48,7 +53,6 @@ impl DataObject for InheritablePolicy {
 root!(InheritablePolicy);
 
 /// `IntPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IntPolicy {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -56,41 +60,43 @@ pub struct IntPolicy {
     pub value: Option<i32>,
 }
 
+impl Default for IntPolicy {
+    fn default() -> Self {
+        Self { base: <InheritablePolicy as Default>::default(), value: None }
+    }
+}
+
 impl DataType for IntPolicy {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("IntPolicy", Some(InheritablePolicy::INFO), &[FieldInfo::opt("value", Type::Int)], || {
-                Box::new(IntPolicy::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "IntPolicy",
+            Some(<InheritablePolicy as DataType>::INFO),
+            &[Own("value", Type::Int, Opt)],
+            instance::<IntPolicy>,
+        );
         &INFO
     };
 }
 
 impl DataObject for IntPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.value),
-            _ => self.base.get(index),
+            1 => look::optional_int(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            1 => place::optional_int(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -98,7 +104,6 @@ inherit!(IntPolicy, InheritablePolicy);
 impl Extends<InheritablePolicy> for IntPolicy {}
 
 /// `IoFilterInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IoFilterInfo {
     /// `id`.
     pub id: String,
@@ -116,21 +121,35 @@ pub struct IoFilterInfo {
     pub release_date: Option<String>,
 }
 
+impl Default for IoFilterInfo {
+    fn default() -> Self {
+        Self {
+            id: Unset::UNSET,
+            name: Unset::UNSET,
+            vendor: Unset::UNSET,
+            version: Unset::UNSET,
+            type_: None,
+            summary: None,
+            release_date: None,
+        }
+    }
+}
+
 impl DataType for IoFilterInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IoFilterInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("vendor", Type::String),
-                FieldInfo::req("version", Type::String),
-                FieldInfo::opt("type", Type::String),
-                FieldInfo::opt("summary", Type::String),
-                FieldInfo::opt("releaseDate", Type::String),
+                Own("id", Type::String, Req),
+                Own("name", Type::String, Req),
+                Own("vendor", Type::String, Req),
+                Own("version", Type::String, Req),
+                Own("type", Type::String, Opt),
+                Own("summary", Type::String, Opt),
+                Own("releaseDate", Type::String, Opt),
             ],
-            || Box::new(IoFilterInfo::default()),
+            instance::<IoFilterInfo>,
         );
         &INFO
     };
@@ -138,31 +157,31 @@ impl DataType for IoFilterInfo {
 
 impl DataObject for IoFilterInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.name),
-            2 => leaf(&self.vendor),
-            3 => leaf(&self.version),
-            4 => optional(&self.type_),
-            5 => optional(&self.summary),
-            6 => optional(&self.release_date),
+            0 => look::text(&self.id),
+            1 => look::text(&self.name),
+            2 => look::text(&self.vendor),
+            3 => look::text(&self.version),
+            4 => look::optional_text(&self.type_),
+            5 => look::optional_text(&self.summary),
+            6 => look::optional_text(&self.release_date),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.vendor),
-            3 => Slot::Scalar(&mut self.version),
-            4 => Slot::Scalar(&mut self.type_),
-            5 => Slot::Scalar(&mut self.summary),
-            6 => Slot::Scalar(&mut self.release_date),
+            0 => place::text(&mut self.id),
+            1 => place::text(&mut self.name),
+            2 => place::text(&mut self.vendor),
+            3 => place::text(&mut self.version),
+            4 => place::optional_text(&mut self.type_),
+            5 => place::optional_text(&mut self.summary),
+            6 => place::optional_text(&mut self.release_date),
             _ => Slot::None,
         }
     }
@@ -171,21 +190,29 @@ impl DataObject for IoFilterInfo {
 root!(IoFilterInfo);
 
 /// `IoFilterManagerSslTrust`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IoFilterManagerSslTrust {}
+
+impl Default for IoFilterManagerSslTrust {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for IoFilterManagerSslTrust {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("IoFilterManagerSslTrust", Some(DynamicData::INFO), &[], || {
-            Box::new(IoFilterManagerSslTrust::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "IoFilterManagerSslTrust",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<IoFilterManagerSslTrust>,
+        );
         &INFO
     };
 }
 
 impl DataObject for IoFilterManagerSslTrust {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -200,7 +227,6 @@ impl DataObject for IoFilterManagerSslTrust {
 root!(IoFilterManagerSslTrust);
 
 /// `IoFilterQueryIssueResult`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IoFilterQueryIssueResult {
     /// `opType`.
     pub op_type: String,
@@ -208,16 +234,22 @@ pub struct IoFilterQueryIssueResult {
     pub host_issue: Vec<IoFilterHostIssue>,
 }
 
+impl Default for IoFilterQueryIssueResult {
+    fn default() -> Self {
+        Self { op_type: Unset::UNSET, host_issue: Unset::UNSET }
+    }
+}
+
 impl DataType for IoFilterQueryIssueResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IoFilterQueryIssueResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("opType", Type::String),
-                FieldInfo::list("hostIssue", Type::Data(IoFilterHostIssue::INFO)),
+                Own("opType", Type::String, Req),
+                Own("hostIssue", Type::Data(<IoFilterHostIssue as DataType>::INFO), List),
             ],
-            || Box::new(IoFilterQueryIssueResult::default()),
+            instance::<IoFilterQueryIssueResult>,
         );
         &INFO
     };
@@ -225,12 +257,12 @@ impl DataType for IoFilterQueryIssueResult {
 
 impl DataObject for IoFilterQueryIssueResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.op_type),
+            0 => look::text(&self.op_type),
             1 => Value::List(&self.host_issue),
             _ => Value::Unset,
         }
@@ -238,7 +270,7 @@ impl DataObject for IoFilterQueryIssueResult {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.op_type),
+            0 => place::text(&mut self.op_type),
             1 => Slot::List(&mut self.host_issue),
             _ => Slot::None,
         }
@@ -248,7 +280,6 @@ impl DataObject for IoFilterQueryIssueResult {
 root!(IoFilterQueryIssueResult);
 
 /// `IoFilterHostIssue`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IoFilterHostIssue {
     /// `host`; names a `HostSystem`.
     pub host: ManagedObjectReference,
@@ -256,13 +287,19 @@ pub struct IoFilterHostIssue {
     pub issue: Vec<LocalizedMethodFault>,
 }
 
+impl Default for IoFilterHostIssue {
+    fn default() -> Self {
+        Self { host: Unset::UNSET, issue: Unset::UNSET }
+    }
+}
+
 impl DataType for IoFilterHostIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IoFilterHostIssue",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("host", Type::Ref), FieldInfo::list_req("issue", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(IoFilterHostIssue::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("issue", Type::Data(<LocalizedMethodFault as DataType>::INFO), ListReq)],
+            instance::<IoFilterHostIssue>,
         );
         &INFO
     };
@@ -270,12 +307,12 @@ impl DataType for IoFilterHostIssue {
 
 impl DataObject for IoFilterHostIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.host),
+            0 => look::reference(&self.host),
             1 => Value::List(&self.issue),
             _ => Value::Unset,
         }
@@ -283,7 +320,7 @@ impl DataObject for IoFilterHostIssue {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host),
+            0 => place::reference(&mut self.host),
             1 => Slot::List(&mut self.issue),
             _ => Slot::None,
         }
@@ -293,7 +330,6 @@ impl DataObject for IoFilterHostIssue {
 root!(IoFilterHostIssue);
 
 /// `IpPoolManagerIpAllocation`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct IpPoolManagerIpAllocation {
     /// `ipAddress`.
     pub ip_address: String,
@@ -301,13 +337,19 @@ pub struct IpPoolManagerIpAllocation {
     pub allocation_id: String,
 }
 
+impl Default for IpPoolManagerIpAllocation {
+    fn default() -> Self {
+        Self { ip_address: Unset::UNSET, allocation_id: Unset::UNSET }
+    }
+}
+
 impl DataType for IpPoolManagerIpAllocation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IpPoolManagerIpAllocation",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("ipAddress", Type::String), FieldInfo::req("allocationId", Type::String)],
-            || Box::new(IpPoolManagerIpAllocation::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ipAddress", Type::String, Req), Own("allocationId", Type::String, Req)],
+            instance::<IpPoolManagerIpAllocation>,
         );
         &INFO
     };
@@ -315,21 +357,21 @@ impl DataType for IpPoolManagerIpAllocation {
 
 impl DataObject for IpPoolManagerIpAllocation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ip_address),
-            1 => leaf(&self.allocation_id),
+            0 => look::text(&self.ip_address),
+            1 => look::text(&self.allocation_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ip_address),
-            1 => Slot::Scalar(&mut self.allocation_id),
+            0 => place::text(&mut self.ip_address),
+            1 => place::text(&mut self.allocation_id),
             _ => Slot::None,
         }
     }
@@ -338,7 +380,6 @@ impl DataObject for IpPoolManagerIpAllocation {
 root!(IpPoolManagerIpAllocation);
 
 /// `InventoryDescription`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InventoryDescription {
     /// `numHosts`.
     pub num_hosts: i32,
@@ -362,24 +403,41 @@ pub struct InventoryDescription {
     pub numv_disk_dev: Option<i32>,
 }
 
+impl Default for InventoryDescription {
+    fn default() -> Self {
+        Self {
+            num_hosts: 0,
+            num_virtual_machines: 0,
+            num_resource_pools: None,
+            num_clusters: None,
+            num_cpu_dev: None,
+            num_net_dev: None,
+            num_disk_dev: None,
+            numv_cpu_dev: None,
+            numv_net_dev: None,
+            numv_disk_dev: None,
+        }
+    }
+}
+
 impl DataType for InventoryDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InventoryDescription",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("numHosts", Type::Int),
-                FieldInfo::req("numVirtualMachines", Type::Int),
-                FieldInfo::opt("numResourcePools", Type::Int),
-                FieldInfo::opt("numClusters", Type::Int),
-                FieldInfo::opt("numCpuDev", Type::Int),
-                FieldInfo::opt("numNetDev", Type::Int),
-                FieldInfo::opt("numDiskDev", Type::Int),
-                FieldInfo::opt("numvCpuDev", Type::Int),
-                FieldInfo::opt("numvNetDev", Type::Int),
-                FieldInfo::opt("numvDiskDev", Type::Int),
+                Own("numHosts", Type::Int, Req),
+                Own("numVirtualMachines", Type::Int, Req),
+                Own("numResourcePools", Type::Int, Opt),
+                Own("numClusters", Type::Int, Opt),
+                Own("numCpuDev", Type::Int, Opt),
+                Own("numNetDev", Type::Int, Opt),
+                Own("numDiskDev", Type::Int, Opt),
+                Own("numvCpuDev", Type::Int, Opt),
+                Own("numvNetDev", Type::Int, Opt),
+                Own("numvDiskDev", Type::Int, Opt),
             ],
-            || Box::new(InventoryDescription::default()),
+            instance::<InventoryDescription>,
         );
         &INFO
     };
@@ -387,37 +445,37 @@ impl DataType for InventoryDescription {
 
 impl DataObject for InventoryDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.num_hosts),
-            1 => leaf(&self.num_virtual_machines),
-            2 => optional(&self.num_resource_pools),
-            3 => optional(&self.num_clusters),
-            4 => optional(&self.num_cpu_dev),
-            5 => optional(&self.num_net_dev),
-            6 => optional(&self.num_disk_dev),
-            7 => optional(&self.numv_cpu_dev),
-            8 => optional(&self.numv_net_dev),
-            9 => optional(&self.numv_disk_dev),
+            0 => Value::Int(self.num_hosts),
+            1 => Value::Int(self.num_virtual_machines),
+            2 => look::optional_int(&self.num_resource_pools),
+            3 => look::optional_int(&self.num_clusters),
+            4 => look::optional_int(&self.num_cpu_dev),
+            5 => look::optional_int(&self.num_net_dev),
+            6 => look::optional_int(&self.num_disk_dev),
+            7 => look::optional_int(&self.numv_cpu_dev),
+            8 => look::optional_int(&self.numv_net_dev),
+            9 => look::optional_int(&self.numv_disk_dev),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.num_hosts),
-            1 => Slot::Scalar(&mut self.num_virtual_machines),
-            2 => Slot::Scalar(&mut self.num_resource_pools),
-            3 => Slot::Scalar(&mut self.num_clusters),
-            4 => Slot::Scalar(&mut self.num_cpu_dev),
-            5 => Slot::Scalar(&mut self.num_net_dev),
-            6 => Slot::Scalar(&mut self.num_disk_dev),
-            7 => Slot::Scalar(&mut self.numv_cpu_dev),
-            8 => Slot::Scalar(&mut self.numv_net_dev),
-            9 => Slot::Scalar(&mut self.numv_disk_dev),
+            0 => place::int(&mut self.num_hosts),
+            1 => place::int(&mut self.num_virtual_machines),
+            2 => place::optional_int(&mut self.num_resource_pools),
+            3 => place::optional_int(&mut self.num_clusters),
+            4 => place::optional_int(&mut self.num_cpu_dev),
+            5 => place::optional_int(&mut self.num_net_dev),
+            6 => place::optional_int(&mut self.num_disk_dev),
+            7 => place::optional_int(&mut self.numv_cpu_dev),
+            8 => place::optional_int(&mut self.numv_net_dev),
+            9 => place::optional_int(&mut self.numv_disk_dev),
             _ => Slot::None,
         }
     }
@@ -426,39 +484,42 @@ impl DataObject for InventoryDescription {
 root!(InventoryDescription);
 
 /// `IsoImageFileQuery`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IsoImageFileQuery {
     /// What it inherits from [`FileQuery`].
     pub base: FileQuery,
 }
 
+impl Default for IsoImageFileQuery {
+    fn default() -> Self {
+        Self { base: <FileQuery as Default>::default() }
+    }
+}
+
 impl DataType for IsoImageFileQuery {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("IsoImageFileQuery", Some(FileQuery::INFO), &[], || Box::new(IsoImageFileQuery::default()));
+            TypeInfo::new("IsoImageFileQuery", Some(<FileQuery as DataType>::INFO), &[], instance::<IsoImageFileQuery>);
         &INFO
     };
 }
 
 impl DataObject for IsoImageFileQuery {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -466,39 +527,42 @@ inherit!(IsoImageFileQuery, FileQuery);
 impl Extends<FileQuery> for IsoImageFileQuery {}
 
 /// `IsoImageFileInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IsoImageFileInfo {
     /// What it inherits from [`FileInfo`].
     pub base: FileInfo,
 }
 
+impl Default for IsoImageFileInfo {
+    fn default() -> Self {
+        Self { base: <FileInfo as Default>::default() }
+    }
+}
+
 impl DataType for IsoImageFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("IsoImageFileInfo", Some(FileInfo::INFO), &[], || Box::new(IsoImageFileInfo::default()));
+            TypeInfo::new("IsoImageFileInfo", Some(<FileInfo as DataType>::INFO), &[], instance::<IsoImageFileInfo>);
         &INFO
     };
 }
 
 impl DataObject for IsoImageFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -506,39 +570,46 @@ inherit!(IsoImageFileInfo, FileInfo);
 impl Extends<FileInfo> for IsoImageFileInfo {}
 
 /// `IpAddressProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IpAddressProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
 }
 
+impl Default for IpAddressProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default() }
+    }
+}
+
 impl DataType for IpAddressProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("IpAddressProfile", Some(ApplyProfile::INFO), &[], || Box::new(IpAddressProfile::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "IpAddressProfile",
+            Some(<ApplyProfile as DataType>::INFO),
+            &[],
+            instance::<IpAddressProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for IpAddressProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -546,7 +617,6 @@ inherit!(IpAddressProfile, ApplyProfile);
 impl Extends<ApplyProfile> for IpAddressProfile {}
 
 /// `IpRouteProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IpRouteProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -554,13 +624,19 @@ pub struct IpRouteProfile {
     pub static_route: Vec<StaticRouteProfile>,
 }
 
+impl Default for IpRouteProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), static_route: Unset::UNSET }
+    }
+}
+
 impl DataType for IpRouteProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IpRouteProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::list("staticRoute", Type::Data(StaticRouteProfile::INFO))],
-            || Box::new(IpRouteProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("staticRoute", Type::Data(<StaticRouteProfile as DataType>::INFO), List)],
+            instance::<IpRouteProfile>,
         );
         &INFO
     };
@@ -568,29 +644,23 @@ impl DataType for IpRouteProfile {
 
 impl DataObject for IpRouteProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             11 => Value::List(&self.static_route),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             11 => Slot::List(&mut self.static_route),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -598,7 +668,6 @@ inherit!(IpRouteProfile, ApplyProfile);
 impl Extends<ApplyProfile> for IpRouteProfile {}
 
 /// `IpPool`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IpPool {
     /// `id`.
     pub id: Option<i32>,
@@ -628,27 +697,47 @@ pub struct IpPool {
     pub allocated_ipv6_addresses: Option<i32>,
 }
 
+impl Default for IpPool {
+    fn default() -> Self {
+        Self {
+            id: None,
+            name: None,
+            ipv4_config: None,
+            ipv6_config: None,
+            dns_domain: None,
+            dns_search_path: None,
+            host_prefix: None,
+            http_proxy: None,
+            network_association: Unset::UNSET,
+            available_ipv4_addresses: None,
+            available_ipv6_addresses: None,
+            allocated_ipv4_addresses: None,
+            allocated_ipv6_addresses: None,
+        }
+    }
+}
+
 impl DataType for IpPool {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IpPool",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("id", Type::Int),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("ipv4Config", Type::Data(IpPoolIpPoolConfigInfo::INFO)),
-                FieldInfo::opt("ipv6Config", Type::Data(IpPoolIpPoolConfigInfo::INFO)),
-                FieldInfo::opt("dnsDomain", Type::String),
-                FieldInfo::opt("dnsSearchPath", Type::String),
-                FieldInfo::opt("hostPrefix", Type::String),
-                FieldInfo::opt("httpProxy", Type::String),
-                FieldInfo::list("networkAssociation", Type::Data(IpPoolAssociation::INFO)),
-                FieldInfo::opt("availableIpv4Addresses", Type::Int),
-                FieldInfo::opt("availableIpv6Addresses", Type::Int),
-                FieldInfo::opt("allocatedIpv4Addresses", Type::Int),
-                FieldInfo::opt("allocatedIpv6Addresses", Type::Int),
+                Own("id", Type::Int, Opt),
+                Own("name", Type::String, Opt),
+                Own("ipv4Config", Type::Data(<IpPoolIpPoolConfigInfo as DataType>::INFO), Opt),
+                Own("ipv6Config", Type::Data(<IpPoolIpPoolConfigInfo as DataType>::INFO), Opt),
+                Own("dnsDomain", Type::String, Opt),
+                Own("dnsSearchPath", Type::String, Opt),
+                Own("hostPrefix", Type::String, Opt),
+                Own("httpProxy", Type::String, Opt),
+                Own("networkAssociation", Type::Data(<IpPoolAssociation as DataType>::INFO), List),
+                Own("availableIpv4Addresses", Type::Int, Opt),
+                Own("availableIpv6Addresses", Type::Int, Opt),
+                Own("allocatedIpv4Addresses", Type::Int, Opt),
+                Own("allocatedIpv6Addresses", Type::Int, Opt),
             ],
-            || Box::new(IpPool::default()),
+            instance::<IpPool>,
         );
         &INFO
     };
@@ -656,49 +745,43 @@ impl DataType for IpPool {
 
 impl DataObject for IpPool {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.id),
-            1 => optional(&self.name),
-            2 => match &self.ipv4_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.ipv6_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => optional(&self.dns_domain),
-            5 => optional(&self.dns_search_path),
-            6 => optional(&self.host_prefix),
-            7 => optional(&self.http_proxy),
+            0 => look::optional_int(&self.id),
+            1 => look::optional_text(&self.name),
+            2 => look::boxed(&self.ipv4_config),
+            3 => look::boxed(&self.ipv6_config),
+            4 => look::optional_text(&self.dns_domain),
+            5 => look::optional_text(&self.dns_search_path),
+            6 => look::optional_text(&self.host_prefix),
+            7 => look::optional_text(&self.http_proxy),
             8 => Value::List(&self.network_association),
-            9 => optional(&self.available_ipv4_addresses),
-            10 => optional(&self.available_ipv6_addresses),
-            11 => optional(&self.allocated_ipv4_addresses),
-            12 => optional(&self.allocated_ipv6_addresses),
+            9 => look::optional_int(&self.available_ipv4_addresses),
+            10 => look::optional_int(&self.available_ipv6_addresses),
+            11 => look::optional_int(&self.allocated_ipv4_addresses),
+            12 => look::optional_int(&self.allocated_ipv6_addresses),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.name),
-            2 => fill!(self.ipv4_config, IpPoolIpPoolConfigInfo),
-            3 => fill!(self.ipv6_config, IpPoolIpPoolConfigInfo),
-            4 => Slot::Scalar(&mut self.dns_domain),
-            5 => Slot::Scalar(&mut self.dns_search_path),
-            6 => Slot::Scalar(&mut self.host_prefix),
-            7 => Slot::Scalar(&mut self.http_proxy),
+            0 => place::optional_int(&mut self.id),
+            1 => place::optional_text(&mut self.name),
+            2 => place::boxed(&mut self.ipv4_config),
+            3 => place::boxed(&mut self.ipv6_config),
+            4 => place::optional_text(&mut self.dns_domain),
+            5 => place::optional_text(&mut self.dns_search_path),
+            6 => place::optional_text(&mut self.host_prefix),
+            7 => place::optional_text(&mut self.http_proxy),
             8 => Slot::List(&mut self.network_association),
-            9 => Slot::Scalar(&mut self.available_ipv4_addresses),
-            10 => Slot::Scalar(&mut self.available_ipv6_addresses),
-            11 => Slot::Scalar(&mut self.allocated_ipv4_addresses),
-            12 => Slot::Scalar(&mut self.allocated_ipv6_addresses),
+            9 => place::optional_int(&mut self.available_ipv4_addresses),
+            10 => place::optional_int(&mut self.available_ipv6_addresses),
+            11 => place::optional_int(&mut self.allocated_ipv4_addresses),
+            12 => place::optional_int(&mut self.allocated_ipv6_addresses),
             _ => Slot::None,
         }
     }
@@ -707,7 +790,6 @@ impl DataObject for IpPool {
 root!(IpPool);
 
 /// `IpPoolIpPoolConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IpPoolIpPoolConfigInfo {
     /// `subnetAddress`.
     pub subnet_address: Option<String>,
@@ -725,21 +807,35 @@ pub struct IpPoolIpPoolConfigInfo {
     pub ip_pool_enabled: Option<bool>,
 }
 
+impl Default for IpPoolIpPoolConfigInfo {
+    fn default() -> Self {
+        Self {
+            subnet_address: None,
+            netmask: None,
+            gateway: None,
+            range: None,
+            dns: Unset::UNSET,
+            dhcp_server_available: None,
+            ip_pool_enabled: None,
+        }
+    }
+}
+
 impl DataType for IpPoolIpPoolConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IpPoolIpPoolConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("subnetAddress", Type::String),
-                FieldInfo::opt("netmask", Type::String),
-                FieldInfo::opt("gateway", Type::String),
-                FieldInfo::opt("range", Type::String),
-                FieldInfo::list("dns", Type::String),
-                FieldInfo::opt("dhcpServerAvailable", Type::Boolean),
-                FieldInfo::opt("ipPoolEnabled", Type::Boolean),
+                Own("subnetAddress", Type::String, Opt),
+                Own("netmask", Type::String, Opt),
+                Own("gateway", Type::String, Opt),
+                Own("range", Type::String, Opt),
+                Own("dns", Type::String, List),
+                Own("dhcpServerAvailable", Type::Boolean, Opt),
+                Own("ipPoolEnabled", Type::Boolean, Opt),
             ],
-            || Box::new(IpPoolIpPoolConfigInfo::default()),
+            instance::<IpPoolIpPoolConfigInfo>,
         );
         &INFO
     };
@@ -747,31 +843,31 @@ impl DataType for IpPoolIpPoolConfigInfo {
 
 impl DataObject for IpPoolIpPoolConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.subnet_address),
-            1 => optional(&self.netmask),
-            2 => optional(&self.gateway),
-            3 => optional(&self.range),
-            4 => Value::List(&self.dns),
-            5 => optional(&self.dhcp_server_available),
-            6 => optional(&self.ip_pool_enabled),
+            0 => look::optional_text(&self.subnet_address),
+            1 => look::optional_text(&self.netmask),
+            2 => look::optional_text(&self.gateway),
+            3 => look::optional_text(&self.range),
+            4 => look::texts(&self.dns),
+            5 => look::optional_boolean(&self.dhcp_server_available),
+            6 => look::optional_boolean(&self.ip_pool_enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.subnet_address),
-            1 => Slot::Scalar(&mut self.netmask),
-            2 => Slot::Scalar(&mut self.gateway),
-            3 => Slot::Scalar(&mut self.range),
-            4 => Slot::Scalar(&mut self.dns),
-            5 => Slot::Scalar(&mut self.dhcp_server_available),
-            6 => Slot::Scalar(&mut self.ip_pool_enabled),
+            0 => place::optional_text(&mut self.subnet_address),
+            1 => place::optional_text(&mut self.netmask),
+            2 => place::optional_text(&mut self.gateway),
+            3 => place::optional_text(&mut self.range),
+            4 => place::texts(&mut self.dns),
+            5 => place::optional_boolean(&mut self.dhcp_server_available),
+            6 => place::optional_boolean(&mut self.ip_pool_enabled),
             _ => Slot::None,
         }
     }
@@ -780,7 +876,6 @@ impl DataObject for IpPoolIpPoolConfigInfo {
 root!(IpPoolIpPoolConfigInfo);
 
 /// `IpPoolAssociation`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IpPoolAssociation {
     /// `network`; names a `Network`.
     pub network: Option<ManagedObjectReference>,
@@ -788,13 +883,19 @@ pub struct IpPoolAssociation {
     pub network_name: String,
 }
 
+impl Default for IpPoolAssociation {
+    fn default() -> Self {
+        Self { network: None, network_name: Unset::UNSET }
+    }
+}
+
 impl DataType for IpPoolAssociation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IpPoolAssociation",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("network", Type::Ref), FieldInfo::req("networkName", Type::String)],
-            || Box::new(IpPoolAssociation::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("network", Type::Ref, Opt), Own("networkName", Type::String, Req)],
+            instance::<IpPoolAssociation>,
         );
         &INFO
     };
@@ -802,21 +903,21 @@ impl DataType for IpPoolAssociation {
 
 impl DataObject for IpPoolAssociation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.network),
-            1 => leaf(&self.network_name),
+            0 => look::optional_reference(&self.network),
+            1 => look::text(&self.network_name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.network),
-            1 => Slot::Scalar(&mut self.network_name),
+            0 => place::optional_reference(&mut self.network),
+            1 => place::text(&mut self.network_name),
             _ => Slot::None,
         }
     }
@@ -825,37 +926,40 @@ impl DataObject for IpPoolAssociation {
 root!(IpPoolAssociation);
 
 /// `ID`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ID {
     /// `id`.
     pub id: String,
 }
 
+impl Default for ID {
+    fn default() -> Self {
+        Self { id: Unset::UNSET }
+    }
+}
+
 impl DataType for ID {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ID", Some(DynamicData::INFO), &[FieldInfo::req("id", Type::String)], || {
-                Box::new(ID::default())
-            });
+            TypeInfo::new("ID", Some(<DynamicData as DataType>::INFO), &[Own("id", Type::String, Req)], instance::<ID>);
         &INFO
     };
 }
 
 impl DataObject for ID {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
+            0 => look::text(&self.id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
+            0 => place::text(&mut self.id),
             _ => Slot::None,
         }
     }
@@ -864,7 +968,6 @@ impl DataObject for ID {
 root!(ID);
 
 /// `ImportSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ImportSpec {
     /// `entityConfig`.
     pub entity_config: Option<Box<VAppEntityConfigInfo>>,
@@ -872,16 +975,22 @@ pub struct ImportSpec {
     pub instantiation_ost: Option<Box<OvfConsumerOstNode>>,
 }
 
+impl Default for ImportSpec {
+    fn default() -> Self {
+        Self { entity_config: None, instantiation_ost: None }
+    }
+}
+
 impl DataType for ImportSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ImportSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("entityConfig", Type::Data(VAppEntityConfigInfo::INFO)),
-                FieldInfo::opt("instantiationOst", Type::Data(OvfConsumerOstNode::INFO)),
+                Own("entityConfig", Type::Data(<VAppEntityConfigInfo as DataType>::INFO), Opt),
+                Own("instantiationOst", Type::Data(<OvfConsumerOstNode as DataType>::INFO), Opt),
             ],
-            || Box::new(ImportSpec::default()),
+            instance::<ImportSpec>,
         );
         &INFO
     };
@@ -889,27 +998,21 @@ impl DataType for ImportSpec {
 
 impl DataObject for ImportSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.entity_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.instantiation_ost {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.entity_config),
+            1 => look::boxed(&self.instantiation_ost),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.entity_config, VAppEntityConfigInfo),
-            1 => fill!(self.instantiation_ost, OvfConsumerOstNode),
+            0 => place::boxed(&mut self.entity_config),
+            1 => place::boxed(&mut self.instantiation_ost),
             _ => Slot::None,
         }
     }
@@ -918,7 +1021,6 @@ impl DataObject for ImportSpec {
 root!(ImportSpec);
 
 /// `IntExpression`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct IntExpression {
     /// What it inherits from [`NegatableExpression`].
     pub base: NegatableExpression,
@@ -926,13 +1028,19 @@ pub struct IntExpression {
     pub value: Option<i32>,
 }
 
+impl Default for IntExpression {
+    fn default() -> Self {
+        Self { base: <NegatableExpression as Default>::default(), value: None }
+    }
+}
+
 impl DataType for IntExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IntExpression",
-            Some(NegatableExpression::INFO),
-            &[FieldInfo::opt("value", Type::Int)],
-            || Box::new(IntExpression::default()),
+            Some(<NegatableExpression as DataType>::INFO),
+            &[Own("value", Type::Int, Opt)],
+            instance::<IntExpression>,
         );
         &INFO
     };
@@ -940,29 +1048,23 @@ impl DataType for IntExpression {
 
 impl DataObject for IntExpression {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.value),
-            _ => self.base.get(index),
+            1 => look::optional_int(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            1 => place::optional_int(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -970,39 +1072,42 @@ inherit!(IntExpression, NegatableExpression);
 impl Extends<NegatableExpression> for IntExpression {}
 
 /// `IpAddress`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct IpAddress {
     /// What it inherits from [`NegatableExpression`].
     pub base: NegatableExpression,
 }
 
+impl Default for IpAddress {
+    fn default() -> Self {
+        Self { base: <NegatableExpression as Default>::default() }
+    }
+}
+
 impl DataType for IpAddress {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("IpAddress", Some(NegatableExpression::INFO), &[], || Box::new(IpAddress::default()));
+            TypeInfo::new("IpAddress", Some(<NegatableExpression as DataType>::INFO), &[], instance::<IpAddress>);
         &INFO
     };
 }
 
 impl DataObject for IpAddress {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1010,7 +1115,6 @@ inherit!(IpAddress, NegatableExpression);
 impl Extends<NegatableExpression> for IpAddress {}
 
 /// `IpRange`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct IpRange {
     /// What it inherits from [`IpAddress`].
     pub base: IpAddress,
@@ -1020,13 +1124,19 @@ pub struct IpRange {
     pub prefix_length: Option<i32>,
 }
 
+impl Default for IpRange {
+    fn default() -> Self {
+        Self { base: <IpAddress as Default>::default(), address_prefix: Unset::UNSET, prefix_length: None }
+    }
+}
+
 impl DataType for IpRange {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IpRange",
-            Some(IpAddress::INFO),
-            &[FieldInfo::req("addressPrefix", Type::String), FieldInfo::opt("prefixLength", Type::Int)],
-            || Box::new(IpRange::default()),
+            Some(<IpAddress as DataType>::INFO),
+            &[Own("addressPrefix", Type::String, Req), Own("prefixLength", Type::Int, Opt)],
+            instance::<IpRange>,
         );
         &INFO
     };
@@ -1034,31 +1144,25 @@ impl DataType for IpRange {
 
 impl DataObject for IpRange {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.address_prefix),
-            2 => optional(&self.prefix_length),
-            _ => self.base.get(index),
+            1 => look::text(&self.address_prefix),
+            2 => look::optional_int(&self.prefix_length),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.address_prefix),
-            2 => Slot::Scalar(&mut self.prefix_length),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.address_prefix),
+            2 => place::optional_int(&mut self.prefix_length),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1067,7 +1171,6 @@ impl Extends<IpAddress> for IpRange {}
 impl Extends<NegatableExpression> for IpRange {}
 
 /// `ImportOperationBulkFaultFaultOnImport`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ImportOperationBulkFaultFaultOnImport {
     /// `entityType`.
     pub entity_type: Option<String>,
@@ -1077,17 +1180,23 @@ pub struct ImportOperationBulkFaultFaultOnImport {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for ImportOperationBulkFaultFaultOnImport {
+    fn default() -> Self {
+        Self { entity_type: None, key: None, fault: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for ImportOperationBulkFaultFaultOnImport {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ImportOperationBulkFaultFaultOnImport",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("entityType", Type::String),
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("entityType", Type::String, Opt),
+                Own("key", Type::String, Opt),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(ImportOperationBulkFaultFaultOnImport::default()),
+            instance::<ImportOperationBulkFaultFaultOnImport>,
         );
         &INFO
     };
@@ -1095,13 +1204,13 @@ impl DataType for ImportOperationBulkFaultFaultOnImport {
 
 impl DataObject for ImportOperationBulkFaultFaultOnImport {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.entity_type),
-            1 => optional(&self.key),
+            0 => look::optional_text(&self.entity_type),
+            1 => look::optional_text(&self.key),
             2 => Value::Data(&self.fault),
             _ => Value::Unset,
         }
@@ -1109,8 +1218,8 @@ impl DataObject for ImportOperationBulkFaultFaultOnImport {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity_type),
-            1 => Slot::Scalar(&mut self.key),
+            0 => place::optional_text(&mut self.entity_type),
+            1 => place::optional_text(&mut self.key),
             2 => Slot::Data(&mut self.fault),
             _ => Slot::None,
         }
@@ -1120,7 +1229,6 @@ impl DataObject for ImportOperationBulkFaultFaultOnImport {
 root!(ImportOperationBulkFaultFaultOnImport);
 
 /// `IntOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IntOption {
     /// What it inherits from [`OptionType`].
     pub base: OptionType,
@@ -1132,17 +1240,19 @@ pub struct IntOption {
     pub default_value: i32,
 }
 
+impl Default for IntOption {
+    fn default() -> Self {
+        Self { base: <OptionType as Default>::default(), min: 0, max: 0, default_value: 0 }
+    }
+}
+
 impl DataType for IntOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IntOption",
-            Some(OptionType::INFO),
-            &[
-                FieldInfo::req("min", Type::Int),
-                FieldInfo::req("max", Type::Int),
-                FieldInfo::req("defaultValue", Type::Int),
-            ],
-            || Box::new(IntOption::default()),
+            Some(<OptionType as DataType>::INFO),
+            &[Own("min", Type::Int, Req), Own("max", Type::Int, Req), Own("defaultValue", Type::Int, Req)],
+            instance::<IntOption>,
         );
         &INFO
     };
@@ -1150,33 +1260,27 @@ impl DataType for IntOption {
 
 impl DataObject for IntOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.min),
-            2 => leaf(&self.max),
-            3 => leaf(&self.default_value),
-            _ => self.base.get(index),
+            1 => Value::Int(self.min),
+            2 => Value::Int(self.max),
+            3 => Value::Int(self.default_value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.min),
-            2 => Slot::Scalar(&mut self.max),
-            3 => Slot::Scalar(&mut self.default_value),
-            _ => self.base.slot(index),
+            1 => place::int(&mut self.min),
+            2 => place::int(&mut self.max),
+            3 => place::int(&mut self.default_value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -4,19 +4,24 @@ use crate::prelude::*;
 use crate::types::{DynamicData, HostVirtualNic, LocalizedMethodFault, PhysicalNic};
 
 /// `IscsiStatus`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiStatus {
     /// `reason`.
     pub reason: Vec<LocalizedMethodFault>,
+}
+
+impl Default for IscsiStatus {
+    fn default() -> Self {
+        Self { reason: Unset::UNSET }
+    }
 }
 
 impl DataType for IscsiStatus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiStatus",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(IscsiStatus::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), List)],
+            instance::<IscsiStatus>,
         );
         &INFO
     };
@@ -24,7 +29,7 @@ impl DataType for IscsiStatus {
 
 impl DataObject for IscsiStatus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -45,7 +50,6 @@ impl DataObject for IscsiStatus {
 root!(IscsiStatus);
 
 /// `IscsiPortInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiPortInfo {
     /// `vnicDevice`.
     pub vnic_device: Option<String>,
@@ -79,29 +83,51 @@ pub struct IscsiPortInfo {
     pub path_status: Option<String>,
 }
 
+impl Default for IscsiPortInfo {
+    fn default() -> Self {
+        Self {
+            vnic_device: None,
+            vnic: None,
+            pnic_device: None,
+            pnic: None,
+            switch_name: None,
+            switch_uuid: None,
+            portgroup_name: None,
+            portgroup_key: None,
+            port_key: None,
+            opaque_network_id: None,
+            opaque_network_type: None,
+            opaque_network_name: None,
+            external_id: None,
+            compliance_status: None,
+            path_status: None,
+        }
+    }
+}
+
 impl DataType for IscsiPortInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiPortInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("vnicDevice", Type::String),
-                FieldInfo::opt("vnic", Type::Data(HostVirtualNic::INFO)),
-                FieldInfo::opt("pnicDevice", Type::String),
-                FieldInfo::opt("pnic", Type::Data(PhysicalNic::INFO)),
-                FieldInfo::opt("switchName", Type::String),
-                FieldInfo::opt("switchUuid", Type::String),
-                FieldInfo::opt("portgroupName", Type::String),
-                FieldInfo::opt("portgroupKey", Type::String),
-                FieldInfo::opt("portKey", Type::String),
-                FieldInfo::opt("opaqueNetworkId", Type::String),
-                FieldInfo::opt("opaqueNetworkType", Type::String),
-                FieldInfo::opt("opaqueNetworkName", Type::String),
-                FieldInfo::opt("externalId", Type::String),
-                FieldInfo::opt("complianceStatus", Type::Data(IscsiStatus::INFO)),
-                FieldInfo::opt("pathStatus", Type::String),
+                Own("vnicDevice", Type::String, Opt),
+                Own("vnic", Type::Data(<HostVirtualNic as DataType>::INFO), Opt),
+                Own("pnicDevice", Type::String, Opt),
+                Own("pnic", Type::Data(<PhysicalNic as DataType>::INFO), Opt),
+                Own("switchName", Type::String, Opt),
+                Own("switchUuid", Type::String, Opt),
+                Own("portgroupName", Type::String, Opt),
+                Own("portgroupKey", Type::String, Opt),
+                Own("portKey", Type::String, Opt),
+                Own("opaqueNetworkId", Type::String, Opt),
+                Own("opaqueNetworkType", Type::String, Opt),
+                Own("opaqueNetworkName", Type::String, Opt),
+                Own("externalId", Type::String, Opt),
+                Own("complianceStatus", Type::Data(<IscsiStatus as DataType>::INFO), Opt),
+                Own("pathStatus", Type::String, Opt),
             ],
-            || Box::new(IscsiPortInfo::default()),
+            instance::<IscsiPortInfo>,
         );
         &INFO
     };
@@ -109,56 +135,47 @@ impl DataType for IscsiPortInfo {
 
 impl DataObject for IscsiPortInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vnic_device),
-            1 => match &self.vnic {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.pnic_device),
-            3 => match &self.pnic {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => optional(&self.switch_name),
-            5 => optional(&self.switch_uuid),
-            6 => optional(&self.portgroup_name),
-            7 => optional(&self.portgroup_key),
-            8 => optional(&self.port_key),
-            9 => optional(&self.opaque_network_id),
-            10 => optional(&self.opaque_network_type),
-            11 => optional(&self.opaque_network_name),
-            12 => optional(&self.external_id),
-            13 => match &self.compliance_status {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            14 => optional(&self.path_status),
+            0 => look::optional_text(&self.vnic_device),
+            1 => look::boxed(&self.vnic),
+            2 => look::optional_text(&self.pnic_device),
+            3 => look::boxed(&self.pnic),
+            4 => look::optional_text(&self.switch_name),
+            5 => look::optional_text(&self.switch_uuid),
+            6 => look::optional_text(&self.portgroup_name),
+            7 => look::optional_text(&self.portgroup_key),
+            8 => look::optional_text(&self.port_key),
+            9 => look::optional_text(&self.opaque_network_id),
+            10 => look::optional_text(&self.opaque_network_type),
+            11 => look::optional_text(&self.opaque_network_name),
+            12 => look::optional_text(&self.external_id),
+            13 => look::boxed(&self.compliance_status),
+            14 => look::optional_text(&self.path_status),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vnic_device),
-            1 => fill!(self.vnic, HostVirtualNic),
-            2 => Slot::Scalar(&mut self.pnic_device),
-            3 => fill!(self.pnic, PhysicalNic),
-            4 => Slot::Scalar(&mut self.switch_name),
-            5 => Slot::Scalar(&mut self.switch_uuid),
-            6 => Slot::Scalar(&mut self.portgroup_name),
-            7 => Slot::Scalar(&mut self.portgroup_key),
-            8 => Slot::Scalar(&mut self.port_key),
-            9 => Slot::Scalar(&mut self.opaque_network_id),
-            10 => Slot::Scalar(&mut self.opaque_network_type),
-            11 => Slot::Scalar(&mut self.opaque_network_name),
-            12 => Slot::Scalar(&mut self.external_id),
-            13 => fill!(self.compliance_status, IscsiStatus),
-            14 => Slot::Scalar(&mut self.path_status),
+            0 => place::optional_text(&mut self.vnic_device),
+            1 => place::boxed(&mut self.vnic),
+            2 => place::optional_text(&mut self.pnic_device),
+            3 => place::boxed(&mut self.pnic),
+            4 => place::optional_text(&mut self.switch_name),
+            5 => place::optional_text(&mut self.switch_uuid),
+            6 => place::optional_text(&mut self.portgroup_name),
+            7 => place::optional_text(&mut self.portgroup_key),
+            8 => place::optional_text(&mut self.port_key),
+            9 => place::optional_text(&mut self.opaque_network_id),
+            10 => place::optional_text(&mut self.opaque_network_type),
+            11 => place::optional_text(&mut self.opaque_network_name),
+            12 => place::optional_text(&mut self.external_id),
+            13 => place::boxed(&mut self.compliance_status),
+            14 => place::optional_text(&mut self.path_status),
             _ => Slot::None,
         }
     }
@@ -167,7 +184,6 @@ impl DataObject for IscsiPortInfo {
 root!(IscsiPortInfo);
 
 /// `IscsiDependencyEntity`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiDependencyEntity {
     /// `pnicDevice`.
     pub pnic_device: String,
@@ -177,17 +193,23 @@ pub struct IscsiDependencyEntity {
     pub vmhba_name: String,
 }
 
+impl Default for IscsiDependencyEntity {
+    fn default() -> Self {
+        Self { pnic_device: Unset::UNSET, vnic_device: Unset::UNSET, vmhba_name: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiDependencyEntity {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiDependencyEntity",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("pnicDevice", Type::String),
-                FieldInfo::req("vnicDevice", Type::String),
-                FieldInfo::req("vmhbaName", Type::String),
+                Own("pnicDevice", Type::String, Req),
+                Own("vnicDevice", Type::String, Req),
+                Own("vmhbaName", Type::String, Req),
             ],
-            || Box::new(IscsiDependencyEntity::default()),
+            instance::<IscsiDependencyEntity>,
         );
         &INFO
     };
@@ -195,23 +217,23 @@ impl DataType for IscsiDependencyEntity {
 
 impl DataObject for IscsiDependencyEntity {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.pnic_device),
-            1 => leaf(&self.vnic_device),
-            2 => leaf(&self.vmhba_name),
+            0 => look::text(&self.pnic_device),
+            1 => look::text(&self.vnic_device),
+            2 => look::text(&self.vmhba_name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.pnic_device),
-            1 => Slot::Scalar(&mut self.vnic_device),
-            2 => Slot::Scalar(&mut self.vmhba_name),
+            0 => place::text(&mut self.pnic_device),
+            1 => place::text(&mut self.vnic_device),
+            2 => place::text(&mut self.vmhba_name),
             _ => Slot::None,
         }
     }
@@ -220,7 +242,6 @@ impl DataObject for IscsiDependencyEntity {
 root!(IscsiDependencyEntity);
 
 /// `IscsiMigrationDependency`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiMigrationDependency {
     /// `migrationAllowed`.
     pub migration_allowed: bool,
@@ -230,17 +251,23 @@ pub struct IscsiMigrationDependency {
     pub dependency: Vec<IscsiDependencyEntity>,
 }
 
+impl Default for IscsiMigrationDependency {
+    fn default() -> Self {
+        Self { migration_allowed: false, disallow_reason: None, dependency: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiMigrationDependency {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiMigrationDependency",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("migrationAllowed", Type::Boolean),
-                FieldInfo::opt("disallowReason", Type::Data(IscsiStatus::INFO)),
-                FieldInfo::list("dependency", Type::Data(IscsiDependencyEntity::INFO)),
+                Own("migrationAllowed", Type::Boolean, Req),
+                Own("disallowReason", Type::Data(<IscsiStatus as DataType>::INFO), Opt),
+                Own("dependency", Type::Data(<IscsiDependencyEntity as DataType>::INFO), List),
             ],
-            || Box::new(IscsiMigrationDependency::default()),
+            instance::<IscsiMigrationDependency>,
         );
         &INFO
     };
@@ -248,16 +275,13 @@ impl DataType for IscsiMigrationDependency {
 
 impl DataObject for IscsiMigrationDependency {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.migration_allowed),
-            1 => match &self.disallow_reason {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => Value::Boolean(self.migration_allowed),
+            1 => look::boxed(&self.disallow_reason),
             2 => Value::List(&self.dependency),
             _ => Value::Unset,
         }
@@ -265,8 +289,8 @@ impl DataObject for IscsiMigrationDependency {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.migration_allowed),
-            1 => fill!(self.disallow_reason, IscsiStatus),
+            0 => place::boolean(&mut self.migration_allowed),
+            1 => place::boxed(&mut self.disallow_reason),
             2 => Slot::List(&mut self.dependency),
             _ => Slot::None,
         }

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{DynamicData, ManagedEntityStatus};
 
 /// `KeyAnyValue`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct KeyAnyValue {
     /// `key`.
     pub key: String,
@@ -12,13 +11,19 @@ pub struct KeyAnyValue {
     pub value: Any,
 }
 
+impl Default for KeyAnyValue {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, value: Any::Unset }
+    }
+}
+
 impl DataType for KeyAnyValue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "KeyAnyValue",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::String), FieldInfo::req("value", Type::Any)],
-            || Box::new(KeyAnyValue::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Req), Own("value", Type::Any, Req)],
+            instance::<KeyAnyValue>,
         );
         &INFO
     };
@@ -26,20 +31,20 @@ impl DataType for KeyAnyValue {
 
 impl DataObject for KeyAnyValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.value),
+            0 => look::text(&self.key),
+            1 => look::leaf(&self.value),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::text(&mut self.key),
             1 => Slot::Any(&mut self.value),
             _ => Slot::None,
         }
@@ -49,7 +54,6 @@ impl DataObject for KeyAnyValue {
 root!(KeyAnyValue);
 
 /// `KeyValue`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct KeyValue {
     /// `key`.
     pub key: String,
@@ -57,13 +61,19 @@ pub struct KeyValue {
     pub value: String,
 }
 
+impl Default for KeyValue {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, value: Unset::UNSET }
+    }
+}
+
 impl DataType for KeyValue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "KeyValue",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::String), FieldInfo::req("value", Type::String)],
-            || Box::new(KeyValue::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Req), Own("value", Type::String, Req)],
+            instance::<KeyValue>,
         );
         &INFO
     };
@@ -71,21 +81,21 @@ impl DataType for KeyValue {
 
 impl DataObject for KeyValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.value),
+            0 => look::text(&self.key),
+            1 => look::text(&self.value),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.value),
+            0 => place::text(&mut self.key),
+            1 => place::text(&mut self.value),
             _ => Slot::None,
         }
     }
@@ -94,37 +104,44 @@ impl DataObject for KeyValue {
 root!(KeyValue);
 
 /// `KeyProviderId`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct KeyProviderId {
     /// `id`.
     pub id: String,
 }
 
+impl Default for KeyProviderId {
+    fn default() -> Self {
+        Self { id: Unset::UNSET }
+    }
+}
+
 impl DataType for KeyProviderId {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("KeyProviderId", Some(DynamicData::INFO), &[FieldInfo::req("id", Type::String)], || {
-                Box::new(KeyProviderId::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "KeyProviderId",
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("id", Type::String, Req)],
+            instance::<KeyProviderId>,
+        );
         &INFO
     };
 }
 
 impl DataObject for KeyProviderId {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
+            0 => look::text(&self.id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
+            0 => place::text(&mut self.id),
             _ => Slot::None,
         }
     }
@@ -133,7 +150,6 @@ impl DataObject for KeyProviderId {
 root!(KeyProviderId);
 
 /// `KmipClusterInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct KmipClusterInfo {
     /// `clusterId`.
     pub cluster_id: KeyProviderId,
@@ -157,24 +173,41 @@ pub struct KmipClusterInfo {
     pub key_info: Option<Poly<KmipClusterInfoKeyInfo>>,
 }
 
+impl Default for KmipClusterInfo {
+    fn default() -> Self {
+        Self {
+            cluster_id: <KeyProviderId as Default>::default(),
+            servers: Unset::UNSET,
+            use_as_default: false,
+            management_type: None,
+            use_as_entity_default: Unset::UNSET,
+            has_backup: None,
+            tpm_required: None,
+            key_id: None,
+            default_key_type: None,
+            key_info: None,
+        }
+    }
+}
+
 impl DataType for KmipClusterInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "KmipClusterInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("clusterId", Type::Data(KeyProviderId::INFO)),
-                FieldInfo::list("servers", Type::Data(KmipServerInfo::INFO)),
-                FieldInfo::req("useAsDefault", Type::Boolean),
-                FieldInfo::opt("managementType", Type::String),
-                FieldInfo::list("useAsEntityDefault", Type::Ref),
-                FieldInfo::opt("hasBackup", Type::Boolean),
-                FieldInfo::opt("tpmRequired", Type::Boolean),
-                FieldInfo::opt("keyId", Type::String),
-                FieldInfo::opt("defaultKeyType", Type::String),
-                FieldInfo::opt("keyInfo", Type::Data(KmipClusterInfoKeyInfo::INFO)),
+                Own("clusterId", Type::Data(<KeyProviderId as DataType>::INFO), Req),
+                Own("servers", Type::Data(<KmipServerInfo as DataType>::INFO), List),
+                Own("useAsDefault", Type::Boolean, Req),
+                Own("managementType", Type::String, Opt),
+                Own("useAsEntityDefault", Type::Ref, List),
+                Own("hasBackup", Type::Boolean, Opt),
+                Own("tpmRequired", Type::Boolean, Opt),
+                Own("keyId", Type::String, Opt),
+                Own("defaultKeyType", Type::String, Opt),
+                Own("keyInfo", Type::Data(<KmipClusterInfoKeyInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(KmipClusterInfo::default()),
+            instance::<KmipClusterInfo>,
         );
         &INFO
     };
@@ -182,21 +215,21 @@ impl DataType for KmipClusterInfo {
 
 impl DataObject for KmipClusterInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.cluster_id),
             1 => Value::List(&self.servers),
-            2 => leaf(&self.use_as_default),
-            3 => optional(&self.management_type),
+            2 => Value::Boolean(self.use_as_default),
+            3 => look::optional_text(&self.management_type),
             4 => Value::List(&self.use_as_entity_default),
-            5 => optional(&self.has_backup),
-            6 => optional(&self.tpm_required),
-            7 => optional(&self.key_id),
-            8 => optional(&self.default_key_type),
-            9 => optional(&self.key_info),
+            5 => look::optional_boolean(&self.has_backup),
+            6 => look::optional_boolean(&self.tpm_required),
+            7 => look::optional_text(&self.key_id),
+            8 => look::optional_text(&self.default_key_type),
+            9 => look::optional(&self.key_info),
             _ => Value::Unset,
         }
     }
@@ -205,13 +238,13 @@ impl DataObject for KmipClusterInfo {
         match index {
             0 => Slot::Data(&mut self.cluster_id),
             1 => Slot::List(&mut self.servers),
-            2 => Slot::Scalar(&mut self.use_as_default),
-            3 => Slot::Scalar(&mut self.management_type),
+            2 => place::boolean(&mut self.use_as_default),
+            3 => place::optional_text(&mut self.management_type),
             4 => Slot::Scalar(&mut self.use_as_entity_default),
-            5 => Slot::Scalar(&mut self.has_backup),
-            6 => Slot::Scalar(&mut self.tpm_required),
-            7 => Slot::Scalar(&mut self.key_id),
-            8 => Slot::Scalar(&mut self.default_key_type),
+            5 => place::optional_boolean(&mut self.has_backup),
+            6 => place::optional_boolean(&mut self.tpm_required),
+            7 => place::optional_text(&mut self.key_id),
+            8 => place::optional_text(&mut self.default_key_type),
             9 => Slot::Poly(&mut self.key_info),
             _ => Slot::None,
         }
@@ -221,21 +254,29 @@ impl DataObject for KmipClusterInfo {
 root!(KmipClusterInfo);
 
 /// `KmipClusterInfoKeyInfo`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct KmipClusterInfoKeyInfo {}
+
+impl Default for KmipClusterInfoKeyInfo {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for KmipClusterInfoKeyInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("KmipClusterInfoKeyInfo", Some(DynamicData::INFO), &[], || {
-            Box::new(KmipClusterInfoKeyInfo::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "KmipClusterInfoKeyInfo",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<KmipClusterInfoKeyInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for KmipClusterInfoKeyInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -250,7 +291,6 @@ impl DataObject for KmipClusterInfoKeyInfo {
 root!(KmipClusterInfoKeyInfo);
 
 /// `KmipClusterInfoWrappingKeyIdKeyInfo`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct KmipClusterInfoWrappingKeyIdKeyInfo {
     /// What it inherits from [`KmipClusterInfoKeyInfo`].
     pub base: KmipClusterInfoKeyInfo,
@@ -260,13 +300,23 @@ pub struct KmipClusterInfoWrappingKeyIdKeyInfo {
     pub configured_time: DateTime,
 }
 
+impl Default for KmipClusterInfoWrappingKeyIdKeyInfo {
+    fn default() -> Self {
+        Self {
+            base: <KmipClusterInfoKeyInfo as Default>::default(),
+            key_id: Unset::UNSET,
+            configured_time: <DateTime as Default>::default(),
+        }
+    }
+}
+
 impl DataType for KmipClusterInfoWrappingKeyIdKeyInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "KmipClusterInfoWrappingKeyIdKeyInfo",
-            Some(KmipClusterInfoKeyInfo::INFO),
-            &[FieldInfo::req("keyId", Type::String), FieldInfo::req("configuredTime", Type::DateTime)],
-            || Box::new(KmipClusterInfoWrappingKeyIdKeyInfo::default()),
+            Some(<KmipClusterInfoKeyInfo as DataType>::INFO),
+            &[Own("keyId", Type::String, Req), Own("configuredTime", Type::DateTime, Req)],
+            instance::<KmipClusterInfoWrappingKeyIdKeyInfo>,
         );
         &INFO
     };
@@ -274,31 +324,25 @@ impl DataType for KmipClusterInfoWrappingKeyIdKeyInfo {
 
 impl DataObject for KmipClusterInfoWrappingKeyIdKeyInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key_id),
-            1 => leaf(&self.configured_time),
-            _ => self.base.get(index),
+            0 => look::text(&self.key_id),
+            1 => look::leaf(&self.configured_time),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key_id),
+            0 => place::text(&mut self.key_id),
             1 => Slot::Scalar(&mut self.configured_time),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -306,7 +350,6 @@ inherit!(KmipClusterInfoWrappingKeyIdKeyInfo, KmipClusterInfoKeyInfo);
 impl Extends<KmipClusterInfoKeyInfo> for KmipClusterInfoWrappingKeyIdKeyInfo {}
 
 /// `KmipClusterInfoWrappingRotationIntervalKeyInfo`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct KmipClusterInfoWrappingRotationIntervalKeyInfo {
     /// What it inherits from [`KmipClusterInfoKeyInfo`].
     pub base: KmipClusterInfoKeyInfo,
@@ -318,17 +361,28 @@ pub struct KmipClusterInfoWrappingRotationIntervalKeyInfo {
     pub last_rotation: Option<DateTime>,
 }
 
+impl Default for KmipClusterInfoWrappingRotationIntervalKeyInfo {
+    fn default() -> Self {
+        Self {
+            base: <KmipClusterInfoKeyInfo as Default>::default(),
+            key_id: None,
+            rotation_interval: None,
+            last_rotation: None,
+        }
+    }
+}
+
 impl DataType for KmipClusterInfoWrappingRotationIntervalKeyInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "KmipClusterInfoWrappingRotationIntervalKeyInfo",
-            Some(KmipClusterInfoKeyInfo::INFO),
+            Some(<KmipClusterInfoKeyInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("keyId", Type::String),
-                FieldInfo::opt("rotationInterval", Type::Int),
-                FieldInfo::opt("lastRotation", Type::DateTime),
+                Own("keyId", Type::String, Opt),
+                Own("rotationInterval", Type::Int, Opt),
+                Own("lastRotation", Type::DateTime, Opt),
             ],
-            || Box::new(KmipClusterInfoWrappingRotationIntervalKeyInfo::default()),
+            instance::<KmipClusterInfoWrappingRotationIntervalKeyInfo>,
         );
         &INFO
     };
@@ -336,33 +390,27 @@ impl DataType for KmipClusterInfoWrappingRotationIntervalKeyInfo {
 
 impl DataObject for KmipClusterInfoWrappingRotationIntervalKeyInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.key_id),
-            1 => optional(&self.rotation_interval),
-            2 => optional(&self.last_rotation),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.key_id),
+            1 => look::optional_int(&self.rotation_interval),
+            2 => look::optional(&self.last_rotation),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key_id),
-            1 => Slot::Scalar(&mut self.rotation_interval),
+            0 => place::optional_text(&mut self.key_id),
+            1 => place::optional_int(&mut self.rotation_interval),
             2 => Slot::Scalar(&mut self.last_rotation),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -370,7 +418,6 @@ inherit!(KmipClusterInfoWrappingRotationIntervalKeyInfo, KmipClusterInfoKeyInfo)
 impl Extends<KmipClusterInfoKeyInfo> for KmipClusterInfoWrappingRotationIntervalKeyInfo {}
 
 /// `KmipServerInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct KmipServerInfo {
     /// `name`.
     pub name: String,
@@ -394,24 +441,41 @@ pub struct KmipServerInfo {
     pub user_name: Option<String>,
 }
 
+impl Default for KmipServerInfo {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            address: Unset::UNSET,
+            port: 0,
+            proxy_address: None,
+            proxy_port: None,
+            reconnect: None,
+            protocol: None,
+            nbio: None,
+            timeout: None,
+            user_name: None,
+        }
+    }
+}
+
 impl DataType for KmipServerInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "KmipServerInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("address", Type::String),
-                FieldInfo::req("port", Type::Int),
-                FieldInfo::opt("proxyAddress", Type::String),
-                FieldInfo::opt("proxyPort", Type::Int),
-                FieldInfo::opt("reconnect", Type::Int),
-                FieldInfo::opt("protocol", Type::String),
-                FieldInfo::opt("nbio", Type::Int),
-                FieldInfo::opt("timeout", Type::Int),
-                FieldInfo::opt("userName", Type::String),
+                Own("name", Type::String, Req),
+                Own("address", Type::String, Req),
+                Own("port", Type::Int, Req),
+                Own("proxyAddress", Type::String, Opt),
+                Own("proxyPort", Type::Int, Opt),
+                Own("reconnect", Type::Int, Opt),
+                Own("protocol", Type::String, Opt),
+                Own("nbio", Type::Int, Opt),
+                Own("timeout", Type::Int, Opt),
+                Own("userName", Type::String, Opt),
             ],
-            || Box::new(KmipServerInfo::default()),
+            instance::<KmipServerInfo>,
         );
         &INFO
     };
@@ -419,37 +483,37 @@ impl DataType for KmipServerInfo {
 
 impl DataObject for KmipServerInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.address),
-            2 => leaf(&self.port),
-            3 => optional(&self.proxy_address),
-            4 => optional(&self.proxy_port),
-            5 => optional(&self.reconnect),
-            6 => optional(&self.protocol),
-            7 => optional(&self.nbio),
-            8 => optional(&self.timeout),
-            9 => optional(&self.user_name),
+            0 => look::text(&self.name),
+            1 => look::text(&self.address),
+            2 => Value::Int(self.port),
+            3 => look::optional_text(&self.proxy_address),
+            4 => look::optional_int(&self.proxy_port),
+            5 => look::optional_int(&self.reconnect),
+            6 => look::optional_text(&self.protocol),
+            7 => look::optional_int(&self.nbio),
+            8 => look::optional_int(&self.timeout),
+            9 => look::optional_text(&self.user_name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.address),
-            2 => Slot::Scalar(&mut self.port),
-            3 => Slot::Scalar(&mut self.proxy_address),
-            4 => Slot::Scalar(&mut self.proxy_port),
-            5 => Slot::Scalar(&mut self.reconnect),
-            6 => Slot::Scalar(&mut self.protocol),
-            7 => Slot::Scalar(&mut self.nbio),
-            8 => Slot::Scalar(&mut self.timeout),
-            9 => Slot::Scalar(&mut self.user_name),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.address),
+            2 => place::int(&mut self.port),
+            3 => place::optional_text(&mut self.proxy_address),
+            4 => place::optional_int(&mut self.proxy_port),
+            5 => place::optional_int(&mut self.reconnect),
+            6 => place::optional_text(&mut self.protocol),
+            7 => place::optional_int(&mut self.nbio),
+            8 => place::optional_int(&mut self.timeout),
+            9 => place::optional_text(&mut self.user_name),
             _ => Slot::None,
         }
     }
@@ -458,7 +522,6 @@ impl DataObject for KmipServerInfo {
 root!(KmipServerInfo);
 
 /// `KmipServerSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct KmipServerSpec {
     /// `clusterId`.
     pub cluster_id: KeyProviderId,
@@ -472,19 +535,31 @@ pub struct KmipServerSpec {
     pub key_spec: Option<Poly<KmipServerSpecKeySpec>>,
 }
 
+impl Default for KmipServerSpec {
+    fn default() -> Self {
+        Self {
+            cluster_id: <KeyProviderId as Default>::default(),
+            info: <KmipServerInfo as Default>::default(),
+            password: None,
+            default_key_type: None,
+            key_spec: None,
+        }
+    }
+}
+
 impl DataType for KmipServerSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "KmipServerSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("clusterId", Type::Data(KeyProviderId::INFO)),
-                FieldInfo::req("info", Type::Data(KmipServerInfo::INFO)),
-                FieldInfo::opt("password", Type::String).secret(),
-                FieldInfo::opt("defaultKeyType", Type::String),
-                FieldInfo::opt("keySpec", Type::Data(KmipServerSpecKeySpec::INFO)),
+                Own("clusterId", Type::Data(<KeyProviderId as DataType>::INFO), Req),
+                Own("info", Type::Data(<KmipServerInfo as DataType>::INFO), Req),
+                Own("password", Type::String, OptSecret),
+                Own("defaultKeyType", Type::String, Opt),
+                Own("keySpec", Type::Data(<KmipServerSpecKeySpec as DataType>::INFO), Opt),
             ],
-            || Box::new(KmipServerSpec::default()),
+            instance::<KmipServerSpec>,
         );
         &INFO
     };
@@ -492,16 +567,16 @@ impl DataType for KmipServerSpec {
 
 impl DataObject for KmipServerSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.cluster_id),
             1 => Value::Data(&self.info),
-            2 => optional(&self.password),
-            3 => optional(&self.default_key_type),
-            4 => optional(&self.key_spec),
+            2 => look::optional_text(&self.password),
+            3 => look::optional_text(&self.default_key_type),
+            4 => look::optional(&self.key_spec),
             _ => Value::Unset,
         }
     }
@@ -510,8 +585,8 @@ impl DataObject for KmipServerSpec {
         match index {
             0 => Slot::Data(&mut self.cluster_id),
             1 => Slot::Data(&mut self.info),
-            2 => Slot::Scalar(&mut self.password),
-            3 => Slot::Scalar(&mut self.default_key_type),
+            2 => place::optional_text(&mut self.password),
+            3 => place::optional_text(&mut self.default_key_type),
             4 => Slot::Poly(&mut self.key_spec),
             _ => Slot::None,
         }
@@ -521,21 +596,29 @@ impl DataObject for KmipServerSpec {
 root!(KmipServerSpec);
 
 /// `KmipServerSpecKeySpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct KmipServerSpecKeySpec {}
+
+impl Default for KmipServerSpecKeySpec {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for KmipServerSpecKeySpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("KmipServerSpecKeySpec", Some(DynamicData::INFO), &[], || {
-            Box::new(KmipServerSpecKeySpec::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "KmipServerSpecKeySpec",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<KmipServerSpecKeySpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for KmipServerSpecKeySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -550,7 +633,6 @@ impl DataObject for KmipServerSpecKeySpec {
 root!(KmipServerSpecKeySpec);
 
 /// `KmipServerSpecWrappingKeyIdKeySpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct KmipServerSpecWrappingKeyIdKeySpec {
     /// What it inherits from [`KmipServerSpecKeySpec`].
     pub base: KmipServerSpecKeySpec,
@@ -558,13 +640,19 @@ pub struct KmipServerSpecWrappingKeyIdKeySpec {
     pub key_id: String,
 }
 
+impl Default for KmipServerSpecWrappingKeyIdKeySpec {
+    fn default() -> Self {
+        Self { base: <KmipServerSpecKeySpec as Default>::default(), key_id: Unset::UNSET }
+    }
+}
+
 impl DataType for KmipServerSpecWrappingKeyIdKeySpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "KmipServerSpecWrappingKeyIdKeySpec",
-            Some(KmipServerSpecKeySpec::INFO),
-            &[FieldInfo::req("keyId", Type::String)],
-            || Box::new(KmipServerSpecWrappingKeyIdKeySpec::default()),
+            Some(<KmipServerSpecKeySpec as DataType>::INFO),
+            &[Own("keyId", Type::String, Req)],
+            instance::<KmipServerSpecWrappingKeyIdKeySpec>,
         );
         &INFO
     };
@@ -572,29 +660,23 @@ impl DataType for KmipServerSpecWrappingKeyIdKeySpec {
 
 impl DataObject for KmipServerSpecWrappingKeyIdKeySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key_id),
-            _ => self.base.get(index),
+            0 => look::text(&self.key_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key_id),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.key_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -602,7 +684,6 @@ inherit!(KmipServerSpecWrappingKeyIdKeySpec, KmipServerSpecKeySpec);
 impl Extends<KmipServerSpecKeySpec> for KmipServerSpecWrappingKeyIdKeySpec {}
 
 /// `KmipServerSpecWrappingRotationIntervalKeySpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct KmipServerSpecWrappingRotationIntervalKeySpec {
     /// What it inherits from [`KmipServerSpecKeySpec`].
     pub base: KmipServerSpecKeySpec,
@@ -610,13 +691,19 @@ pub struct KmipServerSpecWrappingRotationIntervalKeySpec {
     pub rotation_interval: Option<i32>,
 }
 
+impl Default for KmipServerSpecWrappingRotationIntervalKeySpec {
+    fn default() -> Self {
+        Self { base: <KmipServerSpecKeySpec as Default>::default(), rotation_interval: None }
+    }
+}
+
 impl DataType for KmipServerSpecWrappingRotationIntervalKeySpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "KmipServerSpecWrappingRotationIntervalKeySpec",
-            Some(KmipServerSpecKeySpec::INFO),
-            &[FieldInfo::opt("rotationInterval", Type::Int)],
-            || Box::new(KmipServerSpecWrappingRotationIntervalKeySpec::default()),
+            Some(<KmipServerSpecKeySpec as DataType>::INFO),
+            &[Own("rotationInterval", Type::Int, Opt)],
+            instance::<KmipServerSpecWrappingRotationIntervalKeySpec>,
         );
         &INFO
     };
@@ -624,29 +711,23 @@ impl DataType for KmipServerSpecWrappingRotationIntervalKeySpec {
 
 impl DataObject for KmipServerSpecWrappingRotationIntervalKeySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.rotation_interval),
-            _ => self.base.get(index),
+            0 => look::optional_int(&self.rotation_interval),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.rotation_interval),
-            _ => self.base.slot(index),
+            0 => place::optional_int(&mut self.rotation_interval),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -654,7 +735,6 @@ inherit!(KmipServerSpecWrappingRotationIntervalKeySpec, KmipServerSpecKeySpec);
 impl Extends<KmipServerSpecKeySpec> for KmipServerSpecWrappingRotationIntervalKeySpec {}
 
 /// `KernelModuleInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct KernelModuleInfo {
     /// `id`.
     pub id: i32,
@@ -684,27 +764,47 @@ pub struct KernelModuleInfo {
     pub bss_section: KernelModuleSectionInfo,
 }
 
+impl Default for KernelModuleInfo {
+    fn default() -> Self {
+        Self {
+            id: 0,
+            name: Unset::UNSET,
+            version: Unset::UNSET,
+            filename: Unset::UNSET,
+            option_string: Unset::UNSET,
+            loaded: false,
+            enabled: false,
+            use_count: 0,
+            read_only_section: <KernelModuleSectionInfo as Default>::default(),
+            writable_section: <KernelModuleSectionInfo as Default>::default(),
+            text_section: <KernelModuleSectionInfo as Default>::default(),
+            data_section: <KernelModuleSectionInfo as Default>::default(),
+            bss_section: <KernelModuleSectionInfo as Default>::default(),
+        }
+    }
+}
+
 impl DataType for KernelModuleInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "KernelModuleInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::Int),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("version", Type::String),
-                FieldInfo::req("filename", Type::String),
-                FieldInfo::req("optionString", Type::String),
-                FieldInfo::req("loaded", Type::Boolean),
-                FieldInfo::req("enabled", Type::Boolean),
-                FieldInfo::req("useCount", Type::Int),
-                FieldInfo::req("readOnlySection", Type::Data(KernelModuleSectionInfo::INFO)),
-                FieldInfo::req("writableSection", Type::Data(KernelModuleSectionInfo::INFO)),
-                FieldInfo::req("textSection", Type::Data(KernelModuleSectionInfo::INFO)),
-                FieldInfo::req("dataSection", Type::Data(KernelModuleSectionInfo::INFO)),
-                FieldInfo::req("bssSection", Type::Data(KernelModuleSectionInfo::INFO)),
+                Own("id", Type::Int, Req),
+                Own("name", Type::String, Req),
+                Own("version", Type::String, Req),
+                Own("filename", Type::String, Req),
+                Own("optionString", Type::String, Req),
+                Own("loaded", Type::Boolean, Req),
+                Own("enabled", Type::Boolean, Req),
+                Own("useCount", Type::Int, Req),
+                Own("readOnlySection", Type::Data(<KernelModuleSectionInfo as DataType>::INFO), Req),
+                Own("writableSection", Type::Data(<KernelModuleSectionInfo as DataType>::INFO), Req),
+                Own("textSection", Type::Data(<KernelModuleSectionInfo as DataType>::INFO), Req),
+                Own("dataSection", Type::Data(<KernelModuleSectionInfo as DataType>::INFO), Req),
+                Own("bssSection", Type::Data(<KernelModuleSectionInfo as DataType>::INFO), Req),
             ],
-            || Box::new(KernelModuleInfo::default()),
+            instance::<KernelModuleInfo>,
         );
         &INFO
     };
@@ -712,19 +812,19 @@ impl DataType for KernelModuleInfo {
 
 impl DataObject for KernelModuleInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.name),
-            2 => leaf(&self.version),
-            3 => leaf(&self.filename),
-            4 => leaf(&self.option_string),
-            5 => leaf(&self.loaded),
-            6 => leaf(&self.enabled),
-            7 => leaf(&self.use_count),
+            0 => Value::Int(self.id),
+            1 => look::text(&self.name),
+            2 => look::text(&self.version),
+            3 => look::text(&self.filename),
+            4 => look::text(&self.option_string),
+            5 => Value::Boolean(self.loaded),
+            6 => Value::Boolean(self.enabled),
+            7 => Value::Int(self.use_count),
             8 => Value::Data(&self.read_only_section),
             9 => Value::Data(&self.writable_section),
             10 => Value::Data(&self.text_section),
@@ -736,14 +836,14 @@ impl DataObject for KernelModuleInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.version),
-            3 => Slot::Scalar(&mut self.filename),
-            4 => Slot::Scalar(&mut self.option_string),
-            5 => Slot::Scalar(&mut self.loaded),
-            6 => Slot::Scalar(&mut self.enabled),
-            7 => Slot::Scalar(&mut self.use_count),
+            0 => place::int(&mut self.id),
+            1 => place::text(&mut self.name),
+            2 => place::text(&mut self.version),
+            3 => place::text(&mut self.filename),
+            4 => place::text(&mut self.option_string),
+            5 => place::boolean(&mut self.loaded),
+            6 => place::boolean(&mut self.enabled),
+            7 => place::int(&mut self.use_count),
             8 => Slot::Data(&mut self.read_only_section),
             9 => Slot::Data(&mut self.writable_section),
             10 => Slot::Data(&mut self.text_section),
@@ -757,7 +857,6 @@ impl DataObject for KernelModuleInfo {
 root!(KernelModuleInfo);
 
 /// `KernelModuleSectionInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct KernelModuleSectionInfo {
     /// `address`.
     pub address: i64,
@@ -765,13 +864,19 @@ pub struct KernelModuleSectionInfo {
     pub length: Option<i32>,
 }
 
+impl Default for KernelModuleSectionInfo {
+    fn default() -> Self {
+        Self { address: 0, length: None }
+    }
+}
+
 impl DataType for KernelModuleSectionInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "KernelModuleSectionInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("address", Type::Long), FieldInfo::opt("length", Type::Int)],
-            || Box::new(KernelModuleSectionInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("address", Type::Long, Req), Own("length", Type::Int, Opt)],
+            instance::<KernelModuleSectionInfo>,
         );
         &INFO
     };
@@ -779,21 +884,21 @@ impl DataType for KernelModuleSectionInfo {
 
 impl DataObject for KernelModuleSectionInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.address),
-            1 => optional(&self.length),
+            0 => Value::Long(self.address),
+            1 => look::optional_int(&self.length),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.address),
-            1 => Slot::Scalar(&mut self.length),
+            0 => place::long(&mut self.address),
+            1 => place::optional_int(&mut self.length),
             _ => Slot::None,
         }
     }
@@ -802,7 +907,6 @@ impl DataObject for KernelModuleSectionInfo {
 root!(KernelModuleSectionInfo);
 
 /// `KmipServerStatus`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct KmipServerStatus {
     /// `clusterId`.
     pub cluster_id: KeyProviderId,
@@ -814,18 +918,29 @@ pub struct KmipServerStatus {
     pub description: String,
 }
 
+impl Default for KmipServerStatus {
+    fn default() -> Self {
+        Self {
+            cluster_id: <KeyProviderId as Default>::default(),
+            name: Unset::UNSET,
+            status: ManagedEntityStatus::Unrecognized(Unset::UNSET),
+            description: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for KmipServerStatus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "KmipServerStatus",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("clusterId", Type::Data(KeyProviderId::INFO)),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("status", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::req("description", Type::String),
+                Own("clusterId", Type::Data(<KeyProviderId as DataType>::INFO), Req),
+                Own("name", Type::String, Req),
+                Own("status", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Req),
+                Own("description", Type::String, Req),
             ],
-            || Box::new(KmipServerStatus::default()),
+            instance::<KmipServerStatus>,
         );
         &INFO
     };
@@ -833,15 +948,15 @@ impl DataType for KmipServerStatus {
 
 impl DataObject for KmipServerStatus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.cluster_id),
-            1 => leaf(&self.name),
-            2 => leaf(&self.status),
-            3 => leaf(&self.description),
+            1 => look::text(&self.name),
+            2 => look::leaf(&self.status),
+            3 => look::text(&self.description),
             _ => Value::Unset,
         }
     }
@@ -849,9 +964,9 @@ impl DataObject for KmipServerStatus {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.cluster_id),
-            1 => Slot::Scalar(&mut self.name),
+            1 => place::text(&mut self.name),
             2 => Slot::Scalar(&mut self.status),
-            3 => Slot::Scalar(&mut self.description),
+            3 => place::text(&mut self.description),
             _ => Slot::None,
         }
     }

@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `LocalizableMessage`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LocalizableMessage {
     /// `key`.
     pub key: String,
@@ -17,17 +16,23 @@ pub struct LocalizableMessage {
     pub message: Option<String>,
 }
 
+impl Default for LocalizableMessage {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, arg: Unset::UNSET, message: None }
+    }
+}
+
 impl DataType for LocalizableMessage {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LocalizableMessage",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::list("arg", Type::Data(KeyAnyValue::INFO)),
-                FieldInfo::opt("message", Type::String),
+                Own("key", Type::String, Req),
+                Own("arg", Type::Data(<KeyAnyValue as DataType>::INFO), List),
+                Own("message", Type::String, Opt),
             ],
-            || Box::new(LocalizableMessage::default()),
+            instance::<LocalizableMessage>,
         );
         &INFO
     };
@@ -35,23 +40,23 @@ impl DataType for LocalizableMessage {
 
 impl DataObject for LocalizableMessage {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
+            0 => look::text(&self.key),
             1 => Value::List(&self.arg),
-            2 => optional(&self.message),
+            2 => look::optional_text(&self.message),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::text(&mut self.key),
             1 => Slot::List(&mut self.arg),
-            2 => Slot::Scalar(&mut self.message),
+            2 => place::optional_text(&mut self.message),
             _ => Slot::None,
         }
     }
@@ -60,7 +65,6 @@ impl DataObject for LocalizableMessage {
 root!(LocalizableMessage);
 
 /// `LocalizedMethodFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LocalizedMethodFault {
     /// `fault`.
     pub fault: Poly<MethodFault>,
@@ -68,13 +72,22 @@ pub struct LocalizedMethodFault {
     pub localized_message: Option<String>,
 }
 
+impl Default for LocalizedMethodFault {
+    fn default() -> Self {
+        Self { fault: <Poly<MethodFault> as Default>::default(), localized_message: None }
+    }
+}
+
 impl DataType for LocalizedMethodFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LocalizedMethodFault",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("fault", Type::Data(MethodFault::INFO)), FieldInfo::opt("localizedMessage", Type::String)],
-            || Box::new(LocalizedMethodFault::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[
+                Own("fault", Type::Data(<MethodFault as DataType>::INFO), Req),
+                Own("localizedMessage", Type::String, Opt),
+            ],
+            instance::<LocalizedMethodFault>,
         );
         &INFO
     };
@@ -82,13 +95,13 @@ impl DataType for LocalizedMethodFault {
 
 impl DataObject for LocalizedMethodFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.fault),
-            1 => optional(&self.localized_message),
+            0 => look::leaf(&self.fault),
+            1 => look::optional_text(&self.localized_message),
             _ => Value::Unset,
         }
     }
@@ -96,7 +109,7 @@ impl DataObject for LocalizedMethodFault {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.fault),
-            1 => Slot::Scalar(&mut self.localized_message),
+            1 => place::optional_text(&mut self.localized_message),
             _ => Slot::None,
         }
     }
@@ -105,7 +118,6 @@ impl DataObject for LocalizedMethodFault {
 root!(LocalizedMethodFault);
 
 /// `LatencySensitivity`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct LatencySensitivity {
     /// `level`.
     pub level: LatencySensitivitySensitivityLevel,
@@ -113,16 +125,22 @@ pub struct LatencySensitivity {
     pub sensitivity: Option<i32>,
 }
 
+impl Default for LatencySensitivity {
+    fn default() -> Self {
+        Self { level: LatencySensitivitySensitivityLevel::Unrecognized(Unset::UNSET), sensitivity: None }
+    }
+}
+
 impl DataType for LatencySensitivity {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LatencySensitivity",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("level", Type::Enum(LatencySensitivitySensitivityLevel::INFO)),
-                FieldInfo::opt("sensitivity", Type::Int),
+                Own("level", Type::Enum(<LatencySensitivitySensitivityLevel as EnumType>::INFO), Req),
+                Own("sensitivity", Type::Int, Opt),
             ],
-            || Box::new(LatencySensitivity::default()),
+            instance::<LatencySensitivity>,
         );
         &INFO
     };
@@ -130,13 +148,13 @@ impl DataType for LatencySensitivity {
 
 impl DataObject for LatencySensitivity {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.level),
-            1 => optional(&self.sensitivity),
+            0 => look::leaf(&self.level),
+            1 => look::optional_int(&self.sensitivity),
             _ => Value::Unset,
         }
     }
@@ -144,7 +162,7 @@ impl DataObject for LatencySensitivity {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.level),
-            1 => Slot::Scalar(&mut self.sensitivity),
+            1 => place::optional_int(&mut self.sensitivity),
             _ => Slot::None,
         }
     }
@@ -153,7 +171,6 @@ impl DataObject for LatencySensitivity {
 root!(LatencySensitivity);
 
 /// `LocalLicenseSource`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LocalLicenseSource {
     /// What it inherits from [`LicenseSource`].
     pub base: LicenseSource,
@@ -161,13 +178,19 @@ pub struct LocalLicenseSource {
     pub license_keys: String,
 }
 
+impl Default for LocalLicenseSource {
+    fn default() -> Self {
+        Self { base: <LicenseSource as Default>::default(), license_keys: Unset::UNSET }
+    }
+}
+
 impl DataType for LocalLicenseSource {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LocalLicenseSource",
-            Some(LicenseSource::INFO),
-            &[FieldInfo::req("licenseKeys", Type::String)],
-            || Box::new(LocalLicenseSource::default()),
+            Some(<LicenseSource as DataType>::INFO),
+            &[Own("licenseKeys", Type::String, Req)],
+            instance::<LocalLicenseSource>,
         );
         &INFO
     };
@@ -175,29 +198,23 @@ impl DataType for LocalLicenseSource {
 
 impl DataObject for LocalLicenseSource {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.license_keys),
-            _ => self.base.get(index),
+            0 => look::text(&self.license_keys),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.license_keys),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.license_keys),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -205,7 +222,6 @@ inherit!(LocalLicenseSource, LicenseSource);
 impl Extends<LicenseSource> for LocalLicenseSource {}
 
 /// `LocalizationManagerMessageCatalog`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LocalizationManagerMessageCatalog {
     /// `moduleName`.
     pub module_name: String,
@@ -223,21 +239,35 @@ pub struct LocalizationManagerMessageCatalog {
     pub version: Option<String>,
 }
 
+impl Default for LocalizationManagerMessageCatalog {
+    fn default() -> Self {
+        Self {
+            module_name: Unset::UNSET,
+            catalog_name: Unset::UNSET,
+            locale: Unset::UNSET,
+            catalog_uri: Unset::UNSET,
+            last_modified: None,
+            md5sum: None,
+            version: None,
+        }
+    }
+}
+
 impl DataType for LocalizationManagerMessageCatalog {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LocalizationManagerMessageCatalog",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("moduleName", Type::String),
-                FieldInfo::req("catalogName", Type::String),
-                FieldInfo::req("locale", Type::String),
-                FieldInfo::req("catalogUri", Type::String),
-                FieldInfo::opt("lastModified", Type::DateTime),
-                FieldInfo::opt("md5sum", Type::String),
-                FieldInfo::opt("version", Type::String),
+                Own("moduleName", Type::String, Req),
+                Own("catalogName", Type::String, Req),
+                Own("locale", Type::String, Req),
+                Own("catalogUri", Type::String, Req),
+                Own("lastModified", Type::DateTime, Opt),
+                Own("md5sum", Type::String, Opt),
+                Own("version", Type::String, Opt),
             ],
-            || Box::new(LocalizationManagerMessageCatalog::default()),
+            instance::<LocalizationManagerMessageCatalog>,
         );
         &INFO
     };
@@ -245,31 +275,31 @@ impl DataType for LocalizationManagerMessageCatalog {
 
 impl DataObject for LocalizationManagerMessageCatalog {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.module_name),
-            1 => leaf(&self.catalog_name),
-            2 => leaf(&self.locale),
-            3 => leaf(&self.catalog_uri),
-            4 => optional(&self.last_modified),
-            5 => optional(&self.md5sum),
-            6 => optional(&self.version),
+            0 => look::text(&self.module_name),
+            1 => look::text(&self.catalog_name),
+            2 => look::text(&self.locale),
+            3 => look::text(&self.catalog_uri),
+            4 => look::optional(&self.last_modified),
+            5 => look::optional_text(&self.md5sum),
+            6 => look::optional_text(&self.version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.module_name),
-            1 => Slot::Scalar(&mut self.catalog_name),
-            2 => Slot::Scalar(&mut self.locale),
-            3 => Slot::Scalar(&mut self.catalog_uri),
+            0 => place::text(&mut self.module_name),
+            1 => place::text(&mut self.catalog_name),
+            2 => place::text(&mut self.locale),
+            3 => place::text(&mut self.catalog_uri),
             4 => Slot::Scalar(&mut self.last_modified),
-            5 => Slot::Scalar(&mut self.md5sum),
-            6 => Slot::Scalar(&mut self.version),
+            5 => place::optional_text(&mut self.md5sum),
+            6 => place::optional_text(&mut self.version),
             _ => Slot::None,
         }
     }
@@ -278,7 +308,6 @@ impl DataObject for LocalizationManagerMessageCatalog {
 root!(LocalizationManagerMessageCatalog);
 
 /// `LongPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LongPolicy {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -286,41 +315,43 @@ pub struct LongPolicy {
     pub value: Option<i64>,
 }
 
+impl Default for LongPolicy {
+    fn default() -> Self {
+        Self { base: <InheritablePolicy as Default>::default(), value: None }
+    }
+}
+
 impl DataType for LongPolicy {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("LongPolicy", Some(InheritablePolicy::INFO), &[FieldInfo::opt("value", Type::Long)], || {
-                Box::new(LongPolicy::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "LongPolicy",
+            Some(<InheritablePolicy as DataType>::INFO),
+            &[Own("value", Type::Long, Opt)],
+            instance::<LongPolicy>,
+        );
         &INFO
     };
 }
 
 impl DataObject for LongPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.value),
-            _ => self.base.get(index),
+            1 => look::optional_long(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            1 => place::optional_long(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -328,7 +359,6 @@ inherit!(LongPolicy, InheritablePolicy);
 impl Extends<InheritablePolicy> for LongPolicy {}
 
 /// `LinkDiscoveryProtocolConfig`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LinkDiscoveryProtocolConfig {
     /// `protocol`.
     pub protocol: String,
@@ -336,13 +366,19 @@ pub struct LinkDiscoveryProtocolConfig {
     pub operation: String,
 }
 
+impl Default for LinkDiscoveryProtocolConfig {
+    fn default() -> Self {
+        Self { protocol: Unset::UNSET, operation: Unset::UNSET }
+    }
+}
+
 impl DataType for LinkDiscoveryProtocolConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LinkDiscoveryProtocolConfig",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("protocol", Type::String), FieldInfo::req("operation", Type::String)],
-            || Box::new(LinkDiscoveryProtocolConfig::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("protocol", Type::String, Req), Own("operation", Type::String, Req)],
+            instance::<LinkDiscoveryProtocolConfig>,
         );
         &INFO
     };
@@ -350,21 +386,21 @@ impl DataType for LinkDiscoveryProtocolConfig {
 
 impl DataObject for LinkDiscoveryProtocolConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.protocol),
-            1 => leaf(&self.operation),
+            0 => look::text(&self.protocol),
+            1 => look::text(&self.operation),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.protocol),
-            1 => Slot::Scalar(&mut self.operation),
+            0 => place::text(&mut self.protocol),
+            1 => place::text(&mut self.operation),
             _ => Slot::None,
         }
     }
@@ -373,7 +409,6 @@ impl DataObject for LinkDiscoveryProtocolConfig {
 root!(LinkDiscoveryProtocolConfig);
 
 /// `LinkLayerDiscoveryProtocolInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LinkLayerDiscoveryProtocolInfo {
     /// `chassisId`.
     pub chassis_id: String,
@@ -385,18 +420,24 @@ pub struct LinkLayerDiscoveryProtocolInfo {
     pub parameter: Vec<KeyAnyValue>,
 }
 
+impl Default for LinkLayerDiscoveryProtocolInfo {
+    fn default() -> Self {
+        Self { chassis_id: Unset::UNSET, port_id: Unset::UNSET, time_to_live: 0, parameter: Unset::UNSET }
+    }
+}
+
 impl DataType for LinkLayerDiscoveryProtocolInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LinkLayerDiscoveryProtocolInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("chassisId", Type::String),
-                FieldInfo::req("portId", Type::String),
-                FieldInfo::req("timeToLive", Type::Int),
-                FieldInfo::list("parameter", Type::Data(KeyAnyValue::INFO)),
+                Own("chassisId", Type::String, Req),
+                Own("portId", Type::String, Req),
+                Own("timeToLive", Type::Int, Req),
+                Own("parameter", Type::Data(<KeyAnyValue as DataType>::INFO), List),
             ],
-            || Box::new(LinkLayerDiscoveryProtocolInfo::default()),
+            instance::<LinkLayerDiscoveryProtocolInfo>,
         );
         &INFO
     };
@@ -404,14 +445,14 @@ impl DataType for LinkLayerDiscoveryProtocolInfo {
 
 impl DataObject for LinkLayerDiscoveryProtocolInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.chassis_id),
-            1 => leaf(&self.port_id),
-            2 => leaf(&self.time_to_live),
+            0 => look::text(&self.chassis_id),
+            1 => look::text(&self.port_id),
+            2 => Value::Int(self.time_to_live),
             3 => Value::List(&self.parameter),
             _ => Value::Unset,
         }
@@ -419,9 +460,9 @@ impl DataObject for LinkLayerDiscoveryProtocolInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.chassis_id),
-            1 => Slot::Scalar(&mut self.port_id),
-            2 => Slot::Scalar(&mut self.time_to_live),
+            0 => place::text(&mut self.chassis_id),
+            1 => place::text(&mut self.port_id),
+            2 => place::int(&mut self.time_to_live),
             3 => Slot::List(&mut self.parameter),
             _ => Slot::None,
         }
@@ -431,39 +472,42 @@ impl DataObject for LinkLayerDiscoveryProtocolInfo {
 root!(LinkLayerDiscoveryProtocolInfo);
 
 /// `LinkProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LinkProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
 }
 
+impl Default for LinkProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default() }
+    }
+}
+
 impl DataType for LinkProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("LinkProfile", Some(ApplyProfile::INFO), &[], || Box::new(LinkProfile::default()));
+            TypeInfo::new("LinkProfile", Some(<ApplyProfile as DataType>::INFO), &[], instance::<LinkProfile>);
         &INFO
     };
 }
 
 impl DataObject for LinkProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -471,7 +515,6 @@ inherit!(LinkProfile, ApplyProfile);
 impl Extends<ApplyProfile> for LinkProfile {}
 
 /// `LongOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LongOption {
     /// What it inherits from [`OptionType`].
     pub base: OptionType,
@@ -483,17 +526,19 @@ pub struct LongOption {
     pub default_value: i64,
 }
 
+impl Default for LongOption {
+    fn default() -> Self {
+        Self { base: <OptionType as Default>::default(), min: 0, max: 0, default_value: 0 }
+    }
+}
+
 impl DataType for LongOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LongOption",
-            Some(OptionType::INFO),
-            &[
-                FieldInfo::req("min", Type::Long),
-                FieldInfo::req("max", Type::Long),
-                FieldInfo::req("defaultValue", Type::Long),
-            ],
-            || Box::new(LongOption::default()),
+            Some(<OptionType as DataType>::INFO),
+            &[Own("min", Type::Long, Req), Own("max", Type::Long, Req), Own("defaultValue", Type::Long, Req)],
+            instance::<LongOption>,
         );
         &INFO
     };
@@ -501,33 +546,27 @@ impl DataType for LongOption {
 
 impl DataObject for LongOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.min),
-            2 => leaf(&self.max),
-            3 => leaf(&self.default_value),
-            _ => self.base.get(index),
+            1 => Value::Long(self.min),
+            2 => Value::Long(self.max),
+            3 => Value::Long(self.default_value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.min),
-            2 => Slot::Scalar(&mut self.max),
-            3 => Slot::Scalar(&mut self.default_value),
-            _ => self.base.slot(index),
+            1 => place::long(&mut self.min),
+            2 => place::long(&mut self.max),
+            3 => place::long(&mut self.default_value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -535,7 +574,6 @@ inherit!(LongOption, OptionType);
 impl Extends<OptionType> for LongOption {}
 
 /// `LocalDatastoreInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LocalDatastoreInfo {
     /// What it inherits from [`DatastoreInfo`].
     pub base: DatastoreInfo,
@@ -543,13 +581,19 @@ pub struct LocalDatastoreInfo {
     pub path: Option<String>,
 }
 
+impl Default for LocalDatastoreInfo {
+    fn default() -> Self {
+        Self { base: <DatastoreInfo as Default>::default(), path: None }
+    }
+}
+
 impl DataType for LocalDatastoreInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LocalDatastoreInfo",
-            Some(DatastoreInfo::INFO),
-            &[FieldInfo::opt("path", Type::String)],
-            || Box::new(LocalDatastoreInfo::default()),
+            Some(<DatastoreInfo as DataType>::INFO),
+            &[Own("path", Type::String, Opt)],
+            instance::<LocalDatastoreInfo>,
         );
         &INFO
     };
@@ -557,29 +601,23 @@ impl DataType for LocalDatastoreInfo {
 
 impl DataObject for LocalDatastoreInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            12 => optional(&self.path),
-            _ => self.base.get(index),
+            12 => look::optional_text(&self.path),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            12 => Slot::Scalar(&mut self.path),
-            _ => self.base.slot(index),
+            12 => place::optional_text(&mut self.path),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

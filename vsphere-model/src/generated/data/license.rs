@@ -6,20 +6,25 @@ use crate::types::{
 };
 
 /// `LicenseSource`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseSource {}
+
+impl Default for LicenseSource {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for LicenseSource {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("LicenseSource", Some(DynamicData::INFO), &[], || Box::new(LicenseSource::default()));
+            TypeInfo::new("LicenseSource", Some(<DynamicData as DataType>::INFO), &[], instance::<LicenseSource>);
         &INFO
     };
 }
 
 impl DataObject for LicenseSource {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -34,7 +39,6 @@ impl DataObject for LicenseSource {
 root!(LicenseSource);
 
 /// `LicenseServerSource`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseServerSource {
     /// What it inherits from [`LicenseSource`].
     pub base: LicenseSource,
@@ -42,13 +46,19 @@ pub struct LicenseServerSource {
     pub license_server: String,
 }
 
+impl Default for LicenseServerSource {
+    fn default() -> Self {
+        Self { base: <LicenseSource as Default>::default(), license_server: Unset::UNSET }
+    }
+}
+
 impl DataType for LicenseServerSource {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseServerSource",
-            Some(LicenseSource::INFO),
-            &[FieldInfo::req("licenseServer", Type::String)],
-            || Box::new(LicenseServerSource::default()),
+            Some(<LicenseSource as DataType>::INFO),
+            &[Own("licenseServer", Type::String, Req)],
+            instance::<LicenseServerSource>,
         );
         &INFO
     };
@@ -56,29 +66,23 @@ impl DataType for LicenseServerSource {
 
 impl DataObject for LicenseServerSource {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.license_server),
-            _ => self.base.get(index),
+            0 => look::text(&self.license_server),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.license_server),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.license_server),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -86,7 +90,6 @@ inherit!(LicenseServerSource, LicenseSource);
 impl Extends<LicenseSource> for LicenseServerSource {}
 
 /// `LicenseFeatureInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseFeatureInfo {
     /// `key`.
     pub key: String,
@@ -108,23 +111,39 @@ pub struct LicenseFeatureInfo {
     pub expires_on: Option<DateTime>,
 }
 
+impl Default for LicenseFeatureInfo {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            feature_name: Unset::UNSET,
+            feature_description: None,
+            state: None,
+            cost_unit: Unset::UNSET,
+            source_restriction: None,
+            dependent_key: Unset::UNSET,
+            edition: None,
+            expires_on: None,
+        }
+    }
+}
+
 impl DataType for LicenseFeatureInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseFeatureInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("featureName", Type::String),
-                FieldInfo::opt("featureDescription", Type::String),
-                FieldInfo::opt("state", Type::Enum(LicenseFeatureInfoState::INFO)),
-                FieldInfo::req("costUnit", Type::String),
-                FieldInfo::opt("sourceRestriction", Type::String),
-                FieldInfo::list("dependentKey", Type::String),
-                FieldInfo::opt("edition", Type::Boolean),
-                FieldInfo::opt("expiresOn", Type::DateTime),
+                Own("key", Type::String, Req),
+                Own("featureName", Type::String, Req),
+                Own("featureDescription", Type::String, Opt),
+                Own("state", Type::Enum(<LicenseFeatureInfoState as EnumType>::INFO), Opt),
+                Own("costUnit", Type::String, Req),
+                Own("sourceRestriction", Type::String, Opt),
+                Own("dependentKey", Type::String, List),
+                Own("edition", Type::Boolean, Opt),
+                Own("expiresOn", Type::DateTime, Opt),
             ],
-            || Box::new(LicenseFeatureInfo::default()),
+            instance::<LicenseFeatureInfo>,
         );
         &INFO
     };
@@ -132,34 +151,34 @@ impl DataType for LicenseFeatureInfo {
 
 impl DataObject for LicenseFeatureInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.feature_name),
-            2 => optional(&self.feature_description),
-            3 => optional(&self.state),
-            4 => leaf(&self.cost_unit),
-            5 => optional(&self.source_restriction),
-            6 => Value::List(&self.dependent_key),
-            7 => optional(&self.edition),
-            8 => optional(&self.expires_on),
+            0 => look::text(&self.key),
+            1 => look::text(&self.feature_name),
+            2 => look::optional_text(&self.feature_description),
+            3 => look::optional(&self.state),
+            4 => look::text(&self.cost_unit),
+            5 => look::optional_text(&self.source_restriction),
+            6 => look::texts(&self.dependent_key),
+            7 => look::optional_boolean(&self.edition),
+            8 => look::optional(&self.expires_on),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.feature_name),
-            2 => Slot::Scalar(&mut self.feature_description),
+            0 => place::text(&mut self.key),
+            1 => place::text(&mut self.feature_name),
+            2 => place::optional_text(&mut self.feature_description),
             3 => Slot::Scalar(&mut self.state),
-            4 => Slot::Scalar(&mut self.cost_unit),
-            5 => Slot::Scalar(&mut self.source_restriction),
-            6 => Slot::Scalar(&mut self.dependent_key),
-            7 => Slot::Scalar(&mut self.edition),
+            4 => place::text(&mut self.cost_unit),
+            5 => place::optional_text(&mut self.source_restriction),
+            6 => place::texts(&mut self.dependent_key),
+            7 => place::optional_boolean(&mut self.edition),
             8 => Slot::Scalar(&mut self.expires_on),
             _ => Slot::None,
         }
@@ -169,7 +188,6 @@ impl DataObject for LicenseFeatureInfo {
 root!(LicenseFeatureInfo);
 
 /// `LicenseReservationInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseReservationInfo {
     /// `key`.
     pub key: String,
@@ -179,17 +197,23 @@ pub struct LicenseReservationInfo {
     pub required: i32,
 }
 
+impl Default for LicenseReservationInfo {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, state: LicenseReservationInfoState::Unrecognized(Unset::UNSET), required: 0 }
+    }
+}
+
 impl DataType for LicenseReservationInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseReservationInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("state", Type::Enum(LicenseReservationInfoState::INFO)),
-                FieldInfo::req("required", Type::Int),
+                Own("key", Type::String, Req),
+                Own("state", Type::Enum(<LicenseReservationInfoState as EnumType>::INFO), Req),
+                Own("required", Type::Int, Req),
             ],
-            || Box::new(LicenseReservationInfo::default()),
+            instance::<LicenseReservationInfo>,
         );
         &INFO
     };
@@ -197,23 +221,23 @@ impl DataType for LicenseReservationInfo {
 
 impl DataObject for LicenseReservationInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.state),
-            2 => leaf(&self.required),
+            0 => look::text(&self.key),
+            1 => look::leaf(&self.state),
+            2 => Value::Int(self.required),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::text(&mut self.key),
             1 => Slot::Scalar(&mut self.state),
-            2 => Slot::Scalar(&mut self.required),
+            2 => place::int(&mut self.required),
             _ => Slot::None,
         }
     }
@@ -222,7 +246,6 @@ impl DataObject for LicenseReservationInfo {
 root!(LicenseReservationInfo);
 
 /// `LicenseAvailabilityInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseAvailabilityInfo {
     /// `feature`.
     pub feature: LicenseFeatureInfo,
@@ -232,17 +255,23 @@ pub struct LicenseAvailabilityInfo {
     pub available: i32,
 }
 
+impl Default for LicenseAvailabilityInfo {
+    fn default() -> Self {
+        Self { feature: <LicenseFeatureInfo as Default>::default(), total: 0, available: 0 }
+    }
+}
+
 impl DataType for LicenseAvailabilityInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseAvailabilityInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("feature", Type::Data(LicenseFeatureInfo::INFO)),
-                FieldInfo::req("total", Type::Int),
-                FieldInfo::req("available", Type::Int),
+                Own("feature", Type::Data(<LicenseFeatureInfo as DataType>::INFO), Req),
+                Own("total", Type::Int, Req),
+                Own("available", Type::Int, Req),
             ],
-            || Box::new(LicenseAvailabilityInfo::default()),
+            instance::<LicenseAvailabilityInfo>,
         );
         &INFO
     };
@@ -250,14 +279,14 @@ impl DataType for LicenseAvailabilityInfo {
 
 impl DataObject for LicenseAvailabilityInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.feature),
-            1 => leaf(&self.total),
-            2 => leaf(&self.available),
+            1 => Value::Int(self.total),
+            2 => Value::Int(self.available),
             _ => Value::Unset,
         }
     }
@@ -265,8 +294,8 @@ impl DataObject for LicenseAvailabilityInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.feature),
-            1 => Slot::Scalar(&mut self.total),
-            2 => Slot::Scalar(&mut self.available),
+            1 => place::int(&mut self.total),
+            2 => place::int(&mut self.available),
             _ => Slot::None,
         }
     }
@@ -275,7 +304,6 @@ impl DataObject for LicenseAvailabilityInfo {
 root!(LicenseAvailabilityInfo);
 
 /// `LicenseDiagnostics`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseDiagnostics {
     /// `sourceLastChanged`.
     pub source_last_changed: DateTime,
@@ -297,23 +325,39 @@ pub struct LicenseDiagnostics {
     pub op_failure_message: String,
 }
 
+impl Default for LicenseDiagnostics {
+    fn default() -> Self {
+        Self {
+            source_last_changed: <DateTime as Default>::default(),
+            source_lost: Unset::UNSET,
+            source_latency: 0.0,
+            license_requests: Unset::UNSET,
+            license_request_failures: Unset::UNSET,
+            license_feature_unknowns: Unset::UNSET,
+            op_state: LicenseManagerState::Unrecognized(Unset::UNSET),
+            last_status_update: <DateTime as Default>::default(),
+            op_failure_message: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for LicenseDiagnostics {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseDiagnostics",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("sourceLastChanged", Type::DateTime),
-                FieldInfo::req("sourceLost", Type::String),
-                FieldInfo::req("sourceLatency", Type::Float),
-                FieldInfo::req("licenseRequests", Type::String),
-                FieldInfo::req("licenseRequestFailures", Type::String),
-                FieldInfo::req("licenseFeatureUnknowns", Type::String),
-                FieldInfo::req("opState", Type::Enum(LicenseManagerState::INFO)),
-                FieldInfo::req("lastStatusUpdate", Type::DateTime),
-                FieldInfo::req("opFailureMessage", Type::String),
+                Own("sourceLastChanged", Type::DateTime, Req),
+                Own("sourceLost", Type::String, Req),
+                Own("sourceLatency", Type::Float, Req),
+                Own("licenseRequests", Type::String, Req),
+                Own("licenseRequestFailures", Type::String, Req),
+                Own("licenseFeatureUnknowns", Type::String, Req),
+                Own("opState", Type::Enum(<LicenseManagerState as EnumType>::INFO), Req),
+                Own("lastStatusUpdate", Type::DateTime, Req),
+                Own("opFailureMessage", Type::String, Req),
             ],
-            || Box::new(LicenseDiagnostics::default()),
+            instance::<LicenseDiagnostics>,
         );
         &INFO
     };
@@ -321,20 +365,20 @@ impl DataType for LicenseDiagnostics {
 
 impl DataObject for LicenseDiagnostics {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.source_last_changed),
-            1 => leaf(&self.source_lost),
-            2 => leaf(&self.source_latency),
-            3 => leaf(&self.license_requests),
-            4 => leaf(&self.license_request_failures),
-            5 => leaf(&self.license_feature_unknowns),
-            6 => leaf(&self.op_state),
-            7 => leaf(&self.last_status_update),
-            8 => leaf(&self.op_failure_message),
+            0 => look::leaf(&self.source_last_changed),
+            1 => look::text(&self.source_lost),
+            2 => look::leaf(&self.source_latency),
+            3 => look::text(&self.license_requests),
+            4 => look::text(&self.license_request_failures),
+            5 => look::text(&self.license_feature_unknowns),
+            6 => look::leaf(&self.op_state),
+            7 => look::leaf(&self.last_status_update),
+            8 => look::text(&self.op_failure_message),
             _ => Value::Unset,
         }
     }
@@ -342,14 +386,14 @@ impl DataObject for LicenseDiagnostics {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.source_last_changed),
-            1 => Slot::Scalar(&mut self.source_lost),
+            1 => place::text(&mut self.source_lost),
             2 => Slot::Scalar(&mut self.source_latency),
-            3 => Slot::Scalar(&mut self.license_requests),
-            4 => Slot::Scalar(&mut self.license_request_failures),
-            5 => Slot::Scalar(&mut self.license_feature_unknowns),
+            3 => place::text(&mut self.license_requests),
+            4 => place::text(&mut self.license_request_failures),
+            5 => place::text(&mut self.license_feature_unknowns),
             6 => Slot::Scalar(&mut self.op_state),
             7 => Slot::Scalar(&mut self.last_status_update),
-            8 => Slot::Scalar(&mut self.op_failure_message),
+            8 => place::text(&mut self.op_failure_message),
             _ => Slot::None,
         }
     }
@@ -358,7 +402,6 @@ impl DataObject for LicenseDiagnostics {
 root!(LicenseDiagnostics);
 
 /// `LicenseUsageInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseUsageInfo {
     /// `source`.
     pub source: Poly<LicenseSource>,
@@ -370,18 +413,29 @@ pub struct LicenseUsageInfo {
     pub feature_info: Vec<LicenseFeatureInfo>,
 }
 
+impl Default for LicenseUsageInfo {
+    fn default() -> Self {
+        Self {
+            source: <Poly<LicenseSource> as Default>::default(),
+            source_available: false,
+            reservation_info: Unset::UNSET,
+            feature_info: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for LicenseUsageInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseUsageInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("source", Type::Data(LicenseSource::INFO)),
-                FieldInfo::req("sourceAvailable", Type::Boolean),
-                FieldInfo::list("reservationInfo", Type::Data(LicenseReservationInfo::INFO)),
-                FieldInfo::list("featureInfo", Type::Data(LicenseFeatureInfo::INFO)),
+                Own("source", Type::Data(<LicenseSource as DataType>::INFO), Req),
+                Own("sourceAvailable", Type::Boolean, Req),
+                Own("reservationInfo", Type::Data(<LicenseReservationInfo as DataType>::INFO), List),
+                Own("featureInfo", Type::Data(<LicenseFeatureInfo as DataType>::INFO), List),
             ],
-            || Box::new(LicenseUsageInfo::default()),
+            instance::<LicenseUsageInfo>,
         );
         &INFO
     };
@@ -389,13 +443,13 @@ impl DataType for LicenseUsageInfo {
 
 impl DataObject for LicenseUsageInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.source),
-            1 => leaf(&self.source_available),
+            0 => look::leaf(&self.source),
+            1 => Value::Boolean(self.source_available),
             2 => Value::List(&self.reservation_info),
             3 => Value::List(&self.feature_info),
             _ => Value::Unset,
@@ -405,7 +459,7 @@ impl DataObject for LicenseUsageInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.source),
-            1 => Slot::Scalar(&mut self.source_available),
+            1 => place::boolean(&mut self.source_available),
             2 => Slot::List(&mut self.reservation_info),
             3 => Slot::List(&mut self.feature_info),
             _ => Slot::None,
@@ -416,19 +470,24 @@ impl DataObject for LicenseUsageInfo {
 root!(LicenseUsageInfo);
 
 /// `LicenseManagerEvaluationInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseManagerEvaluationInfo {
     /// `properties`.
     pub properties: Vec<KeyAnyValue>,
+}
+
+impl Default for LicenseManagerEvaluationInfo {
+    fn default() -> Self {
+        Self { properties: Unset::UNSET }
+    }
 }
 
 impl DataType for LicenseManagerEvaluationInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseManagerEvaluationInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list_req("properties", Type::Data(KeyAnyValue::INFO))],
-            || Box::new(LicenseManagerEvaluationInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("properties", Type::Data(<KeyAnyValue as DataType>::INFO), ListReq)],
+            instance::<LicenseManagerEvaluationInfo>,
         );
         &INFO
     };
@@ -436,7 +495,7 @@ impl DataType for LicenseManagerEvaluationInfo {
 
 impl DataObject for LicenseManagerEvaluationInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -457,7 +516,6 @@ impl DataObject for LicenseManagerEvaluationInfo {
 root!(LicenseManagerEvaluationInfo);
 
 /// `LicenseManagerLicenseInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseManagerLicenseInfo {
     /// `licenseKey`.
     pub license_key: String,
@@ -477,22 +535,37 @@ pub struct LicenseManagerLicenseInfo {
     pub labels: Vec<KeyValue>,
 }
 
+impl Default for LicenseManagerLicenseInfo {
+    fn default() -> Self {
+        Self {
+            license_key: Unset::UNSET,
+            edition_key: Unset::UNSET,
+            name: Unset::UNSET,
+            total: 0,
+            used: None,
+            cost_unit: Unset::UNSET,
+            properties: Unset::UNSET,
+            labels: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for LicenseManagerLicenseInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseManagerLicenseInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("licenseKey", Type::String),
-                FieldInfo::req("editionKey", Type::String),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("total", Type::Int),
-                FieldInfo::opt("used", Type::Int),
-                FieldInfo::req("costUnit", Type::String),
-                FieldInfo::list("properties", Type::Data(KeyAnyValue::INFO)),
-                FieldInfo::list("labels", Type::Data(KeyValue::INFO)),
+                Own("licenseKey", Type::String, Req),
+                Own("editionKey", Type::String, Req),
+                Own("name", Type::String, Req),
+                Own("total", Type::Int, Req),
+                Own("used", Type::Int, Opt),
+                Own("costUnit", Type::String, Req),
+                Own("properties", Type::Data(<KeyAnyValue as DataType>::INFO), List),
+                Own("labels", Type::Data(<KeyValue as DataType>::INFO), List),
             ],
-            || Box::new(LicenseManagerLicenseInfo::default()),
+            instance::<LicenseManagerLicenseInfo>,
         );
         &INFO
     };
@@ -500,17 +573,17 @@ impl DataType for LicenseManagerLicenseInfo {
 
 impl DataObject for LicenseManagerLicenseInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.license_key),
-            1 => leaf(&self.edition_key),
-            2 => leaf(&self.name),
-            3 => leaf(&self.total),
-            4 => optional(&self.used),
-            5 => leaf(&self.cost_unit),
+            0 => look::text(&self.license_key),
+            1 => look::text(&self.edition_key),
+            2 => look::text(&self.name),
+            3 => Value::Int(self.total),
+            4 => look::optional_int(&self.used),
+            5 => look::text(&self.cost_unit),
             6 => Value::List(&self.properties),
             7 => Value::List(&self.labels),
             _ => Value::Unset,
@@ -519,12 +592,12 @@ impl DataObject for LicenseManagerLicenseInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.license_key),
-            1 => Slot::Scalar(&mut self.edition_key),
-            2 => Slot::Scalar(&mut self.name),
-            3 => Slot::Scalar(&mut self.total),
-            4 => Slot::Scalar(&mut self.used),
-            5 => Slot::Scalar(&mut self.cost_unit),
+            0 => place::text(&mut self.license_key),
+            1 => place::text(&mut self.edition_key),
+            2 => place::text(&mut self.name),
+            3 => place::int(&mut self.total),
+            4 => place::optional_int(&mut self.used),
+            5 => place::text(&mut self.cost_unit),
             6 => Slot::List(&mut self.properties),
             7 => Slot::List(&mut self.labels),
             _ => Slot::None,
@@ -535,7 +608,6 @@ impl DataObject for LicenseManagerLicenseInfo {
 root!(LicenseManagerLicenseInfo);
 
 /// `LicenseAssignmentManagerLicenseAssignment`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseAssignmentManagerLicenseAssignment {
     /// `entityId`.
     pub entity_id: String,
@@ -549,19 +621,31 @@ pub struct LicenseAssignmentManagerLicenseAssignment {
     pub properties: Vec<KeyAnyValue>,
 }
 
+impl Default for LicenseAssignmentManagerLicenseAssignment {
+    fn default() -> Self {
+        Self {
+            entity_id: Unset::UNSET,
+            scope: None,
+            entity_display_name: None,
+            assigned_license: <LicenseManagerLicenseInfo as Default>::default(),
+            properties: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for LicenseAssignmentManagerLicenseAssignment {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseAssignmentManagerLicenseAssignment",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("entityId", Type::String),
-                FieldInfo::opt("scope", Type::String),
-                FieldInfo::opt("entityDisplayName", Type::String),
-                FieldInfo::req("assignedLicense", Type::Data(LicenseManagerLicenseInfo::INFO)),
-                FieldInfo::list("properties", Type::Data(KeyAnyValue::INFO)),
+                Own("entityId", Type::String, Req),
+                Own("scope", Type::String, Opt),
+                Own("entityDisplayName", Type::String, Opt),
+                Own("assignedLicense", Type::Data(<LicenseManagerLicenseInfo as DataType>::INFO), Req),
+                Own("properties", Type::Data(<KeyAnyValue as DataType>::INFO), List),
             ],
-            || Box::new(LicenseAssignmentManagerLicenseAssignment::default()),
+            instance::<LicenseAssignmentManagerLicenseAssignment>,
         );
         &INFO
     };
@@ -569,14 +653,14 @@ impl DataType for LicenseAssignmentManagerLicenseAssignment {
 
 impl DataObject for LicenseAssignmentManagerLicenseAssignment {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity_id),
-            1 => optional(&self.scope),
-            2 => optional(&self.entity_display_name),
+            0 => look::text(&self.entity_id),
+            1 => look::optional_text(&self.scope),
+            2 => look::optional_text(&self.entity_display_name),
             3 => Value::Data(&self.assigned_license),
             4 => Value::List(&self.properties),
             _ => Value::Unset,
@@ -585,9 +669,9 @@ impl DataObject for LicenseAssignmentManagerLicenseAssignment {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity_id),
-            1 => Slot::Scalar(&mut self.scope),
-            2 => Slot::Scalar(&mut self.entity_display_name),
+            0 => place::text(&mut self.entity_id),
+            1 => place::optional_text(&mut self.scope),
+            2 => place::optional_text(&mut self.entity_display_name),
             3 => Slot::Data(&mut self.assigned_license),
             4 => Slot::List(&mut self.properties),
             _ => Slot::None,

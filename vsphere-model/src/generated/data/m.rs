@@ -8,7 +8,6 @@ use crate::types::{
 };
 
 /// `MissingProperty`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MissingProperty {
     /// `path`.
     pub path: String,
@@ -16,13 +15,19 @@ pub struct MissingProperty {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for MissingProperty {
+    fn default() -> Self {
+        Self { path: Unset::UNSET, fault: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for MissingProperty {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MissingProperty",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("path", Type::String), FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(MissingProperty::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("path", Type::String, Req), Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<MissingProperty>,
         );
         &INFO
     };
@@ -30,12 +35,12 @@ impl DataType for MissingProperty {
 
 impl DataObject for MissingProperty {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.path),
+            0 => look::text(&self.path),
             1 => Value::Data(&self.fault),
             _ => Value::Unset,
         }
@@ -43,7 +48,7 @@ impl DataObject for MissingProperty {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.path),
+            0 => place::text(&mut self.path),
             1 => Slot::Data(&mut self.fault),
             _ => Slot::None,
         }
@@ -53,7 +58,6 @@ impl DataObject for MissingProperty {
 root!(MissingProperty);
 
 /// `MissingObject`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MissingObject {
     /// `obj`.
     pub obj: ManagedObjectReference,
@@ -61,13 +65,19 @@ pub struct MissingObject {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for MissingObject {
+    fn default() -> Self {
+        Self { obj: Unset::UNSET, fault: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for MissingObject {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MissingObject",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("obj", Type::Ref), FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(MissingObject::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("obj", Type::Ref, Req), Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<MissingObject>,
         );
         &INFO
     };
@@ -75,12 +85,12 @@ impl DataType for MissingObject {
 
 impl DataObject for MissingObject {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.obj),
+            0 => look::reference(&self.obj),
             1 => Value::Data(&self.fault),
             _ => Value::Unset,
         }
@@ -88,7 +98,7 @@ impl DataObject for MissingObject {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.obj),
+            0 => place::reference(&mut self.obj),
             1 => Slot::Data(&mut self.fault),
             _ => Slot::None,
         }
@@ -98,7 +108,6 @@ impl DataObject for MissingObject {
 root!(MissingObject);
 
 /// `MethodDescription`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MethodDescription {
     /// What it inherits from [`Description`].
     pub base: Description,
@@ -106,41 +115,43 @@ pub struct MethodDescription {
     pub key: String,
 }
 
+impl Default for MethodDescription {
+    fn default() -> Self {
+        Self { base: <Description as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for MethodDescription {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("MethodDescription", Some(Description::INFO), &[FieldInfo::req("key", Type::String)], || {
-                Box::new(MethodDescription::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MethodDescription",
+            Some(<Description as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<MethodDescription>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MethodDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.key),
-            _ => self.base.get(index),
+            2 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -148,7 +159,6 @@ inherit!(MethodDescription, Description);
 impl Extends<Description> for MethodDescription {}
 
 /// `MethodAction`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MethodAction {
     /// What it inherits from [`Action`].
     pub base: Action,
@@ -158,16 +168,22 @@ pub struct MethodAction {
     pub argument: Vec<MethodActionArgument>,
 }
 
+impl Default for MethodAction {
+    fn default() -> Self {
+        Self { base: <Action as Default>::default(), name: Unset::UNSET, argument: Unset::UNSET }
+    }
+}
+
 impl DataType for MethodAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MethodAction",
-            Some(Action::INFO),
+            Some(<Action as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::list("argument", Type::Data(MethodActionArgument::INFO)),
+                Own("name", Type::String, Req),
+                Own("argument", Type::Data(<MethodActionArgument as DataType>::INFO), List),
             ],
-            || Box::new(MethodAction::default()),
+            instance::<MethodAction>,
         );
         &INFO
     };
@@ -175,31 +191,25 @@ impl DataType for MethodAction {
 
 impl DataObject for MethodAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
+            0 => look::text(&self.name),
             1 => Value::List(&self.argument),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.name),
             1 => Slot::List(&mut self.argument),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -207,19 +217,24 @@ inherit!(MethodAction, Action);
 impl Extends<Action> for MethodAction {}
 
 /// `MethodActionArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MethodActionArgument {
     /// `value`.
     pub value: Option<Any>,
+}
+
+impl Default for MethodActionArgument {
+    fn default() -> Self {
+        Self { value: None }
+    }
 }
 
 impl DataType for MethodActionArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MethodActionArgument",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("value", Type::Any)],
-            || Box::new(MethodActionArgument::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("value", Type::Any, Opt)],
+            instance::<MethodActionArgument>,
         );
         &INFO
     };
@@ -227,12 +242,12 @@ impl DataType for MethodActionArgument {
 
 impl DataObject for MethodActionArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.value),
+            0 => look::optional(&self.value),
             _ => Value::Unset,
         }
     }
@@ -248,7 +263,6 @@ impl DataObject for MethodActionArgument {
 root!(MethodActionArgument);
 
 /// `MetricAlarmExpression`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MetricAlarmExpression {
     /// What it inherits from [`AlarmExpression`].
     pub base: AlarmExpression,
@@ -268,21 +282,36 @@ pub struct MetricAlarmExpression {
     pub red_interval: Option<i32>,
 }
 
+impl Default for MetricAlarmExpression {
+    fn default() -> Self {
+        Self {
+            base: <AlarmExpression as Default>::default(),
+            operator: MetricAlarmOperator::Unrecognized(Unset::UNSET),
+            type_: Unset::UNSET,
+            metric: <PerfMetricId as Default>::default(),
+            yellow: None,
+            yellow_interval: None,
+            red: None,
+            red_interval: None,
+        }
+    }
+}
+
 impl DataType for MetricAlarmExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MetricAlarmExpression",
-            Some(AlarmExpression::INFO),
+            Some(<AlarmExpression as DataType>::INFO),
             &[
-                FieldInfo::req("operator", Type::Enum(MetricAlarmOperator::INFO)),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("metric", Type::Data(PerfMetricId::INFO)),
-                FieldInfo::opt("yellow", Type::Int),
-                FieldInfo::opt("yellowInterval", Type::Int),
-                FieldInfo::opt("red", Type::Int),
-                FieldInfo::opt("redInterval", Type::Int),
+                Own("operator", Type::Enum(<MetricAlarmOperator as EnumType>::INFO), Req),
+                Own("type", Type::String, Req),
+                Own("metric", Type::Data(<PerfMetricId as DataType>::INFO), Req),
+                Own("yellow", Type::Int, Opt),
+                Own("yellowInterval", Type::Int, Opt),
+                Own("red", Type::Int, Opt),
+                Own("redInterval", Type::Int, Opt),
             ],
-            || Box::new(MetricAlarmExpression::default()),
+            instance::<MetricAlarmExpression>,
         );
         &INFO
     };
@@ -290,41 +319,35 @@ impl DataType for MetricAlarmExpression {
 
 impl DataObject for MetricAlarmExpression {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.operator),
-            1 => leaf(&self.type_),
+            0 => look::leaf(&self.operator),
+            1 => look::text(&self.type_),
             2 => Value::Data(&self.metric),
-            3 => optional(&self.yellow),
-            4 => optional(&self.yellow_interval),
-            5 => optional(&self.red),
-            6 => optional(&self.red_interval),
-            _ => self.base.get(index),
+            3 => look::optional_int(&self.yellow),
+            4 => look::optional_int(&self.yellow_interval),
+            5 => look::optional_int(&self.red),
+            6 => look::optional_int(&self.red_interval),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.operator),
-            1 => Slot::Scalar(&mut self.type_),
+            1 => place::text(&mut self.type_),
             2 => Slot::Data(&mut self.metric),
-            3 => Slot::Scalar(&mut self.yellow),
-            4 => Slot::Scalar(&mut self.yellow_interval),
-            5 => Slot::Scalar(&mut self.red),
-            6 => Slot::Scalar(&mut self.red_interval),
-            _ => self.base.slot(index),
+            3 => place::optional_int(&mut self.yellow),
+            4 => place::optional_int(&mut self.yellow_interval),
+            5 => place::optional_int(&mut self.red),
+            6 => place::optional_int(&mut self.red_interval),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -332,7 +355,6 @@ inherit!(MetricAlarmExpression, AlarmExpression);
 impl Extends<AlarmExpression> for MetricAlarmExpression {}
 
 /// `ManagedByInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ManagedByInfo {
     /// `extensionKey`.
     pub extension_key: String,
@@ -340,13 +362,19 @@ pub struct ManagedByInfo {
     pub type_: String,
 }
 
+impl Default for ManagedByInfo {
+    fn default() -> Self {
+        Self { extension_key: Unset::UNSET, type_: Unset::UNSET }
+    }
+}
+
 impl DataType for ManagedByInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ManagedByInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("extensionKey", Type::String), FieldInfo::req("type", Type::String)],
-            || Box::new(ManagedByInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("extensionKey", Type::String, Req), Own("type", Type::String, Req)],
+            instance::<ManagedByInfo>,
         );
         &INFO
     };
@@ -354,21 +382,21 @@ impl DataType for ManagedByInfo {
 
 impl DataObject for ManagedByInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.extension_key),
-            1 => leaf(&self.type_),
+            0 => look::text(&self.extension_key),
+            1 => look::text(&self.type_),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.extension_key),
-            1 => Slot::Scalar(&mut self.type_),
+            0 => place::text(&mut self.extension_key),
+            1 => place::text(&mut self.type_),
             _ => Slot::None,
         }
     }
@@ -377,7 +405,6 @@ impl DataObject for ManagedByInfo {
 root!(ManagedByInfo);
 
 /// `ModeInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ModeInfo {
     /// `browse`.
     pub browse: Option<String>,
@@ -393,20 +420,33 @@ pub struct ModeInfo {
     pub full: String,
 }
 
+impl Default for ModeInfo {
+    fn default() -> Self {
+        Self {
+            browse: None,
+            read: Unset::UNSET,
+            modify: Unset::UNSET,
+            use_: Unset::UNSET,
+            admin: None,
+            full: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ModeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ModeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("browse", Type::String),
-                FieldInfo::req("read", Type::String),
-                FieldInfo::req("modify", Type::String),
-                FieldInfo::req("use", Type::String),
-                FieldInfo::opt("admin", Type::String),
-                FieldInfo::req("full", Type::String),
+                Own("browse", Type::String, Opt),
+                Own("read", Type::String, Req),
+                Own("modify", Type::String, Req),
+                Own("use", Type::String, Req),
+                Own("admin", Type::String, Opt),
+                Own("full", Type::String, Req),
             ],
-            || Box::new(ModeInfo::default()),
+            instance::<ModeInfo>,
         );
         &INFO
     };
@@ -414,29 +454,29 @@ impl DataType for ModeInfo {
 
 impl DataObject for ModeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.browse),
-            1 => leaf(&self.read),
-            2 => leaf(&self.modify),
-            3 => leaf(&self.use_),
-            4 => optional(&self.admin),
-            5 => leaf(&self.full),
+            0 => look::optional_text(&self.browse),
+            1 => look::text(&self.read),
+            2 => look::text(&self.modify),
+            3 => look::text(&self.use_),
+            4 => look::optional_text(&self.admin),
+            5 => look::text(&self.full),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.browse),
-            1 => Slot::Scalar(&mut self.read),
-            2 => Slot::Scalar(&mut self.modify),
-            3 => Slot::Scalar(&mut self.use_),
-            4 => Slot::Scalar(&mut self.admin),
-            5 => Slot::Scalar(&mut self.full),
+            0 => place::optional_text(&mut self.browse),
+            1 => place::text(&mut self.read),
+            2 => place::text(&mut self.modify),
+            3 => place::text(&mut self.use_),
+            4 => place::optional_text(&mut self.admin),
+            5 => place::text(&mut self.full),
             _ => Slot::None,
         }
     }
@@ -445,39 +485,42 @@ impl DataObject for ModeInfo {
 root!(ModeInfo);
 
 /// `MacAddress`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct MacAddress {
     /// What it inherits from [`NegatableExpression`].
     pub base: NegatableExpression,
 }
 
+impl Default for MacAddress {
+    fn default() -> Self {
+        Self { base: <NegatableExpression as Default>::default() }
+    }
+}
+
 impl DataType for MacAddress {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("MacAddress", Some(NegatableExpression::INFO), &[], || Box::new(MacAddress::default()));
+            TypeInfo::new("MacAddress", Some(<NegatableExpression as DataType>::INFO), &[], instance::<MacAddress>);
         &INFO
     };
 }
 
 impl DataObject for MacAddress {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -485,7 +528,6 @@ inherit!(MacAddress, NegatableExpression);
 impl Extends<NegatableExpression> for MacAddress {}
 
 /// `MacRange`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct MacRange {
     /// What it inherits from [`MacAddress`].
     pub base: MacAddress,
@@ -495,13 +537,19 @@ pub struct MacRange {
     pub mask: String,
 }
 
+impl Default for MacRange {
+    fn default() -> Self {
+        Self { base: <MacAddress as Default>::default(), address: Unset::UNSET, mask: Unset::UNSET }
+    }
+}
+
 impl DataType for MacRange {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MacRange",
-            Some(MacAddress::INFO),
-            &[FieldInfo::req("address", Type::String), FieldInfo::req("mask", Type::String)],
-            || Box::new(MacRange::default()),
+            Some(<MacAddress as DataType>::INFO),
+            &[Own("address", Type::String, Req), Own("mask", Type::String, Req)],
+            instance::<MacRange>,
         );
         &INFO
     };
@@ -509,31 +557,25 @@ impl DataType for MacRange {
 
 impl DataObject for MacRange {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.address),
-            2 => leaf(&self.mask),
-            _ => self.base.get(index),
+            1 => look::text(&self.address),
+            2 => look::text(&self.mask),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.address),
-            2 => Slot::Scalar(&mut self.mask),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.address),
+            2 => place::text(&mut self.mask),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -542,7 +584,6 @@ impl Extends<MacAddress> for MacRange {}
 impl Extends<NegatableExpression> for MacRange {}
 
 /// `ManagedEntityEventArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ManagedEntityEventArgument {
     /// What it inherits from [`EntityEventArgument`].
     pub base: EntityEventArgument,
@@ -550,13 +591,19 @@ pub struct ManagedEntityEventArgument {
     pub entity: ManagedObjectReference,
 }
 
+impl Default for ManagedEntityEventArgument {
+    fn default() -> Self {
+        Self { base: <EntityEventArgument as Default>::default(), entity: Unset::UNSET }
+    }
+}
+
 impl DataType for ManagedEntityEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ManagedEntityEventArgument",
-            Some(EntityEventArgument::INFO),
-            &[FieldInfo::req("entity", Type::Ref)],
-            || Box::new(ManagedEntityEventArgument::default()),
+            Some(<EntityEventArgument as DataType>::INFO),
+            &[Own("entity", Type::Ref, Req)],
+            instance::<ManagedEntityEventArgument>,
         );
         &INFO
     };
@@ -564,29 +611,23 @@ impl DataType for ManagedEntityEventArgument {
 
 impl DataObject for ManagedEntityEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.entity),
-            _ => self.base.get(index),
+            1 => look::reference(&self.entity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.entity),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.entity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -595,7 +636,6 @@ impl Extends<EntityEventArgument> for ManagedEntityEventArgument {}
 impl Extends<EventArgument> for ManagedEntityEventArgument {}
 
 /// `MultipleCertificatesVerifyFaultThumbprintData`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MultipleCertificatesVerifyFaultThumbprintData {
     /// `port`.
     pub port: i32,
@@ -603,13 +643,19 @@ pub struct MultipleCertificatesVerifyFaultThumbprintData {
     pub thumbprint: String,
 }
 
+impl Default for MultipleCertificatesVerifyFaultThumbprintData {
+    fn default() -> Self {
+        Self { port: 0, thumbprint: Unset::UNSET }
+    }
+}
+
 impl DataType for MultipleCertificatesVerifyFaultThumbprintData {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MultipleCertificatesVerifyFaultThumbprintData",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("port", Type::Int), FieldInfo::req("thumbprint", Type::String)],
-            || Box::new(MultipleCertificatesVerifyFaultThumbprintData::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("port", Type::Int, Req), Own("thumbprint", Type::String, Req)],
+            instance::<MultipleCertificatesVerifyFaultThumbprintData>,
         );
         &INFO
     };
@@ -617,21 +663,21 @@ impl DataType for MultipleCertificatesVerifyFaultThumbprintData {
 
 impl DataObject for MultipleCertificatesVerifyFaultThumbprintData {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.port),
-            1 => leaf(&self.thumbprint),
+            0 => Value::Int(self.port),
+            1 => look::text(&self.thumbprint),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.port),
-            1 => Slot::Scalar(&mut self.thumbprint),
+            0 => place::int(&mut self.port),
+            1 => place::text(&mut self.thumbprint),
             _ => Slot::None,
         }
     }
@@ -640,40 +686,46 @@ impl DataObject for MultipleCertificatesVerifyFaultThumbprintData {
 root!(MultipleCertificatesVerifyFaultThumbprintData);
 
 /// `MonthlyTaskScheduler`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MonthlyTaskScheduler {
     /// What it inherits from [`DailyTaskScheduler`].
     pub base: DailyTaskScheduler,
 }
 
+impl Default for MonthlyTaskScheduler {
+    fn default() -> Self {
+        Self { base: <DailyTaskScheduler as Default>::default() }
+    }
+}
+
 impl DataType for MonthlyTaskScheduler {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MonthlyTaskScheduler", Some(DailyTaskScheduler::INFO), &[], || {
-            Box::new(MonthlyTaskScheduler::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MonthlyTaskScheduler",
+            Some(<DailyTaskScheduler as DataType>::INFO),
+            &[],
+            instance::<MonthlyTaskScheduler>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MonthlyTaskScheduler {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -684,7 +736,6 @@ impl Extends<RecurrentTaskScheduler> for MonthlyTaskScheduler {}
 impl Extends<TaskScheduler> for MonthlyTaskScheduler {}
 
 /// `MonthlyByDayTaskScheduler`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MonthlyByDayTaskScheduler {
     /// What it inherits from [`MonthlyTaskScheduler`].
     pub base: MonthlyTaskScheduler,
@@ -692,13 +743,19 @@ pub struct MonthlyByDayTaskScheduler {
     pub day: i32,
 }
 
+impl Default for MonthlyByDayTaskScheduler {
+    fn default() -> Self {
+        Self { base: <MonthlyTaskScheduler as Default>::default(), day: 0 }
+    }
+}
+
 impl DataType for MonthlyByDayTaskScheduler {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MonthlyByDayTaskScheduler",
-            Some(MonthlyTaskScheduler::INFO),
-            &[FieldInfo::req("day", Type::Int)],
-            || Box::new(MonthlyByDayTaskScheduler::default()),
+            Some(<MonthlyTaskScheduler as DataType>::INFO),
+            &[Own("day", Type::Int, Req)],
+            instance::<MonthlyByDayTaskScheduler>,
         );
         &INFO
     };
@@ -706,29 +763,23 @@ impl DataType for MonthlyByDayTaskScheduler {
 
 impl DataObject for MonthlyByDayTaskScheduler {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.day),
-            _ => self.base.get(index),
+            5 => Value::Int(self.day),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.day),
-            _ => self.base.slot(index),
+            5 => place::int(&mut self.day),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -740,7 +791,6 @@ impl Extends<RecurrentTaskScheduler> for MonthlyByDayTaskScheduler {}
 impl Extends<TaskScheduler> for MonthlyByDayTaskScheduler {}
 
 /// `MonthlyByWeekdayTaskScheduler`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MonthlyByWeekdayTaskScheduler {
     /// What it inherits from [`MonthlyTaskScheduler`].
     pub base: MonthlyTaskScheduler,
@@ -750,16 +800,26 @@ pub struct MonthlyByWeekdayTaskScheduler {
     pub weekday: DayOfWeek,
 }
 
+impl Default for MonthlyByWeekdayTaskScheduler {
+    fn default() -> Self {
+        Self {
+            base: <MonthlyTaskScheduler as Default>::default(),
+            offset: WeekOfMonth::Unrecognized(Unset::UNSET),
+            weekday: DayOfWeek::Unrecognized(Unset::UNSET),
+        }
+    }
+}
+
 impl DataType for MonthlyByWeekdayTaskScheduler {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MonthlyByWeekdayTaskScheduler",
-            Some(MonthlyTaskScheduler::INFO),
+            Some(<MonthlyTaskScheduler as DataType>::INFO),
             &[
-                FieldInfo::req("offset", Type::Enum(WeekOfMonth::INFO)),
-                FieldInfo::req("weekday", Type::Enum(DayOfWeek::INFO)),
+                Own("offset", Type::Enum(<WeekOfMonth as EnumType>::INFO), Req),
+                Own("weekday", Type::Enum(<DayOfWeek as EnumType>::INFO), Req),
             ],
-            || Box::new(MonthlyByWeekdayTaskScheduler::default()),
+            instance::<MonthlyByWeekdayTaskScheduler>,
         );
         &INFO
     };
@@ -767,14 +827,15 @@ impl DataType for MonthlyByWeekdayTaskScheduler {
 
 impl DataObject for MonthlyByWeekdayTaskScheduler {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.offset),
-            6 => leaf(&self.weekday),
-            _ => self.base.get(index),
+            5 => look::leaf(&self.offset),
+            6 => look::leaf(&self.weekday),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -782,16 +843,9 @@ impl DataObject for MonthlyByWeekdayTaskScheduler {
         match index {
             5 => Slot::Scalar(&mut self.offset),
             6 => Slot::Scalar(&mut self.weekday),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -9,19 +9,24 @@ use crate::types::{
 };
 
 /// `NegatableExpression`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NegatableExpression {
     /// `negate`.
     pub negate: Option<bool>,
+}
+
+impl Default for NegatableExpression {
+    fn default() -> Self {
+        Self { negate: None }
+    }
 }
 
 impl DataType for NegatableExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NegatableExpression",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("negate", Type::Boolean)],
-            || Box::new(NegatableExpression::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("negate", Type::Boolean, Opt)],
+            instance::<NegatableExpression>,
         );
         &INFO
     };
@@ -29,19 +34,19 @@ impl DataType for NegatableExpression {
 
 impl DataObject for NegatableExpression {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.negate),
+            0 => look::optional_boolean(&self.negate),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.negate),
+            0 => place::optional_boolean(&mut self.negate),
             _ => Slot::None,
         }
     }
@@ -50,7 +55,6 @@ impl DataObject for NegatableExpression {
 root!(NegatableExpression);
 
 /// `NumericRange`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NumericRange {
     /// `start`.
     pub start: i32,
@@ -58,13 +62,19 @@ pub struct NumericRange {
     pub end: i32,
 }
 
+impl Default for NumericRange {
+    fn default() -> Self {
+        Self { start: 0, end: 0 }
+    }
+}
+
 impl DataType for NumericRange {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NumericRange",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("start", Type::Int), FieldInfo::req("end", Type::Int)],
-            || Box::new(NumericRange::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("start", Type::Int, Req), Own("end", Type::Int, Req)],
+            instance::<NumericRange>,
         );
         &INFO
     };
@@ -72,21 +82,21 @@ impl DataType for NumericRange {
 
 impl DataObject for NumericRange {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.start),
-            1 => leaf(&self.end),
+            0 => Value::Int(self.start),
+            1 => Value::Int(self.end),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.start),
-            1 => Slot::Scalar(&mut self.end),
+            0 => place::int(&mut self.start),
+            1 => place::int(&mut self.end),
             _ => Slot::None,
         }
     }
@@ -95,7 +105,6 @@ impl DataObject for NumericRange {
 root!(NumericRange);
 
 /// `NasStorageProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NasStorageProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -103,13 +112,19 @@ pub struct NasStorageProfile {
     pub key: String,
 }
 
+impl Default for NasStorageProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for NasStorageProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NasStorageProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(NasStorageProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<NasStorageProfile>,
         );
         &INFO
     };
@@ -117,29 +132,23 @@ impl DataType for NasStorageProfile {
 
 impl DataObject for NasStorageProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            _ => self.base.get(index),
+            11 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            11 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -147,40 +156,46 @@ inherit!(NasStorageProfile, ApplyProfile);
 impl Extends<ApplyProfile> for NasStorageProfile {}
 
 /// `NetworkPolicyProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetworkPolicyProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
 }
 
+impl Default for NetworkPolicyProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default() }
+    }
+}
+
 impl DataType for NetworkPolicyProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NetworkPolicyProfile", Some(ApplyProfile::INFO), &[], || {
-            Box::new(NetworkPolicyProfile::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NetworkPolicyProfile",
+            Some(<ApplyProfile as DataType>::INFO),
+            &[],
+            instance::<NetworkPolicyProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NetworkPolicyProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -188,7 +203,6 @@ inherit!(NetworkPolicyProfile, ApplyProfile);
 impl Extends<ApplyProfile> for NetworkPolicyProfile {}
 
 /// `NetworkProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetworkProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -222,28 +236,50 @@ pub struct NetworkProfile {
     pub opaque_switch: Option<Box<OpaqueSwitchProfile>>,
 }
 
+impl Default for NetworkProfile {
+    fn default() -> Self {
+        Self {
+            base: <ApplyProfile as Default>::default(),
+            vswitch: Unset::UNSET,
+            vm_port_group: Unset::UNSET,
+            host_port_group: Unset::UNSET,
+            service_console_port_group: Unset::UNSET,
+            dns_config: None,
+            ip_route_config: None,
+            console_ip_route_config: None,
+            pnic: Unset::UNSET,
+            dvswitch: Unset::UNSET,
+            dvs_service_console_nic: Unset::UNSET,
+            dvs_host_nic: Unset::UNSET,
+            nsx_host_nic: Unset::UNSET,
+            net_stack_instance: Unset::UNSET,
+            opaque_switch: None,
+        }
+    }
+}
+
 impl DataType for NetworkProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetworkProfile",
-            Some(ApplyProfile::INFO),
+            Some(<ApplyProfile as DataType>::INFO),
             &[
-                FieldInfo::list("vswitch", Type::Data(VirtualSwitchProfile::INFO)),
-                FieldInfo::list("vmPortGroup", Type::Data(VmPortGroupProfile::INFO)),
-                FieldInfo::list("hostPortGroup", Type::Data(HostPortGroupProfile::INFO)),
-                FieldInfo::list("serviceConsolePortGroup", Type::Data(ServiceConsolePortGroupProfile::INFO)),
-                FieldInfo::opt("dnsConfig", Type::Data(NetworkProfileDnsConfigProfile::INFO)),
-                FieldInfo::opt("ipRouteConfig", Type::Data(IpRouteProfile::INFO)),
-                FieldInfo::opt("consoleIpRouteConfig", Type::Data(IpRouteProfile::INFO)),
-                FieldInfo::list("pnic", Type::Data(PhysicalNicProfile::INFO)),
-                FieldInfo::list("dvswitch", Type::Data(DvsProfile::INFO)),
-                FieldInfo::list("dvsServiceConsoleNic", Type::Data(DvsServiceConsoleVNicProfile::INFO)),
-                FieldInfo::list("dvsHostNic", Type::Data(DvsHostVNicProfile::INFO)),
-                FieldInfo::list("nsxHostNic", Type::Data(NsxHostVNicProfile::INFO)),
-                FieldInfo::list("netStackInstance", Type::Data(NetStackInstanceProfile::INFO)),
-                FieldInfo::opt("opaqueSwitch", Type::Data(OpaqueSwitchProfile::INFO)),
+                Own("vswitch", Type::Data(<VirtualSwitchProfile as DataType>::INFO), List),
+                Own("vmPortGroup", Type::Data(<VmPortGroupProfile as DataType>::INFO), List),
+                Own("hostPortGroup", Type::Data(<HostPortGroupProfile as DataType>::INFO), List),
+                Own("serviceConsolePortGroup", Type::Data(<ServiceConsolePortGroupProfile as DataType>::INFO), List),
+                Own("dnsConfig", Type::Data(<NetworkProfileDnsConfigProfile as DataType>::INFO), Opt),
+                Own("ipRouteConfig", Type::Data(<IpRouteProfile as DataType>::INFO), Opt),
+                Own("consoleIpRouteConfig", Type::Data(<IpRouteProfile as DataType>::INFO), Opt),
+                Own("pnic", Type::Data(<PhysicalNicProfile as DataType>::INFO), List),
+                Own("dvswitch", Type::Data(<DvsProfile as DataType>::INFO), List),
+                Own("dvsServiceConsoleNic", Type::Data(<DvsServiceConsoleVNicProfile as DataType>::INFO), List),
+                Own("dvsHostNic", Type::Data(<DvsHostVNicProfile as DataType>::INFO), List),
+                Own("nsxHostNic", Type::Data(<NsxHostVNicProfile as DataType>::INFO), List),
+                Own("netStackInstance", Type::Data(<NetStackInstanceProfile as DataType>::INFO), List),
+                Own("opaqueSwitch", Type::Data(<OpaqueSwitchProfile as DataType>::INFO), Opt),
             ],
-            || Box::new(NetworkProfile::default()),
+            instance::<NetworkProfile>,
         );
         &INFO
     };
@@ -251,7 +287,7 @@ impl DataType for NetworkProfile {
 
 impl DataObject for NetworkProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -260,29 +296,18 @@ impl DataObject for NetworkProfile {
             12 => Value::List(&self.vm_port_group),
             13 => Value::List(&self.host_port_group),
             14 => Value::List(&self.service_console_port_group),
-            15 => match &self.dns_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            16 => match &self.ip_route_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            17 => match &self.console_ip_route_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            15 => look::boxed(&self.dns_config),
+            16 => look::boxed(&self.ip_route_config),
+            17 => look::boxed(&self.console_ip_route_config),
             18 => Value::List(&self.pnic),
             19 => Value::List(&self.dvswitch),
             20 => Value::List(&self.dvs_service_console_nic),
             21 => Value::List(&self.dvs_host_nic),
             22 => Value::List(&self.nsx_host_nic),
             23 => Value::List(&self.net_stack_instance),
-            24 => match &self.opaque_switch {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            24 => look::boxed(&self.opaque_switch),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -292,26 +317,19 @@ impl DataObject for NetworkProfile {
             12 => Slot::List(&mut self.vm_port_group),
             13 => Slot::List(&mut self.host_port_group),
             14 => Slot::List(&mut self.service_console_port_group),
-            15 => fill!(self.dns_config, NetworkProfileDnsConfigProfile),
-            16 => fill!(self.ip_route_config, IpRouteProfile),
-            17 => fill!(self.console_ip_route_config, IpRouteProfile),
+            15 => place::boxed(&mut self.dns_config),
+            16 => place::boxed(&mut self.ip_route_config),
+            17 => place::boxed(&mut self.console_ip_route_config),
             18 => Slot::List(&mut self.pnic),
             19 => Slot::List(&mut self.dvswitch),
             20 => Slot::List(&mut self.dvs_service_console_nic),
             21 => Slot::List(&mut self.dvs_host_nic),
             22 => Slot::List(&mut self.nsx_host_nic),
             23 => Slot::List(&mut self.net_stack_instance),
-            24 => fill!(self.opaque_switch, OpaqueSwitchProfile),
-            _ => self.base.slot(index),
+            24 => place::boxed(&mut self.opaque_switch),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -319,40 +337,46 @@ inherit!(NetworkProfile, ApplyProfile);
 impl Extends<ApplyProfile> for NetworkProfile {}
 
 /// `NetworkProfileDnsConfigProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetworkProfileDnsConfigProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
 }
 
+impl Default for NetworkProfileDnsConfigProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default() }
+    }
+}
+
 impl DataType for NetworkProfileDnsConfigProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NetworkProfileDnsConfigProfile", Some(ApplyProfile::INFO), &[], || {
-            Box::new(NetworkProfileDnsConfigProfile::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NetworkProfileDnsConfigProfile",
+            Some(<ApplyProfile as DataType>::INFO),
+            &[],
+            instance::<NetworkProfileDnsConfigProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NetworkProfileDnsConfigProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -360,7 +384,6 @@ inherit!(NetworkProfileDnsConfigProfile, ApplyProfile);
 impl Extends<ApplyProfile> for NetworkProfileDnsConfigProfile {}
 
 /// `NsxHostVNicProfile`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct NsxHostVNicProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -370,13 +393,23 @@ pub struct NsxHostVNicProfile {
     pub ip_config: IpAddressProfile,
 }
 
+impl Default for NsxHostVNicProfile {
+    fn default() -> Self {
+        Self {
+            base: <ApplyProfile as Default>::default(),
+            key: Unset::UNSET,
+            ip_config: <IpAddressProfile as Default>::default(),
+        }
+    }
+}
+
 impl DataType for NsxHostVNicProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NsxHostVNicProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::req("key", Type::String), FieldInfo::req("ipConfig", Type::Data(IpAddressProfile::INFO))],
-            || Box::new(NsxHostVNicProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Req), Own("ipConfig", Type::Data(<IpAddressProfile as DataType>::INFO), Req)],
+            instance::<NsxHostVNicProfile>,
         );
         &INFO
     };
@@ -384,31 +417,25 @@ impl DataType for NsxHostVNicProfile {
 
 impl DataObject for NsxHostVNicProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
+            11 => look::text(&self.key),
             12 => Value::Data(&self.ip_config),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
+            11 => place::text(&mut self.key),
             12 => Slot::Data(&mut self.ip_config),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -416,39 +443,42 @@ inherit!(NsxHostVNicProfile, ApplyProfile);
 impl Extends<ApplyProfile> for NsxHostVNicProfile {}
 
 /// `NumPortsProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NumPortsProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
 }
 
+impl Default for NumPortsProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default() }
+    }
+}
+
 impl DataType for NumPortsProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NumPortsProfile", Some(ApplyProfile::INFO), &[], || Box::new(NumPortsProfile::default()));
+            TypeInfo::new("NumPortsProfile", Some(<ApplyProfile as DataType>::INFO), &[], instance::<NumPortsProfile>);
         &INFO
     };
 }
 
 impl DataObject for NumPortsProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -456,19 +486,24 @@ inherit!(NumPortsProfile, ApplyProfile);
 impl Extends<ApplyProfile> for NumPortsProfile {}
 
 /// `NodeNetworkSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NodeNetworkSpec {
     /// `ipSettings`.
     pub ip_settings: CustomizationIPSettings,
+}
+
+impl Default for NodeNetworkSpec {
+    fn default() -> Self {
+        Self { ip_settings: <CustomizationIPSettings as Default>::default() }
+    }
 }
 
 impl DataType for NodeNetworkSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NodeNetworkSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("ipSettings", Type::Data(CustomizationIPSettings::INFO))],
-            || Box::new(NodeNetworkSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ipSettings", Type::Data(<CustomizationIPSettings as DataType>::INFO), Req)],
+            instance::<NodeNetworkSpec>,
         );
         &INFO
     };
@@ -476,7 +511,7 @@ impl DataType for NodeNetworkSpec {
 
 impl DataObject for NodeNetworkSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -497,7 +532,6 @@ impl DataObject for NodeNetworkSpec {
 root!(NodeNetworkSpec);
 
 /// `NodeDeploymentSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NodeDeploymentSpec {
     /// `esxHost`; names a `HostSystem`.
     pub esx_host: Option<ManagedObjectReference>,
@@ -519,23 +553,39 @@ pub struct NodeDeploymentSpec {
     pub ip_settings: CustomizationIPSettings,
 }
 
+impl Default for NodeDeploymentSpec {
+    fn default() -> Self {
+        Self {
+            esx_host: None,
+            datastore: None,
+            public_network_port_group: None,
+            cluster_network_port_group: None,
+            folder: Unset::UNSET,
+            resource_pool: None,
+            management_vc: None,
+            node_name: Unset::UNSET,
+            ip_settings: <CustomizationIPSettings as Default>::default(),
+        }
+    }
+}
+
 impl DataType for NodeDeploymentSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NodeDeploymentSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("esxHost", Type::Ref),
-                FieldInfo::opt("datastore", Type::Ref),
-                FieldInfo::opt("publicNetworkPortGroup", Type::Ref),
-                FieldInfo::opt("clusterNetworkPortGroup", Type::Ref),
-                FieldInfo::req("folder", Type::Ref),
-                FieldInfo::opt("resourcePool", Type::Ref),
-                FieldInfo::opt("managementVc", Type::Data(ServiceLocator::INFO)),
-                FieldInfo::req("nodeName", Type::String),
-                FieldInfo::req("ipSettings", Type::Data(CustomizationIPSettings::INFO)),
+                Own("esxHost", Type::Ref, Opt),
+                Own("datastore", Type::Ref, Opt),
+                Own("publicNetworkPortGroup", Type::Ref, Opt),
+                Own("clusterNetworkPortGroup", Type::Ref, Opt),
+                Own("folder", Type::Ref, Req),
+                Own("resourcePool", Type::Ref, Opt),
+                Own("managementVc", Type::Data(<ServiceLocator as DataType>::INFO), Opt),
+                Own("nodeName", Type::String, Req),
+                Own("ipSettings", Type::Data(<CustomizationIPSettings as DataType>::INFO), Req),
             ],
-            || Box::new(NodeDeploymentSpec::default()),
+            instance::<NodeDeploymentSpec>,
         );
         &INFO
     };
@@ -543,22 +593,19 @@ impl DataType for NodeDeploymentSpec {
 
 impl DataObject for NodeDeploymentSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.esx_host),
-            1 => optional(&self.datastore),
-            2 => optional(&self.public_network_port_group),
-            3 => optional(&self.cluster_network_port_group),
-            4 => leaf(&self.folder),
-            5 => optional(&self.resource_pool),
-            6 => match &self.management_vc {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            7 => leaf(&self.node_name),
+            0 => look::optional_reference(&self.esx_host),
+            1 => look::optional_reference(&self.datastore),
+            2 => look::optional_reference(&self.public_network_port_group),
+            3 => look::optional_reference(&self.cluster_network_port_group),
+            4 => look::reference(&self.folder),
+            5 => look::optional_reference(&self.resource_pool),
+            6 => look::boxed(&self.management_vc),
+            7 => look::text(&self.node_name),
             8 => Value::Data(&self.ip_settings),
             _ => Value::Unset,
         }
@@ -566,14 +613,14 @@ impl DataObject for NodeDeploymentSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.esx_host),
-            1 => Slot::Scalar(&mut self.datastore),
-            2 => Slot::Scalar(&mut self.public_network_port_group),
-            3 => Slot::Scalar(&mut self.cluster_network_port_group),
-            4 => Slot::Scalar(&mut self.folder),
-            5 => Slot::Scalar(&mut self.resource_pool),
-            6 => fill!(self.management_vc, ServiceLocator),
-            7 => Slot::Scalar(&mut self.node_name),
+            0 => place::optional_reference(&mut self.esx_host),
+            1 => place::optional_reference(&mut self.datastore),
+            2 => place::optional_reference(&mut self.public_network_port_group),
+            3 => place::optional_reference(&mut self.cluster_network_port_group),
+            4 => place::reference(&mut self.folder),
+            5 => place::optional_reference(&mut self.resource_pool),
+            6 => place::boxed(&mut self.management_vc),
+            7 => place::text(&mut self.node_name),
             8 => Slot::Data(&mut self.ip_settings),
             _ => Slot::None,
         }
@@ -583,7 +630,6 @@ impl DataObject for NodeDeploymentSpec {
 root!(NodeDeploymentSpec);
 
 /// `NamePasswordAuthentication`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NamePasswordAuthentication {
     /// What it inherits from [`GuestAuthentication`].
     pub base: GuestAuthentication,
@@ -593,13 +639,19 @@ pub struct NamePasswordAuthentication {
     pub password: String,
 }
 
+impl Default for NamePasswordAuthentication {
+    fn default() -> Self {
+        Self { base: <GuestAuthentication as Default>::default(), username: Unset::UNSET, password: Unset::UNSET }
+    }
+}
+
 impl DataType for NamePasswordAuthentication {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NamePasswordAuthentication",
-            Some(GuestAuthentication::INFO),
-            &[FieldInfo::req("username", Type::String), FieldInfo::req("password", Type::String).secret()],
-            || Box::new(NamePasswordAuthentication::default()),
+            Some(<GuestAuthentication as DataType>::INFO),
+            &[Own("username", Type::String, Req), Own("password", Type::String, ReqSecret)],
+            instance::<NamePasswordAuthentication>,
         );
         &INFO
     };
@@ -607,31 +659,25 @@ impl DataType for NamePasswordAuthentication {
 
 impl DataObject for NamePasswordAuthentication {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.username),
-            2 => leaf(&self.password),
-            _ => self.base.get(index),
+            1 => look::text(&self.username),
+            2 => look::text(&self.password),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.username),
-            2 => Slot::Scalar(&mut self.password),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.username),
+            2 => place::text(&mut self.password),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -639,7 +685,6 @@ inherit!(NamePasswordAuthentication, GuestAuthentication);
 impl Extends<GuestAuthentication> for NamePasswordAuthentication {}
 
 /// `NetworkSummary`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetworkSummary {
     /// `network`; names a `Network`.
     pub network: Option<ManagedObjectReference>,
@@ -653,19 +698,25 @@ pub struct NetworkSummary {
     pub ip_pool_id: Option<i32>,
 }
 
+impl Default for NetworkSummary {
+    fn default() -> Self {
+        Self { network: None, name: Unset::UNSET, accessible: false, ip_pool_name: None, ip_pool_id: None }
+    }
+}
+
 impl DataType for NetworkSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetworkSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("network", Type::Ref),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("accessible", Type::Boolean),
-                FieldInfo::opt("ipPoolName", Type::String),
-                FieldInfo::opt("ipPoolId", Type::Int),
+                Own("network", Type::Ref, Opt),
+                Own("name", Type::String, Req),
+                Own("accessible", Type::Boolean, Req),
+                Own("ipPoolName", Type::String, Opt),
+                Own("ipPoolId", Type::Int, Opt),
             ],
-            || Box::new(NetworkSummary::default()),
+            instance::<NetworkSummary>,
         );
         &INFO
     };
@@ -673,27 +724,27 @@ impl DataType for NetworkSummary {
 
 impl DataObject for NetworkSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.network),
-            1 => leaf(&self.name),
-            2 => leaf(&self.accessible),
-            3 => optional(&self.ip_pool_name),
-            4 => optional(&self.ip_pool_id),
+            0 => look::optional_reference(&self.network),
+            1 => look::text(&self.name),
+            2 => Value::Boolean(self.accessible),
+            3 => look::optional_text(&self.ip_pool_name),
+            4 => look::optional_int(&self.ip_pool_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.network),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.accessible),
-            3 => Slot::Scalar(&mut self.ip_pool_name),
-            4 => Slot::Scalar(&mut self.ip_pool_id),
+            0 => place::optional_reference(&mut self.network),
+            1 => place::text(&mut self.name),
+            2 => place::boolean(&mut self.accessible),
+            3 => place::optional_text(&mut self.ip_pool_name),
+            4 => place::optional_int(&mut self.ip_pool_id),
             _ => Slot::None,
         }
     }
@@ -702,7 +753,6 @@ impl DataObject for NetworkSummary {
 root!(NetworkSummary);
 
 /// `NetworkEventArgument`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetworkEventArgument {
     /// What it inherits from [`EntityEventArgument`].
     pub base: EntityEventArgument,
@@ -710,13 +760,19 @@ pub struct NetworkEventArgument {
     pub network: ManagedObjectReference,
 }
 
+impl Default for NetworkEventArgument {
+    fn default() -> Self {
+        Self { base: <EntityEventArgument as Default>::default(), network: Unset::UNSET }
+    }
+}
+
 impl DataType for NetworkEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetworkEventArgument",
-            Some(EntityEventArgument::INFO),
-            &[FieldInfo::req("network", Type::Ref)],
-            || Box::new(NetworkEventArgument::default()),
+            Some(<EntityEventArgument as DataType>::INFO),
+            &[Own("network", Type::Ref, Req)],
+            instance::<NetworkEventArgument>,
         );
         &INFO
     };
@@ -724,29 +780,23 @@ impl DataType for NetworkEventArgument {
 
 impl DataObject for NetworkEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.network),
-            _ => self.base.get(index),
+            1 => look::reference(&self.network),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.network),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.network),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -755,7 +805,6 @@ impl Extends<EntityEventArgument> for NetworkEventArgument {}
 impl Extends<EventArgument> for NetworkEventArgument {}
 
 /// `NasDatastoreInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NasDatastoreInfo {
     /// What it inherits from [`DatastoreInfo`].
     pub base: DatastoreInfo,
@@ -763,13 +812,19 @@ pub struct NasDatastoreInfo {
     pub nas: Option<Box<HostNasVolume>>,
 }
 
+impl Default for NasDatastoreInfo {
+    fn default() -> Self {
+        Self { base: <DatastoreInfo as Default>::default(), nas: None }
+    }
+}
+
 impl DataType for NasDatastoreInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NasDatastoreInfo",
-            Some(DatastoreInfo::INFO),
-            &[FieldInfo::opt("nas", Type::Data(HostNasVolume::INFO))],
-            || Box::new(NasDatastoreInfo::default()),
+            Some(<DatastoreInfo as DataType>::INFO),
+            &[Own("nas", Type::Data(<HostNasVolume as DataType>::INFO), Opt)],
+            instance::<NasDatastoreInfo>,
         );
         &INFO
     };
@@ -777,32 +832,23 @@ impl DataType for NasDatastoreInfo {
 
 impl DataObject for NasDatastoreInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            12 => match &self.nas {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            12 => look::boxed(&self.nas),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            12 => fill!(self.nas, HostNasVolume),
-            _ => self.base.slot(index),
+            12 => place::boxed(&mut self.nas),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{ApplyProfile, DynamicData, IpRouteProfile, KeyValue, NetworkProfileDnsConfigProfile};
 
 /// `NetDhcpConfigInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetDhcpConfigInfo {
     /// `ipv6`.
     pub ipv6: Option<Box<NetDhcpConfigInfoDhcpOptions>>,
@@ -12,16 +11,22 @@ pub struct NetDhcpConfigInfo {
     pub ipv4: Option<Box<NetDhcpConfigInfoDhcpOptions>>,
 }
 
+impl Default for NetDhcpConfigInfo {
+    fn default() -> Self {
+        Self { ipv6: None, ipv4: None }
+    }
+}
+
 impl DataType for NetDhcpConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetDhcpConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("ipv6", Type::Data(NetDhcpConfigInfoDhcpOptions::INFO)),
-                FieldInfo::opt("ipv4", Type::Data(NetDhcpConfigInfoDhcpOptions::INFO)),
+                Own("ipv6", Type::Data(<NetDhcpConfigInfoDhcpOptions as DataType>::INFO), Opt),
+                Own("ipv4", Type::Data(<NetDhcpConfigInfoDhcpOptions as DataType>::INFO), Opt),
             ],
-            || Box::new(NetDhcpConfigInfo::default()),
+            instance::<NetDhcpConfigInfo>,
         );
         &INFO
     };
@@ -29,27 +34,21 @@ impl DataType for NetDhcpConfigInfo {
 
 impl DataObject for NetDhcpConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.ipv6 {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.ipv4 {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.ipv6),
+            1 => look::boxed(&self.ipv4),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.ipv6, NetDhcpConfigInfoDhcpOptions),
-            1 => fill!(self.ipv4, NetDhcpConfigInfoDhcpOptions),
+            0 => place::boxed(&mut self.ipv6),
+            1 => place::boxed(&mut self.ipv4),
             _ => Slot::None,
         }
     }
@@ -58,7 +57,6 @@ impl DataObject for NetDhcpConfigInfo {
 root!(NetDhcpConfigInfo);
 
 /// `NetDhcpConfigInfoDhcpOptions`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetDhcpConfigInfoDhcpOptions {
     /// `enable`.
     pub enable: bool,
@@ -66,13 +64,19 @@ pub struct NetDhcpConfigInfoDhcpOptions {
     pub config: Vec<KeyValue>,
 }
 
+impl Default for NetDhcpConfigInfoDhcpOptions {
+    fn default() -> Self {
+        Self { enable: false, config: Unset::UNSET }
+    }
+}
+
 impl DataType for NetDhcpConfigInfoDhcpOptions {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetDhcpConfigInfoDhcpOptions",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("enable", Type::Boolean), FieldInfo::list("config", Type::Data(KeyValue::INFO))],
-            || Box::new(NetDhcpConfigInfoDhcpOptions::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("enable", Type::Boolean, Req), Own("config", Type::Data(<KeyValue as DataType>::INFO), List)],
+            instance::<NetDhcpConfigInfoDhcpOptions>,
         );
         &INFO
     };
@@ -80,12 +84,12 @@ impl DataType for NetDhcpConfigInfoDhcpOptions {
 
 impl DataObject for NetDhcpConfigInfoDhcpOptions {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.enable),
+            0 => Value::Boolean(self.enable),
             1 => Value::List(&self.config),
             _ => Value::Unset,
         }
@@ -93,7 +97,7 @@ impl DataObject for NetDhcpConfigInfoDhcpOptions {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enable),
+            0 => place::boolean(&mut self.enable),
             1 => Slot::List(&mut self.config),
             _ => Slot::None,
         }
@@ -103,7 +107,6 @@ impl DataObject for NetDhcpConfigInfoDhcpOptions {
 root!(NetDhcpConfigInfoDhcpOptions);
 
 /// `NetDhcpConfigSpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetDhcpConfigSpec {
     /// `ipv6`.
     pub ipv6: Option<Box<NetDhcpConfigSpecDhcpOptionsSpec>>,
@@ -111,16 +114,22 @@ pub struct NetDhcpConfigSpec {
     pub ipv4: Option<Box<NetDhcpConfigSpecDhcpOptionsSpec>>,
 }
 
+impl Default for NetDhcpConfigSpec {
+    fn default() -> Self {
+        Self { ipv6: None, ipv4: None }
+    }
+}
+
 impl DataType for NetDhcpConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetDhcpConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("ipv6", Type::Data(NetDhcpConfigSpecDhcpOptionsSpec::INFO)),
-                FieldInfo::opt("ipv4", Type::Data(NetDhcpConfigSpecDhcpOptionsSpec::INFO)),
+                Own("ipv6", Type::Data(<NetDhcpConfigSpecDhcpOptionsSpec as DataType>::INFO), Opt),
+                Own("ipv4", Type::Data(<NetDhcpConfigSpecDhcpOptionsSpec as DataType>::INFO), Opt),
             ],
-            || Box::new(NetDhcpConfigSpec::default()),
+            instance::<NetDhcpConfigSpec>,
         );
         &INFO
     };
@@ -128,27 +137,21 @@ impl DataType for NetDhcpConfigSpec {
 
 impl DataObject for NetDhcpConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.ipv6 {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.ipv4 {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.ipv6),
+            1 => look::boxed(&self.ipv4),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.ipv6, NetDhcpConfigSpecDhcpOptionsSpec),
-            1 => fill!(self.ipv4, NetDhcpConfigSpecDhcpOptionsSpec),
+            0 => place::boxed(&mut self.ipv6),
+            1 => place::boxed(&mut self.ipv4),
             _ => Slot::None,
         }
     }
@@ -157,7 +160,6 @@ impl DataObject for NetDhcpConfigSpec {
 root!(NetDhcpConfigSpec);
 
 /// `NetDhcpConfigSpecDhcpOptionsSpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetDhcpConfigSpecDhcpOptionsSpec {
     /// `enable`.
     pub enable: Option<bool>,
@@ -167,17 +169,23 @@ pub struct NetDhcpConfigSpecDhcpOptionsSpec {
     pub operation: String,
 }
 
+impl Default for NetDhcpConfigSpecDhcpOptionsSpec {
+    fn default() -> Self {
+        Self { enable: None, config: Unset::UNSET, operation: Unset::UNSET }
+    }
+}
+
 impl DataType for NetDhcpConfigSpecDhcpOptionsSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetDhcpConfigSpecDhcpOptionsSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enable", Type::Boolean),
-                FieldInfo::list_req("config", Type::Data(KeyValue::INFO)),
-                FieldInfo::req("operation", Type::String),
+                Own("enable", Type::Boolean, Opt),
+                Own("config", Type::Data(<KeyValue as DataType>::INFO), ListReq),
+                Own("operation", Type::String, Req),
             ],
-            || Box::new(NetDhcpConfigSpecDhcpOptionsSpec::default()),
+            instance::<NetDhcpConfigSpecDhcpOptionsSpec>,
         );
         &INFO
     };
@@ -185,23 +193,23 @@ impl DataType for NetDhcpConfigSpecDhcpOptionsSpec {
 
 impl DataObject for NetDhcpConfigSpecDhcpOptionsSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enable),
+            0 => look::optional_boolean(&self.enable),
             1 => Value::List(&self.config),
-            2 => leaf(&self.operation),
+            2 => look::text(&self.operation),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enable),
+            0 => place::optional_boolean(&mut self.enable),
             1 => Slot::List(&mut self.config),
-            2 => Slot::Scalar(&mut self.operation),
+            2 => place::text(&mut self.operation),
             _ => Slot::None,
         }
     }
@@ -210,7 +218,6 @@ impl DataObject for NetDhcpConfigSpecDhcpOptionsSpec {
 root!(NetDhcpConfigSpecDhcpOptionsSpec);
 
 /// `NetDnsConfigInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetDnsConfigInfo {
     /// `dhcp`.
     pub dhcp: bool,
@@ -224,19 +231,31 @@ pub struct NetDnsConfigInfo {
     pub search_domain: Vec<String>,
 }
 
+impl Default for NetDnsConfigInfo {
+    fn default() -> Self {
+        Self {
+            dhcp: false,
+            host_name: Unset::UNSET,
+            domain_name: Unset::UNSET,
+            ip_address: Unset::UNSET,
+            search_domain: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for NetDnsConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetDnsConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("dhcp", Type::Boolean),
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("domainName", Type::String),
-                FieldInfo::list("ipAddress", Type::String),
-                FieldInfo::list("searchDomain", Type::String),
+                Own("dhcp", Type::Boolean, Req),
+                Own("hostName", Type::String, Req),
+                Own("domainName", Type::String, Req),
+                Own("ipAddress", Type::String, List),
+                Own("searchDomain", Type::String, List),
             ],
-            || Box::new(NetDnsConfigInfo::default()),
+            instance::<NetDnsConfigInfo>,
         );
         &INFO
     };
@@ -244,27 +263,27 @@ impl DataType for NetDnsConfigInfo {
 
 impl DataObject for NetDnsConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.dhcp),
-            1 => leaf(&self.host_name),
-            2 => leaf(&self.domain_name),
-            3 => Value::List(&self.ip_address),
-            4 => Value::List(&self.search_domain),
+            0 => Value::Boolean(self.dhcp),
+            1 => look::text(&self.host_name),
+            2 => look::text(&self.domain_name),
+            3 => look::texts(&self.ip_address),
+            4 => look::texts(&self.search_domain),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.dhcp),
-            1 => Slot::Scalar(&mut self.host_name),
-            2 => Slot::Scalar(&mut self.domain_name),
-            3 => Slot::Scalar(&mut self.ip_address),
-            4 => Slot::Scalar(&mut self.search_domain),
+            0 => place::boolean(&mut self.dhcp),
+            1 => place::text(&mut self.host_name),
+            2 => place::text(&mut self.domain_name),
+            3 => place::texts(&mut self.ip_address),
+            4 => place::texts(&mut self.search_domain),
             _ => Slot::None,
         }
     }
@@ -273,7 +292,6 @@ impl DataObject for NetDnsConfigInfo {
 root!(NetDnsConfigInfo);
 
 /// `NetDnsConfigSpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetDnsConfigSpec {
     /// `dhcp`.
     pub dhcp: Option<bool>,
@@ -287,19 +305,25 @@ pub struct NetDnsConfigSpec {
     pub search_domain: Vec<String>,
 }
 
+impl Default for NetDnsConfigSpec {
+    fn default() -> Self {
+        Self { dhcp: None, host_name: None, domain_name: None, ip_address: Unset::UNSET, search_domain: Unset::UNSET }
+    }
+}
+
 impl DataType for NetDnsConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetDnsConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("dhcp", Type::Boolean),
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::opt("domainName", Type::String),
-                FieldInfo::list("ipAddress", Type::String),
-                FieldInfo::list("searchDomain", Type::String),
+                Own("dhcp", Type::Boolean, Opt),
+                Own("hostName", Type::String, Opt),
+                Own("domainName", Type::String, Opt),
+                Own("ipAddress", Type::String, List),
+                Own("searchDomain", Type::String, List),
             ],
-            || Box::new(NetDnsConfigSpec::default()),
+            instance::<NetDnsConfigSpec>,
         );
         &INFO
     };
@@ -307,27 +331,27 @@ impl DataType for NetDnsConfigSpec {
 
 impl DataObject for NetDnsConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.dhcp),
-            1 => optional(&self.host_name),
-            2 => optional(&self.domain_name),
-            3 => Value::List(&self.ip_address),
-            4 => Value::List(&self.search_domain),
+            0 => look::optional_boolean(&self.dhcp),
+            1 => look::optional_text(&self.host_name),
+            2 => look::optional_text(&self.domain_name),
+            3 => look::texts(&self.ip_address),
+            4 => look::texts(&self.search_domain),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.dhcp),
-            1 => Slot::Scalar(&mut self.host_name),
-            2 => Slot::Scalar(&mut self.domain_name),
-            3 => Slot::Scalar(&mut self.ip_address),
-            4 => Slot::Scalar(&mut self.search_domain),
+            0 => place::optional_boolean(&mut self.dhcp),
+            1 => place::optional_text(&mut self.host_name),
+            2 => place::optional_text(&mut self.domain_name),
+            3 => place::texts(&mut self.ip_address),
+            4 => place::texts(&mut self.search_domain),
             _ => Slot::None,
         }
     }
@@ -336,7 +360,6 @@ impl DataObject for NetDnsConfigSpec {
 root!(NetDnsConfigSpec);
 
 /// `NetIpConfigInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpConfigInfo {
     /// `ipAddress`.
     pub ip_address: Vec<NetIpConfigInfoIpAddress>,
@@ -346,17 +369,23 @@ pub struct NetIpConfigInfo {
     pub auto_configuration_enabled: Option<bool>,
 }
 
+impl Default for NetIpConfigInfo {
+    fn default() -> Self {
+        Self { ip_address: Unset::UNSET, dhcp: None, auto_configuration_enabled: None }
+    }
+}
+
 impl DataType for NetIpConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("ipAddress", Type::Data(NetIpConfigInfoIpAddress::INFO)),
-                FieldInfo::opt("dhcp", Type::Data(NetDhcpConfigInfo::INFO)),
-                FieldInfo::opt("autoConfigurationEnabled", Type::Boolean),
+                Own("ipAddress", Type::Data(<NetIpConfigInfoIpAddress as DataType>::INFO), List),
+                Own("dhcp", Type::Data(<NetDhcpConfigInfo as DataType>::INFO), Opt),
+                Own("autoConfigurationEnabled", Type::Boolean, Opt),
             ],
-            || Box::new(NetIpConfigInfo::default()),
+            instance::<NetIpConfigInfo>,
         );
         &INFO
     };
@@ -364,17 +393,14 @@ impl DataType for NetIpConfigInfo {
 
 impl DataObject for NetIpConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.ip_address),
-            1 => match &self.dhcp {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.auto_configuration_enabled),
+            1 => look::boxed(&self.dhcp),
+            2 => look::optional_boolean(&self.auto_configuration_enabled),
             _ => Value::Unset,
         }
     }
@@ -382,8 +408,8 @@ impl DataObject for NetIpConfigInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.ip_address),
-            1 => fill!(self.dhcp, NetDhcpConfigInfo),
-            2 => Slot::Scalar(&mut self.auto_configuration_enabled),
+            1 => place::boxed(&mut self.dhcp),
+            2 => place::optional_boolean(&mut self.auto_configuration_enabled),
             _ => Slot::None,
         }
     }
@@ -392,7 +418,6 @@ impl DataObject for NetIpConfigInfo {
 root!(NetIpConfigInfo);
 
 /// `NetIpConfigInfoIpAddress`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpConfigInfoIpAddress {
     /// `ipAddress`.
     pub ip_address: String,
@@ -406,19 +431,25 @@ pub struct NetIpConfigInfoIpAddress {
     pub lifetime: Option<DateTime>,
 }
 
+impl Default for NetIpConfigInfoIpAddress {
+    fn default() -> Self {
+        Self { ip_address: Unset::UNSET, prefix_length: 0, origin: None, state: None, lifetime: None }
+    }
+}
+
 impl DataType for NetIpConfigInfoIpAddress {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpConfigInfoIpAddress",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("ipAddress", Type::String),
-                FieldInfo::req("prefixLength", Type::Int),
-                FieldInfo::opt("origin", Type::String),
-                FieldInfo::opt("state", Type::String),
-                FieldInfo::opt("lifetime", Type::DateTime),
+                Own("ipAddress", Type::String, Req),
+                Own("prefixLength", Type::Int, Req),
+                Own("origin", Type::String, Opt),
+                Own("state", Type::String, Opt),
+                Own("lifetime", Type::DateTime, Opt),
             ],
-            || Box::new(NetIpConfigInfoIpAddress::default()),
+            instance::<NetIpConfigInfoIpAddress>,
         );
         &INFO
     };
@@ -426,26 +457,26 @@ impl DataType for NetIpConfigInfoIpAddress {
 
 impl DataObject for NetIpConfigInfoIpAddress {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ip_address),
-            1 => leaf(&self.prefix_length),
-            2 => optional(&self.origin),
-            3 => optional(&self.state),
-            4 => optional(&self.lifetime),
+            0 => look::text(&self.ip_address),
+            1 => Value::Int(self.prefix_length),
+            2 => look::optional_text(&self.origin),
+            3 => look::optional_text(&self.state),
+            4 => look::optional(&self.lifetime),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ip_address),
-            1 => Slot::Scalar(&mut self.prefix_length),
-            2 => Slot::Scalar(&mut self.origin),
-            3 => Slot::Scalar(&mut self.state),
+            0 => place::text(&mut self.ip_address),
+            1 => place::int(&mut self.prefix_length),
+            2 => place::optional_text(&mut self.origin),
+            3 => place::optional_text(&mut self.state),
             4 => Slot::Scalar(&mut self.lifetime),
             _ => Slot::None,
         }
@@ -455,7 +486,6 @@ impl DataObject for NetIpConfigInfoIpAddress {
 root!(NetIpConfigInfoIpAddress);
 
 /// `NetIpConfigSpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpConfigSpec {
     /// `ipAddress`.
     pub ip_address: Vec<NetIpConfigSpecIpAddressSpec>,
@@ -465,17 +495,23 @@ pub struct NetIpConfigSpec {
     pub auto_configuration_enabled: Option<bool>,
 }
 
+impl Default for NetIpConfigSpec {
+    fn default() -> Self {
+        Self { ip_address: Unset::UNSET, dhcp: None, auto_configuration_enabled: None }
+    }
+}
+
 impl DataType for NetIpConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("ipAddress", Type::Data(NetIpConfigSpecIpAddressSpec::INFO)),
-                FieldInfo::opt("dhcp", Type::Data(NetDhcpConfigSpec::INFO)),
-                FieldInfo::opt("autoConfigurationEnabled", Type::Boolean),
+                Own("ipAddress", Type::Data(<NetIpConfigSpecIpAddressSpec as DataType>::INFO), List),
+                Own("dhcp", Type::Data(<NetDhcpConfigSpec as DataType>::INFO), Opt),
+                Own("autoConfigurationEnabled", Type::Boolean, Opt),
             ],
-            || Box::new(NetIpConfigSpec::default()),
+            instance::<NetIpConfigSpec>,
         );
         &INFO
     };
@@ -483,17 +519,14 @@ impl DataType for NetIpConfigSpec {
 
 impl DataObject for NetIpConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.ip_address),
-            1 => match &self.dhcp {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.auto_configuration_enabled),
+            1 => look::boxed(&self.dhcp),
+            2 => look::optional_boolean(&self.auto_configuration_enabled),
             _ => Value::Unset,
         }
     }
@@ -501,8 +534,8 @@ impl DataObject for NetIpConfigSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.ip_address),
-            1 => fill!(self.dhcp, NetDhcpConfigSpec),
-            2 => Slot::Scalar(&mut self.auto_configuration_enabled),
+            1 => place::boxed(&mut self.dhcp),
+            2 => place::optional_boolean(&mut self.auto_configuration_enabled),
             _ => Slot::None,
         }
     }
@@ -511,7 +544,6 @@ impl DataObject for NetIpConfigSpec {
 root!(NetIpConfigSpec);
 
 /// `NetIpConfigSpecIpAddressSpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpConfigSpecIpAddressSpec {
     /// `ipAddress`.
     pub ip_address: String,
@@ -521,17 +553,23 @@ pub struct NetIpConfigSpecIpAddressSpec {
     pub operation: String,
 }
 
+impl Default for NetIpConfigSpecIpAddressSpec {
+    fn default() -> Self {
+        Self { ip_address: Unset::UNSET, prefix_length: 0, operation: Unset::UNSET }
+    }
+}
+
 impl DataType for NetIpConfigSpecIpAddressSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpConfigSpecIpAddressSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("ipAddress", Type::String),
-                FieldInfo::req("prefixLength", Type::Int),
-                FieldInfo::req("operation", Type::String),
+                Own("ipAddress", Type::String, Req),
+                Own("prefixLength", Type::Int, Req),
+                Own("operation", Type::String, Req),
             ],
-            || Box::new(NetIpConfigSpecIpAddressSpec::default()),
+            instance::<NetIpConfigSpecIpAddressSpec>,
         );
         &INFO
     };
@@ -539,23 +577,23 @@ impl DataType for NetIpConfigSpecIpAddressSpec {
 
 impl DataObject for NetIpConfigSpecIpAddressSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ip_address),
-            1 => leaf(&self.prefix_length),
-            2 => leaf(&self.operation),
+            0 => look::text(&self.ip_address),
+            1 => Value::Int(self.prefix_length),
+            2 => look::text(&self.operation),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ip_address),
-            1 => Slot::Scalar(&mut self.prefix_length),
-            2 => Slot::Scalar(&mut self.operation),
+            0 => place::text(&mut self.ip_address),
+            1 => place::int(&mut self.prefix_length),
+            2 => place::text(&mut self.operation),
             _ => Slot::None,
         }
     }
@@ -564,19 +602,24 @@ impl DataObject for NetIpConfigSpecIpAddressSpec {
 root!(NetIpConfigSpecIpAddressSpec);
 
 /// `NetIpRouteConfigInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpRouteConfigInfo {
     /// `ipRoute`.
     pub ip_route: Vec<NetIpRouteConfigInfoIpRoute>,
+}
+
+impl Default for NetIpRouteConfigInfo {
+    fn default() -> Self {
+        Self { ip_route: Unset::UNSET }
+    }
 }
 
 impl DataType for NetIpRouteConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpRouteConfigInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("ipRoute", Type::Data(NetIpRouteConfigInfoIpRoute::INFO))],
-            || Box::new(NetIpRouteConfigInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ipRoute", Type::Data(<NetIpRouteConfigInfoIpRoute as DataType>::INFO), List)],
+            instance::<NetIpRouteConfigInfo>,
         );
         &INFO
     };
@@ -584,7 +627,7 @@ impl DataType for NetIpRouteConfigInfo {
 
 impl DataObject for NetIpRouteConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -605,7 +648,6 @@ impl DataObject for NetIpRouteConfigInfo {
 root!(NetIpRouteConfigInfo);
 
 /// `NetIpRouteConfigInfoGateway`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpRouteConfigInfoGateway {
     /// `ipAddress`.
     pub ip_address: Option<String>,
@@ -613,13 +655,19 @@ pub struct NetIpRouteConfigInfoGateway {
     pub device: Option<String>,
 }
 
+impl Default for NetIpRouteConfigInfoGateway {
+    fn default() -> Self {
+        Self { ip_address: None, device: None }
+    }
+}
+
 impl DataType for NetIpRouteConfigInfoGateway {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpRouteConfigInfoGateway",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("ipAddress", Type::String), FieldInfo::opt("device", Type::String)],
-            || Box::new(NetIpRouteConfigInfoGateway::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ipAddress", Type::String, Opt), Own("device", Type::String, Opt)],
+            instance::<NetIpRouteConfigInfoGateway>,
         );
         &INFO
     };
@@ -627,21 +675,21 @@ impl DataType for NetIpRouteConfigInfoGateway {
 
 impl DataObject for NetIpRouteConfigInfoGateway {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.ip_address),
-            1 => optional(&self.device),
+            0 => look::optional_text(&self.ip_address),
+            1 => look::optional_text(&self.device),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ip_address),
-            1 => Slot::Scalar(&mut self.device),
+            0 => place::optional_text(&mut self.ip_address),
+            1 => place::optional_text(&mut self.device),
             _ => Slot::None,
         }
     }
@@ -650,7 +698,6 @@ impl DataObject for NetIpRouteConfigInfoGateway {
 root!(NetIpRouteConfigInfoGateway);
 
 /// `NetIpRouteConfigInfoIpRoute`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpRouteConfigInfoIpRoute {
     /// `network`.
     pub network: String,
@@ -660,17 +707,23 @@ pub struct NetIpRouteConfigInfoIpRoute {
     pub gateway: NetIpRouteConfigInfoGateway,
 }
 
+impl Default for NetIpRouteConfigInfoIpRoute {
+    fn default() -> Self {
+        Self { network: Unset::UNSET, prefix_length: 0, gateway: <NetIpRouteConfigInfoGateway as Default>::default() }
+    }
+}
+
 impl DataType for NetIpRouteConfigInfoIpRoute {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpRouteConfigInfoIpRoute",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("network", Type::String),
-                FieldInfo::req("prefixLength", Type::Int),
-                FieldInfo::req("gateway", Type::Data(NetIpRouteConfigInfoGateway::INFO)),
+                Own("network", Type::String, Req),
+                Own("prefixLength", Type::Int, Req),
+                Own("gateway", Type::Data(<NetIpRouteConfigInfoGateway as DataType>::INFO), Req),
             ],
-            || Box::new(NetIpRouteConfigInfoIpRoute::default()),
+            instance::<NetIpRouteConfigInfoIpRoute>,
         );
         &INFO
     };
@@ -678,13 +731,13 @@ impl DataType for NetIpRouteConfigInfoIpRoute {
 
 impl DataObject for NetIpRouteConfigInfoIpRoute {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.network),
-            1 => leaf(&self.prefix_length),
+            0 => look::text(&self.network),
+            1 => Value::Int(self.prefix_length),
             2 => Value::Data(&self.gateway),
             _ => Value::Unset,
         }
@@ -692,8 +745,8 @@ impl DataObject for NetIpRouteConfigInfoIpRoute {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.network),
-            1 => Slot::Scalar(&mut self.prefix_length),
+            0 => place::text(&mut self.network),
+            1 => place::int(&mut self.prefix_length),
             2 => Slot::Data(&mut self.gateway),
             _ => Slot::None,
         }
@@ -703,19 +756,24 @@ impl DataObject for NetIpRouteConfigInfoIpRoute {
 root!(NetIpRouteConfigInfoIpRoute);
 
 /// `NetIpRouteConfigSpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpRouteConfigSpec {
     /// `ipRoute`.
     pub ip_route: Vec<NetIpRouteConfigSpecIpRouteSpec>,
+}
+
+impl Default for NetIpRouteConfigSpec {
+    fn default() -> Self {
+        Self { ip_route: Unset::UNSET }
+    }
 }
 
 impl DataType for NetIpRouteConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpRouteConfigSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("ipRoute", Type::Data(NetIpRouteConfigSpecIpRouteSpec::INFO))],
-            || Box::new(NetIpRouteConfigSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ipRoute", Type::Data(<NetIpRouteConfigSpecIpRouteSpec as DataType>::INFO), List)],
+            instance::<NetIpRouteConfigSpec>,
         );
         &INFO
     };
@@ -723,7 +781,7 @@ impl DataType for NetIpRouteConfigSpec {
 
 impl DataObject for NetIpRouteConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -744,7 +802,6 @@ impl DataObject for NetIpRouteConfigSpec {
 root!(NetIpRouteConfigSpec);
 
 /// `NetIpRouteConfigSpecGatewaySpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpRouteConfigSpecGatewaySpec {
     /// `ipAddress`.
     pub ip_address: Option<String>,
@@ -752,13 +809,19 @@ pub struct NetIpRouteConfigSpecGatewaySpec {
     pub device: Option<String>,
 }
 
+impl Default for NetIpRouteConfigSpecGatewaySpec {
+    fn default() -> Self {
+        Self { ip_address: None, device: None }
+    }
+}
+
 impl DataType for NetIpRouteConfigSpecGatewaySpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpRouteConfigSpecGatewaySpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("ipAddress", Type::String), FieldInfo::opt("device", Type::String)],
-            || Box::new(NetIpRouteConfigSpecGatewaySpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ipAddress", Type::String, Opt), Own("device", Type::String, Opt)],
+            instance::<NetIpRouteConfigSpecGatewaySpec>,
         );
         &INFO
     };
@@ -766,21 +829,21 @@ impl DataType for NetIpRouteConfigSpecGatewaySpec {
 
 impl DataObject for NetIpRouteConfigSpecGatewaySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.ip_address),
-            1 => optional(&self.device),
+            0 => look::optional_text(&self.ip_address),
+            1 => look::optional_text(&self.device),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ip_address),
-            1 => Slot::Scalar(&mut self.device),
+            0 => place::optional_text(&mut self.ip_address),
+            1 => place::optional_text(&mut self.device),
             _ => Slot::None,
         }
     }
@@ -789,7 +852,6 @@ impl DataObject for NetIpRouteConfigSpecGatewaySpec {
 root!(NetIpRouteConfigSpecGatewaySpec);
 
 /// `NetIpRouteConfigSpecIpRouteSpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpRouteConfigSpecIpRouteSpec {
     /// `network`.
     pub network: String,
@@ -801,18 +863,29 @@ pub struct NetIpRouteConfigSpecIpRouteSpec {
     pub operation: String,
 }
 
+impl Default for NetIpRouteConfigSpecIpRouteSpec {
+    fn default() -> Self {
+        Self {
+            network: Unset::UNSET,
+            prefix_length: 0,
+            gateway: <NetIpRouteConfigSpecGatewaySpec as Default>::default(),
+            operation: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for NetIpRouteConfigSpecIpRouteSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpRouteConfigSpecIpRouteSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("network", Type::String),
-                FieldInfo::req("prefixLength", Type::Int),
-                FieldInfo::req("gateway", Type::Data(NetIpRouteConfigSpecGatewaySpec::INFO)),
-                FieldInfo::req("operation", Type::String),
+                Own("network", Type::String, Req),
+                Own("prefixLength", Type::Int, Req),
+                Own("gateway", Type::Data(<NetIpRouteConfigSpecGatewaySpec as DataType>::INFO), Req),
+                Own("operation", Type::String, Req),
             ],
-            || Box::new(NetIpRouteConfigSpecIpRouteSpec::default()),
+            instance::<NetIpRouteConfigSpecIpRouteSpec>,
         );
         &INFO
     };
@@ -820,25 +893,25 @@ impl DataType for NetIpRouteConfigSpecIpRouteSpec {
 
 impl DataObject for NetIpRouteConfigSpecIpRouteSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.network),
-            1 => leaf(&self.prefix_length),
+            0 => look::text(&self.network),
+            1 => Value::Int(self.prefix_length),
             2 => Value::Data(&self.gateway),
-            3 => leaf(&self.operation),
+            3 => look::text(&self.operation),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.network),
-            1 => Slot::Scalar(&mut self.prefix_length),
+            0 => place::text(&mut self.network),
+            1 => place::int(&mut self.prefix_length),
             2 => Slot::Data(&mut self.gateway),
-            3 => Slot::Scalar(&mut self.operation),
+            3 => place::text(&mut self.operation),
             _ => Slot::None,
         }
     }
@@ -847,7 +920,6 @@ impl DataObject for NetIpRouteConfigSpecIpRouteSpec {
 root!(NetIpRouteConfigSpecIpRouteSpec);
 
 /// `NetIpStackInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpStackInfo {
     /// `neighbor`.
     pub neighbor: Vec<NetIpStackInfoNetToMedia>,
@@ -855,16 +927,22 @@ pub struct NetIpStackInfo {
     pub default_router: Vec<NetIpStackInfoDefaultRouter>,
 }
 
+impl Default for NetIpStackInfo {
+    fn default() -> Self {
+        Self { neighbor: Unset::UNSET, default_router: Unset::UNSET }
+    }
+}
+
 impl DataType for NetIpStackInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpStackInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("neighbor", Type::Data(NetIpStackInfoNetToMedia::INFO)),
-                FieldInfo::list("defaultRouter", Type::Data(NetIpStackInfoDefaultRouter::INFO)),
+                Own("neighbor", Type::Data(<NetIpStackInfoNetToMedia as DataType>::INFO), List),
+                Own("defaultRouter", Type::Data(<NetIpStackInfoDefaultRouter as DataType>::INFO), List),
             ],
-            || Box::new(NetIpStackInfo::default()),
+            instance::<NetIpStackInfo>,
         );
         &INFO
     };
@@ -872,7 +950,7 @@ impl DataType for NetIpStackInfo {
 
 impl DataObject for NetIpStackInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -895,7 +973,6 @@ impl DataObject for NetIpStackInfo {
 root!(NetIpStackInfo);
 
 /// `NetIpStackInfoNetToMedia`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpStackInfoNetToMedia {
     /// `ipAddress`.
     pub ip_address: String,
@@ -907,18 +984,24 @@ pub struct NetIpStackInfoNetToMedia {
     pub type_: String,
 }
 
+impl Default for NetIpStackInfoNetToMedia {
+    fn default() -> Self {
+        Self { ip_address: Unset::UNSET, physical_address: Unset::UNSET, device: Unset::UNSET, type_: Unset::UNSET }
+    }
+}
+
 impl DataType for NetIpStackInfoNetToMedia {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpStackInfoNetToMedia",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("ipAddress", Type::String),
-                FieldInfo::req("physicalAddress", Type::String),
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("type", Type::String),
+                Own("ipAddress", Type::String, Req),
+                Own("physicalAddress", Type::String, Req),
+                Own("device", Type::String, Req),
+                Own("type", Type::String, Req),
             ],
-            || Box::new(NetIpStackInfoNetToMedia::default()),
+            instance::<NetIpStackInfoNetToMedia>,
         );
         &INFO
     };
@@ -926,25 +1009,25 @@ impl DataType for NetIpStackInfoNetToMedia {
 
 impl DataObject for NetIpStackInfoNetToMedia {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ip_address),
-            1 => leaf(&self.physical_address),
-            2 => leaf(&self.device),
-            3 => leaf(&self.type_),
+            0 => look::text(&self.ip_address),
+            1 => look::text(&self.physical_address),
+            2 => look::text(&self.device),
+            3 => look::text(&self.type_),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ip_address),
-            1 => Slot::Scalar(&mut self.physical_address),
-            2 => Slot::Scalar(&mut self.device),
-            3 => Slot::Scalar(&mut self.type_),
+            0 => place::text(&mut self.ip_address),
+            1 => place::text(&mut self.physical_address),
+            2 => place::text(&mut self.device),
+            3 => place::text(&mut self.type_),
             _ => Slot::None,
         }
     }
@@ -953,7 +1036,6 @@ impl DataObject for NetIpStackInfoNetToMedia {
 root!(NetIpStackInfoNetToMedia);
 
 /// `NetIpStackInfoDefaultRouter`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetIpStackInfoDefaultRouter {
     /// `ipAddress`.
     pub ip_address: String,
@@ -965,18 +1047,29 @@ pub struct NetIpStackInfoDefaultRouter {
     pub preference: String,
 }
 
+impl Default for NetIpStackInfoDefaultRouter {
+    fn default() -> Self {
+        Self {
+            ip_address: Unset::UNSET,
+            device: Unset::UNSET,
+            lifetime: <DateTime as Default>::default(),
+            preference: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for NetIpStackInfoDefaultRouter {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetIpStackInfoDefaultRouter",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("ipAddress", Type::String),
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("lifetime", Type::DateTime),
-                FieldInfo::req("preference", Type::String),
+                Own("ipAddress", Type::String, Req),
+                Own("device", Type::String, Req),
+                Own("lifetime", Type::DateTime, Req),
+                Own("preference", Type::String, Req),
             ],
-            || Box::new(NetIpStackInfoDefaultRouter::default()),
+            instance::<NetIpStackInfoDefaultRouter>,
         );
         &INFO
     };
@@ -984,25 +1077,25 @@ impl DataType for NetIpStackInfoDefaultRouter {
 
 impl DataObject for NetIpStackInfoDefaultRouter {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ip_address),
-            1 => leaf(&self.device),
-            2 => leaf(&self.lifetime),
-            3 => leaf(&self.preference),
+            0 => look::text(&self.ip_address),
+            1 => look::text(&self.device),
+            2 => look::leaf(&self.lifetime),
+            3 => look::text(&self.preference),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ip_address),
-            1 => Slot::Scalar(&mut self.device),
+            0 => place::text(&mut self.ip_address),
+            1 => place::text(&mut self.device),
             2 => Slot::Scalar(&mut self.lifetime),
-            3 => Slot::Scalar(&mut self.preference),
+            3 => place::text(&mut self.preference),
             _ => Slot::None,
         }
     }
@@ -1011,19 +1104,24 @@ impl DataObject for NetIpStackInfoDefaultRouter {
 root!(NetIpStackInfoDefaultRouter);
 
 /// `NetBIOSConfigInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetBIOSConfigInfo {
     /// `mode`.
     pub mode: String,
+}
+
+impl Default for NetBIOSConfigInfo {
+    fn default() -> Self {
+        Self { mode: Unset::UNSET }
+    }
 }
 
 impl DataType for NetBIOSConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetBIOSConfigInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("mode", Type::String)],
-            || Box::new(NetBIOSConfigInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("mode", Type::String, Req)],
+            instance::<NetBIOSConfigInfo>,
         );
         &INFO
     };
@@ -1031,19 +1129,19 @@ impl DataType for NetBIOSConfigInfo {
 
 impl DataObject for NetBIOSConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.mode),
+            0 => look::text(&self.mode),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.mode),
+            0 => place::text(&mut self.mode),
             _ => Slot::None,
         }
     }
@@ -1052,7 +1150,6 @@ impl DataObject for NetBIOSConfigInfo {
 root!(NetBIOSConfigInfo);
 
 /// `NetStackInstanceProfile`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetStackInstanceProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -1064,17 +1161,28 @@ pub struct NetStackInstanceProfile {
     pub ip_route_config: IpRouteProfile,
 }
 
+impl Default for NetStackInstanceProfile {
+    fn default() -> Self {
+        Self {
+            base: <ApplyProfile as Default>::default(),
+            key: Unset::UNSET,
+            dns_config: <NetworkProfileDnsConfigProfile as Default>::default(),
+            ip_route_config: <IpRouteProfile as Default>::default(),
+        }
+    }
+}
+
 impl DataType for NetStackInstanceProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetStackInstanceProfile",
-            Some(ApplyProfile::INFO),
+            Some(<ApplyProfile as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("dnsConfig", Type::Data(NetworkProfileDnsConfigProfile::INFO)),
-                FieldInfo::req("ipRouteConfig", Type::Data(IpRouteProfile::INFO)),
+                Own("key", Type::String, Req),
+                Own("dnsConfig", Type::Data(<NetworkProfileDnsConfigProfile as DataType>::INFO), Req),
+                Own("ipRouteConfig", Type::Data(<IpRouteProfile as DataType>::INFO), Req),
             ],
-            || Box::new(NetStackInstanceProfile::default()),
+            instance::<NetStackInstanceProfile>,
         );
         &INFO
     };
@@ -1082,33 +1190,27 @@ impl DataType for NetStackInstanceProfile {
 
 impl DataObject for NetStackInstanceProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
+            11 => look::text(&self.key),
             12 => Value::Data(&self.dns_config),
             13 => Value::Data(&self.ip_route_config),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
+            11 => place::text(&mut self.key),
             12 => Slot::Data(&mut self.dns_config),
             13 => Slot::Data(&mut self.ip_route_config),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::DynamicData;
 
 /// `NoPermissionEntityPrivileges`, since 7.0.3.2.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoPermissionEntityPrivileges {
     /// `entity`.
     pub entity: ManagedObjectReference,
@@ -12,13 +11,19 @@ pub struct NoPermissionEntityPrivileges {
     pub privilege_ids: Vec<String>,
 }
 
+impl Default for NoPermissionEntityPrivileges {
+    fn default() -> Self {
+        Self { entity: Unset::UNSET, privilege_ids: Unset::UNSET }
+    }
+}
+
 impl DataType for NoPermissionEntityPrivileges {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NoPermissionEntityPrivileges",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("entity", Type::Ref), FieldInfo::list("privilegeIds", Type::String)],
-            || Box::new(NoPermissionEntityPrivileges::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("entity", Type::Ref, Req), Own("privilegeIds", Type::String, List)],
+            instance::<NoPermissionEntityPrivileges>,
         );
         &INFO
     };
@@ -26,21 +31,21 @@ impl DataType for NoPermissionEntityPrivileges {
 
 impl DataObject for NoPermissionEntityPrivileges {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity),
-            1 => Value::List(&self.privilege_ids),
+            0 => look::reference(&self.entity),
+            1 => look::texts(&self.privilege_ids),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
-            1 => Slot::Scalar(&mut self.privilege_ids),
+            0 => place::reference(&mut self.entity),
+            1 => place::texts(&mut self.privilege_ids),
             _ => Slot::None,
         }
     }

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::DynamicData;
 
 /// `NvdimmHealthInfo`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct NvdimmHealthInfo {
     /// `healthStatus`.
     pub health_status: String,
@@ -30,25 +29,43 @@ pub struct NvdimmHealthInfo {
     pub es_lifespan_percentage: Option<i32>,
 }
 
+impl Default for NvdimmHealthInfo {
+    fn default() -> Self {
+        Self {
+            health_status: Unset::UNSET,
+            health_information: Unset::UNSET,
+            state_flag_info: Unset::UNSET,
+            dimm_temperature: 0,
+            dimm_temperature_threshold: 0,
+            spare_blocks_percentage: 0,
+            spare_block_threshold: 0,
+            dimm_lifespan_percentage: 0,
+            es_temperature: None,
+            es_temperature_threshold: None,
+            es_lifespan_percentage: None,
+        }
+    }
+}
+
 impl DataType for NvdimmHealthInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NvdimmHealthInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("healthStatus", Type::String),
-                FieldInfo::req("healthInformation", Type::String),
-                FieldInfo::list("stateFlagInfo", Type::String),
-                FieldInfo::req("dimmTemperature", Type::Int),
-                FieldInfo::req("dimmTemperatureThreshold", Type::Int),
-                FieldInfo::req("spareBlocksPercentage", Type::Int),
-                FieldInfo::req("spareBlockThreshold", Type::Int),
-                FieldInfo::req("dimmLifespanPercentage", Type::Int),
-                FieldInfo::opt("esTemperature", Type::Int),
-                FieldInfo::opt("esTemperatureThreshold", Type::Int),
-                FieldInfo::opt("esLifespanPercentage", Type::Int),
+                Own("healthStatus", Type::String, Req),
+                Own("healthInformation", Type::String, Req),
+                Own("stateFlagInfo", Type::String, List),
+                Own("dimmTemperature", Type::Int, Req),
+                Own("dimmTemperatureThreshold", Type::Int, Req),
+                Own("spareBlocksPercentage", Type::Int, Req),
+                Own("spareBlockThreshold", Type::Int, Req),
+                Own("dimmLifespanPercentage", Type::Int, Req),
+                Own("esTemperature", Type::Int, Opt),
+                Own("esTemperatureThreshold", Type::Int, Opt),
+                Own("esLifespanPercentage", Type::Int, Opt),
             ],
-            || Box::new(NvdimmHealthInfo::default()),
+            instance::<NvdimmHealthInfo>,
         );
         &INFO
     };
@@ -56,39 +73,39 @@ impl DataType for NvdimmHealthInfo {
 
 impl DataObject for NvdimmHealthInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.health_status),
-            1 => leaf(&self.health_information),
-            2 => Value::List(&self.state_flag_info),
-            3 => leaf(&self.dimm_temperature),
-            4 => leaf(&self.dimm_temperature_threshold),
-            5 => leaf(&self.spare_blocks_percentage),
-            6 => leaf(&self.spare_block_threshold),
-            7 => leaf(&self.dimm_lifespan_percentage),
-            8 => optional(&self.es_temperature),
-            9 => optional(&self.es_temperature_threshold),
-            10 => optional(&self.es_lifespan_percentage),
+            0 => look::text(&self.health_status),
+            1 => look::text(&self.health_information),
+            2 => look::texts(&self.state_flag_info),
+            3 => Value::Int(self.dimm_temperature),
+            4 => Value::Int(self.dimm_temperature_threshold),
+            5 => Value::Int(self.spare_blocks_percentage),
+            6 => Value::Int(self.spare_block_threshold),
+            7 => Value::Int(self.dimm_lifespan_percentage),
+            8 => look::optional_int(&self.es_temperature),
+            9 => look::optional_int(&self.es_temperature_threshold),
+            10 => look::optional_int(&self.es_lifespan_percentage),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.health_status),
-            1 => Slot::Scalar(&mut self.health_information),
-            2 => Slot::Scalar(&mut self.state_flag_info),
-            3 => Slot::Scalar(&mut self.dimm_temperature),
-            4 => Slot::Scalar(&mut self.dimm_temperature_threshold),
-            5 => Slot::Scalar(&mut self.spare_blocks_percentage),
-            6 => Slot::Scalar(&mut self.spare_block_threshold),
-            7 => Slot::Scalar(&mut self.dimm_lifespan_percentage),
-            8 => Slot::Scalar(&mut self.es_temperature),
-            9 => Slot::Scalar(&mut self.es_temperature_threshold),
-            10 => Slot::Scalar(&mut self.es_lifespan_percentage),
+            0 => place::text(&mut self.health_status),
+            1 => place::text(&mut self.health_information),
+            2 => place::texts(&mut self.state_flag_info),
+            3 => place::int(&mut self.dimm_temperature),
+            4 => place::int(&mut self.dimm_temperature_threshold),
+            5 => place::int(&mut self.spare_blocks_percentage),
+            6 => place::int(&mut self.spare_block_threshold),
+            7 => place::int(&mut self.dimm_lifespan_percentage),
+            8 => place::optional_int(&mut self.es_temperature),
+            9 => place::optional_int(&mut self.es_temperature_threshold),
+            10 => place::optional_int(&mut self.es_lifespan_percentage),
             _ => Slot::None,
         }
     }
@@ -97,7 +114,6 @@ impl DataObject for NvdimmHealthInfo {
 root!(NvdimmHealthInfo);
 
 /// `NvdimmRegionInfo`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct NvdimmRegionInfo {
     /// `regionId`.
     pub region_id: i32,
@@ -113,20 +129,26 @@ pub struct NvdimmRegionInfo {
     pub offset: i64,
 }
 
+impl Default for NvdimmRegionInfo {
+    fn default() -> Self {
+        Self { region_id: 0, set_id: 0, range_type: Unset::UNSET, start_addr: 0, size: 0, offset: 0 }
+    }
+}
+
 impl DataType for NvdimmRegionInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NvdimmRegionInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("regionId", Type::Int),
-                FieldInfo::req("setId", Type::Int),
-                FieldInfo::req("rangeType", Type::String),
-                FieldInfo::req("startAddr", Type::Long),
-                FieldInfo::req("size", Type::Long),
-                FieldInfo::req("offset", Type::Long),
+                Own("regionId", Type::Int, Req),
+                Own("setId", Type::Int, Req),
+                Own("rangeType", Type::String, Req),
+                Own("startAddr", Type::Long, Req),
+                Own("size", Type::Long, Req),
+                Own("offset", Type::Long, Req),
             ],
-            || Box::new(NvdimmRegionInfo::default()),
+            instance::<NvdimmRegionInfo>,
         );
         &INFO
     };
@@ -134,29 +156,29 @@ impl DataType for NvdimmRegionInfo {
 
 impl DataObject for NvdimmRegionInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.region_id),
-            1 => leaf(&self.set_id),
-            2 => leaf(&self.range_type),
-            3 => leaf(&self.start_addr),
-            4 => leaf(&self.size),
-            5 => leaf(&self.offset),
+            0 => Value::Int(self.region_id),
+            1 => Value::Int(self.set_id),
+            2 => look::text(&self.range_type),
+            3 => Value::Long(self.start_addr),
+            4 => Value::Long(self.size),
+            5 => Value::Long(self.offset),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.region_id),
-            1 => Slot::Scalar(&mut self.set_id),
-            2 => Slot::Scalar(&mut self.range_type),
-            3 => Slot::Scalar(&mut self.start_addr),
-            4 => Slot::Scalar(&mut self.size),
-            5 => Slot::Scalar(&mut self.offset),
+            0 => place::int(&mut self.region_id),
+            1 => place::int(&mut self.set_id),
+            2 => place::text(&mut self.range_type),
+            3 => place::long(&mut self.start_addr),
+            4 => place::long(&mut self.size),
+            5 => place::long(&mut self.offset),
             _ => Slot::None,
         }
     }
@@ -165,7 +187,6 @@ impl DataObject for NvdimmRegionInfo {
 root!(NvdimmRegionInfo);
 
 /// `NvdimmSummary`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct NvdimmSummary {
     /// `numDimms`.
     pub num_dimms: i32,
@@ -185,22 +206,37 @@ pub struct NvdimmSummary {
     pub num_namespaces: i32,
 }
 
+impl Default for NvdimmSummary {
+    fn default() -> Self {
+        Self {
+            num_dimms: 0,
+            health_status: Unset::UNSET,
+            total_capacity: 0,
+            persistent_capacity: 0,
+            block_capacity: 0,
+            available_capacity: 0,
+            num_interleavesets: 0,
+            num_namespaces: 0,
+        }
+    }
+}
+
 impl DataType for NvdimmSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NvdimmSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("numDimms", Type::Int),
-                FieldInfo::req("healthStatus", Type::String),
-                FieldInfo::req("totalCapacity", Type::Long),
-                FieldInfo::req("persistentCapacity", Type::Long),
-                FieldInfo::req("blockCapacity", Type::Long),
-                FieldInfo::req("availableCapacity", Type::Long),
-                FieldInfo::req("numInterleavesets", Type::Int),
-                FieldInfo::req("numNamespaces", Type::Int),
+                Own("numDimms", Type::Int, Req),
+                Own("healthStatus", Type::String, Req),
+                Own("totalCapacity", Type::Long, Req),
+                Own("persistentCapacity", Type::Long, Req),
+                Own("blockCapacity", Type::Long, Req),
+                Own("availableCapacity", Type::Long, Req),
+                Own("numInterleavesets", Type::Int, Req),
+                Own("numNamespaces", Type::Int, Req),
             ],
-            || Box::new(NvdimmSummary::default()),
+            instance::<NvdimmSummary>,
         );
         &INFO
     };
@@ -208,33 +244,33 @@ impl DataType for NvdimmSummary {
 
 impl DataObject for NvdimmSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.num_dimms),
-            1 => leaf(&self.health_status),
-            2 => leaf(&self.total_capacity),
-            3 => leaf(&self.persistent_capacity),
-            4 => leaf(&self.block_capacity),
-            5 => leaf(&self.available_capacity),
-            6 => leaf(&self.num_interleavesets),
-            7 => leaf(&self.num_namespaces),
+            0 => Value::Int(self.num_dimms),
+            1 => look::text(&self.health_status),
+            2 => Value::Long(self.total_capacity),
+            3 => Value::Long(self.persistent_capacity),
+            4 => Value::Long(self.block_capacity),
+            5 => Value::Long(self.available_capacity),
+            6 => Value::Int(self.num_interleavesets),
+            7 => Value::Int(self.num_namespaces),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.num_dimms),
-            1 => Slot::Scalar(&mut self.health_status),
-            2 => Slot::Scalar(&mut self.total_capacity),
-            3 => Slot::Scalar(&mut self.persistent_capacity),
-            4 => Slot::Scalar(&mut self.block_capacity),
-            5 => Slot::Scalar(&mut self.available_capacity),
-            6 => Slot::Scalar(&mut self.num_interleavesets),
-            7 => Slot::Scalar(&mut self.num_namespaces),
+            0 => place::int(&mut self.num_dimms),
+            1 => place::text(&mut self.health_status),
+            2 => place::long(&mut self.total_capacity),
+            3 => place::long(&mut self.persistent_capacity),
+            4 => place::long(&mut self.block_capacity),
+            5 => place::long(&mut self.available_capacity),
+            6 => place::int(&mut self.num_interleavesets),
+            7 => place::int(&mut self.num_namespaces),
             _ => Slot::None,
         }
     }
@@ -243,7 +279,6 @@ impl DataObject for NvdimmSummary {
 root!(NvdimmSummary);
 
 /// `NvdimmDimmInfo`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct NvdimmDimmInfo {
     /// `dimmHandle`.
     pub dimm_handle: i32,
@@ -267,24 +302,41 @@ pub struct NvdimmDimmInfo {
     pub representation_string: String,
 }
 
+impl Default for NvdimmDimmInfo {
+    fn default() -> Self {
+        Self {
+            dimm_handle: 0,
+            health_info: <NvdimmHealthInfo as Default>::default(),
+            total_capacity: 0,
+            persistent_capacity: 0,
+            available_persistent_capacity: 0,
+            volatile_capacity: 0,
+            available_volatile_capacity: 0,
+            block_capacity: 0,
+            region_info: Unset::UNSET,
+            representation_string: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for NvdimmDimmInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NvdimmDimmInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("dimmHandle", Type::Int),
-                FieldInfo::req("healthInfo", Type::Data(NvdimmHealthInfo::INFO)),
-                FieldInfo::req("totalCapacity", Type::Long),
-                FieldInfo::req("persistentCapacity", Type::Long),
-                FieldInfo::req("availablePersistentCapacity", Type::Long),
-                FieldInfo::req("volatileCapacity", Type::Long),
-                FieldInfo::req("availableVolatileCapacity", Type::Long),
-                FieldInfo::req("blockCapacity", Type::Long),
-                FieldInfo::list("regionInfo", Type::Data(NvdimmRegionInfo::INFO)),
-                FieldInfo::req("representationString", Type::String),
+                Own("dimmHandle", Type::Int, Req),
+                Own("healthInfo", Type::Data(<NvdimmHealthInfo as DataType>::INFO), Req),
+                Own("totalCapacity", Type::Long, Req),
+                Own("persistentCapacity", Type::Long, Req),
+                Own("availablePersistentCapacity", Type::Long, Req),
+                Own("volatileCapacity", Type::Long, Req),
+                Own("availableVolatileCapacity", Type::Long, Req),
+                Own("blockCapacity", Type::Long, Req),
+                Own("regionInfo", Type::Data(<NvdimmRegionInfo as DataType>::INFO), List),
+                Own("representationString", Type::String, Req),
             ],
-            || Box::new(NvdimmDimmInfo::default()),
+            instance::<NvdimmDimmInfo>,
         );
         &INFO
     };
@@ -292,37 +344,37 @@ impl DataType for NvdimmDimmInfo {
 
 impl DataObject for NvdimmDimmInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.dimm_handle),
+            0 => Value::Int(self.dimm_handle),
             1 => Value::Data(&self.health_info),
-            2 => leaf(&self.total_capacity),
-            3 => leaf(&self.persistent_capacity),
-            4 => leaf(&self.available_persistent_capacity),
-            5 => leaf(&self.volatile_capacity),
-            6 => leaf(&self.available_volatile_capacity),
-            7 => leaf(&self.block_capacity),
+            2 => Value::Long(self.total_capacity),
+            3 => Value::Long(self.persistent_capacity),
+            4 => Value::Long(self.available_persistent_capacity),
+            5 => Value::Long(self.volatile_capacity),
+            6 => Value::Long(self.available_volatile_capacity),
+            7 => Value::Long(self.block_capacity),
             8 => Value::List(&self.region_info),
-            9 => leaf(&self.representation_string),
+            9 => look::text(&self.representation_string),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.dimm_handle),
+            0 => place::int(&mut self.dimm_handle),
             1 => Slot::Data(&mut self.health_info),
-            2 => Slot::Scalar(&mut self.total_capacity),
-            3 => Slot::Scalar(&mut self.persistent_capacity),
-            4 => Slot::Scalar(&mut self.available_persistent_capacity),
-            5 => Slot::Scalar(&mut self.volatile_capacity),
-            6 => Slot::Scalar(&mut self.available_volatile_capacity),
-            7 => Slot::Scalar(&mut self.block_capacity),
+            2 => place::long(&mut self.total_capacity),
+            3 => place::long(&mut self.persistent_capacity),
+            4 => place::long(&mut self.available_persistent_capacity),
+            5 => place::long(&mut self.volatile_capacity),
+            6 => place::long(&mut self.available_volatile_capacity),
+            7 => place::long(&mut self.block_capacity),
             8 => Slot::List(&mut self.region_info),
-            9 => Slot::Scalar(&mut self.representation_string),
+            9 => place::text(&mut self.representation_string),
             _ => Slot::None,
         }
     }
@@ -331,7 +383,6 @@ impl DataObject for NvdimmDimmInfo {
 root!(NvdimmDimmInfo);
 
 /// `NvdimmInterleaveSetInfo`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct NvdimmInterleaveSetInfo {
     /// `setId`.
     pub set_id: i32,
@@ -349,21 +400,35 @@ pub struct NvdimmInterleaveSetInfo {
     pub state: String,
 }
 
+impl Default for NvdimmInterleaveSetInfo {
+    fn default() -> Self {
+        Self {
+            set_id: 0,
+            range_type: Unset::UNSET,
+            base_address: 0,
+            size: 0,
+            available_size: 0,
+            device_list: Unset::UNSET,
+            state: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for NvdimmInterleaveSetInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NvdimmInterleaveSetInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("setId", Type::Int),
-                FieldInfo::req("rangeType", Type::String),
-                FieldInfo::req("baseAddress", Type::Long),
-                FieldInfo::req("size", Type::Long),
-                FieldInfo::req("availableSize", Type::Long),
-                FieldInfo::list("deviceList", Type::Int),
-                FieldInfo::req("state", Type::String),
+                Own("setId", Type::Int, Req),
+                Own("rangeType", Type::String, Req),
+                Own("baseAddress", Type::Long, Req),
+                Own("size", Type::Long, Req),
+                Own("availableSize", Type::Long, Req),
+                Own("deviceList", Type::Int, List),
+                Own("state", Type::String, Req),
             ],
-            || Box::new(NvdimmInterleaveSetInfo::default()),
+            instance::<NvdimmInterleaveSetInfo>,
         );
         &INFO
     };
@@ -371,31 +436,31 @@ impl DataType for NvdimmInterleaveSetInfo {
 
 impl DataObject for NvdimmInterleaveSetInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.set_id),
-            1 => leaf(&self.range_type),
-            2 => leaf(&self.base_address),
-            3 => leaf(&self.size),
-            4 => leaf(&self.available_size),
+            0 => Value::Int(self.set_id),
+            1 => look::text(&self.range_type),
+            2 => Value::Long(self.base_address),
+            3 => Value::Long(self.size),
+            4 => Value::Long(self.available_size),
             5 => Value::List(&self.device_list),
-            6 => leaf(&self.state),
+            6 => look::text(&self.state),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.set_id),
-            1 => Slot::Scalar(&mut self.range_type),
-            2 => Slot::Scalar(&mut self.base_address),
-            3 => Slot::Scalar(&mut self.size),
-            4 => Slot::Scalar(&mut self.available_size),
+            0 => place::int(&mut self.set_id),
+            1 => place::text(&mut self.range_type),
+            2 => place::long(&mut self.base_address),
+            3 => place::long(&mut self.size),
+            4 => place::long(&mut self.available_size),
             5 => Slot::Scalar(&mut self.device_list),
-            6 => Slot::Scalar(&mut self.state),
+            6 => place::text(&mut self.state),
             _ => Slot::None,
         }
     }
@@ -404,37 +469,44 @@ impl DataObject for NvdimmInterleaveSetInfo {
 root!(NvdimmInterleaveSetInfo);
 
 /// `NvdimmGuid`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct NvdimmGuid {
     /// `uuid`.
     pub uuid: String,
 }
 
+impl Default for NvdimmGuid {
+    fn default() -> Self {
+        Self { uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for NvdimmGuid {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NvdimmGuid", Some(DynamicData::INFO), &[FieldInfo::req("uuid", Type::String)], || {
-                Box::new(NvdimmGuid::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NvdimmGuid",
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("uuid", Type::String, Req)],
+            instance::<NvdimmGuid>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NvdimmGuid {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.uuid),
+            0 => look::text(&self.uuid),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uuid),
+            0 => place::text(&mut self.uuid),
             _ => Slot::None,
         }
     }
@@ -443,7 +515,6 @@ impl DataObject for NvdimmGuid {
 root!(NvdimmGuid);
 
 /// `NvdimmNamespaceInfo`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct NvdimmNamespaceInfo {
     /// `uuid`.
     pub uuid: String,
@@ -463,22 +534,37 @@ pub struct NvdimmNamespaceInfo {
     pub state: String,
 }
 
+impl Default for NvdimmNamespaceInfo {
+    fn default() -> Self {
+        Self {
+            uuid: Unset::UNSET,
+            friendly_name: Unset::UNSET,
+            block_size: 0,
+            block_count: 0,
+            type_: Unset::UNSET,
+            namespace_health_status: Unset::UNSET,
+            location_id: 0,
+            state: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for NvdimmNamespaceInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NvdimmNamespaceInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("uuid", Type::String),
-                FieldInfo::req("friendlyName", Type::String),
-                FieldInfo::req("blockSize", Type::Long),
-                FieldInfo::req("blockCount", Type::Long),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("namespaceHealthStatus", Type::String),
-                FieldInfo::req("locationID", Type::Int),
-                FieldInfo::req("state", Type::String),
+                Own("uuid", Type::String, Req),
+                Own("friendlyName", Type::String, Req),
+                Own("blockSize", Type::Long, Req),
+                Own("blockCount", Type::Long, Req),
+                Own("type", Type::String, Req),
+                Own("namespaceHealthStatus", Type::String, Req),
+                Own("locationID", Type::Int, Req),
+                Own("state", Type::String, Req),
             ],
-            || Box::new(NvdimmNamespaceInfo::default()),
+            instance::<NvdimmNamespaceInfo>,
         );
         &INFO
     };
@@ -486,33 +572,33 @@ impl DataType for NvdimmNamespaceInfo {
 
 impl DataObject for NvdimmNamespaceInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.uuid),
-            1 => leaf(&self.friendly_name),
-            2 => leaf(&self.block_size),
-            3 => leaf(&self.block_count),
-            4 => leaf(&self.type_),
-            5 => leaf(&self.namespace_health_status),
-            6 => leaf(&self.location_id),
-            7 => leaf(&self.state),
+            0 => look::text(&self.uuid),
+            1 => look::text(&self.friendly_name),
+            2 => Value::Long(self.block_size),
+            3 => Value::Long(self.block_count),
+            4 => look::text(&self.type_),
+            5 => look::text(&self.namespace_health_status),
+            6 => Value::Int(self.location_id),
+            7 => look::text(&self.state),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uuid),
-            1 => Slot::Scalar(&mut self.friendly_name),
-            2 => Slot::Scalar(&mut self.block_size),
-            3 => Slot::Scalar(&mut self.block_count),
-            4 => Slot::Scalar(&mut self.type_),
-            5 => Slot::Scalar(&mut self.namespace_health_status),
-            6 => Slot::Scalar(&mut self.location_id),
-            7 => Slot::Scalar(&mut self.state),
+            0 => place::text(&mut self.uuid),
+            1 => place::text(&mut self.friendly_name),
+            2 => place::long(&mut self.block_size),
+            3 => place::long(&mut self.block_count),
+            4 => place::text(&mut self.type_),
+            5 => place::text(&mut self.namespace_health_status),
+            6 => place::int(&mut self.location_id),
+            7 => place::text(&mut self.state),
             _ => Slot::None,
         }
     }
@@ -521,7 +607,6 @@ impl DataObject for NvdimmNamespaceInfo {
 root!(NvdimmNamespaceInfo);
 
 /// `NvdimmNamespaceDetails`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NvdimmNamespaceDetails {
     /// `uuid`.
     pub uuid: String,
@@ -539,21 +624,35 @@ pub struct NvdimmNamespaceDetails {
     pub state: String,
 }
 
+impl Default for NvdimmNamespaceDetails {
+    fn default() -> Self {
+        Self {
+            uuid: Unset::UNSET,
+            friendly_name: Unset::UNSET,
+            size: 0,
+            type_: Unset::UNSET,
+            namespace_health_status: Unset::UNSET,
+            interleaveset_id: 0,
+            state: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for NvdimmNamespaceDetails {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NvdimmNamespaceDetails",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("uuid", Type::String),
-                FieldInfo::req("friendlyName", Type::String),
-                FieldInfo::req("size", Type::Long),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("namespaceHealthStatus", Type::String),
-                FieldInfo::req("interleavesetID", Type::Int),
-                FieldInfo::req("state", Type::String),
+                Own("uuid", Type::String, Req),
+                Own("friendlyName", Type::String, Req),
+                Own("size", Type::Long, Req),
+                Own("type", Type::String, Req),
+                Own("namespaceHealthStatus", Type::String, Req),
+                Own("interleavesetID", Type::Int, Req),
+                Own("state", Type::String, Req),
             ],
-            || Box::new(NvdimmNamespaceDetails::default()),
+            instance::<NvdimmNamespaceDetails>,
         );
         &INFO
     };
@@ -561,31 +660,31 @@ impl DataType for NvdimmNamespaceDetails {
 
 impl DataObject for NvdimmNamespaceDetails {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.uuid),
-            1 => leaf(&self.friendly_name),
-            2 => leaf(&self.size),
-            3 => leaf(&self.type_),
-            4 => leaf(&self.namespace_health_status),
-            5 => leaf(&self.interleaveset_id),
-            6 => leaf(&self.state),
+            0 => look::text(&self.uuid),
+            1 => look::text(&self.friendly_name),
+            2 => Value::Long(self.size),
+            3 => look::text(&self.type_),
+            4 => look::text(&self.namespace_health_status),
+            5 => Value::Int(self.interleaveset_id),
+            6 => look::text(&self.state),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uuid),
-            1 => Slot::Scalar(&mut self.friendly_name),
-            2 => Slot::Scalar(&mut self.size),
-            3 => Slot::Scalar(&mut self.type_),
-            4 => Slot::Scalar(&mut self.namespace_health_status),
-            5 => Slot::Scalar(&mut self.interleaveset_id),
-            6 => Slot::Scalar(&mut self.state),
+            0 => place::text(&mut self.uuid),
+            1 => place::text(&mut self.friendly_name),
+            2 => place::long(&mut self.size),
+            3 => place::text(&mut self.type_),
+            4 => place::text(&mut self.namespace_health_status),
+            5 => place::int(&mut self.interleaveset_id),
+            6 => place::text(&mut self.state),
             _ => Slot::None,
         }
     }
@@ -594,7 +693,6 @@ impl DataObject for NvdimmNamespaceDetails {
 root!(NvdimmNamespaceDetails);
 
 /// `NvdimmNamespaceCreateSpec`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct NvdimmNamespaceCreateSpec {
     /// `friendlyName`.
     pub friendly_name: Option<String>,
@@ -608,19 +706,25 @@ pub struct NvdimmNamespaceCreateSpec {
     pub location_id: i32,
 }
 
+impl Default for NvdimmNamespaceCreateSpec {
+    fn default() -> Self {
+        Self { friendly_name: None, block_size: 0, block_count: 0, type_: Unset::UNSET, location_id: 0 }
+    }
+}
+
 impl DataType for NvdimmNamespaceCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NvdimmNamespaceCreateSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("friendlyName", Type::String),
-                FieldInfo::req("blockSize", Type::Long),
-                FieldInfo::req("blockCount", Type::Long),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("locationID", Type::Int),
+                Own("friendlyName", Type::String, Opt),
+                Own("blockSize", Type::Long, Req),
+                Own("blockCount", Type::Long, Req),
+                Own("type", Type::String, Req),
+                Own("locationID", Type::Int, Req),
             ],
-            || Box::new(NvdimmNamespaceCreateSpec::default()),
+            instance::<NvdimmNamespaceCreateSpec>,
         );
         &INFO
     };
@@ -628,27 +732,27 @@ impl DataType for NvdimmNamespaceCreateSpec {
 
 impl DataObject for NvdimmNamespaceCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.friendly_name),
-            1 => leaf(&self.block_size),
-            2 => leaf(&self.block_count),
-            3 => leaf(&self.type_),
-            4 => leaf(&self.location_id),
+            0 => look::optional_text(&self.friendly_name),
+            1 => Value::Long(self.block_size),
+            2 => Value::Long(self.block_count),
+            3 => look::text(&self.type_),
+            4 => Value::Int(self.location_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.friendly_name),
-            1 => Slot::Scalar(&mut self.block_size),
-            2 => Slot::Scalar(&mut self.block_count),
-            3 => Slot::Scalar(&mut self.type_),
-            4 => Slot::Scalar(&mut self.location_id),
+            0 => place::optional_text(&mut self.friendly_name),
+            1 => place::long(&mut self.block_size),
+            2 => place::long(&mut self.block_count),
+            3 => place::text(&mut self.type_),
+            4 => place::int(&mut self.location_id),
             _ => Slot::None,
         }
     }
@@ -657,7 +761,6 @@ impl DataObject for NvdimmNamespaceCreateSpec {
 root!(NvdimmNamespaceCreateSpec);
 
 /// `NvdimmPMemNamespaceCreateSpec`, since 6.7.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NvdimmPMemNamespaceCreateSpec {
     /// `friendlyName`.
     pub friendly_name: Option<String>,
@@ -667,17 +770,23 @@ pub struct NvdimmPMemNamespaceCreateSpec {
     pub interleaveset_id: i32,
 }
 
+impl Default for NvdimmPMemNamespaceCreateSpec {
+    fn default() -> Self {
+        Self { friendly_name: None, size: 0, interleaveset_id: 0 }
+    }
+}
+
 impl DataType for NvdimmPMemNamespaceCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NvdimmPMemNamespaceCreateSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("friendlyName", Type::String),
-                FieldInfo::req("size", Type::Long),
-                FieldInfo::req("interleavesetID", Type::Int),
+                Own("friendlyName", Type::String, Opt),
+                Own("size", Type::Long, Req),
+                Own("interleavesetID", Type::Int, Req),
             ],
-            || Box::new(NvdimmPMemNamespaceCreateSpec::default()),
+            instance::<NvdimmPMemNamespaceCreateSpec>,
         );
         &INFO
     };
@@ -685,23 +794,23 @@ impl DataType for NvdimmPMemNamespaceCreateSpec {
 
 impl DataObject for NvdimmPMemNamespaceCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.friendly_name),
-            1 => leaf(&self.size),
-            2 => leaf(&self.interleaveset_id),
+            0 => look::optional_text(&self.friendly_name),
+            1 => Value::Long(self.size),
+            2 => Value::Int(self.interleaveset_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.friendly_name),
-            1 => Slot::Scalar(&mut self.size),
-            2 => Slot::Scalar(&mut self.interleaveset_id),
+            0 => place::optional_text(&mut self.friendly_name),
+            1 => place::long(&mut self.size),
+            2 => place::int(&mut self.interleaveset_id),
             _ => Slot::None,
         }
     }
@@ -710,19 +819,24 @@ impl DataObject for NvdimmPMemNamespaceCreateSpec {
 root!(NvdimmPMemNamespaceCreateSpec);
 
 /// `NvdimmNamespaceDeleteSpec`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct NvdimmNamespaceDeleteSpec {
     /// `uuid`.
     pub uuid: String,
+}
+
+impl Default for NvdimmNamespaceDeleteSpec {
+    fn default() -> Self {
+        Self { uuid: Unset::UNSET }
+    }
 }
 
 impl DataType for NvdimmNamespaceDeleteSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NvdimmNamespaceDeleteSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("uuid", Type::String)],
-            || Box::new(NvdimmNamespaceDeleteSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("uuid", Type::String, Req)],
+            instance::<NvdimmNamespaceDeleteSpec>,
         );
         &INFO
     };
@@ -730,19 +844,19 @@ impl DataType for NvdimmNamespaceDeleteSpec {
 
 impl DataObject for NvdimmNamespaceDeleteSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.uuid),
+            0 => look::text(&self.uuid),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uuid),
+            0 => place::text(&mut self.uuid),
             _ => Slot::None,
         }
     }
@@ -751,7 +865,6 @@ impl DataObject for NvdimmNamespaceDeleteSpec {
 root!(NvdimmNamespaceDeleteSpec);
 
 /// `NvdimmSystemInfo`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct NvdimmSystemInfo {
     /// `summary`.
     pub summary: Option<Box<NvdimmSummary>>,
@@ -771,22 +884,37 @@ pub struct NvdimmSystemInfo {
     pub ns_details: Vec<NvdimmNamespaceDetails>,
 }
 
+impl Default for NvdimmSystemInfo {
+    fn default() -> Self {
+        Self {
+            summary: None,
+            dimms: Unset::UNSET,
+            dimm_info: Unset::UNSET,
+            interleave_set: Unset::UNSET,
+            i_set_info: Unset::UNSET,
+            namespace: Unset::UNSET,
+            ns_info: Unset::UNSET,
+            ns_details: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for NvdimmSystemInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NvdimmSystemInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("summary", Type::Data(NvdimmSummary::INFO)),
-                FieldInfo::list("dimms", Type::Int),
-                FieldInfo::list("dimmInfo", Type::Data(NvdimmDimmInfo::INFO)),
-                FieldInfo::list("interleaveSet", Type::Int),
-                FieldInfo::list("iSetInfo", Type::Data(NvdimmInterleaveSetInfo::INFO)),
-                FieldInfo::list("namespace", Type::Data(NvdimmGuid::INFO)),
-                FieldInfo::list("nsInfo", Type::Data(NvdimmNamespaceInfo::INFO)),
-                FieldInfo::list("nsDetails", Type::Data(NvdimmNamespaceDetails::INFO)),
+                Own("summary", Type::Data(<NvdimmSummary as DataType>::INFO), Opt),
+                Own("dimms", Type::Int, List),
+                Own("dimmInfo", Type::Data(<NvdimmDimmInfo as DataType>::INFO), List),
+                Own("interleaveSet", Type::Int, List),
+                Own("iSetInfo", Type::Data(<NvdimmInterleaveSetInfo as DataType>::INFO), List),
+                Own("namespace", Type::Data(<NvdimmGuid as DataType>::INFO), List),
+                Own("nsInfo", Type::Data(<NvdimmNamespaceInfo as DataType>::INFO), List),
+                Own("nsDetails", Type::Data(<NvdimmNamespaceDetails as DataType>::INFO), List),
             ],
-            || Box::new(NvdimmSystemInfo::default()),
+            instance::<NvdimmSystemInfo>,
         );
         &INFO
     };
@@ -794,15 +922,12 @@ impl DataType for NvdimmSystemInfo {
 
 impl DataObject for NvdimmSystemInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.summary {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.summary),
             1 => Value::List(&self.dimms),
             2 => Value::List(&self.dimm_info),
             3 => Value::List(&self.interleave_set),
@@ -816,7 +941,7 @@ impl DataObject for NvdimmSystemInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.summary, NvdimmSummary),
+            0 => place::boxed(&mut self.summary),
             1 => Slot::Scalar(&mut self.dimms),
             2 => Slot::List(&mut self.dimm_info),
             3 => Slot::Scalar(&mut self.interleave_set),

@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `ObjectSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ObjectSpec {
     /// `obj`.
     pub obj: ManagedObjectReference,
@@ -17,17 +16,23 @@ pub struct ObjectSpec {
     pub select_set: Vec<Poly<SelectionSpec>>,
 }
 
+impl Default for ObjectSpec {
+    fn default() -> Self {
+        Self { obj: Unset::UNSET, skip: None, select_set: Unset::UNSET }
+    }
+}
+
 impl DataType for ObjectSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ObjectSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("obj", Type::Ref),
-                FieldInfo::opt("skip", Type::Boolean),
-                FieldInfo::list("selectSet", Type::Data(SelectionSpec::INFO)),
+                Own("obj", Type::Ref, Req),
+                Own("skip", Type::Boolean, Opt),
+                Own("selectSet", Type::Data(<SelectionSpec as DataType>::INFO), List),
             ],
-            || Box::new(ObjectSpec::default()),
+            instance::<ObjectSpec>,
         );
         &INFO
     };
@@ -35,13 +40,13 @@ impl DataType for ObjectSpec {
 
 impl DataObject for ObjectSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.obj),
-            1 => optional(&self.skip),
+            0 => look::reference(&self.obj),
+            1 => look::optional_boolean(&self.skip),
             2 => Value::List(&self.select_set),
             _ => Value::Unset,
         }
@@ -49,8 +54,8 @@ impl DataObject for ObjectSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.obj),
-            1 => Slot::Scalar(&mut self.skip),
+            0 => place::reference(&mut self.obj),
+            1 => place::optional_boolean(&mut self.skip),
             2 => Slot::Poly(&mut self.select_set),
             _ => Slot::None,
         }
@@ -60,7 +65,6 @@ impl DataObject for ObjectSpec {
 root!(ObjectSpec);
 
 /// `ObjectContent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ObjectContent {
     /// `obj`.
     pub obj: ManagedObjectReference,
@@ -70,17 +74,23 @@ pub struct ObjectContent {
     pub missing_set: Vec<MissingProperty>,
 }
 
+impl Default for ObjectContent {
+    fn default() -> Self {
+        Self { obj: Unset::UNSET, prop_set: Unset::UNSET, missing_set: Unset::UNSET }
+    }
+}
+
 impl DataType for ObjectContent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ObjectContent",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("obj", Type::Ref),
-                FieldInfo::list("propSet", Type::Data(DynamicProperty::INFO)),
-                FieldInfo::list("missingSet", Type::Data(MissingProperty::INFO)),
+                Own("obj", Type::Ref, Req),
+                Own("propSet", Type::Data(<DynamicProperty as DataType>::INFO), List),
+                Own("missingSet", Type::Data(<MissingProperty as DataType>::INFO), List),
             ],
-            || Box::new(ObjectContent::default()),
+            instance::<ObjectContent>,
         );
         &INFO
     };
@@ -88,12 +98,12 @@ impl DataType for ObjectContent {
 
 impl DataObject for ObjectContent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.obj),
+            0 => look::reference(&self.obj),
             1 => Value::List(&self.prop_set),
             2 => Value::List(&self.missing_set),
             _ => Value::Unset,
@@ -102,7 +112,7 @@ impl DataObject for ObjectContent {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.obj),
+            0 => place::reference(&mut self.obj),
             1 => Slot::List(&mut self.prop_set),
             2 => Slot::List(&mut self.missing_set),
             _ => Slot::None,
@@ -113,7 +123,6 @@ impl DataObject for ObjectContent {
 root!(ObjectContent);
 
 /// `ObjectUpdate`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ObjectUpdate {
     /// `kind`.
     pub kind: ObjectUpdateKind,
@@ -125,18 +134,29 @@ pub struct ObjectUpdate {
     pub missing_set: Vec<MissingProperty>,
 }
 
+impl Default for ObjectUpdate {
+    fn default() -> Self {
+        Self {
+            kind: ObjectUpdateKind::Unrecognized(Unset::UNSET),
+            obj: Unset::UNSET,
+            change_set: Unset::UNSET,
+            missing_set: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ObjectUpdate {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ObjectUpdate",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("kind", Type::Enum(ObjectUpdateKind::INFO)),
-                FieldInfo::req("obj", Type::Ref),
-                FieldInfo::list("changeSet", Type::Data(PropertyChange::INFO)),
-                FieldInfo::list("missingSet", Type::Data(MissingProperty::INFO)),
+                Own("kind", Type::Enum(<ObjectUpdateKind as EnumType>::INFO), Req),
+                Own("obj", Type::Ref, Req),
+                Own("changeSet", Type::Data(<PropertyChange as DataType>::INFO), List),
+                Own("missingSet", Type::Data(<MissingProperty as DataType>::INFO), List),
             ],
-            || Box::new(ObjectUpdate::default()),
+            instance::<ObjectUpdate>,
         );
         &INFO
     };
@@ -144,13 +164,13 @@ impl DataType for ObjectUpdate {
 
 impl DataObject for ObjectUpdate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.kind),
-            1 => leaf(&self.obj),
+            0 => look::leaf(&self.kind),
+            1 => look::reference(&self.obj),
             2 => Value::List(&self.change_set),
             3 => Value::List(&self.missing_set),
             _ => Value::Unset,
@@ -160,7 +180,7 @@ impl DataObject for ObjectUpdate {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.kind),
-            1 => Slot::Scalar(&mut self.obj),
+            1 => place::reference(&mut self.obj),
             2 => Slot::List(&mut self.change_set),
             3 => Slot::List(&mut self.missing_set),
             _ => Slot::None,
@@ -171,7 +191,6 @@ impl DataObject for ObjectUpdate {
 root!(ObjectUpdate);
 
 /// `OrAlarmExpression`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OrAlarmExpression {
     /// What it inherits from [`AlarmExpression`].
     pub base: AlarmExpression,
@@ -179,13 +198,19 @@ pub struct OrAlarmExpression {
     pub expression: Vec<Poly<AlarmExpression>>,
 }
 
+impl Default for OrAlarmExpression {
+    fn default() -> Self {
+        Self { base: <AlarmExpression as Default>::default(), expression: Unset::UNSET }
+    }
+}
+
 impl DataType for OrAlarmExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OrAlarmExpression",
-            Some(AlarmExpression::INFO),
-            &[FieldInfo::list_req("expression", Type::Data(AlarmExpression::INFO))],
-            || Box::new(OrAlarmExpression::default()),
+            Some(<AlarmExpression as DataType>::INFO),
+            &[Own("expression", Type::Data(<AlarmExpression as DataType>::INFO), ListReq)],
+            instance::<OrAlarmExpression>,
         );
         &INFO
     };
@@ -193,29 +218,23 @@ impl DataType for OrAlarmExpression {
 
 impl DataObject for OrAlarmExpression {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.expression),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.expression),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -223,7 +242,6 @@ inherit!(OrAlarmExpression, AlarmExpression);
 impl Extends<AlarmExpression> for OrAlarmExpression {}
 
 /// `OptionDef`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OptionDef {
     /// What it inherits from [`ElementDescription`].
     pub base: ElementDescription,
@@ -231,13 +249,19 @@ pub struct OptionDef {
     pub option_type: Poly<OptionType>,
 }
 
+impl Default for OptionDef {
+    fn default() -> Self {
+        Self { base: <ElementDescription as Default>::default(), option_type: <Poly<OptionType> as Default>::default() }
+    }
+}
+
 impl DataType for OptionDef {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OptionDef",
-            Some(ElementDescription::INFO),
-            &[FieldInfo::req("optionType", Type::Data(OptionType::INFO))],
-            || Box::new(OptionDef::default()),
+            Some(<ElementDescription as DataType>::INFO),
+            &[Own("optionType", Type::Data(<OptionType as DataType>::INFO), Req)],
+            instance::<OptionDef>,
         );
         &INFO
     };
@@ -245,29 +269,23 @@ impl DataType for OptionDef {
 
 impl DataObject for OptionDef {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.option_type),
-            _ => self.base.get(index),
+            3 => look::leaf(&self.option_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             3 => Slot::Poly(&mut self.option_type),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -276,19 +294,24 @@ impl Extends<ElementDescription> for OptionDef {}
 impl Extends<Description> for OptionDef {}
 
 /// `OptionType`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OptionType {
     /// `valueIsReadonly`.
     pub value_is_readonly: Option<bool>,
+}
+
+impl Default for OptionType {
+    fn default() -> Self {
+        Self { value_is_readonly: None }
+    }
 }
 
 impl DataType for OptionType {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OptionType",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("valueIsReadonly", Type::Boolean)],
-            || Box::new(OptionType::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("valueIsReadonly", Type::Boolean, Opt)],
+            instance::<OptionType>,
         );
         &INFO
     };
@@ -296,19 +319,19 @@ impl DataType for OptionType {
 
 impl DataObject for OptionType {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.value_is_readonly),
+            0 => look::optional_boolean(&self.value_is_readonly),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.value_is_readonly),
+            0 => place::optional_boolean(&mut self.value_is_readonly),
             _ => Slot::None,
         }
     }
@@ -317,7 +340,6 @@ impl DataObject for OptionType {
 root!(OptionType);
 
 /// `OptionValue`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OptionValue {
     /// `key`.
     pub key: String,
@@ -325,13 +347,19 @@ pub struct OptionValue {
     pub value: Option<Any>,
 }
 
+impl Default for OptionValue {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, value: None }
+    }
+}
+
 impl DataType for OptionValue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OptionValue",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::String), FieldInfo::opt("value", Type::Any)],
-            || Box::new(OptionValue::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Req), Own("value", Type::Any, Opt)],
+            instance::<OptionValue>,
         );
         &INFO
     };
@@ -339,20 +367,20 @@ impl DataType for OptionValue {
 
 impl DataObject for OptionValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.value),
+            0 => look::text(&self.key),
+            1 => look::optional(&self.value),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::text(&mut self.key),
             1 => Slot::Any(&mut self.value),
             _ => Slot::None,
         }
@@ -362,40 +390,46 @@ impl DataObject for OptionValue {
 root!(OptionValue);
 
 /// `OpaqueSwitchProfile`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OpaqueSwitchProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
 }
 
+impl Default for OpaqueSwitchProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default() }
+    }
+}
+
 impl DataType for OpaqueSwitchProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OpaqueSwitchProfile", Some(ApplyProfile::INFO), &[], || {
-            Box::new(OpaqueSwitchProfile::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OpaqueSwitchProfile",
+            Some(<ApplyProfile as DataType>::INFO),
+            &[],
+            instance::<OpaqueSwitchProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OpaqueSwitchProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -403,7 +437,6 @@ inherit!(OpaqueSwitchProfile, ApplyProfile);
 impl Extends<ApplyProfile> for OpaqueSwitchProfile {}
 
 /// `OptionProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OptionProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -411,41 +444,43 @@ pub struct OptionProfile {
     pub key: String,
 }
 
+impl Default for OptionProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for OptionProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OptionProfile", Some(ApplyProfile::INFO), &[FieldInfo::req("key", Type::String)], || {
-                Box::new(OptionProfile::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OptionProfile",
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<OptionProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OptionProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            _ => self.base.get(index),
+            11 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            11 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -453,7 +488,6 @@ inherit!(OptionProfile, ApplyProfile);
 impl Extends<ApplyProfile> for OptionProfile {}
 
 /// `OpaqueNetworkSummary`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct OpaqueNetworkSummary {
     /// What it inherits from [`NetworkSummary`].
     pub base: NetworkSummary,
@@ -463,13 +497,23 @@ pub struct OpaqueNetworkSummary {
     pub opaque_network_type: String,
 }
 
+impl Default for OpaqueNetworkSummary {
+    fn default() -> Self {
+        Self {
+            base: <NetworkSummary as Default>::default(),
+            opaque_network_id: Unset::UNSET,
+            opaque_network_type: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OpaqueNetworkSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OpaqueNetworkSummary",
-            Some(NetworkSummary::INFO),
-            &[FieldInfo::req("opaqueNetworkId", Type::String), FieldInfo::req("opaqueNetworkType", Type::String)],
-            || Box::new(OpaqueNetworkSummary::default()),
+            Some(<NetworkSummary as DataType>::INFO),
+            &[Own("opaqueNetworkId", Type::String, Req), Own("opaqueNetworkType", Type::String, Req)],
+            instance::<OpaqueNetworkSummary>,
         );
         &INFO
     };
@@ -477,31 +521,25 @@ impl DataType for OpaqueNetworkSummary {
 
 impl DataObject for OpaqueNetworkSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.opaque_network_id),
-            6 => leaf(&self.opaque_network_type),
-            _ => self.base.get(index),
+            5 => look::text(&self.opaque_network_id),
+            6 => look::text(&self.opaque_network_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.opaque_network_id),
-            6 => Slot::Scalar(&mut self.opaque_network_type),
-            _ => self.base.slot(index),
+            5 => place::text(&mut self.opaque_network_id),
+            6 => place::text(&mut self.opaque_network_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -509,19 +547,24 @@ inherit!(OpaqueNetworkSummary, NetworkSummary);
 impl Extends<NetworkSummary> for OpaqueNetworkSummary {}
 
 /// `OpaqueNetworkCapability`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct OpaqueNetworkCapability {
     /// `networkReservationSupported`.
     pub network_reservation_supported: bool,
+}
+
+impl Default for OpaqueNetworkCapability {
+    fn default() -> Self {
+        Self { network_reservation_supported: false }
+    }
 }
 
 impl DataType for OpaqueNetworkCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OpaqueNetworkCapability",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("networkReservationSupported", Type::Boolean)],
-            || Box::new(OpaqueNetworkCapability::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("networkReservationSupported", Type::Boolean, Req)],
+            instance::<OpaqueNetworkCapability>,
         );
         &INFO
     };
@@ -529,19 +572,19 @@ impl DataType for OpaqueNetworkCapability {
 
 impl DataObject for OpaqueNetworkCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.network_reservation_supported),
+            0 => Value::Boolean(self.network_reservation_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.network_reservation_supported),
+            0 => place::boolean(&mut self.network_reservation_supported),
             _ => Slot::None,
         }
     }
@@ -550,7 +593,6 @@ impl DataObject for OpaqueNetworkCapability {
 root!(OpaqueNetworkCapability);
 
 /// `OnceTaskScheduler`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OnceTaskScheduler {
     /// What it inherits from [`TaskScheduler`].
     pub base: TaskScheduler,
@@ -558,13 +600,19 @@ pub struct OnceTaskScheduler {
     pub run_at: Option<DateTime>,
 }
 
+impl Default for OnceTaskScheduler {
+    fn default() -> Self {
+        Self { base: <TaskScheduler as Default>::default(), run_at: None }
+    }
+}
+
 impl DataType for OnceTaskScheduler {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OnceTaskScheduler",
-            Some(TaskScheduler::INFO),
-            &[FieldInfo::opt("runAt", Type::DateTime)],
-            || Box::new(OnceTaskScheduler::default()),
+            Some(<TaskScheduler as DataType>::INFO),
+            &[Own("runAt", Type::DateTime, Opt)],
+            instance::<OnceTaskScheduler>,
         );
         &INFO
     };
@@ -572,29 +620,23 @@ impl DataType for OnceTaskScheduler {
 
 impl DataObject for OnceTaskScheduler {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.run_at),
-            _ => self.base.get(index),
+            2 => look::optional(&self.run_at),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Scalar(&mut self.run_at),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -602,7 +644,6 @@ inherit!(OnceTaskScheduler, TaskScheduler);
 impl Extends<TaskScheduler> for OnceTaskScheduler {}
 
 /// `OpaqueNetworkTargetInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct OpaqueNetworkTargetInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -612,16 +653,26 @@ pub struct OpaqueNetworkTargetInfo {
     pub network_reservation_supported: Option<bool>,
 }
 
+impl Default for OpaqueNetworkTargetInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            network: <OpaqueNetworkSummary as Default>::default(),
+            network_reservation_supported: None,
+        }
+    }
+}
+
 impl DataType for OpaqueNetworkTargetInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OpaqueNetworkTargetInfo",
-            Some(VirtualMachineTargetInfo::INFO),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
             &[
-                FieldInfo::req("network", Type::Data(OpaqueNetworkSummary::INFO)),
-                FieldInfo::opt("networkReservationSupported", Type::Boolean),
+                Own("network", Type::Data(<OpaqueNetworkSummary as DataType>::INFO), Req),
+                Own("networkReservationSupported", Type::Boolean, Opt),
             ],
-            || Box::new(OpaqueNetworkTargetInfo::default()),
+            instance::<OpaqueNetworkTargetInfo>,
         );
         &INFO
     };
@@ -629,31 +680,25 @@ impl DataType for OpaqueNetworkTargetInfo {
 
 impl DataObject for OpaqueNetworkTargetInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.network),
-            3 => optional(&self.network_reservation_supported),
-            _ => self.base.get(index),
+            3 => look::optional_boolean(&self.network_reservation_supported),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.network),
-            3 => Slot::Scalar(&mut self.network_reservation_supported),
-            _ => self.base.slot(index),
+            3 => place::optional_boolean(&mut self.network_reservation_supported),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `OvfConsumerOvfSection`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConsumerOvfSection {
     /// `lineNumber`.
     pub line_number: i32,
@@ -15,13 +14,19 @@ pub struct OvfConsumerOvfSection {
     pub xml: String,
 }
 
+impl Default for OvfConsumerOvfSection {
+    fn default() -> Self {
+        Self { line_number: 0, xml: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfConsumerOvfSection {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerOvfSection",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("lineNumber", Type::Int), FieldInfo::req("xml", Type::String)],
-            || Box::new(OvfConsumerOvfSection::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("lineNumber", Type::Int, Req), Own("xml", Type::String, Req)],
+            instance::<OvfConsumerOvfSection>,
         );
         &INFO
     };
@@ -29,21 +34,21 @@ impl DataType for OvfConsumerOvfSection {
 
 impl DataObject for OvfConsumerOvfSection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.line_number),
-            1 => leaf(&self.xml),
+            0 => Value::Int(self.line_number),
+            1 => look::text(&self.xml),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.line_number),
-            1 => Slot::Scalar(&mut self.xml),
+            0 => place::int(&mut self.line_number),
+            1 => place::text(&mut self.xml),
             _ => Slot::None,
         }
     }
@@ -52,7 +57,6 @@ impl DataObject for OvfConsumerOvfSection {
 root!(OvfConsumerOvfSection);
 
 /// `OvfConsumerOstNode`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConsumerOstNode {
     /// `id`.
     pub id: String,
@@ -66,19 +70,25 @@ pub struct OvfConsumerOstNode {
     pub entity: Option<ManagedObjectReference>,
 }
 
+impl Default for OvfConsumerOstNode {
+    fn default() -> Self {
+        Self { id: Unset::UNSET, type_: Unset::UNSET, section: Unset::UNSET, child: Unset::UNSET, entity: None }
+    }
+}
+
 impl DataType for OvfConsumerOstNode {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerOstNode",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::list("section", Type::Data(OvfConsumerOvfSection::INFO)),
-                FieldInfo::list("child", Type::Data(OvfConsumerOstNode::INFO)),
-                FieldInfo::opt("entity", Type::Ref),
+                Own("id", Type::String, Req),
+                Own("type", Type::String, Req),
+                Own("section", Type::Data(<OvfConsumerOvfSection as DataType>::INFO), List),
+                Own("child", Type::Data(<OvfConsumerOstNode as DataType>::INFO), List),
+                Own("entity", Type::Ref, Opt),
             ],
-            || Box::new(OvfConsumerOstNode::default()),
+            instance::<OvfConsumerOstNode>,
         );
         &INFO
     };
@@ -86,27 +96,27 @@ impl DataType for OvfConsumerOstNode {
 
 impl DataObject for OvfConsumerOstNode {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.type_),
+            0 => look::text(&self.id),
+            1 => look::text(&self.type_),
             2 => Value::List(&self.section),
             3 => Value::List(&self.child),
-            4 => optional(&self.entity),
+            4 => look::optional_reference(&self.entity),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.type_),
+            0 => place::text(&mut self.id),
+            1 => place::text(&mut self.type_),
             2 => Slot::List(&mut self.section),
             3 => Slot::List(&mut self.child),
-            4 => Slot::Scalar(&mut self.entity),
+            4 => place::optional_reference(&mut self.entity),
             _ => Slot::None,
         }
     }
@@ -115,7 +125,6 @@ impl DataObject for OvfConsumerOstNode {
 root!(OvfConsumerOstNode);
 
 /// `OvfOptionInfo`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfOptionInfo {
     /// `option`.
     pub option: String,
@@ -123,16 +132,22 @@ pub struct OvfOptionInfo {
     pub description: LocalizableMessage,
 }
 
+impl Default for OvfOptionInfo {
+    fn default() -> Self {
+        Self { option: Unset::UNSET, description: <LocalizableMessage as Default>::default() }
+    }
+}
+
 impl DataType for OvfOptionInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfOptionInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("option", Type::String),
-                FieldInfo::req("description", Type::Data(LocalizableMessage::INFO)),
+                Own("option", Type::String, Req),
+                Own("description", Type::Data(<LocalizableMessage as DataType>::INFO), Req),
             ],
-            || Box::new(OvfOptionInfo::default()),
+            instance::<OvfOptionInfo>,
         );
         &INFO
     };
@@ -140,12 +155,12 @@ impl DataType for OvfOptionInfo {
 
 impl DataObject for OvfOptionInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.option),
+            0 => look::text(&self.option),
             1 => Value::Data(&self.description),
             _ => Value::Unset,
         }
@@ -153,7 +168,7 @@ impl DataObject for OvfOptionInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.option),
+            0 => place::text(&mut self.option),
             1 => Slot::Data(&mut self.description),
             _ => Slot::None,
         }
@@ -163,7 +178,6 @@ impl DataObject for OvfOptionInfo {
 root!(OvfOptionInfo);
 
 /// `OvfDeploymentOption`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfDeploymentOption {
     /// `key`.
     pub key: String,
@@ -173,17 +187,19 @@ pub struct OvfDeploymentOption {
     pub description: String,
 }
 
+impl Default for OvfDeploymentOption {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, label: Unset::UNSET, description: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfDeploymentOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfDeploymentOption",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("label", Type::String),
-                FieldInfo::req("description", Type::String),
-            ],
-            || Box::new(OvfDeploymentOption::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Req), Own("label", Type::String, Req), Own("description", Type::String, Req)],
+            instance::<OvfDeploymentOption>,
         );
         &INFO
     };
@@ -191,23 +207,23 @@ impl DataType for OvfDeploymentOption {
 
 impl DataObject for OvfDeploymentOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.label),
-            2 => leaf(&self.description),
+            0 => look::text(&self.key),
+            1 => look::text(&self.label),
+            2 => look::text(&self.description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.label),
-            2 => Slot::Scalar(&mut self.description),
+            0 => place::text(&mut self.key),
+            1 => place::text(&mut self.label),
+            2 => place::text(&mut self.description),
             _ => Slot::None,
         }
     }
@@ -216,7 +232,6 @@ impl DataObject for OvfDeploymentOption {
 root!(OvfDeploymentOption);
 
 /// `OvfManagerCommonParams`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfManagerCommonParams {
     /// `locale`.
     pub locale: String,
@@ -228,18 +243,29 @@ pub struct OvfManagerCommonParams {
     pub import_option: Vec<String>,
 }
 
+impl Default for OvfManagerCommonParams {
+    fn default() -> Self {
+        Self {
+            locale: Unset::UNSET,
+            deployment_option: Unset::UNSET,
+            msg_bundle: Unset::UNSET,
+            import_option: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfManagerCommonParams {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfManagerCommonParams",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("locale", Type::String),
-                FieldInfo::req("deploymentOption", Type::String),
-                FieldInfo::list("msgBundle", Type::Data(KeyValue::INFO)),
-                FieldInfo::list("importOption", Type::String),
+                Own("locale", Type::String, Req),
+                Own("deploymentOption", Type::String, Req),
+                Own("msgBundle", Type::Data(<KeyValue as DataType>::INFO), List),
+                Own("importOption", Type::String, List),
             ],
-            || Box::new(OvfManagerCommonParams::default()),
+            instance::<OvfManagerCommonParams>,
         );
         &INFO
     };
@@ -247,25 +273,25 @@ impl DataType for OvfManagerCommonParams {
 
 impl DataObject for OvfManagerCommonParams {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.locale),
-            1 => leaf(&self.deployment_option),
+            0 => look::text(&self.locale),
+            1 => look::text(&self.deployment_option),
             2 => Value::List(&self.msg_bundle),
-            3 => Value::List(&self.import_option),
+            3 => look::texts(&self.import_option),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.locale),
-            1 => Slot::Scalar(&mut self.deployment_option),
+            0 => place::text(&mut self.locale),
+            1 => place::text(&mut self.deployment_option),
             2 => Slot::List(&mut self.msg_bundle),
-            3 => Slot::Scalar(&mut self.import_option),
+            3 => place::texts(&mut self.import_option),
             _ => Slot::None,
         }
     }
@@ -274,40 +300,46 @@ impl DataObject for OvfManagerCommonParams {
 root!(OvfManagerCommonParams);
 
 /// `OvfValidateHostParams`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfValidateHostParams {
     /// What it inherits from [`OvfManagerCommonParams`].
     pub base: OvfManagerCommonParams,
 }
 
+impl Default for OvfValidateHostParams {
+    fn default() -> Self {
+        Self { base: <OvfManagerCommonParams as Default>::default() }
+    }
+}
+
 impl DataType for OvfValidateHostParams {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfValidateHostParams", Some(OvfManagerCommonParams::INFO), &[], || {
-            Box::new(OvfValidateHostParams::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfValidateHostParams",
+            Some(<OvfManagerCommonParams as DataType>::INFO),
+            &[],
+            instance::<OvfValidateHostParams>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfValidateHostParams {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -315,7 +347,6 @@ inherit!(OvfValidateHostParams, OvfManagerCommonParams);
 impl Extends<OvfManagerCommonParams> for OvfValidateHostParams {}
 
 /// `OvfValidateHostResult`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfValidateHostResult {
     /// `downloadSize`.
     pub download_size: Option<i64>,
@@ -331,20 +362,33 @@ pub struct OvfValidateHostResult {
     pub supported_disk_provisioning: Vec<String>,
 }
 
+impl Default for OvfValidateHostResult {
+    fn default() -> Self {
+        Self {
+            download_size: None,
+            flat_deployment_size: None,
+            sparse_deployment_size: None,
+            error: Unset::UNSET,
+            warning: Unset::UNSET,
+            supported_disk_provisioning: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfValidateHostResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfValidateHostResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("downloadSize", Type::Long),
-                FieldInfo::opt("flatDeploymentSize", Type::Long),
-                FieldInfo::opt("sparseDeploymentSize", Type::Long),
-                FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::list("warning", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::list("supportedDiskProvisioning", Type::String),
+                Own("downloadSize", Type::Long, Opt),
+                Own("flatDeploymentSize", Type::Long, Opt),
+                Own("sparseDeploymentSize", Type::Long, Opt),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
+                Own("warning", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
+                Own("supportedDiskProvisioning", Type::String, List),
             ],
-            || Box::new(OvfValidateHostResult::default()),
+            instance::<OvfValidateHostResult>,
         );
         &INFO
     };
@@ -352,29 +396,29 @@ impl DataType for OvfValidateHostResult {
 
 impl DataObject for OvfValidateHostResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.download_size),
-            1 => optional(&self.flat_deployment_size),
-            2 => optional(&self.sparse_deployment_size),
+            0 => look::optional_long(&self.download_size),
+            1 => look::optional_long(&self.flat_deployment_size),
+            2 => look::optional_long(&self.sparse_deployment_size),
             3 => Value::List(&self.error),
             4 => Value::List(&self.warning),
-            5 => Value::List(&self.supported_disk_provisioning),
+            5 => look::texts(&self.supported_disk_provisioning),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.download_size),
-            1 => Slot::Scalar(&mut self.flat_deployment_size),
-            2 => Slot::Scalar(&mut self.sparse_deployment_size),
+            0 => place::optional_long(&mut self.download_size),
+            1 => place::optional_long(&mut self.flat_deployment_size),
+            2 => place::optional_long(&mut self.sparse_deployment_size),
             3 => Slot::List(&mut self.error),
             4 => Slot::List(&mut self.warning),
-            5 => Slot::Scalar(&mut self.supported_disk_provisioning),
+            5 => place::texts(&mut self.supported_disk_provisioning),
             _ => Slot::None,
         }
     }
@@ -383,41 +427,46 @@ impl DataObject for OvfValidateHostResult {
 root!(OvfValidateHostResult);
 
 /// `OvfParseDescriptorParams`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfParseDescriptorParams {
     /// What it inherits from [`OvfManagerCommonParams`].
     pub base: OvfManagerCommonParams,
 }
 
+impl Default for OvfParseDescriptorParams {
+    fn default() -> Self {
+        Self { base: <OvfManagerCommonParams as Default>::default() }
+    }
+}
+
 impl DataType for OvfParseDescriptorParams {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OvfParseDescriptorParams", Some(OvfManagerCommonParams::INFO), &[], || {
-                Box::new(OvfParseDescriptorParams::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfParseDescriptorParams",
+            Some(<OvfManagerCommonParams as DataType>::INFO),
+            &[],
+            instance::<OvfParseDescriptorParams>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfParseDescriptorParams {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -425,7 +474,6 @@ inherit!(OvfParseDescriptorParams, OvfManagerCommonParams);
 impl Extends<OvfManagerCommonParams> for OvfParseDescriptorParams {}
 
 /// `OvfParseDescriptorResult`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfParseDescriptorResult {
     /// `eula`.
     pub eula: Vec<String>,
@@ -465,32 +513,57 @@ pub struct OvfParseDescriptorResult {
     pub warning: Vec<LocalizedMethodFault>,
 }
 
+impl Default for OvfParseDescriptorResult {
+    fn default() -> Self {
+        Self {
+            eula: Unset::UNSET,
+            network: Unset::UNSET,
+            ip_allocation_scheme: Unset::UNSET,
+            ip_protocols: Unset::UNSET,
+            property: Unset::UNSET,
+            product_info: None,
+            annotation: Unset::UNSET,
+            approximate_download_size: None,
+            approximate_flat_deployment_size: None,
+            approximate_sparse_deployment_size: None,
+            default_entity_name: Unset::UNSET,
+            virtual_app: false,
+            deployment_option: Unset::UNSET,
+            default_deployment_option: Unset::UNSET,
+            entity_name: Unset::UNSET,
+            annotated_ost: None,
+            error: Unset::UNSET,
+            warning: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfParseDescriptorResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfParseDescriptorResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("eula", Type::String),
-                FieldInfo::list("network", Type::Data(OvfNetworkInfo::INFO)),
-                FieldInfo::list("ipAllocationScheme", Type::String),
-                FieldInfo::list("ipProtocols", Type::String),
-                FieldInfo::list("property", Type::Data(VAppPropertyInfo::INFO)),
-                FieldInfo::opt("productInfo", Type::Data(VAppProductInfo::INFO)),
-                FieldInfo::req("annotation", Type::String),
-                FieldInfo::opt("approximateDownloadSize", Type::Long),
-                FieldInfo::opt("approximateFlatDeploymentSize", Type::Long),
-                FieldInfo::opt("approximateSparseDeploymentSize", Type::Long),
-                FieldInfo::req("defaultEntityName", Type::String),
-                FieldInfo::req("virtualApp", Type::Boolean),
-                FieldInfo::list("deploymentOption", Type::Data(OvfDeploymentOption::INFO)),
-                FieldInfo::req("defaultDeploymentOption", Type::String),
-                FieldInfo::list("entityName", Type::Data(KeyValue::INFO)),
-                FieldInfo::opt("annotatedOst", Type::Data(OvfConsumerOstNode::INFO)),
-                FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::list("warning", Type::Data(LocalizedMethodFault::INFO)),
+                Own("eula", Type::String, List),
+                Own("network", Type::Data(<OvfNetworkInfo as DataType>::INFO), List),
+                Own("ipAllocationScheme", Type::String, List),
+                Own("ipProtocols", Type::String, List),
+                Own("property", Type::Data(<VAppPropertyInfo as DataType>::INFO), List),
+                Own("productInfo", Type::Data(<VAppProductInfo as DataType>::INFO), Opt),
+                Own("annotation", Type::String, Req),
+                Own("approximateDownloadSize", Type::Long, Opt),
+                Own("approximateFlatDeploymentSize", Type::Long, Opt),
+                Own("approximateSparseDeploymentSize", Type::Long, Opt),
+                Own("defaultEntityName", Type::String, Req),
+                Own("virtualApp", Type::Boolean, Req),
+                Own("deploymentOption", Type::Data(<OvfDeploymentOption as DataType>::INFO), List),
+                Own("defaultDeploymentOption", Type::String, Req),
+                Own("entityName", Type::Data(<KeyValue as DataType>::INFO), List),
+                Own("annotatedOst", Type::Data(<OvfConsumerOstNode as DataType>::INFO), Opt),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
+                Own("warning", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
             ],
-            || Box::new(OvfParseDescriptorResult::default()),
+            instance::<OvfParseDescriptorResult>,
         );
         &INFO
     };
@@ -498,33 +571,27 @@ impl DataType for OvfParseDescriptorResult {
 
 impl DataObject for OvfParseDescriptorResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.eula),
+            0 => look::texts(&self.eula),
             1 => Value::List(&self.network),
-            2 => Value::List(&self.ip_allocation_scheme),
-            3 => Value::List(&self.ip_protocols),
+            2 => look::texts(&self.ip_allocation_scheme),
+            3 => look::texts(&self.ip_protocols),
             4 => Value::List(&self.property),
-            5 => match &self.product_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => leaf(&self.annotation),
-            7 => optional(&self.approximate_download_size),
-            8 => optional(&self.approximate_flat_deployment_size),
-            9 => optional(&self.approximate_sparse_deployment_size),
-            10 => leaf(&self.default_entity_name),
-            11 => leaf(&self.virtual_app),
+            5 => look::boxed(&self.product_info),
+            6 => look::text(&self.annotation),
+            7 => look::optional_long(&self.approximate_download_size),
+            8 => look::optional_long(&self.approximate_flat_deployment_size),
+            9 => look::optional_long(&self.approximate_sparse_deployment_size),
+            10 => look::text(&self.default_entity_name),
+            11 => Value::Boolean(self.virtual_app),
             12 => Value::List(&self.deployment_option),
-            13 => leaf(&self.default_deployment_option),
+            13 => look::text(&self.default_deployment_option),
             14 => Value::List(&self.entity_name),
-            15 => match &self.annotated_ost {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            15 => look::boxed(&self.annotated_ost),
             16 => Value::List(&self.error),
             17 => Value::List(&self.warning),
             _ => Value::Unset,
@@ -533,22 +600,22 @@ impl DataObject for OvfParseDescriptorResult {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.eula),
+            0 => place::texts(&mut self.eula),
             1 => Slot::List(&mut self.network),
-            2 => Slot::Scalar(&mut self.ip_allocation_scheme),
-            3 => Slot::Scalar(&mut self.ip_protocols),
+            2 => place::texts(&mut self.ip_allocation_scheme),
+            3 => place::texts(&mut self.ip_protocols),
             4 => Slot::List(&mut self.property),
-            5 => fill!(self.product_info, VAppProductInfo),
-            6 => Slot::Scalar(&mut self.annotation),
-            7 => Slot::Scalar(&mut self.approximate_download_size),
-            8 => Slot::Scalar(&mut self.approximate_flat_deployment_size),
-            9 => Slot::Scalar(&mut self.approximate_sparse_deployment_size),
-            10 => Slot::Scalar(&mut self.default_entity_name),
-            11 => Slot::Scalar(&mut self.virtual_app),
+            5 => place::boxed(&mut self.product_info),
+            6 => place::text(&mut self.annotation),
+            7 => place::optional_long(&mut self.approximate_download_size),
+            8 => place::optional_long(&mut self.approximate_flat_deployment_size),
+            9 => place::optional_long(&mut self.approximate_sparse_deployment_size),
+            10 => place::text(&mut self.default_entity_name),
+            11 => place::boolean(&mut self.virtual_app),
             12 => Slot::List(&mut self.deployment_option),
-            13 => Slot::Scalar(&mut self.default_deployment_option),
+            13 => place::text(&mut self.default_deployment_option),
             14 => Slot::List(&mut self.entity_name),
-            15 => fill!(self.annotated_ost, OvfConsumerOstNode),
+            15 => place::boxed(&mut self.annotated_ost),
             16 => Slot::List(&mut self.error),
             17 => Slot::List(&mut self.warning),
             _ => Slot::None,
@@ -559,7 +626,6 @@ impl DataObject for OvfParseDescriptorResult {
 root!(OvfParseDescriptorResult);
 
 /// `OvfNetworkInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfNetworkInfo {
     /// `name`.
     pub name: String,
@@ -567,13 +633,19 @@ pub struct OvfNetworkInfo {
     pub description: String,
 }
 
+impl Default for OvfNetworkInfo {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, description: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfNetworkInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfNetworkInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("name", Type::String), FieldInfo::req("description", Type::String)],
-            || Box::new(OvfNetworkInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("description", Type::String, Req)],
+            instance::<OvfNetworkInfo>,
         );
         &INFO
     };
@@ -581,21 +653,21 @@ impl DataType for OvfNetworkInfo {
 
 impl DataObject for OvfNetworkInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.description),
+            0 => look::text(&self.name),
+            1 => look::text(&self.description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.description),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.description),
             _ => Slot::None,
         }
     }
@@ -604,7 +676,6 @@ impl DataObject for OvfNetworkInfo {
 root!(OvfNetworkInfo);
 
 /// `OvfCreateImportSpecParams`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfCreateImportSpecParams {
     /// What it inherits from [`OvfManagerCommonParams`].
     pub base: OvfManagerCommonParams,
@@ -628,23 +699,40 @@ pub struct OvfCreateImportSpecParams {
     pub instantiation_ost: Option<Box<OvfConsumerOstNode>>,
 }
 
+impl Default for OvfCreateImportSpecParams {
+    fn default() -> Self {
+        Self {
+            base: <OvfManagerCommonParams as Default>::default(),
+            entity_name: Unset::UNSET,
+            host_system: None,
+            network_mapping: Unset::UNSET,
+            ip_allocation_policy: None,
+            ip_protocol: None,
+            property_mapping: Unset::UNSET,
+            resource_mapping: Unset::UNSET,
+            disk_provisioning: None,
+            instantiation_ost: None,
+        }
+    }
+}
+
 impl DataType for OvfCreateImportSpecParams {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfCreateImportSpecParams",
-            Some(OvfManagerCommonParams::INFO),
+            Some(<OvfManagerCommonParams as DataType>::INFO),
             &[
-                FieldInfo::req("entityName", Type::String),
-                FieldInfo::opt("hostSystem", Type::Ref),
-                FieldInfo::list("networkMapping", Type::Data(OvfNetworkMapping::INFO)),
-                FieldInfo::opt("ipAllocationPolicy", Type::String),
-                FieldInfo::opt("ipProtocol", Type::String),
-                FieldInfo::list("propertyMapping", Type::Data(KeyValue::INFO)),
-                FieldInfo::list("resourceMapping", Type::Data(OvfResourceMap::INFO)),
-                FieldInfo::opt("diskProvisioning", Type::String),
-                FieldInfo::opt("instantiationOst", Type::Data(OvfConsumerOstNode::INFO)),
+                Own("entityName", Type::String, Req),
+                Own("hostSystem", Type::Ref, Opt),
+                Own("networkMapping", Type::Data(<OvfNetworkMapping as DataType>::INFO), List),
+                Own("ipAllocationPolicy", Type::String, Opt),
+                Own("ipProtocol", Type::String, Opt),
+                Own("propertyMapping", Type::Data(<KeyValue as DataType>::INFO), List),
+                Own("resourceMapping", Type::Data(<OvfResourceMap as DataType>::INFO), List),
+                Own("diskProvisioning", Type::String, Opt),
+                Own("instantiationOst", Type::Data(<OvfConsumerOstNode as DataType>::INFO), Opt),
             ],
-            || Box::new(OvfCreateImportSpecParams::default()),
+            instance::<OvfCreateImportSpecParams>,
         );
         &INFO
     };
@@ -652,48 +740,39 @@ impl DataType for OvfCreateImportSpecParams {
 
 impl DataObject for OvfCreateImportSpecParams {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.entity_name),
-            5 => optional(&self.host_system),
+            4 => look::text(&self.entity_name),
+            5 => look::optional_reference(&self.host_system),
             6 => Value::List(&self.network_mapping),
-            7 => optional(&self.ip_allocation_policy),
-            8 => optional(&self.ip_protocol),
+            7 => look::optional_text(&self.ip_allocation_policy),
+            8 => look::optional_text(&self.ip_protocol),
             9 => Value::List(&self.property_mapping),
             10 => Value::List(&self.resource_mapping),
-            11 => optional(&self.disk_provisioning),
-            12 => match &self.instantiation_ost {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            11 => look::optional_text(&self.disk_provisioning),
+            12 => look::boxed(&self.instantiation_ost),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.entity_name),
-            5 => Slot::Scalar(&mut self.host_system),
+            4 => place::text(&mut self.entity_name),
+            5 => place::optional_reference(&mut self.host_system),
             6 => Slot::List(&mut self.network_mapping),
-            7 => Slot::Scalar(&mut self.ip_allocation_policy),
-            8 => Slot::Scalar(&mut self.ip_protocol),
+            7 => place::optional_text(&mut self.ip_allocation_policy),
+            8 => place::optional_text(&mut self.ip_protocol),
             9 => Slot::List(&mut self.property_mapping),
             10 => Slot::List(&mut self.resource_mapping),
-            11 => Slot::Scalar(&mut self.disk_provisioning),
-            12 => fill!(self.instantiation_ost, OvfConsumerOstNode),
-            _ => self.base.slot(index),
+            11 => place::optional_text(&mut self.disk_provisioning),
+            12 => place::boxed(&mut self.instantiation_ost),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -701,7 +780,6 @@ inherit!(OvfCreateImportSpecParams, OvfManagerCommonParams);
 impl Extends<OvfManagerCommonParams> for OvfCreateImportSpecParams {}
 
 /// `OvfResourceMap`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfResourceMap {
     /// `source`.
     pub source: String,
@@ -713,18 +791,24 @@ pub struct OvfResourceMap {
     pub datastore: Option<ManagedObjectReference>,
 }
 
+impl Default for OvfResourceMap {
+    fn default() -> Self {
+        Self { source: Unset::UNSET, parent: None, resource_spec: None, datastore: None }
+    }
+}
+
 impl DataType for OvfResourceMap {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfResourceMap",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("source", Type::String),
-                FieldInfo::opt("parent", Type::Ref),
-                FieldInfo::opt("resourceSpec", Type::Data(ResourceConfigSpec::INFO)),
-                FieldInfo::opt("datastore", Type::Ref),
+                Own("source", Type::String, Req),
+                Own("parent", Type::Ref, Opt),
+                Own("resourceSpec", Type::Data(<ResourceConfigSpec as DataType>::INFO), Opt),
+                Own("datastore", Type::Ref, Opt),
             ],
-            || Box::new(OvfResourceMap::default()),
+            instance::<OvfResourceMap>,
         );
         &INFO
     };
@@ -732,28 +816,25 @@ impl DataType for OvfResourceMap {
 
 impl DataObject for OvfResourceMap {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.source),
-            1 => optional(&self.parent),
-            2 => match &self.resource_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => optional(&self.datastore),
+            0 => look::text(&self.source),
+            1 => look::optional_reference(&self.parent),
+            2 => look::boxed(&self.resource_spec),
+            3 => look::optional_reference(&self.datastore),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.source),
-            1 => Slot::Scalar(&mut self.parent),
-            2 => fill!(self.resource_spec, ResourceConfigSpec),
-            3 => Slot::Scalar(&mut self.datastore),
+            0 => place::text(&mut self.source),
+            1 => place::optional_reference(&mut self.parent),
+            2 => place::boxed(&mut self.resource_spec),
+            3 => place::optional_reference(&mut self.datastore),
             _ => Slot::None,
         }
     }
@@ -762,7 +843,6 @@ impl DataObject for OvfResourceMap {
 root!(OvfResourceMap);
 
 /// `OvfNetworkMapping`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfNetworkMapping {
     /// `name`.
     pub name: String,
@@ -770,13 +850,19 @@ pub struct OvfNetworkMapping {
     pub network: ManagedObjectReference,
 }
 
+impl Default for OvfNetworkMapping {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, network: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfNetworkMapping {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfNetworkMapping",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("name", Type::String), FieldInfo::req("network", Type::Ref)],
-            || Box::new(OvfNetworkMapping::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("network", Type::Ref, Req)],
+            instance::<OvfNetworkMapping>,
         );
         &INFO
     };
@@ -784,21 +870,21 @@ impl DataType for OvfNetworkMapping {
 
 impl DataObject for OvfNetworkMapping {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.network),
+            0 => look::text(&self.name),
+            1 => look::reference(&self.network),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.network),
+            0 => place::text(&mut self.name),
+            1 => place::reference(&mut self.network),
             _ => Slot::None,
         }
     }
@@ -807,7 +893,6 @@ impl DataObject for OvfNetworkMapping {
 root!(OvfNetworkMapping);
 
 /// `OvfDatastoreMapping`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfDatastoreMapping {
     /// `diskId`.
     pub disk_id: String,
@@ -815,13 +900,19 @@ pub struct OvfDatastoreMapping {
     pub datastore: ManagedObjectReference,
 }
 
+impl Default for OvfDatastoreMapping {
+    fn default() -> Self {
+        Self { disk_id: Unset::UNSET, datastore: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfDatastoreMapping {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfDatastoreMapping",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("diskId", Type::String), FieldInfo::req("datastore", Type::Ref)],
-            || Box::new(OvfDatastoreMapping::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("diskId", Type::String, Req), Own("datastore", Type::Ref, Req)],
+            instance::<OvfDatastoreMapping>,
         );
         &INFO
     };
@@ -829,21 +920,21 @@ impl DataType for OvfDatastoreMapping {
 
 impl DataObject for OvfDatastoreMapping {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.disk_id),
-            1 => leaf(&self.datastore),
+            0 => look::text(&self.disk_id),
+            1 => look::reference(&self.datastore),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disk_id),
-            1 => Slot::Scalar(&mut self.datastore),
+            0 => place::text(&mut self.disk_id),
+            1 => place::reference(&mut self.datastore),
             _ => Slot::None,
         }
     }
@@ -852,7 +943,6 @@ impl DataObject for OvfDatastoreMapping {
 root!(OvfDatastoreMapping);
 
 /// `OvfStorageProfileMapping`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfStorageProfileMapping {
     /// `diskId`.
     pub disk_id: String,
@@ -860,13 +950,19 @@ pub struct OvfStorageProfileMapping {
     pub storage_profile_id: String,
 }
 
+impl Default for OvfStorageProfileMapping {
+    fn default() -> Self {
+        Self { disk_id: Unset::UNSET, storage_profile_id: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfStorageProfileMapping {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfStorageProfileMapping",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("diskId", Type::String), FieldInfo::req("storageProfileId", Type::String)],
-            || Box::new(OvfStorageProfileMapping::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("diskId", Type::String, Req), Own("storageProfileId", Type::String, Req)],
+            instance::<OvfStorageProfileMapping>,
         );
         &INFO
     };
@@ -874,21 +970,21 @@ impl DataType for OvfStorageProfileMapping {
 
 impl DataObject for OvfStorageProfileMapping {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.disk_id),
-            1 => leaf(&self.storage_profile_id),
+            0 => look::text(&self.disk_id),
+            1 => look::text(&self.storage_profile_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disk_id),
-            1 => Slot::Scalar(&mut self.storage_profile_id),
+            0 => place::text(&mut self.disk_id),
+            1 => place::text(&mut self.storage_profile_id),
             _ => Slot::None,
         }
     }
@@ -897,7 +993,6 @@ impl DataObject for OvfStorageProfileMapping {
 root!(OvfStorageProfileMapping);
 
 /// `OvfCreateImportSpecResult`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfCreateImportSpecResult {
     /// `importSpec`.
     pub import_spec: Option<Poly<ImportSpec>>,
@@ -909,18 +1004,24 @@ pub struct OvfCreateImportSpecResult {
     pub error: Vec<LocalizedMethodFault>,
 }
 
+impl Default for OvfCreateImportSpecResult {
+    fn default() -> Self {
+        Self { import_spec: None, file_item: Unset::UNSET, warning: Unset::UNSET, error: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfCreateImportSpecResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfCreateImportSpecResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("importSpec", Type::Data(ImportSpec::INFO)),
-                FieldInfo::list("fileItem", Type::Data(OvfFileItem::INFO)),
-                FieldInfo::list("warning", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO)),
+                Own("importSpec", Type::Data(<ImportSpec as DataType>::INFO), Opt),
+                Own("fileItem", Type::Data(<OvfFileItem as DataType>::INFO), List),
+                Own("warning", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
             ],
-            || Box::new(OvfCreateImportSpecResult::default()),
+            instance::<OvfCreateImportSpecResult>,
         );
         &INFO
     };
@@ -928,12 +1029,12 @@ impl DataType for OvfCreateImportSpecResult {
 
 impl DataObject for OvfCreateImportSpecResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.import_spec),
+            0 => look::optional(&self.import_spec),
             1 => Value::List(&self.file_item),
             2 => Value::List(&self.warning),
             3 => Value::List(&self.error),
@@ -955,7 +1056,6 @@ impl DataObject for OvfCreateImportSpecResult {
 root!(OvfCreateImportSpecResult);
 
 /// `OvfFileItem`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfFileItem {
     /// `deviceId`.
     pub device_id: String,
@@ -973,21 +1073,35 @@ pub struct OvfFileItem {
     pub create: bool,
 }
 
+impl Default for OvfFileItem {
+    fn default() -> Self {
+        Self {
+            device_id: Unset::UNSET,
+            path: Unset::UNSET,
+            compression_method: None,
+            chunk_size: None,
+            size: None,
+            cim_type: 0,
+            create: false,
+        }
+    }
+}
+
 impl DataType for OvfFileItem {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfFileItem",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("deviceId", Type::String),
-                FieldInfo::req("path", Type::String),
-                FieldInfo::opt("compressionMethod", Type::String),
-                FieldInfo::opt("chunkSize", Type::Long),
-                FieldInfo::opt("size", Type::Long),
-                FieldInfo::req("cimType", Type::Int),
-                FieldInfo::req("create", Type::Boolean),
+                Own("deviceId", Type::String, Req),
+                Own("path", Type::String, Req),
+                Own("compressionMethod", Type::String, Opt),
+                Own("chunkSize", Type::Long, Opt),
+                Own("size", Type::Long, Opt),
+                Own("cimType", Type::Int, Req),
+                Own("create", Type::Boolean, Req),
             ],
-            || Box::new(OvfFileItem::default()),
+            instance::<OvfFileItem>,
         );
         &INFO
     };
@@ -995,31 +1109,31 @@ impl DataType for OvfFileItem {
 
 impl DataObject for OvfFileItem {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.device_id),
-            1 => leaf(&self.path),
-            2 => optional(&self.compression_method),
-            3 => optional(&self.chunk_size),
-            4 => optional(&self.size),
-            5 => leaf(&self.cim_type),
-            6 => leaf(&self.create),
+            0 => look::text(&self.device_id),
+            1 => look::text(&self.path),
+            2 => look::optional_text(&self.compression_method),
+            3 => look::optional_long(&self.chunk_size),
+            4 => look::optional_long(&self.size),
+            5 => Value::Int(self.cim_type),
+            6 => Value::Boolean(self.create),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.device_id),
-            1 => Slot::Scalar(&mut self.path),
-            2 => Slot::Scalar(&mut self.compression_method),
-            3 => Slot::Scalar(&mut self.chunk_size),
-            4 => Slot::Scalar(&mut self.size),
-            5 => Slot::Scalar(&mut self.cim_type),
-            6 => Slot::Scalar(&mut self.create),
+            0 => place::text(&mut self.device_id),
+            1 => place::text(&mut self.path),
+            2 => place::optional_text(&mut self.compression_method),
+            3 => place::optional_long(&mut self.chunk_size),
+            4 => place::optional_long(&mut self.size),
+            5 => place::int(&mut self.cim_type),
+            6 => place::boolean(&mut self.create),
             _ => Slot::None,
         }
     }
@@ -1028,7 +1142,6 @@ impl DataObject for OvfFileItem {
 root!(OvfFileItem);
 
 /// `OvfCreateDescriptorParams`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfCreateDescriptorParams {
     /// `ovfFiles`.
     pub ovf_files: Vec<OvfFile>,
@@ -1044,20 +1157,33 @@ pub struct OvfCreateDescriptorParams {
     pub snapshot: Option<ManagedObjectReference>,
 }
 
+impl Default for OvfCreateDescriptorParams {
+    fn default() -> Self {
+        Self {
+            ovf_files: Unset::UNSET,
+            name: None,
+            description: None,
+            include_image_files: None,
+            export_option: Unset::UNSET,
+            snapshot: None,
+        }
+    }
+}
+
 impl DataType for OvfCreateDescriptorParams {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfCreateDescriptorParams",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("ovfFiles", Type::Data(OvfFile::INFO)),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::opt("includeImageFiles", Type::Boolean),
-                FieldInfo::list("exportOption", Type::String),
-                FieldInfo::opt("snapshot", Type::Ref),
+                Own("ovfFiles", Type::Data(<OvfFile as DataType>::INFO), List),
+                Own("name", Type::String, Opt),
+                Own("description", Type::String, Opt),
+                Own("includeImageFiles", Type::Boolean, Opt),
+                Own("exportOption", Type::String, List),
+                Own("snapshot", Type::Ref, Opt),
             ],
-            || Box::new(OvfCreateDescriptorParams::default()),
+            instance::<OvfCreateDescriptorParams>,
         );
         &INFO
     };
@@ -1065,17 +1191,17 @@ impl DataType for OvfCreateDescriptorParams {
 
 impl DataObject for OvfCreateDescriptorParams {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.ovf_files),
-            1 => optional(&self.name),
-            2 => optional(&self.description),
-            3 => optional(&self.include_image_files),
-            4 => Value::List(&self.export_option),
-            5 => optional(&self.snapshot),
+            1 => look::optional_text(&self.name),
+            2 => look::optional_text(&self.description),
+            3 => look::optional_boolean(&self.include_image_files),
+            4 => look::texts(&self.export_option),
+            5 => look::optional_reference(&self.snapshot),
             _ => Value::Unset,
         }
     }
@@ -1083,11 +1209,11 @@ impl DataObject for OvfCreateDescriptorParams {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.ovf_files),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.description),
-            3 => Slot::Scalar(&mut self.include_image_files),
-            4 => Slot::Scalar(&mut self.export_option),
-            5 => Slot::Scalar(&mut self.snapshot),
+            1 => place::optional_text(&mut self.name),
+            2 => place::optional_text(&mut self.description),
+            3 => place::optional_boolean(&mut self.include_image_files),
+            4 => place::texts(&mut self.export_option),
+            5 => place::optional_reference(&mut self.snapshot),
             _ => Slot::None,
         }
     }
@@ -1096,7 +1222,6 @@ impl DataObject for OvfCreateDescriptorParams {
 root!(OvfCreateDescriptorParams);
 
 /// `OvfCreateDescriptorResult`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfCreateDescriptorResult {
     /// `ovfDescriptor`.
     pub ovf_descriptor: String,
@@ -1108,18 +1233,24 @@ pub struct OvfCreateDescriptorResult {
     pub include_image_files: Option<bool>,
 }
 
+impl Default for OvfCreateDescriptorResult {
+    fn default() -> Self {
+        Self { ovf_descriptor: Unset::UNSET, error: Unset::UNSET, warning: Unset::UNSET, include_image_files: None }
+    }
+}
+
 impl DataType for OvfCreateDescriptorResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfCreateDescriptorResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("ovfDescriptor", Type::String),
-                FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::list("warning", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::opt("includeImageFiles", Type::Boolean),
+                Own("ovfDescriptor", Type::String, Req),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
+                Own("warning", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
+                Own("includeImageFiles", Type::Boolean, Opt),
             ],
-            || Box::new(OvfCreateDescriptorResult::default()),
+            instance::<OvfCreateDescriptorResult>,
         );
         &INFO
     };
@@ -1127,25 +1258,25 @@ impl DataType for OvfCreateDescriptorResult {
 
 impl DataObject for OvfCreateDescriptorResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ovf_descriptor),
+            0 => look::text(&self.ovf_descriptor),
             1 => Value::List(&self.error),
             2 => Value::List(&self.warning),
-            3 => optional(&self.include_image_files),
+            3 => look::optional_boolean(&self.include_image_files),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ovf_descriptor),
+            0 => place::text(&mut self.ovf_descriptor),
             1 => Slot::List(&mut self.error),
             2 => Slot::List(&mut self.warning),
-            3 => Slot::Scalar(&mut self.include_image_files),
+            3 => place::optional_boolean(&mut self.include_image_files),
             _ => Slot::None,
         }
     }
@@ -1154,7 +1285,6 @@ impl DataObject for OvfCreateDescriptorResult {
 root!(OvfCreateDescriptorResult);
 
 /// `OvfFile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfFile {
     /// `deviceId`.
     pub device_id: String,
@@ -1172,21 +1302,35 @@ pub struct OvfFile {
     pub populated_size: Option<i64>,
 }
 
+impl Default for OvfFile {
+    fn default() -> Self {
+        Self {
+            device_id: Unset::UNSET,
+            path: Unset::UNSET,
+            compression_method: None,
+            chunk_size: None,
+            size: 0,
+            capacity: None,
+            populated_size: None,
+        }
+    }
+}
+
 impl DataType for OvfFile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfFile",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("deviceId", Type::String),
-                FieldInfo::req("path", Type::String),
-                FieldInfo::opt("compressionMethod", Type::String),
-                FieldInfo::opt("chunkSize", Type::Long),
-                FieldInfo::req("size", Type::Long),
-                FieldInfo::opt("capacity", Type::Long),
-                FieldInfo::opt("populatedSize", Type::Long),
+                Own("deviceId", Type::String, Req),
+                Own("path", Type::String, Req),
+                Own("compressionMethod", Type::String, Opt),
+                Own("chunkSize", Type::Long, Opt),
+                Own("size", Type::Long, Req),
+                Own("capacity", Type::Long, Opt),
+                Own("populatedSize", Type::Long, Opt),
             ],
-            || Box::new(OvfFile::default()),
+            instance::<OvfFile>,
         );
         &INFO
     };
@@ -1194,31 +1338,31 @@ impl DataType for OvfFile {
 
 impl DataObject for OvfFile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.device_id),
-            1 => leaf(&self.path),
-            2 => optional(&self.compression_method),
-            3 => optional(&self.chunk_size),
-            4 => leaf(&self.size),
-            5 => optional(&self.capacity),
-            6 => optional(&self.populated_size),
+            0 => look::text(&self.device_id),
+            1 => look::text(&self.path),
+            2 => look::optional_text(&self.compression_method),
+            3 => look::optional_long(&self.chunk_size),
+            4 => Value::Long(self.size),
+            5 => look::optional_long(&self.capacity),
+            6 => look::optional_long(&self.populated_size),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.device_id),
-            1 => Slot::Scalar(&mut self.path),
-            2 => Slot::Scalar(&mut self.compression_method),
-            3 => Slot::Scalar(&mut self.chunk_size),
-            4 => Slot::Scalar(&mut self.size),
-            5 => Slot::Scalar(&mut self.capacity),
-            6 => Slot::Scalar(&mut self.populated_size),
+            0 => place::text(&mut self.device_id),
+            1 => place::text(&mut self.path),
+            2 => place::optional_text(&mut self.compression_method),
+            3 => place::optional_long(&mut self.chunk_size),
+            4 => place::long(&mut self.size),
+            5 => place::optional_long(&mut self.capacity),
+            6 => place::optional_long(&mut self.populated_size),
             _ => Slot::None,
         }
     }
@@ -1227,7 +1371,6 @@ impl DataObject for OvfFile {
 root!(OvfFile);
 
 /// `OvfImportParams`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfImportParams {
     /// What it inherits from [`OvfCreateImportSpecParams`].
     pub base: OvfCreateImportSpecParams,
@@ -1251,23 +1394,40 @@ pub struct OvfImportParams {
     pub disk_profiles: Vec<OvfStorageProfileMapping>,
 }
 
+impl Default for OvfImportParams {
+    fn default() -> Self {
+        Self {
+            base: <OvfCreateImportSpecParams as Default>::default(),
+            push_mode: None,
+            signature_required: None,
+            skip_manifest_check: None,
+            power_on: None,
+            custom_http_headers: Unset::UNSET,
+            source_certificate: None,
+            datastore_mappings: Unset::UNSET,
+            vm_profile: None,
+            disk_profiles: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfImportParams {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfImportParams",
-            Some(OvfCreateImportSpecParams::INFO),
+            Some(<OvfCreateImportSpecParams as DataType>::INFO),
             &[
-                FieldInfo::opt("pushMode", Type::Boolean),
-                FieldInfo::opt("signatureRequired", Type::Boolean),
-                FieldInfo::opt("skipManifestCheck", Type::Boolean),
-                FieldInfo::opt("powerOn", Type::Boolean),
-                FieldInfo::list("customHttpHeaders", Type::Data(KeyValue::INFO)),
-                FieldInfo::opt("sourceCertificate", Type::String),
-                FieldInfo::list("datastoreMappings", Type::Data(OvfDatastoreMapping::INFO)),
-                FieldInfo::opt("vmProfile", Type::String),
-                FieldInfo::list("diskProfiles", Type::Data(OvfStorageProfileMapping::INFO)),
+                Own("pushMode", Type::Boolean, Opt),
+                Own("signatureRequired", Type::Boolean, Opt),
+                Own("skipManifestCheck", Type::Boolean, Opt),
+                Own("powerOn", Type::Boolean, Opt),
+                Own("customHttpHeaders", Type::Data(<KeyValue as DataType>::INFO), List),
+                Own("sourceCertificate", Type::String, Opt),
+                Own("datastoreMappings", Type::Data(<OvfDatastoreMapping as DataType>::INFO), List),
+                Own("vmProfile", Type::String, Opt),
+                Own("diskProfiles", Type::Data(<OvfStorageProfileMapping as DataType>::INFO), List),
             ],
-            || Box::new(OvfImportParams::default()),
+            instance::<OvfImportParams>,
         );
         &INFO
     };
@@ -1275,45 +1435,39 @@ impl DataType for OvfImportParams {
 
 impl DataObject for OvfImportParams {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            13 => optional(&self.push_mode),
-            14 => optional(&self.signature_required),
-            15 => optional(&self.skip_manifest_check),
-            16 => optional(&self.power_on),
+            13 => look::optional_boolean(&self.push_mode),
+            14 => look::optional_boolean(&self.signature_required),
+            15 => look::optional_boolean(&self.skip_manifest_check),
+            16 => look::optional_boolean(&self.power_on),
             17 => Value::List(&self.custom_http_headers),
-            18 => optional(&self.source_certificate),
+            18 => look::optional_text(&self.source_certificate),
             19 => Value::List(&self.datastore_mappings),
-            20 => optional(&self.vm_profile),
+            20 => look::optional_text(&self.vm_profile),
             21 => Value::List(&self.disk_profiles),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            13 => Slot::Scalar(&mut self.push_mode),
-            14 => Slot::Scalar(&mut self.signature_required),
-            15 => Slot::Scalar(&mut self.skip_manifest_check),
-            16 => Slot::Scalar(&mut self.power_on),
+            13 => place::optional_boolean(&mut self.push_mode),
+            14 => place::optional_boolean(&mut self.signature_required),
+            15 => place::optional_boolean(&mut self.skip_manifest_check),
+            16 => place::optional_boolean(&mut self.power_on),
             17 => Slot::List(&mut self.custom_http_headers),
-            18 => Slot::Scalar(&mut self.source_certificate),
+            18 => place::optional_text(&mut self.source_certificate),
             19 => Slot::List(&mut self.datastore_mappings),
-            20 => Slot::Scalar(&mut self.vm_profile),
+            20 => place::optional_text(&mut self.vm_profile),
             21 => Slot::List(&mut self.disk_profiles),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -13,7 +13,6 @@ use crate::types::{
 };
 
 /// `PropertyFilterSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PropertyFilterSpec {
     /// `propSet`.
     pub prop_set: Vec<PropertySpec>,
@@ -23,17 +22,23 @@ pub struct PropertyFilterSpec {
     pub report_missing_objects_in_results: Option<bool>,
 }
 
+impl Default for PropertyFilterSpec {
+    fn default() -> Self {
+        Self { prop_set: Unset::UNSET, object_set: Unset::UNSET, report_missing_objects_in_results: None }
+    }
+}
+
 impl DataType for PropertyFilterSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PropertyFilterSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list_req("propSet", Type::Data(PropertySpec::INFO)),
-                FieldInfo::list_req("objectSet", Type::Data(ObjectSpec::INFO)),
-                FieldInfo::opt("reportMissingObjectsInResults", Type::Boolean),
+                Own("propSet", Type::Data(<PropertySpec as DataType>::INFO), ListReq),
+                Own("objectSet", Type::Data(<ObjectSpec as DataType>::INFO), ListReq),
+                Own("reportMissingObjectsInResults", Type::Boolean, Opt),
             ],
-            || Box::new(PropertyFilterSpec::default()),
+            instance::<PropertyFilterSpec>,
         );
         &INFO
     };
@@ -41,14 +46,14 @@ impl DataType for PropertyFilterSpec {
 
 impl DataObject for PropertyFilterSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.prop_set),
             1 => Value::List(&self.object_set),
-            2 => optional(&self.report_missing_objects_in_results),
+            2 => look::optional_boolean(&self.report_missing_objects_in_results),
             _ => Value::Unset,
         }
     }
@@ -57,7 +62,7 @@ impl DataObject for PropertyFilterSpec {
         match index {
             0 => Slot::List(&mut self.prop_set),
             1 => Slot::List(&mut self.object_set),
-            2 => Slot::Scalar(&mut self.report_missing_objects_in_results),
+            2 => place::optional_boolean(&mut self.report_missing_objects_in_results),
             _ => Slot::None,
         }
     }
@@ -66,7 +71,6 @@ impl DataObject for PropertyFilterSpec {
 root!(PropertyFilterSpec);
 
 /// `PropertySpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PropertySpec {
     /// `type`.
     pub type_: String,
@@ -76,17 +80,19 @@ pub struct PropertySpec {
     pub path_set: Vec<String>,
 }
 
+impl Default for PropertySpec {
+    fn default() -> Self {
+        Self { type_: Unset::UNSET, all: None, path_set: Unset::UNSET }
+    }
+}
+
 impl DataType for PropertySpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PropertySpec",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("type", Type::String),
-                FieldInfo::opt("all", Type::Boolean),
-                FieldInfo::list("pathSet", Type::String),
-            ],
-            || Box::new(PropertySpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("type", Type::String, Req), Own("all", Type::Boolean, Opt), Own("pathSet", Type::String, List)],
+            instance::<PropertySpec>,
         );
         &INFO
     };
@@ -94,23 +100,23 @@ impl DataType for PropertySpec {
 
 impl DataObject for PropertySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.type_),
-            1 => optional(&self.all),
-            2 => Value::List(&self.path_set),
+            0 => look::text(&self.type_),
+            1 => look::optional_boolean(&self.all),
+            2 => look::texts(&self.path_set),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.type_),
-            1 => Slot::Scalar(&mut self.all),
-            2 => Slot::Scalar(&mut self.path_set),
+            0 => place::text(&mut self.type_),
+            1 => place::optional_boolean(&mut self.all),
+            2 => place::texts(&mut self.path_set),
             _ => Slot::None,
         }
     }
@@ -119,7 +125,6 @@ impl DataObject for PropertySpec {
 root!(PropertySpec);
 
 /// `PropertyFilterUpdate`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PropertyFilterUpdate {
     /// `filter`; names a `PropertyFilter`.
     pub filter: ManagedObjectReference,
@@ -129,17 +134,23 @@ pub struct PropertyFilterUpdate {
     pub missing_set: Vec<MissingObject>,
 }
 
+impl Default for PropertyFilterUpdate {
+    fn default() -> Self {
+        Self { filter: Unset::UNSET, object_set: Unset::UNSET, missing_set: Unset::UNSET }
+    }
+}
+
 impl DataType for PropertyFilterUpdate {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PropertyFilterUpdate",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("filter", Type::Ref),
-                FieldInfo::list("objectSet", Type::Data(ObjectUpdate::INFO)),
-                FieldInfo::list("missingSet", Type::Data(MissingObject::INFO)),
+                Own("filter", Type::Ref, Req),
+                Own("objectSet", Type::Data(<ObjectUpdate as DataType>::INFO), List),
+                Own("missingSet", Type::Data(<MissingObject as DataType>::INFO), List),
             ],
-            || Box::new(PropertyFilterUpdate::default()),
+            instance::<PropertyFilterUpdate>,
         );
         &INFO
     };
@@ -147,12 +158,12 @@ impl DataType for PropertyFilterUpdate {
 
 impl DataObject for PropertyFilterUpdate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.filter),
+            0 => look::reference(&self.filter),
             1 => Value::List(&self.object_set),
             2 => Value::List(&self.missing_set),
             _ => Value::Unset,
@@ -161,7 +172,7 @@ impl DataObject for PropertyFilterUpdate {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.filter),
+            0 => place::reference(&mut self.filter),
             1 => Slot::List(&mut self.object_set),
             2 => Slot::List(&mut self.missing_set),
             _ => Slot::None,
@@ -172,7 +183,6 @@ impl DataObject for PropertyFilterUpdate {
 root!(PropertyFilterUpdate);
 
 /// `PropertyChange`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PropertyChange {
     /// `name`.
     pub name: String,
@@ -182,17 +192,23 @@ pub struct PropertyChange {
     pub val: Option<Any>,
 }
 
+impl Default for PropertyChange {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, op: PropertyChangeOp::Unrecognized(Unset::UNSET), val: None }
+    }
+}
+
 impl DataType for PropertyChange {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PropertyChange",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("op", Type::Enum(PropertyChangeOp::INFO)),
-                FieldInfo::opt("val", Type::Any),
+                Own("name", Type::String, Req),
+                Own("op", Type::Enum(<PropertyChangeOp as EnumType>::INFO), Req),
+                Own("val", Type::Any, Opt),
             ],
-            || Box::new(PropertyChange::default()),
+            instance::<PropertyChange>,
         );
         &INFO
     };
@@ -200,21 +216,21 @@ impl DataType for PropertyChange {
 
 impl DataObject for PropertyChange {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.op),
-            2 => optional(&self.val),
+            0 => look::text(&self.name),
+            1 => look::leaf(&self.op),
+            2 => look::optional(&self.val),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.name),
             1 => Slot::Scalar(&mut self.op),
             2 => Slot::Any(&mut self.val),
             _ => Slot::None,
@@ -225,7 +241,6 @@ impl DataObject for PropertyChange {
 root!(PropertyChange);
 
 /// `PinnedCertificate`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PinnedCertificate {
     /// What it inherits from [`IoFilterManagerSslTrust`].
     pub base: IoFilterManagerSslTrust,
@@ -233,13 +248,19 @@ pub struct PinnedCertificate {
     pub ssl_certificate: String,
 }
 
+impl Default for PinnedCertificate {
+    fn default() -> Self {
+        Self { base: <IoFilterManagerSslTrust as Default>::default(), ssl_certificate: Unset::UNSET }
+    }
+}
+
 impl DataType for PinnedCertificate {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PinnedCertificate",
-            Some(IoFilterManagerSslTrust::INFO),
-            &[FieldInfo::req("sslCertificate", Type::String)],
-            || Box::new(PinnedCertificate::default()),
+            Some(<IoFilterManagerSslTrust as DataType>::INFO),
+            &[Own("sslCertificate", Type::String, Req)],
+            instance::<PinnedCertificate>,
         );
         &INFO
     };
@@ -247,29 +268,23 @@ impl DataType for PinnedCertificate {
 
 impl DataObject for PinnedCertificate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ssl_certificate),
-            _ => self.base.get(index),
+            0 => look::text(&self.ssl_certificate),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ssl_certificate),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.ssl_certificate),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -277,19 +292,24 @@ inherit!(PinnedCertificate, IoFilterManagerSslTrust);
 impl Extends<IoFilterManagerSslTrust> for PinnedCertificate {}
 
 /// `PasswordField`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PasswordField {
     /// `value`; a secret.
     pub value: String,
+}
+
+impl Default for PasswordField {
+    fn default() -> Self {
+        Self { value: Unset::UNSET }
+    }
 }
 
 impl DataType for PasswordField {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PasswordField",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("value", Type::String).secret()],
-            || Box::new(PasswordField::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("value", Type::String, ReqSecret)],
+            instance::<PasswordField>,
         );
         &INFO
     };
@@ -297,19 +317,19 @@ impl DataType for PasswordField {
 
 impl DataObject for PasswordField {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.value),
+            0 => look::text(&self.value),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.value),
+            0 => place::text(&mut self.value),
             _ => Slot::None,
         }
     }
@@ -318,7 +338,6 @@ impl DataObject for PasswordField {
 root!(PasswordField);
 
 /// `PerformanceDescription`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerformanceDescription {
     /// `counterType`.
     pub counter_type: Vec<Poly<ElementDescription>>,
@@ -326,16 +345,22 @@ pub struct PerformanceDescription {
     pub stats_type: Vec<Poly<ElementDescription>>,
 }
 
+impl Default for PerformanceDescription {
+    fn default() -> Self {
+        Self { counter_type: Unset::UNSET, stats_type: Unset::UNSET }
+    }
+}
+
 impl DataType for PerformanceDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerformanceDescription",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list_req("counterType", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req("statsType", Type::Data(ElementDescription::INFO)),
+                Own("counterType", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("statsType", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
             ],
-            || Box::new(PerformanceDescription::default()),
+            instance::<PerformanceDescription>,
         );
         &INFO
     };
@@ -343,7 +368,7 @@ impl DataType for PerformanceDescription {
 
 impl DataObject for PerformanceDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -366,7 +391,6 @@ impl DataObject for PerformanceDescription {
 root!(PerformanceDescription);
 
 /// `PerformanceManagerCounterLevelMapping`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerformanceManagerCounterLevelMapping {
     /// `counterId`.
     pub counter_id: i32,
@@ -376,17 +400,23 @@ pub struct PerformanceManagerCounterLevelMapping {
     pub per_device_level: Option<i32>,
 }
 
+impl Default for PerformanceManagerCounterLevelMapping {
+    fn default() -> Self {
+        Self { counter_id: 0, aggregate_level: None, per_device_level: None }
+    }
+}
+
 impl DataType for PerformanceManagerCounterLevelMapping {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerformanceManagerCounterLevelMapping",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("counterId", Type::Int),
-                FieldInfo::opt("aggregateLevel", Type::Int),
-                FieldInfo::opt("perDeviceLevel", Type::Int),
+                Own("counterId", Type::Int, Req),
+                Own("aggregateLevel", Type::Int, Opt),
+                Own("perDeviceLevel", Type::Int, Opt),
             ],
-            || Box::new(PerformanceManagerCounterLevelMapping::default()),
+            instance::<PerformanceManagerCounterLevelMapping>,
         );
         &INFO
     };
@@ -394,23 +424,23 @@ impl DataType for PerformanceManagerCounterLevelMapping {
 
 impl DataObject for PerformanceManagerCounterLevelMapping {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.counter_id),
-            1 => optional(&self.aggregate_level),
-            2 => optional(&self.per_device_level),
+            0 => Value::Int(self.counter_id),
+            1 => look::optional_int(&self.aggregate_level),
+            2 => look::optional_int(&self.per_device_level),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.counter_id),
-            1 => Slot::Scalar(&mut self.aggregate_level),
-            2 => Slot::Scalar(&mut self.per_device_level),
+            0 => place::int(&mut self.counter_id),
+            1 => place::optional_int(&mut self.aggregate_level),
+            2 => place::optional_int(&mut self.per_device_level),
             _ => Slot::None,
         }
     }
@@ -419,19 +449,24 @@ impl DataObject for PerformanceManagerCounterLevelMapping {
 root!(PerformanceManagerCounterLevelMapping);
 
 /// `PlaceVmsXClusterSpecCandidateNetworks`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PlaceVmsXClusterSpecCandidateNetworks {
     /// `networks`; names a `Network`.
     pub networks: Vec<ManagedObjectReference>,
+}
+
+impl Default for PlaceVmsXClusterSpecCandidateNetworks {
+    fn default() -> Self {
+        Self { networks: Unset::UNSET }
+    }
 }
 
 impl DataType for PlaceVmsXClusterSpecCandidateNetworks {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PlaceVmsXClusterSpecCandidateNetworks",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("networks", Type::Ref)],
-            || Box::new(PlaceVmsXClusterSpecCandidateNetworks::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("networks", Type::Ref, List)],
+            instance::<PlaceVmsXClusterSpecCandidateNetworks>,
         );
         &INFO
     };
@@ -439,7 +474,7 @@ impl DataType for PlaceVmsXClusterSpecCandidateNetworks {
 
 impl DataObject for PlaceVmsXClusterSpecCandidateNetworks {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -460,7 +495,6 @@ impl DataObject for PlaceVmsXClusterSpecCandidateNetworks {
 root!(PlaceVmsXClusterSpecCandidateNetworks);
 
 /// `PrivilegePolicyDef`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct PrivilegePolicyDef {
     /// `createPrivilege`.
     pub create_privilege: String,
@@ -472,18 +506,29 @@ pub struct PrivilegePolicyDef {
     pub delete_privilege: String,
 }
 
+impl Default for PrivilegePolicyDef {
+    fn default() -> Self {
+        Self {
+            create_privilege: Unset::UNSET,
+            read_privilege: Unset::UNSET,
+            update_privilege: Unset::UNSET,
+            delete_privilege: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for PrivilegePolicyDef {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PrivilegePolicyDef",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("createPrivilege", Type::String),
-                FieldInfo::req("readPrivilege", Type::String),
-                FieldInfo::req("updatePrivilege", Type::String),
-                FieldInfo::req("deletePrivilege", Type::String),
+                Own("createPrivilege", Type::String, Req),
+                Own("readPrivilege", Type::String, Req),
+                Own("updatePrivilege", Type::String, Req),
+                Own("deletePrivilege", Type::String, Req),
             ],
-            || Box::new(PrivilegePolicyDef::default()),
+            instance::<PrivilegePolicyDef>,
         );
         &INFO
     };
@@ -491,25 +536,25 @@ impl DataType for PrivilegePolicyDef {
 
 impl DataObject for PrivilegePolicyDef {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.create_privilege),
-            1 => leaf(&self.read_privilege),
-            2 => leaf(&self.update_privilege),
-            3 => leaf(&self.delete_privilege),
+            0 => look::text(&self.create_privilege),
+            1 => look::text(&self.read_privilege),
+            2 => look::text(&self.update_privilege),
+            3 => look::text(&self.delete_privilege),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.create_privilege),
-            1 => Slot::Scalar(&mut self.read_privilege),
-            2 => Slot::Scalar(&mut self.update_privilege),
-            3 => Slot::Scalar(&mut self.delete_privilege),
+            0 => place::text(&mut self.create_privilege),
+            1 => place::text(&mut self.read_privilege),
+            2 => place::text(&mut self.update_privilege),
+            3 => place::text(&mut self.delete_privilege),
             _ => Slot::None,
         }
     }
@@ -518,19 +563,24 @@ impl DataObject for PrivilegePolicyDef {
 root!(PrivilegePolicyDef);
 
 /// `PerformanceStatisticsDescription`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerformanceStatisticsDescription {
     /// `intervals`.
     pub intervals: Vec<PerfInterval>,
+}
+
+impl Default for PerformanceStatisticsDescription {
+    fn default() -> Self {
+        Self { intervals: Unset::UNSET }
+    }
 }
 
 impl DataType for PerformanceStatisticsDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerformanceStatisticsDescription",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("intervals", Type::Data(PerfInterval::INFO))],
-            || Box::new(PerformanceStatisticsDescription::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("intervals", Type::Data(<PerfInterval as DataType>::INFO), List)],
+            instance::<PerformanceStatisticsDescription>,
         );
         &INFO
     };
@@ -538,7 +588,7 @@ impl DataType for PerformanceStatisticsDescription {
 
 impl DataObject for PerformanceStatisticsDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -559,7 +609,6 @@ impl DataObject for PerformanceStatisticsDescription {
 root!(PerformanceStatisticsDescription);
 
 /// `PodStorageDrsEntry`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PodStorageDrsEntry {
     /// `storageDrsConfig`.
     pub storage_drs_config: StorageDrsConfigInfo,
@@ -571,18 +620,29 @@ pub struct PodStorageDrsEntry {
     pub action_history: Vec<ClusterActionHistory>,
 }
 
+impl Default for PodStorageDrsEntry {
+    fn default() -> Self {
+        Self {
+            storage_drs_config: <StorageDrsConfigInfo as Default>::default(),
+            recommendation: Unset::UNSET,
+            drs_fault: Unset::UNSET,
+            action_history: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for PodStorageDrsEntry {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PodStorageDrsEntry",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("storageDrsConfig", Type::Data(StorageDrsConfigInfo::INFO)),
-                FieldInfo::list("recommendation", Type::Data(ClusterRecommendation::INFO)),
-                FieldInfo::list("drsFault", Type::Data(ClusterDrsFaults::INFO)),
-                FieldInfo::list("actionHistory", Type::Data(ClusterActionHistory::INFO)),
+                Own("storageDrsConfig", Type::Data(<StorageDrsConfigInfo as DataType>::INFO), Req),
+                Own("recommendation", Type::Data(<ClusterRecommendation as DataType>::INFO), List),
+                Own("drsFault", Type::Data(<ClusterDrsFaults as DataType>::INFO), List),
+                Own("actionHistory", Type::Data(<ClusterActionHistory as DataType>::INFO), List),
             ],
-            || Box::new(PodStorageDrsEntry::default()),
+            instance::<PodStorageDrsEntry>,
         );
         &INFO
     };
@@ -590,7 +650,7 @@ impl DataType for PodStorageDrsEntry {
 
 impl DataObject for PodStorageDrsEntry {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -617,7 +677,6 @@ impl DataObject for PodStorageDrsEntry {
 root!(PodStorageDrsEntry);
 
 /// `PlacementAction`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PlacementAction {
     /// What it inherits from [`ClusterAction`].
     pub base: ClusterAction,
@@ -629,17 +688,23 @@ pub struct PlacementAction {
     pub relocate_spec: Option<Box<VirtualMachineRelocateSpec>>,
 }
 
+impl Default for PlacementAction {
+    fn default() -> Self {
+        Self { base: <ClusterAction as Default>::default(), vm: None, target_host: None, relocate_spec: None }
+    }
+}
+
 impl DataType for PlacementAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PlacementAction",
-            Some(ClusterAction::INFO),
+            Some(<ClusterAction as DataType>::INFO),
             &[
-                FieldInfo::opt("vm", Type::Ref),
-                FieldInfo::opt("targetHost", Type::Ref),
-                FieldInfo::opt("relocateSpec", Type::Data(VirtualMachineRelocateSpec::INFO)),
+                Own("vm", Type::Ref, Opt),
+                Own("targetHost", Type::Ref, Opt),
+                Own("relocateSpec", Type::Data(<VirtualMachineRelocateSpec as DataType>::INFO), Opt),
             ],
-            || Box::new(PlacementAction::default()),
+            instance::<PlacementAction>,
         );
         &INFO
     };
@@ -647,36 +712,27 @@ impl DataType for PlacementAction {
 
 impl DataObject for PlacementAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.vm),
-            3 => optional(&self.target_host),
-            4 => match &self.relocate_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::optional_reference(&self.vm),
+            3 => look::optional_reference(&self.target_host),
+            4 => look::boxed(&self.relocate_spec),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm),
-            3 => Slot::Scalar(&mut self.target_host),
-            4 => fill!(self.relocate_spec, VirtualMachineRelocateSpec),
-            _ => self.base.slot(index),
+            2 => place::optional_reference(&mut self.vm),
+            3 => place::optional_reference(&mut self.target_host),
+            4 => place::boxed(&mut self.relocate_spec),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -684,7 +740,6 @@ inherit!(PlacementAction, ClusterAction);
 impl Extends<ClusterAction> for PlacementAction {}
 
 /// `PlacementResult`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PlacementResult {
     /// `recommendations`.
     pub recommendations: Vec<ClusterRecommendation>,
@@ -692,16 +747,22 @@ pub struct PlacementResult {
     pub drs_fault: Option<Box<ClusterDrsFaults>>,
 }
 
+impl Default for PlacementResult {
+    fn default() -> Self {
+        Self { recommendations: Unset::UNSET, drs_fault: None }
+    }
+}
+
 impl DataType for PlacementResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PlacementResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("recommendations", Type::Data(ClusterRecommendation::INFO)),
-                FieldInfo::opt("drsFault", Type::Data(ClusterDrsFaults::INFO)),
+                Own("recommendations", Type::Data(<ClusterRecommendation as DataType>::INFO), List),
+                Own("drsFault", Type::Data(<ClusterDrsFaults as DataType>::INFO), Opt),
             ],
-            || Box::new(PlacementResult::default()),
+            instance::<PlacementResult>,
         );
         &INFO
     };
@@ -709,16 +770,13 @@ impl DataType for PlacementResult {
 
 impl DataObject for PlacementResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.recommendations),
-            1 => match &self.drs_fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            1 => look::boxed(&self.drs_fault),
             _ => Value::Unset,
         }
     }
@@ -726,7 +784,7 @@ impl DataObject for PlacementResult {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.recommendations),
-            1 => fill!(self.drs_fault, ClusterDrsFaults),
+            1 => place::boxed(&mut self.drs_fault),
             _ => Slot::None,
         }
     }
@@ -735,7 +793,6 @@ impl DataObject for PlacementResult {
 root!(PlacementResult);
 
 /// `PhysicalNic`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PhysicalNic {
     /// `key`.
     pub key: Option<String>,
@@ -783,36 +840,65 @@ pub struct PhysicalNic {
     pub perf_nic_offload_supported: Option<bool>,
 }
 
+impl Default for PhysicalNic {
+    fn default() -> Self {
+        Self {
+            key: None,
+            device: Unset::UNSET,
+            pci: Unset::UNSET,
+            driver: None,
+            driver_version: None,
+            firmware_version: None,
+            link_speed: None,
+            valid_link_specification: Unset::UNSET,
+            spec: <PhysicalNicSpec as Default>::default(),
+            wake_on_lan_supported: false,
+            mac: Unset::UNSET,
+            fcoe_configuration: None,
+            vm_direct_path_gen2_supported: None,
+            vm_direct_path_gen2_supported_mode: None,
+            resource_pool_scheduler_allowed: None,
+            resource_pool_scheduler_disallowed_reason: Unset::UNSET,
+            auto_negotiate_supported: None,
+            enhanced_networking_stack_supported: None,
+            ens_interrupt_supported: None,
+            rdma_device: None,
+            dpu_id: None,
+            perf_nic_offload_supported: None,
+        }
+    }
+}
+
 impl DataType for PhysicalNic {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNic",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("pci", Type::String),
-                FieldInfo::opt("driver", Type::String),
-                FieldInfo::opt("driverVersion", Type::String),
-                FieldInfo::opt("firmwareVersion", Type::String),
-                FieldInfo::opt("linkSpeed", Type::Data(PhysicalNicLinkInfo::INFO)),
-                FieldInfo::list("validLinkSpecification", Type::Data(PhysicalNicLinkInfo::INFO)),
-                FieldInfo::req("spec", Type::Data(PhysicalNicSpec::INFO)),
-                FieldInfo::req("wakeOnLanSupported", Type::Boolean),
-                FieldInfo::req("mac", Type::String),
-                FieldInfo::opt("fcoeConfiguration", Type::Data(FcoeConfig::INFO)),
-                FieldInfo::opt("vmDirectPathGen2Supported", Type::Boolean),
-                FieldInfo::opt("vmDirectPathGen2SupportedMode", Type::String),
-                FieldInfo::opt("resourcePoolSchedulerAllowed", Type::Boolean),
-                FieldInfo::list("resourcePoolSchedulerDisallowedReason", Type::String),
-                FieldInfo::opt("autoNegotiateSupported", Type::Boolean),
-                FieldInfo::opt("enhancedNetworkingStackSupported", Type::Boolean),
-                FieldInfo::opt("ensInterruptSupported", Type::Boolean),
-                FieldInfo::opt("rdmaDevice", Type::String),
-                FieldInfo::opt("dpuId", Type::String),
-                FieldInfo::opt("perfNicOffloadSupported", Type::Boolean),
+                Own("key", Type::String, Opt),
+                Own("device", Type::String, Req),
+                Own("pci", Type::String, Req),
+                Own("driver", Type::String, Opt),
+                Own("driverVersion", Type::String, Opt),
+                Own("firmwareVersion", Type::String, Opt),
+                Own("linkSpeed", Type::Data(<PhysicalNicLinkInfo as DataType>::INFO), Opt),
+                Own("validLinkSpecification", Type::Data(<PhysicalNicLinkInfo as DataType>::INFO), List),
+                Own("spec", Type::Data(<PhysicalNicSpec as DataType>::INFO), Req),
+                Own("wakeOnLanSupported", Type::Boolean, Req),
+                Own("mac", Type::String, Req),
+                Own("fcoeConfiguration", Type::Data(<FcoeConfig as DataType>::INFO), Opt),
+                Own("vmDirectPathGen2Supported", Type::Boolean, Opt),
+                Own("vmDirectPathGen2SupportedMode", Type::String, Opt),
+                Own("resourcePoolSchedulerAllowed", Type::Boolean, Opt),
+                Own("resourcePoolSchedulerDisallowedReason", Type::String, List),
+                Own("autoNegotiateSupported", Type::Boolean, Opt),
+                Own("enhancedNetworkingStackSupported", Type::Boolean, Opt),
+                Own("ensInterruptSupported", Type::Boolean, Opt),
+                Own("rdmaDevice", Type::String, Opt),
+                Own("dpuId", Type::String, Opt),
+                Own("perfNicOffloadSupported", Type::Boolean, Opt),
             ],
-            || Box::new(PhysicalNic::default()),
+            instance::<PhysicalNic>,
         );
         &INFO
     };
@@ -820,67 +906,61 @@ impl DataType for PhysicalNic {
 
 impl DataObject for PhysicalNic {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.key),
-            1 => leaf(&self.device),
-            2 => leaf(&self.pci),
-            3 => optional(&self.driver),
-            4 => optional(&self.driver_version),
-            5 => optional(&self.firmware_version),
-            6 => match &self.link_speed {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::optional_text(&self.key),
+            1 => look::text(&self.device),
+            2 => look::text(&self.pci),
+            3 => look::optional_text(&self.driver),
+            4 => look::optional_text(&self.driver_version),
+            5 => look::optional_text(&self.firmware_version),
+            6 => look::boxed(&self.link_speed),
             7 => Value::List(&self.valid_link_specification),
             8 => Value::Data(&self.spec),
-            9 => leaf(&self.wake_on_lan_supported),
-            10 => leaf(&self.mac),
-            11 => match &self.fcoe_configuration {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            12 => optional(&self.vm_direct_path_gen2_supported),
-            13 => optional(&self.vm_direct_path_gen2_supported_mode),
-            14 => optional(&self.resource_pool_scheduler_allowed),
-            15 => Value::List(&self.resource_pool_scheduler_disallowed_reason),
-            16 => optional(&self.auto_negotiate_supported),
-            17 => optional(&self.enhanced_networking_stack_supported),
-            18 => optional(&self.ens_interrupt_supported),
-            19 => optional(&self.rdma_device),
-            20 => optional(&self.dpu_id),
-            21 => optional(&self.perf_nic_offload_supported),
+            9 => Value::Boolean(self.wake_on_lan_supported),
+            10 => look::text(&self.mac),
+            11 => look::boxed(&self.fcoe_configuration),
+            12 => look::optional_boolean(&self.vm_direct_path_gen2_supported),
+            13 => look::optional_text(&self.vm_direct_path_gen2_supported_mode),
+            14 => look::optional_boolean(&self.resource_pool_scheduler_allowed),
+            15 => look::texts(&self.resource_pool_scheduler_disallowed_reason),
+            16 => look::optional_boolean(&self.auto_negotiate_supported),
+            17 => look::optional_boolean(&self.enhanced_networking_stack_supported),
+            18 => look::optional_boolean(&self.ens_interrupt_supported),
+            19 => look::optional_text(&self.rdma_device),
+            20 => look::optional_text(&self.dpu_id),
+            21 => look::optional_boolean(&self.perf_nic_offload_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.device),
-            2 => Slot::Scalar(&mut self.pci),
-            3 => Slot::Scalar(&mut self.driver),
-            4 => Slot::Scalar(&mut self.driver_version),
-            5 => Slot::Scalar(&mut self.firmware_version),
-            6 => fill!(self.link_speed, PhysicalNicLinkInfo),
+            0 => place::optional_text(&mut self.key),
+            1 => place::text(&mut self.device),
+            2 => place::text(&mut self.pci),
+            3 => place::optional_text(&mut self.driver),
+            4 => place::optional_text(&mut self.driver_version),
+            5 => place::optional_text(&mut self.firmware_version),
+            6 => place::boxed(&mut self.link_speed),
             7 => Slot::List(&mut self.valid_link_specification),
             8 => Slot::Data(&mut self.spec),
-            9 => Slot::Scalar(&mut self.wake_on_lan_supported),
-            10 => Slot::Scalar(&mut self.mac),
-            11 => fill!(self.fcoe_configuration, FcoeConfig),
-            12 => Slot::Scalar(&mut self.vm_direct_path_gen2_supported),
-            13 => Slot::Scalar(&mut self.vm_direct_path_gen2_supported_mode),
-            14 => Slot::Scalar(&mut self.resource_pool_scheduler_allowed),
-            15 => Slot::Scalar(&mut self.resource_pool_scheduler_disallowed_reason),
-            16 => Slot::Scalar(&mut self.auto_negotiate_supported),
-            17 => Slot::Scalar(&mut self.enhanced_networking_stack_supported),
-            18 => Slot::Scalar(&mut self.ens_interrupt_supported),
-            19 => Slot::Scalar(&mut self.rdma_device),
-            20 => Slot::Scalar(&mut self.dpu_id),
-            21 => Slot::Scalar(&mut self.perf_nic_offload_supported),
+            9 => place::boolean(&mut self.wake_on_lan_supported),
+            10 => place::text(&mut self.mac),
+            11 => place::boxed(&mut self.fcoe_configuration),
+            12 => place::optional_boolean(&mut self.vm_direct_path_gen2_supported),
+            13 => place::optional_text(&mut self.vm_direct_path_gen2_supported_mode),
+            14 => place::optional_boolean(&mut self.resource_pool_scheduler_allowed),
+            15 => place::texts(&mut self.resource_pool_scheduler_disallowed_reason),
+            16 => place::optional_boolean(&mut self.auto_negotiate_supported),
+            17 => place::optional_boolean(&mut self.enhanced_networking_stack_supported),
+            18 => place::optional_boolean(&mut self.ens_interrupt_supported),
+            19 => place::optional_text(&mut self.rdma_device),
+            20 => place::optional_text(&mut self.dpu_id),
+            21 => place::optional_boolean(&mut self.perf_nic_offload_supported),
             _ => Slot::None,
         }
     }
@@ -889,7 +969,6 @@ impl DataObject for PhysicalNic {
 root!(PhysicalNic);
 
 /// `PhysicalNicSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PhysicalNicSpec {
     /// `ip`.
     pub ip: Option<Box<HostIpConfig>>,
@@ -901,18 +980,24 @@ pub struct PhysicalNicSpec {
     pub ens_interrupt_enabled: Option<bool>,
 }
 
+impl Default for PhysicalNicSpec {
+    fn default() -> Self {
+        Self { ip: None, link_speed: None, enable_enhanced_networking_stack: None, ens_interrupt_enabled: None }
+    }
+}
+
 impl DataType for PhysicalNicSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("ip", Type::Data(HostIpConfig::INFO)),
-                FieldInfo::opt("linkSpeed", Type::Data(PhysicalNicLinkInfo::INFO)),
-                FieldInfo::opt("enableEnhancedNetworkingStack", Type::Boolean),
-                FieldInfo::opt("ensInterruptEnabled", Type::Boolean),
+                Own("ip", Type::Data(<HostIpConfig as DataType>::INFO), Opt),
+                Own("linkSpeed", Type::Data(<PhysicalNicLinkInfo as DataType>::INFO), Opt),
+                Own("enableEnhancedNetworkingStack", Type::Boolean, Opt),
+                Own("ensInterruptEnabled", Type::Boolean, Opt),
             ],
-            || Box::new(PhysicalNicSpec::default()),
+            instance::<PhysicalNicSpec>,
         );
         &INFO
     };
@@ -920,31 +1005,25 @@ impl DataType for PhysicalNicSpec {
 
 impl DataObject for PhysicalNicSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.ip {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.link_speed {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.enable_enhanced_networking_stack),
-            3 => optional(&self.ens_interrupt_enabled),
+            0 => look::boxed(&self.ip),
+            1 => look::boxed(&self.link_speed),
+            2 => look::optional_boolean(&self.enable_enhanced_networking_stack),
+            3 => look::optional_boolean(&self.ens_interrupt_enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.ip, HostIpConfig),
-            1 => fill!(self.link_speed, PhysicalNicLinkInfo),
-            2 => Slot::Scalar(&mut self.enable_enhanced_networking_stack),
-            3 => Slot::Scalar(&mut self.ens_interrupt_enabled),
+            0 => place::boxed(&mut self.ip),
+            1 => place::boxed(&mut self.link_speed),
+            2 => place::optional_boolean(&mut self.enable_enhanced_networking_stack),
+            3 => place::optional_boolean(&mut self.ens_interrupt_enabled),
             _ => Slot::None,
         }
     }
@@ -953,7 +1032,6 @@ impl DataObject for PhysicalNicSpec {
 root!(PhysicalNicSpec);
 
 /// `PhysicalNicConfig`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PhysicalNicConfig {
     /// `device`.
     pub device: String,
@@ -961,13 +1039,19 @@ pub struct PhysicalNicConfig {
     pub spec: PhysicalNicSpec,
 }
 
+impl Default for PhysicalNicConfig {
+    fn default() -> Self {
+        Self { device: Unset::UNSET, spec: <PhysicalNicSpec as Default>::default() }
+    }
+}
+
 impl DataType for PhysicalNicConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicConfig",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("device", Type::String), FieldInfo::req("spec", Type::Data(PhysicalNicSpec::INFO))],
-            || Box::new(PhysicalNicConfig::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("device", Type::String, Req), Own("spec", Type::Data(<PhysicalNicSpec as DataType>::INFO), Req)],
+            instance::<PhysicalNicConfig>,
         );
         &INFO
     };
@@ -975,12 +1059,12 @@ impl DataType for PhysicalNicConfig {
 
 impl DataObject for PhysicalNicConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.device),
+            0 => look::text(&self.device),
             1 => Value::Data(&self.spec),
             _ => Value::Unset,
         }
@@ -988,7 +1072,7 @@ impl DataObject for PhysicalNicConfig {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.device),
+            0 => place::text(&mut self.device),
             1 => Slot::Data(&mut self.spec),
             _ => Slot::None,
         }
@@ -998,7 +1082,6 @@ impl DataObject for PhysicalNicConfig {
 root!(PhysicalNicConfig);
 
 /// `PhysicalNicLinkInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PhysicalNicLinkInfo {
     /// `speedMb`.
     pub speed_mb: i32,
@@ -1006,13 +1089,19 @@ pub struct PhysicalNicLinkInfo {
     pub duplex: bool,
 }
 
+impl Default for PhysicalNicLinkInfo {
+    fn default() -> Self {
+        Self { speed_mb: 0, duplex: false }
+    }
+}
+
 impl DataType for PhysicalNicLinkInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicLinkInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("speedMb", Type::Int), FieldInfo::req("duplex", Type::Boolean)],
-            || Box::new(PhysicalNicLinkInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("speedMb", Type::Int, Req), Own("duplex", Type::Boolean, Req)],
+            instance::<PhysicalNicLinkInfo>,
         );
         &INFO
     };
@@ -1020,21 +1109,21 @@ impl DataType for PhysicalNicLinkInfo {
 
 impl DataObject for PhysicalNicLinkInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.speed_mb),
-            1 => leaf(&self.duplex),
+            0 => Value::Int(self.speed_mb),
+            1 => Value::Boolean(self.duplex),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.speed_mb),
-            1 => Slot::Scalar(&mut self.duplex),
+            0 => place::int(&mut self.speed_mb),
+            1 => place::boolean(&mut self.duplex),
             _ => Slot::None,
         }
     }
@@ -1043,7 +1132,6 @@ impl DataObject for PhysicalNicLinkInfo {
 root!(PhysicalNicLinkInfo);
 
 /// `PhysicalNicHintInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PhysicalNicHintInfo {
     /// `device`.
     pub device: String,
@@ -1057,19 +1145,31 @@ pub struct PhysicalNicHintInfo {
     pub lldp_info: Option<Box<LinkLayerDiscoveryProtocolInfo>>,
 }
 
+impl Default for PhysicalNicHintInfo {
+    fn default() -> Self {
+        Self {
+            device: Unset::UNSET,
+            subnet: Unset::UNSET,
+            network: Unset::UNSET,
+            connected_switch_port: None,
+            lldp_info: None,
+        }
+    }
+}
+
 impl DataType for PhysicalNicHintInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicHintInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::list("subnet", Type::Data(PhysicalNicIpHint::INFO)),
-                FieldInfo::list("network", Type::Data(PhysicalNicNameHint::INFO)),
-                FieldInfo::opt("connectedSwitchPort", Type::Data(PhysicalNicCdpInfo::INFO)),
-                FieldInfo::opt("lldpInfo", Type::Data(LinkLayerDiscoveryProtocolInfo::INFO)),
+                Own("device", Type::String, Req),
+                Own("subnet", Type::Data(<PhysicalNicIpHint as DataType>::INFO), List),
+                Own("network", Type::Data(<PhysicalNicNameHint as DataType>::INFO), List),
+                Own("connectedSwitchPort", Type::Data(<PhysicalNicCdpInfo as DataType>::INFO), Opt),
+                Own("lldpInfo", Type::Data(<LinkLayerDiscoveryProtocolInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(PhysicalNicHintInfo::default()),
+            instance::<PhysicalNicHintInfo>,
         );
         &INFO
     };
@@ -1077,33 +1177,27 @@ impl DataType for PhysicalNicHintInfo {
 
 impl DataObject for PhysicalNicHintInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.device),
+            0 => look::text(&self.device),
             1 => Value::List(&self.subnet),
             2 => Value::List(&self.network),
-            3 => match &self.connected_switch_port {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => match &self.lldp_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            3 => look::boxed(&self.connected_switch_port),
+            4 => look::boxed(&self.lldp_info),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.device),
+            0 => place::text(&mut self.device),
             1 => Slot::List(&mut self.subnet),
             2 => Slot::List(&mut self.network),
-            3 => fill!(self.connected_switch_port, PhysicalNicCdpInfo),
-            4 => fill!(self.lldp_info, LinkLayerDiscoveryProtocolInfo),
+            3 => place::boxed(&mut self.connected_switch_port),
+            4 => place::boxed(&mut self.lldp_info),
             _ => Slot::None,
         }
     }
@@ -1112,37 +1206,44 @@ impl DataObject for PhysicalNicHintInfo {
 root!(PhysicalNicHintInfo);
 
 /// `PhysicalNicHint`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PhysicalNicHint {
     /// `vlanId`.
     pub vlan_id: Option<i32>,
 }
 
+impl Default for PhysicalNicHint {
+    fn default() -> Self {
+        Self { vlan_id: None }
+    }
+}
+
 impl DataType for PhysicalNicHint {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("PhysicalNicHint", Some(DynamicData::INFO), &[FieldInfo::opt("vlanId", Type::Int)], || {
-                Box::new(PhysicalNicHint::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "PhysicalNicHint",
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vlanId", Type::Int, Opt)],
+            instance::<PhysicalNicHint>,
+        );
         &INFO
     };
 }
 
 impl DataObject for PhysicalNicHint {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vlan_id),
+            0 => look::optional_int(&self.vlan_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vlan_id),
+            0 => place::optional_int(&mut self.vlan_id),
             _ => Slot::None,
         }
     }
@@ -1151,7 +1252,6 @@ impl DataObject for PhysicalNicHint {
 root!(PhysicalNicHint);
 
 /// `PhysicalNicIpHint`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PhysicalNicIpHint {
     /// What it inherits from [`PhysicalNicHint`].
     pub base: PhysicalNicHint,
@@ -1159,13 +1259,19 @@ pub struct PhysicalNicIpHint {
     pub ip_subnet: String,
 }
 
+impl Default for PhysicalNicIpHint {
+    fn default() -> Self {
+        Self { base: <PhysicalNicHint as Default>::default(), ip_subnet: Unset::UNSET }
+    }
+}
+
 impl DataType for PhysicalNicIpHint {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicIpHint",
-            Some(PhysicalNicHint::INFO),
-            &[FieldInfo::req("ipSubnet", Type::String)],
-            || Box::new(PhysicalNicIpHint::default()),
+            Some(<PhysicalNicHint as DataType>::INFO),
+            &[Own("ipSubnet", Type::String, Req)],
+            instance::<PhysicalNicIpHint>,
         );
         &INFO
     };
@@ -1173,29 +1279,23 @@ impl DataType for PhysicalNicIpHint {
 
 impl DataObject for PhysicalNicIpHint {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.ip_subnet),
-            _ => self.base.get(index),
+            1 => look::text(&self.ip_subnet),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.ip_subnet),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.ip_subnet),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1203,7 +1303,6 @@ inherit!(PhysicalNicIpHint, PhysicalNicHint);
 impl Extends<PhysicalNicHint> for PhysicalNicIpHint {}
 
 /// `PhysicalNicNameHint`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PhysicalNicNameHint {
     /// What it inherits from [`PhysicalNicHint`].
     pub base: PhysicalNicHint,
@@ -1211,13 +1310,19 @@ pub struct PhysicalNicNameHint {
     pub network: String,
 }
 
+impl Default for PhysicalNicNameHint {
+    fn default() -> Self {
+        Self { base: <PhysicalNicHint as Default>::default(), network: Unset::UNSET }
+    }
+}
+
 impl DataType for PhysicalNicNameHint {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicNameHint",
-            Some(PhysicalNicHint::INFO),
-            &[FieldInfo::req("network", Type::String)],
-            || Box::new(PhysicalNicNameHint::default()),
+            Some(<PhysicalNicHint as DataType>::INFO),
+            &[Own("network", Type::String, Req)],
+            instance::<PhysicalNicNameHint>,
         );
         &INFO
     };
@@ -1225,29 +1330,23 @@ impl DataType for PhysicalNicNameHint {
 
 impl DataObject for PhysicalNicNameHint {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.network),
-            _ => self.base.get(index),
+            1 => look::text(&self.network),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.network),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.network),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1255,7 +1354,6 @@ inherit!(PhysicalNicNameHint, PhysicalNicHint);
 impl Extends<PhysicalNicHint> for PhysicalNicNameHint {}
 
 /// `PhysicalNicCdpDeviceCapability`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct PhysicalNicCdpDeviceCapability {
     /// `router`.
     pub router: bool,
@@ -1273,21 +1371,35 @@ pub struct PhysicalNicCdpDeviceCapability {
     pub repeater: bool,
 }
 
+impl Default for PhysicalNicCdpDeviceCapability {
+    fn default() -> Self {
+        Self {
+            router: false,
+            transparent_bridge: false,
+            source_route_bridge: false,
+            network_switch: false,
+            host: false,
+            igmp_enabled: false,
+            repeater: false,
+        }
+    }
+}
+
 impl DataType for PhysicalNicCdpDeviceCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicCdpDeviceCapability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("router", Type::Boolean),
-                FieldInfo::req("transparentBridge", Type::Boolean),
-                FieldInfo::req("sourceRouteBridge", Type::Boolean),
-                FieldInfo::req("networkSwitch", Type::Boolean),
-                FieldInfo::req("host", Type::Boolean),
-                FieldInfo::req("igmpEnabled", Type::Boolean),
-                FieldInfo::req("repeater", Type::Boolean),
+                Own("router", Type::Boolean, Req),
+                Own("transparentBridge", Type::Boolean, Req),
+                Own("sourceRouteBridge", Type::Boolean, Req),
+                Own("networkSwitch", Type::Boolean, Req),
+                Own("host", Type::Boolean, Req),
+                Own("igmpEnabled", Type::Boolean, Req),
+                Own("repeater", Type::Boolean, Req),
             ],
-            || Box::new(PhysicalNicCdpDeviceCapability::default()),
+            instance::<PhysicalNicCdpDeviceCapability>,
         );
         &INFO
     };
@@ -1295,31 +1407,31 @@ impl DataType for PhysicalNicCdpDeviceCapability {
 
 impl DataObject for PhysicalNicCdpDeviceCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.router),
-            1 => leaf(&self.transparent_bridge),
-            2 => leaf(&self.source_route_bridge),
-            3 => leaf(&self.network_switch),
-            4 => leaf(&self.host),
-            5 => leaf(&self.igmp_enabled),
-            6 => leaf(&self.repeater),
+            0 => Value::Boolean(self.router),
+            1 => Value::Boolean(self.transparent_bridge),
+            2 => Value::Boolean(self.source_route_bridge),
+            3 => Value::Boolean(self.network_switch),
+            4 => Value::Boolean(self.host),
+            5 => Value::Boolean(self.igmp_enabled),
+            6 => Value::Boolean(self.repeater),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.router),
-            1 => Slot::Scalar(&mut self.transparent_bridge),
-            2 => Slot::Scalar(&mut self.source_route_bridge),
-            3 => Slot::Scalar(&mut self.network_switch),
-            4 => Slot::Scalar(&mut self.host),
-            5 => Slot::Scalar(&mut self.igmp_enabled),
-            6 => Slot::Scalar(&mut self.repeater),
+            0 => place::boolean(&mut self.router),
+            1 => place::boolean(&mut self.transparent_bridge),
+            2 => place::boolean(&mut self.source_route_bridge),
+            3 => place::boolean(&mut self.network_switch),
+            4 => place::boolean(&mut self.host),
+            5 => place::boolean(&mut self.igmp_enabled),
+            6 => place::boolean(&mut self.repeater),
             _ => Slot::None,
         }
     }
@@ -1328,7 +1440,6 @@ impl DataObject for PhysicalNicCdpDeviceCapability {
 root!(PhysicalNicCdpDeviceCapability);
 
 /// `PhysicalNicCdpInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct PhysicalNicCdpInfo {
     /// `cdpVersion`.
     pub cdp_version: Option<i32>,
@@ -1370,33 +1481,59 @@ pub struct PhysicalNicCdpInfo {
     pub location: Option<String>,
 }
 
+impl Default for PhysicalNicCdpInfo {
+    fn default() -> Self {
+        Self {
+            cdp_version: None,
+            timeout: None,
+            ttl: None,
+            samples: None,
+            dev_id: None,
+            address: None,
+            port_id: None,
+            device_capability: None,
+            software_version: None,
+            hardware_platform: None,
+            ip_prefix: None,
+            ip_prefix_len: None,
+            vlan: None,
+            full_duplex: None,
+            mtu: None,
+            system_name: None,
+            system_oid: None,
+            mgmt_addr: None,
+            location: None,
+        }
+    }
+}
+
 impl DataType for PhysicalNicCdpInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicCdpInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("cdpVersion", Type::Int),
-                FieldInfo::opt("timeout", Type::Int),
-                FieldInfo::opt("ttl", Type::Int),
-                FieldInfo::opt("samples", Type::Int),
-                FieldInfo::opt("devId", Type::String),
-                FieldInfo::opt("address", Type::String),
-                FieldInfo::opt("portId", Type::String),
-                FieldInfo::opt("deviceCapability", Type::Data(PhysicalNicCdpDeviceCapability::INFO)),
-                FieldInfo::opt("softwareVersion", Type::String),
-                FieldInfo::opt("hardwarePlatform", Type::String),
-                FieldInfo::opt("ipPrefix", Type::String),
-                FieldInfo::opt("ipPrefixLen", Type::Int),
-                FieldInfo::opt("vlan", Type::Int),
-                FieldInfo::opt("fullDuplex", Type::Boolean),
-                FieldInfo::opt("mtu", Type::Int),
-                FieldInfo::opt("systemName", Type::String),
-                FieldInfo::opt("systemOID", Type::String),
-                FieldInfo::opt("mgmtAddr", Type::String),
-                FieldInfo::opt("location", Type::String),
+                Own("cdpVersion", Type::Int, Opt),
+                Own("timeout", Type::Int, Opt),
+                Own("ttl", Type::Int, Opt),
+                Own("samples", Type::Int, Opt),
+                Own("devId", Type::String, Opt),
+                Own("address", Type::String, Opt),
+                Own("portId", Type::String, Opt),
+                Own("deviceCapability", Type::Data(<PhysicalNicCdpDeviceCapability as DataType>::INFO), Opt),
+                Own("softwareVersion", Type::String, Opt),
+                Own("hardwarePlatform", Type::String, Opt),
+                Own("ipPrefix", Type::String, Opt),
+                Own("ipPrefixLen", Type::Int, Opt),
+                Own("vlan", Type::Int, Opt),
+                Own("fullDuplex", Type::Boolean, Opt),
+                Own("mtu", Type::Int, Opt),
+                Own("systemName", Type::String, Opt),
+                Own("systemOID", Type::String, Opt),
+                Own("mgmtAddr", Type::String, Opt),
+                Own("location", Type::String, Opt),
             ],
-            || Box::new(PhysicalNicCdpInfo::default()),
+            instance::<PhysicalNicCdpInfo>,
         );
         &INFO
     };
@@ -1404,58 +1541,55 @@ impl DataType for PhysicalNicCdpInfo {
 
 impl DataObject for PhysicalNicCdpInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.cdp_version),
-            1 => optional(&self.timeout),
-            2 => optional(&self.ttl),
-            3 => optional(&self.samples),
-            4 => optional(&self.dev_id),
-            5 => optional(&self.address),
-            6 => optional(&self.port_id),
-            7 => match &self.device_capability {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            8 => optional(&self.software_version),
-            9 => optional(&self.hardware_platform),
-            10 => optional(&self.ip_prefix),
-            11 => optional(&self.ip_prefix_len),
-            12 => optional(&self.vlan),
-            13 => optional(&self.full_duplex),
-            14 => optional(&self.mtu),
-            15 => optional(&self.system_name),
-            16 => optional(&self.system_oid),
-            17 => optional(&self.mgmt_addr),
-            18 => optional(&self.location),
+            0 => look::optional_int(&self.cdp_version),
+            1 => look::optional_int(&self.timeout),
+            2 => look::optional_int(&self.ttl),
+            3 => look::optional_int(&self.samples),
+            4 => look::optional_text(&self.dev_id),
+            5 => look::optional_text(&self.address),
+            6 => look::optional_text(&self.port_id),
+            7 => look::boxed(&self.device_capability),
+            8 => look::optional_text(&self.software_version),
+            9 => look::optional_text(&self.hardware_platform),
+            10 => look::optional_text(&self.ip_prefix),
+            11 => look::optional_int(&self.ip_prefix_len),
+            12 => look::optional_int(&self.vlan),
+            13 => look::optional_boolean(&self.full_duplex),
+            14 => look::optional_int(&self.mtu),
+            15 => look::optional_text(&self.system_name),
+            16 => look::optional_text(&self.system_oid),
+            17 => look::optional_text(&self.mgmt_addr),
+            18 => look::optional_text(&self.location),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.cdp_version),
-            1 => Slot::Scalar(&mut self.timeout),
-            2 => Slot::Scalar(&mut self.ttl),
-            3 => Slot::Scalar(&mut self.samples),
-            4 => Slot::Scalar(&mut self.dev_id),
-            5 => Slot::Scalar(&mut self.address),
-            6 => Slot::Scalar(&mut self.port_id),
-            7 => fill!(self.device_capability, PhysicalNicCdpDeviceCapability),
-            8 => Slot::Scalar(&mut self.software_version),
-            9 => Slot::Scalar(&mut self.hardware_platform),
-            10 => Slot::Scalar(&mut self.ip_prefix),
-            11 => Slot::Scalar(&mut self.ip_prefix_len),
-            12 => Slot::Scalar(&mut self.vlan),
-            13 => Slot::Scalar(&mut self.full_duplex),
-            14 => Slot::Scalar(&mut self.mtu),
-            15 => Slot::Scalar(&mut self.system_name),
-            16 => Slot::Scalar(&mut self.system_oid),
-            17 => Slot::Scalar(&mut self.mgmt_addr),
-            18 => Slot::Scalar(&mut self.location),
+            0 => place::optional_int(&mut self.cdp_version),
+            1 => place::optional_int(&mut self.timeout),
+            2 => place::optional_int(&mut self.ttl),
+            3 => place::optional_int(&mut self.samples),
+            4 => place::optional_text(&mut self.dev_id),
+            5 => place::optional_text(&mut self.address),
+            6 => place::optional_text(&mut self.port_id),
+            7 => place::boxed(&mut self.device_capability),
+            8 => place::optional_text(&mut self.software_version),
+            9 => place::optional_text(&mut self.hardware_platform),
+            10 => place::optional_text(&mut self.ip_prefix),
+            11 => place::optional_int(&mut self.ip_prefix_len),
+            12 => place::optional_int(&mut self.vlan),
+            13 => place::optional_boolean(&mut self.full_duplex),
+            14 => place::optional_int(&mut self.mtu),
+            15 => place::optional_text(&mut self.system_name),
+            16 => place::optional_text(&mut self.system_oid),
+            17 => place::optional_text(&mut self.mgmt_addr),
+            18 => place::optional_text(&mut self.location),
             _ => Slot::None,
         }
     }
@@ -1464,7 +1598,6 @@ impl DataObject for PhysicalNicCdpInfo {
 root!(PhysicalNicCdpInfo);
 
 /// `PodVMInfo`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PodVMInfo {
     /// `hasPageSharingPodVM`.
     pub has_page_sharing_pod_vm: bool,
@@ -1472,16 +1605,22 @@ pub struct PodVMInfo {
     pub pod_vm_overhead_info: PodVMOverheadInfo,
 }
 
+impl Default for PodVMInfo {
+    fn default() -> Self {
+        Self { has_page_sharing_pod_vm: false, pod_vm_overhead_info: <PodVMOverheadInfo as Default>::default() }
+    }
+}
+
 impl DataType for PodVMInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PodVMInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("hasPageSharingPodVM", Type::Boolean),
-                FieldInfo::req("podVMOverheadInfo", Type::Data(PodVMOverheadInfo::INFO)),
+                Own("hasPageSharingPodVM", Type::Boolean, Req),
+                Own("podVMOverheadInfo", Type::Data(<PodVMOverheadInfo as DataType>::INFO), Req),
             ],
-            || Box::new(PodVMInfo::default()),
+            instance::<PodVMInfo>,
         );
         &INFO
     };
@@ -1489,12 +1628,12 @@ impl DataType for PodVMInfo {
 
 impl DataObject for PodVMInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.has_page_sharing_pod_vm),
+            0 => Value::Boolean(self.has_page_sharing_pod_vm),
             1 => Value::Data(&self.pod_vm_overhead_info),
             _ => Value::Unset,
         }
@@ -1502,7 +1641,7 @@ impl DataObject for PodVMInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.has_page_sharing_pod_vm),
+            0 => place::boolean(&mut self.has_page_sharing_pod_vm),
             1 => Slot::Data(&mut self.pod_vm_overhead_info),
             _ => Slot::None,
         }
@@ -1512,7 +1651,6 @@ impl DataObject for PodVMInfo {
 root!(PodVMInfo);
 
 /// `PodVMOverheadInfo`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PodVMOverheadInfo {
     /// `crxPageSharingSupported`.
     pub crx_page_sharing_supported: bool,
@@ -1522,17 +1660,27 @@ pub struct PodVMOverheadInfo {
     pub pod_vm_overhead_with_page_sharing: i32,
 }
 
+impl Default for PodVMOverheadInfo {
+    fn default() -> Self {
+        Self {
+            crx_page_sharing_supported: false,
+            pod_vm_overhead_without_page_sharing: 0,
+            pod_vm_overhead_with_page_sharing: 0,
+        }
+    }
+}
+
 impl DataType for PodVMOverheadInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PodVMOverheadInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("crxPageSharingSupported", Type::Boolean),
-                FieldInfo::req("podVMOverheadWithoutPageSharing", Type::Int),
-                FieldInfo::req("podVMOverheadWithPageSharing", Type::Int),
+                Own("crxPageSharingSupported", Type::Boolean, Req),
+                Own("podVMOverheadWithoutPageSharing", Type::Int, Req),
+                Own("podVMOverheadWithPageSharing", Type::Int, Req),
             ],
-            || Box::new(PodVMOverheadInfo::default()),
+            instance::<PodVMOverheadInfo>,
         );
         &INFO
     };
@@ -1540,23 +1688,23 @@ impl DataType for PodVMOverheadInfo {
 
 impl DataObject for PodVMOverheadInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.crx_page_sharing_supported),
-            1 => leaf(&self.pod_vm_overhead_without_page_sharing),
-            2 => leaf(&self.pod_vm_overhead_with_page_sharing),
+            0 => Value::Boolean(self.crx_page_sharing_supported),
+            1 => Value::Int(self.pod_vm_overhead_without_page_sharing),
+            2 => Value::Int(self.pod_vm_overhead_with_page_sharing),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.crx_page_sharing_supported),
-            1 => Slot::Scalar(&mut self.pod_vm_overhead_without_page_sharing),
-            2 => Slot::Scalar(&mut self.pod_vm_overhead_with_page_sharing),
+            0 => place::boolean(&mut self.crx_page_sharing_supported),
+            1 => place::int(&mut self.pod_vm_overhead_without_page_sharing),
+            2 => place::int(&mut self.pod_vm_overhead_with_page_sharing),
             _ => Slot::None,
         }
     }
@@ -1565,19 +1713,24 @@ impl DataObject for PodVMOverheadInfo {
 root!(PodVMOverheadInfo);
 
 /// `PowerSystemCapability`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct PowerSystemCapability {
     /// `availablePolicy`.
     pub available_policy: Vec<HostPowerPolicy>,
+}
+
+impl Default for PowerSystemCapability {
+    fn default() -> Self {
+        Self { available_policy: Unset::UNSET }
+    }
 }
 
 impl DataType for PowerSystemCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PowerSystemCapability",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list_req("availablePolicy", Type::Data(HostPowerPolicy::INFO))],
-            || Box::new(PowerSystemCapability::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("availablePolicy", Type::Data(<HostPowerPolicy as DataType>::INFO), ListReq)],
+            instance::<PowerSystemCapability>,
         );
         &INFO
     };
@@ -1585,7 +1738,7 @@ impl DataType for PowerSystemCapability {
 
 impl DataObject for PowerSystemCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1606,19 +1759,24 @@ impl DataObject for PowerSystemCapability {
 root!(PowerSystemCapability);
 
 /// `PowerSystemInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct PowerSystemInfo {
     /// `currentPolicy`.
     pub current_policy: HostPowerPolicy,
+}
+
+impl Default for PowerSystemInfo {
+    fn default() -> Self {
+        Self { current_policy: <HostPowerPolicy as Default>::default() }
+    }
 }
 
 impl DataType for PowerSystemInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PowerSystemInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("currentPolicy", Type::Data(HostPowerPolicy::INFO))],
-            || Box::new(PowerSystemInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("currentPolicy", Type::Data(<HostPowerPolicy as DataType>::INFO), Req)],
+            instance::<PowerSystemInfo>,
         );
         &INFO
     };
@@ -1626,7 +1784,7 @@ impl DataType for PowerSystemInfo {
 
 impl DataObject for PowerSystemInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1647,7 +1805,6 @@ impl DataObject for PowerSystemInfo {
 root!(PowerSystemInfo);
 
 /// `PolicyOption`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PolicyOption {
     /// `id`.
     pub id: String,
@@ -1655,13 +1812,19 @@ pub struct PolicyOption {
     pub parameter: Vec<KeyAnyValue>,
 }
 
+impl Default for PolicyOption {
+    fn default() -> Self {
+        Self { id: Unset::UNSET, parameter: Unset::UNSET }
+    }
+}
+
 impl DataType for PolicyOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PolicyOption",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("id", Type::String), FieldInfo::list("parameter", Type::Data(KeyAnyValue::INFO))],
-            || Box::new(PolicyOption::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("id", Type::String, Req), Own("parameter", Type::Data(<KeyAnyValue as DataType>::INFO), List)],
+            instance::<PolicyOption>,
         );
         &INFO
     };
@@ -1669,12 +1832,12 @@ impl DataType for PolicyOption {
 
 impl DataObject for PolicyOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
+            0 => look::text(&self.id),
             1 => Value::List(&self.parameter),
             _ => Value::Unset,
         }
@@ -1682,7 +1845,7 @@ impl DataObject for PolicyOption {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
+            0 => place::text(&mut self.id),
             1 => Slot::List(&mut self.parameter),
             _ => Slot::None,
         }
@@ -1692,7 +1855,6 @@ impl DataObject for PolicyOption {
 root!(PolicyOption);
 
 /// `PermissionProfile`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct PermissionProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -1700,13 +1862,19 @@ pub struct PermissionProfile {
     pub key: String,
 }
 
+impl Default for PermissionProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for PermissionProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PermissionProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(PermissionProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<PermissionProfile>,
         );
         &INFO
     };
@@ -1714,29 +1882,23 @@ impl DataType for PermissionProfile {
 
 impl DataObject for PermissionProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            _ => self.base.get(index),
+            11 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            11 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1744,7 +1906,6 @@ inherit!(PermissionProfile, ApplyProfile);
 impl Extends<ApplyProfile> for PermissionProfile {}
 
 /// `PhysicalNicProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PhysicalNicProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -1752,13 +1913,19 @@ pub struct PhysicalNicProfile {
     pub key: String,
 }
 
+impl Default for PhysicalNicProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for PhysicalNicProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PhysicalNicProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(PhysicalNicProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<PhysicalNicProfile>,
         );
         &INFO
     };
@@ -1766,29 +1933,23 @@ impl DataType for PhysicalNicProfile {
 
 impl DataObject for PhysicalNicProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            _ => self.base.get(index),
+            11 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            11 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1796,7 +1957,6 @@ inherit!(PhysicalNicProfile, ApplyProfile);
 impl Extends<ApplyProfile> for PhysicalNicProfile {}
 
 /// `PnicUplinkProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PnicUplinkProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -1804,13 +1964,19 @@ pub struct PnicUplinkProfile {
     pub key: String,
 }
 
+impl Default for PnicUplinkProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for PnicUplinkProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PnicUplinkProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(PnicUplinkProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<PnicUplinkProfile>,
         );
         &INFO
     };
@@ -1818,29 +1984,23 @@ impl DataType for PnicUplinkProfile {
 
 impl DataObject for PnicUplinkProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            _ => self.base.get(index),
+            11 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            11 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1848,7 +2008,6 @@ inherit!(PnicUplinkProfile, ApplyProfile);
 impl Extends<ApplyProfile> for PnicUplinkProfile {}
 
 /// `PortGroupProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PortGroupProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -1864,19 +2023,32 @@ pub struct PortGroupProfile {
     pub network_policy: NetworkPolicyProfile,
 }
 
+impl Default for PortGroupProfile {
+    fn default() -> Self {
+        Self {
+            base: <ApplyProfile as Default>::default(),
+            key: Unset::UNSET,
+            name: Unset::UNSET,
+            vlan: <VlanProfile as Default>::default(),
+            vswitch: <VirtualSwitchSelectionProfile as Default>::default(),
+            network_policy: <NetworkPolicyProfile as Default>::default(),
+        }
+    }
+}
+
 impl DataType for PortGroupProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PortGroupProfile",
-            Some(ApplyProfile::INFO),
+            Some(<ApplyProfile as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("vlan", Type::Data(VlanProfile::INFO)),
-                FieldInfo::req("vswitch", Type::Data(VirtualSwitchSelectionProfile::INFO)),
-                FieldInfo::req("networkPolicy", Type::Data(NetworkPolicyProfile::INFO)),
+                Own("key", Type::String, Req),
+                Own("name", Type::String, Req),
+                Own("vlan", Type::Data(<VlanProfile as DataType>::INFO), Req),
+                Own("vswitch", Type::Data(<VirtualSwitchSelectionProfile as DataType>::INFO), Req),
+                Own("networkPolicy", Type::Data(<NetworkPolicyProfile as DataType>::INFO), Req),
             ],
-            || Box::new(PortGroupProfile::default()),
+            instance::<PortGroupProfile>,
         );
         &INFO
     };
@@ -1884,37 +2056,31 @@ impl DataType for PortGroupProfile {
 
 impl DataObject for PortGroupProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            12 => leaf(&self.name),
+            11 => look::text(&self.key),
+            12 => look::text(&self.name),
             13 => Value::Data(&self.vlan),
             14 => Value::Data(&self.vswitch),
             15 => Value::Data(&self.network_policy),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            12 => Slot::Scalar(&mut self.name),
+            11 => place::text(&mut self.key),
+            12 => place::text(&mut self.name),
             13 => Slot::Data(&mut self.vlan),
             14 => Slot::Data(&mut self.vswitch),
             15 => Slot::Data(&mut self.network_policy),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1922,7 +2088,6 @@ inherit!(PortGroupProfile, ApplyProfile);
 impl Extends<ApplyProfile> for PortGroupProfile {}
 
 /// `PlacementAffinityRule`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PlacementAffinityRule {
     /// `ruleType`.
     pub rule_type: String,
@@ -1934,18 +2099,24 @@ pub struct PlacementAffinityRule {
     pub keys: Vec<String>,
 }
 
+impl Default for PlacementAffinityRule {
+    fn default() -> Self {
+        Self { rule_type: Unset::UNSET, rule_scope: Unset::UNSET, vms: Unset::UNSET, keys: Unset::UNSET }
+    }
+}
+
 impl DataType for PlacementAffinityRule {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PlacementAffinityRule",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("ruleType", Type::String),
-                FieldInfo::req("ruleScope", Type::String),
-                FieldInfo::list("vms", Type::Ref),
-                FieldInfo::list("keys", Type::String),
+                Own("ruleType", Type::String, Req),
+                Own("ruleScope", Type::String, Req),
+                Own("vms", Type::Ref, List),
+                Own("keys", Type::String, List),
             ],
-            || Box::new(PlacementAffinityRule::default()),
+            instance::<PlacementAffinityRule>,
         );
         &INFO
     };
@@ -1953,25 +2124,25 @@ impl DataType for PlacementAffinityRule {
 
 impl DataObject for PlacementAffinityRule {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.rule_type),
-            1 => leaf(&self.rule_scope),
+            0 => look::text(&self.rule_type),
+            1 => look::text(&self.rule_scope),
             2 => Value::List(&self.vms),
-            3 => Value::List(&self.keys),
+            3 => look::texts(&self.keys),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.rule_type),
-            1 => Slot::Scalar(&mut self.rule_scope),
+            0 => place::text(&mut self.rule_type),
+            1 => place::text(&mut self.rule_scope),
             2 => Slot::Scalar(&mut self.vms),
-            3 => Slot::Scalar(&mut self.keys),
+            3 => place::texts(&mut self.keys),
             _ => Slot::None,
         }
     }
@@ -1980,7 +2151,6 @@ impl DataObject for PlacementAffinityRule {
 root!(PlacementAffinityRule);
 
 /// `PlacementRankResult`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PlacementRankResult {
     /// `key`.
     pub key: String,
@@ -1998,21 +2168,35 @@ pub struct PlacementRankResult {
     pub faults: Vec<LocalizedMethodFault>,
 }
 
+impl Default for PlacementRankResult {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            candidate: Unset::UNSET,
+            reserved_space_mb: 0,
+            used_space_mb: 0,
+            total_space_mb: 0,
+            utilization: 0.0,
+            faults: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for PlacementRankResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PlacementRankResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("candidate", Type::Ref),
-                FieldInfo::req("reservedSpaceMB", Type::Long),
-                FieldInfo::req("usedSpaceMB", Type::Long),
-                FieldInfo::req("totalSpaceMB", Type::Long),
-                FieldInfo::req("utilization", Type::Double),
-                FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO)),
+                Own("key", Type::String, Req),
+                Own("candidate", Type::Ref, Req),
+                Own("reservedSpaceMB", Type::Long, Req),
+                Own("usedSpaceMB", Type::Long, Req),
+                Own("totalSpaceMB", Type::Long, Req),
+                Own("utilization", Type::Double, Req),
+                Own("faults", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
             ],
-            || Box::new(PlacementRankResult::default()),
+            instance::<PlacementRankResult>,
         );
         &INFO
     };
@@ -2020,17 +2204,17 @@ impl DataType for PlacementRankResult {
 
 impl DataObject for PlacementRankResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.candidate),
-            2 => leaf(&self.reserved_space_mb),
-            3 => leaf(&self.used_space_mb),
-            4 => leaf(&self.total_space_mb),
-            5 => leaf(&self.utilization),
+            0 => look::text(&self.key),
+            1 => look::reference(&self.candidate),
+            2 => Value::Long(self.reserved_space_mb),
+            3 => Value::Long(self.used_space_mb),
+            4 => Value::Long(self.total_space_mb),
+            5 => look::leaf(&self.utilization),
             6 => Value::List(&self.faults),
             _ => Value::Unset,
         }
@@ -2038,11 +2222,11 @@ impl DataObject for PlacementRankResult {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.candidate),
-            2 => Slot::Scalar(&mut self.reserved_space_mb),
-            3 => Slot::Scalar(&mut self.used_space_mb),
-            4 => Slot::Scalar(&mut self.total_space_mb),
+            0 => place::text(&mut self.key),
+            1 => place::reference(&mut self.candidate),
+            2 => place::long(&mut self.reserved_space_mb),
+            3 => place::long(&mut self.used_space_mb),
+            4 => place::long(&mut self.total_space_mb),
             5 => Slot::Scalar(&mut self.utilization),
             6 => Slot::List(&mut self.faults),
             _ => Slot::None,
@@ -2053,7 +2237,6 @@ impl DataObject for PlacementRankResult {
 root!(PlacementRankResult);
 
 /// `PlacementRankSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PlacementRankSpec {
     /// `specs`.
     pub specs: Vec<PlacementSpec>,
@@ -2065,18 +2248,24 @@ pub struct PlacementRankSpec {
     pub placement_rank_by_vm: Vec<StorageDrsPlacementRankVmSpec>,
 }
 
+impl Default for PlacementRankSpec {
+    fn default() -> Self {
+        Self { specs: Unset::UNSET, clusters: Unset::UNSET, rules: Unset::UNSET, placement_rank_by_vm: Unset::UNSET }
+    }
+}
+
 impl DataType for PlacementRankSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PlacementRankSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list_req("specs", Type::Data(PlacementSpec::INFO)),
-                FieldInfo::list_req("clusters", Type::Ref),
-                FieldInfo::list("rules", Type::Data(PlacementAffinityRule::INFO)),
-                FieldInfo::list("placementRankByVm", Type::Data(StorageDrsPlacementRankVmSpec::INFO)),
+                Own("specs", Type::Data(<PlacementSpec as DataType>::INFO), ListReq),
+                Own("clusters", Type::Ref, ListReq),
+                Own("rules", Type::Data(<PlacementAffinityRule as DataType>::INFO), List),
+                Own("placementRankByVm", Type::Data(<StorageDrsPlacementRankVmSpec as DataType>::INFO), List),
             ],
-            || Box::new(PlacementRankSpec::default()),
+            instance::<PlacementRankSpec>,
         );
         &INFO
     };
@@ -2084,7 +2273,7 @@ impl DataType for PlacementRankSpec {
 
 impl DataObject for PlacementRankSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -2111,7 +2300,6 @@ impl DataObject for PlacementRankSpec {
 root!(PlacementRankSpec);
 
 /// `PassiveNodeNetworkSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct PassiveNodeNetworkSpec {
     /// What it inherits from [`NodeNetworkSpec`].
     pub base: NodeNetworkSpec,
@@ -2119,13 +2307,19 @@ pub struct PassiveNodeNetworkSpec {
     pub failover_ip_settings: Option<Box<CustomizationIPSettings>>,
 }
 
+impl Default for PassiveNodeNetworkSpec {
+    fn default() -> Self {
+        Self { base: <NodeNetworkSpec as Default>::default(), failover_ip_settings: None }
+    }
+}
+
 impl DataType for PassiveNodeNetworkSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PassiveNodeNetworkSpec",
-            Some(NodeNetworkSpec::INFO),
-            &[FieldInfo::opt("failoverIpSettings", Type::Data(CustomizationIPSettings::INFO))],
-            || Box::new(PassiveNodeNetworkSpec::default()),
+            Some(<NodeNetworkSpec as DataType>::INFO),
+            &[Own("failoverIpSettings", Type::Data(<CustomizationIPSettings as DataType>::INFO), Opt)],
+            instance::<PassiveNodeNetworkSpec>,
         );
         &INFO
     };
@@ -2133,32 +2327,23 @@ impl DataType for PassiveNodeNetworkSpec {
 
 impl DataObject for PassiveNodeNetworkSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => match &self.failover_ip_settings {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            1 => look::boxed(&self.failover_ip_settings),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => fill!(self.failover_ip_settings, CustomizationIPSettings),
-            _ => self.base.slot(index),
+            1 => place::boxed(&mut self.failover_ip_settings),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2166,7 +2351,6 @@ inherit!(PassiveNodeNetworkSpec, NodeNetworkSpec);
 impl Extends<NodeNetworkSpec> for PassiveNodeNetworkSpec {}
 
 /// `PassiveNodeDeploymentSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct PassiveNodeDeploymentSpec {
     /// What it inherits from [`NodeDeploymentSpec`].
     pub base: NodeDeploymentSpec,
@@ -2174,13 +2358,19 @@ pub struct PassiveNodeDeploymentSpec {
     pub failover_ip_settings: Option<Box<CustomizationIPSettings>>,
 }
 
+impl Default for PassiveNodeDeploymentSpec {
+    fn default() -> Self {
+        Self { base: <NodeDeploymentSpec as Default>::default(), failover_ip_settings: None }
+    }
+}
+
 impl DataType for PassiveNodeDeploymentSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PassiveNodeDeploymentSpec",
-            Some(NodeDeploymentSpec::INFO),
-            &[FieldInfo::opt("failoverIpSettings", Type::Data(CustomizationIPSettings::INFO))],
-            || Box::new(PassiveNodeDeploymentSpec::default()),
+            Some(<NodeDeploymentSpec as DataType>::INFO),
+            &[Own("failoverIpSettings", Type::Data(<CustomizationIPSettings as DataType>::INFO), Opt)],
+            instance::<PassiveNodeDeploymentSpec>,
         );
         &INFO
     };
@@ -2188,32 +2378,23 @@ impl DataType for PassiveNodeDeploymentSpec {
 
 impl DataObject for PassiveNodeDeploymentSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            9 => match &self.failover_ip_settings {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            9 => look::boxed(&self.failover_ip_settings),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            9 => fill!(self.failover_ip_settings, CustomizationIPSettings),
-            _ => self.base.slot(index),
+            9 => place::boxed(&mut self.failover_ip_settings),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2221,7 +2402,6 @@ inherit!(PassiveNodeDeploymentSpec, NodeDeploymentSpec);
 impl Extends<NodeDeploymentSpec> for PassiveNodeDeploymentSpec {}
 
 /// `Permission`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct Permission {
     /// `entity`; names a `ManagedEntity`.
     pub entity: Option<ManagedObjectReference>,
@@ -2235,19 +2415,25 @@ pub struct Permission {
     pub propagate: bool,
 }
 
+impl Default for Permission {
+    fn default() -> Self {
+        Self { entity: None, principal: Unset::UNSET, group: false, role_id: 0, propagate: false }
+    }
+}
+
 impl DataType for Permission {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "Permission",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("entity", Type::Ref),
-                FieldInfo::req("principal", Type::String),
-                FieldInfo::req("group", Type::Boolean),
-                FieldInfo::req("roleId", Type::Int),
-                FieldInfo::req("propagate", Type::Boolean),
+                Own("entity", Type::Ref, Opt),
+                Own("principal", Type::String, Req),
+                Own("group", Type::Boolean, Req),
+                Own("roleId", Type::Int, Req),
+                Own("propagate", Type::Boolean, Req),
             ],
-            || Box::new(Permission::default()),
+            instance::<Permission>,
         );
         &INFO
     };
@@ -2255,27 +2441,27 @@ impl DataType for Permission {
 
 impl DataObject for Permission {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.entity),
-            1 => leaf(&self.principal),
-            2 => leaf(&self.group),
-            3 => leaf(&self.role_id),
-            4 => leaf(&self.propagate),
+            0 => look::optional_reference(&self.entity),
+            1 => look::text(&self.principal),
+            2 => Value::Boolean(self.group),
+            3 => Value::Int(self.role_id),
+            4 => Value::Boolean(self.propagate),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
-            1 => Slot::Scalar(&mut self.principal),
-            2 => Slot::Scalar(&mut self.group),
-            3 => Slot::Scalar(&mut self.role_id),
-            4 => Slot::Scalar(&mut self.propagate),
+            0 => place::optional_reference(&mut self.entity),
+            1 => place::text(&mut self.principal),
+            2 => place::boolean(&mut self.group),
+            3 => place::int(&mut self.role_id),
+            4 => place::boolean(&mut self.propagate),
             _ => Slot::None,
         }
     }
@@ -2284,7 +2470,6 @@ impl DataObject for Permission {
 root!(Permission);
 
 /// `PrivilegeAvailability`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct PrivilegeAvailability {
     /// `privId`.
     pub priv_id: String,
@@ -2292,13 +2477,19 @@ pub struct PrivilegeAvailability {
     pub is_granted: bool,
 }
 
+impl Default for PrivilegeAvailability {
+    fn default() -> Self {
+        Self { priv_id: Unset::UNSET, is_granted: false }
+    }
+}
+
 impl DataType for PrivilegeAvailability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PrivilegeAvailability",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("privId", Type::String), FieldInfo::req("isGranted", Type::Boolean)],
-            || Box::new(PrivilegeAvailability::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("privId", Type::String, Req), Own("isGranted", Type::Boolean, Req)],
+            instance::<PrivilegeAvailability>,
         );
         &INFO
     };
@@ -2306,21 +2497,21 @@ impl DataType for PrivilegeAvailability {
 
 impl DataObject for PrivilegeAvailability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.priv_id),
-            1 => leaf(&self.is_granted),
+            0 => look::text(&self.priv_id),
+            1 => Value::Boolean(self.is_granted),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.priv_id),
-            1 => Slot::Scalar(&mut self.is_granted),
+            0 => place::text(&mut self.priv_id),
+            1 => place::boolean(&mut self.is_granted),
             _ => Slot::None,
         }
     }
@@ -2329,7 +2520,6 @@ impl DataObject for PrivilegeAvailability {
 root!(PrivilegeAvailability);
 
 /// `PosixUserSearchResult`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PosixUserSearchResult {
     /// What it inherits from [`UserSearchResult`].
     pub base: UserSearchResult,
@@ -2343,18 +2533,30 @@ pub struct PosixUserSearchResult {
     pub maximum_password_age: Option<i64>,
 }
 
+impl Default for PosixUserSearchResult {
+    fn default() -> Self {
+        Self {
+            base: <UserSearchResult as Default>::default(),
+            id: 0,
+            shell_access: None,
+            last_password_change: None,
+            maximum_password_age: None,
+        }
+    }
+}
+
 impl DataType for PosixUserSearchResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PosixUserSearchResult",
-            Some(UserSearchResult::INFO),
+            Some(<UserSearchResult as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::Int),
-                FieldInfo::opt("shellAccess", Type::Boolean),
-                FieldInfo::opt("lastPasswordChange", Type::Long),
-                FieldInfo::opt("maximumPasswordAge", Type::Long),
+                Own("id", Type::Int, Req),
+                Own("shellAccess", Type::Boolean, Opt),
+                Own("lastPasswordChange", Type::Long, Opt),
+                Own("maximumPasswordAge", Type::Long, Opt),
             ],
-            || Box::new(PosixUserSearchResult::default()),
+            instance::<PosixUserSearchResult>,
         );
         &INFO
     };
@@ -2362,35 +2564,29 @@ impl DataType for PosixUserSearchResult {
 
 impl DataObject for PosixUserSearchResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.id),
-            4 => optional(&self.shell_access),
-            5 => optional(&self.last_password_change),
-            6 => optional(&self.maximum_password_age),
-            _ => self.base.get(index),
+            3 => Value::Int(self.id),
+            4 => look::optional_boolean(&self.shell_access),
+            5 => look::optional_long(&self.last_password_change),
+            6 => look::optional_long(&self.maximum_password_age),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.id),
-            4 => Slot::Scalar(&mut self.shell_access),
-            5 => Slot::Scalar(&mut self.last_password_change),
-            6 => Slot::Scalar(&mut self.maximum_password_age),
-            _ => self.base.slot(index),
+            3 => place::int(&mut self.id),
+            4 => place::optional_boolean(&mut self.shell_access),
+            5 => place::optional_long(&mut self.last_password_change),
+            6 => place::optional_long(&mut self.maximum_password_age),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2398,7 +2594,6 @@ inherit!(PosixUserSearchResult, UserSearchResult);
 impl Extends<UserSearchResult> for PosixUserSearchResult {}
 
 /// `PlacementSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PlacementSpec {
     /// `priority`.
     pub priority: Option<VirtualMachineMovePriority>,
@@ -2428,27 +2623,47 @@ pub struct PlacementSpec {
     pub clone_name: Option<String>,
 }
 
+impl Default for PlacementSpec {
+    fn default() -> Self {
+        Self {
+            priority: None,
+            vm: None,
+            config_spec: None,
+            relocate_spec: None,
+            hosts: Unset::UNSET,
+            datastores: Unset::UNSET,
+            storage_pods: Unset::UNSET,
+            disallow_prerequisite_moves: None,
+            rules: Unset::UNSET,
+            key: None,
+            placement_type: None,
+            clone_spec: None,
+            clone_name: None,
+        }
+    }
+}
+
 impl DataType for PlacementSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PlacementSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("priority", Type::Enum(VirtualMachineMovePriority::INFO)),
-                FieldInfo::opt("vm", Type::Ref),
-                FieldInfo::opt("configSpec", Type::Data(VirtualMachineConfigSpec::INFO)),
-                FieldInfo::opt("relocateSpec", Type::Data(VirtualMachineRelocateSpec::INFO)),
-                FieldInfo::list("hosts", Type::Ref),
-                FieldInfo::list("datastores", Type::Ref),
-                FieldInfo::list("storagePods", Type::Ref),
-                FieldInfo::opt("disallowPrerequisiteMoves", Type::Boolean),
-                FieldInfo::list("rules", Type::Data(ClusterRuleInfo::INFO)),
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::opt("placementType", Type::String),
-                FieldInfo::opt("cloneSpec", Type::Data(VirtualMachineCloneSpec::INFO)),
-                FieldInfo::opt("cloneName", Type::String),
+                Own("priority", Type::Enum(<VirtualMachineMovePriority as EnumType>::INFO), Opt),
+                Own("vm", Type::Ref, Opt),
+                Own("configSpec", Type::Data(<VirtualMachineConfigSpec as DataType>::INFO), Opt),
+                Own("relocateSpec", Type::Data(<VirtualMachineRelocateSpec as DataType>::INFO), Opt),
+                Own("hosts", Type::Ref, List),
+                Own("datastores", Type::Ref, List),
+                Own("storagePods", Type::Ref, List),
+                Own("disallowPrerequisiteMoves", Type::Boolean, Opt),
+                Own("rules", Type::Data(<ClusterRuleInfo as DataType>::INFO), List),
+                Own("key", Type::String, Opt),
+                Own("placementType", Type::String, Opt),
+                Own("cloneSpec", Type::Data(<VirtualMachineCloneSpec as DataType>::INFO), Opt),
+                Own("cloneName", Type::String, Opt),
             ],
-            || Box::new(PlacementSpec::default()),
+            instance::<PlacementSpec>,
         );
         &INFO
     };
@@ -2456,33 +2671,24 @@ impl DataType for PlacementSpec {
 
 impl DataObject for PlacementSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.priority),
-            1 => optional(&self.vm),
-            2 => match &self.config_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.relocate_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::optional(&self.priority),
+            1 => look::optional_reference(&self.vm),
+            2 => look::boxed(&self.config_spec),
+            3 => look::boxed(&self.relocate_spec),
             4 => Value::List(&self.hosts),
             5 => Value::List(&self.datastores),
             6 => Value::List(&self.storage_pods),
-            7 => optional(&self.disallow_prerequisite_moves),
+            7 => look::optional_boolean(&self.disallow_prerequisite_moves),
             8 => Value::List(&self.rules),
-            9 => optional(&self.key),
-            10 => optional(&self.placement_type),
-            11 => match &self.clone_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            12 => optional(&self.clone_name),
+            9 => look::optional_text(&self.key),
+            10 => look::optional_text(&self.placement_type),
+            11 => look::boxed(&self.clone_spec),
+            12 => look::optional_text(&self.clone_name),
             _ => Value::Unset,
         }
     }
@@ -2490,18 +2696,18 @@ impl DataObject for PlacementSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.priority),
-            1 => Slot::Scalar(&mut self.vm),
-            2 => fill!(self.config_spec, VirtualMachineConfigSpec),
-            3 => fill!(self.relocate_spec, VirtualMachineRelocateSpec),
+            1 => place::optional_reference(&mut self.vm),
+            2 => place::boxed(&mut self.config_spec),
+            3 => place::boxed(&mut self.relocate_spec),
             4 => Slot::Scalar(&mut self.hosts),
             5 => Slot::Scalar(&mut self.datastores),
             6 => Slot::Scalar(&mut self.storage_pods),
-            7 => Slot::Scalar(&mut self.disallow_prerequisite_moves),
+            7 => place::optional_boolean(&mut self.disallow_prerequisite_moves),
             8 => Slot::Poly(&mut self.rules),
-            9 => Slot::Scalar(&mut self.key),
-            10 => Slot::Scalar(&mut self.placement_type),
-            11 => fill!(self.clone_spec, VirtualMachineCloneSpec),
-            12 => Slot::Scalar(&mut self.clone_name),
+            9 => place::optional_text(&mut self.key),
+            10 => place::optional_text(&mut self.placement_type),
+            11 => place::boxed(&mut self.clone_spec),
+            12 => place::optional_text(&mut self.clone_name),
             _ => Slot::None,
         }
     }
@@ -2510,7 +2716,6 @@ impl DataObject for PlacementSpec {
 root!(PlacementSpec);
 
 /// `PodDiskLocator`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PodDiskLocator {
     /// `diskId`.
     pub disk_id: i32,
@@ -2522,18 +2727,24 @@ pub struct PodDiskLocator {
     pub profile: Vec<Poly<VirtualMachineProfileSpec>>,
 }
 
+impl Default for PodDiskLocator {
+    fn default() -> Self {
+        Self { disk_id: 0, disk_move_type: None, disk_backing_info: None, profile: Unset::UNSET }
+    }
+}
+
 impl DataType for PodDiskLocator {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PodDiskLocator",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("diskId", Type::Int),
-                FieldInfo::opt("diskMoveType", Type::String),
-                FieldInfo::opt("diskBackingInfo", Type::Data(VirtualDeviceBackingInfo::INFO)),
-                FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
+                Own("diskId", Type::Int, Req),
+                Own("diskMoveType", Type::String, Opt),
+                Own("diskBackingInfo", Type::Data(<VirtualDeviceBackingInfo as DataType>::INFO), Opt),
+                Own("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO), List),
             ],
-            || Box::new(PodDiskLocator::default()),
+            instance::<PodDiskLocator>,
         );
         &INFO
     };
@@ -2541,14 +2752,14 @@ impl DataType for PodDiskLocator {
 
 impl DataObject for PodDiskLocator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.disk_id),
-            1 => optional(&self.disk_move_type),
-            2 => optional(&self.disk_backing_info),
+            0 => Value::Int(self.disk_id),
+            1 => look::optional_text(&self.disk_move_type),
+            2 => look::optional(&self.disk_backing_info),
             3 => Value::List(&self.profile),
             _ => Value::Unset,
         }
@@ -2556,8 +2767,8 @@ impl DataObject for PodDiskLocator {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disk_id),
-            1 => Slot::Scalar(&mut self.disk_move_type),
+            0 => place::int(&mut self.disk_id),
+            1 => place::optional_text(&mut self.disk_move_type),
             2 => Slot::Poly(&mut self.disk_backing_info),
             3 => Slot::Poly(&mut self.profile),
             _ => Slot::None,
@@ -2568,7 +2779,6 @@ impl DataObject for PodDiskLocator {
 root!(PodDiskLocator);
 
 /// `ProductComponentInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProductComponentInfo {
     /// `id`.
     pub id: String,
@@ -2580,18 +2790,24 @@ pub struct ProductComponentInfo {
     pub release: i32,
 }
 
+impl Default for ProductComponentInfo {
+    fn default() -> Self {
+        Self { id: Unset::UNSET, name: Unset::UNSET, version: Unset::UNSET, release: 0 }
+    }
+}
+
 impl DataType for ProductComponentInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProductComponentInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("version", Type::String),
-                FieldInfo::req("release", Type::Int),
+                Own("id", Type::String, Req),
+                Own("name", Type::String, Req),
+                Own("version", Type::String, Req),
+                Own("release", Type::Int, Req),
             ],
-            || Box::new(ProductComponentInfo::default()),
+            instance::<ProductComponentInfo>,
         );
         &INFO
     };
@@ -2599,25 +2815,25 @@ impl DataType for ProductComponentInfo {
 
 impl DataObject for ProductComponentInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.name),
-            2 => leaf(&self.version),
-            3 => leaf(&self.release),
+            0 => look::text(&self.id),
+            1 => look::text(&self.name),
+            2 => look::text(&self.version),
+            3 => Value::Int(self.release),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.version),
-            3 => Slot::Scalar(&mut self.release),
+            0 => place::text(&mut self.id),
+            1 => place::text(&mut self.name),
+            2 => place::text(&mut self.version),
+            3 => place::int(&mut self.release),
             _ => Slot::None,
         }
     }
@@ -2626,7 +2842,6 @@ impl DataObject for ProductComponentInfo {
 root!(ProductComponentInfo);
 
 /// `PMemDatastoreInfo`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct PMemDatastoreInfo {
     /// What it inherits from [`DatastoreInfo`].
     pub base: DatastoreInfo,
@@ -2634,13 +2849,19 @@ pub struct PMemDatastoreInfo {
     pub pmem: HostPMemVolume,
 }
 
+impl Default for PMemDatastoreInfo {
+    fn default() -> Self {
+        Self { base: <DatastoreInfo as Default>::default(), pmem: <HostPMemVolume as Default>::default() }
+    }
+}
+
 impl DataType for PMemDatastoreInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PMemDatastoreInfo",
-            Some(DatastoreInfo::INFO),
-            &[FieldInfo::req("pmem", Type::Data(HostPMemVolume::INFO))],
-            || Box::new(PMemDatastoreInfo::default()),
+            Some(<DatastoreInfo as DataType>::INFO),
+            &[Own("pmem", Type::Data(<HostPMemVolume as DataType>::INFO), Req)],
+            instance::<PMemDatastoreInfo>,
         );
         &INFO
     };
@@ -2648,29 +2869,23 @@ impl DataType for PMemDatastoreInfo {
 
 impl DataObject for PMemDatastoreInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             12 => Value::Data(&self.pmem),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             12 => Slot::Data(&mut self.pmem),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2678,41 +2893,46 @@ inherit!(PMemDatastoreInfo, DatastoreInfo);
 impl Extends<DatastoreInfo> for PMemDatastoreInfo {}
 
 /// `ParaVirtualSCSIController`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct ParaVirtualSCSIController {
     /// What it inherits from [`VirtualSCSIController`].
     pub base: VirtualSCSIController,
 }
 
+impl Default for ParaVirtualSCSIController {
+    fn default() -> Self {
+        Self { base: <VirtualSCSIController as Default>::default() }
+    }
+}
+
 impl DataType for ParaVirtualSCSIController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ParaVirtualSCSIController", Some(VirtualSCSIController::INFO), &[], || {
-                Box::new(ParaVirtualSCSIController::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ParaVirtualSCSIController",
+            Some(<VirtualSCSIController as DataType>::INFO),
+            &[],
+            instance::<ParaVirtualSCSIController>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ParaVirtualSCSIController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2722,41 +2942,46 @@ impl Extends<VirtualController> for ParaVirtualSCSIController {}
 impl Extends<VirtualDevice> for ParaVirtualSCSIController {}
 
 /// `ParaVirtualSCSIControllerOption`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct ParaVirtualSCSIControllerOption {
     /// What it inherits from [`VirtualSCSIControllerOption`].
     pub base: VirtualSCSIControllerOption,
 }
 
+impl Default for ParaVirtualSCSIControllerOption {
+    fn default() -> Self {
+        Self { base: <VirtualSCSIControllerOption as Default>::default() }
+    }
+}
+
 impl DataType for ParaVirtualSCSIControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ParaVirtualSCSIControllerOption", Some(VirtualSCSIControllerOption::INFO), &[], || {
-                Box::new(ParaVirtualSCSIControllerOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ParaVirtualSCSIControllerOption",
+            Some(<VirtualSCSIControllerOption as DataType>::INFO),
+            &[],
+            instance::<ParaVirtualSCSIControllerOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ParaVirtualSCSIControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{DynamicData, ElementDescription, PerfStatsType, PerfSummaryType};
 
 /// `PerfInterval`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfInterval {
     /// `key`, since 2.5.
     pub key: i32,
@@ -20,20 +19,26 @@ pub struct PerfInterval {
     pub enabled: bool,
 }
 
+impl Default for PerfInterval {
+    fn default() -> Self {
+        Self { key: 0, sampling_period: 0, name: Unset::UNSET, length: 0, level: None, enabled: false }
+    }
+}
+
 impl DataType for PerfInterval {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfInterval",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Int),
-                FieldInfo::req("samplingPeriod", Type::Int),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("length", Type::Int),
-                FieldInfo::opt("level", Type::Int),
-                FieldInfo::req("enabled", Type::Boolean),
+                Own("key", Type::Int, Req),
+                Own("samplingPeriod", Type::Int, Req),
+                Own("name", Type::String, Req),
+                Own("length", Type::Int, Req),
+                Own("level", Type::Int, Opt),
+                Own("enabled", Type::Boolean, Req),
             ],
-            || Box::new(PerfInterval::default()),
+            instance::<PerfInterval>,
         );
         &INFO
     };
@@ -41,29 +46,29 @@ impl DataType for PerfInterval {
 
 impl DataObject for PerfInterval {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.sampling_period),
-            2 => leaf(&self.name),
-            3 => leaf(&self.length),
-            4 => optional(&self.level),
-            5 => leaf(&self.enabled),
+            0 => Value::Int(self.key),
+            1 => Value::Int(self.sampling_period),
+            2 => look::text(&self.name),
+            3 => Value::Int(self.length),
+            4 => look::optional_int(&self.level),
+            5 => Value::Boolean(self.enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.sampling_period),
-            2 => Slot::Scalar(&mut self.name),
-            3 => Slot::Scalar(&mut self.length),
-            4 => Slot::Scalar(&mut self.level),
-            5 => Slot::Scalar(&mut self.enabled),
+            0 => place::int(&mut self.key),
+            1 => place::int(&mut self.sampling_period),
+            2 => place::text(&mut self.name),
+            3 => place::int(&mut self.length),
+            4 => place::optional_int(&mut self.level),
+            5 => place::boolean(&mut self.enabled),
             _ => Slot::None,
         }
     }
@@ -72,7 +77,6 @@ impl DataObject for PerfInterval {
 root!(PerfInterval);
 
 /// `PerfProviderSummary`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfProviderSummary {
     /// `entity`.
     pub entity: ManagedObjectReference,
@@ -84,18 +88,24 @@ pub struct PerfProviderSummary {
     pub refresh_rate: Option<i32>,
 }
 
+impl Default for PerfProviderSummary {
+    fn default() -> Self {
+        Self { entity: Unset::UNSET, current_supported: false, summary_supported: false, refresh_rate: None }
+    }
+}
+
 impl DataType for PerfProviderSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfProviderSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::req("currentSupported", Type::Boolean),
-                FieldInfo::req("summarySupported", Type::Boolean),
-                FieldInfo::opt("refreshRate", Type::Int),
+                Own("entity", Type::Ref, Req),
+                Own("currentSupported", Type::Boolean, Req),
+                Own("summarySupported", Type::Boolean, Req),
+                Own("refreshRate", Type::Int, Opt),
             ],
-            || Box::new(PerfProviderSummary::default()),
+            instance::<PerfProviderSummary>,
         );
         &INFO
     };
@@ -103,25 +113,25 @@ impl DataType for PerfProviderSummary {
 
 impl DataObject for PerfProviderSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity),
-            1 => leaf(&self.current_supported),
-            2 => leaf(&self.summary_supported),
-            3 => optional(&self.refresh_rate),
+            0 => look::reference(&self.entity),
+            1 => Value::Boolean(self.current_supported),
+            2 => Value::Boolean(self.summary_supported),
+            3 => look::optional_int(&self.refresh_rate),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
-            1 => Slot::Scalar(&mut self.current_supported),
-            2 => Slot::Scalar(&mut self.summary_supported),
-            3 => Slot::Scalar(&mut self.refresh_rate),
+            0 => place::reference(&mut self.entity),
+            1 => place::boolean(&mut self.current_supported),
+            2 => place::boolean(&mut self.summary_supported),
+            3 => place::optional_int(&mut self.refresh_rate),
             _ => Slot::None,
         }
     }
@@ -130,7 +140,6 @@ impl DataObject for PerfProviderSummary {
 root!(PerfProviderSummary);
 
 /// `PerfCounterInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfCounterInfo {
     /// `key`.
     pub key: i32,
@@ -152,23 +161,39 @@ pub struct PerfCounterInfo {
     pub associated_counter_id: Vec<i32>,
 }
 
+impl Default for PerfCounterInfo {
+    fn default() -> Self {
+        Self {
+            key: 0,
+            name_info: <Poly<ElementDescription> as Default>::default(),
+            group_info: <Poly<ElementDescription> as Default>::default(),
+            unit_info: <Poly<ElementDescription> as Default>::default(),
+            rollup_type: PerfSummaryType::Unrecognized(Unset::UNSET),
+            stats_type: PerfStatsType::Unrecognized(Unset::UNSET),
+            level: None,
+            per_device_level: None,
+            associated_counter_id: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for PerfCounterInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfCounterInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Int),
-                FieldInfo::req("nameInfo", Type::Data(ElementDescription::INFO)),
-                FieldInfo::req("groupInfo", Type::Data(ElementDescription::INFO)),
-                FieldInfo::req("unitInfo", Type::Data(ElementDescription::INFO)),
-                FieldInfo::req("rollupType", Type::Enum(PerfSummaryType::INFO)),
-                FieldInfo::req("statsType", Type::Enum(PerfStatsType::INFO)),
-                FieldInfo::opt("level", Type::Int),
-                FieldInfo::opt("perDeviceLevel", Type::Int),
-                FieldInfo::list("associatedCounterId", Type::Int),
+                Own("key", Type::Int, Req),
+                Own("nameInfo", Type::Data(<ElementDescription as DataType>::INFO), Req),
+                Own("groupInfo", Type::Data(<ElementDescription as DataType>::INFO), Req),
+                Own("unitInfo", Type::Data(<ElementDescription as DataType>::INFO), Req),
+                Own("rollupType", Type::Enum(<PerfSummaryType as EnumType>::INFO), Req),
+                Own("statsType", Type::Enum(<PerfStatsType as EnumType>::INFO), Req),
+                Own("level", Type::Int, Opt),
+                Own("perDeviceLevel", Type::Int, Opt),
+                Own("associatedCounterId", Type::Int, List),
             ],
-            || Box::new(PerfCounterInfo::default()),
+            instance::<PerfCounterInfo>,
         );
         &INFO
     };
@@ -176,19 +201,19 @@ impl DataType for PerfCounterInfo {
 
 impl DataObject for PerfCounterInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.name_info),
-            2 => leaf(&self.group_info),
-            3 => leaf(&self.unit_info),
-            4 => leaf(&self.rollup_type),
-            5 => leaf(&self.stats_type),
-            6 => optional(&self.level),
-            7 => optional(&self.per_device_level),
+            0 => Value::Int(self.key),
+            1 => look::leaf(&self.name_info),
+            2 => look::leaf(&self.group_info),
+            3 => look::leaf(&self.unit_info),
+            4 => look::leaf(&self.rollup_type),
+            5 => look::leaf(&self.stats_type),
+            6 => look::optional_int(&self.level),
+            7 => look::optional_int(&self.per_device_level),
             8 => Value::List(&self.associated_counter_id),
             _ => Value::Unset,
         }
@@ -196,14 +221,14 @@ impl DataObject for PerfCounterInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::int(&mut self.key),
             1 => Slot::Poly(&mut self.name_info),
             2 => Slot::Poly(&mut self.group_info),
             3 => Slot::Poly(&mut self.unit_info),
             4 => Slot::Scalar(&mut self.rollup_type),
             5 => Slot::Scalar(&mut self.stats_type),
-            6 => Slot::Scalar(&mut self.level),
-            7 => Slot::Scalar(&mut self.per_device_level),
+            6 => place::optional_int(&mut self.level),
+            7 => place::optional_int(&mut self.per_device_level),
             8 => Slot::Scalar(&mut self.associated_counter_id),
             _ => Slot::None,
         }
@@ -213,7 +238,6 @@ impl DataObject for PerfCounterInfo {
 root!(PerfCounterInfo);
 
 /// `PerfMetricId`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfMetricId {
     /// `counterId`.
     pub counter_id: i32,
@@ -221,13 +245,19 @@ pub struct PerfMetricId {
     pub instance: String,
 }
 
+impl Default for PerfMetricId {
+    fn default() -> Self {
+        Self { counter_id: 0, instance: Unset::UNSET }
+    }
+}
+
 impl DataType for PerfMetricId {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfMetricId",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("counterId", Type::Int), FieldInfo::req("instance", Type::String)],
-            || Box::new(PerfMetricId::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("counterId", Type::Int, Req), Own("instance", Type::String, Req)],
+            instance::<PerfMetricId>,
         );
         &INFO
     };
@@ -235,21 +265,21 @@ impl DataType for PerfMetricId {
 
 impl DataObject for PerfMetricId {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.counter_id),
-            1 => leaf(&self.instance),
+            0 => Value::Int(self.counter_id),
+            1 => look::text(&self.instance),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.counter_id),
-            1 => Slot::Scalar(&mut self.instance),
+            0 => place::int(&mut self.counter_id),
+            1 => place::text(&mut self.instance),
             _ => Slot::None,
         }
     }
@@ -258,7 +288,6 @@ impl DataObject for PerfMetricId {
 root!(PerfMetricId);
 
 /// `PerfQuerySpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfQuerySpec {
     /// `entity`.
     pub entity: ManagedObjectReference,
@@ -276,21 +305,35 @@ pub struct PerfQuerySpec {
     pub format: Option<String>,
 }
 
+impl Default for PerfQuerySpec {
+    fn default() -> Self {
+        Self {
+            entity: Unset::UNSET,
+            start_time: None,
+            end_time: None,
+            max_sample: None,
+            metric_id: Unset::UNSET,
+            interval_id: None,
+            format: None,
+        }
+    }
+}
+
 impl DataType for PerfQuerySpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfQuerySpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::opt("startTime", Type::DateTime),
-                FieldInfo::opt("endTime", Type::DateTime),
-                FieldInfo::opt("maxSample", Type::Int),
-                FieldInfo::list("metricId", Type::Data(PerfMetricId::INFO)),
-                FieldInfo::opt("intervalId", Type::Int),
-                FieldInfo::opt("format", Type::String),
+                Own("entity", Type::Ref, Req),
+                Own("startTime", Type::DateTime, Opt),
+                Own("endTime", Type::DateTime, Opt),
+                Own("maxSample", Type::Int, Opt),
+                Own("metricId", Type::Data(<PerfMetricId as DataType>::INFO), List),
+                Own("intervalId", Type::Int, Opt),
+                Own("format", Type::String, Opt),
             ],
-            || Box::new(PerfQuerySpec::default()),
+            instance::<PerfQuerySpec>,
         );
         &INFO
     };
@@ -298,31 +341,31 @@ impl DataType for PerfQuerySpec {
 
 impl DataObject for PerfQuerySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity),
-            1 => optional(&self.start_time),
-            2 => optional(&self.end_time),
-            3 => optional(&self.max_sample),
+            0 => look::reference(&self.entity),
+            1 => look::optional(&self.start_time),
+            2 => look::optional(&self.end_time),
+            3 => look::optional_int(&self.max_sample),
             4 => Value::List(&self.metric_id),
-            5 => optional(&self.interval_id),
-            6 => optional(&self.format),
+            5 => look::optional_int(&self.interval_id),
+            6 => look::optional_text(&self.format),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
+            0 => place::reference(&mut self.entity),
             1 => Slot::Scalar(&mut self.start_time),
             2 => Slot::Scalar(&mut self.end_time),
-            3 => Slot::Scalar(&mut self.max_sample),
+            3 => place::optional_int(&mut self.max_sample),
             4 => Slot::List(&mut self.metric_id),
-            5 => Slot::Scalar(&mut self.interval_id),
-            6 => Slot::Scalar(&mut self.format),
+            5 => place::optional_int(&mut self.interval_id),
+            6 => place::optional_text(&mut self.format),
             _ => Slot::None,
         }
     }
@@ -331,7 +374,6 @@ impl DataObject for PerfQuerySpec {
 root!(PerfQuerySpec);
 
 /// `PerfSampleInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfSampleInfo {
     /// `timestamp`.
     pub timestamp: DateTime,
@@ -339,13 +381,19 @@ pub struct PerfSampleInfo {
     pub interval: i32,
 }
 
+impl Default for PerfSampleInfo {
+    fn default() -> Self {
+        Self { timestamp: <DateTime as Default>::default(), interval: 0 }
+    }
+}
+
 impl DataType for PerfSampleInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfSampleInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("timestamp", Type::DateTime), FieldInfo::req("interval", Type::Int)],
-            || Box::new(PerfSampleInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("timestamp", Type::DateTime, Req), Own("interval", Type::Int, Req)],
+            instance::<PerfSampleInfo>,
         );
         &INFO
     };
@@ -353,13 +401,13 @@ impl DataType for PerfSampleInfo {
 
 impl DataObject for PerfSampleInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.timestamp),
-            1 => leaf(&self.interval),
+            0 => look::leaf(&self.timestamp),
+            1 => Value::Int(self.interval),
             _ => Value::Unset,
         }
     }
@@ -367,7 +415,7 @@ impl DataObject for PerfSampleInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.timestamp),
-            1 => Slot::Scalar(&mut self.interval),
+            1 => place::int(&mut self.interval),
             _ => Slot::None,
         }
     }
@@ -376,19 +424,24 @@ impl DataObject for PerfSampleInfo {
 root!(PerfSampleInfo);
 
 /// `PerfMetricSeries`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfMetricSeries {
     /// `id`.
     pub id: PerfMetricId,
+}
+
+impl Default for PerfMetricSeries {
+    fn default() -> Self {
+        Self { id: <PerfMetricId as Default>::default() }
+    }
 }
 
 impl DataType for PerfMetricSeries {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfMetricSeries",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("id", Type::Data(PerfMetricId::INFO))],
-            || Box::new(PerfMetricSeries::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("id", Type::Data(<PerfMetricId as DataType>::INFO), Req)],
+            instance::<PerfMetricSeries>,
         );
         &INFO
     };
@@ -396,7 +449,7 @@ impl DataType for PerfMetricSeries {
 
 impl DataObject for PerfMetricSeries {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -417,7 +470,6 @@ impl DataObject for PerfMetricSeries {
 root!(PerfMetricSeries);
 
 /// `PerfMetricIntSeries`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfMetricIntSeries {
     /// What it inherits from [`PerfMetricSeries`].
     pub base: PerfMetricSeries,
@@ -425,13 +477,19 @@ pub struct PerfMetricIntSeries {
     pub value: Vec<i64>,
 }
 
+impl Default for PerfMetricIntSeries {
+    fn default() -> Self {
+        Self { base: <PerfMetricSeries as Default>::default(), value: Unset::UNSET }
+    }
+}
+
 impl DataType for PerfMetricIntSeries {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfMetricIntSeries",
-            Some(PerfMetricSeries::INFO),
-            &[FieldInfo::list("value", Type::Long)],
-            || Box::new(PerfMetricIntSeries::default()),
+            Some(<PerfMetricSeries as DataType>::INFO),
+            &[Own("value", Type::Long, List)],
+            instance::<PerfMetricIntSeries>,
         );
         &INFO
     };
@@ -439,29 +497,23 @@ impl DataType for PerfMetricIntSeries {
 
 impl DataObject for PerfMetricIntSeries {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.value),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -469,7 +521,6 @@ inherit!(PerfMetricIntSeries, PerfMetricSeries);
 impl Extends<PerfMetricSeries> for PerfMetricIntSeries {}
 
 /// `PerfMetricSeriesCSV`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfMetricSeriesCSV {
     /// What it inherits from [`PerfMetricSeries`].
     pub base: PerfMetricSeries,
@@ -477,13 +528,19 @@ pub struct PerfMetricSeriesCSV {
     pub value: Option<String>,
 }
 
+impl Default for PerfMetricSeriesCSV {
+    fn default() -> Self {
+        Self { base: <PerfMetricSeries as Default>::default(), value: None }
+    }
+}
+
 impl DataType for PerfMetricSeriesCSV {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfMetricSeriesCSV",
-            Some(PerfMetricSeries::INFO),
-            &[FieldInfo::opt("value", Type::String)],
-            || Box::new(PerfMetricSeriesCSV::default()),
+            Some(<PerfMetricSeries as DataType>::INFO),
+            &[Own("value", Type::String, Opt)],
+            instance::<PerfMetricSeriesCSV>,
         );
         &INFO
     };
@@ -491,29 +548,23 @@ impl DataType for PerfMetricSeriesCSV {
 
 impl DataObject for PerfMetricSeriesCSV {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.value),
-            _ => self.base.get(index),
+            1 => look::optional_text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            1 => place::optional_text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -521,19 +572,24 @@ inherit!(PerfMetricSeriesCSV, PerfMetricSeries);
 impl Extends<PerfMetricSeries> for PerfMetricSeriesCSV {}
 
 /// `PerfEntityMetricBase`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfEntityMetricBase {
     /// `entity`.
     pub entity: ManagedObjectReference,
+}
+
+impl Default for PerfEntityMetricBase {
+    fn default() -> Self {
+        Self { entity: Unset::UNSET }
+    }
 }
 
 impl DataType for PerfEntityMetricBase {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfEntityMetricBase",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("entity", Type::Ref)],
-            || Box::new(PerfEntityMetricBase::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("entity", Type::Ref, Req)],
+            instance::<PerfEntityMetricBase>,
         );
         &INFO
     };
@@ -541,19 +597,19 @@ impl DataType for PerfEntityMetricBase {
 
 impl DataObject for PerfEntityMetricBase {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity),
+            0 => look::reference(&self.entity),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
+            0 => place::reference(&mut self.entity),
             _ => Slot::None,
         }
     }
@@ -562,7 +618,6 @@ impl DataObject for PerfEntityMetricBase {
 root!(PerfEntityMetricBase);
 
 /// `PerfEntityMetric`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfEntityMetric {
     /// What it inherits from [`PerfEntityMetricBase`].
     pub base: PerfEntityMetricBase,
@@ -572,16 +627,22 @@ pub struct PerfEntityMetric {
     pub value: Vec<Poly<PerfMetricSeries>>,
 }
 
+impl Default for PerfEntityMetric {
+    fn default() -> Self {
+        Self { base: <PerfEntityMetricBase as Default>::default(), sample_info: Unset::UNSET, value: Unset::UNSET }
+    }
+}
+
 impl DataType for PerfEntityMetric {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfEntityMetric",
-            Some(PerfEntityMetricBase::INFO),
+            Some(<PerfEntityMetricBase as DataType>::INFO),
             &[
-                FieldInfo::list("sampleInfo", Type::Data(PerfSampleInfo::INFO)),
-                FieldInfo::list("value", Type::Data(PerfMetricSeries::INFO)),
+                Own("sampleInfo", Type::Data(<PerfSampleInfo as DataType>::INFO), List),
+                Own("value", Type::Data(<PerfMetricSeries as DataType>::INFO), List),
             ],
-            || Box::new(PerfEntityMetric::default()),
+            instance::<PerfEntityMetric>,
         );
         &INFO
     };
@@ -589,14 +650,15 @@ impl DataType for PerfEntityMetric {
 
 impl DataObject for PerfEntityMetric {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.sample_info),
             2 => Value::List(&self.value),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -604,16 +666,9 @@ impl DataObject for PerfEntityMetric {
         match index {
             1 => Slot::List(&mut self.sample_info),
             2 => Slot::Poly(&mut self.value),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -621,7 +676,6 @@ inherit!(PerfEntityMetric, PerfEntityMetricBase);
 impl Extends<PerfEntityMetricBase> for PerfEntityMetric {}
 
 /// `PerfEntityMetricCSV`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfEntityMetricCSV {
     /// What it inherits from [`PerfEntityMetricBase`].
     pub base: PerfEntityMetricBase,
@@ -631,16 +685,22 @@ pub struct PerfEntityMetricCSV {
     pub value: Vec<PerfMetricSeriesCSV>,
 }
 
+impl Default for PerfEntityMetricCSV {
+    fn default() -> Self {
+        Self { base: <PerfEntityMetricBase as Default>::default(), sample_info_csv: Unset::UNSET, value: Unset::UNSET }
+    }
+}
+
 impl DataType for PerfEntityMetricCSV {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfEntityMetricCSV",
-            Some(PerfEntityMetricBase::INFO),
+            Some(<PerfEntityMetricBase as DataType>::INFO),
             &[
-                FieldInfo::req("sampleInfoCSV", Type::String),
-                FieldInfo::list("value", Type::Data(PerfMetricSeriesCSV::INFO)),
+                Own("sampleInfoCSV", Type::String, Req),
+                Own("value", Type::Data(<PerfMetricSeriesCSV as DataType>::INFO), List),
             ],
-            || Box::new(PerfEntityMetricCSV::default()),
+            instance::<PerfEntityMetricCSV>,
         );
         &INFO
     };
@@ -648,31 +708,25 @@ impl DataType for PerfEntityMetricCSV {
 
 impl DataObject for PerfEntityMetricCSV {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.sample_info_csv),
+            1 => look::text(&self.sample_info_csv),
             2 => Value::List(&self.value),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.sample_info_csv),
+            1 => place::text(&mut self.sample_info_csv),
             2 => Slot::List(&mut self.value),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -680,7 +734,6 @@ inherit!(PerfEntityMetricCSV, PerfEntityMetricBase);
 impl Extends<PerfEntityMetricBase> for PerfEntityMetricCSV {}
 
 /// `PerfCompositeMetric`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PerfCompositeMetric {
     /// `entity`.
     pub entity: Option<Poly<PerfEntityMetricBase>>,
@@ -688,16 +741,22 @@ pub struct PerfCompositeMetric {
     pub child_entity: Vec<Poly<PerfEntityMetricBase>>,
 }
 
+impl Default for PerfCompositeMetric {
+    fn default() -> Self {
+        Self { entity: None, child_entity: Unset::UNSET }
+    }
+}
+
 impl DataType for PerfCompositeMetric {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PerfCompositeMetric",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("entity", Type::Data(PerfEntityMetricBase::INFO)),
-                FieldInfo::list("childEntity", Type::Data(PerfEntityMetricBase::INFO)),
+                Own("entity", Type::Data(<PerfEntityMetricBase as DataType>::INFO), Opt),
+                Own("childEntity", Type::Data(<PerfEntityMetricBase as DataType>::INFO), List),
             ],
-            || Box::new(PerfCompositeMetric::default()),
+            instance::<PerfCompositeMetric>,
         );
         &INFO
     };
@@ -705,12 +764,12 @@ impl DataType for PerfCompositeMetric {
 
 impl DataObject for PerfCompositeMetric {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.entity),
+            0 => look::optional(&self.entity),
             1 => Value::List(&self.child_entity),
             _ => Value::Unset,
         }

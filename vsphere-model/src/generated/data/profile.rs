@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `ProfileEventArgument`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileEventArgument {
     /// What it inherits from [`EventArgument`].
     pub base: EventArgument,
@@ -17,13 +16,19 @@ pub struct ProfileEventArgument {
     pub name: String,
 }
 
+impl Default for ProfileEventArgument {
+    fn default() -> Self {
+        Self { base: <EventArgument as Default>::default(), profile: Unset::UNSET, name: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileEventArgument",
-            Some(EventArgument::INFO),
-            &[FieldInfo::req("profile", Type::Ref), FieldInfo::req("name", Type::String)],
-            || Box::new(ProfileEventArgument::default()),
+            Some(<EventArgument as DataType>::INFO),
+            &[Own("profile", Type::Ref, Req), Own("name", Type::String, Req)],
+            instance::<ProfileEventArgument>,
         );
         &INFO
     };
@@ -31,31 +36,25 @@ impl DataType for ProfileEventArgument {
 
 impl DataObject for ProfileEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.profile),
-            1 => leaf(&self.name),
-            _ => self.base.get(index),
+            0 => look::reference(&self.profile),
+            1 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.profile),
-            1 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            0 => place::reference(&mut self.profile),
+            1 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -63,7 +62,6 @@ inherit!(ProfileEventArgument, EventArgument);
 impl Extends<EventArgument> for ProfileEventArgument {}
 
 /// `ProfileApplyProfileElement`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileApplyProfileElement {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -71,13 +69,19 @@ pub struct ProfileApplyProfileElement {
     pub key: String,
 }
 
+impl Default for ProfileApplyProfileElement {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileApplyProfileElement {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileApplyProfileElement",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(ProfileApplyProfileElement::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<ProfileApplyProfileElement>,
         );
         &INFO
     };
@@ -85,29 +89,23 @@ impl DataType for ProfileApplyProfileElement {
 
 impl DataObject for ProfileApplyProfileElement {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            _ => self.base.get(index),
+            11 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            11 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -115,7 +113,6 @@ inherit!(ProfileApplyProfileElement, ApplyProfile);
 impl Extends<ApplyProfile> for ProfileApplyProfileElement {}
 
 /// `ProfileApplyProfileProperty`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileApplyProfileProperty {
     /// `propertyName`.
     pub property_name: String,
@@ -125,17 +122,23 @@ pub struct ProfileApplyProfileProperty {
     pub profile: Vec<Poly<ApplyProfile>>,
 }
 
+impl Default for ProfileApplyProfileProperty {
+    fn default() -> Self {
+        Self { property_name: Unset::UNSET, array: false, profile: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileApplyProfileProperty {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileApplyProfileProperty",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("propertyName", Type::String),
-                FieldInfo::req("array", Type::Boolean),
-                FieldInfo::list("profile", Type::Data(ApplyProfile::INFO)),
+                Own("propertyName", Type::String, Req),
+                Own("array", Type::Boolean, Req),
+                Own("profile", Type::Data(<ApplyProfile as DataType>::INFO), List),
             ],
-            || Box::new(ProfileApplyProfileProperty::default()),
+            instance::<ProfileApplyProfileProperty>,
         );
         &INFO
     };
@@ -143,13 +146,13 @@ impl DataType for ProfileApplyProfileProperty {
 
 impl DataObject for ProfileApplyProfileProperty {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.property_name),
-            1 => leaf(&self.array),
+            0 => look::text(&self.property_name),
+            1 => Value::Boolean(self.array),
             2 => Value::List(&self.profile),
             _ => Value::Unset,
         }
@@ -157,8 +160,8 @@ impl DataObject for ProfileApplyProfileProperty {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.property_name),
-            1 => Slot::Scalar(&mut self.array),
+            0 => place::text(&mut self.property_name),
+            1 => place::boolean(&mut self.array),
             2 => Slot::Poly(&mut self.profile),
             _ => Slot::None,
         }
@@ -168,7 +171,6 @@ impl DataObject for ProfileApplyProfileProperty {
 root!(ProfileApplyProfileProperty);
 
 /// `ProfileDeferredPolicyOptionParameter`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileDeferredPolicyOptionParameter {
     /// `inputPath`.
     pub input_path: ProfilePropertyPath,
@@ -176,16 +178,22 @@ pub struct ProfileDeferredPolicyOptionParameter {
     pub parameter: Vec<KeyAnyValue>,
 }
 
+impl Default for ProfileDeferredPolicyOptionParameter {
+    fn default() -> Self {
+        Self { input_path: <ProfilePropertyPath as Default>::default(), parameter: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileDeferredPolicyOptionParameter {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileDeferredPolicyOptionParameter",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("inputPath", Type::Data(ProfilePropertyPath::INFO)),
-                FieldInfo::list("parameter", Type::Data(KeyAnyValue::INFO)),
+                Own("inputPath", Type::Data(<ProfilePropertyPath as DataType>::INFO), Req),
+                Own("parameter", Type::Data(<KeyAnyValue as DataType>::INFO), List),
             ],
-            || Box::new(ProfileDeferredPolicyOptionParameter::default()),
+            instance::<ProfileDeferredPolicyOptionParameter>,
         );
         &INFO
     };
@@ -193,7 +201,7 @@ impl DataType for ProfileDeferredPolicyOptionParameter {
 
 impl DataObject for ProfileDeferredPolicyOptionParameter {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -216,7 +224,6 @@ impl DataObject for ProfileDeferredPolicyOptionParameter {
 root!(ProfileDeferredPolicyOptionParameter);
 
 /// `ProfileExpression`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileExpression {
     /// `id`.
     pub id: String,
@@ -226,17 +233,19 @@ pub struct ProfileExpression {
     pub negated: bool,
 }
 
+impl Default for ProfileExpression {
+    fn default() -> Self {
+        Self { id: Unset::UNSET, display_name: Unset::UNSET, negated: false }
+    }
+}
+
 impl DataType for ProfileExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileExpression",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("displayName", Type::String),
-                FieldInfo::req("negated", Type::Boolean),
-            ],
-            || Box::new(ProfileExpression::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("id", Type::String, Req), Own("displayName", Type::String, Req), Own("negated", Type::Boolean, Req)],
+            instance::<ProfileExpression>,
         );
         &INFO
     };
@@ -244,23 +253,23 @@ impl DataType for ProfileExpression {
 
 impl DataObject for ProfileExpression {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.display_name),
-            2 => leaf(&self.negated),
+            0 => look::text(&self.id),
+            1 => look::text(&self.display_name),
+            2 => Value::Boolean(self.negated),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.display_name),
-            2 => Slot::Scalar(&mut self.negated),
+            0 => place::text(&mut self.id),
+            1 => place::text(&mut self.display_name),
+            2 => place::boolean(&mut self.negated),
             _ => Slot::None,
         }
     }
@@ -269,7 +278,6 @@ impl DataObject for ProfileExpression {
 root!(ProfileExpression);
 
 /// `ProfileExpressionMetadata`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileExpressionMetadata {
     /// `expressionId`.
     pub expression_id: ExtendedElementDescription,
@@ -277,16 +285,22 @@ pub struct ProfileExpressionMetadata {
     pub parameter: Vec<ProfileParameterMetadata>,
 }
 
+impl Default for ProfileExpressionMetadata {
+    fn default() -> Self {
+        Self { expression_id: <ExtendedElementDescription as Default>::default(), parameter: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileExpressionMetadata {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileExpressionMetadata",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("expressionId", Type::Data(ExtendedElementDescription::INFO)),
-                FieldInfo::list("parameter", Type::Data(ProfileParameterMetadata::INFO)),
+                Own("expressionId", Type::Data(<ExtendedElementDescription as DataType>::INFO), Req),
+                Own("parameter", Type::Data(<ProfileParameterMetadata as DataType>::INFO), List),
             ],
-            || Box::new(ProfileExpressionMetadata::default()),
+            instance::<ProfileExpressionMetadata>,
         );
         &INFO
     };
@@ -294,7 +308,7 @@ impl DataType for ProfileExpressionMetadata {
 
 impl DataObject for ProfileExpressionMetadata {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -317,7 +331,6 @@ impl DataObject for ProfileExpressionMetadata {
 root!(ProfileExpressionMetadata);
 
 /// `ProfileParameterMetadata`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileParameterMetadata {
     /// `id`.
     pub id: ExtendedElementDescription,
@@ -337,25 +350,41 @@ pub struct ProfileParameterMetadata {
     pub parameter_relations: Vec<ProfileParameterMetadataParameterRelationMetadata>,
 }
 
+impl Default for ProfileParameterMetadata {
+    fn default() -> Self {
+        Self {
+            id: <ExtendedElementDescription as Default>::default(),
+            type_: Unset::UNSET,
+            optional: false,
+            default_value: None,
+            hidden: None,
+            security_sensitive: None,
+            read_only: None,
+            parameter_relations: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ProfileParameterMetadata {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileParameterMetadata",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::Data(ExtendedElementDescription::INFO)),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("optional", Type::Boolean),
-                FieldInfo::opt("defaultValue", Type::Any),
-                FieldInfo::opt("hidden", Type::Boolean),
-                FieldInfo::opt("securitySensitive", Type::Boolean),
-                FieldInfo::opt("readOnly", Type::Boolean),
-                FieldInfo::list(
+                Own("id", Type::Data(<ExtendedElementDescription as DataType>::INFO), Req),
+                Own("type", Type::String, Req),
+                Own("optional", Type::Boolean, Req),
+                Own("defaultValue", Type::Any, Opt),
+                Own("hidden", Type::Boolean, Opt),
+                Own("securitySensitive", Type::Boolean, Opt),
+                Own("readOnly", Type::Boolean, Opt),
+                Own(
                     "parameterRelations",
-                    Type::Data(ProfileParameterMetadataParameterRelationMetadata::INFO),
+                    Type::Data(<ProfileParameterMetadataParameterRelationMetadata as DataType>::INFO),
+                    List,
                 ),
             ],
-            || Box::new(ProfileParameterMetadata::default()),
+            instance::<ProfileParameterMetadata>,
         );
         &INFO
     };
@@ -363,18 +392,18 @@ impl DataType for ProfileParameterMetadata {
 
 impl DataObject for ProfileParameterMetadata {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.id),
-            1 => leaf(&self.type_),
-            2 => leaf(&self.optional),
-            3 => optional(&self.default_value),
-            4 => optional(&self.hidden),
-            5 => optional(&self.security_sensitive),
-            6 => optional(&self.read_only),
+            1 => look::text(&self.type_),
+            2 => Value::Boolean(self.optional),
+            3 => look::optional(&self.default_value),
+            4 => look::optional_boolean(&self.hidden),
+            5 => look::optional_boolean(&self.security_sensitive),
+            6 => look::optional_boolean(&self.read_only),
             7 => Value::List(&self.parameter_relations),
             _ => Value::Unset,
         }
@@ -383,12 +412,12 @@ impl DataObject for ProfileParameterMetadata {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.id),
-            1 => Slot::Scalar(&mut self.type_),
-            2 => Slot::Scalar(&mut self.optional),
+            1 => place::text(&mut self.type_),
+            2 => place::boolean(&mut self.optional),
             3 => Slot::Any(&mut self.default_value),
-            4 => Slot::Scalar(&mut self.hidden),
-            5 => Slot::Scalar(&mut self.security_sensitive),
-            6 => Slot::Scalar(&mut self.read_only),
+            4 => place::optional_boolean(&mut self.hidden),
+            5 => place::optional_boolean(&mut self.security_sensitive),
+            6 => place::optional_boolean(&mut self.read_only),
             7 => Slot::List(&mut self.parameter_relations),
             _ => Slot::None,
         }
@@ -398,7 +427,6 @@ impl DataObject for ProfileParameterMetadata {
 root!(ProfileParameterMetadata);
 
 /// `ProfileParameterMetadataParameterRelationMetadata`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileParameterMetadataParameterRelationMetadata {
     /// `relationTypes`.
     pub relation_types: Vec<String>,
@@ -412,19 +440,25 @@ pub struct ProfileParameterMetadataParameterRelationMetadata {
     pub max_count: i32,
 }
 
+impl Default for ProfileParameterMetadataParameterRelationMetadata {
+    fn default() -> Self {
+        Self { relation_types: Unset::UNSET, values: Unset::UNSET, path: None, min_count: 0, max_count: 0 }
+    }
+}
+
 impl DataType for ProfileParameterMetadataParameterRelationMetadata {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileParameterMetadataParameterRelationMetadata",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("relationTypes", Type::String),
-                FieldInfo::list("values", Type::Any),
-                FieldInfo::opt("path", Type::Data(ProfilePropertyPath::INFO)),
-                FieldInfo::req("minCount", Type::Int),
-                FieldInfo::req("maxCount", Type::Int),
+                Own("relationTypes", Type::String, List),
+                Own("values", Type::Any, List),
+                Own("path", Type::Data(<ProfilePropertyPath as DataType>::INFO), Opt),
+                Own("minCount", Type::Int, Req),
+                Own("maxCount", Type::Int, Req),
             ],
-            || Box::new(ProfileParameterMetadataParameterRelationMetadata::default()),
+            instance::<ProfileParameterMetadataParameterRelationMetadata>,
         );
         &INFO
     };
@@ -432,30 +466,27 @@ impl DataType for ProfileParameterMetadataParameterRelationMetadata {
 
 impl DataObject for ProfileParameterMetadataParameterRelationMetadata {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.relation_types),
+            0 => look::texts(&self.relation_types),
             1 => Value::List(&self.values),
-            2 => match &self.path {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => leaf(&self.min_count),
-            4 => leaf(&self.max_count),
+            2 => look::boxed(&self.path),
+            3 => Value::Int(self.min_count),
+            4 => Value::Int(self.max_count),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.relation_types),
+            0 => place::texts(&mut self.relation_types),
             1 => Slot::Any(&mut self.values),
-            2 => fill!(self.path, ProfilePropertyPath),
-            3 => Slot::Scalar(&mut self.min_count),
-            4 => Slot::Scalar(&mut self.max_count),
+            2 => place::boxed(&mut self.path),
+            3 => place::int(&mut self.min_count),
+            4 => place::int(&mut self.max_count),
             _ => Slot::None,
         }
     }
@@ -464,7 +495,6 @@ impl DataObject for ProfileParameterMetadataParameterRelationMetadata {
 root!(ProfileParameterMetadataParameterRelationMetadata);
 
 /// `ProfilePolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfilePolicy {
     /// `id`.
     pub id: String,
@@ -472,13 +502,19 @@ pub struct ProfilePolicy {
     pub policy_option: Poly<PolicyOption>,
 }
 
+impl Default for ProfilePolicy {
+    fn default() -> Self {
+        Self { id: Unset::UNSET, policy_option: <Poly<PolicyOption> as Default>::default() }
+    }
+}
+
 impl DataType for ProfilePolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfilePolicy",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("id", Type::String), FieldInfo::req("policyOption", Type::Data(PolicyOption::INFO))],
-            || Box::new(ProfilePolicy::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("id", Type::String, Req), Own("policyOption", Type::Data(<PolicyOption as DataType>::INFO), Req)],
+            instance::<ProfilePolicy>,
         );
         &INFO
     };
@@ -486,20 +522,20 @@ impl DataType for ProfilePolicy {
 
 impl DataObject for ProfilePolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.policy_option),
+            0 => look::text(&self.id),
+            1 => look::leaf(&self.policy_option),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
+            0 => place::text(&mut self.id),
             1 => Slot::Poly(&mut self.policy_option),
             _ => Slot::None,
         }
@@ -509,7 +545,6 @@ impl DataObject for ProfilePolicy {
 root!(ProfilePolicy);
 
 /// `ProfilePolicyMetadata`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfilePolicyMetadata {
     /// `id`.
     pub id: ExtendedElementDescription,
@@ -517,16 +552,22 @@ pub struct ProfilePolicyMetadata {
     pub possible_option: Vec<Poly<ProfilePolicyOptionMetadata>>,
 }
 
+impl Default for ProfilePolicyMetadata {
+    fn default() -> Self {
+        Self { id: <ExtendedElementDescription as Default>::default(), possible_option: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfilePolicyMetadata {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfilePolicyMetadata",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::Data(ExtendedElementDescription::INFO)),
-                FieldInfo::list_req("possibleOption", Type::Data(ProfilePolicyOptionMetadata::INFO)),
+                Own("id", Type::Data(<ExtendedElementDescription as DataType>::INFO), Req),
+                Own("possibleOption", Type::Data(<ProfilePolicyOptionMetadata as DataType>::INFO), ListReq),
             ],
-            || Box::new(ProfilePolicyMetadata::default()),
+            instance::<ProfilePolicyMetadata>,
         );
         &INFO
     };
@@ -534,7 +575,7 @@ impl DataType for ProfilePolicyMetadata {
 
 impl DataObject for ProfilePolicyMetadata {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -557,7 +598,6 @@ impl DataObject for ProfilePolicyMetadata {
 root!(ProfilePolicyMetadata);
 
 /// `ProfilePolicyOptionMetadata`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfilePolicyOptionMetadata {
     /// `id`.
     pub id: ExtendedElementDescription,
@@ -565,16 +605,22 @@ pub struct ProfilePolicyOptionMetadata {
     pub parameter: Vec<ProfileParameterMetadata>,
 }
 
+impl Default for ProfilePolicyOptionMetadata {
+    fn default() -> Self {
+        Self { id: <ExtendedElementDescription as Default>::default(), parameter: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfilePolicyOptionMetadata {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfilePolicyOptionMetadata",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::Data(ExtendedElementDescription::INFO)),
-                FieldInfo::list("parameter", Type::Data(ProfileParameterMetadata::INFO)),
+                Own("id", Type::Data(<ExtendedElementDescription as DataType>::INFO), Req),
+                Own("parameter", Type::Data(<ProfileParameterMetadata as DataType>::INFO), List),
             ],
-            || Box::new(ProfilePolicyOptionMetadata::default()),
+            instance::<ProfilePolicyOptionMetadata>,
         );
         &INFO
     };
@@ -582,7 +628,7 @@ impl DataType for ProfilePolicyOptionMetadata {
 
 impl DataObject for ProfilePolicyOptionMetadata {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -605,7 +651,6 @@ impl DataObject for ProfilePolicyOptionMetadata {
 root!(ProfilePolicyOptionMetadata);
 
 /// `ProfileCreateSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileCreateSpec {
     /// `name`.
     pub name: Option<String>,
@@ -615,17 +660,19 @@ pub struct ProfileCreateSpec {
     pub enabled: Option<bool>,
 }
 
+impl Default for ProfileCreateSpec {
+    fn default() -> Self {
+        Self { name: None, annotation: None, enabled: None }
+    }
+}
+
 impl DataType for ProfileCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileCreateSpec",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("annotation", Type::String),
-                FieldInfo::opt("enabled", Type::Boolean),
-            ],
-            || Box::new(ProfileCreateSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Opt), Own("annotation", Type::String, Opt), Own("enabled", Type::Boolean, Opt)],
+            instance::<ProfileCreateSpec>,
         );
         &INFO
     };
@@ -633,23 +680,23 @@ impl DataType for ProfileCreateSpec {
 
 impl DataObject for ProfileCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.name),
-            1 => optional(&self.annotation),
-            2 => optional(&self.enabled),
+            0 => look::optional_text(&self.name),
+            1 => look::optional_text(&self.annotation),
+            2 => look::optional_boolean(&self.enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.annotation),
-            2 => Slot::Scalar(&mut self.enabled),
+            0 => place::optional_text(&mut self.name),
+            1 => place::optional_text(&mut self.annotation),
+            2 => place::optional_boolean(&mut self.enabled),
             _ => Slot::None,
         }
     }
@@ -658,7 +705,6 @@ impl DataObject for ProfileCreateSpec {
 root!(ProfileCreateSpec);
 
 /// `ProfileSerializedCreateSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileSerializedCreateSpec {
     /// What it inherits from [`ProfileCreateSpec`].
     pub base: ProfileCreateSpec,
@@ -666,13 +712,19 @@ pub struct ProfileSerializedCreateSpec {
     pub profile_config_string: String,
 }
 
+impl Default for ProfileSerializedCreateSpec {
+    fn default() -> Self {
+        Self { base: <ProfileCreateSpec as Default>::default(), profile_config_string: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileSerializedCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileSerializedCreateSpec",
-            Some(ProfileCreateSpec::INFO),
-            &[FieldInfo::req("profileConfigString", Type::String)],
-            || Box::new(ProfileSerializedCreateSpec::default()),
+            Some(<ProfileCreateSpec as DataType>::INFO),
+            &[Own("profileConfigString", Type::String, Req)],
+            instance::<ProfileSerializedCreateSpec>,
         );
         &INFO
     };
@@ -680,29 +732,23 @@ impl DataType for ProfileSerializedCreateSpec {
 
 impl DataObject for ProfileSerializedCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.profile_config_string),
-            _ => self.base.get(index),
+            3 => look::text(&self.profile_config_string),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.profile_config_string),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.profile_config_string),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -710,7 +756,6 @@ inherit!(ProfileSerializedCreateSpec, ProfileCreateSpec);
 impl Extends<ProfileCreateSpec> for ProfileSerializedCreateSpec {}
 
 /// `ProfileConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileConfigInfo {
     /// `name`.
     pub name: String,
@@ -720,17 +765,19 @@ pub struct ProfileConfigInfo {
     pub enabled: bool,
 }
 
+impl Default for ProfileConfigInfo {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, annotation: None, enabled: false }
+    }
+}
+
 impl DataType for ProfileConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileConfigInfo",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("annotation", Type::String),
-                FieldInfo::req("enabled", Type::Boolean),
-            ],
-            || Box::new(ProfileConfigInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("annotation", Type::String, Opt), Own("enabled", Type::Boolean, Req)],
+            instance::<ProfileConfigInfo>,
         );
         &INFO
     };
@@ -738,23 +785,23 @@ impl DataType for ProfileConfigInfo {
 
 impl DataObject for ProfileConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => optional(&self.annotation),
-            2 => leaf(&self.enabled),
+            0 => look::text(&self.name),
+            1 => look::optional_text(&self.annotation),
+            2 => Value::Boolean(self.enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.annotation),
-            2 => Slot::Scalar(&mut self.enabled),
+            0 => place::text(&mut self.name),
+            1 => place::optional_text(&mut self.annotation),
+            2 => place::boolean(&mut self.enabled),
             _ => Slot::None,
         }
     }
@@ -763,19 +810,24 @@ impl DataObject for ProfileConfigInfo {
 root!(ProfileConfigInfo);
 
 /// `ProfileDescription`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileDescription {
     /// `section`.
     pub section: Vec<ProfileDescriptionSection>,
+}
+
+impl Default for ProfileDescription {
+    fn default() -> Self {
+        Self { section: Unset::UNSET }
+    }
 }
 
 impl DataType for ProfileDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileDescription",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list_req("section", Type::Data(ProfileDescriptionSection::INFO))],
-            || Box::new(ProfileDescription::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("section", Type::Data(<ProfileDescriptionSection as DataType>::INFO), ListReq)],
+            instance::<ProfileDescription>,
         );
         &INFO
     };
@@ -783,7 +835,7 @@ impl DataType for ProfileDescription {
 
 impl DataObject for ProfileDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -804,7 +856,6 @@ impl DataObject for ProfileDescription {
 root!(ProfileDescription);
 
 /// `ProfileDescriptionSection`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileDescriptionSection {
     /// `description`.
     pub description: ExtendedElementDescription,
@@ -812,16 +863,22 @@ pub struct ProfileDescriptionSection {
     pub message: Vec<LocalizableMessage>,
 }
 
+impl Default for ProfileDescriptionSection {
+    fn default() -> Self {
+        Self { description: <ExtendedElementDescription as Default>::default(), message: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileDescriptionSection {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileDescriptionSection",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("description", Type::Data(ExtendedElementDescription::INFO)),
-                FieldInfo::list("message", Type::Data(LocalizableMessage::INFO)),
+                Own("description", Type::Data(<ExtendedElementDescription as DataType>::INFO), Req),
+                Own("message", Type::Data(<LocalizableMessage as DataType>::INFO), List),
             ],
-            || Box::new(ProfileDescriptionSection::default()),
+            instance::<ProfileDescriptionSection>,
         );
         &INFO
     };
@@ -829,7 +886,7 @@ impl DataType for ProfileDescriptionSection {
 
 impl DataObject for ProfileDescriptionSection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -852,7 +909,6 @@ impl DataObject for ProfileDescriptionSection {
 root!(ProfileDescriptionSection);
 
 /// `ProfileMetadata`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileMetadata {
     /// `key`.
     pub key: String,
@@ -870,21 +926,35 @@ pub struct ProfileMetadata {
     pub operation_messages: Vec<ProfileMetadataProfileOperationMessage>,
 }
 
+impl Default for ProfileMetadata {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            profile_type_name: None,
+            description: None,
+            sort_spec: Unset::UNSET,
+            profile_category: None,
+            profile_component: None,
+            operation_messages: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ProfileMetadata {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileMetadata",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("profileTypeName", Type::String),
-                FieldInfo::opt("description", Type::Data(ExtendedDescription::INFO)),
-                FieldInfo::list("sortSpec", Type::Data(ProfileMetadataProfileSortSpec::INFO)),
-                FieldInfo::opt("profileCategory", Type::String),
-                FieldInfo::opt("profileComponent", Type::String),
-                FieldInfo::list("operationMessages", Type::Data(ProfileMetadataProfileOperationMessage::INFO)),
+                Own("key", Type::String, Req),
+                Own("profileTypeName", Type::String, Opt),
+                Own("description", Type::Data(<ExtendedDescription as DataType>::INFO), Opt),
+                Own("sortSpec", Type::Data(<ProfileMetadataProfileSortSpec as DataType>::INFO), List),
+                Own("profileCategory", Type::String, Opt),
+                Own("profileComponent", Type::String, Opt),
+                Own("operationMessages", Type::Data(<ProfileMetadataProfileOperationMessage as DataType>::INFO), List),
             ],
-            || Box::new(ProfileMetadata::default()),
+            instance::<ProfileMetadata>,
         );
         &INFO
     };
@@ -892,20 +962,17 @@ impl DataType for ProfileMetadata {
 
 impl DataObject for ProfileMetadata {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.profile_type_name),
-            2 => match &self.description {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.key),
+            1 => look::optional_text(&self.profile_type_name),
+            2 => look::boxed(&self.description),
             3 => Value::List(&self.sort_spec),
-            4 => optional(&self.profile_category),
-            5 => optional(&self.profile_component),
+            4 => look::optional_text(&self.profile_category),
+            5 => look::optional_text(&self.profile_component),
             6 => Value::List(&self.operation_messages),
             _ => Value::Unset,
         }
@@ -913,12 +980,12 @@ impl DataObject for ProfileMetadata {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.profile_type_name),
-            2 => fill!(self.description, ExtendedDescription),
+            0 => place::text(&mut self.key),
+            1 => place::optional_text(&mut self.profile_type_name),
+            2 => place::boxed(&mut self.description),
             3 => Slot::List(&mut self.sort_spec),
-            4 => Slot::Scalar(&mut self.profile_category),
-            5 => Slot::Scalar(&mut self.profile_component),
+            4 => place::optional_text(&mut self.profile_category),
+            5 => place::optional_text(&mut self.profile_component),
             6 => Slot::List(&mut self.operation_messages),
             _ => Slot::None,
         }
@@ -928,7 +995,6 @@ impl DataObject for ProfileMetadata {
 root!(ProfileMetadata);
 
 /// `ProfileMetadataProfileSortSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileMetadataProfileSortSpec {
     /// `policyId`.
     pub policy_id: String,
@@ -936,13 +1002,19 @@ pub struct ProfileMetadataProfileSortSpec {
     pub parameter: String,
 }
 
+impl Default for ProfileMetadataProfileSortSpec {
+    fn default() -> Self {
+        Self { policy_id: Unset::UNSET, parameter: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileMetadataProfileSortSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileMetadataProfileSortSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("policyId", Type::String), FieldInfo::req("parameter", Type::String)],
-            || Box::new(ProfileMetadataProfileSortSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("policyId", Type::String, Req), Own("parameter", Type::String, Req)],
+            instance::<ProfileMetadataProfileSortSpec>,
         );
         &INFO
     };
@@ -950,21 +1022,21 @@ impl DataType for ProfileMetadataProfileSortSpec {
 
 impl DataObject for ProfileMetadataProfileSortSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.policy_id),
-            1 => leaf(&self.parameter),
+            0 => look::text(&self.policy_id),
+            1 => look::text(&self.parameter),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.policy_id),
-            1 => Slot::Scalar(&mut self.parameter),
+            0 => place::text(&mut self.policy_id),
+            1 => place::text(&mut self.parameter),
             _ => Slot::None,
         }
     }
@@ -973,7 +1045,6 @@ impl DataObject for ProfileMetadataProfileSortSpec {
 root!(ProfileMetadataProfileSortSpec);
 
 /// `ProfileMetadataProfileOperationMessage`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileMetadataProfileOperationMessage {
     /// `operationName`.
     pub operation_name: String,
@@ -981,16 +1052,22 @@ pub struct ProfileMetadataProfileOperationMessage {
     pub message: LocalizableMessage,
 }
 
+impl Default for ProfileMetadataProfileOperationMessage {
+    fn default() -> Self {
+        Self { operation_name: Unset::UNSET, message: <LocalizableMessage as Default>::default() }
+    }
+}
+
 impl DataType for ProfileMetadataProfileOperationMessage {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileMetadataProfileOperationMessage",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("operationName", Type::String),
-                FieldInfo::req("message", Type::Data(LocalizableMessage::INFO)),
+                Own("operationName", Type::String, Req),
+                Own("message", Type::Data(<LocalizableMessage as DataType>::INFO), Req),
             ],
-            || Box::new(ProfileMetadataProfileOperationMessage::default()),
+            instance::<ProfileMetadataProfileOperationMessage>,
         );
         &INFO
     };
@@ -998,12 +1075,12 @@ impl DataType for ProfileMetadataProfileOperationMessage {
 
 impl DataObject for ProfileMetadataProfileOperationMessage {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.operation_name),
+            0 => look::text(&self.operation_name),
             1 => Value::Data(&self.message),
             _ => Value::Unset,
         }
@@ -1011,7 +1088,7 @@ impl DataObject for ProfileMetadataProfileOperationMessage {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.operation_name),
+            0 => place::text(&mut self.operation_name),
             1 => Slot::Data(&mut self.message),
             _ => Slot::None,
         }
@@ -1021,7 +1098,6 @@ impl DataObject for ProfileMetadataProfileOperationMessage {
 root!(ProfileMetadataProfileOperationMessage);
 
 /// `ProfilePropertyPath`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfilePropertyPath {
     /// `profilePath`.
     pub profile_path: String,
@@ -1033,18 +1109,24 @@ pub struct ProfilePropertyPath {
     pub policy_option_id: Option<String>,
 }
 
+impl Default for ProfilePropertyPath {
+    fn default() -> Self {
+        Self { profile_path: Unset::UNSET, policy_id: None, parameter_id: None, policy_option_id: None }
+    }
+}
+
 impl DataType for ProfilePropertyPath {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfilePropertyPath",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("profilePath", Type::String),
-                FieldInfo::opt("policyId", Type::String),
-                FieldInfo::opt("parameterId", Type::String),
-                FieldInfo::opt("policyOptionId", Type::String),
+                Own("profilePath", Type::String, Req),
+                Own("policyId", Type::String, Opt),
+                Own("parameterId", Type::String, Opt),
+                Own("policyOptionId", Type::String, Opt),
             ],
-            || Box::new(ProfilePropertyPath::default()),
+            instance::<ProfilePropertyPath>,
         );
         &INFO
     };
@@ -1052,25 +1134,25 @@ impl DataType for ProfilePropertyPath {
 
 impl DataObject for ProfilePropertyPath {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.profile_path),
-            1 => optional(&self.policy_id),
-            2 => optional(&self.parameter_id),
-            3 => optional(&self.policy_option_id),
+            0 => look::text(&self.profile_path),
+            1 => look::optional_text(&self.policy_id),
+            2 => look::optional_text(&self.parameter_id),
+            3 => look::optional_text(&self.policy_option_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.profile_path),
-            1 => Slot::Scalar(&mut self.policy_id),
-            2 => Slot::Scalar(&mut self.parameter_id),
-            3 => Slot::Scalar(&mut self.policy_option_id),
+            0 => place::text(&mut self.profile_path),
+            1 => place::optional_text(&mut self.policy_id),
+            2 => place::optional_text(&mut self.parameter_id),
+            3 => place::optional_text(&mut self.policy_option_id),
             _ => Slot::None,
         }
     }
@@ -1079,7 +1161,6 @@ impl DataObject for ProfilePropertyPath {
 root!(ProfilePropertyPath);
 
 /// `ProfileProfileStructure`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileProfileStructure {
     /// `profileTypeName`.
     pub profile_type_name: String,
@@ -1087,16 +1168,22 @@ pub struct ProfileProfileStructure {
     pub child: Vec<ProfileProfileStructureProperty>,
 }
 
+impl Default for ProfileProfileStructure {
+    fn default() -> Self {
+        Self { profile_type_name: Unset::UNSET, child: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileProfileStructure {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileProfileStructure",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("profileTypeName", Type::String),
-                FieldInfo::list("child", Type::Data(ProfileProfileStructureProperty::INFO)),
+                Own("profileTypeName", Type::String, Req),
+                Own("child", Type::Data(<ProfileProfileStructureProperty as DataType>::INFO), List),
             ],
-            || Box::new(ProfileProfileStructure::default()),
+            instance::<ProfileProfileStructure>,
         );
         &INFO
     };
@@ -1104,12 +1191,12 @@ impl DataType for ProfileProfileStructure {
 
 impl DataObject for ProfileProfileStructure {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.profile_type_name),
+            0 => look::text(&self.profile_type_name),
             1 => Value::List(&self.child),
             _ => Value::Unset,
         }
@@ -1117,7 +1204,7 @@ impl DataObject for ProfileProfileStructure {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.profile_type_name),
+            0 => place::text(&mut self.profile_type_name),
             1 => Slot::List(&mut self.child),
             _ => Slot::None,
         }
@@ -1127,7 +1214,6 @@ impl DataObject for ProfileProfileStructure {
 root!(ProfileProfileStructure);
 
 /// `ProfileProfileStructureProperty`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileProfileStructureProperty {
     /// `propertyName`.
     pub property_name: String,
@@ -1137,17 +1223,23 @@ pub struct ProfileProfileStructureProperty {
     pub element: ProfileProfileStructure,
 }
 
+impl Default for ProfileProfileStructureProperty {
+    fn default() -> Self {
+        Self { property_name: Unset::UNSET, array: false, element: <ProfileProfileStructure as Default>::default() }
+    }
+}
+
 impl DataType for ProfileProfileStructureProperty {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileProfileStructureProperty",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("propertyName", Type::String),
-                FieldInfo::req("array", Type::Boolean),
-                FieldInfo::req("element", Type::Data(ProfileProfileStructure::INFO)),
+                Own("propertyName", Type::String, Req),
+                Own("array", Type::Boolean, Req),
+                Own("element", Type::Data(<ProfileProfileStructure as DataType>::INFO), Req),
             ],
-            || Box::new(ProfileProfileStructureProperty::default()),
+            instance::<ProfileProfileStructureProperty>,
         );
         &INFO
     };
@@ -1155,13 +1247,13 @@ impl DataType for ProfileProfileStructureProperty {
 
 impl DataObject for ProfileProfileStructureProperty {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.property_name),
-            1 => leaf(&self.array),
+            0 => look::text(&self.property_name),
+            1 => Value::Boolean(self.array),
             2 => Value::Data(&self.element),
             _ => Value::Unset,
         }
@@ -1169,8 +1261,8 @@ impl DataObject for ProfileProfileStructureProperty {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.property_name),
-            1 => Slot::Scalar(&mut self.array),
+            0 => place::text(&mut self.property_name),
+            1 => place::boolean(&mut self.array),
             2 => Slot::Data(&mut self.element),
             _ => Slot::None,
         }
@@ -1180,7 +1272,6 @@ impl DataObject for ProfileProfileStructureProperty {
 root!(ProfileProfileStructureProperty);
 
 /// `ProfileSimpleExpression`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileSimpleExpression {
     /// What it inherits from [`ProfileExpression`].
     pub base: ProfileExpression,
@@ -1190,16 +1281,22 @@ pub struct ProfileSimpleExpression {
     pub parameter: Vec<KeyAnyValue>,
 }
 
+impl Default for ProfileSimpleExpression {
+    fn default() -> Self {
+        Self { base: <ProfileExpression as Default>::default(), expression_type: Unset::UNSET, parameter: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileSimpleExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileSimpleExpression",
-            Some(ProfileExpression::INFO),
+            Some(<ProfileExpression as DataType>::INFO),
             &[
-                FieldInfo::req("expressionType", Type::String),
-                FieldInfo::list("parameter", Type::Data(KeyAnyValue::INFO)),
+                Own("expressionType", Type::String, Req),
+                Own("parameter", Type::Data(<KeyAnyValue as DataType>::INFO), List),
             ],
-            || Box::new(ProfileSimpleExpression::default()),
+            instance::<ProfileSimpleExpression>,
         );
         &INFO
     };
@@ -1207,31 +1304,25 @@ impl DataType for ProfileSimpleExpression {
 
 impl DataObject for ProfileSimpleExpression {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.expression_type),
+            3 => look::text(&self.expression_type),
             4 => Value::List(&self.parameter),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.expression_type),
+            3 => place::text(&mut self.expression_type),
             4 => Slot::List(&mut self.parameter),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1239,7 +1330,6 @@ inherit!(ProfileSimpleExpression, ProfileExpression);
 impl Extends<ProfileExpression> for ProfileSimpleExpression {}
 
 /// `ProfileExecuteResult`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileExecuteResult {
     /// `status`.
     pub status: String,
@@ -1253,19 +1343,31 @@ pub struct ProfileExecuteResult {
     pub error: Vec<ProfileExecuteError>,
 }
 
+impl Default for ProfileExecuteResult {
+    fn default() -> Self {
+        Self {
+            status: Unset::UNSET,
+            config_spec: None,
+            inapplicable_path: Unset::UNSET,
+            require_input: Unset::UNSET,
+            error: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ProfileExecuteResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileExecuteResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("status", Type::String),
-                FieldInfo::opt("configSpec", Type::Data(HostConfigSpec::INFO)),
-                FieldInfo::list("inapplicablePath", Type::String),
-                FieldInfo::list("requireInput", Type::Data(ProfileDeferredPolicyOptionParameter::INFO)),
-                FieldInfo::list("error", Type::Data(ProfileExecuteError::INFO)),
+                Own("status", Type::String, Req),
+                Own("configSpec", Type::Data(<HostConfigSpec as DataType>::INFO), Opt),
+                Own("inapplicablePath", Type::String, List),
+                Own("requireInput", Type::Data(<ProfileDeferredPolicyOptionParameter as DataType>::INFO), List),
+                Own("error", Type::Data(<ProfileExecuteError as DataType>::INFO), List),
             ],
-            || Box::new(ProfileExecuteResult::default()),
+            instance::<ProfileExecuteResult>,
         );
         &INFO
     };
@@ -1273,17 +1375,14 @@ impl DataType for ProfileExecuteResult {
 
 impl DataObject for ProfileExecuteResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.status),
-            1 => match &self.config_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => Value::List(&self.inapplicable_path),
+            0 => look::text(&self.status),
+            1 => look::boxed(&self.config_spec),
+            2 => look::texts(&self.inapplicable_path),
             3 => Value::List(&self.require_input),
             4 => Value::List(&self.error),
             _ => Value::Unset,
@@ -1292,9 +1391,9 @@ impl DataObject for ProfileExecuteResult {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.status),
-            1 => fill!(self.config_spec, HostConfigSpec),
-            2 => Slot::Scalar(&mut self.inapplicable_path),
+            0 => place::text(&mut self.status),
+            1 => place::boxed(&mut self.config_spec),
+            2 => place::texts(&mut self.inapplicable_path),
             3 => Slot::List(&mut self.require_input),
             4 => Slot::List(&mut self.error),
             _ => Slot::None,
@@ -1305,7 +1404,6 @@ impl DataObject for ProfileExecuteResult {
 root!(ProfileExecuteResult);
 
 /// `ProfileExecuteError`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileExecuteError {
     /// `path`.
     pub path: Option<Box<ProfilePropertyPath>>,
@@ -1313,16 +1411,22 @@ pub struct ProfileExecuteError {
     pub message: LocalizableMessage,
 }
 
+impl Default for ProfileExecuteError {
+    fn default() -> Self {
+        Self { path: None, message: <LocalizableMessage as Default>::default() }
+    }
+}
+
 impl DataType for ProfileExecuteError {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileExecuteError",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("path", Type::Data(ProfilePropertyPath::INFO)),
-                FieldInfo::req("message", Type::Data(LocalizableMessage::INFO)),
+                Own("path", Type::Data(<ProfilePropertyPath as DataType>::INFO), Opt),
+                Own("message", Type::Data(<LocalizableMessage as DataType>::INFO), Req),
             ],
-            || Box::new(ProfileExecuteError::default()),
+            instance::<ProfileExecuteError>,
         );
         &INFO
     };
@@ -1330,15 +1434,12 @@ impl DataType for ProfileExecuteError {
 
 impl DataObject for ProfileExecuteError {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.path {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.path),
             1 => Value::Data(&self.message),
             _ => Value::Unset,
         }
@@ -1346,7 +1447,7 @@ impl DataObject for ProfileExecuteError {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.path, ProfilePropertyPath),
+            0 => place::boxed(&mut self.path),
             1 => Slot::Data(&mut self.message),
             _ => Slot::None,
         }
@@ -1356,7 +1457,6 @@ impl DataObject for ProfileExecuteError {
 root!(ProfileExecuteError);
 
 /// `ProfileUpdateFailedUpdateFailure`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileUpdateFailedUpdateFailure {
     /// `profilePath`.
     pub profile_path: ProfilePropertyPath,
@@ -1364,16 +1464,25 @@ pub struct ProfileUpdateFailedUpdateFailure {
     pub err_msg: LocalizableMessage,
 }
 
+impl Default for ProfileUpdateFailedUpdateFailure {
+    fn default() -> Self {
+        Self {
+            profile_path: <ProfilePropertyPath as Default>::default(),
+            err_msg: <LocalizableMessage as Default>::default(),
+        }
+    }
+}
+
 impl DataType for ProfileUpdateFailedUpdateFailure {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileUpdateFailedUpdateFailure",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("profilePath", Type::Data(ProfilePropertyPath::INFO)),
-                FieldInfo::req("errMsg", Type::Data(LocalizableMessage::INFO)),
+                Own("profilePath", Type::Data(<ProfilePropertyPath as DataType>::INFO), Req),
+                Own("errMsg", Type::Data(<LocalizableMessage as DataType>::INFO), Req),
             ],
-            || Box::new(ProfileUpdateFailedUpdateFailure::default()),
+            instance::<ProfileUpdateFailedUpdateFailure>,
         );
         &INFO
     };
@@ -1381,7 +1490,7 @@ impl DataType for ProfileUpdateFailedUpdateFailure {
 
 impl DataObject for ProfileUpdateFailedUpdateFailure {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1404,7 +1513,6 @@ impl DataObject for ProfileUpdateFailedUpdateFailure {
 root!(ProfileUpdateFailedUpdateFailure);
 
 /// `ProfileCompositeExpression`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileCompositeExpression {
     /// What it inherits from [`ProfileExpression`].
     pub base: ProfileExpression,
@@ -1414,13 +1522,19 @@ pub struct ProfileCompositeExpression {
     pub expression_name: Vec<String>,
 }
 
+impl Default for ProfileCompositeExpression {
+    fn default() -> Self {
+        Self { base: <ProfileExpression as Default>::default(), operator: Unset::UNSET, expression_name: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileCompositeExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileCompositeExpression",
-            Some(ProfileExpression::INFO),
-            &[FieldInfo::req("operator", Type::String), FieldInfo::list_req("expressionName", Type::String)],
-            || Box::new(ProfileCompositeExpression::default()),
+            Some(<ProfileExpression as DataType>::INFO),
+            &[Own("operator", Type::String, Req), Own("expressionName", Type::String, ListReq)],
+            instance::<ProfileCompositeExpression>,
         );
         &INFO
     };
@@ -1428,31 +1542,25 @@ impl DataType for ProfileCompositeExpression {
 
 impl DataObject for ProfileCompositeExpression {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.operator),
-            4 => Value::List(&self.expression_name),
-            _ => self.base.get(index),
+            3 => look::text(&self.operator),
+            4 => look::texts(&self.expression_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.operator),
-            4 => Slot::Scalar(&mut self.expression_name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.operator),
+            4 => place::texts(&mut self.expression_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1460,7 +1568,6 @@ inherit!(ProfileCompositeExpression, ProfileExpression);
 impl Extends<ProfileExpression> for ProfileCompositeExpression {}
 
 /// `ProfileCompositePolicyOptionMetadata`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileCompositePolicyOptionMetadata {
     /// What it inherits from [`ProfilePolicyOptionMetadata`].
     pub base: ProfilePolicyOptionMetadata,
@@ -1468,13 +1575,19 @@ pub struct ProfileCompositePolicyOptionMetadata {
     pub option: Vec<String>,
 }
 
+impl Default for ProfileCompositePolicyOptionMetadata {
+    fn default() -> Self {
+        Self { base: <ProfilePolicyOptionMetadata as Default>::default(), option: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileCompositePolicyOptionMetadata {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileCompositePolicyOptionMetadata",
-            Some(ProfilePolicyOptionMetadata::INFO),
-            &[FieldInfo::list_req("option", Type::String)],
-            || Box::new(ProfileCompositePolicyOptionMetadata::default()),
+            Some(<ProfilePolicyOptionMetadata as DataType>::INFO),
+            &[Own("option", Type::String, ListReq)],
+            instance::<ProfileCompositePolicyOptionMetadata>,
         );
         &INFO
     };
@@ -1482,29 +1595,23 @@ impl DataType for ProfileCompositePolicyOptionMetadata {
 
 impl DataObject for ProfileCompositePolicyOptionMetadata {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => Value::List(&self.option),
-            _ => self.base.get(index),
+            2 => look::texts(&self.option),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.option),
-            _ => self.base.slot(index),
+            2 => place::texts(&mut self.option),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

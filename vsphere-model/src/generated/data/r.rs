@@ -4,19 +4,24 @@ use crate::prelude::*;
 use crate::types::{Action, DynamicData, EventArgument, ID, ObjectContent, TaskScheduler};
 
 /// `RetrieveOptions`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct RetrieveOptions {
     /// `maxObjects`.
     pub max_objects: Option<i32>,
+}
+
+impl Default for RetrieveOptions {
+    fn default() -> Self {
+        Self { max_objects: None }
+    }
 }
 
 impl DataType for RetrieveOptions {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RetrieveOptions",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("maxObjects", Type::Int)],
-            || Box::new(RetrieveOptions::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("maxObjects", Type::Int, Opt)],
+            instance::<RetrieveOptions>,
         );
         &INFO
     };
@@ -24,19 +29,19 @@ impl DataType for RetrieveOptions {
 
 impl DataObject for RetrieveOptions {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.max_objects),
+            0 => look::optional_int(&self.max_objects),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.max_objects),
+            0 => place::optional_int(&mut self.max_objects),
             _ => Slot::None,
         }
     }
@@ -45,7 +50,6 @@ impl DataObject for RetrieveOptions {
 root!(RetrieveOptions);
 
 /// `RetrieveResult`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct RetrieveResult {
     /// `token`.
     pub token: Option<String>,
@@ -53,13 +57,19 @@ pub struct RetrieveResult {
     pub objects: Vec<ObjectContent>,
 }
 
+impl Default for RetrieveResult {
+    fn default() -> Self {
+        Self { token: None, objects: Unset::UNSET }
+    }
+}
+
 impl DataType for RetrieveResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RetrieveResult",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("token", Type::String), FieldInfo::list_req("objects", Type::Data(ObjectContent::INFO))],
-            || Box::new(RetrieveResult::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("token", Type::String, Opt), Own("objects", Type::Data(<ObjectContent as DataType>::INFO), ListReq)],
+            instance::<RetrieveResult>,
         );
         &INFO
     };
@@ -67,12 +77,12 @@ impl DataType for RetrieveResult {
 
 impl DataObject for RetrieveResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.token),
+            0 => look::optional_text(&self.token),
             1 => Value::List(&self.objects),
             _ => Value::Unset,
         }
@@ -80,7 +90,7 @@ impl DataObject for RetrieveResult {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.token),
+            0 => place::optional_text(&mut self.token),
             1 => Slot::List(&mut self.objects),
             _ => Slot::None,
         }
@@ -90,7 +100,6 @@ impl DataObject for RetrieveResult {
 root!(RetrieveResult);
 
 /// `RunScriptAction`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RunScriptAction {
     /// What it inherits from [`Action`].
     pub base: Action,
@@ -98,41 +107,43 @@ pub struct RunScriptAction {
     pub script: String,
 }
 
+impl Default for RunScriptAction {
+    fn default() -> Self {
+        Self { base: <Action as Default>::default(), script: Unset::UNSET }
+    }
+}
+
 impl DataType for RunScriptAction {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("RunScriptAction", Some(Action::INFO), &[FieldInfo::req("script", Type::String)], || {
-                Box::new(RunScriptAction::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "RunScriptAction",
+            Some(<Action as DataType>::INFO),
+            &[Own("script", Type::String, Req)],
+            instance::<RunScriptAction>,
+        );
         &INFO
     };
 }
 
 impl DataObject for RunScriptAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.script),
-            _ => self.base.get(index),
+            0 => look::text(&self.script),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.script),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.script),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -140,7 +151,6 @@ inherit!(RunScriptAction, Action);
 impl Extends<Action> for RunScriptAction {}
 
 /// `RoleEventArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RoleEventArgument {
     /// What it inherits from [`EventArgument`].
     pub base: EventArgument,
@@ -150,13 +160,19 @@ pub struct RoleEventArgument {
     pub name: String,
 }
 
+impl Default for RoleEventArgument {
+    fn default() -> Self {
+        Self { base: <EventArgument as Default>::default(), role_id: 0, name: Unset::UNSET }
+    }
+}
+
 impl DataType for RoleEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RoleEventArgument",
-            Some(EventArgument::INFO),
-            &[FieldInfo::req("roleId", Type::Int), FieldInfo::req("name", Type::String)],
-            || Box::new(RoleEventArgument::default()),
+            Some(<EventArgument as DataType>::INFO),
+            &[Own("roleId", Type::Int, Req), Own("name", Type::String, Req)],
+            instance::<RoleEventArgument>,
         );
         &INFO
     };
@@ -164,31 +180,25 @@ impl DataType for RoleEventArgument {
 
 impl DataObject for RoleEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.role_id),
-            1 => leaf(&self.name),
-            _ => self.base.get(index),
+            0 => Value::Int(self.role_id),
+            1 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.role_id),
-            1 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            0 => place::int(&mut self.role_id),
+            1 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -196,7 +206,6 @@ inherit!(RoleEventArgument, EventArgument);
 impl Extends<EventArgument> for RoleEventArgument {}
 
 /// `Relation`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct Relation {
     /// `constraint`.
     pub constraint: Option<String>,
@@ -206,17 +215,19 @@ pub struct Relation {
     pub version: Option<String>,
 }
 
+impl Default for Relation {
+    fn default() -> Self {
+        Self { constraint: None, name: Unset::UNSET, version: None }
+    }
+}
+
 impl DataType for Relation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "Relation",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("constraint", Type::String),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("version", Type::String),
-            ],
-            || Box::new(Relation::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("constraint", Type::String, Opt), Own("name", Type::String, Req), Own("version", Type::String, Opt)],
+            instance::<Relation>,
         );
         &INFO
     };
@@ -224,23 +235,23 @@ impl DataType for Relation {
 
 impl DataObject for Relation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.constraint),
-            1 => leaf(&self.name),
-            2 => optional(&self.version),
+            0 => look::optional_text(&self.constraint),
+            1 => look::text(&self.name),
+            2 => look::optional_text(&self.version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.constraint),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.version),
+            0 => place::optional_text(&mut self.constraint),
+            1 => place::text(&mut self.name),
+            2 => place::optional_text(&mut self.version),
             _ => Slot::None,
         }
     }
@@ -249,7 +260,6 @@ impl DataObject for Relation {
 root!(Relation);
 
 /// `RetrieveVStorageObjSpec`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct RetrieveVStorageObjSpec {
     /// `id`.
     pub id: ID,
@@ -257,13 +267,19 @@ pub struct RetrieveVStorageObjSpec {
     pub datastore: ManagedObjectReference,
 }
 
+impl Default for RetrieveVStorageObjSpec {
+    fn default() -> Self {
+        Self { id: <ID as Default>::default(), datastore: Unset::UNSET }
+    }
+}
+
 impl DataType for RetrieveVStorageObjSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RetrieveVStorageObjSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
-            || Box::new(RetrieveVStorageObjSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("id", Type::Data(<ID as DataType>::INFO), Req), Own("datastore", Type::Ref, Req)],
+            instance::<RetrieveVStorageObjSpec>,
         );
         &INFO
     };
@@ -271,13 +287,13 @@ impl DataType for RetrieveVStorageObjSpec {
 
 impl DataObject for RetrieveVStorageObjSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.id),
-            1 => leaf(&self.datastore),
+            1 => look::reference(&self.datastore),
             _ => Value::Unset,
         }
     }
@@ -285,7 +301,7 @@ impl DataObject for RetrieveVStorageObjSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.id),
-            1 => Slot::Scalar(&mut self.datastore),
+            1 => place::reference(&mut self.datastore),
             _ => Slot::None,
         }
     }
@@ -294,7 +310,6 @@ impl DataObject for RetrieveVStorageObjSpec {
 root!(RetrieveVStorageObjSpec);
 
 /// `RecurrentTaskScheduler`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RecurrentTaskScheduler {
     /// What it inherits from [`TaskScheduler`].
     pub base: TaskScheduler,
@@ -302,13 +317,19 @@ pub struct RecurrentTaskScheduler {
     pub interval: i32,
 }
 
+impl Default for RecurrentTaskScheduler {
+    fn default() -> Self {
+        Self { base: <TaskScheduler as Default>::default(), interval: 0 }
+    }
+}
+
 impl DataType for RecurrentTaskScheduler {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RecurrentTaskScheduler",
-            Some(TaskScheduler::INFO),
-            &[FieldInfo::req("interval", Type::Int)],
-            || Box::new(RecurrentTaskScheduler::default()),
+            Some(<TaskScheduler as DataType>::INFO),
+            &[Own("interval", Type::Int, Req)],
+            instance::<RecurrentTaskScheduler>,
         );
         &INFO
     };
@@ -316,29 +337,23 @@ impl DataType for RecurrentTaskScheduler {
 
 impl DataObject for RecurrentTaskScheduler {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.interval),
-            _ => self.base.get(index),
+            2 => Value::Int(self.interval),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.interval),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.interval),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{DeviceGroupId, DynamicData, FaultDomainId};
 
 /// `ReplicationVmProgressInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationVmProgressInfo {
     /// `progress`.
     pub progress: i32,
@@ -18,19 +17,31 @@ pub struct ReplicationVmProgressInfo {
     pub checksum_compared_bytes: Option<i64>,
 }
 
+impl Default for ReplicationVmProgressInfo {
+    fn default() -> Self {
+        Self {
+            progress: 0,
+            bytes_transferred: 0,
+            bytes_to_transfer: 0,
+            checksum_total_bytes: None,
+            checksum_compared_bytes: None,
+        }
+    }
+}
+
 impl DataType for ReplicationVmProgressInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationVmProgressInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("progress", Type::Int),
-                FieldInfo::req("bytesTransferred", Type::Long),
-                FieldInfo::req("bytesToTransfer", Type::Long),
-                FieldInfo::opt("checksumTotalBytes", Type::Long),
-                FieldInfo::opt("checksumComparedBytes", Type::Long),
+                Own("progress", Type::Int, Req),
+                Own("bytesTransferred", Type::Long, Req),
+                Own("bytesToTransfer", Type::Long, Req),
+                Own("checksumTotalBytes", Type::Long, Opt),
+                Own("checksumComparedBytes", Type::Long, Opt),
             ],
-            || Box::new(ReplicationVmProgressInfo::default()),
+            instance::<ReplicationVmProgressInfo>,
         );
         &INFO
     };
@@ -38,27 +49,27 @@ impl DataType for ReplicationVmProgressInfo {
 
 impl DataObject for ReplicationVmProgressInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.progress),
-            1 => leaf(&self.bytes_transferred),
-            2 => leaf(&self.bytes_to_transfer),
-            3 => optional(&self.checksum_total_bytes),
-            4 => optional(&self.checksum_compared_bytes),
+            0 => Value::Int(self.progress),
+            1 => Value::Long(self.bytes_transferred),
+            2 => Value::Long(self.bytes_to_transfer),
+            3 => look::optional_long(&self.checksum_total_bytes),
+            4 => look::optional_long(&self.checksum_compared_bytes),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.progress),
-            1 => Slot::Scalar(&mut self.bytes_transferred),
-            2 => Slot::Scalar(&mut self.bytes_to_transfer),
-            3 => Slot::Scalar(&mut self.checksum_total_bytes),
-            4 => Slot::Scalar(&mut self.checksum_compared_bytes),
+            0 => place::int(&mut self.progress),
+            1 => place::long(&mut self.bytes_transferred),
+            2 => place::long(&mut self.bytes_to_transfer),
+            3 => place::optional_long(&mut self.checksum_total_bytes),
+            4 => place::optional_long(&mut self.checksum_compared_bytes),
             _ => Slot::None,
         }
     }
@@ -67,7 +78,6 @@ impl DataObject for ReplicationVmProgressInfo {
 root!(ReplicationVmProgressInfo);
 
 /// `ReplicationConfigSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationConfigSpec {
     /// `generation`.
     pub generation: i64,
@@ -105,31 +115,55 @@ pub struct ReplicationConfigSpec {
     pub disk: Vec<ReplicationInfoDiskSettings>,
 }
 
+impl Default for ReplicationConfigSpec {
+    fn default() -> Self {
+        Self {
+            generation: 0,
+            vm_replication_id: Unset::UNSET,
+            destination: Unset::UNSET,
+            port: 0,
+            rpo: 0,
+            quiesce_guest_enabled: false,
+            paused: false,
+            opp_updates_enabled: false,
+            net_compression_enabled: None,
+            net_encryption_enabled: None,
+            encryption_destination: None,
+            additional_encryption_destination: Unset::UNSET,
+            encryption_port: None,
+            remote_certificate_thumbprint: None,
+            data_sets_replication_enabled: None,
+            use_hbr_proxy_http_preamble: None,
+            disk: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ReplicationConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("generation", Type::Long),
-                FieldInfo::req("vmReplicationId", Type::String),
-                FieldInfo::req("destination", Type::String),
-                FieldInfo::req("port", Type::Int),
-                FieldInfo::req("rpo", Type::Long),
-                FieldInfo::req("quiesceGuestEnabled", Type::Boolean),
-                FieldInfo::req("paused", Type::Boolean),
-                FieldInfo::req("oppUpdatesEnabled", Type::Boolean),
-                FieldInfo::opt("netCompressionEnabled", Type::Boolean),
-                FieldInfo::opt("netEncryptionEnabled", Type::Boolean),
-                FieldInfo::opt("encryptionDestination", Type::String),
-                FieldInfo::list("additionalEncryptionDestination", Type::String),
-                FieldInfo::opt("encryptionPort", Type::Int),
-                FieldInfo::opt("remoteCertificateThumbprint", Type::String),
-                FieldInfo::opt("dataSetsReplicationEnabled", Type::Boolean),
-                FieldInfo::opt("useHbrProxyHttpPreamble", Type::Boolean),
-                FieldInfo::list("disk", Type::Data(ReplicationInfoDiskSettings::INFO)),
+                Own("generation", Type::Long, Req),
+                Own("vmReplicationId", Type::String, Req),
+                Own("destination", Type::String, Req),
+                Own("port", Type::Int, Req),
+                Own("rpo", Type::Long, Req),
+                Own("quiesceGuestEnabled", Type::Boolean, Req),
+                Own("paused", Type::Boolean, Req),
+                Own("oppUpdatesEnabled", Type::Boolean, Req),
+                Own("netCompressionEnabled", Type::Boolean, Opt),
+                Own("netEncryptionEnabled", Type::Boolean, Opt),
+                Own("encryptionDestination", Type::String, Opt),
+                Own("additionalEncryptionDestination", Type::String, List),
+                Own("encryptionPort", Type::Int, Opt),
+                Own("remoteCertificateThumbprint", Type::String, Opt),
+                Own("dataSetsReplicationEnabled", Type::Boolean, Opt),
+                Own("useHbrProxyHttpPreamble", Type::Boolean, Opt),
+                Own("disk", Type::Data(<ReplicationInfoDiskSettings as DataType>::INFO), List),
             ],
-            || Box::new(ReplicationConfigSpec::default()),
+            instance::<ReplicationConfigSpec>,
         );
         &INFO
     };
@@ -137,27 +171,27 @@ impl DataType for ReplicationConfigSpec {
 
 impl DataObject for ReplicationConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.generation),
-            1 => leaf(&self.vm_replication_id),
-            2 => leaf(&self.destination),
-            3 => leaf(&self.port),
-            4 => leaf(&self.rpo),
-            5 => leaf(&self.quiesce_guest_enabled),
-            6 => leaf(&self.paused),
-            7 => leaf(&self.opp_updates_enabled),
-            8 => optional(&self.net_compression_enabled),
-            9 => optional(&self.net_encryption_enabled),
-            10 => optional(&self.encryption_destination),
-            11 => Value::List(&self.additional_encryption_destination),
-            12 => optional(&self.encryption_port),
-            13 => optional(&self.remote_certificate_thumbprint),
-            14 => optional(&self.data_sets_replication_enabled),
-            15 => optional(&self.use_hbr_proxy_http_preamble),
+            0 => Value::Long(self.generation),
+            1 => look::text(&self.vm_replication_id),
+            2 => look::text(&self.destination),
+            3 => Value::Int(self.port),
+            4 => Value::Long(self.rpo),
+            5 => Value::Boolean(self.quiesce_guest_enabled),
+            6 => Value::Boolean(self.paused),
+            7 => Value::Boolean(self.opp_updates_enabled),
+            8 => look::optional_boolean(&self.net_compression_enabled),
+            9 => look::optional_boolean(&self.net_encryption_enabled),
+            10 => look::optional_text(&self.encryption_destination),
+            11 => look::texts(&self.additional_encryption_destination),
+            12 => look::optional_int(&self.encryption_port),
+            13 => look::optional_text(&self.remote_certificate_thumbprint),
+            14 => look::optional_boolean(&self.data_sets_replication_enabled),
+            15 => look::optional_boolean(&self.use_hbr_proxy_http_preamble),
             16 => Value::List(&self.disk),
             _ => Value::Unset,
         }
@@ -165,22 +199,22 @@ impl DataObject for ReplicationConfigSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.generation),
-            1 => Slot::Scalar(&mut self.vm_replication_id),
-            2 => Slot::Scalar(&mut self.destination),
-            3 => Slot::Scalar(&mut self.port),
-            4 => Slot::Scalar(&mut self.rpo),
-            5 => Slot::Scalar(&mut self.quiesce_guest_enabled),
-            6 => Slot::Scalar(&mut self.paused),
-            7 => Slot::Scalar(&mut self.opp_updates_enabled),
-            8 => Slot::Scalar(&mut self.net_compression_enabled),
-            9 => Slot::Scalar(&mut self.net_encryption_enabled),
-            10 => Slot::Scalar(&mut self.encryption_destination),
-            11 => Slot::Scalar(&mut self.additional_encryption_destination),
-            12 => Slot::Scalar(&mut self.encryption_port),
-            13 => Slot::Scalar(&mut self.remote_certificate_thumbprint),
-            14 => Slot::Scalar(&mut self.data_sets_replication_enabled),
-            15 => Slot::Scalar(&mut self.use_hbr_proxy_http_preamble),
+            0 => place::long(&mut self.generation),
+            1 => place::text(&mut self.vm_replication_id),
+            2 => place::text(&mut self.destination),
+            3 => place::int(&mut self.port),
+            4 => place::long(&mut self.rpo),
+            5 => place::boolean(&mut self.quiesce_guest_enabled),
+            6 => place::boolean(&mut self.paused),
+            7 => place::boolean(&mut self.opp_updates_enabled),
+            8 => place::optional_boolean(&mut self.net_compression_enabled),
+            9 => place::optional_boolean(&mut self.net_encryption_enabled),
+            10 => place::optional_text(&mut self.encryption_destination),
+            11 => place::texts(&mut self.additional_encryption_destination),
+            12 => place::optional_int(&mut self.encryption_port),
+            13 => place::optional_text(&mut self.remote_certificate_thumbprint),
+            14 => place::optional_boolean(&mut self.data_sets_replication_enabled),
+            15 => place::optional_boolean(&mut self.use_hbr_proxy_http_preamble),
             16 => Slot::List(&mut self.disk),
             _ => Slot::None,
         }
@@ -190,7 +224,6 @@ impl DataObject for ReplicationConfigSpec {
 root!(ReplicationConfigSpec);
 
 /// `ReplicationInfoDiskSettings`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationInfoDiskSettings {
     /// `key`.
     pub key: i32,
@@ -198,13 +231,19 @@ pub struct ReplicationInfoDiskSettings {
     pub disk_replication_id: String,
 }
 
+impl Default for ReplicationInfoDiskSettings {
+    fn default() -> Self {
+        Self { key: 0, disk_replication_id: Unset::UNSET }
+    }
+}
+
 impl DataType for ReplicationInfoDiskSettings {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationInfoDiskSettings",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::Int), FieldInfo::req("diskReplicationId", Type::String)],
-            || Box::new(ReplicationInfoDiskSettings::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::Int, Req), Own("diskReplicationId", Type::String, Req)],
+            instance::<ReplicationInfoDiskSettings>,
         );
         &INFO
     };
@@ -212,21 +251,21 @@ impl DataType for ReplicationInfoDiskSettings {
 
 impl DataObject for ReplicationInfoDiskSettings {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.disk_replication_id),
+            0 => Value::Int(self.key),
+            1 => look::text(&self.disk_replication_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.disk_replication_id),
+            0 => place::int(&mut self.key),
+            1 => place::text(&mut self.disk_replication_id),
             _ => Slot::None,
         }
     }
@@ -235,7 +274,6 @@ impl DataObject for ReplicationInfoDiskSettings {
 root!(ReplicationInfoDiskSettings);
 
 /// `ReplicationGroupId`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationGroupId {
     /// `faultDomainId`.
     pub fault_domain_id: FaultDomainId,
@@ -243,16 +281,25 @@ pub struct ReplicationGroupId {
     pub device_group_id: DeviceGroupId,
 }
 
+impl Default for ReplicationGroupId {
+    fn default() -> Self {
+        Self {
+            fault_domain_id: <FaultDomainId as Default>::default(),
+            device_group_id: <DeviceGroupId as Default>::default(),
+        }
+    }
+}
+
 impl DataType for ReplicationGroupId {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationGroupId",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("faultDomainId", Type::Data(FaultDomainId::INFO)),
-                FieldInfo::req("deviceGroupId", Type::Data(DeviceGroupId::INFO)),
+                Own("faultDomainId", Type::Data(<FaultDomainId as DataType>::INFO), Req),
+                Own("deviceGroupId", Type::Data(<DeviceGroupId as DataType>::INFO), Req),
             ],
-            || Box::new(ReplicationGroupId::default()),
+            instance::<ReplicationGroupId>,
         );
         &INFO
     };
@@ -260,7 +307,7 @@ impl DataType for ReplicationGroupId {
 
 impl DataObject for ReplicationGroupId {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -283,19 +330,24 @@ impl DataObject for ReplicationGroupId {
 root!(ReplicationGroupId);
 
 /// `ReplicationSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationSpec {
     /// `replicationGroupId`.
     pub replication_group_id: ReplicationGroupId,
+}
+
+impl Default for ReplicationSpec {
+    fn default() -> Self {
+        Self { replication_group_id: <ReplicationGroupId as Default>::default() }
+    }
 }
 
 impl DataType for ReplicationSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("replicationGroupId", Type::Data(ReplicationGroupId::INFO))],
-            || Box::new(ReplicationSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("replicationGroupId", Type::Data(<ReplicationGroupId as DataType>::INFO), Req)],
+            instance::<ReplicationSpec>,
         );
         &INFO
     };
@@ -303,7 +355,7 @@ impl DataType for ReplicationSpec {
 
 impl DataObject for ReplicationSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{DynamicData, EntityEventArgument, EventArgument, ManagedEntityStatus, SharesInfo, SharesOption};
 
 /// `ResourceAllocationInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourceAllocationInfo {
     /// `reservation`.
     pub reservation: Option<i64>,
@@ -18,19 +17,25 @@ pub struct ResourceAllocationInfo {
     pub overhead_limit: Option<i64>,
 }
 
+impl Default for ResourceAllocationInfo {
+    fn default() -> Self {
+        Self { reservation: None, expandable_reservation: None, limit: None, shares: None, overhead_limit: None }
+    }
+}
+
 impl DataType for ResourceAllocationInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourceAllocationInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("reservation", Type::Long),
-                FieldInfo::opt("expandableReservation", Type::Boolean),
-                FieldInfo::opt("limit", Type::Long),
-                FieldInfo::opt("shares", Type::Data(SharesInfo::INFO)),
-                FieldInfo::opt("overheadLimit", Type::Long),
+                Own("reservation", Type::Long, Opt),
+                Own("expandableReservation", Type::Boolean, Opt),
+                Own("limit", Type::Long, Opt),
+                Own("shares", Type::Data(<SharesInfo as DataType>::INFO), Opt),
+                Own("overheadLimit", Type::Long, Opt),
             ],
-            || Box::new(ResourceAllocationInfo::default()),
+            instance::<ResourceAllocationInfo>,
         );
         &INFO
     };
@@ -38,30 +43,27 @@ impl DataType for ResourceAllocationInfo {
 
 impl DataObject for ResourceAllocationInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.reservation),
-            1 => optional(&self.expandable_reservation),
-            2 => optional(&self.limit),
-            3 => match &self.shares {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => optional(&self.overhead_limit),
+            0 => look::optional_long(&self.reservation),
+            1 => look::optional_boolean(&self.expandable_reservation),
+            2 => look::optional_long(&self.limit),
+            3 => look::boxed(&self.shares),
+            4 => look::optional_long(&self.overhead_limit),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.reservation),
-            1 => Slot::Scalar(&mut self.expandable_reservation),
-            2 => Slot::Scalar(&mut self.limit),
-            3 => fill!(self.shares, SharesInfo),
-            4 => Slot::Scalar(&mut self.overhead_limit),
+            0 => place::optional_long(&mut self.reservation),
+            1 => place::optional_boolean(&mut self.expandable_reservation),
+            2 => place::optional_long(&mut self.limit),
+            3 => place::boxed(&mut self.shares),
+            4 => place::optional_long(&mut self.overhead_limit),
             _ => Slot::None,
         }
     }
@@ -70,19 +72,24 @@ impl DataObject for ResourceAllocationInfo {
 root!(ResourceAllocationInfo);
 
 /// `ResourceAllocationOption`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourceAllocationOption {
     /// `sharesOption`.
     pub shares_option: SharesOption,
+}
+
+impl Default for ResourceAllocationOption {
+    fn default() -> Self {
+        Self { shares_option: <SharesOption as Default>::default() }
+    }
 }
 
 impl DataType for ResourceAllocationOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourceAllocationOption",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("sharesOption", Type::Data(SharesOption::INFO))],
-            || Box::new(ResourceAllocationOption::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("sharesOption", Type::Data(<SharesOption as DataType>::INFO), Req)],
+            instance::<ResourceAllocationOption>,
         );
         &INFO
     };
@@ -90,7 +97,7 @@ impl DataType for ResourceAllocationOption {
 
 impl DataObject for ResourceAllocationOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -111,7 +118,6 @@ impl DataObject for ResourceAllocationOption {
 root!(ResourceAllocationOption);
 
 /// `ResourceConfigOption`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourceConfigOption {
     /// `cpuAllocationOption`.
     pub cpu_allocation_option: ResourceAllocationOption,
@@ -119,16 +125,25 @@ pub struct ResourceConfigOption {
     pub memory_allocation_option: ResourceAllocationOption,
 }
 
+impl Default for ResourceConfigOption {
+    fn default() -> Self {
+        Self {
+            cpu_allocation_option: <ResourceAllocationOption as Default>::default(),
+            memory_allocation_option: <ResourceAllocationOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for ResourceConfigOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourceConfigOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("cpuAllocationOption", Type::Data(ResourceAllocationOption::INFO)),
-                FieldInfo::req("memoryAllocationOption", Type::Data(ResourceAllocationOption::INFO)),
+                Own("cpuAllocationOption", Type::Data(<ResourceAllocationOption as DataType>::INFO), Req),
+                Own("memoryAllocationOption", Type::Data(<ResourceAllocationOption as DataType>::INFO), Req),
             ],
-            || Box::new(ResourceConfigOption::default()),
+            instance::<ResourceConfigOption>,
         );
         &INFO
     };
@@ -136,7 +151,7 @@ impl DataType for ResourceConfigOption {
 
 impl DataObject for ResourceConfigOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -159,7 +174,6 @@ impl DataObject for ResourceConfigOption {
 root!(ResourceConfigOption);
 
 /// `ResourceConfigSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourceConfigSpec {
     /// `entity`; names a `ManagedEntity`.
     pub entity: Option<ManagedObjectReference>,
@@ -175,20 +189,33 @@ pub struct ResourceConfigSpec {
     pub scale_descendants_shares: Option<String>,
 }
 
+impl Default for ResourceConfigSpec {
+    fn default() -> Self {
+        Self {
+            entity: None,
+            change_version: None,
+            last_modified: None,
+            cpu_allocation: <ResourceAllocationInfo as Default>::default(),
+            memory_allocation: <ResourceAllocationInfo as Default>::default(),
+            scale_descendants_shares: None,
+        }
+    }
+}
+
 impl DataType for ResourceConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourceConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("entity", Type::Ref),
-                FieldInfo::opt("changeVersion", Type::String),
-                FieldInfo::opt("lastModified", Type::DateTime),
-                FieldInfo::req("cpuAllocation", Type::Data(ResourceAllocationInfo::INFO)),
-                FieldInfo::req("memoryAllocation", Type::Data(ResourceAllocationInfo::INFO)),
-                FieldInfo::opt("scaleDescendantsShares", Type::String),
+                Own("entity", Type::Ref, Opt),
+                Own("changeVersion", Type::String, Opt),
+                Own("lastModified", Type::DateTime, Opt),
+                Own("cpuAllocation", Type::Data(<ResourceAllocationInfo as DataType>::INFO), Req),
+                Own("memoryAllocation", Type::Data(<ResourceAllocationInfo as DataType>::INFO), Req),
+                Own("scaleDescendantsShares", Type::String, Opt),
             ],
-            || Box::new(ResourceConfigSpec::default()),
+            instance::<ResourceConfigSpec>,
         );
         &INFO
     };
@@ -196,29 +223,29 @@ impl DataType for ResourceConfigSpec {
 
 impl DataObject for ResourceConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.entity),
-            1 => optional(&self.change_version),
-            2 => optional(&self.last_modified),
+            0 => look::optional_reference(&self.entity),
+            1 => look::optional_text(&self.change_version),
+            2 => look::optional(&self.last_modified),
             3 => Value::Data(&self.cpu_allocation),
             4 => Value::Data(&self.memory_allocation),
-            5 => optional(&self.scale_descendants_shares),
+            5 => look::optional_text(&self.scale_descendants_shares),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
-            1 => Slot::Scalar(&mut self.change_version),
+            0 => place::optional_reference(&mut self.entity),
+            1 => place::optional_text(&mut self.change_version),
             2 => Slot::Scalar(&mut self.last_modified),
             3 => Slot::Data(&mut self.cpu_allocation),
             4 => Slot::Data(&mut self.memory_allocation),
-            5 => Slot::Scalar(&mut self.scale_descendants_shares),
+            5 => place::optional_text(&mut self.scale_descendants_shares),
             _ => Slot::None,
         }
     }
@@ -227,7 +254,6 @@ impl DataObject for ResourceConfigSpec {
 root!(ResourceConfigSpec);
 
 /// `ResourcePoolResourceUsage`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourcePoolResourceUsage {
     /// `reservationUsed`.
     pub reservation_used: i64,
@@ -243,20 +269,33 @@ pub struct ResourcePoolResourceUsage {
     pub max_usage: i64,
 }
 
+impl Default for ResourcePoolResourceUsage {
+    fn default() -> Self {
+        Self {
+            reservation_used: 0,
+            reservation_used_for_vm: 0,
+            unreserved_for_pool: 0,
+            unreserved_for_vm: 0,
+            overall_usage: 0,
+            max_usage: 0,
+        }
+    }
+}
+
 impl DataType for ResourcePoolResourceUsage {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourcePoolResourceUsage",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("reservationUsed", Type::Long),
-                FieldInfo::req("reservationUsedForVm", Type::Long),
-                FieldInfo::req("unreservedForPool", Type::Long),
-                FieldInfo::req("unreservedForVm", Type::Long),
-                FieldInfo::req("overallUsage", Type::Long),
-                FieldInfo::req("maxUsage", Type::Long),
+                Own("reservationUsed", Type::Long, Req),
+                Own("reservationUsedForVm", Type::Long, Req),
+                Own("unreservedForPool", Type::Long, Req),
+                Own("unreservedForVm", Type::Long, Req),
+                Own("overallUsage", Type::Long, Req),
+                Own("maxUsage", Type::Long, Req),
             ],
-            || Box::new(ResourcePoolResourceUsage::default()),
+            instance::<ResourcePoolResourceUsage>,
         );
         &INFO
     };
@@ -264,29 +303,29 @@ impl DataType for ResourcePoolResourceUsage {
 
 impl DataObject for ResourcePoolResourceUsage {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.reservation_used),
-            1 => leaf(&self.reservation_used_for_vm),
-            2 => leaf(&self.unreserved_for_pool),
-            3 => leaf(&self.unreserved_for_vm),
-            4 => leaf(&self.overall_usage),
-            5 => leaf(&self.max_usage),
+            0 => Value::Long(self.reservation_used),
+            1 => Value::Long(self.reservation_used_for_vm),
+            2 => Value::Long(self.unreserved_for_pool),
+            3 => Value::Long(self.unreserved_for_vm),
+            4 => Value::Long(self.overall_usage),
+            5 => Value::Long(self.max_usage),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.reservation_used),
-            1 => Slot::Scalar(&mut self.reservation_used_for_vm),
-            2 => Slot::Scalar(&mut self.unreserved_for_pool),
-            3 => Slot::Scalar(&mut self.unreserved_for_vm),
-            4 => Slot::Scalar(&mut self.overall_usage),
-            5 => Slot::Scalar(&mut self.max_usage),
+            0 => place::long(&mut self.reservation_used),
+            1 => place::long(&mut self.reservation_used_for_vm),
+            2 => place::long(&mut self.unreserved_for_pool),
+            3 => place::long(&mut self.unreserved_for_vm),
+            4 => place::long(&mut self.overall_usage),
+            5 => place::long(&mut self.max_usage),
             _ => Slot::None,
         }
     }
@@ -295,7 +334,6 @@ impl DataObject for ResourcePoolResourceUsage {
 root!(ResourcePoolResourceUsage);
 
 /// `ResourcePoolRuntimeInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourcePoolRuntimeInfo {
     /// `memory`.
     pub memory: ResourcePoolResourceUsage,
@@ -307,18 +345,29 @@ pub struct ResourcePoolRuntimeInfo {
     pub shares_scalable: Option<String>,
 }
 
+impl Default for ResourcePoolRuntimeInfo {
+    fn default() -> Self {
+        Self {
+            memory: <ResourcePoolResourceUsage as Default>::default(),
+            cpu: <ResourcePoolResourceUsage as Default>::default(),
+            overall_status: ManagedEntityStatus::Unrecognized(Unset::UNSET),
+            shares_scalable: None,
+        }
+    }
+}
+
 impl DataType for ResourcePoolRuntimeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourcePoolRuntimeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("memory", Type::Data(ResourcePoolResourceUsage::INFO)),
-                FieldInfo::req("cpu", Type::Data(ResourcePoolResourceUsage::INFO)),
-                FieldInfo::req("overallStatus", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::opt("sharesScalable", Type::String),
+                Own("memory", Type::Data(<ResourcePoolResourceUsage as DataType>::INFO), Req),
+                Own("cpu", Type::Data(<ResourcePoolResourceUsage as DataType>::INFO), Req),
+                Own("overallStatus", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Req),
+                Own("sharesScalable", Type::String, Opt),
             ],
-            || Box::new(ResourcePoolRuntimeInfo::default()),
+            instance::<ResourcePoolRuntimeInfo>,
         );
         &INFO
     };
@@ -326,15 +375,15 @@ impl DataType for ResourcePoolRuntimeInfo {
 
 impl DataObject for ResourcePoolRuntimeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.memory),
             1 => Value::Data(&self.cpu),
-            2 => leaf(&self.overall_status),
-            3 => optional(&self.shares_scalable),
+            2 => look::leaf(&self.overall_status),
+            3 => look::optional_text(&self.shares_scalable),
             _ => Value::Unset,
         }
     }
@@ -344,7 +393,7 @@ impl DataObject for ResourcePoolRuntimeInfo {
             0 => Slot::Data(&mut self.memory),
             1 => Slot::Data(&mut self.cpu),
             2 => Slot::Scalar(&mut self.overall_status),
-            3 => Slot::Scalar(&mut self.shares_scalable),
+            3 => place::optional_text(&mut self.shares_scalable),
             _ => Slot::None,
         }
     }
@@ -353,7 +402,6 @@ impl DataObject for ResourcePoolRuntimeInfo {
 root!(ResourcePoolRuntimeInfo);
 
 /// `ResourcePoolSummary`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourcePoolSummary {
     /// `name`.
     pub name: String,
@@ -367,19 +415,31 @@ pub struct ResourcePoolSummary {
     pub configured_memory_mb: Option<i32>,
 }
 
+impl Default for ResourcePoolSummary {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            config: <ResourceConfigSpec as Default>::default(),
+            runtime: <ResourcePoolRuntimeInfo as Default>::default(),
+            quick_stats: None,
+            configured_memory_mb: None,
+        }
+    }
+}
+
 impl DataType for ResourcePoolSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourcePoolSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("config", Type::Data(ResourceConfigSpec::INFO)),
-                FieldInfo::req("runtime", Type::Data(ResourcePoolRuntimeInfo::INFO)),
-                FieldInfo::opt("quickStats", Type::Data(ResourcePoolQuickStats::INFO)),
-                FieldInfo::opt("configuredMemoryMB", Type::Int),
+                Own("name", Type::String, Req),
+                Own("config", Type::Data(<ResourceConfigSpec as DataType>::INFO), Req),
+                Own("runtime", Type::Data(<ResourcePoolRuntimeInfo as DataType>::INFO), Req),
+                Own("quickStats", Type::Data(<ResourcePoolQuickStats as DataType>::INFO), Opt),
+                Own("configuredMemoryMB", Type::Int, Opt),
             ],
-            || Box::new(ResourcePoolSummary::default()),
+            instance::<ResourcePoolSummary>,
         );
         &INFO
     };
@@ -387,30 +447,27 @@ impl DataType for ResourcePoolSummary {
 
 impl DataObject for ResourcePoolSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
+            0 => look::text(&self.name),
             1 => Value::Data(&self.config),
             2 => Value::Data(&self.runtime),
-            3 => match &self.quick_stats {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => optional(&self.configured_memory_mb),
+            3 => look::boxed(&self.quick_stats),
+            4 => look::optional_int(&self.configured_memory_mb),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.name),
             1 => Slot::Data(&mut self.config),
             2 => Slot::Data(&mut self.runtime),
-            3 => fill!(self.quick_stats, ResourcePoolQuickStats),
-            4 => Slot::Scalar(&mut self.configured_memory_mb),
+            3 => place::boxed(&mut self.quick_stats),
+            4 => place::optional_int(&mut self.configured_memory_mb),
             _ => Slot::None,
         }
     }
@@ -419,7 +476,6 @@ impl DataObject for ResourcePoolSummary {
 root!(ResourcePoolSummary);
 
 /// `ResourcePoolQuickStats`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourcePoolQuickStats {
     /// `overallCpuUsage`.
     pub overall_cpu_usage: Option<i64>,
@@ -453,29 +509,51 @@ pub struct ResourcePoolQuickStats {
     pub compressed_memory: Option<i64>,
 }
 
+impl Default for ResourcePoolQuickStats {
+    fn default() -> Self {
+        Self {
+            overall_cpu_usage: None,
+            overall_cpu_demand: None,
+            guest_memory_usage: None,
+            host_memory_usage: None,
+            distributed_cpu_entitlement: None,
+            distributed_memory_entitlement: None,
+            static_cpu_entitlement: None,
+            static_memory_entitlement: None,
+            private_memory: None,
+            shared_memory: None,
+            swapped_memory: None,
+            ballooned_memory: None,
+            overhead_memory: None,
+            consumed_overhead_memory: None,
+            compressed_memory: None,
+        }
+    }
+}
+
 impl DataType for ResourcePoolQuickStats {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourcePoolQuickStats",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("overallCpuUsage", Type::Long),
-                FieldInfo::opt("overallCpuDemand", Type::Long),
-                FieldInfo::opt("guestMemoryUsage", Type::Long),
-                FieldInfo::opt("hostMemoryUsage", Type::Long),
-                FieldInfo::opt("distributedCpuEntitlement", Type::Long),
-                FieldInfo::opt("distributedMemoryEntitlement", Type::Long),
-                FieldInfo::opt("staticCpuEntitlement", Type::Int),
-                FieldInfo::opt("staticMemoryEntitlement", Type::Int),
-                FieldInfo::opt("privateMemory", Type::Long),
-                FieldInfo::opt("sharedMemory", Type::Long),
-                FieldInfo::opt("swappedMemory", Type::Long),
-                FieldInfo::opt("balloonedMemory", Type::Long),
-                FieldInfo::opt("overheadMemory", Type::Long),
-                FieldInfo::opt("consumedOverheadMemory", Type::Long),
-                FieldInfo::opt("compressedMemory", Type::Long),
+                Own("overallCpuUsage", Type::Long, Opt),
+                Own("overallCpuDemand", Type::Long, Opt),
+                Own("guestMemoryUsage", Type::Long, Opt),
+                Own("hostMemoryUsage", Type::Long, Opt),
+                Own("distributedCpuEntitlement", Type::Long, Opt),
+                Own("distributedMemoryEntitlement", Type::Long, Opt),
+                Own("staticCpuEntitlement", Type::Int, Opt),
+                Own("staticMemoryEntitlement", Type::Int, Opt),
+                Own("privateMemory", Type::Long, Opt),
+                Own("sharedMemory", Type::Long, Opt),
+                Own("swappedMemory", Type::Long, Opt),
+                Own("balloonedMemory", Type::Long, Opt),
+                Own("overheadMemory", Type::Long, Opt),
+                Own("consumedOverheadMemory", Type::Long, Opt),
+                Own("compressedMemory", Type::Long, Opt),
             ],
-            || Box::new(ResourcePoolQuickStats::default()),
+            instance::<ResourcePoolQuickStats>,
         );
         &INFO
     };
@@ -483,47 +561,47 @@ impl DataType for ResourcePoolQuickStats {
 
 impl DataObject for ResourcePoolQuickStats {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.overall_cpu_usage),
-            1 => optional(&self.overall_cpu_demand),
-            2 => optional(&self.guest_memory_usage),
-            3 => optional(&self.host_memory_usage),
-            4 => optional(&self.distributed_cpu_entitlement),
-            5 => optional(&self.distributed_memory_entitlement),
-            6 => optional(&self.static_cpu_entitlement),
-            7 => optional(&self.static_memory_entitlement),
-            8 => optional(&self.private_memory),
-            9 => optional(&self.shared_memory),
-            10 => optional(&self.swapped_memory),
-            11 => optional(&self.ballooned_memory),
-            12 => optional(&self.overhead_memory),
-            13 => optional(&self.consumed_overhead_memory),
-            14 => optional(&self.compressed_memory),
+            0 => look::optional_long(&self.overall_cpu_usage),
+            1 => look::optional_long(&self.overall_cpu_demand),
+            2 => look::optional_long(&self.guest_memory_usage),
+            3 => look::optional_long(&self.host_memory_usage),
+            4 => look::optional_long(&self.distributed_cpu_entitlement),
+            5 => look::optional_long(&self.distributed_memory_entitlement),
+            6 => look::optional_int(&self.static_cpu_entitlement),
+            7 => look::optional_int(&self.static_memory_entitlement),
+            8 => look::optional_long(&self.private_memory),
+            9 => look::optional_long(&self.shared_memory),
+            10 => look::optional_long(&self.swapped_memory),
+            11 => look::optional_long(&self.ballooned_memory),
+            12 => look::optional_long(&self.overhead_memory),
+            13 => look::optional_long(&self.consumed_overhead_memory),
+            14 => look::optional_long(&self.compressed_memory),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.overall_cpu_usage),
-            1 => Slot::Scalar(&mut self.overall_cpu_demand),
-            2 => Slot::Scalar(&mut self.guest_memory_usage),
-            3 => Slot::Scalar(&mut self.host_memory_usage),
-            4 => Slot::Scalar(&mut self.distributed_cpu_entitlement),
-            5 => Slot::Scalar(&mut self.distributed_memory_entitlement),
-            6 => Slot::Scalar(&mut self.static_cpu_entitlement),
-            7 => Slot::Scalar(&mut self.static_memory_entitlement),
-            8 => Slot::Scalar(&mut self.private_memory),
-            9 => Slot::Scalar(&mut self.shared_memory),
-            10 => Slot::Scalar(&mut self.swapped_memory),
-            11 => Slot::Scalar(&mut self.ballooned_memory),
-            12 => Slot::Scalar(&mut self.overhead_memory),
-            13 => Slot::Scalar(&mut self.consumed_overhead_memory),
-            14 => Slot::Scalar(&mut self.compressed_memory),
+            0 => place::optional_long(&mut self.overall_cpu_usage),
+            1 => place::optional_long(&mut self.overall_cpu_demand),
+            2 => place::optional_long(&mut self.guest_memory_usage),
+            3 => place::optional_long(&mut self.host_memory_usage),
+            4 => place::optional_long(&mut self.distributed_cpu_entitlement),
+            5 => place::optional_long(&mut self.distributed_memory_entitlement),
+            6 => place::optional_int(&mut self.static_cpu_entitlement),
+            7 => place::optional_int(&mut self.static_memory_entitlement),
+            8 => place::optional_long(&mut self.private_memory),
+            9 => place::optional_long(&mut self.shared_memory),
+            10 => place::optional_long(&mut self.swapped_memory),
+            11 => place::optional_long(&mut self.ballooned_memory),
+            12 => place::optional_long(&mut self.overhead_memory),
+            13 => place::optional_long(&mut self.consumed_overhead_memory),
+            14 => place::optional_long(&mut self.compressed_memory),
             _ => Slot::None,
         }
     }
@@ -532,7 +610,6 @@ impl DataObject for ResourcePoolQuickStats {
 root!(ResourcePoolQuickStats);
 
 /// `ResourcePoolEventArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourcePoolEventArgument {
     /// What it inherits from [`EntityEventArgument`].
     pub base: EntityEventArgument,
@@ -540,13 +617,19 @@ pub struct ResourcePoolEventArgument {
     pub resource_pool: ManagedObjectReference,
 }
 
+impl Default for ResourcePoolEventArgument {
+    fn default() -> Self {
+        Self { base: <EntityEventArgument as Default>::default(), resource_pool: Unset::UNSET }
+    }
+}
+
 impl DataType for ResourcePoolEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourcePoolEventArgument",
-            Some(EntityEventArgument::INFO),
-            &[FieldInfo::req("resourcePool", Type::Ref)],
-            || Box::new(ResourcePoolEventArgument::default()),
+            Some(<EntityEventArgument as DataType>::INFO),
+            &[Own("resourcePool", Type::Ref, Req)],
+            instance::<ResourcePoolEventArgument>,
         );
         &INFO
     };
@@ -554,29 +637,23 @@ impl DataType for ResourcePoolEventArgument {
 
 impl DataObject for ResourcePoolEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.resource_pool),
-            _ => self.base.get(index),
+            1 => look::reference(&self.resource_pool),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.resource_pool),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.resource_pool),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -9,37 +9,44 @@ use crate::types::{
 };
 
 /// `SelectionSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SelectionSpec {
     /// `name`.
     pub name: Option<String>,
 }
 
+impl Default for SelectionSpec {
+    fn default() -> Self {
+        Self { name: None }
+    }
+}
+
 impl DataType for SelectionSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SelectionSpec", Some(DynamicData::INFO), &[FieldInfo::opt("name", Type::String)], || {
-                Box::new(SelectionSpec::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SelectionSpec",
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Opt)],
+            instance::<SelectionSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SelectionSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.name),
+            0 => look::optional_text(&self.name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::optional_text(&mut self.name),
             _ => Slot::None,
         }
     }
@@ -48,20 +55,25 @@ impl DataObject for SelectionSpec {
 root!(SelectionSpec);
 
 /// `SDDCBase`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SDDCBase {}
+
+impl Default for SDDCBase {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for SDDCBase {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SDDCBase", Some(DynamicData::INFO), &[], || Box::new(SDDCBase::default()));
+            TypeInfo::new("SDDCBase", Some(<DynamicData as DataType>::INFO), &[], instance::<SDDCBase>);
         &INFO
     };
 }
 
 impl DataObject for SDDCBase {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -76,7 +88,6 @@ impl DataObject for SDDCBase {
 root!(SDDCBase);
 
 /// `SearchIndexQuerySpec`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SearchIndexQuerySpec {
     /// `properties`.
     pub properties: Vec<String>,
@@ -90,19 +101,31 @@ pub struct SearchIndexQuerySpec {
     pub limit: Option<i32>,
 }
 
+impl Default for SearchIndexQuerySpec {
+    fn default() -> Self {
+        Self {
+            properties: Unset::UNSET,
+            resource_type: Unset::UNSET,
+            filters: Unset::UNSET,
+            return_total_count: None,
+            limit: None,
+        }
+    }
+}
+
 impl DataType for SearchIndexQuerySpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SearchIndexQuerySpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("properties", Type::String),
-                FieldInfo::req("resourceType", Type::String),
-                FieldInfo::list("filters", Type::Data(SearchIndexFilter::INFO)),
-                FieldInfo::opt("returnTotalCount", Type::Boolean),
-                FieldInfo::opt("limit", Type::Int),
+                Own("properties", Type::String, List),
+                Own("resourceType", Type::String, Req),
+                Own("filters", Type::Data(<SearchIndexFilter as DataType>::INFO), List),
+                Own("returnTotalCount", Type::Boolean, Opt),
+                Own("limit", Type::Int, Opt),
             ],
-            || Box::new(SearchIndexQuerySpec::default()),
+            instance::<SearchIndexQuerySpec>,
         );
         &INFO
     };
@@ -110,27 +133,27 @@ impl DataType for SearchIndexQuerySpec {
 
 impl DataObject for SearchIndexQuerySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.properties),
-            1 => leaf(&self.resource_type),
+            0 => look::texts(&self.properties),
+            1 => look::text(&self.resource_type),
             2 => Value::List(&self.filters),
-            3 => optional(&self.return_total_count),
-            4 => optional(&self.limit),
+            3 => look::optional_boolean(&self.return_total_count),
+            4 => look::optional_int(&self.limit),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.properties),
-            1 => Slot::Scalar(&mut self.resource_type),
+            0 => place::texts(&mut self.properties),
+            1 => place::text(&mut self.resource_type),
             2 => Slot::List(&mut self.filters),
-            3 => Slot::Scalar(&mut self.return_total_count),
-            4 => Slot::Scalar(&mut self.limit),
+            3 => place::optional_boolean(&mut self.return_total_count),
+            4 => place::optional_int(&mut self.limit),
             _ => Slot::None,
         }
     }
@@ -139,7 +162,6 @@ impl DataObject for SearchIndexQuerySpec {
 root!(SearchIndexQuerySpec);
 
 /// `SearchIndexIterationSpec`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SearchIndexIterationSpec {
     /// `marker`.
     pub marker: Option<String>,
@@ -147,13 +169,19 @@ pub struct SearchIndexIterationSpec {
     pub limit: Option<i32>,
 }
 
+impl Default for SearchIndexIterationSpec {
+    fn default() -> Self {
+        Self { marker: None, limit: None }
+    }
+}
+
 impl DataType for SearchIndexIterationSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SearchIndexIterationSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("marker", Type::String), FieldInfo::opt("limit", Type::Int)],
-            || Box::new(SearchIndexIterationSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("marker", Type::String, Opt), Own("limit", Type::Int, Opt)],
+            instance::<SearchIndexIterationSpec>,
         );
         &INFO
     };
@@ -161,21 +189,21 @@ impl DataType for SearchIndexIterationSpec {
 
 impl DataObject for SearchIndexIterationSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.marker),
-            1 => optional(&self.limit),
+            0 => look::optional_text(&self.marker),
+            1 => look::optional_int(&self.limit),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.marker),
-            1 => Slot::Scalar(&mut self.limit),
+            0 => place::optional_text(&mut self.marker),
+            1 => place::optional_int(&mut self.limit),
             _ => Slot::None,
         }
     }
@@ -184,19 +212,24 @@ impl DataObject for SearchIndexIterationSpec {
 root!(SearchIndexIterationSpec);
 
 /// `SearchIndexFilter`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SearchIndexFilter {
     /// `predicates`.
     pub predicates: Vec<SearchIndexPredicate>,
+}
+
+impl Default for SearchIndexFilter {
+    fn default() -> Self {
+        Self { predicates: Unset::UNSET }
+    }
 }
 
 impl DataType for SearchIndexFilter {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SearchIndexFilter",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("predicates", Type::Data(SearchIndexPredicate::INFO))],
-            || Box::new(SearchIndexFilter::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("predicates", Type::Data(<SearchIndexPredicate as DataType>::INFO), List)],
+            instance::<SearchIndexFilter>,
         );
         &INFO
     };
@@ -204,7 +237,7 @@ impl DataType for SearchIndexFilter {
 
 impl DataObject for SearchIndexFilter {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -225,7 +258,6 @@ impl DataObject for SearchIndexFilter {
 root!(SearchIndexFilter);
 
 /// `SearchIndexPredicate`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SearchIndexPredicate {
     /// `propertyPath`.
     pub property_path: String,
@@ -239,19 +271,31 @@ pub struct SearchIndexPredicate {
     pub comparable_list: Vec<Any>,
 }
 
+impl Default for SearchIndexPredicate {
+    fn default() -> Self {
+        Self {
+            property_path: Unset::UNSET,
+            operator: Unset::UNSET,
+            array_operator: None,
+            comparable_value: None,
+            comparable_list: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for SearchIndexPredicate {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SearchIndexPredicate",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("propertyPath", Type::String),
-                FieldInfo::req("operator", Type::String),
-                FieldInfo::opt("arrayOperator", Type::String),
-                FieldInfo::opt("comparableValue", Type::Any),
-                FieldInfo::list("comparableList", Type::Any),
+                Own("propertyPath", Type::String, Req),
+                Own("operator", Type::String, Req),
+                Own("arrayOperator", Type::String, Opt),
+                Own("comparableValue", Type::Any, Opt),
+                Own("comparableList", Type::Any, List),
             ],
-            || Box::new(SearchIndexPredicate::default()),
+            instance::<SearchIndexPredicate>,
         );
         &INFO
     };
@@ -259,15 +303,15 @@ impl DataType for SearchIndexPredicate {
 
 impl DataObject for SearchIndexPredicate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.property_path),
-            1 => leaf(&self.operator),
-            2 => optional(&self.array_operator),
-            3 => optional(&self.comparable_value),
+            0 => look::text(&self.property_path),
+            1 => look::text(&self.operator),
+            2 => look::optional_text(&self.array_operator),
+            3 => look::optional(&self.comparable_value),
             4 => Value::List(&self.comparable_list),
             _ => Value::Unset,
         }
@@ -275,9 +319,9 @@ impl DataObject for SearchIndexPredicate {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.property_path),
-            1 => Slot::Scalar(&mut self.operator),
-            2 => Slot::Scalar(&mut self.array_operator),
+            0 => place::text(&mut self.property_path),
+            1 => place::text(&mut self.operator),
+            2 => place::optional_text(&mut self.array_operator),
             3 => Slot::Any(&mut self.comparable_value),
             4 => Slot::Any(&mut self.comparable_list),
             _ => Slot::None,
@@ -288,7 +332,6 @@ impl DataObject for SearchIndexPredicate {
 root!(SearchIndexPredicate);
 
 /// `SearchIndexResultSet`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SearchIndexResultSet {
     /// `properties`.
     pub properties: Vec<String>,
@@ -300,18 +343,24 @@ pub struct SearchIndexResultSet {
     pub marker: Option<String>,
 }
 
+impl Default for SearchIndexResultSet {
+    fn default() -> Self {
+        Self { properties: Unset::UNSET, items: Unset::UNSET, total_count: None, marker: None }
+    }
+}
+
 impl DataType for SearchIndexResultSet {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SearchIndexResultSet",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("properties", Type::String),
-                FieldInfo::list("items", Type::Data(SearchIndexResourceItem::INFO)),
-                FieldInfo::opt("totalCount", Type::Int),
-                FieldInfo::opt("marker", Type::String),
+                Own("properties", Type::String, List),
+                Own("items", Type::Data(<SearchIndexResourceItem as DataType>::INFO), List),
+                Own("totalCount", Type::Int, Opt),
+                Own("marker", Type::String, Opt),
             ],
-            || Box::new(SearchIndexResultSet::default()),
+            instance::<SearchIndexResultSet>,
         );
         &INFO
     };
@@ -319,25 +368,25 @@ impl DataType for SearchIndexResultSet {
 
 impl DataObject for SearchIndexResultSet {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.properties),
+            0 => look::texts(&self.properties),
             1 => Value::List(&self.items),
-            2 => optional(&self.total_count),
-            3 => optional(&self.marker),
+            2 => look::optional_int(&self.total_count),
+            3 => look::optional_text(&self.marker),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.properties),
+            0 => place::texts(&mut self.properties),
             1 => Slot::List(&mut self.items),
-            2 => Slot::Scalar(&mut self.total_count),
-            3 => Slot::Scalar(&mut self.marker),
+            2 => place::optional_int(&mut self.total_count),
+            3 => place::optional_text(&mut self.marker),
             _ => Slot::None,
         }
     }
@@ -346,19 +395,24 @@ impl DataObject for SearchIndexResultSet {
 root!(SearchIndexResultSet);
 
 /// `SearchIndexResourceItem`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SearchIndexResourceItem {
     /// `propertyValues`.
     pub property_values: Vec<SearchIndexOptionalValue>,
+}
+
+impl Default for SearchIndexResourceItem {
+    fn default() -> Self {
+        Self { property_values: Unset::UNSET }
+    }
 }
 
 impl DataType for SearchIndexResourceItem {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SearchIndexResourceItem",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("propertyValues", Type::Data(SearchIndexOptionalValue::INFO))],
-            || Box::new(SearchIndexResourceItem::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("propertyValues", Type::Data(<SearchIndexOptionalValue as DataType>::INFO), List)],
+            instance::<SearchIndexResourceItem>,
         );
         &INFO
     };
@@ -366,7 +420,7 @@ impl DataType for SearchIndexResourceItem {
 
 impl DataObject for SearchIndexResourceItem {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -387,19 +441,24 @@ impl DataObject for SearchIndexResourceItem {
 root!(SearchIndexResourceItem);
 
 /// `SearchIndexOptionalValue`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SearchIndexOptionalValue {
     /// `value`.
     pub value: Option<Any>,
+}
+
+impl Default for SearchIndexOptionalValue {
+    fn default() -> Self {
+        Self { value: None }
+    }
 }
 
 impl DataType for SearchIndexOptionalValue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SearchIndexOptionalValue",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("value", Type::Any)],
-            || Box::new(SearchIndexOptionalValue::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("value", Type::Any, Opt)],
+            instance::<SearchIndexOptionalValue>,
         );
         &INFO
     };
@@ -407,12 +466,12 @@ impl DataType for SearchIndexOptionalValue {
 
 impl DataObject for SearchIndexOptionalValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.value),
+            0 => look::optional(&self.value),
             _ => Value::Unset,
         }
     }
@@ -428,20 +487,25 @@ impl DataObject for SearchIndexOptionalValue {
 root!(SearchIndexOptionalValue);
 
 /// `SelectionSet`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SelectionSet {}
+
+impl Default for SelectionSet {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for SelectionSet {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SelectionSet", Some(DynamicData::INFO), &[], || Box::new(SelectionSet::default()));
+            TypeInfo::new("SelectionSet", Some(<DynamicData as DataType>::INFO), &[], instance::<SelectionSet>);
         &INFO
     };
 }
 
 impl DataObject for SelectionSet {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -456,7 +520,6 @@ impl DataObject for SelectionSet {
 root!(SelectionSet);
 
 /// `ServiceContent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ServiceContent {
     /// `rootFolder`; names a `Folder`.
     pub root_folder: ManagedObjectReference,
@@ -562,65 +625,123 @@ pub struct ServiceContent {
     pub direct_path_profile_manager: Option<ManagedObjectReference>,
 }
 
+impl Default for ServiceContent {
+    fn default() -> Self {
+        Self {
+            root_folder: Unset::UNSET,
+            property_collector: Unset::UNSET,
+            view_manager: None,
+            about: <AboutInfo as Default>::default(),
+            setting: None,
+            user_directory: None,
+            session_manager: None,
+            authorization_manager: None,
+            service_manager: None,
+            perf_manager: None,
+            scheduled_task_manager: None,
+            alarm_manager: None,
+            event_manager: None,
+            task_manager: None,
+            extension_manager: None,
+            customization_spec_manager: None,
+            guest_customization_manager: None,
+            custom_fields_manager: None,
+            account_manager: None,
+            diagnostic_manager: None,
+            license_manager: None,
+            search_index: None,
+            file_manager: None,
+            datastore_namespace_manager: None,
+            virtual_disk_manager: None,
+            virtualization_manager: None,
+            snmp_system: None,
+            vm_provisioning_checker: None,
+            vm_compatibility_checker: None,
+            ovf_manager: None,
+            ip_pool_manager: None,
+            dv_switch_manager: None,
+            host_profile_manager: None,
+            cluster_profile_manager: None,
+            compliance_manager: None,
+            localization_manager: None,
+            storage_resource_manager: None,
+            guest_operations_manager: None,
+            overhead_memory_manager: None,
+            certificate_manager: None,
+            io_filter_manager: None,
+            v_storage_object_manager: None,
+            host_spec_manager: None,
+            crypto_manager: None,
+            health_update_manager: None,
+            failover_cluster_configurator: None,
+            failover_cluster_manager: None,
+            tenant_manager: None,
+            site_info_manager: None,
+            storage_query_manager: None,
+            direct_path_profile_manager: None,
+        }
+    }
+}
+
 impl DataType for ServiceContent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ServiceContent",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("rootFolder", Type::Ref),
-                FieldInfo::req("propertyCollector", Type::Ref),
-                FieldInfo::opt("viewManager", Type::Ref),
-                FieldInfo::req("about", Type::Data(AboutInfo::INFO)),
-                FieldInfo::opt("setting", Type::Ref),
-                FieldInfo::opt("userDirectory", Type::Ref),
-                FieldInfo::opt("sessionManager", Type::Ref),
-                FieldInfo::opt("authorizationManager", Type::Ref),
-                FieldInfo::opt("serviceManager", Type::Ref),
-                FieldInfo::opt("perfManager", Type::Ref),
-                FieldInfo::opt("scheduledTaskManager", Type::Ref),
-                FieldInfo::opt("alarmManager", Type::Ref),
-                FieldInfo::opt("eventManager", Type::Ref),
-                FieldInfo::opt("taskManager", Type::Ref),
-                FieldInfo::opt("extensionManager", Type::Ref),
-                FieldInfo::opt("customizationSpecManager", Type::Ref),
-                FieldInfo::opt("guestCustomizationManager", Type::Ref),
-                FieldInfo::opt("customFieldsManager", Type::Ref),
-                FieldInfo::opt("accountManager", Type::Ref),
-                FieldInfo::opt("diagnosticManager", Type::Ref),
-                FieldInfo::opt("licenseManager", Type::Ref),
-                FieldInfo::opt("searchIndex", Type::Ref),
-                FieldInfo::opt("fileManager", Type::Ref),
-                FieldInfo::opt("datastoreNamespaceManager", Type::Ref),
-                FieldInfo::opt("virtualDiskManager", Type::Ref),
-                FieldInfo::opt("virtualizationManager", Type::Ref),
-                FieldInfo::opt("snmpSystem", Type::Ref),
-                FieldInfo::opt("vmProvisioningChecker", Type::Ref),
-                FieldInfo::opt("vmCompatibilityChecker", Type::Ref),
-                FieldInfo::opt("ovfManager", Type::Ref),
-                FieldInfo::opt("ipPoolManager", Type::Ref),
-                FieldInfo::opt("dvSwitchManager", Type::Ref),
-                FieldInfo::opt("hostProfileManager", Type::Ref),
-                FieldInfo::opt("clusterProfileManager", Type::Ref),
-                FieldInfo::opt("complianceManager", Type::Ref),
-                FieldInfo::opt("localizationManager", Type::Ref),
-                FieldInfo::opt("storageResourceManager", Type::Ref),
-                FieldInfo::opt("guestOperationsManager", Type::Ref),
-                FieldInfo::opt("overheadMemoryManager", Type::Ref),
-                FieldInfo::opt("certificateManager", Type::Ref),
-                FieldInfo::opt("ioFilterManager", Type::Ref),
-                FieldInfo::opt("vStorageObjectManager", Type::Ref),
-                FieldInfo::opt("hostSpecManager", Type::Ref),
-                FieldInfo::opt("cryptoManager", Type::Ref),
-                FieldInfo::opt("healthUpdateManager", Type::Ref),
-                FieldInfo::opt("failoverClusterConfigurator", Type::Ref),
-                FieldInfo::opt("failoverClusterManager", Type::Ref),
-                FieldInfo::opt("tenantManager", Type::Ref),
-                FieldInfo::opt("siteInfoManager", Type::Ref),
-                FieldInfo::opt("storageQueryManager", Type::Ref),
-                FieldInfo::opt("directPathProfileManager", Type::Ref),
+                Own("rootFolder", Type::Ref, Req),
+                Own("propertyCollector", Type::Ref, Req),
+                Own("viewManager", Type::Ref, Opt),
+                Own("about", Type::Data(<AboutInfo as DataType>::INFO), Req),
+                Own("setting", Type::Ref, Opt),
+                Own("userDirectory", Type::Ref, Opt),
+                Own("sessionManager", Type::Ref, Opt),
+                Own("authorizationManager", Type::Ref, Opt),
+                Own("serviceManager", Type::Ref, Opt),
+                Own("perfManager", Type::Ref, Opt),
+                Own("scheduledTaskManager", Type::Ref, Opt),
+                Own("alarmManager", Type::Ref, Opt),
+                Own("eventManager", Type::Ref, Opt),
+                Own("taskManager", Type::Ref, Opt),
+                Own("extensionManager", Type::Ref, Opt),
+                Own("customizationSpecManager", Type::Ref, Opt),
+                Own("guestCustomizationManager", Type::Ref, Opt),
+                Own("customFieldsManager", Type::Ref, Opt),
+                Own("accountManager", Type::Ref, Opt),
+                Own("diagnosticManager", Type::Ref, Opt),
+                Own("licenseManager", Type::Ref, Opt),
+                Own("searchIndex", Type::Ref, Opt),
+                Own("fileManager", Type::Ref, Opt),
+                Own("datastoreNamespaceManager", Type::Ref, Opt),
+                Own("virtualDiskManager", Type::Ref, Opt),
+                Own("virtualizationManager", Type::Ref, Opt),
+                Own("snmpSystem", Type::Ref, Opt),
+                Own("vmProvisioningChecker", Type::Ref, Opt),
+                Own("vmCompatibilityChecker", Type::Ref, Opt),
+                Own("ovfManager", Type::Ref, Opt),
+                Own("ipPoolManager", Type::Ref, Opt),
+                Own("dvSwitchManager", Type::Ref, Opt),
+                Own("hostProfileManager", Type::Ref, Opt),
+                Own("clusterProfileManager", Type::Ref, Opt),
+                Own("complianceManager", Type::Ref, Opt),
+                Own("localizationManager", Type::Ref, Opt),
+                Own("storageResourceManager", Type::Ref, Opt),
+                Own("guestOperationsManager", Type::Ref, Opt),
+                Own("overheadMemoryManager", Type::Ref, Opt),
+                Own("certificateManager", Type::Ref, Opt),
+                Own("ioFilterManager", Type::Ref, Opt),
+                Own("vStorageObjectManager", Type::Ref, Opt),
+                Own("hostSpecManager", Type::Ref, Opt),
+                Own("cryptoManager", Type::Ref, Opt),
+                Own("healthUpdateManager", Type::Ref, Opt),
+                Own("failoverClusterConfigurator", Type::Ref, Opt),
+                Own("failoverClusterManager", Type::Ref, Opt),
+                Own("tenantManager", Type::Ref, Opt),
+                Own("siteInfoManager", Type::Ref, Opt),
+                Own("storageQueryManager", Type::Ref, Opt),
+                Own("directPathProfileManager", Type::Ref, Opt),
             ],
-            || Box::new(ServiceContent::default()),
+            instance::<ServiceContent>,
         );
         &INFO
     };
@@ -628,119 +749,119 @@ impl DataType for ServiceContent {
 
 impl DataObject for ServiceContent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.root_folder),
-            1 => leaf(&self.property_collector),
-            2 => optional(&self.view_manager),
+            0 => look::reference(&self.root_folder),
+            1 => look::reference(&self.property_collector),
+            2 => look::optional_reference(&self.view_manager),
             3 => Value::Data(&self.about),
-            4 => optional(&self.setting),
-            5 => optional(&self.user_directory),
-            6 => optional(&self.session_manager),
-            7 => optional(&self.authorization_manager),
-            8 => optional(&self.service_manager),
-            9 => optional(&self.perf_manager),
-            10 => optional(&self.scheduled_task_manager),
-            11 => optional(&self.alarm_manager),
-            12 => optional(&self.event_manager),
-            13 => optional(&self.task_manager),
-            14 => optional(&self.extension_manager),
-            15 => optional(&self.customization_spec_manager),
-            16 => optional(&self.guest_customization_manager),
-            17 => optional(&self.custom_fields_manager),
-            18 => optional(&self.account_manager),
-            19 => optional(&self.diagnostic_manager),
-            20 => optional(&self.license_manager),
-            21 => optional(&self.search_index),
-            22 => optional(&self.file_manager),
-            23 => optional(&self.datastore_namespace_manager),
-            24 => optional(&self.virtual_disk_manager),
-            25 => optional(&self.virtualization_manager),
-            26 => optional(&self.snmp_system),
-            27 => optional(&self.vm_provisioning_checker),
-            28 => optional(&self.vm_compatibility_checker),
-            29 => optional(&self.ovf_manager),
-            30 => optional(&self.ip_pool_manager),
-            31 => optional(&self.dv_switch_manager),
-            32 => optional(&self.host_profile_manager),
-            33 => optional(&self.cluster_profile_manager),
-            34 => optional(&self.compliance_manager),
-            35 => optional(&self.localization_manager),
-            36 => optional(&self.storage_resource_manager),
-            37 => optional(&self.guest_operations_manager),
-            38 => optional(&self.overhead_memory_manager),
-            39 => optional(&self.certificate_manager),
-            40 => optional(&self.io_filter_manager),
-            41 => optional(&self.v_storage_object_manager),
-            42 => optional(&self.host_spec_manager),
-            43 => optional(&self.crypto_manager),
-            44 => optional(&self.health_update_manager),
-            45 => optional(&self.failover_cluster_configurator),
-            46 => optional(&self.failover_cluster_manager),
-            47 => optional(&self.tenant_manager),
-            48 => optional(&self.site_info_manager),
-            49 => optional(&self.storage_query_manager),
-            50 => optional(&self.direct_path_profile_manager),
+            4 => look::optional_reference(&self.setting),
+            5 => look::optional_reference(&self.user_directory),
+            6 => look::optional_reference(&self.session_manager),
+            7 => look::optional_reference(&self.authorization_manager),
+            8 => look::optional_reference(&self.service_manager),
+            9 => look::optional_reference(&self.perf_manager),
+            10 => look::optional_reference(&self.scheduled_task_manager),
+            11 => look::optional_reference(&self.alarm_manager),
+            12 => look::optional_reference(&self.event_manager),
+            13 => look::optional_reference(&self.task_manager),
+            14 => look::optional_reference(&self.extension_manager),
+            15 => look::optional_reference(&self.customization_spec_manager),
+            16 => look::optional_reference(&self.guest_customization_manager),
+            17 => look::optional_reference(&self.custom_fields_manager),
+            18 => look::optional_reference(&self.account_manager),
+            19 => look::optional_reference(&self.diagnostic_manager),
+            20 => look::optional_reference(&self.license_manager),
+            21 => look::optional_reference(&self.search_index),
+            22 => look::optional_reference(&self.file_manager),
+            23 => look::optional_reference(&self.datastore_namespace_manager),
+            24 => look::optional_reference(&self.virtual_disk_manager),
+            25 => look::optional_reference(&self.virtualization_manager),
+            26 => look::optional_reference(&self.snmp_system),
+            27 => look::optional_reference(&self.vm_provisioning_checker),
+            28 => look::optional_reference(&self.vm_compatibility_checker),
+            29 => look::optional_reference(&self.ovf_manager),
+            30 => look::optional_reference(&self.ip_pool_manager),
+            31 => look::optional_reference(&self.dv_switch_manager),
+            32 => look::optional_reference(&self.host_profile_manager),
+            33 => look::optional_reference(&self.cluster_profile_manager),
+            34 => look::optional_reference(&self.compliance_manager),
+            35 => look::optional_reference(&self.localization_manager),
+            36 => look::optional_reference(&self.storage_resource_manager),
+            37 => look::optional_reference(&self.guest_operations_manager),
+            38 => look::optional_reference(&self.overhead_memory_manager),
+            39 => look::optional_reference(&self.certificate_manager),
+            40 => look::optional_reference(&self.io_filter_manager),
+            41 => look::optional_reference(&self.v_storage_object_manager),
+            42 => look::optional_reference(&self.host_spec_manager),
+            43 => look::optional_reference(&self.crypto_manager),
+            44 => look::optional_reference(&self.health_update_manager),
+            45 => look::optional_reference(&self.failover_cluster_configurator),
+            46 => look::optional_reference(&self.failover_cluster_manager),
+            47 => look::optional_reference(&self.tenant_manager),
+            48 => look::optional_reference(&self.site_info_manager),
+            49 => look::optional_reference(&self.storage_query_manager),
+            50 => look::optional_reference(&self.direct_path_profile_manager),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.root_folder),
-            1 => Slot::Scalar(&mut self.property_collector),
-            2 => Slot::Scalar(&mut self.view_manager),
+            0 => place::reference(&mut self.root_folder),
+            1 => place::reference(&mut self.property_collector),
+            2 => place::optional_reference(&mut self.view_manager),
             3 => Slot::Data(&mut self.about),
-            4 => Slot::Scalar(&mut self.setting),
-            5 => Slot::Scalar(&mut self.user_directory),
-            6 => Slot::Scalar(&mut self.session_manager),
-            7 => Slot::Scalar(&mut self.authorization_manager),
-            8 => Slot::Scalar(&mut self.service_manager),
-            9 => Slot::Scalar(&mut self.perf_manager),
-            10 => Slot::Scalar(&mut self.scheduled_task_manager),
-            11 => Slot::Scalar(&mut self.alarm_manager),
-            12 => Slot::Scalar(&mut self.event_manager),
-            13 => Slot::Scalar(&mut self.task_manager),
-            14 => Slot::Scalar(&mut self.extension_manager),
-            15 => Slot::Scalar(&mut self.customization_spec_manager),
-            16 => Slot::Scalar(&mut self.guest_customization_manager),
-            17 => Slot::Scalar(&mut self.custom_fields_manager),
-            18 => Slot::Scalar(&mut self.account_manager),
-            19 => Slot::Scalar(&mut self.diagnostic_manager),
-            20 => Slot::Scalar(&mut self.license_manager),
-            21 => Slot::Scalar(&mut self.search_index),
-            22 => Slot::Scalar(&mut self.file_manager),
-            23 => Slot::Scalar(&mut self.datastore_namespace_manager),
-            24 => Slot::Scalar(&mut self.virtual_disk_manager),
-            25 => Slot::Scalar(&mut self.virtualization_manager),
-            26 => Slot::Scalar(&mut self.snmp_system),
-            27 => Slot::Scalar(&mut self.vm_provisioning_checker),
-            28 => Slot::Scalar(&mut self.vm_compatibility_checker),
-            29 => Slot::Scalar(&mut self.ovf_manager),
-            30 => Slot::Scalar(&mut self.ip_pool_manager),
-            31 => Slot::Scalar(&mut self.dv_switch_manager),
-            32 => Slot::Scalar(&mut self.host_profile_manager),
-            33 => Slot::Scalar(&mut self.cluster_profile_manager),
-            34 => Slot::Scalar(&mut self.compliance_manager),
-            35 => Slot::Scalar(&mut self.localization_manager),
-            36 => Slot::Scalar(&mut self.storage_resource_manager),
-            37 => Slot::Scalar(&mut self.guest_operations_manager),
-            38 => Slot::Scalar(&mut self.overhead_memory_manager),
-            39 => Slot::Scalar(&mut self.certificate_manager),
-            40 => Slot::Scalar(&mut self.io_filter_manager),
-            41 => Slot::Scalar(&mut self.v_storage_object_manager),
-            42 => Slot::Scalar(&mut self.host_spec_manager),
-            43 => Slot::Scalar(&mut self.crypto_manager),
-            44 => Slot::Scalar(&mut self.health_update_manager),
-            45 => Slot::Scalar(&mut self.failover_cluster_configurator),
-            46 => Slot::Scalar(&mut self.failover_cluster_manager),
-            47 => Slot::Scalar(&mut self.tenant_manager),
-            48 => Slot::Scalar(&mut self.site_info_manager),
-            49 => Slot::Scalar(&mut self.storage_query_manager),
-            50 => Slot::Scalar(&mut self.direct_path_profile_manager),
+            4 => place::optional_reference(&mut self.setting),
+            5 => place::optional_reference(&mut self.user_directory),
+            6 => place::optional_reference(&mut self.session_manager),
+            7 => place::optional_reference(&mut self.authorization_manager),
+            8 => place::optional_reference(&mut self.service_manager),
+            9 => place::optional_reference(&mut self.perf_manager),
+            10 => place::optional_reference(&mut self.scheduled_task_manager),
+            11 => place::optional_reference(&mut self.alarm_manager),
+            12 => place::optional_reference(&mut self.event_manager),
+            13 => place::optional_reference(&mut self.task_manager),
+            14 => place::optional_reference(&mut self.extension_manager),
+            15 => place::optional_reference(&mut self.customization_spec_manager),
+            16 => place::optional_reference(&mut self.guest_customization_manager),
+            17 => place::optional_reference(&mut self.custom_fields_manager),
+            18 => place::optional_reference(&mut self.account_manager),
+            19 => place::optional_reference(&mut self.diagnostic_manager),
+            20 => place::optional_reference(&mut self.license_manager),
+            21 => place::optional_reference(&mut self.search_index),
+            22 => place::optional_reference(&mut self.file_manager),
+            23 => place::optional_reference(&mut self.datastore_namespace_manager),
+            24 => place::optional_reference(&mut self.virtual_disk_manager),
+            25 => place::optional_reference(&mut self.virtualization_manager),
+            26 => place::optional_reference(&mut self.snmp_system),
+            27 => place::optional_reference(&mut self.vm_provisioning_checker),
+            28 => place::optional_reference(&mut self.vm_compatibility_checker),
+            29 => place::optional_reference(&mut self.ovf_manager),
+            30 => place::optional_reference(&mut self.ip_pool_manager),
+            31 => place::optional_reference(&mut self.dv_switch_manager),
+            32 => place::optional_reference(&mut self.host_profile_manager),
+            33 => place::optional_reference(&mut self.cluster_profile_manager),
+            34 => place::optional_reference(&mut self.compliance_manager),
+            35 => place::optional_reference(&mut self.localization_manager),
+            36 => place::optional_reference(&mut self.storage_resource_manager),
+            37 => place::optional_reference(&mut self.guest_operations_manager),
+            38 => place::optional_reference(&mut self.overhead_memory_manager),
+            39 => place::optional_reference(&mut self.certificate_manager),
+            40 => place::optional_reference(&mut self.io_filter_manager),
+            41 => place::optional_reference(&mut self.v_storage_object_manager),
+            42 => place::optional_reference(&mut self.host_spec_manager),
+            43 => place::optional_reference(&mut self.crypto_manager),
+            44 => place::optional_reference(&mut self.health_update_manager),
+            45 => place::optional_reference(&mut self.failover_cluster_configurator),
+            46 => place::optional_reference(&mut self.failover_cluster_manager),
+            47 => place::optional_reference(&mut self.tenant_manager),
+            48 => place::optional_reference(&mut self.site_info_manager),
+            49 => place::optional_reference(&mut self.storage_query_manager),
+            50 => place::optional_reference(&mut self.direct_path_profile_manager),
             _ => Slot::None,
         }
     }
@@ -749,7 +870,6 @@ impl DataObject for ServiceContent {
 root!(ServiceContent);
 
 /// `ServiceLocator`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ServiceLocator {
     /// `instanceUuid`.
     pub instance_uuid: String,
@@ -763,19 +883,31 @@ pub struct ServiceLocator {
     pub ssl_certificate: Option<String>,
 }
 
+impl Default for ServiceLocator {
+    fn default() -> Self {
+        Self {
+            instance_uuid: Unset::UNSET,
+            url: Unset::UNSET,
+            credential: <Poly<ServiceLocatorCredential> as Default>::default(),
+            ssl_thumbprint: None,
+            ssl_certificate: None,
+        }
+    }
+}
+
 impl DataType for ServiceLocator {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ServiceLocator",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("instanceUuid", Type::String),
-                FieldInfo::req("url", Type::String),
-                FieldInfo::req("credential", Type::Data(ServiceLocatorCredential::INFO)),
-                FieldInfo::opt("sslThumbprint", Type::String),
-                FieldInfo::opt("sslCertificate", Type::String),
+                Own("instanceUuid", Type::String, Req),
+                Own("url", Type::String, Req),
+                Own("credential", Type::Data(<ServiceLocatorCredential as DataType>::INFO), Req),
+                Own("sslThumbprint", Type::String, Opt),
+                Own("sslCertificate", Type::String, Opt),
             ],
-            || Box::new(ServiceLocator::default()),
+            instance::<ServiceLocator>,
         );
         &INFO
     };
@@ -783,27 +915,27 @@ impl DataType for ServiceLocator {
 
 impl DataObject for ServiceLocator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.instance_uuid),
-            1 => leaf(&self.url),
-            2 => leaf(&self.credential),
-            3 => optional(&self.ssl_thumbprint),
-            4 => optional(&self.ssl_certificate),
+            0 => look::text(&self.instance_uuid),
+            1 => look::text(&self.url),
+            2 => look::leaf(&self.credential),
+            3 => look::optional_text(&self.ssl_thumbprint),
+            4 => look::optional_text(&self.ssl_certificate),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.instance_uuid),
-            1 => Slot::Scalar(&mut self.url),
+            0 => place::text(&mut self.instance_uuid),
+            1 => place::text(&mut self.url),
             2 => Slot::Poly(&mut self.credential),
-            3 => Slot::Scalar(&mut self.ssl_thumbprint),
-            4 => Slot::Scalar(&mut self.ssl_certificate),
+            3 => place::optional_text(&mut self.ssl_thumbprint),
+            4 => place::optional_text(&mut self.ssl_certificate),
             _ => Slot::None,
         }
     }
@@ -812,21 +944,29 @@ impl DataObject for ServiceLocator {
 root!(ServiceLocator);
 
 /// `ServiceLocatorCredential`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ServiceLocatorCredential {}
+
+impl Default for ServiceLocatorCredential {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for ServiceLocatorCredential {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ServiceLocatorCredential", Some(DynamicData::INFO), &[], || {
-            Box::new(ServiceLocatorCredential::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ServiceLocatorCredential",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<ServiceLocatorCredential>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ServiceLocatorCredential {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -841,7 +981,6 @@ impl DataObject for ServiceLocatorCredential {
 root!(ServiceLocatorCredential);
 
 /// `ServiceLocatorNamePassword`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ServiceLocatorNamePassword {
     /// What it inherits from [`ServiceLocatorCredential`].
     pub base: ServiceLocatorCredential,
@@ -851,13 +990,19 @@ pub struct ServiceLocatorNamePassword {
     pub password: String,
 }
 
+impl Default for ServiceLocatorNamePassword {
+    fn default() -> Self {
+        Self { base: <ServiceLocatorCredential as Default>::default(), username: Unset::UNSET, password: Unset::UNSET }
+    }
+}
+
 impl DataType for ServiceLocatorNamePassword {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ServiceLocatorNamePassword",
-            Some(ServiceLocatorCredential::INFO),
-            &[FieldInfo::req("username", Type::String), FieldInfo::req("password", Type::String).secret()],
-            || Box::new(ServiceLocatorNamePassword::default()),
+            Some(<ServiceLocatorCredential as DataType>::INFO),
+            &[Own("username", Type::String, Req), Own("password", Type::String, ReqSecret)],
+            instance::<ServiceLocatorNamePassword>,
         );
         &INFO
     };
@@ -865,31 +1010,25 @@ impl DataType for ServiceLocatorNamePassword {
 
 impl DataObject for ServiceLocatorNamePassword {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.username),
-            1 => leaf(&self.password),
-            _ => self.base.get(index),
+            0 => look::text(&self.username),
+            1 => look::text(&self.password),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.username),
-            1 => Slot::Scalar(&mut self.password),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.username),
+            1 => place::text(&mut self.password),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -897,7 +1036,6 @@ inherit!(ServiceLocatorNamePassword, ServiceLocatorCredential);
 impl Extends<ServiceLocatorCredential> for ServiceLocatorNamePassword {}
 
 /// `ServiceLocatorSAMLCredential`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ServiceLocatorSAMLCredential {
     /// What it inherits from [`ServiceLocatorCredential`].
     pub base: ServiceLocatorCredential,
@@ -905,13 +1043,19 @@ pub struct ServiceLocatorSAMLCredential {
     pub token: Option<String>,
 }
 
+impl Default for ServiceLocatorSAMLCredential {
+    fn default() -> Self {
+        Self { base: <ServiceLocatorCredential as Default>::default(), token: None }
+    }
+}
+
 impl DataType for ServiceLocatorSAMLCredential {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ServiceLocatorSAMLCredential",
-            Some(ServiceLocatorCredential::INFO),
-            &[FieldInfo::opt("token", Type::String).secret()],
-            || Box::new(ServiceLocatorSAMLCredential::default()),
+            Some(<ServiceLocatorCredential as DataType>::INFO),
+            &[Own("token", Type::String, OptSecret)],
+            instance::<ServiceLocatorSAMLCredential>,
         );
         &INFO
     };
@@ -919,29 +1063,23 @@ impl DataType for ServiceLocatorSAMLCredential {
 
 impl DataObject for ServiceLocatorSAMLCredential {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.token),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.token),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.token),
-            _ => self.base.slot(index),
+            0 => place::optional_text(&mut self.token),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -949,7 +1087,6 @@ inherit!(ServiceLocatorSAMLCredential, ServiceLocatorCredential);
 impl Extends<ServiceLocatorCredential> for ServiceLocatorSAMLCredential {}
 
 /// `ServiceManagerServiceInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ServiceManagerServiceInfo {
     /// `serviceName`, since 2.0.
     pub service_name: String,
@@ -961,18 +1098,24 @@ pub struct ServiceManagerServiceInfo {
     pub description: String,
 }
 
+impl Default for ServiceManagerServiceInfo {
+    fn default() -> Self {
+        Self { service_name: Unset::UNSET, location: Unset::UNSET, service: Unset::UNSET, description: Unset::UNSET }
+    }
+}
+
 impl DataType for ServiceManagerServiceInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ServiceManagerServiceInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("serviceName", Type::String),
-                FieldInfo::list("location", Type::String),
-                FieldInfo::req("service", Type::Ref),
-                FieldInfo::req("description", Type::String),
+                Own("serviceName", Type::String, Req),
+                Own("location", Type::String, List),
+                Own("service", Type::Ref, Req),
+                Own("description", Type::String, Req),
             ],
-            || Box::new(ServiceManagerServiceInfo::default()),
+            instance::<ServiceManagerServiceInfo>,
         );
         &INFO
     };
@@ -980,25 +1123,25 @@ impl DataType for ServiceManagerServiceInfo {
 
 impl DataObject for ServiceManagerServiceInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.service_name),
-            1 => Value::List(&self.location),
-            2 => leaf(&self.service),
-            3 => leaf(&self.description),
+            0 => look::text(&self.service_name),
+            1 => look::texts(&self.location),
+            2 => look::reference(&self.service),
+            3 => look::text(&self.description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.service_name),
-            1 => Slot::Scalar(&mut self.location),
-            2 => Slot::Scalar(&mut self.service),
-            3 => Slot::Scalar(&mut self.description),
+            0 => place::text(&mut self.service_name),
+            1 => place::texts(&mut self.location),
+            2 => place::reference(&mut self.service),
+            3 => place::text(&mut self.description),
             _ => Slot::None,
         }
     }
@@ -1007,7 +1150,6 @@ impl DataObject for ServiceManagerServiceInfo {
 root!(ServiceManagerServiceInfo);
 
 /// `SessionManagerLocalTicket`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SessionManagerLocalTicket {
     /// `userName`.
     pub user_name: String,
@@ -1015,13 +1157,19 @@ pub struct SessionManagerLocalTicket {
     pub password_file_path: String,
 }
 
+impl Default for SessionManagerLocalTicket {
+    fn default() -> Self {
+        Self { user_name: Unset::UNSET, password_file_path: Unset::UNSET }
+    }
+}
+
 impl DataType for SessionManagerLocalTicket {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SessionManagerLocalTicket",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("userName", Type::String), FieldInfo::req("passwordFilePath", Type::String)],
-            || Box::new(SessionManagerLocalTicket::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("userName", Type::String, Req), Own("passwordFilePath", Type::String, Req)],
+            instance::<SessionManagerLocalTicket>,
         );
         &INFO
     };
@@ -1029,21 +1177,21 @@ impl DataType for SessionManagerLocalTicket {
 
 impl DataObject for SessionManagerLocalTicket {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.user_name),
-            1 => leaf(&self.password_file_path),
+            0 => look::text(&self.user_name),
+            1 => look::text(&self.password_file_path),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.user_name),
-            1 => Slot::Scalar(&mut self.password_file_path),
+            0 => place::text(&mut self.user_name),
+            1 => place::text(&mut self.password_file_path),
             _ => Slot::None,
         }
     }
@@ -1052,7 +1200,6 @@ impl DataObject for SessionManagerLocalTicket {
 root!(SessionManagerLocalTicket);
 
 /// `SessionManagerGenericServiceTicket`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SessionManagerGenericServiceTicket {
     /// `id`; a secret.
     pub id: String,
@@ -1068,20 +1215,33 @@ pub struct SessionManagerGenericServiceTicket {
     pub ticket_type: Option<String>,
 }
 
+impl Default for SessionManagerGenericServiceTicket {
+    fn default() -> Self {
+        Self {
+            id: Unset::UNSET,
+            host_name: None,
+            ssl_thumbprint: None,
+            cert_thumbprint_list: Unset::UNSET,
+            ssl_certificate: None,
+            ticket_type: None,
+        }
+    }
+}
+
 impl DataType for SessionManagerGenericServiceTicket {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SessionManagerGenericServiceTicket",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::String).secret(),
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::opt("sslThumbprint", Type::String),
-                FieldInfo::list("certThumbprintList", Type::Data(VirtualMachineCertThumbprint::INFO)),
-                FieldInfo::opt("sslCertificate", Type::String),
-                FieldInfo::opt("ticketType", Type::String),
+                Own("id", Type::String, ReqSecret),
+                Own("hostName", Type::String, Opt),
+                Own("sslThumbprint", Type::String, Opt),
+                Own("certThumbprintList", Type::Data(<VirtualMachineCertThumbprint as DataType>::INFO), List),
+                Own("sslCertificate", Type::String, Opt),
+                Own("ticketType", Type::String, Opt),
             ],
-            || Box::new(SessionManagerGenericServiceTicket::default()),
+            instance::<SessionManagerGenericServiceTicket>,
         );
         &INFO
     };
@@ -1089,29 +1249,29 @@ impl DataType for SessionManagerGenericServiceTicket {
 
 impl DataObject for SessionManagerGenericServiceTicket {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => optional(&self.host_name),
-            2 => optional(&self.ssl_thumbprint),
+            0 => look::text(&self.id),
+            1 => look::optional_text(&self.host_name),
+            2 => look::optional_text(&self.ssl_thumbprint),
             3 => Value::List(&self.cert_thumbprint_list),
-            4 => optional(&self.ssl_certificate),
-            5 => optional(&self.ticket_type),
+            4 => look::optional_text(&self.ssl_certificate),
+            5 => look::optional_text(&self.ticket_type),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.host_name),
-            2 => Slot::Scalar(&mut self.ssl_thumbprint),
+            0 => place::text(&mut self.id),
+            1 => place::optional_text(&mut self.host_name),
+            2 => place::optional_text(&mut self.ssl_thumbprint),
             3 => Slot::List(&mut self.cert_thumbprint_list),
-            4 => Slot::Scalar(&mut self.ssl_certificate),
-            5 => Slot::Scalar(&mut self.ticket_type),
+            4 => place::optional_text(&mut self.ssl_certificate),
+            5 => place::optional_text(&mut self.ticket_type),
             _ => Slot::None,
         }
     }
@@ -1120,21 +1280,29 @@ impl DataObject for SessionManagerGenericServiceTicket {
 root!(SessionManagerGenericServiceTicket);
 
 /// `SessionManagerServiceRequestSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SessionManagerServiceRequestSpec {}
+
+impl Default for SessionManagerServiceRequestSpec {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for SessionManagerServiceRequestSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SessionManagerServiceRequestSpec", Some(DynamicData::INFO), &[], || {
-            Box::new(SessionManagerServiceRequestSpec::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SessionManagerServiceRequestSpec",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<SessionManagerServiceRequestSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SessionManagerServiceRequestSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -1149,7 +1317,6 @@ impl DataObject for SessionManagerServiceRequestSpec {
 root!(SessionManagerServiceRequestSpec);
 
 /// `SessionManagerVmomiServiceRequestSpec`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct SessionManagerVmomiServiceRequestSpec {
     /// What it inherits from [`SessionManagerServiceRequestSpec`].
     pub base: SessionManagerServiceRequestSpec,
@@ -1157,13 +1324,19 @@ pub struct SessionManagerVmomiServiceRequestSpec {
     pub method: String,
 }
 
+impl Default for SessionManagerVmomiServiceRequestSpec {
+    fn default() -> Self {
+        Self { base: <SessionManagerServiceRequestSpec as Default>::default(), method: Unset::UNSET }
+    }
+}
+
 impl DataType for SessionManagerVmomiServiceRequestSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SessionManagerVmomiServiceRequestSpec",
-            Some(SessionManagerServiceRequestSpec::INFO),
-            &[FieldInfo::req("method", Type::String)],
-            || Box::new(SessionManagerVmomiServiceRequestSpec::default()),
+            Some(<SessionManagerServiceRequestSpec as DataType>::INFO),
+            &[Own("method", Type::String, Req)],
+            instance::<SessionManagerVmomiServiceRequestSpec>,
         );
         &INFO
     };
@@ -1171,29 +1344,23 @@ impl DataType for SessionManagerVmomiServiceRequestSpec {
 
 impl DataObject for SessionManagerVmomiServiceRequestSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.method),
-            _ => self.base.get(index),
+            0 => look::text(&self.method),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.method),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.method),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1201,7 +1368,6 @@ inherit!(SessionManagerVmomiServiceRequestSpec, SessionManagerServiceRequestSpec
 impl Extends<SessionManagerServiceRequestSpec> for SessionManagerVmomiServiceRequestSpec {}
 
 /// `SessionManagerHttpServiceRequestSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SessionManagerHttpServiceRequestSpec {
     /// What it inherits from [`SessionManagerServiceRequestSpec`].
     pub base: SessionManagerServiceRequestSpec,
@@ -1211,13 +1377,19 @@ pub struct SessionManagerHttpServiceRequestSpec {
     pub url: String,
 }
 
+impl Default for SessionManagerHttpServiceRequestSpec {
+    fn default() -> Self {
+        Self { base: <SessionManagerServiceRequestSpec as Default>::default(), method: None, url: Unset::UNSET }
+    }
+}
+
 impl DataType for SessionManagerHttpServiceRequestSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SessionManagerHttpServiceRequestSpec",
-            Some(SessionManagerServiceRequestSpec::INFO),
-            &[FieldInfo::opt("method", Type::String), FieldInfo::req("url", Type::String)],
-            || Box::new(SessionManagerHttpServiceRequestSpec::default()),
+            Some(<SessionManagerServiceRequestSpec as DataType>::INFO),
+            &[Own("method", Type::String, Opt), Own("url", Type::String, Req)],
+            instance::<SessionManagerHttpServiceRequestSpec>,
         );
         &INFO
     };
@@ -1225,31 +1397,25 @@ impl DataType for SessionManagerHttpServiceRequestSpec {
 
 impl DataObject for SessionManagerHttpServiceRequestSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.method),
-            1 => leaf(&self.url),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.method),
+            1 => look::text(&self.url),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.method),
-            1 => Slot::Scalar(&mut self.url),
-            _ => self.base.slot(index),
+            0 => place::optional_text(&mut self.method),
+            1 => place::text(&mut self.url),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1257,7 +1423,6 @@ inherit!(SessionManagerHttpServiceRequestSpec, SessionManagerServiceRequestSpec)
 impl Extends<SessionManagerServiceRequestSpec> for SessionManagerHttpServiceRequestSpec {}
 
 /// `SharesInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SharesInfo {
     /// `shares`.
     pub shares: i32,
@@ -1265,13 +1430,19 @@ pub struct SharesInfo {
     pub level: SharesLevel,
 }
 
+impl Default for SharesInfo {
+    fn default() -> Self {
+        Self { shares: 0, level: SharesLevel::Unrecognized(Unset::UNSET) }
+    }
+}
+
 impl DataType for SharesInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SharesInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("shares", Type::Int), FieldInfo::req("level", Type::Enum(SharesLevel::INFO))],
-            || Box::new(SharesInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("shares", Type::Int, Req), Own("level", Type::Enum(<SharesLevel as EnumType>::INFO), Req)],
+            instance::<SharesInfo>,
         );
         &INFO
     };
@@ -1279,20 +1450,20 @@ impl DataType for SharesInfo {
 
 impl DataObject for SharesInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.shares),
-            1 => leaf(&self.level),
+            0 => Value::Int(self.shares),
+            1 => look::leaf(&self.level),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.shares),
+            0 => place::int(&mut self.shares),
             1 => Slot::Scalar(&mut self.level),
             _ => Slot::None,
         }
@@ -1302,7 +1473,6 @@ impl DataObject for SharesInfo {
 root!(SharesInfo);
 
 /// `SharesOption`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct SharesOption {
     /// `sharesOption`.
     pub shares_option: IntOption,
@@ -1310,16 +1480,25 @@ pub struct SharesOption {
     pub default_level: SharesLevel,
 }
 
+impl Default for SharesOption {
+    fn default() -> Self {
+        Self {
+            shares_option: <IntOption as Default>::default(),
+            default_level: SharesLevel::Unrecognized(Unset::UNSET),
+        }
+    }
+}
+
 impl DataType for SharesOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SharesOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("sharesOption", Type::Data(IntOption::INFO)),
-                FieldInfo::req("defaultLevel", Type::Enum(SharesLevel::INFO)),
+                Own("sharesOption", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("defaultLevel", Type::Enum(<SharesLevel as EnumType>::INFO), Req),
             ],
-            || Box::new(SharesOption::default()),
+            instance::<SharesOption>,
         );
         &INFO
     };
@@ -1327,13 +1506,13 @@ impl DataType for SharesOption {
 
 impl DataObject for SharesOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.shares_option),
-            1 => leaf(&self.default_level),
+            1 => look::leaf(&self.default_level),
             _ => Value::Unset,
         }
     }
@@ -1350,20 +1529,25 @@ impl DataObject for SharesOption {
 root!(SharesOption);
 
 /// `SiteInfo`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SiteInfo {}
+
+impl Default for SiteInfo {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for SiteInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SiteInfo", Some(DynamicData::INFO), &[], || Box::new(SiteInfo::default()));
+            TypeInfo::new("SiteInfo", Some(<DynamicData as DataType>::INFO), &[], instance::<SiteInfo>);
         &INFO
     };
 }
 
 impl DataObject for SiteInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -1378,7 +1562,6 @@ impl DataObject for SiteInfo {
 root!(SiteInfo);
 
 /// `StringExpression`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct StringExpression {
     /// What it inherits from [`NegatableExpression`].
     pub base: NegatableExpression,
@@ -1386,13 +1569,19 @@ pub struct StringExpression {
     pub value: Option<String>,
 }
 
+impl Default for StringExpression {
+    fn default() -> Self {
+        Self { base: <NegatableExpression as Default>::default(), value: None }
+    }
+}
+
 impl DataType for StringExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StringExpression",
-            Some(NegatableExpression::INFO),
-            &[FieldInfo::opt("value", Type::String)],
-            || Box::new(StringExpression::default()),
+            Some(<NegatableExpression as DataType>::INFO),
+            &[Own("value", Type::String, Opt)],
+            instance::<StringExpression>,
         );
         &INFO
     };
@@ -1400,29 +1589,23 @@ impl DataType for StringExpression {
 
 impl DataObject for StringExpression {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.value),
-            _ => self.base.get(index),
+            1 => look::optional_text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            1 => place::optional_text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1430,7 +1613,6 @@ inherit!(StringExpression, NegatableExpression);
 impl Extends<NegatableExpression> for StringExpression {}
 
 /// `StringPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StringPolicy {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -1438,13 +1620,19 @@ pub struct StringPolicy {
     pub value: Option<String>,
 }
 
+impl Default for StringPolicy {
+    fn default() -> Self {
+        Self { base: <InheritablePolicy as Default>::default(), value: None }
+    }
+}
+
 impl DataType for StringPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StringPolicy",
-            Some(InheritablePolicy::INFO),
-            &[FieldInfo::opt("value", Type::String)],
-            || Box::new(StringPolicy::default()),
+            Some(<InheritablePolicy as DataType>::INFO),
+            &[Own("value", Type::String, Opt)],
+            instance::<StringPolicy>,
         );
         &INFO
     };
@@ -1452,29 +1640,23 @@ impl DataType for StringPolicy {
 
 impl DataObject for StringPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.value),
-            _ => self.base.get(index),
+            1 => look::optional_text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            1 => place::optional_text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1482,7 +1664,6 @@ inherit!(StringPolicy, InheritablePolicy);
 impl Extends<InheritablePolicy> for StringPolicy {}
 
 /// `SendEmailAction`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SendEmailAction {
     /// What it inherits from [`Action`].
     pub base: Action,
@@ -1496,18 +1677,30 @@ pub struct SendEmailAction {
     pub body: String,
 }
 
+impl Default for SendEmailAction {
+    fn default() -> Self {
+        Self {
+            base: <Action as Default>::default(),
+            to_list: Unset::UNSET,
+            cc_list: Unset::UNSET,
+            subject: Unset::UNSET,
+            body: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for SendEmailAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SendEmailAction",
-            Some(Action::INFO),
+            Some(<Action as DataType>::INFO),
             &[
-                FieldInfo::req("toList", Type::String),
-                FieldInfo::req("ccList", Type::String),
-                FieldInfo::req("subject", Type::String),
-                FieldInfo::req("body", Type::String),
+                Own("toList", Type::String, Req),
+                Own("ccList", Type::String, Req),
+                Own("subject", Type::String, Req),
+                Own("body", Type::String, Req),
             ],
-            || Box::new(SendEmailAction::default()),
+            instance::<SendEmailAction>,
         );
         &INFO
     };
@@ -1515,35 +1708,29 @@ impl DataType for SendEmailAction {
 
 impl DataObject for SendEmailAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.to_list),
-            1 => leaf(&self.cc_list),
-            2 => leaf(&self.subject),
-            3 => leaf(&self.body),
-            _ => self.base.get(index),
+            0 => look::text(&self.to_list),
+            1 => look::text(&self.cc_list),
+            2 => look::text(&self.subject),
+            3 => look::text(&self.body),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.to_list),
-            1 => Slot::Scalar(&mut self.cc_list),
-            2 => Slot::Scalar(&mut self.subject),
-            3 => Slot::Scalar(&mut self.body),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.to_list),
+            1 => place::text(&mut self.cc_list),
+            2 => place::text(&mut self.subject),
+            3 => place::text(&mut self.body),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1551,39 +1738,42 @@ inherit!(SendEmailAction, Action);
 impl Extends<Action> for SendEmailAction {}
 
 /// `SendSNMPAction`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SendSNMPAction {
     /// What it inherits from [`Action`].
     pub base: Action,
 }
 
+impl Default for SendSNMPAction {
+    fn default() -> Self {
+        Self { base: <Action as Default>::default() }
+    }
+}
+
 impl DataType for SendSNMPAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SendSNMPAction", Some(Action::INFO), &[], || Box::new(SendSNMPAction::default()));
+            TypeInfo::new("SendSNMPAction", Some(<Action as DataType>::INFO), &[], instance::<SendSNMPAction>);
         &INFO
     };
 }
 
 impl DataObject for SendSNMPAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1591,7 +1781,6 @@ inherit!(SendSNMPAction, Action);
 impl Extends<Action> for SendSNMPAction {}
 
 /// `StateAlarmExpression`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StateAlarmExpression {
     /// What it inherits from [`AlarmExpression`].
     pub base: AlarmExpression,
@@ -1607,19 +1796,32 @@ pub struct StateAlarmExpression {
     pub red: Option<String>,
 }
 
+impl Default for StateAlarmExpression {
+    fn default() -> Self {
+        Self {
+            base: <AlarmExpression as Default>::default(),
+            operator: StateAlarmOperator::Unrecognized(Unset::UNSET),
+            type_: Unset::UNSET,
+            state_path: Unset::UNSET,
+            yellow: None,
+            red: None,
+        }
+    }
+}
+
 impl DataType for StateAlarmExpression {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StateAlarmExpression",
-            Some(AlarmExpression::INFO),
+            Some(<AlarmExpression as DataType>::INFO),
             &[
-                FieldInfo::req("operator", Type::Enum(StateAlarmOperator::INFO)),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("statePath", Type::String),
-                FieldInfo::opt("yellow", Type::String),
-                FieldInfo::opt("red", Type::String),
+                Own("operator", Type::Enum(<StateAlarmOperator as EnumType>::INFO), Req),
+                Own("type", Type::String, Req),
+                Own("statePath", Type::String, Req),
+                Own("yellow", Type::String, Opt),
+                Own("red", Type::String, Opt),
             ],
-            || Box::new(StateAlarmExpression::default()),
+            instance::<StateAlarmExpression>,
         );
         &INFO
     };
@@ -1627,37 +1829,31 @@ impl DataType for StateAlarmExpression {
 
 impl DataObject for StateAlarmExpression {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.operator),
-            1 => leaf(&self.type_),
-            2 => leaf(&self.state_path),
-            3 => optional(&self.yellow),
-            4 => optional(&self.red),
-            _ => self.base.get(index),
+            0 => look::leaf(&self.operator),
+            1 => look::text(&self.type_),
+            2 => look::text(&self.state_path),
+            3 => look::optional_text(&self.yellow),
+            4 => look::optional_text(&self.red),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.operator),
-            1 => Slot::Scalar(&mut self.type_),
-            2 => Slot::Scalar(&mut self.state_path),
-            3 => Slot::Scalar(&mut self.yellow),
-            4 => Slot::Scalar(&mut self.red),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.type_),
+            2 => place::text(&mut self.state_path),
+            3 => place::optional_text(&mut self.yellow),
+            4 => place::optional_text(&mut self.red),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1665,7 +1861,6 @@ inherit!(StateAlarmExpression, AlarmExpression);
 impl Extends<AlarmExpression> for StateAlarmExpression {}
 
 /// `ServiceConsoleReservationInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ServiceConsoleReservationInfo {
     /// `serviceConsoleReservedCfg`.
     pub service_console_reserved_cfg: i64,
@@ -1675,17 +1870,23 @@ pub struct ServiceConsoleReservationInfo {
     pub unreserved: i64,
 }
 
+impl Default for ServiceConsoleReservationInfo {
+    fn default() -> Self {
+        Self { service_console_reserved_cfg: 0, service_console_reserved: 0, unreserved: 0 }
+    }
+}
+
 impl DataType for ServiceConsoleReservationInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ServiceConsoleReservationInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("serviceConsoleReservedCfg", Type::Long),
-                FieldInfo::req("serviceConsoleReserved", Type::Long),
-                FieldInfo::req("unreserved", Type::Long),
+                Own("serviceConsoleReservedCfg", Type::Long, Req),
+                Own("serviceConsoleReserved", Type::Long, Req),
+                Own("unreserved", Type::Long, Req),
             ],
-            || Box::new(ServiceConsoleReservationInfo::default()),
+            instance::<ServiceConsoleReservationInfo>,
         );
         &INFO
     };
@@ -1693,23 +1894,23 @@ impl DataType for ServiceConsoleReservationInfo {
 
 impl DataObject for ServiceConsoleReservationInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.service_console_reserved_cfg),
-            1 => leaf(&self.service_console_reserved),
-            2 => leaf(&self.unreserved),
+            0 => Value::Long(self.service_console_reserved_cfg),
+            1 => Value::Long(self.service_console_reserved),
+            2 => Value::Long(self.unreserved),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.service_console_reserved_cfg),
-            1 => Slot::Scalar(&mut self.service_console_reserved),
-            2 => Slot::Scalar(&mut self.unreserved),
+            0 => place::long(&mut self.service_console_reserved_cfg),
+            1 => place::long(&mut self.service_console_reserved),
+            2 => place::long(&mut self.unreserved),
             _ => Slot::None,
         }
     }
@@ -1718,7 +1919,6 @@ impl DataObject for ServiceConsoleReservationInfo {
 root!(ServiceConsoleReservationInfo);
 
 /// `ScsiLun`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScsiLun {
     /// What it inherits from [`HostDevice`].
     pub base: HostDevice,
@@ -1772,38 +1972,70 @@ pub struct ScsiLun {
     pub device_reservation: Option<String>,
 }
 
+impl Default for ScsiLun {
+    fn default() -> Self {
+        Self {
+            base: <HostDevice as Default>::default(),
+            key: None,
+            uuid: Unset::UNSET,
+            descriptor: Unset::UNSET,
+            canonical_name: None,
+            display_name: None,
+            lun_type: Unset::UNSET,
+            vendor: None,
+            model: None,
+            revision: None,
+            scsi_level: None,
+            serial_number: None,
+            durable_name: None,
+            alternate_name: Unset::UNSET,
+            standard_inquiry: Unset::UNSET,
+            queue_depth: None,
+            operational_state: Unset::UNSET,
+            capabilities: None,
+            v_storage_support: None,
+            protocol_endpoint: None,
+            perennially_reserved: None,
+            clustered_vmdk_supported: None,
+            application_protocol: None,
+            dispersed_ns: None,
+            device_reservation: None,
+        }
+    }
+}
+
 impl DataType for ScsiLun {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScsiLun",
-            Some(HostDevice::INFO),
+            Some(<HostDevice as DataType>::INFO),
             &[
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::req("uuid", Type::String),
-                FieldInfo::list("descriptor", Type::Data(ScsiLunDescriptor::INFO)),
-                FieldInfo::opt("canonicalName", Type::String),
-                FieldInfo::opt("displayName", Type::String),
-                FieldInfo::req("lunType", Type::String),
-                FieldInfo::opt("vendor", Type::String),
-                FieldInfo::opt("model", Type::String),
-                FieldInfo::opt("revision", Type::String),
-                FieldInfo::opt("scsiLevel", Type::Int),
-                FieldInfo::opt("serialNumber", Type::String),
-                FieldInfo::opt("durableName", Type::Data(ScsiLunDurableName::INFO)),
-                FieldInfo::list("alternateName", Type::Data(ScsiLunDurableName::INFO)),
-                FieldInfo::list("standardInquiry", Type::Byte),
-                FieldInfo::opt("queueDepth", Type::Int),
-                FieldInfo::list_req("operationalState", Type::String),
-                FieldInfo::opt("capabilities", Type::Data(ScsiLunCapabilities::INFO)),
-                FieldInfo::opt("vStorageSupport", Type::String),
-                FieldInfo::opt("protocolEndpoint", Type::Boolean),
-                FieldInfo::opt("perenniallyReserved", Type::Boolean),
-                FieldInfo::opt("clusteredVmdkSupported", Type::Boolean),
-                FieldInfo::opt("applicationProtocol", Type::String),
-                FieldInfo::opt("dispersedNs", Type::Boolean),
-                FieldInfo::opt("deviceReservation", Type::String),
+                Own("key", Type::String, Opt),
+                Own("uuid", Type::String, Req),
+                Own("descriptor", Type::Data(<ScsiLunDescriptor as DataType>::INFO), List),
+                Own("canonicalName", Type::String, Opt),
+                Own("displayName", Type::String, Opt),
+                Own("lunType", Type::String, Req),
+                Own("vendor", Type::String, Opt),
+                Own("model", Type::String, Opt),
+                Own("revision", Type::String, Opt),
+                Own("scsiLevel", Type::Int, Opt),
+                Own("serialNumber", Type::String, Opt),
+                Own("durableName", Type::Data(<ScsiLunDurableName as DataType>::INFO), Opt),
+                Own("alternateName", Type::Data(<ScsiLunDurableName as DataType>::INFO), List),
+                Own("standardInquiry", Type::Byte, List),
+                Own("queueDepth", Type::Int, Opt),
+                Own("operationalState", Type::String, ListReq),
+                Own("capabilities", Type::Data(<ScsiLunCapabilities as DataType>::INFO), Opt),
+                Own("vStorageSupport", Type::String, Opt),
+                Own("protocolEndpoint", Type::Boolean, Opt),
+                Own("perenniallyReserved", Type::Boolean, Opt),
+                Own("clusteredVmdkSupported", Type::Boolean, Opt),
+                Own("applicationProtocol", Type::String, Opt),
+                Own("dispersedNs", Type::Boolean, Opt),
+                Own("deviceReservation", Type::String, Opt),
             ],
-            || Box::new(ScsiLun::default()),
+            instance::<ScsiLun>,
         );
         &INFO
     };
@@ -1811,81 +2043,69 @@ impl DataType for ScsiLun {
 
 impl DataObject for ScsiLun {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.key),
-            3 => leaf(&self.uuid),
+            2 => look::optional_text(&self.key),
+            3 => look::text(&self.uuid),
             4 => Value::List(&self.descriptor),
-            5 => optional(&self.canonical_name),
-            6 => optional(&self.display_name),
-            7 => leaf(&self.lun_type),
-            8 => optional(&self.vendor),
-            9 => optional(&self.model),
-            10 => optional(&self.revision),
-            11 => optional(&self.scsi_level),
-            12 => optional(&self.serial_number),
-            13 => match &self.durable_name {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            5 => look::optional_text(&self.canonical_name),
+            6 => look::optional_text(&self.display_name),
+            7 => look::text(&self.lun_type),
+            8 => look::optional_text(&self.vendor),
+            9 => look::optional_text(&self.model),
+            10 => look::optional_text(&self.revision),
+            11 => look::optional_int(&self.scsi_level),
+            12 => look::optional_text(&self.serial_number),
+            13 => look::boxed(&self.durable_name),
             14 => Value::List(&self.alternate_name),
             15 => Value::List(&self.standard_inquiry),
-            16 => optional(&self.queue_depth),
-            17 => Value::List(&self.operational_state),
-            18 => match &self.capabilities {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            19 => optional(&self.v_storage_support),
-            20 => optional(&self.protocol_endpoint),
-            21 => optional(&self.perennially_reserved),
-            22 => optional(&self.clustered_vmdk_supported),
-            23 => optional(&self.application_protocol),
-            24 => optional(&self.dispersed_ns),
-            25 => optional(&self.device_reservation),
-            _ => self.base.get(index),
+            16 => look::optional_int(&self.queue_depth),
+            17 => look::texts(&self.operational_state),
+            18 => look::boxed(&self.capabilities),
+            19 => look::optional_text(&self.v_storage_support),
+            20 => look::optional_boolean(&self.protocol_endpoint),
+            21 => look::optional_boolean(&self.perennially_reserved),
+            22 => look::optional_boolean(&self.clustered_vmdk_supported),
+            23 => look::optional_text(&self.application_protocol),
+            24 => look::optional_boolean(&self.dispersed_ns),
+            25 => look::optional_text(&self.device_reservation),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.key),
-            3 => Slot::Scalar(&mut self.uuid),
+            2 => place::optional_text(&mut self.key),
+            3 => place::text(&mut self.uuid),
             4 => Slot::List(&mut self.descriptor),
-            5 => Slot::Scalar(&mut self.canonical_name),
-            6 => Slot::Scalar(&mut self.display_name),
-            7 => Slot::Scalar(&mut self.lun_type),
-            8 => Slot::Scalar(&mut self.vendor),
-            9 => Slot::Scalar(&mut self.model),
-            10 => Slot::Scalar(&mut self.revision),
-            11 => Slot::Scalar(&mut self.scsi_level),
-            12 => Slot::Scalar(&mut self.serial_number),
-            13 => fill!(self.durable_name, ScsiLunDurableName),
+            5 => place::optional_text(&mut self.canonical_name),
+            6 => place::optional_text(&mut self.display_name),
+            7 => place::text(&mut self.lun_type),
+            8 => place::optional_text(&mut self.vendor),
+            9 => place::optional_text(&mut self.model),
+            10 => place::optional_text(&mut self.revision),
+            11 => place::optional_int(&mut self.scsi_level),
+            12 => place::optional_text(&mut self.serial_number),
+            13 => place::boxed(&mut self.durable_name),
             14 => Slot::List(&mut self.alternate_name),
             15 => Slot::Scalar(&mut self.standard_inquiry),
-            16 => Slot::Scalar(&mut self.queue_depth),
-            17 => Slot::Scalar(&mut self.operational_state),
-            18 => fill!(self.capabilities, ScsiLunCapabilities),
-            19 => Slot::Scalar(&mut self.v_storage_support),
-            20 => Slot::Scalar(&mut self.protocol_endpoint),
-            21 => Slot::Scalar(&mut self.perennially_reserved),
-            22 => Slot::Scalar(&mut self.clustered_vmdk_supported),
-            23 => Slot::Scalar(&mut self.application_protocol),
-            24 => Slot::Scalar(&mut self.dispersed_ns),
-            25 => Slot::Scalar(&mut self.device_reservation),
-            _ => self.base.slot(index),
+            16 => place::optional_int(&mut self.queue_depth),
+            17 => place::texts(&mut self.operational_state),
+            18 => place::boxed(&mut self.capabilities),
+            19 => place::optional_text(&mut self.v_storage_support),
+            20 => place::optional_boolean(&mut self.protocol_endpoint),
+            21 => place::optional_boolean(&mut self.perennially_reserved),
+            22 => place::optional_boolean(&mut self.clustered_vmdk_supported),
+            23 => place::optional_text(&mut self.application_protocol),
+            24 => place::optional_boolean(&mut self.dispersed_ns),
+            25 => place::optional_text(&mut self.device_reservation),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1893,19 +2113,24 @@ inherit!(ScsiLun, HostDevice);
 impl Extends<HostDevice> for ScsiLun {}
 
 /// `ScsiLunCapabilities`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScsiLunCapabilities {
     /// `updateDisplayNameSupported`.
     pub update_display_name_supported: bool,
+}
+
+impl Default for ScsiLunCapabilities {
+    fn default() -> Self {
+        Self { update_display_name_supported: false }
+    }
 }
 
 impl DataType for ScsiLunCapabilities {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScsiLunCapabilities",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("updateDisplayNameSupported", Type::Boolean)],
-            || Box::new(ScsiLunCapabilities::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("updateDisplayNameSupported", Type::Boolean, Req)],
+            instance::<ScsiLunCapabilities>,
         );
         &INFO
     };
@@ -1913,19 +2138,19 @@ impl DataType for ScsiLunCapabilities {
 
 impl DataObject for ScsiLunCapabilities {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.update_display_name_supported),
+            0 => Value::Boolean(self.update_display_name_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.update_display_name_supported),
+            0 => place::boolean(&mut self.update_display_name_supported),
             _ => Slot::None,
         }
     }
@@ -1934,7 +2159,6 @@ impl DataObject for ScsiLunCapabilities {
 root!(ScsiLunCapabilities);
 
 /// `ScsiLunDurableName`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScsiLunDurableName {
     /// `namespace`.
     pub namespace: String,
@@ -1944,17 +2168,19 @@ pub struct ScsiLunDurableName {
     pub data: Vec<i8>,
 }
 
+impl Default for ScsiLunDurableName {
+    fn default() -> Self {
+        Self { namespace: Unset::UNSET, namespace_id: 0, data: Unset::UNSET }
+    }
+}
+
 impl DataType for ScsiLunDurableName {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScsiLunDurableName",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("namespace", Type::String),
-                FieldInfo::req("namespaceId", Type::Byte),
-                FieldInfo::list("data", Type::Byte),
-            ],
-            || Box::new(ScsiLunDurableName::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("namespace", Type::String, Req), Own("namespaceId", Type::Byte, Req), Own("data", Type::Byte, List)],
+            instance::<ScsiLunDurableName>,
         );
         &INFO
     };
@@ -1962,13 +2188,13 @@ impl DataType for ScsiLunDurableName {
 
 impl DataObject for ScsiLunDurableName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.namespace),
-            1 => leaf(&self.namespace_id),
+            0 => look::text(&self.namespace),
+            1 => look::leaf(&self.namespace_id),
             2 => Value::List(&self.data),
             _ => Value::Unset,
         }
@@ -1976,7 +2202,7 @@ impl DataObject for ScsiLunDurableName {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.namespace),
+            0 => place::text(&mut self.namespace),
             1 => Slot::Scalar(&mut self.namespace_id),
             2 => Slot::Scalar(&mut self.data),
             _ => Slot::None,
@@ -1987,7 +2213,6 @@ impl DataObject for ScsiLunDurableName {
 root!(ScsiLunDurableName);
 
 /// `ScsiLunDescriptor`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScsiLunDescriptor {
     /// `quality`.
     pub quality: String,
@@ -1995,13 +2220,19 @@ pub struct ScsiLunDescriptor {
     pub id: String,
 }
 
+impl Default for ScsiLunDescriptor {
+    fn default() -> Self {
+        Self { quality: Unset::UNSET, id: Unset::UNSET }
+    }
+}
+
 impl DataType for ScsiLunDescriptor {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScsiLunDescriptor",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("quality", Type::String), FieldInfo::req("id", Type::String)],
-            || Box::new(ScsiLunDescriptor::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("quality", Type::String, Req), Own("id", Type::String, Req)],
+            instance::<ScsiLunDescriptor>,
         );
         &INFO
     };
@@ -2009,21 +2240,21 @@ impl DataType for ScsiLunDescriptor {
 
 impl DataObject for ScsiLunDescriptor {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.quality),
-            1 => leaf(&self.id),
+            0 => look::text(&self.quality),
+            1 => look::text(&self.id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.quality),
-            1 => Slot::Scalar(&mut self.id),
+            0 => place::text(&mut self.quality),
+            1 => place::text(&mut self.id),
             _ => Slot::None,
         }
     }
@@ -2032,7 +2263,6 @@ impl DataObject for ScsiLunDescriptor {
 root!(ScsiLunDescriptor);
 
 /// `SoftwarePackage`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SoftwarePackage {
     /// `name`.
     pub name: String,
@@ -2072,32 +2302,57 @@ pub struct SoftwarePackage {
     pub payload: Vec<String>,
 }
 
+impl Default for SoftwarePackage {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            version: Unset::UNSET,
+            type_: Unset::UNSET,
+            vendor: Unset::UNSET,
+            acceptance_level: Unset::UNSET,
+            summary: Unset::UNSET,
+            description: Unset::UNSET,
+            reference_url: Unset::UNSET,
+            creation_date: None,
+            depends: Unset::UNSET,
+            conflicts: Unset::UNSET,
+            replaces: Unset::UNSET,
+            provides: Unset::UNSET,
+            maintenance_mode_required: None,
+            hardware_platforms_required: Unset::UNSET,
+            capability: <SoftwarePackageCapability as Default>::default(),
+            tag: Unset::UNSET,
+            payload: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for SoftwarePackage {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SoftwarePackage",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("version", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("vendor", Type::String),
-                FieldInfo::req("acceptanceLevel", Type::String),
-                FieldInfo::req("summary", Type::String),
-                FieldInfo::req("description", Type::String),
-                FieldInfo::list("referenceURL", Type::String),
-                FieldInfo::opt("creationDate", Type::DateTime),
-                FieldInfo::list("depends", Type::Data(Relation::INFO)),
-                FieldInfo::list("conflicts", Type::Data(Relation::INFO)),
-                FieldInfo::list("replaces", Type::Data(Relation::INFO)),
-                FieldInfo::list("provides", Type::String),
-                FieldInfo::opt("maintenanceModeRequired", Type::Boolean),
-                FieldInfo::list("hardwarePlatformsRequired", Type::String),
-                FieldInfo::req("capability", Type::Data(SoftwarePackageCapability::INFO)),
-                FieldInfo::list("tag", Type::String),
-                FieldInfo::list("payload", Type::String),
+                Own("name", Type::String, Req),
+                Own("version", Type::String, Req),
+                Own("type", Type::String, Req),
+                Own("vendor", Type::String, Req),
+                Own("acceptanceLevel", Type::String, Req),
+                Own("summary", Type::String, Req),
+                Own("description", Type::String, Req),
+                Own("referenceURL", Type::String, List),
+                Own("creationDate", Type::DateTime, Opt),
+                Own("depends", Type::Data(<Relation as DataType>::INFO), List),
+                Own("conflicts", Type::Data(<Relation as DataType>::INFO), List),
+                Own("replaces", Type::Data(<Relation as DataType>::INFO), List),
+                Own("provides", Type::String, List),
+                Own("maintenanceModeRequired", Type::Boolean, Opt),
+                Own("hardwarePlatformsRequired", Type::String, List),
+                Own("capability", Type::Data(<SoftwarePackageCapability as DataType>::INFO), Req),
+                Own("tag", Type::String, List),
+                Own("payload", Type::String, List),
             ],
-            || Box::new(SoftwarePackage::default()),
+            instance::<SoftwarePackage>,
         );
         &INFO
     };
@@ -2105,53 +2360,53 @@ impl DataType for SoftwarePackage {
 
 impl DataObject for SoftwarePackage {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.version),
-            2 => leaf(&self.type_),
-            3 => leaf(&self.vendor),
-            4 => leaf(&self.acceptance_level),
-            5 => leaf(&self.summary),
-            6 => leaf(&self.description),
-            7 => Value::List(&self.reference_url),
-            8 => optional(&self.creation_date),
+            0 => look::text(&self.name),
+            1 => look::text(&self.version),
+            2 => look::text(&self.type_),
+            3 => look::text(&self.vendor),
+            4 => look::text(&self.acceptance_level),
+            5 => look::text(&self.summary),
+            6 => look::text(&self.description),
+            7 => look::texts(&self.reference_url),
+            8 => look::optional(&self.creation_date),
             9 => Value::List(&self.depends),
             10 => Value::List(&self.conflicts),
             11 => Value::List(&self.replaces),
-            12 => Value::List(&self.provides),
-            13 => optional(&self.maintenance_mode_required),
-            14 => Value::List(&self.hardware_platforms_required),
+            12 => look::texts(&self.provides),
+            13 => look::optional_boolean(&self.maintenance_mode_required),
+            14 => look::texts(&self.hardware_platforms_required),
             15 => Value::Data(&self.capability),
-            16 => Value::List(&self.tag),
-            17 => Value::List(&self.payload),
+            16 => look::texts(&self.tag),
+            17 => look::texts(&self.payload),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.version),
-            2 => Slot::Scalar(&mut self.type_),
-            3 => Slot::Scalar(&mut self.vendor),
-            4 => Slot::Scalar(&mut self.acceptance_level),
-            5 => Slot::Scalar(&mut self.summary),
-            6 => Slot::Scalar(&mut self.description),
-            7 => Slot::Scalar(&mut self.reference_url),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.version),
+            2 => place::text(&mut self.type_),
+            3 => place::text(&mut self.vendor),
+            4 => place::text(&mut self.acceptance_level),
+            5 => place::text(&mut self.summary),
+            6 => place::text(&mut self.description),
+            7 => place::texts(&mut self.reference_url),
             8 => Slot::Scalar(&mut self.creation_date),
             9 => Slot::List(&mut self.depends),
             10 => Slot::List(&mut self.conflicts),
             11 => Slot::List(&mut self.replaces),
-            12 => Slot::Scalar(&mut self.provides),
-            13 => Slot::Scalar(&mut self.maintenance_mode_required),
-            14 => Slot::Scalar(&mut self.hardware_platforms_required),
+            12 => place::texts(&mut self.provides),
+            13 => place::optional_boolean(&mut self.maintenance_mode_required),
+            14 => place::texts(&mut self.hardware_platforms_required),
             15 => Slot::Data(&mut self.capability),
-            16 => Slot::Scalar(&mut self.tag),
-            17 => Slot::Scalar(&mut self.payload),
+            16 => place::texts(&mut self.tag),
+            17 => place::texts(&mut self.payload),
             _ => Slot::None,
         }
     }
@@ -2160,7 +2415,6 @@ impl DataObject for SoftwarePackage {
 root!(SoftwarePackage);
 
 /// `SoftwarePackageCapability`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SoftwarePackageCapability {
     /// `liveInstallAllowed`.
     pub live_install_allowed: Option<bool>,
@@ -2172,18 +2426,24 @@ pub struct SoftwarePackageCapability {
     pub overlay: Option<bool>,
 }
 
+impl Default for SoftwarePackageCapability {
+    fn default() -> Self {
+        Self { live_install_allowed: None, live_remove_allowed: None, stateless_ready: None, overlay: None }
+    }
+}
+
 impl DataType for SoftwarePackageCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SoftwarePackageCapability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("liveInstallAllowed", Type::Boolean),
-                FieldInfo::opt("liveRemoveAllowed", Type::Boolean),
-                FieldInfo::opt("statelessReady", Type::Boolean),
-                FieldInfo::opt("overlay", Type::Boolean),
+                Own("liveInstallAllowed", Type::Boolean, Opt),
+                Own("liveRemoveAllowed", Type::Boolean, Opt),
+                Own("statelessReady", Type::Boolean, Opt),
+                Own("overlay", Type::Boolean, Opt),
             ],
-            || Box::new(SoftwarePackageCapability::default()),
+            instance::<SoftwarePackageCapability>,
         );
         &INFO
     };
@@ -2191,25 +2451,25 @@ impl DataType for SoftwarePackageCapability {
 
 impl DataObject for SoftwarePackageCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.live_install_allowed),
-            1 => optional(&self.live_remove_allowed),
-            2 => optional(&self.stateless_ready),
-            3 => optional(&self.overlay),
+            0 => look::optional_boolean(&self.live_install_allowed),
+            1 => look::optional_boolean(&self.live_remove_allowed),
+            2 => look::optional_boolean(&self.stateless_ready),
+            3 => look::optional_boolean(&self.overlay),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.live_install_allowed),
-            1 => Slot::Scalar(&mut self.live_remove_allowed),
-            2 => Slot::Scalar(&mut self.stateless_ready),
-            3 => Slot::Scalar(&mut self.overlay),
+            0 => place::optional_boolean(&mut self.live_install_allowed),
+            1 => place::optional_boolean(&mut self.live_remove_allowed),
+            2 => place::optional_boolean(&mut self.stateless_ready),
+            3 => place::optional_boolean(&mut self.overlay),
             _ => Slot::None,
         }
     }
@@ -2218,7 +2478,6 @@ impl DataObject for SoftwarePackageCapability {
 root!(SoftwarePackageCapability);
 
 /// `SystemEventInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SystemEventInfo {
     /// `recordId`.
     pub record_id: i64,
@@ -2232,19 +2491,25 @@ pub struct SystemEventInfo {
     pub sensor_number: i64,
 }
 
+impl Default for SystemEventInfo {
+    fn default() -> Self {
+        Self { record_id: 0, when: Unset::UNSET, sel_type: 0, message: Unset::UNSET, sensor_number: 0 }
+    }
+}
+
 impl DataType for SystemEventInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SystemEventInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("recordId", Type::Long),
-                FieldInfo::req("when", Type::String),
-                FieldInfo::req("selType", Type::Long),
-                FieldInfo::req("message", Type::String),
-                FieldInfo::req("sensorNumber", Type::Long),
+                Own("recordId", Type::Long, Req),
+                Own("when", Type::String, Req),
+                Own("selType", Type::Long, Req),
+                Own("message", Type::String, Req),
+                Own("sensorNumber", Type::Long, Req),
             ],
-            || Box::new(SystemEventInfo::default()),
+            instance::<SystemEventInfo>,
         );
         &INFO
     };
@@ -2252,27 +2517,27 @@ impl DataType for SystemEventInfo {
 
 impl DataObject for SystemEventInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.record_id),
-            1 => leaf(&self.when),
-            2 => leaf(&self.sel_type),
-            3 => leaf(&self.message),
-            4 => leaf(&self.sensor_number),
+            0 => Value::Long(self.record_id),
+            1 => look::text(&self.when),
+            2 => Value::Long(self.sel_type),
+            3 => look::text(&self.message),
+            4 => Value::Long(self.sensor_number),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.record_id),
-            1 => Slot::Scalar(&mut self.when),
-            2 => Slot::Scalar(&mut self.sel_type),
-            3 => Slot::Scalar(&mut self.message),
-            4 => Slot::Scalar(&mut self.sensor_number),
+            0 => place::long(&mut self.record_id),
+            1 => place::text(&mut self.when),
+            2 => place::long(&mut self.sel_type),
+            3 => place::text(&mut self.message),
+            4 => place::long(&mut self.sensor_number),
             _ => Slot::None,
         }
     }
@@ -2281,7 +2546,6 @@ impl DataObject for SystemEventInfo {
 root!(SystemEventInfo);
 
 /// `StringOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StringOption {
     /// What it inherits from [`OptionType`].
     pub base: OptionType,
@@ -2291,13 +2555,19 @@ pub struct StringOption {
     pub valid_characters: Option<String>,
 }
 
+impl Default for StringOption {
+    fn default() -> Self {
+        Self { base: <OptionType as Default>::default(), default_value: Unset::UNSET, valid_characters: None }
+    }
+}
+
 impl DataType for StringOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StringOption",
-            Some(OptionType::INFO),
-            &[FieldInfo::req("defaultValue", Type::String), FieldInfo::opt("validCharacters", Type::String)],
-            || Box::new(StringOption::default()),
+            Some(<OptionType as DataType>::INFO),
+            &[Own("defaultValue", Type::String, Req), Own("validCharacters", Type::String, Opt)],
+            instance::<StringOption>,
         );
         &INFO
     };
@@ -2305,31 +2575,25 @@ impl DataType for StringOption {
 
 impl DataObject for StringOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.default_value),
-            2 => optional(&self.valid_characters),
-            _ => self.base.get(index),
+            1 => look::text(&self.default_value),
+            2 => look::optional_text(&self.valid_characters),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.default_value),
-            2 => Slot::Scalar(&mut self.valid_characters),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.default_value),
+            2 => place::optional_text(&mut self.valid_characters),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2337,7 +2601,6 @@ inherit!(StringOption, OptionType);
 impl Extends<OptionType> for StringOption {}
 
 /// `SecurityProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SecurityProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -2345,13 +2608,19 @@ pub struct SecurityProfile {
     pub permission: Vec<PermissionProfile>,
 }
 
+impl Default for SecurityProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), permission: Unset::UNSET }
+    }
+}
+
 impl DataType for SecurityProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SecurityProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::list("permission", Type::Data(PermissionProfile::INFO))],
-            || Box::new(SecurityProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("permission", Type::Data(<PermissionProfile as DataType>::INFO), List)],
+            instance::<SecurityProfile>,
         );
         &INFO
     };
@@ -2359,29 +2628,23 @@ impl DataType for SecurityProfile {
 
 impl DataObject for SecurityProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             11 => Value::List(&self.permission),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             11 => Slot::List(&mut self.permission),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2389,7 +2652,6 @@ inherit!(SecurityProfile, ApplyProfile);
 impl Extends<ApplyProfile> for SecurityProfile {}
 
 /// `ServiceConsolePortGroupProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ServiceConsolePortGroupProfile {
     /// What it inherits from [`PortGroupProfile`].
     pub base: PortGroupProfile,
@@ -2397,13 +2659,19 @@ pub struct ServiceConsolePortGroupProfile {
     pub ip_config: IpAddressProfile,
 }
 
+impl Default for ServiceConsolePortGroupProfile {
+    fn default() -> Self {
+        Self { base: <PortGroupProfile as Default>::default(), ip_config: <IpAddressProfile as Default>::default() }
+    }
+}
+
 impl DataType for ServiceConsolePortGroupProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ServiceConsolePortGroupProfile",
-            Some(PortGroupProfile::INFO),
-            &[FieldInfo::req("ipConfig", Type::Data(IpAddressProfile::INFO))],
-            || Box::new(ServiceConsolePortGroupProfile::default()),
+            Some(<PortGroupProfile as DataType>::INFO),
+            &[Own("ipConfig", Type::Data(<IpAddressProfile as DataType>::INFO), Req)],
+            instance::<ServiceConsolePortGroupProfile>,
         );
         &INFO
     };
@@ -2411,29 +2679,23 @@ impl DataType for ServiceConsolePortGroupProfile {
 
 impl DataObject for ServiceConsolePortGroupProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.ip_config),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.ip_config),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2442,7 +2704,6 @@ impl Extends<PortGroupProfile> for ServiceConsolePortGroupProfile {}
 impl Extends<ApplyProfile> for ServiceConsolePortGroupProfile {}
 
 /// `ServiceProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ServiceProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -2450,41 +2711,43 @@ pub struct ServiceProfile {
     pub key: String,
 }
 
+impl Default for ServiceProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for ServiceProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ServiceProfile", Some(ApplyProfile::INFO), &[FieldInfo::req("key", Type::String)], || {
-                Box::new(ServiceProfile::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ServiceProfile",
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<ServiceProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ServiceProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            _ => self.base.get(index),
+            11 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            11 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2492,7 +2755,6 @@ inherit!(ServiceProfile, ApplyProfile);
 impl Extends<ApplyProfile> for ServiceProfile {}
 
 /// `StaticRouteProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StaticRouteProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -2500,13 +2762,19 @@ pub struct StaticRouteProfile {
     pub key: Option<String>,
 }
 
+impl Default for StaticRouteProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), key: None }
+    }
+}
+
 impl DataType for StaticRouteProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StaticRouteProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::opt("key", Type::String)],
-            || Box::new(StaticRouteProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Opt)],
+            instance::<StaticRouteProfile>,
         );
         &INFO
     };
@@ -2514,29 +2782,23 @@ impl DataType for StaticRouteProfile {
 
 impl DataObject for StaticRouteProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => optional(&self.key),
-            _ => self.base.get(index),
+            11 => look::optional_text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            11 => place::optional_text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2544,7 +2806,6 @@ inherit!(StaticRouteProfile, ApplyProfile);
 impl Extends<ApplyProfile> for StaticRouteProfile {}
 
 /// `SourceNodeSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SourceNodeSpec {
     /// `managementVc`.
     pub management_vc: ServiceLocator,
@@ -2552,13 +2813,22 @@ pub struct SourceNodeSpec {
     pub active_vc: ManagedObjectReference,
 }
 
+impl Default for SourceNodeSpec {
+    fn default() -> Self {
+        Self { management_vc: <ServiceLocator as Default>::default(), active_vc: Unset::UNSET }
+    }
+}
+
 impl DataType for SourceNodeSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SourceNodeSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("managementVc", Type::Data(ServiceLocator::INFO)), FieldInfo::req("activeVc", Type::Ref)],
-            || Box::new(SourceNodeSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[
+                Own("managementVc", Type::Data(<ServiceLocator as DataType>::INFO), Req),
+                Own("activeVc", Type::Ref, Req),
+            ],
+            instance::<SourceNodeSpec>,
         );
         &INFO
     };
@@ -2566,13 +2836,13 @@ impl DataType for SourceNodeSpec {
 
 impl DataObject for SourceNodeSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.management_vc),
-            1 => leaf(&self.active_vc),
+            1 => look::reference(&self.active_vc),
             _ => Value::Unset,
         }
     }
@@ -2580,7 +2850,7 @@ impl DataObject for SourceNodeSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.management_vc),
-            1 => Slot::Scalar(&mut self.active_vc),
+            1 => place::reference(&mut self.active_vc),
             _ => Slot::None,
         }
     }
@@ -2589,7 +2859,6 @@ impl DataObject for SourceNodeSpec {
 root!(SourceNodeSpec);
 
 /// `SAMLTokenAuthentication`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SAMLTokenAuthentication {
     /// What it inherits from [`GuestAuthentication`].
     pub base: GuestAuthentication,
@@ -2599,13 +2868,19 @@ pub struct SAMLTokenAuthentication {
     pub username: Option<String>,
 }
 
+impl Default for SAMLTokenAuthentication {
+    fn default() -> Self {
+        Self { base: <GuestAuthentication as Default>::default(), token: Unset::UNSET, username: None }
+    }
+}
+
 impl DataType for SAMLTokenAuthentication {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SAMLTokenAuthentication",
-            Some(GuestAuthentication::INFO),
-            &[FieldInfo::req("token", Type::String).secret(), FieldInfo::opt("username", Type::String)],
-            || Box::new(SAMLTokenAuthentication::default()),
+            Some(<GuestAuthentication as DataType>::INFO),
+            &[Own("token", Type::String, ReqSecret), Own("username", Type::String, Opt)],
+            instance::<SAMLTokenAuthentication>,
         );
         &INFO
     };
@@ -2613,31 +2888,25 @@ impl DataType for SAMLTokenAuthentication {
 
 impl DataObject for SAMLTokenAuthentication {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.token),
-            2 => optional(&self.username),
-            _ => self.base.get(index),
+            1 => look::text(&self.token),
+            2 => look::optional_text(&self.username),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.token),
-            2 => Slot::Scalar(&mut self.username),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.token),
+            2 => place::optional_text(&mut self.username),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2645,7 +2914,6 @@ inherit!(SAMLTokenAuthentication, GuestAuthentication);
 impl Extends<GuestAuthentication> for SAMLTokenAuthentication {}
 
 /// `SSPIAuthentication`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SSPIAuthentication {
     /// What it inherits from [`GuestAuthentication`].
     pub base: GuestAuthentication,
@@ -2653,13 +2921,19 @@ pub struct SSPIAuthentication {
     pub sspi_token: String,
 }
 
+impl Default for SSPIAuthentication {
+    fn default() -> Self {
+        Self { base: <GuestAuthentication as Default>::default(), sspi_token: Unset::UNSET }
+    }
+}
+
 impl DataType for SSPIAuthentication {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SSPIAuthentication",
-            Some(GuestAuthentication::INFO),
-            &[FieldInfo::req("sspiToken", Type::String)],
-            || Box::new(SSPIAuthentication::default()),
+            Some(<GuestAuthentication as DataType>::INFO),
+            &[Own("sspiToken", Type::String, Req)],
+            instance::<SSPIAuthentication>,
         );
         &INFO
     };
@@ -2667,29 +2941,23 @@ impl DataType for SSPIAuthentication {
 
 impl DataObject for SSPIAuthentication {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.sspi_token),
-            _ => self.base.get(index),
+            1 => look::text(&self.sspi_token),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.sspi_token),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.sspi_token),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2697,7 +2965,6 @@ inherit!(SSPIAuthentication, GuestAuthentication);
 impl Extends<GuestAuthentication> for SSPIAuthentication {}
 
 /// `SingleIp`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SingleIp {
     /// What it inherits from [`IpAddress`].
     pub base: IpAddress,
@@ -2705,41 +2972,43 @@ pub struct SingleIp {
     pub address: String,
 }
 
+impl Default for SingleIp {
+    fn default() -> Self {
+        Self { base: <IpAddress as Default>::default(), address: Unset::UNSET }
+    }
+}
+
 impl DataType for SingleIp {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SingleIp", Some(IpAddress::INFO), &[FieldInfo::req("address", Type::String)], || {
-                Box::new(SingleIp::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SingleIp",
+            Some(<IpAddress as DataType>::INFO),
+            &[Own("address", Type::String, Req)],
+            instance::<SingleIp>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SingleIp {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.address),
-            _ => self.base.get(index),
+            1 => look::text(&self.address),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.address),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.address),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2748,7 +3017,6 @@ impl Extends<IpAddress> for SingleIp {}
 impl Extends<NegatableExpression> for SingleIp {}
 
 /// `SingleMac`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SingleMac {
     /// What it inherits from [`MacAddress`].
     pub base: MacAddress,
@@ -2756,41 +3024,43 @@ pub struct SingleMac {
     pub address: String,
 }
 
+impl Default for SingleMac {
+    fn default() -> Self {
+        Self { base: <MacAddress as Default>::default(), address: Unset::UNSET }
+    }
+}
+
 impl DataType for SingleMac {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SingleMac", Some(MacAddress::INFO), &[FieldInfo::req("address", Type::String)], || {
-                Box::new(SingleMac::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SingleMac",
+            Some(<MacAddress as DataType>::INFO),
+            &[Own("address", Type::String, Req)],
+            instance::<SingleMac>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SingleMac {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.address),
-            _ => self.base.get(index),
+            1 => look::text(&self.address),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.address),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.address),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2799,7 +3069,6 @@ impl Extends<MacAddress> for SingleMac {}
 impl Extends<NegatableExpression> for SingleMac {}
 
 /// `SeSparseVirtualDiskSpec`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct SeSparseVirtualDiskSpec {
     /// What it inherits from [`FileBackedVirtualDiskSpec`].
     pub base: FileBackedVirtualDiskSpec,
@@ -2807,13 +3076,19 @@ pub struct SeSparseVirtualDiskSpec {
     pub grain_size_kb: Option<i32>,
 }
 
+impl Default for SeSparseVirtualDiskSpec {
+    fn default() -> Self {
+        Self { base: <FileBackedVirtualDiskSpec as Default>::default(), grain_size_kb: None }
+    }
+}
+
 impl DataType for SeSparseVirtualDiskSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SeSparseVirtualDiskSpec",
-            Some(FileBackedVirtualDiskSpec::INFO),
-            &[FieldInfo::opt("grainSizeKb", Type::Int)],
-            || Box::new(SeSparseVirtualDiskSpec::default()),
+            Some(<FileBackedVirtualDiskSpec as DataType>::INFO),
+            &[Own("grainSizeKb", Type::Int, Opt)],
+            instance::<SeSparseVirtualDiskSpec>,
         );
         &INFO
     };
@@ -2821,29 +3096,23 @@ impl DataType for SeSparseVirtualDiskSpec {
 
 impl DataObject for SeSparseVirtualDiskSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            6 => optional(&self.grain_size_kb),
-            _ => self.base.get(index),
+            6 => look::optional_int(&self.grain_size_kb),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            6 => Slot::Scalar(&mut self.grain_size_kb),
-            _ => self.base.slot(index),
+            6 => place::optional_int(&mut self.grain_size_kb),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2852,7 +3121,6 @@ impl Extends<FileBackedVirtualDiskSpec> for SeSparseVirtualDiskSpec {}
 impl Extends<VirtualDiskSpec> for SeSparseVirtualDiskSpec {}
 
 /// `StructuredCustomizations`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct StructuredCustomizations {
     /// What it inherits from [`HostProfilesEntityCustomizations`].
     pub base: HostProfilesEntityCustomizations,
@@ -2862,13 +3130,23 @@ pub struct StructuredCustomizations {
     pub customizations: Option<Box<AnswerFile>>,
 }
 
+impl Default for StructuredCustomizations {
+    fn default() -> Self {
+        Self {
+            base: <HostProfilesEntityCustomizations as Default>::default(),
+            entity: Unset::UNSET,
+            customizations: None,
+        }
+    }
+}
+
 impl DataType for StructuredCustomizations {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StructuredCustomizations",
-            Some(HostProfilesEntityCustomizations::INFO),
-            &[FieldInfo::req("entity", Type::Ref), FieldInfo::opt("customizations", Type::Data(AnswerFile::INFO))],
-            || Box::new(StructuredCustomizations::default()),
+            Some(<HostProfilesEntityCustomizations as DataType>::INFO),
+            &[Own("entity", Type::Ref, Req), Own("customizations", Type::Data(<AnswerFile as DataType>::INFO), Opt)],
+            instance::<StructuredCustomizations>,
         );
         &INFO
     };
@@ -2876,34 +3154,25 @@ impl DataType for StructuredCustomizations {
 
 impl DataObject for StructuredCustomizations {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity),
-            1 => match &self.customizations {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            0 => look::reference(&self.entity),
+            1 => look::boxed(&self.customizations),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
-            1 => fill!(self.customizations, AnswerFile),
-            _ => self.base.slot(index),
+            0 => place::reference(&mut self.entity),
+            1 => place::boxed(&mut self.customizations),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2911,7 +3180,6 @@ inherit!(StructuredCustomizations, HostProfilesEntityCustomizations);
 impl Extends<HostProfilesEntityCustomizations> for StructuredCustomizations {}
 
 /// `SubnetInfo`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SubnetInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -2927,19 +3195,32 @@ pub struct SubnetInfo {
     pub root_folder_info: SubnetInfoFolderInfo,
 }
 
+impl Default for SubnetInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            id: Unset::UNSET,
+            subnet_folder_info: <SubnetInfoFolderInfo as Default>::default(),
+            vpc_folder_info: <SubnetInfoFolderInfo as Default>::default(),
+            project_folder_info: None,
+            root_folder_info: <SubnetInfoFolderInfo as Default>::default(),
+        }
+    }
+}
+
 impl DataType for SubnetInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SubnetInfo",
-            Some(VirtualMachineTargetInfo::INFO),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("subnetFolderInfo", Type::Data(SubnetInfoFolderInfo::INFO)),
-                FieldInfo::req("vpcFolderInfo", Type::Data(SubnetInfoFolderInfo::INFO)),
-                FieldInfo::opt("projectFolderInfo", Type::Data(SubnetInfoFolderInfo::INFO)),
-                FieldInfo::req("rootFolderInfo", Type::Data(SubnetInfoFolderInfo::INFO)),
+                Own("id", Type::String, Req),
+                Own("subnetFolderInfo", Type::Data(<SubnetInfoFolderInfo as DataType>::INFO), Req),
+                Own("vpcFolderInfo", Type::Data(<SubnetInfoFolderInfo as DataType>::INFO), Req),
+                Own("projectFolderInfo", Type::Data(<SubnetInfoFolderInfo as DataType>::INFO), Opt),
+                Own("rootFolderInfo", Type::Data(<SubnetInfoFolderInfo as DataType>::INFO), Req),
             ],
-            || Box::new(SubnetInfo::default()),
+            instance::<SubnetInfo>,
         );
         &INFO
     };
@@ -2947,40 +3228,31 @@ impl DataType for SubnetInfo {
 
 impl DataObject for SubnetInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.id),
+            2 => look::text(&self.id),
             3 => Value::Data(&self.subnet_folder_info),
             4 => Value::Data(&self.vpc_folder_info),
-            5 => match &self.project_folder_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            5 => look::boxed(&self.project_folder_info),
             6 => Value::Data(&self.root_folder_info),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.id),
+            2 => place::text(&mut self.id),
             3 => Slot::Data(&mut self.subnet_folder_info),
             4 => Slot::Data(&mut self.vpc_folder_info),
-            5 => fill!(self.project_folder_info, SubnetInfoFolderInfo),
+            5 => place::boxed(&mut self.project_folder_info),
             6 => Slot::Data(&mut self.root_folder_info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2988,7 +3260,6 @@ inherit!(SubnetInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for SubnetInfo {}
 
 /// `SubnetInfoFolderInfo`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SubnetInfoFolderInfo {
     /// `name`.
     pub name: String,
@@ -2996,13 +3267,19 @@ pub struct SubnetInfoFolderInfo {
     pub folder: ManagedObjectReference,
 }
 
+impl Default for SubnetInfoFolderInfo {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, folder: Unset::UNSET }
+    }
+}
+
 impl DataType for SubnetInfoFolderInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SubnetInfoFolderInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("name", Type::String), FieldInfo::req("folder", Type::Ref)],
-            || Box::new(SubnetInfoFolderInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("folder", Type::Ref, Req)],
+            instance::<SubnetInfoFolderInfo>,
         );
         &INFO
     };
@@ -3010,21 +3287,21 @@ impl DataType for SubnetInfoFolderInfo {
 
 impl DataObject for SubnetInfoFolderInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.folder),
+            0 => look::text(&self.name),
+            1 => look::reference(&self.folder),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.folder),
+            0 => place::text(&mut self.name),
+            1 => place::reference(&mut self.folder),
             _ => Slot::None,
         }
     }

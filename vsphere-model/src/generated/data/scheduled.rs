@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `ScheduledTaskDescription`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskDescription {
     /// `action`.
     pub action: Vec<Poly<TypeDescription>>,
@@ -21,19 +20,31 @@ pub struct ScheduledTaskDescription {
     pub week_of_month: Vec<Poly<ElementDescription>>,
 }
 
+impl Default for ScheduledTaskDescription {
+    fn default() -> Self {
+        Self {
+            action: Unset::UNSET,
+            scheduler_info: Unset::UNSET,
+            state: Unset::UNSET,
+            day_of_week: Unset::UNSET,
+            week_of_month: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ScheduledTaskDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskDescription",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list_req("action", Type::Data(TypeDescription::INFO)),
-                FieldInfo::list_req("schedulerInfo", Type::Data(ScheduledTaskDetail::INFO)),
-                FieldInfo::list_req("state", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req("dayOfWeek", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req("weekOfMonth", Type::Data(ElementDescription::INFO)),
+                Own("action", Type::Data(<TypeDescription as DataType>::INFO), ListReq),
+                Own("schedulerInfo", Type::Data(<ScheduledTaskDetail as DataType>::INFO), ListReq),
+                Own("state", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("dayOfWeek", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("weekOfMonth", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
             ],
-            || Box::new(ScheduledTaskDescription::default()),
+            instance::<ScheduledTaskDescription>,
         );
         &INFO
     };
@@ -41,7 +52,7 @@ impl DataType for ScheduledTaskDescription {
 
 impl DataObject for ScheduledTaskDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -70,7 +81,6 @@ impl DataObject for ScheduledTaskDescription {
 root!(ScheduledTaskDescription);
 
 /// `ScheduledTaskDetail`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskDetail {
     /// What it inherits from [`TypeDescription`].
     pub base: TypeDescription,
@@ -78,13 +88,19 @@ pub struct ScheduledTaskDetail {
     pub frequency: String,
 }
 
+impl Default for ScheduledTaskDetail {
+    fn default() -> Self {
+        Self { base: <TypeDescription as Default>::default(), frequency: Unset::UNSET }
+    }
+}
+
 impl DataType for ScheduledTaskDetail {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskDetail",
-            Some(TypeDescription::INFO),
-            &[FieldInfo::req("frequency", Type::String)],
-            || Box::new(ScheduledTaskDetail::default()),
+            Some(<TypeDescription as DataType>::INFO),
+            &[Own("frequency", Type::String, Req)],
+            instance::<ScheduledTaskDetail>,
         );
         &INFO
     };
@@ -92,29 +108,23 @@ impl DataType for ScheduledTaskDetail {
 
 impl DataObject for ScheduledTaskDetail {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.frequency),
-            _ => self.base.get(index),
+            3 => look::text(&self.frequency),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.frequency),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.frequency),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -123,7 +133,6 @@ impl Extends<TypeDescription> for ScheduledTaskDetail {}
 impl Extends<Description> for ScheduledTaskDetail {}
 
 /// `ScheduledTaskSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskSpec {
     /// `name`.
     pub name: String,
@@ -139,20 +148,33 @@ pub struct ScheduledTaskSpec {
     pub notification: Option<String>,
 }
 
+impl Default for ScheduledTaskSpec {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            description: Unset::UNSET,
+            enabled: false,
+            scheduler: <Poly<TaskScheduler> as Default>::default(),
+            action: <Poly<Action> as Default>::default(),
+            notification: None,
+        }
+    }
+}
+
 impl DataType for ScheduledTaskSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("description", Type::String),
-                FieldInfo::req("enabled", Type::Boolean),
-                FieldInfo::req("scheduler", Type::Data(TaskScheduler::INFO)),
-                FieldInfo::req("action", Type::Data(Action::INFO)),
-                FieldInfo::opt("notification", Type::String),
+                Own("name", Type::String, Req),
+                Own("description", Type::String, Req),
+                Own("enabled", Type::Boolean, Req),
+                Own("scheduler", Type::Data(<TaskScheduler as DataType>::INFO), Req),
+                Own("action", Type::Data(<Action as DataType>::INFO), Req),
+                Own("notification", Type::String, Opt),
             ],
-            || Box::new(ScheduledTaskSpec::default()),
+            instance::<ScheduledTaskSpec>,
         );
         &INFO
     };
@@ -160,29 +182,29 @@ impl DataType for ScheduledTaskSpec {
 
 impl DataObject for ScheduledTaskSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.description),
-            2 => leaf(&self.enabled),
-            3 => leaf(&self.scheduler),
-            4 => leaf(&self.action),
-            5 => optional(&self.notification),
+            0 => look::text(&self.name),
+            1 => look::text(&self.description),
+            2 => Value::Boolean(self.enabled),
+            3 => look::leaf(&self.scheduler),
+            4 => look::leaf(&self.action),
+            5 => look::optional_text(&self.notification),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.description),
-            2 => Slot::Scalar(&mut self.enabled),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.description),
+            2 => place::boolean(&mut self.enabled),
             3 => Slot::Poly(&mut self.scheduler),
             4 => Slot::Poly(&mut self.action),
-            5 => Slot::Scalar(&mut self.notification),
+            5 => place::optional_text(&mut self.notification),
             _ => Slot::None,
         }
     }
@@ -191,7 +213,6 @@ impl DataObject for ScheduledTaskSpec {
 root!(ScheduledTaskSpec);
 
 /// `ScheduledHardwareUpgradeInfo`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledHardwareUpgradeInfo {
     /// `upgradePolicy`.
     pub upgrade_policy: Option<String>,
@@ -203,18 +224,24 @@ pub struct ScheduledHardwareUpgradeInfo {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for ScheduledHardwareUpgradeInfo {
+    fn default() -> Self {
+        Self { upgrade_policy: None, version_key: None, scheduled_hardware_upgrade_status: None, fault: None }
+    }
+}
+
 impl DataType for ScheduledHardwareUpgradeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledHardwareUpgradeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("upgradePolicy", Type::String),
-                FieldInfo::opt("versionKey", Type::String),
-                FieldInfo::opt("scheduledHardwareUpgradeStatus", Type::String),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("upgradePolicy", Type::String, Opt),
+                Own("versionKey", Type::String, Opt),
+                Own("scheduledHardwareUpgradeStatus", Type::String, Opt),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(ScheduledHardwareUpgradeInfo::default()),
+            instance::<ScheduledHardwareUpgradeInfo>,
         );
         &INFO
     };
@@ -222,28 +249,25 @@ impl DataType for ScheduledHardwareUpgradeInfo {
 
 impl DataObject for ScheduledHardwareUpgradeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.upgrade_policy),
-            1 => optional(&self.version_key),
-            2 => optional(&self.scheduled_hardware_upgrade_status),
-            3 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::optional_text(&self.upgrade_policy),
+            1 => look::optional_text(&self.version_key),
+            2 => look::optional_text(&self.scheduled_hardware_upgrade_status),
+            3 => look::boxed(&self.fault),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.upgrade_policy),
-            1 => Slot::Scalar(&mut self.version_key),
-            2 => Slot::Scalar(&mut self.scheduled_hardware_upgrade_status),
-            3 => fill!(self.fault, LocalizedMethodFault),
+            0 => place::optional_text(&mut self.upgrade_policy),
+            1 => place::optional_text(&mut self.version_key),
+            2 => place::optional_text(&mut self.scheduled_hardware_upgrade_status),
+            3 => place::boxed(&mut self.fault),
             _ => Slot::None,
         }
     }
@@ -252,7 +276,6 @@ impl DataObject for ScheduledHardwareUpgradeInfo {
 root!(ScheduledHardwareUpgradeInfo);
 
 /// `ScheduledTaskEventArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskEventArgument {
     /// What it inherits from [`EntityEventArgument`].
     pub base: EntityEventArgument,
@@ -260,13 +283,19 @@ pub struct ScheduledTaskEventArgument {
     pub scheduled_task: ManagedObjectReference,
 }
 
+impl Default for ScheduledTaskEventArgument {
+    fn default() -> Self {
+        Self { base: <EntityEventArgument as Default>::default(), scheduled_task: Unset::UNSET }
+    }
+}
+
 impl DataType for ScheduledTaskEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskEventArgument",
-            Some(EntityEventArgument::INFO),
-            &[FieldInfo::req("scheduledTask", Type::Ref)],
-            || Box::new(ScheduledTaskEventArgument::default()),
+            Some(<EntityEventArgument as DataType>::INFO),
+            &[Own("scheduledTask", Type::Ref, Req)],
+            instance::<ScheduledTaskEventArgument>,
         );
         &INFO
     };
@@ -274,29 +303,23 @@ impl DataType for ScheduledTaskEventArgument {
 
 impl DataObject for ScheduledTaskEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.scheduled_task),
-            _ => self.base.get(index),
+            1 => look::reference(&self.scheduled_task),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.scheduled_task),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.scheduled_task),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -305,7 +328,6 @@ impl Extends<EntityEventArgument> for ScheduledTaskEventArgument {}
 impl Extends<EventArgument> for ScheduledTaskEventArgument {}
 
 /// `ScheduledTaskInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskInfo {
     /// What it inherits from [`ScheduledTaskSpec`].
     pub base: ScheduledTaskSpec,
@@ -335,26 +357,46 @@ pub struct ScheduledTaskInfo {
     pub task_object: Option<ManagedObjectReference>,
 }
 
+impl Default for ScheduledTaskInfo {
+    fn default() -> Self {
+        Self {
+            base: <ScheduledTaskSpec as Default>::default(),
+            scheduled_task: Unset::UNSET,
+            entity: Unset::UNSET,
+            last_modified_time: <DateTime as Default>::default(),
+            last_modified_user: Unset::UNSET,
+            next_run_time: None,
+            prev_run_time: None,
+            state: TaskInfoState::Unrecognized(Unset::UNSET),
+            error: None,
+            result: None,
+            progress: None,
+            active_task: None,
+            task_object: None,
+        }
+    }
+}
+
 impl DataType for ScheduledTaskInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskInfo",
-            Some(ScheduledTaskSpec::INFO),
+            Some(<ScheduledTaskSpec as DataType>::INFO),
             &[
-                FieldInfo::req("scheduledTask", Type::Ref),
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::req("lastModifiedTime", Type::DateTime),
-                FieldInfo::req("lastModifiedUser", Type::String),
-                FieldInfo::opt("nextRunTime", Type::DateTime),
-                FieldInfo::opt("prevRunTime", Type::DateTime),
-                FieldInfo::req("state", Type::Enum(TaskInfoState::INFO)),
-                FieldInfo::opt("error", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::opt("result", Type::Any),
-                FieldInfo::opt("progress", Type::Int),
-                FieldInfo::opt("activeTask", Type::Ref),
-                FieldInfo::opt("taskObject", Type::Ref),
+                Own("scheduledTask", Type::Ref, Req),
+                Own("entity", Type::Ref, Req),
+                Own("lastModifiedTime", Type::DateTime, Req),
+                Own("lastModifiedUser", Type::String, Req),
+                Own("nextRunTime", Type::DateTime, Opt),
+                Own("prevRunTime", Type::DateTime, Opt),
+                Own("state", Type::Enum(<TaskInfoState as EnumType>::INFO), Req),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
+                Own("result", Type::Any, Opt),
+                Own("progress", Type::Int, Opt),
+                Own("activeTask", Type::Ref, Opt),
+                Own("taskObject", Type::Ref, Opt),
             ],
-            || Box::new(ScheduledTaskInfo::default()),
+            instance::<ScheduledTaskInfo>,
         );
         &INFO
     };
@@ -362,54 +404,45 @@ impl DataType for ScheduledTaskInfo {
 
 impl DataObject for ScheduledTaskInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            6 => leaf(&self.scheduled_task),
-            7 => leaf(&self.entity),
-            8 => leaf(&self.last_modified_time),
-            9 => leaf(&self.last_modified_user),
-            10 => optional(&self.next_run_time),
-            11 => optional(&self.prev_run_time),
-            12 => leaf(&self.state),
-            13 => match &self.error {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            14 => optional(&self.result),
-            15 => optional(&self.progress),
-            16 => optional(&self.active_task),
-            17 => optional(&self.task_object),
-            _ => self.base.get(index),
+            6 => look::reference(&self.scheduled_task),
+            7 => look::reference(&self.entity),
+            8 => look::leaf(&self.last_modified_time),
+            9 => look::text(&self.last_modified_user),
+            10 => look::optional(&self.next_run_time),
+            11 => look::optional(&self.prev_run_time),
+            12 => look::leaf(&self.state),
+            13 => look::boxed(&self.error),
+            14 => look::optional(&self.result),
+            15 => look::optional_int(&self.progress),
+            16 => look::optional_reference(&self.active_task),
+            17 => look::optional_reference(&self.task_object),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            6 => Slot::Scalar(&mut self.scheduled_task),
-            7 => Slot::Scalar(&mut self.entity),
+            6 => place::reference(&mut self.scheduled_task),
+            7 => place::reference(&mut self.entity),
             8 => Slot::Scalar(&mut self.last_modified_time),
-            9 => Slot::Scalar(&mut self.last_modified_user),
+            9 => place::text(&mut self.last_modified_user),
             10 => Slot::Scalar(&mut self.next_run_time),
             11 => Slot::Scalar(&mut self.prev_run_time),
             12 => Slot::Scalar(&mut self.state),
-            13 => fill!(self.error, LocalizedMethodFault),
+            13 => place::boxed(&mut self.error),
             14 => Slot::Any(&mut self.result),
-            15 => Slot::Scalar(&mut self.progress),
-            16 => Slot::Scalar(&mut self.active_task),
-            17 => Slot::Scalar(&mut self.task_object),
-            _ => self.base.slot(index),
+            15 => place::optional_int(&mut self.progress),
+            16 => place::optional_reference(&mut self.active_task),
+            17 => place::optional_reference(&mut self.task_object),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -4,19 +4,24 @@ use crate::prelude::*;
 use crate::types::DynamicData;
 
 /// `SnapshotSelectionSpec`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SnapshotSelectionSpec {
     /// `retentionDays`.
     pub retention_days: Option<i32>,
+}
+
+impl Default for SnapshotSelectionSpec {
+    fn default() -> Self {
+        Self { retention_days: None }
+    }
 }
 
 impl DataType for SnapshotSelectionSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SnapshotSelectionSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("retentionDays", Type::Int)],
-            || Box::new(SnapshotSelectionSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("retentionDays", Type::Int, Opt)],
+            instance::<SnapshotSelectionSpec>,
         );
         &INFO
     };
@@ -24,19 +29,19 @@ impl DataType for SnapshotSelectionSpec {
 
 impl DataObject for SnapshotSelectionSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.retention_days),
+            0 => look::optional_int(&self.retention_days),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.retention_days),
+            0 => place::optional_int(&mut self.retention_days),
             _ => Slot::None,
         }
     }

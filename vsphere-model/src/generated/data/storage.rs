@@ -9,7 +9,6 @@ use crate::types::{
 };
 
 /// `StorageIOAllocationInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageIOAllocationInfo {
     /// `limit`.
     pub limit: Option<i64>,
@@ -19,17 +18,23 @@ pub struct StorageIOAllocationInfo {
     pub reservation: Option<i32>,
 }
 
+impl Default for StorageIOAllocationInfo {
+    fn default() -> Self {
+        Self { limit: None, shares: None, reservation: None }
+    }
+}
+
 impl DataType for StorageIOAllocationInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageIOAllocationInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("limit", Type::Long),
-                FieldInfo::opt("shares", Type::Data(SharesInfo::INFO)),
-                FieldInfo::opt("reservation", Type::Int),
+                Own("limit", Type::Long, Opt),
+                Own("shares", Type::Data(<SharesInfo as DataType>::INFO), Opt),
+                Own("reservation", Type::Int, Opt),
             ],
-            || Box::new(StorageIOAllocationInfo::default()),
+            instance::<StorageIOAllocationInfo>,
         );
         &INFO
     };
@@ -37,26 +42,23 @@ impl DataType for StorageIOAllocationInfo {
 
 impl DataObject for StorageIOAllocationInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.limit),
-            1 => match &self.shares {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.reservation),
+            0 => look::optional_long(&self.limit),
+            1 => look::boxed(&self.shares),
+            2 => look::optional_int(&self.reservation),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.limit),
-            1 => fill!(self.shares, SharesInfo),
-            2 => Slot::Scalar(&mut self.reservation),
+            0 => place::optional_long(&mut self.limit),
+            1 => place::boxed(&mut self.shares),
+            2 => place::optional_int(&mut self.reservation),
             _ => Slot::None,
         }
     }
@@ -65,7 +67,6 @@ impl DataObject for StorageIOAllocationInfo {
 root!(StorageIOAllocationInfo);
 
 /// `StorageIOAllocationOption`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageIOAllocationOption {
     /// `limitOption`.
     pub limit_option: LongOption,
@@ -73,16 +74,22 @@ pub struct StorageIOAllocationOption {
     pub shares_option: SharesOption,
 }
 
+impl Default for StorageIOAllocationOption {
+    fn default() -> Self {
+        Self { limit_option: <LongOption as Default>::default(), shares_option: <SharesOption as Default>::default() }
+    }
+}
+
 impl DataType for StorageIOAllocationOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageIOAllocationOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("limitOption", Type::Data(LongOption::INFO)),
-                FieldInfo::req("sharesOption", Type::Data(SharesOption::INFO)),
+                Own("limitOption", Type::Data(<LongOption as DataType>::INFO), Req),
+                Own("sharesOption", Type::Data(<SharesOption as DataType>::INFO), Req),
             ],
-            || Box::new(StorageIOAllocationOption::default()),
+            instance::<StorageIOAllocationOption>,
         );
         &INFO
     };
@@ -90,7 +97,7 @@ impl DataType for StorageIOAllocationOption {
 
 impl DataObject for StorageIOAllocationOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -113,7 +120,6 @@ impl DataObject for StorageIOAllocationOption {
 root!(StorageIOAllocationOption);
 
 /// `StorageIORMInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageIORMInfo {
     /// `enabled`.
     pub enabled: bool,
@@ -133,22 +139,37 @@ pub struct StorageIORMInfo {
     pub reservable_iops_threshold: Option<i32>,
 }
 
+impl Default for StorageIORMInfo {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            congestion_threshold_mode: None,
+            congestion_threshold: 0,
+            percent_of_peak_throughput: None,
+            stats_collection_enabled: None,
+            reservation_enabled: None,
+            stats_aggregation_disabled: None,
+            reservable_iops_threshold: None,
+        }
+    }
+}
+
 impl DataType for StorageIORMInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageIORMInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("enabled", Type::Boolean),
-                FieldInfo::opt("congestionThresholdMode", Type::String),
-                FieldInfo::req("congestionThreshold", Type::Int),
-                FieldInfo::opt("percentOfPeakThroughput", Type::Int),
-                FieldInfo::opt("statsCollectionEnabled", Type::Boolean),
-                FieldInfo::opt("reservationEnabled", Type::Boolean),
-                FieldInfo::opt("statsAggregationDisabled", Type::Boolean),
-                FieldInfo::opt("reservableIopsThreshold", Type::Int),
+                Own("enabled", Type::Boolean, Req),
+                Own("congestionThresholdMode", Type::String, Opt),
+                Own("congestionThreshold", Type::Int, Req),
+                Own("percentOfPeakThroughput", Type::Int, Opt),
+                Own("statsCollectionEnabled", Type::Boolean, Opt),
+                Own("reservationEnabled", Type::Boolean, Opt),
+                Own("statsAggregationDisabled", Type::Boolean, Opt),
+                Own("reservableIopsThreshold", Type::Int, Opt),
             ],
-            || Box::new(StorageIORMInfo::default()),
+            instance::<StorageIORMInfo>,
         );
         &INFO
     };
@@ -156,33 +177,33 @@ impl DataType for StorageIORMInfo {
 
 impl DataObject for StorageIORMInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.enabled),
-            1 => optional(&self.congestion_threshold_mode),
-            2 => leaf(&self.congestion_threshold),
-            3 => optional(&self.percent_of_peak_throughput),
-            4 => optional(&self.stats_collection_enabled),
-            5 => optional(&self.reservation_enabled),
-            6 => optional(&self.stats_aggregation_disabled),
-            7 => optional(&self.reservable_iops_threshold),
+            0 => Value::Boolean(self.enabled),
+            1 => look::optional_text(&self.congestion_threshold_mode),
+            2 => Value::Int(self.congestion_threshold),
+            3 => look::optional_int(&self.percent_of_peak_throughput),
+            4 => look::optional_boolean(&self.stats_collection_enabled),
+            5 => look::optional_boolean(&self.reservation_enabled),
+            6 => look::optional_boolean(&self.stats_aggregation_disabled),
+            7 => look::optional_int(&self.reservable_iops_threshold),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.congestion_threshold_mode),
-            2 => Slot::Scalar(&mut self.congestion_threshold),
-            3 => Slot::Scalar(&mut self.percent_of_peak_throughput),
-            4 => Slot::Scalar(&mut self.stats_collection_enabled),
-            5 => Slot::Scalar(&mut self.reservation_enabled),
-            6 => Slot::Scalar(&mut self.stats_aggregation_disabled),
-            7 => Slot::Scalar(&mut self.reservable_iops_threshold),
+            0 => place::boolean(&mut self.enabled),
+            1 => place::optional_text(&mut self.congestion_threshold_mode),
+            2 => place::int(&mut self.congestion_threshold),
+            3 => place::optional_int(&mut self.percent_of_peak_throughput),
+            4 => place::optional_boolean(&mut self.stats_collection_enabled),
+            5 => place::optional_boolean(&mut self.reservation_enabled),
+            6 => place::optional_boolean(&mut self.stats_aggregation_disabled),
+            7 => place::optional_int(&mut self.reservable_iops_threshold),
             _ => Slot::None,
         }
     }
@@ -191,7 +212,6 @@ impl DataObject for StorageIORMInfo {
 root!(StorageIORMInfo);
 
 /// `StorageIORMConfigSpec`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageIORMConfigSpec {
     /// `enabled`.
     pub enabled: Option<bool>,
@@ -211,22 +231,37 @@ pub struct StorageIORMConfigSpec {
     pub reservable_iops_threshold: Option<i32>,
 }
 
+impl Default for StorageIORMConfigSpec {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            congestion_threshold_mode: None,
+            congestion_threshold: None,
+            percent_of_peak_throughput: None,
+            stats_collection_enabled: None,
+            reservation_enabled: None,
+            stats_aggregation_disabled: None,
+            reservable_iops_threshold: None,
+        }
+    }
+}
+
 impl DataType for StorageIORMConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageIORMConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("congestionThresholdMode", Type::String),
-                FieldInfo::opt("congestionThreshold", Type::Int),
-                FieldInfo::opt("percentOfPeakThroughput", Type::Int),
-                FieldInfo::opt("statsCollectionEnabled", Type::Boolean),
-                FieldInfo::opt("reservationEnabled", Type::Boolean),
-                FieldInfo::opt("statsAggregationDisabled", Type::Boolean),
-                FieldInfo::opt("reservableIopsThreshold", Type::Int),
+                Own("enabled", Type::Boolean, Opt),
+                Own("congestionThresholdMode", Type::String, Opt),
+                Own("congestionThreshold", Type::Int, Opt),
+                Own("percentOfPeakThroughput", Type::Int, Opt),
+                Own("statsCollectionEnabled", Type::Boolean, Opt),
+                Own("reservationEnabled", Type::Boolean, Opt),
+                Own("statsAggregationDisabled", Type::Boolean, Opt),
+                Own("reservableIopsThreshold", Type::Int, Opt),
             ],
-            || Box::new(StorageIORMConfigSpec::default()),
+            instance::<StorageIORMConfigSpec>,
         );
         &INFO
     };
@@ -234,33 +269,33 @@ impl DataType for StorageIORMConfigSpec {
 
 impl DataObject for StorageIORMConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
-            1 => optional(&self.congestion_threshold_mode),
-            2 => optional(&self.congestion_threshold),
-            3 => optional(&self.percent_of_peak_throughput),
-            4 => optional(&self.stats_collection_enabled),
-            5 => optional(&self.reservation_enabled),
-            6 => optional(&self.stats_aggregation_disabled),
-            7 => optional(&self.reservable_iops_threshold),
+            0 => look::optional_boolean(&self.enabled),
+            1 => look::optional_text(&self.congestion_threshold_mode),
+            2 => look::optional_int(&self.congestion_threshold),
+            3 => look::optional_int(&self.percent_of_peak_throughput),
+            4 => look::optional_boolean(&self.stats_collection_enabled),
+            5 => look::optional_boolean(&self.reservation_enabled),
+            6 => look::optional_boolean(&self.stats_aggregation_disabled),
+            7 => look::optional_int(&self.reservable_iops_threshold),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.congestion_threshold_mode),
-            2 => Slot::Scalar(&mut self.congestion_threshold),
-            3 => Slot::Scalar(&mut self.percent_of_peak_throughput),
-            4 => Slot::Scalar(&mut self.stats_collection_enabled),
-            5 => Slot::Scalar(&mut self.reservation_enabled),
-            6 => Slot::Scalar(&mut self.stats_aggregation_disabled),
-            7 => Slot::Scalar(&mut self.reservable_iops_threshold),
+            0 => place::optional_boolean(&mut self.enabled),
+            1 => place::optional_text(&mut self.congestion_threshold_mode),
+            2 => place::optional_int(&mut self.congestion_threshold),
+            3 => place::optional_int(&mut self.percent_of_peak_throughput),
+            4 => place::optional_boolean(&mut self.stats_collection_enabled),
+            5 => place::optional_boolean(&mut self.reservation_enabled),
+            6 => place::optional_boolean(&mut self.stats_aggregation_disabled),
+            7 => place::optional_int(&mut self.reservable_iops_threshold),
             _ => Slot::None,
         }
     }
@@ -269,7 +304,6 @@ impl DataObject for StorageIORMConfigSpec {
 root!(StorageIORMConfigSpec);
 
 /// `StorageIORMConfigOption`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageIORMConfigOption {
     /// `enabledOption`.
     pub enabled_option: BoolOption,
@@ -281,18 +315,29 @@ pub struct StorageIORMConfigOption {
     pub reservation_enabled_option: Option<Box<BoolOption>>,
 }
 
+impl Default for StorageIORMConfigOption {
+    fn default() -> Self {
+        Self {
+            enabled_option: <BoolOption as Default>::default(),
+            congestion_threshold_option: <IntOption as Default>::default(),
+            stats_collection_enabled_option: None,
+            reservation_enabled_option: None,
+        }
+    }
+}
+
 impl DataType for StorageIORMConfigOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageIORMConfigOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("enabledOption", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("congestionThresholdOption", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("statsCollectionEnabledOption", Type::Data(BoolOption::INFO)),
-                FieldInfo::opt("reservationEnabledOption", Type::Data(BoolOption::INFO)),
+                Own("enabledOption", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("congestionThresholdOption", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("statsCollectionEnabledOption", Type::Data(<BoolOption as DataType>::INFO), Opt),
+                Own("reservationEnabledOption", Type::Data(<BoolOption as DataType>::INFO), Opt),
             ],
-            || Box::new(StorageIORMConfigOption::default()),
+            instance::<StorageIORMConfigOption>,
         );
         &INFO
     };
@@ -300,21 +345,15 @@ impl DataType for StorageIORMConfigOption {
 
 impl DataObject for StorageIORMConfigOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.enabled_option),
             1 => Value::Data(&self.congestion_threshold_option),
-            2 => match &self.stats_collection_enabled_option {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.reservation_enabled_option {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            2 => look::boxed(&self.stats_collection_enabled_option),
+            3 => look::boxed(&self.reservation_enabled_option),
             _ => Value::Unset,
         }
     }
@@ -323,8 +362,8 @@ impl DataObject for StorageIORMConfigOption {
         match index {
             0 => Slot::Data(&mut self.enabled_option),
             1 => Slot::Data(&mut self.congestion_threshold_option),
-            2 => fill!(self.stats_collection_enabled_option, BoolOption),
-            3 => fill!(self.reservation_enabled_option, BoolOption),
+            2 => place::boxed(&mut self.stats_collection_enabled_option),
+            3 => place::boxed(&mut self.reservation_enabled_option),
             _ => Slot::None,
         }
     }
@@ -333,7 +372,6 @@ impl DataObject for StorageIORMConfigOption {
 root!(StorageIORMConfigOption);
 
 /// `StoragePerformanceSummary`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StoragePerformanceSummary {
     /// `interval`.
     pub interval: i32,
@@ -353,22 +391,37 @@ pub struct StoragePerformanceSummary {
     pub sioc_activity_duration: i32,
 }
 
+impl Default for StoragePerformanceSummary {
+    fn default() -> Self {
+        Self {
+            interval: 0,
+            percentile: Unset::UNSET,
+            datastore_read_latency: Unset::UNSET,
+            datastore_write_latency: Unset::UNSET,
+            datastore_vm_latency: Unset::UNSET,
+            datastore_read_iops: Unset::UNSET,
+            datastore_write_iops: Unset::UNSET,
+            sioc_activity_duration: 0,
+        }
+    }
+}
+
 impl DataType for StoragePerformanceSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StoragePerformanceSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("interval", Type::Int),
-                FieldInfo::list_req("percentile", Type::Int),
-                FieldInfo::list_req("datastoreReadLatency", Type::Double),
-                FieldInfo::list_req("datastoreWriteLatency", Type::Double),
-                FieldInfo::list_req("datastoreVmLatency", Type::Double),
-                FieldInfo::list_req("datastoreReadIops", Type::Double),
-                FieldInfo::list_req("datastoreWriteIops", Type::Double),
-                FieldInfo::req("siocActivityDuration", Type::Int),
+                Own("interval", Type::Int, Req),
+                Own("percentile", Type::Int, ListReq),
+                Own("datastoreReadLatency", Type::Double, ListReq),
+                Own("datastoreWriteLatency", Type::Double, ListReq),
+                Own("datastoreVmLatency", Type::Double, ListReq),
+                Own("datastoreReadIops", Type::Double, ListReq),
+                Own("datastoreWriteIops", Type::Double, ListReq),
+                Own("siocActivityDuration", Type::Int, Req),
             ],
-            || Box::new(StoragePerformanceSummary::default()),
+            instance::<StoragePerformanceSummary>,
         );
         &INFO
     };
@@ -376,33 +429,33 @@ impl DataType for StoragePerformanceSummary {
 
 impl DataObject for StoragePerformanceSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.interval),
+            0 => Value::Int(self.interval),
             1 => Value::List(&self.percentile),
             2 => Value::List(&self.datastore_read_latency),
             3 => Value::List(&self.datastore_write_latency),
             4 => Value::List(&self.datastore_vm_latency),
             5 => Value::List(&self.datastore_read_iops),
             6 => Value::List(&self.datastore_write_iops),
-            7 => leaf(&self.sioc_activity_duration),
+            7 => Value::Int(self.sioc_activity_duration),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.interval),
+            0 => place::int(&mut self.interval),
             1 => Slot::Scalar(&mut self.percentile),
             2 => Slot::Scalar(&mut self.datastore_read_latency),
             3 => Slot::Scalar(&mut self.datastore_write_latency),
             4 => Slot::Scalar(&mut self.datastore_vm_latency),
             5 => Slot::Scalar(&mut self.datastore_read_iops),
             6 => Slot::Scalar(&mut self.datastore_write_iops),
-            7 => Slot::Scalar(&mut self.sioc_activity_duration),
+            7 => place::int(&mut self.sioc_activity_duration),
             _ => Slot::None,
         }
     }
@@ -411,7 +464,6 @@ impl DataObject for StoragePerformanceSummary {
 root!(StoragePerformanceSummary);
 
 /// `StorageResourceManagerStorageProfileStatistics`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageResourceManagerStorageProfileStatistics {
     /// `profileId`.
     pub profile_id: String,
@@ -421,17 +473,23 @@ pub struct StorageResourceManagerStorageProfileStatistics {
     pub used_space_mb: i64,
 }
 
+impl Default for StorageResourceManagerStorageProfileStatistics {
+    fn default() -> Self {
+        Self { profile_id: Unset::UNSET, total_space_mb: 0, used_space_mb: 0 }
+    }
+}
+
 impl DataType for StorageResourceManagerStorageProfileStatistics {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageResourceManagerStorageProfileStatistics",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("profileId", Type::String),
-                FieldInfo::req("totalSpaceMB", Type::Long),
-                FieldInfo::req("usedSpaceMB", Type::Long),
+                Own("profileId", Type::String, Req),
+                Own("totalSpaceMB", Type::Long, Req),
+                Own("usedSpaceMB", Type::Long, Req),
             ],
-            || Box::new(StorageResourceManagerStorageProfileStatistics::default()),
+            instance::<StorageResourceManagerStorageProfileStatistics>,
         );
         &INFO
     };
@@ -439,23 +497,23 @@ impl DataType for StorageResourceManagerStorageProfileStatistics {
 
 impl DataObject for StorageResourceManagerStorageProfileStatistics {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.profile_id),
-            1 => leaf(&self.total_space_mb),
-            2 => leaf(&self.used_space_mb),
+            0 => look::text(&self.profile_id),
+            1 => Value::Long(self.total_space_mb),
+            2 => Value::Long(self.used_space_mb),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.profile_id),
-            1 => Slot::Scalar(&mut self.total_space_mb),
-            2 => Slot::Scalar(&mut self.used_space_mb),
+            0 => place::text(&mut self.profile_id),
+            1 => place::long(&mut self.total_space_mb),
+            2 => place::long(&mut self.used_space_mb),
             _ => Slot::None,
         }
     }
@@ -464,7 +522,6 @@ impl DataObject for StorageResourceManagerStorageProfileStatistics {
 root!(StorageResourceManagerStorageProfileStatistics);
 
 /// `StorageProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -472,13 +529,19 @@ pub struct StorageProfile {
     pub nas_storage: Vec<NasStorageProfile>,
 }
 
+impl Default for StorageProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), nas_storage: Unset::UNSET }
+    }
+}
+
 impl DataType for StorageProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageProfile",
-            Some(ApplyProfile::INFO),
-            &[FieldInfo::list("nasStorage", Type::Data(NasStorageProfile::INFO))],
-            || Box::new(StorageProfile::default()),
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("nasStorage", Type::Data(<NasStorageProfile as DataType>::INFO), List)],
+            instance::<StorageProfile>,
         );
         &INFO
     };
@@ -486,29 +549,23 @@ impl DataType for StorageProfile {
 
 impl DataObject for StorageProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             11 => Value::List(&self.nas_storage),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             11 => Slot::List(&mut self.nas_storage),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -516,7 +573,6 @@ inherit!(StorageProfile, ApplyProfile);
 impl Extends<ApplyProfile> for StorageProfile {}
 
 /// `StorageDrsAutomationConfig`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsAutomationConfig {
     /// `spaceLoadBalanceAutomationMode`.
     pub space_load_balance_automation_mode: Option<String>,
@@ -530,19 +586,31 @@ pub struct StorageDrsAutomationConfig {
     pub vm_evacuation_automation_mode: Option<String>,
 }
 
+impl Default for StorageDrsAutomationConfig {
+    fn default() -> Self {
+        Self {
+            space_load_balance_automation_mode: None,
+            io_load_balance_automation_mode: None,
+            rule_enforcement_automation_mode: None,
+            policy_enforcement_automation_mode: None,
+            vm_evacuation_automation_mode: None,
+        }
+    }
+}
+
 impl DataType for StorageDrsAutomationConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsAutomationConfig",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("spaceLoadBalanceAutomationMode", Type::String),
-                FieldInfo::opt("ioLoadBalanceAutomationMode", Type::String),
-                FieldInfo::opt("ruleEnforcementAutomationMode", Type::String),
-                FieldInfo::opt("policyEnforcementAutomationMode", Type::String),
-                FieldInfo::opt("vmEvacuationAutomationMode", Type::String),
+                Own("spaceLoadBalanceAutomationMode", Type::String, Opt),
+                Own("ioLoadBalanceAutomationMode", Type::String, Opt),
+                Own("ruleEnforcementAutomationMode", Type::String, Opt),
+                Own("policyEnforcementAutomationMode", Type::String, Opt),
+                Own("vmEvacuationAutomationMode", Type::String, Opt),
             ],
-            || Box::new(StorageDrsAutomationConfig::default()),
+            instance::<StorageDrsAutomationConfig>,
         );
         &INFO
     };
@@ -550,27 +618,27 @@ impl DataType for StorageDrsAutomationConfig {
 
 impl DataObject for StorageDrsAutomationConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.space_load_balance_automation_mode),
-            1 => optional(&self.io_load_balance_automation_mode),
-            2 => optional(&self.rule_enforcement_automation_mode),
-            3 => optional(&self.policy_enforcement_automation_mode),
-            4 => optional(&self.vm_evacuation_automation_mode),
+            0 => look::optional_text(&self.space_load_balance_automation_mode),
+            1 => look::optional_text(&self.io_load_balance_automation_mode),
+            2 => look::optional_text(&self.rule_enforcement_automation_mode),
+            3 => look::optional_text(&self.policy_enforcement_automation_mode),
+            4 => look::optional_text(&self.vm_evacuation_automation_mode),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.space_load_balance_automation_mode),
-            1 => Slot::Scalar(&mut self.io_load_balance_automation_mode),
-            2 => Slot::Scalar(&mut self.rule_enforcement_automation_mode),
-            3 => Slot::Scalar(&mut self.policy_enforcement_automation_mode),
-            4 => Slot::Scalar(&mut self.vm_evacuation_automation_mode),
+            0 => place::optional_text(&mut self.space_load_balance_automation_mode),
+            1 => place::optional_text(&mut self.io_load_balance_automation_mode),
+            2 => place::optional_text(&mut self.rule_enforcement_automation_mode),
+            3 => place::optional_text(&mut self.policy_enforcement_automation_mode),
+            4 => place::optional_text(&mut self.vm_evacuation_automation_mode),
             _ => Slot::None,
         }
     }
@@ -579,7 +647,6 @@ impl DataObject for StorageDrsAutomationConfig {
 root!(StorageDrsAutomationConfig);
 
 /// `StorageDrsConfigInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsConfigInfo {
     /// `podConfig`.
     pub pod_config: StorageDrsPodConfigInfo,
@@ -587,16 +654,22 @@ pub struct StorageDrsConfigInfo {
     pub vm_config: Vec<StorageDrsVmConfigInfo>,
 }
 
+impl Default for StorageDrsConfigInfo {
+    fn default() -> Self {
+        Self { pod_config: <StorageDrsPodConfigInfo as Default>::default(), vm_config: Unset::UNSET }
+    }
+}
+
 impl DataType for StorageDrsConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("podConfig", Type::Data(StorageDrsPodConfigInfo::INFO)),
-                FieldInfo::list("vmConfig", Type::Data(StorageDrsVmConfigInfo::INFO)),
+                Own("podConfig", Type::Data(<StorageDrsPodConfigInfo as DataType>::INFO), Req),
+                Own("vmConfig", Type::Data(<StorageDrsVmConfigInfo as DataType>::INFO), List),
             ],
-            || Box::new(StorageDrsConfigInfo::default()),
+            instance::<StorageDrsConfigInfo>,
         );
         &INFO
     };
@@ -604,7 +677,7 @@ impl DataType for StorageDrsConfigInfo {
 
 impl DataObject for StorageDrsConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -627,7 +700,6 @@ impl DataObject for StorageDrsConfigInfo {
 root!(StorageDrsConfigInfo);
 
 /// `StorageDrsConfigSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsConfigSpec {
     /// `podConfigSpec`.
     pub pod_config_spec: Option<Box<StorageDrsPodConfigSpec>>,
@@ -635,16 +707,22 @@ pub struct StorageDrsConfigSpec {
     pub vm_config_spec: Vec<StorageDrsVmConfigSpec>,
 }
 
+impl Default for StorageDrsConfigSpec {
+    fn default() -> Self {
+        Self { pod_config_spec: None, vm_config_spec: Unset::UNSET }
+    }
+}
+
 impl DataType for StorageDrsConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("podConfigSpec", Type::Data(StorageDrsPodConfigSpec::INFO)),
-                FieldInfo::list("vmConfigSpec", Type::Data(StorageDrsVmConfigSpec::INFO)),
+                Own("podConfigSpec", Type::Data(<StorageDrsPodConfigSpec as DataType>::INFO), Opt),
+                Own("vmConfigSpec", Type::Data(<StorageDrsVmConfigSpec as DataType>::INFO), List),
             ],
-            || Box::new(StorageDrsConfigSpec::default()),
+            instance::<StorageDrsConfigSpec>,
         );
         &INFO
     };
@@ -652,15 +730,12 @@ impl DataType for StorageDrsConfigSpec {
 
 impl DataObject for StorageDrsConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.pod_config_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.pod_config_spec),
             1 => Value::List(&self.vm_config_spec),
             _ => Value::Unset,
         }
@@ -668,7 +743,7 @@ impl DataObject for StorageDrsConfigSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.pod_config_spec, StorageDrsPodConfigSpec),
+            0 => place::boxed(&mut self.pod_config_spec),
             1 => Slot::List(&mut self.vm_config_spec),
             _ => Slot::None,
         }
@@ -678,7 +753,6 @@ impl DataObject for StorageDrsConfigSpec {
 root!(StorageDrsConfigSpec);
 
 /// `StorageDrsIoLoadBalanceConfig`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsIoLoadBalanceConfig {
     /// `reservablePercentThreshold`, since 6.0.
     pub reservable_percent_threshold: Option<i32>,
@@ -692,19 +766,31 @@ pub struct StorageDrsIoLoadBalanceConfig {
     pub io_load_imbalance_threshold: Option<i32>,
 }
 
+impl Default for StorageDrsIoLoadBalanceConfig {
+    fn default() -> Self {
+        Self {
+            reservable_percent_threshold: None,
+            reservable_iops_threshold: None,
+            reservable_threshold_mode: None,
+            io_latency_threshold: None,
+            io_load_imbalance_threshold: None,
+        }
+    }
+}
+
 impl DataType for StorageDrsIoLoadBalanceConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsIoLoadBalanceConfig",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("reservablePercentThreshold", Type::Int),
-                FieldInfo::opt("reservableIopsThreshold", Type::Int),
-                FieldInfo::opt("reservableThresholdMode", Type::String),
-                FieldInfo::opt("ioLatencyThreshold", Type::Int),
-                FieldInfo::opt("ioLoadImbalanceThreshold", Type::Int),
+                Own("reservablePercentThreshold", Type::Int, Opt),
+                Own("reservableIopsThreshold", Type::Int, Opt),
+                Own("reservableThresholdMode", Type::String, Opt),
+                Own("ioLatencyThreshold", Type::Int, Opt),
+                Own("ioLoadImbalanceThreshold", Type::Int, Opt),
             ],
-            || Box::new(StorageDrsIoLoadBalanceConfig::default()),
+            instance::<StorageDrsIoLoadBalanceConfig>,
         );
         &INFO
     };
@@ -712,27 +798,27 @@ impl DataType for StorageDrsIoLoadBalanceConfig {
 
 impl DataObject for StorageDrsIoLoadBalanceConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.reservable_percent_threshold),
-            1 => optional(&self.reservable_iops_threshold),
-            2 => optional(&self.reservable_threshold_mode),
-            3 => optional(&self.io_latency_threshold),
-            4 => optional(&self.io_load_imbalance_threshold),
+            0 => look::optional_int(&self.reservable_percent_threshold),
+            1 => look::optional_int(&self.reservable_iops_threshold),
+            2 => look::optional_text(&self.reservable_threshold_mode),
+            3 => look::optional_int(&self.io_latency_threshold),
+            4 => look::optional_int(&self.io_load_imbalance_threshold),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.reservable_percent_threshold),
-            1 => Slot::Scalar(&mut self.reservable_iops_threshold),
-            2 => Slot::Scalar(&mut self.reservable_threshold_mode),
-            3 => Slot::Scalar(&mut self.io_latency_threshold),
-            4 => Slot::Scalar(&mut self.io_load_imbalance_threshold),
+            0 => place::optional_int(&mut self.reservable_percent_threshold),
+            1 => place::optional_int(&mut self.reservable_iops_threshold),
+            2 => place::optional_text(&mut self.reservable_threshold_mode),
+            3 => place::optional_int(&mut self.io_latency_threshold),
+            4 => place::optional_int(&mut self.io_load_imbalance_threshold),
             _ => Slot::None,
         }
     }
@@ -741,7 +827,6 @@ impl DataObject for StorageDrsIoLoadBalanceConfig {
 root!(StorageDrsIoLoadBalanceConfig);
 
 /// `StorageDrsOptionSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsOptionSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -749,13 +834,19 @@ pub struct StorageDrsOptionSpec {
     pub option: Option<Poly<OptionValue>>,
 }
 
+impl Default for StorageDrsOptionSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), option: None }
+    }
+}
+
 impl DataType for StorageDrsOptionSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsOptionSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("option", Type::Data(OptionValue::INFO))],
-            || Box::new(StorageDrsOptionSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("option", Type::Data(<OptionValue as DataType>::INFO), Opt)],
+            instance::<StorageDrsOptionSpec>,
         );
         &INFO
     };
@@ -763,29 +854,23 @@ impl DataType for StorageDrsOptionSpec {
 
 impl DataObject for StorageDrsOptionSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.option),
-            _ => self.base.get(index),
+            2 => look::optional(&self.option),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Poly(&mut self.option),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -793,7 +878,6 @@ inherit!(StorageDrsOptionSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for StorageDrsOptionSpec {}
 
 /// `StorageDrsPlacementRankVmSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsPlacementRankVmSpec {
     /// `vmPlacementSpec`.
     pub vm_placement_spec: PlacementSpec,
@@ -801,16 +885,22 @@ pub struct StorageDrsPlacementRankVmSpec {
     pub vm_clusters: Vec<ManagedObjectReference>,
 }
 
+impl Default for StorageDrsPlacementRankVmSpec {
+    fn default() -> Self {
+        Self { vm_placement_spec: <PlacementSpec as Default>::default(), vm_clusters: Unset::UNSET }
+    }
+}
+
 impl DataType for StorageDrsPlacementRankVmSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsPlacementRankVmSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("vmPlacementSpec", Type::Data(PlacementSpec::INFO)),
-                FieldInfo::list_req("vmClusters", Type::Ref),
+                Own("vmPlacementSpec", Type::Data(<PlacementSpec as DataType>::INFO), Req),
+                Own("vmClusters", Type::Ref, ListReq),
             ],
-            || Box::new(StorageDrsPlacementRankVmSpec::default()),
+            instance::<StorageDrsPlacementRankVmSpec>,
         );
         &INFO
     };
@@ -818,7 +908,7 @@ impl DataType for StorageDrsPlacementRankVmSpec {
 
 impl DataObject for StorageDrsPlacementRankVmSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -841,7 +931,6 @@ impl DataObject for StorageDrsPlacementRankVmSpec {
 root!(StorageDrsPlacementRankVmSpec);
 
 /// `StorageDrsPodConfigInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsPodConfigInfo {
     /// `enabled`.
     pub enabled: bool,
@@ -865,24 +954,41 @@ pub struct StorageDrsPodConfigInfo {
     pub option: Vec<Poly<OptionValue>>,
 }
 
+impl Default for StorageDrsPodConfigInfo {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            io_load_balance_enabled: false,
+            default_vm_behavior: Unset::UNSET,
+            load_balance_interval: None,
+            default_intra_vm_affinity: None,
+            space_load_balance_config: None,
+            io_load_balance_config: None,
+            automation_overrides: None,
+            rule: Unset::UNSET,
+            option: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for StorageDrsPodConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsPodConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("enabled", Type::Boolean),
-                FieldInfo::req("ioLoadBalanceEnabled", Type::Boolean),
-                FieldInfo::req("defaultVmBehavior", Type::String),
-                FieldInfo::opt("loadBalanceInterval", Type::Int),
-                FieldInfo::opt("defaultIntraVmAffinity", Type::Boolean),
-                FieldInfo::opt("spaceLoadBalanceConfig", Type::Data(StorageDrsSpaceLoadBalanceConfig::INFO)),
-                FieldInfo::opt("ioLoadBalanceConfig", Type::Data(StorageDrsIoLoadBalanceConfig::INFO)),
-                FieldInfo::opt("automationOverrides", Type::Data(StorageDrsAutomationConfig::INFO)),
-                FieldInfo::list("rule", Type::Data(ClusterRuleInfo::INFO)),
-                FieldInfo::list("option", Type::Data(OptionValue::INFO)),
+                Own("enabled", Type::Boolean, Req),
+                Own("ioLoadBalanceEnabled", Type::Boolean, Req),
+                Own("defaultVmBehavior", Type::String, Req),
+                Own("loadBalanceInterval", Type::Int, Opt),
+                Own("defaultIntraVmAffinity", Type::Boolean, Opt),
+                Own("spaceLoadBalanceConfig", Type::Data(<StorageDrsSpaceLoadBalanceConfig as DataType>::INFO), Opt),
+                Own("ioLoadBalanceConfig", Type::Data(<StorageDrsIoLoadBalanceConfig as DataType>::INFO), Opt),
+                Own("automationOverrides", Type::Data(<StorageDrsAutomationConfig as DataType>::INFO), Opt),
+                Own("rule", Type::Data(<ClusterRuleInfo as DataType>::INFO), List),
+                Own("option", Type::Data(<OptionValue as DataType>::INFO), List),
             ],
-            || Box::new(StorageDrsPodConfigInfo::default()),
+            instance::<StorageDrsPodConfigInfo>,
         );
         &INFO
     };
@@ -890,28 +996,19 @@ impl DataType for StorageDrsPodConfigInfo {
 
 impl DataObject for StorageDrsPodConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.enabled),
-            1 => leaf(&self.io_load_balance_enabled),
-            2 => leaf(&self.default_vm_behavior),
-            3 => optional(&self.load_balance_interval),
-            4 => optional(&self.default_intra_vm_affinity),
-            5 => match &self.space_load_balance_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => match &self.io_load_balance_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            7 => match &self.automation_overrides {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => Value::Boolean(self.enabled),
+            1 => Value::Boolean(self.io_load_balance_enabled),
+            2 => look::text(&self.default_vm_behavior),
+            3 => look::optional_int(&self.load_balance_interval),
+            4 => look::optional_boolean(&self.default_intra_vm_affinity),
+            5 => look::boxed(&self.space_load_balance_config),
+            6 => look::boxed(&self.io_load_balance_config),
+            7 => look::boxed(&self.automation_overrides),
             8 => Value::List(&self.rule),
             9 => Value::List(&self.option),
             _ => Value::Unset,
@@ -920,14 +1017,14 @@ impl DataObject for StorageDrsPodConfigInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.io_load_balance_enabled),
-            2 => Slot::Scalar(&mut self.default_vm_behavior),
-            3 => Slot::Scalar(&mut self.load_balance_interval),
-            4 => Slot::Scalar(&mut self.default_intra_vm_affinity),
-            5 => fill!(self.space_load_balance_config, StorageDrsSpaceLoadBalanceConfig),
-            6 => fill!(self.io_load_balance_config, StorageDrsIoLoadBalanceConfig),
-            7 => fill!(self.automation_overrides, StorageDrsAutomationConfig),
+            0 => place::boolean(&mut self.enabled),
+            1 => place::boolean(&mut self.io_load_balance_enabled),
+            2 => place::text(&mut self.default_vm_behavior),
+            3 => place::optional_int(&mut self.load_balance_interval),
+            4 => place::optional_boolean(&mut self.default_intra_vm_affinity),
+            5 => place::boxed(&mut self.space_load_balance_config),
+            6 => place::boxed(&mut self.io_load_balance_config),
+            7 => place::boxed(&mut self.automation_overrides),
             8 => Slot::Poly(&mut self.rule),
             9 => Slot::Poly(&mut self.option),
             _ => Slot::None,
@@ -938,7 +1035,6 @@ impl DataObject for StorageDrsPodConfigInfo {
 root!(StorageDrsPodConfigInfo);
 
 /// `StorageDrsPodConfigSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsPodConfigSpec {
     /// `enabled`.
     pub enabled: Option<bool>,
@@ -962,24 +1058,41 @@ pub struct StorageDrsPodConfigSpec {
     pub option: Vec<StorageDrsOptionSpec>,
 }
 
+impl Default for StorageDrsPodConfigSpec {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            io_load_balance_enabled: None,
+            default_vm_behavior: None,
+            load_balance_interval: None,
+            default_intra_vm_affinity: None,
+            space_load_balance_config: None,
+            io_load_balance_config: None,
+            automation_overrides: None,
+            rule: Unset::UNSET,
+            option: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for StorageDrsPodConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsPodConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("ioLoadBalanceEnabled", Type::Boolean),
-                FieldInfo::opt("defaultVmBehavior", Type::String),
-                FieldInfo::opt("loadBalanceInterval", Type::Int),
-                FieldInfo::opt("defaultIntraVmAffinity", Type::Boolean),
-                FieldInfo::opt("spaceLoadBalanceConfig", Type::Data(StorageDrsSpaceLoadBalanceConfig::INFO)),
-                FieldInfo::opt("ioLoadBalanceConfig", Type::Data(StorageDrsIoLoadBalanceConfig::INFO)),
-                FieldInfo::opt("automationOverrides", Type::Data(StorageDrsAutomationConfig::INFO)),
-                FieldInfo::list("rule", Type::Data(ClusterRuleSpec::INFO)),
-                FieldInfo::list("option", Type::Data(StorageDrsOptionSpec::INFO)),
+                Own("enabled", Type::Boolean, Opt),
+                Own("ioLoadBalanceEnabled", Type::Boolean, Opt),
+                Own("defaultVmBehavior", Type::String, Opt),
+                Own("loadBalanceInterval", Type::Int, Opt),
+                Own("defaultIntraVmAffinity", Type::Boolean, Opt),
+                Own("spaceLoadBalanceConfig", Type::Data(<StorageDrsSpaceLoadBalanceConfig as DataType>::INFO), Opt),
+                Own("ioLoadBalanceConfig", Type::Data(<StorageDrsIoLoadBalanceConfig as DataType>::INFO), Opt),
+                Own("automationOverrides", Type::Data(<StorageDrsAutomationConfig as DataType>::INFO), Opt),
+                Own("rule", Type::Data(<ClusterRuleSpec as DataType>::INFO), List),
+                Own("option", Type::Data(<StorageDrsOptionSpec as DataType>::INFO), List),
             ],
-            || Box::new(StorageDrsPodConfigSpec::default()),
+            instance::<StorageDrsPodConfigSpec>,
         );
         &INFO
     };
@@ -987,28 +1100,19 @@ impl DataType for StorageDrsPodConfigSpec {
 
 impl DataObject for StorageDrsPodConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
-            1 => optional(&self.io_load_balance_enabled),
-            2 => optional(&self.default_vm_behavior),
-            3 => optional(&self.load_balance_interval),
-            4 => optional(&self.default_intra_vm_affinity),
-            5 => match &self.space_load_balance_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => match &self.io_load_balance_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            7 => match &self.automation_overrides {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::optional_boolean(&self.enabled),
+            1 => look::optional_boolean(&self.io_load_balance_enabled),
+            2 => look::optional_text(&self.default_vm_behavior),
+            3 => look::optional_int(&self.load_balance_interval),
+            4 => look::optional_boolean(&self.default_intra_vm_affinity),
+            5 => look::boxed(&self.space_load_balance_config),
+            6 => look::boxed(&self.io_load_balance_config),
+            7 => look::boxed(&self.automation_overrides),
             8 => Value::List(&self.rule),
             9 => Value::List(&self.option),
             _ => Value::Unset,
@@ -1017,14 +1121,14 @@ impl DataObject for StorageDrsPodConfigSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.io_load_balance_enabled),
-            2 => Slot::Scalar(&mut self.default_vm_behavior),
-            3 => Slot::Scalar(&mut self.load_balance_interval),
-            4 => Slot::Scalar(&mut self.default_intra_vm_affinity),
-            5 => fill!(self.space_load_balance_config, StorageDrsSpaceLoadBalanceConfig),
-            6 => fill!(self.io_load_balance_config, StorageDrsIoLoadBalanceConfig),
-            7 => fill!(self.automation_overrides, StorageDrsAutomationConfig),
+            0 => place::optional_boolean(&mut self.enabled),
+            1 => place::optional_boolean(&mut self.io_load_balance_enabled),
+            2 => place::optional_text(&mut self.default_vm_behavior),
+            3 => place::optional_int(&mut self.load_balance_interval),
+            4 => place::optional_boolean(&mut self.default_intra_vm_affinity),
+            5 => place::boxed(&mut self.space_load_balance_config),
+            6 => place::boxed(&mut self.io_load_balance_config),
+            7 => place::boxed(&mut self.automation_overrides),
             8 => Slot::List(&mut self.rule),
             9 => Slot::List(&mut self.option),
             _ => Slot::None,
@@ -1035,7 +1139,6 @@ impl DataObject for StorageDrsPodConfigSpec {
 root!(StorageDrsPodConfigSpec);
 
 /// `StorageDrsSpaceLoadBalanceConfig`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsSpaceLoadBalanceConfig {
     /// `spaceThresholdMode`, since 6.0.
     pub space_threshold_mode: Option<String>,
@@ -1047,18 +1150,29 @@ pub struct StorageDrsSpaceLoadBalanceConfig {
     pub min_space_utilization_difference: Option<i32>,
 }
 
+impl Default for StorageDrsSpaceLoadBalanceConfig {
+    fn default() -> Self {
+        Self {
+            space_threshold_mode: None,
+            space_utilization_threshold: None,
+            free_space_threshold_gb: None,
+            min_space_utilization_difference: None,
+        }
+    }
+}
+
 impl DataType for StorageDrsSpaceLoadBalanceConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsSpaceLoadBalanceConfig",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("spaceThresholdMode", Type::String),
-                FieldInfo::opt("spaceUtilizationThreshold", Type::Int),
-                FieldInfo::opt("freeSpaceThresholdGB", Type::Int),
-                FieldInfo::opt("minSpaceUtilizationDifference", Type::Int),
+                Own("spaceThresholdMode", Type::String, Opt),
+                Own("spaceUtilizationThreshold", Type::Int, Opt),
+                Own("freeSpaceThresholdGB", Type::Int, Opt),
+                Own("minSpaceUtilizationDifference", Type::Int, Opt),
             ],
-            || Box::new(StorageDrsSpaceLoadBalanceConfig::default()),
+            instance::<StorageDrsSpaceLoadBalanceConfig>,
         );
         &INFO
     };
@@ -1066,25 +1180,25 @@ impl DataType for StorageDrsSpaceLoadBalanceConfig {
 
 impl DataObject for StorageDrsSpaceLoadBalanceConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.space_threshold_mode),
-            1 => optional(&self.space_utilization_threshold),
-            2 => optional(&self.free_space_threshold_gb),
-            3 => optional(&self.min_space_utilization_difference),
+            0 => look::optional_text(&self.space_threshold_mode),
+            1 => look::optional_int(&self.space_utilization_threshold),
+            2 => look::optional_int(&self.free_space_threshold_gb),
+            3 => look::optional_int(&self.min_space_utilization_difference),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.space_threshold_mode),
-            1 => Slot::Scalar(&mut self.space_utilization_threshold),
-            2 => Slot::Scalar(&mut self.free_space_threshold_gb),
-            3 => Slot::Scalar(&mut self.min_space_utilization_difference),
+            0 => place::optional_text(&mut self.space_threshold_mode),
+            1 => place::optional_int(&mut self.space_utilization_threshold),
+            2 => place::optional_int(&mut self.free_space_threshold_gb),
+            3 => place::optional_int(&mut self.min_space_utilization_difference),
             _ => Slot::None,
         }
     }
@@ -1093,7 +1207,6 @@ impl DataObject for StorageDrsSpaceLoadBalanceConfig {
 root!(StorageDrsSpaceLoadBalanceConfig);
 
 /// `StorageMigrationAction`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageMigrationAction {
     /// What it inherits from [`ClusterAction`].
     pub base: ClusterAction,
@@ -1121,25 +1234,44 @@ pub struct StorageMigrationAction {
     pub io_latency_dst_before: Option<f32>,
 }
 
+impl Default for StorageMigrationAction {
+    fn default() -> Self {
+        Self {
+            base: <ClusterAction as Default>::default(),
+            vm: Unset::UNSET,
+            relocate_spec: <VirtualMachineRelocateSpec as Default>::default(),
+            source: Unset::UNSET,
+            destination: Unset::UNSET,
+            size_transferred: 0,
+            space_util_src_before: None,
+            space_util_dst_before: None,
+            space_util_src_after: None,
+            space_util_dst_after: None,
+            io_latency_src_before: None,
+            io_latency_dst_before: None,
+        }
+    }
+}
+
 impl DataType for StorageMigrationAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageMigrationAction",
-            Some(ClusterAction::INFO),
+            Some(<ClusterAction as DataType>::INFO),
             &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("relocateSpec", Type::Data(VirtualMachineRelocateSpec::INFO)),
-                FieldInfo::req("source", Type::Ref),
-                FieldInfo::req("destination", Type::Ref),
-                FieldInfo::req("sizeTransferred", Type::Long),
-                FieldInfo::opt("spaceUtilSrcBefore", Type::Float),
-                FieldInfo::opt("spaceUtilDstBefore", Type::Float),
-                FieldInfo::opt("spaceUtilSrcAfter", Type::Float),
-                FieldInfo::opt("spaceUtilDstAfter", Type::Float),
-                FieldInfo::opt("ioLatencySrcBefore", Type::Float),
-                FieldInfo::opt("ioLatencyDstBefore", Type::Float),
+                Own("vm", Type::Ref, Req),
+                Own("relocateSpec", Type::Data(<VirtualMachineRelocateSpec as DataType>::INFO), Req),
+                Own("source", Type::Ref, Req),
+                Own("destination", Type::Ref, Req),
+                Own("sizeTransferred", Type::Long, Req),
+                Own("spaceUtilSrcBefore", Type::Float, Opt),
+                Own("spaceUtilDstBefore", Type::Float, Opt),
+                Own("spaceUtilSrcAfter", Type::Float, Opt),
+                Own("spaceUtilDstAfter", Type::Float, Opt),
+                Own("ioLatencySrcBefore", Type::Float, Opt),
+                Own("ioLatencyDstBefore", Type::Float, Opt),
             ],
-            || Box::new(StorageMigrationAction::default()),
+            instance::<StorageMigrationAction>,
         );
         &INFO
     };
@@ -1147,49 +1279,43 @@ impl DataType for StorageMigrationAction {
 
 impl DataObject for StorageMigrationAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm),
+            2 => look::reference(&self.vm),
             3 => Value::Data(&self.relocate_spec),
-            4 => leaf(&self.source),
-            5 => leaf(&self.destination),
-            6 => leaf(&self.size_transferred),
-            7 => optional(&self.space_util_src_before),
-            8 => optional(&self.space_util_dst_before),
-            9 => optional(&self.space_util_src_after),
-            10 => optional(&self.space_util_dst_after),
-            11 => optional(&self.io_latency_src_before),
-            12 => optional(&self.io_latency_dst_before),
-            _ => self.base.get(index),
+            4 => look::reference(&self.source),
+            5 => look::reference(&self.destination),
+            6 => Value::Long(self.size_transferred),
+            7 => look::optional(&self.space_util_src_before),
+            8 => look::optional(&self.space_util_dst_before),
+            9 => look::optional(&self.space_util_src_after),
+            10 => look::optional(&self.space_util_dst_after),
+            11 => look::optional(&self.io_latency_src_before),
+            12 => look::optional(&self.io_latency_dst_before),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm),
+            2 => place::reference(&mut self.vm),
             3 => Slot::Data(&mut self.relocate_spec),
-            4 => Slot::Scalar(&mut self.source),
-            5 => Slot::Scalar(&mut self.destination),
-            6 => Slot::Scalar(&mut self.size_transferred),
+            4 => place::reference(&mut self.source),
+            5 => place::reference(&mut self.destination),
+            6 => place::long(&mut self.size_transferred),
             7 => Slot::Scalar(&mut self.space_util_src_before),
             8 => Slot::Scalar(&mut self.space_util_dst_before),
             9 => Slot::Scalar(&mut self.space_util_src_after),
             10 => Slot::Scalar(&mut self.space_util_dst_after),
             11 => Slot::Scalar(&mut self.io_latency_src_before),
             12 => Slot::Scalar(&mut self.io_latency_dst_before),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1197,7 +1323,6 @@ inherit!(StorageMigrationAction, ClusterAction);
 impl Extends<ClusterAction> for StorageMigrationAction {}
 
 /// `StoragePlacementAction`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StoragePlacementAction {
     /// What it inherits from [`ClusterAction`].
     pub base: ClusterAction,
@@ -1219,22 +1344,38 @@ pub struct StoragePlacementAction {
     pub io_latency_before: Option<f32>,
 }
 
+impl Default for StoragePlacementAction {
+    fn default() -> Self {
+        Self {
+            base: <ClusterAction as Default>::default(),
+            vm: None,
+            relocate_spec: <VirtualMachineRelocateSpec as Default>::default(),
+            destination: Unset::UNSET,
+            space_util_before: None,
+            space_demand_before: None,
+            space_util_after: None,
+            space_demand_after: None,
+            io_latency_before: None,
+        }
+    }
+}
+
 impl DataType for StoragePlacementAction {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StoragePlacementAction",
-            Some(ClusterAction::INFO),
+            Some(<ClusterAction as DataType>::INFO),
             &[
-                FieldInfo::opt("vm", Type::Ref),
-                FieldInfo::req("relocateSpec", Type::Data(VirtualMachineRelocateSpec::INFO)),
-                FieldInfo::req("destination", Type::Ref),
-                FieldInfo::opt("spaceUtilBefore", Type::Float),
-                FieldInfo::opt("spaceDemandBefore", Type::Float),
-                FieldInfo::opt("spaceUtilAfter", Type::Float),
-                FieldInfo::opt("spaceDemandAfter", Type::Float),
-                FieldInfo::opt("ioLatencyBefore", Type::Float),
+                Own("vm", Type::Ref, Opt),
+                Own("relocateSpec", Type::Data(<VirtualMachineRelocateSpec as DataType>::INFO), Req),
+                Own("destination", Type::Ref, Req),
+                Own("spaceUtilBefore", Type::Float, Opt),
+                Own("spaceDemandBefore", Type::Float, Opt),
+                Own("spaceUtilAfter", Type::Float, Opt),
+                Own("spaceDemandAfter", Type::Float, Opt),
+                Own("ioLatencyBefore", Type::Float, Opt),
             ],
-            || Box::new(StoragePlacementAction::default()),
+            instance::<StoragePlacementAction>,
         );
         &INFO
     };
@@ -1242,43 +1383,37 @@ impl DataType for StoragePlacementAction {
 
 impl DataObject for StoragePlacementAction {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.vm),
+            2 => look::optional_reference(&self.vm),
             3 => Value::Data(&self.relocate_spec),
-            4 => leaf(&self.destination),
-            5 => optional(&self.space_util_before),
-            6 => optional(&self.space_demand_before),
-            7 => optional(&self.space_util_after),
-            8 => optional(&self.space_demand_after),
-            9 => optional(&self.io_latency_before),
-            _ => self.base.get(index),
+            4 => look::reference(&self.destination),
+            5 => look::optional(&self.space_util_before),
+            6 => look::optional(&self.space_demand_before),
+            7 => look::optional(&self.space_util_after),
+            8 => look::optional(&self.space_demand_after),
+            9 => look::optional(&self.io_latency_before),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm),
+            2 => place::optional_reference(&mut self.vm),
             3 => Slot::Data(&mut self.relocate_spec),
-            4 => Slot::Scalar(&mut self.destination),
+            4 => place::reference(&mut self.destination),
             5 => Slot::Scalar(&mut self.space_util_before),
             6 => Slot::Scalar(&mut self.space_demand_before),
             7 => Slot::Scalar(&mut self.space_util_after),
             8 => Slot::Scalar(&mut self.space_demand_after),
             9 => Slot::Scalar(&mut self.io_latency_before),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1286,7 +1421,6 @@ inherit!(StoragePlacementAction, ClusterAction);
 impl Extends<ClusterAction> for StoragePlacementAction {}
 
 /// `StoragePlacementResult`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StoragePlacementResult {
     /// `recommendations`.
     pub recommendations: Vec<ClusterRecommendation>,
@@ -1296,17 +1430,23 @@ pub struct StoragePlacementResult {
     pub task: Option<ManagedObjectReference>,
 }
 
+impl Default for StoragePlacementResult {
+    fn default() -> Self {
+        Self { recommendations: Unset::UNSET, drs_fault: None, task: None }
+    }
+}
+
 impl DataType for StoragePlacementResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StoragePlacementResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("recommendations", Type::Data(ClusterRecommendation::INFO)),
-                FieldInfo::opt("drsFault", Type::Data(ClusterDrsFaults::INFO)),
-                FieldInfo::opt("task", Type::Ref),
+                Own("recommendations", Type::Data(<ClusterRecommendation as DataType>::INFO), List),
+                Own("drsFault", Type::Data(<ClusterDrsFaults as DataType>::INFO), Opt),
+                Own("task", Type::Ref, Opt),
             ],
-            || Box::new(StoragePlacementResult::default()),
+            instance::<StoragePlacementResult>,
         );
         &INFO
     };
@@ -1314,17 +1454,14 @@ impl DataType for StoragePlacementResult {
 
 impl DataObject for StoragePlacementResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.recommendations),
-            1 => match &self.drs_fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.task),
+            1 => look::boxed(&self.drs_fault),
+            2 => look::optional_reference(&self.task),
             _ => Value::Unset,
         }
     }
@@ -1332,8 +1469,8 @@ impl DataObject for StoragePlacementResult {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.recommendations),
-            1 => fill!(self.drs_fault, ClusterDrsFaults),
-            2 => Slot::Scalar(&mut self.task),
+            1 => place::boxed(&mut self.drs_fault),
+            2 => place::optional_reference(&mut self.task),
             _ => Slot::None,
         }
     }
@@ -1342,7 +1479,6 @@ impl DataObject for StoragePlacementResult {
 root!(StoragePlacementResult);
 
 /// `StorageDrsVmConfigInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsVmConfigInfo {
     /// `vm`; names a `VirtualMachine`.
     pub vm: Option<ManagedObjectReference>,
@@ -1358,20 +1494,33 @@ pub struct StorageDrsVmConfigInfo {
     pub virtual_disk_rules: Vec<VirtualDiskRuleSpec>,
 }
 
+impl Default for StorageDrsVmConfigInfo {
+    fn default() -> Self {
+        Self {
+            vm: None,
+            enabled: None,
+            behavior: None,
+            intra_vm_affinity: None,
+            intra_vm_anti_affinity: None,
+            virtual_disk_rules: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for StorageDrsVmConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsVmConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("vm", Type::Ref),
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("behavior", Type::String),
-                FieldInfo::opt("intraVmAffinity", Type::Boolean),
-                FieldInfo::opt("intraVmAntiAffinity", Type::Data(VirtualDiskAntiAffinityRuleSpec::INFO)),
-                FieldInfo::list("virtualDiskRules", Type::Data(VirtualDiskRuleSpec::INFO)),
+                Own("vm", Type::Ref, Opt),
+                Own("enabled", Type::Boolean, Opt),
+                Own("behavior", Type::String, Opt),
+                Own("intraVmAffinity", Type::Boolean, Opt),
+                Own("intraVmAntiAffinity", Type::Data(<VirtualDiskAntiAffinityRuleSpec as DataType>::INFO), Opt),
+                Own("virtualDiskRules", Type::Data(<VirtualDiskRuleSpec as DataType>::INFO), List),
             ],
-            || Box::new(StorageDrsVmConfigInfo::default()),
+            instance::<StorageDrsVmConfigInfo>,
         );
         &INFO
     };
@@ -1379,19 +1528,16 @@ impl DataType for StorageDrsVmConfigInfo {
 
 impl DataObject for StorageDrsVmConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vm),
-            1 => optional(&self.enabled),
-            2 => optional(&self.behavior),
-            3 => optional(&self.intra_vm_affinity),
-            4 => match &self.intra_vm_anti_affinity {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::optional_reference(&self.vm),
+            1 => look::optional_boolean(&self.enabled),
+            2 => look::optional_text(&self.behavior),
+            3 => look::optional_boolean(&self.intra_vm_affinity),
+            4 => look::boxed(&self.intra_vm_anti_affinity),
             5 => Value::List(&self.virtual_disk_rules),
             _ => Value::Unset,
         }
@@ -1399,11 +1545,11 @@ impl DataObject for StorageDrsVmConfigInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
-            1 => Slot::Scalar(&mut self.enabled),
-            2 => Slot::Scalar(&mut self.behavior),
-            3 => Slot::Scalar(&mut self.intra_vm_affinity),
-            4 => fill!(self.intra_vm_anti_affinity, VirtualDiskAntiAffinityRuleSpec),
+            0 => place::optional_reference(&mut self.vm),
+            1 => place::optional_boolean(&mut self.enabled),
+            2 => place::optional_text(&mut self.behavior),
+            3 => place::optional_boolean(&mut self.intra_vm_affinity),
+            4 => place::boxed(&mut self.intra_vm_anti_affinity),
             5 => Slot::List(&mut self.virtual_disk_rules),
             _ => Slot::None,
         }
@@ -1413,7 +1559,6 @@ impl DataObject for StorageDrsVmConfigInfo {
 root!(StorageDrsVmConfigInfo);
 
 /// `StorageDrsVmConfigSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsVmConfigSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -1421,13 +1566,19 @@ pub struct StorageDrsVmConfigSpec {
     pub info: Option<Box<StorageDrsVmConfigInfo>>,
 }
 
+impl Default for StorageDrsVmConfigSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), info: None }
+    }
+}
+
 impl DataType for StorageDrsVmConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsVmConfigSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("info", Type::Data(StorageDrsVmConfigInfo::INFO))],
-            || Box::new(StorageDrsVmConfigSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("info", Type::Data(<StorageDrsVmConfigInfo as DataType>::INFO), Opt)],
+            instance::<StorageDrsVmConfigSpec>,
         );
         &INFO
     };
@@ -1435,32 +1586,23 @@ impl DataType for StorageDrsVmConfigSpec {
 
 impl DataObject for StorageDrsVmConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.info, StorageDrsVmConfigInfo),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1468,7 +1610,6 @@ inherit!(StorageDrsVmConfigSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for StorageDrsVmConfigSpec {}
 
 /// `StorageRequirement`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageRequirement {
     /// `datastore`; names a `Datastore`.
     pub datastore: ManagedObjectReference,
@@ -1476,13 +1617,19 @@ pub struct StorageRequirement {
     pub free_space_required_in_kb: i64,
 }
 
+impl Default for StorageRequirement {
+    fn default() -> Self {
+        Self { datastore: Unset::UNSET, free_space_required_in_kb: 0 }
+    }
+}
+
 impl DataType for StorageRequirement {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageRequirement",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("datastore", Type::Ref), FieldInfo::req("freeSpaceRequiredInKb", Type::Long)],
-            || Box::new(StorageRequirement::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("datastore", Type::Ref, Req), Own("freeSpaceRequiredInKb", Type::Long, Req)],
+            instance::<StorageRequirement>,
         );
         &INFO
     };
@@ -1490,21 +1637,21 @@ impl DataType for StorageRequirement {
 
 impl DataObject for StorageRequirement {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.datastore),
-            1 => leaf(&self.free_space_required_in_kb),
+            0 => look::reference(&self.datastore),
+            1 => Value::Long(self.free_space_required_in_kb),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.datastore),
-            1 => Slot::Scalar(&mut self.free_space_required_in_kb),
+            0 => place::reference(&mut self.datastore),
+            1 => place::long(&mut self.free_space_required_in_kb),
             _ => Slot::None,
         }
     }
@@ -1513,7 +1660,6 @@ impl DataObject for StorageRequirement {
 root!(StorageRequirement);
 
 /// `StorageDrsPodSelectionSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsPodSelectionSpec {
     /// `initialVmConfig`.
     pub initial_vm_config: Vec<VmPodConfigForPlacement>,
@@ -1521,16 +1667,22 @@ pub struct StorageDrsPodSelectionSpec {
     pub storage_pod: Option<ManagedObjectReference>,
 }
 
+impl Default for StorageDrsPodSelectionSpec {
+    fn default() -> Self {
+        Self { initial_vm_config: Unset::UNSET, storage_pod: None }
+    }
+}
+
 impl DataType for StorageDrsPodSelectionSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsPodSelectionSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("initialVmConfig", Type::Data(VmPodConfigForPlacement::INFO)),
-                FieldInfo::opt("storagePod", Type::Ref),
+                Own("initialVmConfig", Type::Data(<VmPodConfigForPlacement as DataType>::INFO), List),
+                Own("storagePod", Type::Ref, Opt),
             ],
-            || Box::new(StorageDrsPodSelectionSpec::default()),
+            instance::<StorageDrsPodSelectionSpec>,
         );
         &INFO
     };
@@ -1538,13 +1690,13 @@ impl DataType for StorageDrsPodSelectionSpec {
 
 impl DataObject for StorageDrsPodSelectionSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.initial_vm_config),
-            1 => optional(&self.storage_pod),
+            1 => look::optional_reference(&self.storage_pod),
             _ => Value::Unset,
         }
     }
@@ -1552,7 +1704,7 @@ impl DataObject for StorageDrsPodSelectionSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.initial_vm_config),
-            1 => Slot::Scalar(&mut self.storage_pod),
+            1 => place::optional_reference(&mut self.storage_pod),
             _ => Slot::None,
         }
     }
@@ -1561,7 +1713,6 @@ impl DataObject for StorageDrsPodSelectionSpec {
 root!(StorageDrsPodSelectionSpec);
 
 /// `StoragePlacementSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StoragePlacementSpec {
     /// `type`.
     pub type_: String,
@@ -1591,27 +1742,47 @@ pub struct StoragePlacementSpec {
     pub resource_lease_duration_sec: Option<i32>,
 }
 
+impl Default for StoragePlacementSpec {
+    fn default() -> Self {
+        Self {
+            type_: Unset::UNSET,
+            priority: None,
+            vm: None,
+            pod_selection_spec: <StorageDrsPodSelectionSpec as Default>::default(),
+            clone_spec: None,
+            clone_name: None,
+            config_spec: None,
+            relocate_spec: None,
+            resource_pool: None,
+            host: None,
+            folder: None,
+            disallow_prerequisite_moves: None,
+            resource_lease_duration_sec: None,
+        }
+    }
+}
+
 impl DataType for StoragePlacementSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StoragePlacementSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("type", Type::String),
-                FieldInfo::opt("priority", Type::Enum(VirtualMachineMovePriority::INFO)),
-                FieldInfo::opt("vm", Type::Ref),
-                FieldInfo::req("podSelectionSpec", Type::Data(StorageDrsPodSelectionSpec::INFO)),
-                FieldInfo::opt("cloneSpec", Type::Data(VirtualMachineCloneSpec::INFO)),
-                FieldInfo::opt("cloneName", Type::String),
-                FieldInfo::opt("configSpec", Type::Data(VirtualMachineConfigSpec::INFO)),
-                FieldInfo::opt("relocateSpec", Type::Data(VirtualMachineRelocateSpec::INFO)),
-                FieldInfo::opt("resourcePool", Type::Ref),
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::opt("folder", Type::Ref),
-                FieldInfo::opt("disallowPrerequisiteMoves", Type::Boolean),
-                FieldInfo::opt("resourceLeaseDurationSec", Type::Int),
+                Own("type", Type::String, Req),
+                Own("priority", Type::Enum(<VirtualMachineMovePriority as EnumType>::INFO), Opt),
+                Own("vm", Type::Ref, Opt),
+                Own("podSelectionSpec", Type::Data(<StorageDrsPodSelectionSpec as DataType>::INFO), Req),
+                Own("cloneSpec", Type::Data(<VirtualMachineCloneSpec as DataType>::INFO), Opt),
+                Own("cloneName", Type::String, Opt),
+                Own("configSpec", Type::Data(<VirtualMachineConfigSpec as DataType>::INFO), Opt),
+                Own("relocateSpec", Type::Data(<VirtualMachineRelocateSpec as DataType>::INFO), Opt),
+                Own("resourcePool", Type::Ref, Opt),
+                Own("host", Type::Ref, Opt),
+                Own("folder", Type::Ref, Opt),
+                Own("disallowPrerequisiteMoves", Type::Boolean, Opt),
+                Own("resourceLeaseDurationSec", Type::Int, Opt),
             ],
-            || Box::new(StoragePlacementSpec::default()),
+            instance::<StoragePlacementSpec>,
         );
         &INFO
     };
@@ -1619,52 +1790,43 @@ impl DataType for StoragePlacementSpec {
 
 impl DataObject for StoragePlacementSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.type_),
-            1 => optional(&self.priority),
-            2 => optional(&self.vm),
+            0 => look::text(&self.type_),
+            1 => look::optional(&self.priority),
+            2 => look::optional_reference(&self.vm),
             3 => Value::Data(&self.pod_selection_spec),
-            4 => match &self.clone_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => optional(&self.clone_name),
-            6 => match &self.config_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            7 => match &self.relocate_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            8 => optional(&self.resource_pool),
-            9 => optional(&self.host),
-            10 => optional(&self.folder),
-            11 => optional(&self.disallow_prerequisite_moves),
-            12 => optional(&self.resource_lease_duration_sec),
+            4 => look::boxed(&self.clone_spec),
+            5 => look::optional_text(&self.clone_name),
+            6 => look::boxed(&self.config_spec),
+            7 => look::boxed(&self.relocate_spec),
+            8 => look::optional_reference(&self.resource_pool),
+            9 => look::optional_reference(&self.host),
+            10 => look::optional_reference(&self.folder),
+            11 => look::optional_boolean(&self.disallow_prerequisite_moves),
+            12 => look::optional_int(&self.resource_lease_duration_sec),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.type_),
+            0 => place::text(&mut self.type_),
             1 => Slot::Scalar(&mut self.priority),
-            2 => Slot::Scalar(&mut self.vm),
+            2 => place::optional_reference(&mut self.vm),
             3 => Slot::Data(&mut self.pod_selection_spec),
-            4 => fill!(self.clone_spec, VirtualMachineCloneSpec),
-            5 => Slot::Scalar(&mut self.clone_name),
-            6 => fill!(self.config_spec, VirtualMachineConfigSpec),
-            7 => fill!(self.relocate_spec, VirtualMachineRelocateSpec),
-            8 => Slot::Scalar(&mut self.resource_pool),
-            9 => Slot::Scalar(&mut self.host),
-            10 => Slot::Scalar(&mut self.folder),
-            11 => Slot::Scalar(&mut self.disallow_prerequisite_moves),
-            12 => Slot::Scalar(&mut self.resource_lease_duration_sec),
+            4 => place::boxed(&mut self.clone_spec),
+            5 => place::optional_text(&mut self.clone_name),
+            6 => place::boxed(&mut self.config_spec),
+            7 => place::boxed(&mut self.relocate_spec),
+            8 => place::optional_reference(&mut self.resource_pool),
+            9 => place::optional_reference(&mut self.host),
+            10 => place::optional_reference(&mut self.folder),
+            11 => place::optional_boolean(&mut self.disallow_prerequisite_moves),
+            12 => place::optional_int(&mut self.resource_lease_duration_sec),
             _ => Slot::None,
         }
     }
@@ -1673,7 +1835,6 @@ impl DataObject for StoragePlacementSpec {
 root!(StoragePlacementSpec);
 
 /// `StoragePodSummary`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StoragePodSummary {
     /// `name`.
     pub name: String,
@@ -1683,17 +1844,19 @@ pub struct StoragePodSummary {
     pub free_space: i64,
 }
 
+impl Default for StoragePodSummary {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, capacity: 0, free_space: 0 }
+    }
+}
+
 impl DataType for StoragePodSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StoragePodSummary",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("capacity", Type::Long),
-                FieldInfo::req("freeSpace", Type::Long),
-            ],
-            || Box::new(StoragePodSummary::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("capacity", Type::Long, Req), Own("freeSpace", Type::Long, Req)],
+            instance::<StoragePodSummary>,
         );
         &INFO
     };
@@ -1701,23 +1864,23 @@ impl DataType for StoragePodSummary {
 
 impl DataObject for StoragePodSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.capacity),
-            2 => leaf(&self.free_space),
+            0 => look::text(&self.name),
+            1 => Value::Long(self.capacity),
+            2 => Value::Long(self.free_space),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.capacity),
-            2 => Slot::Scalar(&mut self.free_space),
+            0 => place::text(&mut self.name),
+            1 => place::long(&mut self.capacity),
+            2 => place::long(&mut self.free_space),
             _ => Slot::None,
         }
     }

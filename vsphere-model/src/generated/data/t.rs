@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `TraversalSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TraversalSpec {
     /// What it inherits from [`SelectionSpec`].
     pub base: SelectionSpec,
@@ -21,18 +20,30 @@ pub struct TraversalSpec {
     pub select_set: Vec<Poly<SelectionSpec>>,
 }
 
+impl Default for TraversalSpec {
+    fn default() -> Self {
+        Self {
+            base: <SelectionSpec as Default>::default(),
+            type_: Unset::UNSET,
+            path: Unset::UNSET,
+            skip: None,
+            select_set: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for TraversalSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TraversalSpec",
-            Some(SelectionSpec::INFO),
+            Some(<SelectionSpec as DataType>::INFO),
             &[
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("path", Type::String),
-                FieldInfo::opt("skip", Type::Boolean),
-                FieldInfo::list("selectSet", Type::Data(SelectionSpec::INFO)),
+                Own("type", Type::String, Req),
+                Own("path", Type::String, Req),
+                Own("skip", Type::Boolean, Opt),
+                Own("selectSet", Type::Data(<SelectionSpec as DataType>::INFO), List),
             ],
-            || Box::new(TraversalSpec::default()),
+            instance::<TraversalSpec>,
         );
         &INFO
     };
@@ -40,35 +51,29 @@ impl DataType for TraversalSpec {
 
 impl DataObject for TraversalSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.type_),
-            2 => leaf(&self.path),
-            3 => optional(&self.skip),
+            1 => look::text(&self.type_),
+            2 => look::text(&self.path),
+            3 => look::optional_boolean(&self.skip),
             4 => Value::List(&self.select_set),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.type_),
-            2 => Slot::Scalar(&mut self.path),
-            3 => Slot::Scalar(&mut self.skip),
+            1 => place::text(&mut self.type_),
+            2 => place::text(&mut self.path),
+            3 => place::optional_boolean(&mut self.skip),
             4 => Slot::Poly(&mut self.select_set),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -76,37 +81,44 @@ inherit!(TraversalSpec, SelectionSpec);
 impl Extends<SelectionSpec> for TraversalSpec {}
 
 /// `Tag`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct Tag {
     /// `key`.
     pub key: String,
 }
 
+impl Default for Tag {
+    fn default() -> Self {
+        Self { key: Unset::UNSET }
+    }
+}
+
 impl DataType for Tag {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("Tag", Some(DynamicData::INFO), &[FieldInfo::req("key", Type::String)], || {
-                Box::new(Tag::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "Tag",
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<Tag>,
+        );
         &INFO
     };
 }
 
 impl DataObject for Tag {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
+            0 => look::text(&self.key),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::text(&mut self.key),
             _ => Slot::None,
         }
     }
@@ -115,7 +127,6 @@ impl DataObject for Tag {
 root!(Tag);
 
 /// `TagId`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TagId {
     /// `nameId`.
     pub name_id: Option<Box<TagIdNameId>>,
@@ -123,13 +134,19 @@ pub struct TagId {
     pub uuid: Option<String>,
 }
 
+impl Default for TagId {
+    fn default() -> Self {
+        Self { name_id: None, uuid: None }
+    }
+}
+
 impl DataType for TagId {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TagId",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("nameId", Type::Data(TagIdNameId::INFO)), FieldInfo::opt("uuid", Type::String)],
-            || Box::new(TagId::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("nameId", Type::Data(<TagIdNameId as DataType>::INFO), Opt), Own("uuid", Type::String, Opt)],
+            instance::<TagId>,
         );
         &INFO
     };
@@ -137,24 +154,21 @@ impl DataType for TagId {
 
 impl DataObject for TagId {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.name_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => optional(&self.uuid),
+            0 => look::boxed(&self.name_id),
+            1 => look::optional_text(&self.uuid),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.name_id, TagIdNameId),
-            1 => Slot::Scalar(&mut self.uuid),
+            0 => place::boxed(&mut self.name_id),
+            1 => place::optional_text(&mut self.uuid),
             _ => Slot::None,
         }
     }
@@ -163,7 +177,6 @@ impl DataObject for TagId {
 root!(TagId);
 
 /// `TagIdNameId`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TagIdNameId {
     /// `tag`.
     pub tag: String,
@@ -171,13 +184,19 @@ pub struct TagIdNameId {
     pub category: String,
 }
 
+impl Default for TagIdNameId {
+    fn default() -> Self {
+        Self { tag: Unset::UNSET, category: Unset::UNSET }
+    }
+}
+
 impl DataType for TagIdNameId {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TagIdNameId",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("tag", Type::String), FieldInfo::req("category", Type::String)],
-            || Box::new(TagIdNameId::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("tag", Type::String, Req), Own("category", Type::String, Req)],
+            instance::<TagIdNameId>,
         );
         &INFO
     };
@@ -185,21 +204,21 @@ impl DataType for TagIdNameId {
 
 impl DataObject for TagIdNameId {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.tag),
-            1 => leaf(&self.category),
+            0 => look::text(&self.tag),
+            1 => look::text(&self.category),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.tag),
-            1 => Slot::Scalar(&mut self.category),
+            0 => place::text(&mut self.tag),
+            1 => place::text(&mut self.category),
             _ => Slot::None,
         }
     }
@@ -208,7 +227,6 @@ impl DataObject for TagIdNameId {
 root!(TagIdNameId);
 
 /// `TypeDescription`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TypeDescription {
     /// What it inherits from [`Description`].
     pub base: Description,
@@ -216,41 +234,43 @@ pub struct TypeDescription {
     pub key: String,
 }
 
+impl Default for TypeDescription {
+    fn default() -> Self {
+        Self { base: <Description as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for TypeDescription {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("TypeDescription", Some(Description::INFO), &[FieldInfo::req("key", Type::String)], || {
-                Box::new(TypeDescription::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TypeDescription",
+            Some(<Description as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<TypeDescription>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TypeDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.key),
-            _ => self.base.get(index),
+            2 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -258,40 +278,46 @@ inherit!(TypeDescription, Description);
 impl Extends<Description> for TypeDescription {}
 
 /// `TemplateConfigFileQuery`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TemplateConfigFileQuery {
     /// What it inherits from [`VmConfigFileQuery`].
     pub base: VmConfigFileQuery,
 }
 
+impl Default for TemplateConfigFileQuery {
+    fn default() -> Self {
+        Self { base: <VmConfigFileQuery as Default>::default() }
+    }
+}
+
 impl DataType for TemplateConfigFileQuery {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TemplateConfigFileQuery", Some(VmConfigFileQuery::INFO), &[], || {
-            Box::new(TemplateConfigFileQuery::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TemplateConfigFileQuery",
+            Some(<VmConfigFileQuery as DataType>::INFO),
+            &[],
+            instance::<TemplateConfigFileQuery>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TemplateConfigFileQuery {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -300,40 +326,46 @@ impl Extends<VmConfigFileQuery> for TemplateConfigFileQuery {}
 impl Extends<FileQuery> for TemplateConfigFileQuery {}
 
 /// `TemplateConfigFileInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TemplateConfigFileInfo {
     /// What it inherits from [`VmConfigFileInfo`].
     pub base: VmConfigFileInfo,
 }
 
+impl Default for TemplateConfigFileInfo {
+    fn default() -> Self {
+        Self { base: <VmConfigFileInfo as Default>::default() }
+    }
+}
+
 impl DataType for TemplateConfigFileInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TemplateConfigFileInfo", Some(VmConfigFileInfo::INFO), &[], || {
-            Box::new(TemplateConfigFileInfo::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TemplateConfigFileInfo",
+            Some(<VmConfigFileInfo as DataType>::INFO),
+            &[],
+            instance::<TemplateConfigFileInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TemplateConfigFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -342,7 +374,6 @@ impl Extends<VmConfigFileInfo> for TemplateConfigFileInfo {}
 impl Extends<FileInfo> for TemplateConfigFileInfo {}
 
 /// `ToolsConfigInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ToolsConfigInfo {
     /// `toolsVersion`.
     pub tools_version: Option<i32>,
@@ -372,27 +403,47 @@ pub struct ToolsConfigInfo {
     pub last_install_info: Option<Box<ToolsConfigInfoToolsLastInstallInfo>>,
 }
 
+impl Default for ToolsConfigInfo {
+    fn default() -> Self {
+        Self {
+            tools_version: None,
+            tools_install_type: None,
+            after_power_on: None,
+            after_resume: None,
+            before_guest_standby: None,
+            before_guest_shutdown: None,
+            before_guest_reboot: None,
+            tools_upgrade_policy: None,
+            pending_customization: None,
+            customization_key_id: None,
+            sync_time_with_host_allowed: None,
+            sync_time_with_host: None,
+            last_install_info: None,
+        }
+    }
+}
+
 impl DataType for ToolsConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ToolsConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("toolsVersion", Type::Int),
-                FieldInfo::opt("toolsInstallType", Type::String),
-                FieldInfo::opt("afterPowerOn", Type::Boolean),
-                FieldInfo::opt("afterResume", Type::Boolean),
-                FieldInfo::opt("beforeGuestStandby", Type::Boolean),
-                FieldInfo::opt("beforeGuestShutdown", Type::Boolean),
-                FieldInfo::opt("beforeGuestReboot", Type::Boolean),
-                FieldInfo::opt("toolsUpgradePolicy", Type::String),
-                FieldInfo::opt("pendingCustomization", Type::String),
-                FieldInfo::opt("customizationKeyId", Type::Data(CryptoKeyId::INFO)),
-                FieldInfo::opt("syncTimeWithHostAllowed", Type::Boolean),
-                FieldInfo::opt("syncTimeWithHost", Type::Boolean),
-                FieldInfo::opt("lastInstallInfo", Type::Data(ToolsConfigInfoToolsLastInstallInfo::INFO)),
+                Own("toolsVersion", Type::Int, Opt),
+                Own("toolsInstallType", Type::String, Opt),
+                Own("afterPowerOn", Type::Boolean, Opt),
+                Own("afterResume", Type::Boolean, Opt),
+                Own("beforeGuestStandby", Type::Boolean, Opt),
+                Own("beforeGuestShutdown", Type::Boolean, Opt),
+                Own("beforeGuestReboot", Type::Boolean, Opt),
+                Own("toolsUpgradePolicy", Type::String, Opt),
+                Own("pendingCustomization", Type::String, Opt),
+                Own("customizationKeyId", Type::Data(<CryptoKeyId as DataType>::INFO), Opt),
+                Own("syncTimeWithHostAllowed", Type::Boolean, Opt),
+                Own("syncTimeWithHost", Type::Boolean, Opt),
+                Own("lastInstallInfo", Type::Data(<ToolsConfigInfoToolsLastInstallInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(ToolsConfigInfo::default()),
+            instance::<ToolsConfigInfo>,
         );
         &INFO
     };
@@ -400,49 +451,43 @@ impl DataType for ToolsConfigInfo {
 
 impl DataObject for ToolsConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.tools_version),
-            1 => optional(&self.tools_install_type),
-            2 => optional(&self.after_power_on),
-            3 => optional(&self.after_resume),
-            4 => optional(&self.before_guest_standby),
-            5 => optional(&self.before_guest_shutdown),
-            6 => optional(&self.before_guest_reboot),
-            7 => optional(&self.tools_upgrade_policy),
-            8 => optional(&self.pending_customization),
-            9 => match &self.customization_key_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            10 => optional(&self.sync_time_with_host_allowed),
-            11 => optional(&self.sync_time_with_host),
-            12 => match &self.last_install_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::optional_int(&self.tools_version),
+            1 => look::optional_text(&self.tools_install_type),
+            2 => look::optional_boolean(&self.after_power_on),
+            3 => look::optional_boolean(&self.after_resume),
+            4 => look::optional_boolean(&self.before_guest_standby),
+            5 => look::optional_boolean(&self.before_guest_shutdown),
+            6 => look::optional_boolean(&self.before_guest_reboot),
+            7 => look::optional_text(&self.tools_upgrade_policy),
+            8 => look::optional_text(&self.pending_customization),
+            9 => look::boxed(&self.customization_key_id),
+            10 => look::optional_boolean(&self.sync_time_with_host_allowed),
+            11 => look::optional_boolean(&self.sync_time_with_host),
+            12 => look::boxed(&self.last_install_info),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.tools_version),
-            1 => Slot::Scalar(&mut self.tools_install_type),
-            2 => Slot::Scalar(&mut self.after_power_on),
-            3 => Slot::Scalar(&mut self.after_resume),
-            4 => Slot::Scalar(&mut self.before_guest_standby),
-            5 => Slot::Scalar(&mut self.before_guest_shutdown),
-            6 => Slot::Scalar(&mut self.before_guest_reboot),
-            7 => Slot::Scalar(&mut self.tools_upgrade_policy),
-            8 => Slot::Scalar(&mut self.pending_customization),
-            9 => fill!(self.customization_key_id, CryptoKeyId),
-            10 => Slot::Scalar(&mut self.sync_time_with_host_allowed),
-            11 => Slot::Scalar(&mut self.sync_time_with_host),
-            12 => fill!(self.last_install_info, ToolsConfigInfoToolsLastInstallInfo),
+            0 => place::optional_int(&mut self.tools_version),
+            1 => place::optional_text(&mut self.tools_install_type),
+            2 => place::optional_boolean(&mut self.after_power_on),
+            3 => place::optional_boolean(&mut self.after_resume),
+            4 => place::optional_boolean(&mut self.before_guest_standby),
+            5 => place::optional_boolean(&mut self.before_guest_shutdown),
+            6 => place::optional_boolean(&mut self.before_guest_reboot),
+            7 => place::optional_text(&mut self.tools_upgrade_policy),
+            8 => place::optional_text(&mut self.pending_customization),
+            9 => place::boxed(&mut self.customization_key_id),
+            10 => place::optional_boolean(&mut self.sync_time_with_host_allowed),
+            11 => place::optional_boolean(&mut self.sync_time_with_host),
+            12 => place::boxed(&mut self.last_install_info),
             _ => Slot::None,
         }
     }
@@ -451,7 +496,6 @@ impl DataObject for ToolsConfigInfo {
 root!(ToolsConfigInfo);
 
 /// `ToolsConfigInfoToolsLastInstallInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ToolsConfigInfoToolsLastInstallInfo {
     /// `counter`.
     pub counter: i32,
@@ -459,13 +503,19 @@ pub struct ToolsConfigInfoToolsLastInstallInfo {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for ToolsConfigInfoToolsLastInstallInfo {
+    fn default() -> Self {
+        Self { counter: 0, fault: None }
+    }
+}
+
 impl DataType for ToolsConfigInfoToolsLastInstallInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ToolsConfigInfoToolsLastInstallInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("counter", Type::Int), FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(ToolsConfigInfoToolsLastInstallInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("counter", Type::Int, Req), Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt)],
+            instance::<ToolsConfigInfoToolsLastInstallInfo>,
         );
         &INFO
     };
@@ -473,24 +523,21 @@ impl DataType for ToolsConfigInfoToolsLastInstallInfo {
 
 impl DataObject for ToolsConfigInfoToolsLastInstallInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.counter),
-            1 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => Value::Int(self.counter),
+            1 => look::boxed(&self.fault),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.counter),
-            1 => fill!(self.fault, LocalizedMethodFault),
+            0 => place::int(&mut self.counter),
+            1 => place::boxed(&mut self.fault),
             _ => Slot::None,
         }
     }
@@ -499,7 +546,6 @@ impl DataObject for ToolsConfigInfoToolsLastInstallInfo {
 root!(ToolsConfigInfoToolsLastInstallInfo);
 
 /// `TicketedSessionAuthentication`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TicketedSessionAuthentication {
     /// What it inherits from [`GuestAuthentication`].
     pub base: GuestAuthentication,
@@ -507,13 +553,19 @@ pub struct TicketedSessionAuthentication {
     pub ticket: String,
 }
 
+impl Default for TicketedSessionAuthentication {
+    fn default() -> Self {
+        Self { base: <GuestAuthentication as Default>::default(), ticket: Unset::UNSET }
+    }
+}
+
 impl DataType for TicketedSessionAuthentication {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TicketedSessionAuthentication",
-            Some(GuestAuthentication::INFO),
-            &[FieldInfo::req("ticket", Type::String).secret()],
-            || Box::new(TicketedSessionAuthentication::default()),
+            Some(<GuestAuthentication as DataType>::INFO),
+            &[Own("ticket", Type::String, ReqSecret)],
+            instance::<TicketedSessionAuthentication>,
         );
         &INFO
     };
@@ -521,29 +573,23 @@ impl DataType for TicketedSessionAuthentication {
 
 impl DataObject for TicketedSessionAuthentication {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.ticket),
-            _ => self.base.get(index),
+            1 => look::text(&self.ticket),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.ticket),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.ticket),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -551,7 +597,6 @@ inherit!(TicketedSessionAuthentication, GuestAuthentication);
 impl Extends<GuestAuthentication> for TicketedSessionAuthentication {}
 
 /// `TagSpec`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TagSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -559,13 +604,19 @@ pub struct TagSpec {
     pub id: TagId,
 }
 
+impl Default for TagSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), id: <TagId as Default>::default() }
+    }
+}
+
 impl DataType for TagSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TagSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::req("id", Type::Data(TagId::INFO))],
-            || Box::new(TagSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("id", Type::Data(<TagId as DataType>::INFO), Req)],
+            instance::<TagSpec>,
         );
         &INFO
     };
@@ -573,29 +624,23 @@ impl DataType for TagSpec {
 
 impl DataObject for TagSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.id),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.id),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -603,7 +648,6 @@ inherit!(TagSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for TagSpec {}
 
 /// `TransitGatewayCreateSpec`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TransitGatewayCreateSpec {
     /// `ID`, since 2.0.
     pub id: String,
@@ -611,13 +655,19 @@ pub struct TransitGatewayCreateSpec {
     pub name: String,
 }
 
+impl Default for TransitGatewayCreateSpec {
+    fn default() -> Self {
+        Self { id: Unset::UNSET, name: Unset::UNSET }
+    }
+}
+
 impl DataType for TransitGatewayCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TransitGatewayCreateSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("ID", Type::String), FieldInfo::req("name", Type::String)],
-            || Box::new(TransitGatewayCreateSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ID", Type::String, Req), Own("name", Type::String, Req)],
+            instance::<TransitGatewayCreateSpec>,
         );
         &INFO
     };
@@ -625,21 +675,21 @@ impl DataType for TransitGatewayCreateSpec {
 
 impl DataObject for TransitGatewayCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.name),
+            0 => look::text(&self.id),
+            1 => look::text(&self.name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.id),
+            1 => place::text(&mut self.name),
             _ => Slot::None,
         }
     }
@@ -648,7 +698,6 @@ impl DataObject for TransitGatewayCreateSpec {
 root!(TransitGatewayCreateSpec);
 
 /// `TransitGatewayConfigInfo`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TransitGatewayConfigInfo {
     /// `ID`, since 2.0.
     pub id: String,
@@ -656,13 +705,19 @@ pub struct TransitGatewayConfigInfo {
     pub name: String,
 }
 
+impl Default for TransitGatewayConfigInfo {
+    fn default() -> Self {
+        Self { id: Unset::UNSET, name: Unset::UNSET }
+    }
+}
+
 impl DataType for TransitGatewayConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TransitGatewayConfigInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("ID", Type::String), FieldInfo::req("name", Type::String)],
-            || Box::new(TransitGatewayConfigInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ID", Type::String, Req), Own("name", Type::String, Req)],
+            instance::<TransitGatewayConfigInfo>,
         );
         &INFO
     };
@@ -670,21 +725,21 @@ impl DataType for TransitGatewayConfigInfo {
 
 impl DataObject for TransitGatewayConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.name),
+            0 => look::text(&self.id),
+            1 => look::text(&self.name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.id),
+            1 => place::text(&mut self.name),
             _ => Slot::None,
         }
     }
@@ -693,19 +748,24 @@ impl DataObject for TransitGatewayConfigInfo {
 root!(TransitGatewayConfigInfo);
 
 /// `TransitGatewayConfigSpec`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TransitGatewayConfigSpec {
     /// `name`, since 2.0.
     pub name: Option<String>,
+}
+
+impl Default for TransitGatewayConfigSpec {
+    fn default() -> Self {
+        Self { name: None }
+    }
 }
 
 impl DataType for TransitGatewayConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TransitGatewayConfigSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("name", Type::String)],
-            || Box::new(TransitGatewayConfigSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Opt)],
+            instance::<TransitGatewayConfigSpec>,
         );
         &INFO
     };
@@ -713,19 +773,19 @@ impl DataType for TransitGatewayConfigSpec {
 
 impl DataObject for TransitGatewayConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.name),
+            0 => look::optional_text(&self.name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::optional_text(&mut self.name),
             _ => Slot::None,
         }
     }
@@ -734,7 +794,6 @@ impl DataObject for TransitGatewayConfigSpec {
 root!(TransitGatewayConfigSpec);
 
 /// `TgwEventArgument`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TgwEventArgument {
     /// What it inherits from [`EntityEventArgument`].
     pub base: EntityEventArgument,
@@ -742,13 +801,19 @@ pub struct TgwEventArgument {
     pub tgw: ManagedObjectReference,
 }
 
+impl Default for TgwEventArgument {
+    fn default() -> Self {
+        Self { base: <EntityEventArgument as Default>::default(), tgw: Unset::UNSET }
+    }
+}
+
 impl DataType for TgwEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TgwEventArgument",
-            Some(EntityEventArgument::INFO),
-            &[FieldInfo::req("tgw", Type::Ref)],
-            || Box::new(TgwEventArgument::default()),
+            Some(<EntityEventArgument as DataType>::INFO),
+            &[Own("tgw", Type::Ref, Req)],
+            instance::<TgwEventArgument>,
         );
         &INFO
     };
@@ -756,29 +821,23 @@ impl DataType for TgwEventArgument {
 
 impl DataObject for TgwEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.tgw),
-            _ => self.base.get(index),
+            1 => look::reference(&self.tgw),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.tgw),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.tgw),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `TaskDescription`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskDescription {
     /// `methodInfo`.
     pub method_info: Vec<Poly<ElementDescription>>,
@@ -17,17 +16,23 @@ pub struct TaskDescription {
     pub reason: Vec<Poly<TypeDescription>>,
 }
 
+impl Default for TaskDescription {
+    fn default() -> Self {
+        Self { method_info: Unset::UNSET, state: Unset::UNSET, reason: Unset::UNSET }
+    }
+}
+
 impl DataType for TaskDescription {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskDescription",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list_req("methodInfo", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req("state", Type::Data(ElementDescription::INFO)),
-                FieldInfo::list_req("reason", Type::Data(TypeDescription::INFO)),
+                Own("methodInfo", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("state", Type::Data(<ElementDescription as DataType>::INFO), ListReq),
+                Own("reason", Type::Data(<TypeDescription as DataType>::INFO), ListReq),
             ],
-            || Box::new(TaskDescription::default()),
+            instance::<TaskDescription>,
         );
         &INFO
     };
@@ -35,7 +40,7 @@ impl DataType for TaskDescription {
 
 impl DataObject for TaskDescription {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -60,7 +65,6 @@ impl DataObject for TaskDescription {
 root!(TaskDescription);
 
 /// `TaskInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskInfo {
     /// `key`.
     pub key: String,
@@ -112,38 +116,69 @@ pub struct TaskInfo {
     pub activation_id: Option<String>,
 }
 
+impl Default for TaskInfo {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            task: Unset::UNSET,
+            description: None,
+            name: None,
+            description_id: Unset::UNSET,
+            entity: None,
+            entity_name: None,
+            locked: Unset::UNSET,
+            state: TaskInfoState::Unrecognized(Unset::UNSET),
+            cancelled: false,
+            cancelable: false,
+            error: None,
+            result: None,
+            progress: None,
+            progress_details: Unset::UNSET,
+            reason: <Poly<TaskReason> as Default>::default(),
+            queue_time: <DateTime as Default>::default(),
+            start_time: None,
+            complete_time: None,
+            event_chain_id: 0,
+            change_tag: None,
+            parent_task_key: None,
+            root_task_key: None,
+            activation_id: None,
+        }
+    }
+}
+
 impl DataType for TaskInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("task", Type::Ref),
-                FieldInfo::opt("description", Type::Data(LocalizableMessage::INFO)),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::req("descriptionId", Type::String),
-                FieldInfo::opt("entity", Type::Ref),
-                FieldInfo::opt("entityName", Type::String),
-                FieldInfo::list("locked", Type::Ref),
-                FieldInfo::req("state", Type::Enum(TaskInfoState::INFO)),
-                FieldInfo::req("cancelled", Type::Boolean),
-                FieldInfo::req("cancelable", Type::Boolean),
-                FieldInfo::opt("error", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::opt("result", Type::Any),
-                FieldInfo::opt("progress", Type::Int),
-                FieldInfo::list("progressDetails", Type::Data(KeyAnyValue::INFO)),
-                FieldInfo::req("reason", Type::Data(TaskReason::INFO)),
-                FieldInfo::req("queueTime", Type::DateTime),
-                FieldInfo::opt("startTime", Type::DateTime),
-                FieldInfo::opt("completeTime", Type::DateTime),
-                FieldInfo::req("eventChainId", Type::Int),
-                FieldInfo::opt("changeTag", Type::String),
-                FieldInfo::opt("parentTaskKey", Type::String),
-                FieldInfo::opt("rootTaskKey", Type::String),
-                FieldInfo::opt("activationId", Type::String),
+                Own("key", Type::String, Req),
+                Own("task", Type::Ref, Req),
+                Own("description", Type::Data(<LocalizableMessage as DataType>::INFO), Opt),
+                Own("name", Type::String, Opt),
+                Own("descriptionId", Type::String, Req),
+                Own("entity", Type::Ref, Opt),
+                Own("entityName", Type::String, Opt),
+                Own("locked", Type::Ref, List),
+                Own("state", Type::Enum(<TaskInfoState as EnumType>::INFO), Req),
+                Own("cancelled", Type::Boolean, Req),
+                Own("cancelable", Type::Boolean, Req),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
+                Own("result", Type::Any, Opt),
+                Own("progress", Type::Int, Opt),
+                Own("progressDetails", Type::Data(<KeyAnyValue as DataType>::INFO), List),
+                Own("reason", Type::Data(<TaskReason as DataType>::INFO), Req),
+                Own("queueTime", Type::DateTime, Req),
+                Own("startTime", Type::DateTime, Opt),
+                Own("completeTime", Type::DateTime, Opt),
+                Own("eventChainId", Type::Int, Req),
+                Own("changeTag", Type::String, Opt),
+                Own("parentTaskKey", Type::String, Opt),
+                Own("rootTaskKey", Type::String, Opt),
+                Own("activationId", Type::String, Opt),
             ],
-            || Box::new(TaskInfo::default()),
+            instance::<TaskInfo>,
         );
         &INFO
     };
@@ -151,71 +186,65 @@ impl DataType for TaskInfo {
 
 impl DataObject for TaskInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.task),
-            2 => match &self.description {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => optional(&self.name),
-            4 => leaf(&self.description_id),
-            5 => optional(&self.entity),
-            6 => optional(&self.entity_name),
+            0 => look::text(&self.key),
+            1 => look::reference(&self.task),
+            2 => look::boxed(&self.description),
+            3 => look::optional_text(&self.name),
+            4 => look::text(&self.description_id),
+            5 => look::optional_reference(&self.entity),
+            6 => look::optional_text(&self.entity_name),
             7 => Value::List(&self.locked),
-            8 => leaf(&self.state),
-            9 => leaf(&self.cancelled),
-            10 => leaf(&self.cancelable),
-            11 => match &self.error {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            12 => optional(&self.result),
-            13 => optional(&self.progress),
+            8 => look::leaf(&self.state),
+            9 => Value::Boolean(self.cancelled),
+            10 => Value::Boolean(self.cancelable),
+            11 => look::boxed(&self.error),
+            12 => look::optional(&self.result),
+            13 => look::optional_int(&self.progress),
             14 => Value::List(&self.progress_details),
-            15 => leaf(&self.reason),
-            16 => leaf(&self.queue_time),
-            17 => optional(&self.start_time),
-            18 => optional(&self.complete_time),
-            19 => leaf(&self.event_chain_id),
-            20 => optional(&self.change_tag),
-            21 => optional(&self.parent_task_key),
-            22 => optional(&self.root_task_key),
-            23 => optional(&self.activation_id),
+            15 => look::leaf(&self.reason),
+            16 => look::leaf(&self.queue_time),
+            17 => look::optional(&self.start_time),
+            18 => look::optional(&self.complete_time),
+            19 => Value::Int(self.event_chain_id),
+            20 => look::optional_text(&self.change_tag),
+            21 => look::optional_text(&self.parent_task_key),
+            22 => look::optional_text(&self.root_task_key),
+            23 => look::optional_text(&self.activation_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.task),
-            2 => fill!(self.description, LocalizableMessage),
-            3 => Slot::Scalar(&mut self.name),
-            4 => Slot::Scalar(&mut self.description_id),
-            5 => Slot::Scalar(&mut self.entity),
-            6 => Slot::Scalar(&mut self.entity_name),
+            0 => place::text(&mut self.key),
+            1 => place::reference(&mut self.task),
+            2 => place::boxed(&mut self.description),
+            3 => place::optional_text(&mut self.name),
+            4 => place::text(&mut self.description_id),
+            5 => place::optional_reference(&mut self.entity),
+            6 => place::optional_text(&mut self.entity_name),
             7 => Slot::Scalar(&mut self.locked),
             8 => Slot::Scalar(&mut self.state),
-            9 => Slot::Scalar(&mut self.cancelled),
-            10 => Slot::Scalar(&mut self.cancelable),
-            11 => fill!(self.error, LocalizedMethodFault),
+            9 => place::boolean(&mut self.cancelled),
+            10 => place::boolean(&mut self.cancelable),
+            11 => place::boxed(&mut self.error),
             12 => Slot::Any(&mut self.result),
-            13 => Slot::Scalar(&mut self.progress),
+            13 => place::optional_int(&mut self.progress),
             14 => Slot::List(&mut self.progress_details),
             15 => Slot::Poly(&mut self.reason),
             16 => Slot::Scalar(&mut self.queue_time),
             17 => Slot::Scalar(&mut self.start_time),
             18 => Slot::Scalar(&mut self.complete_time),
-            19 => Slot::Scalar(&mut self.event_chain_id),
-            20 => Slot::Scalar(&mut self.change_tag),
-            21 => Slot::Scalar(&mut self.parent_task_key),
-            22 => Slot::Scalar(&mut self.root_task_key),
-            23 => Slot::Scalar(&mut self.activation_id),
+            19 => place::int(&mut self.event_chain_id),
+            20 => place::optional_text(&mut self.change_tag),
+            21 => place::optional_text(&mut self.parent_task_key),
+            22 => place::optional_text(&mut self.root_task_key),
+            23 => place::optional_text(&mut self.activation_id),
             _ => Slot::None,
         }
     }
@@ -224,19 +253,24 @@ impl DataObject for TaskInfo {
 root!(TaskInfo);
 
 /// `TaskInfoFilterSpec`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskInfoFilterSpec {
     /// `filterTaskResults`.
     pub filter_task_results: Option<Box<TaskInfoFilterSpecFilterTaskResults>>,
+}
+
+impl Default for TaskInfoFilterSpec {
+    fn default() -> Self {
+        Self { filter_task_results: None }
+    }
 }
 
 impl DataType for TaskInfoFilterSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskInfoFilterSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("filterTaskResults", Type::Data(TaskInfoFilterSpecFilterTaskResults::INFO))],
-            || Box::new(TaskInfoFilterSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("filterTaskResults", Type::Data(<TaskInfoFilterSpecFilterTaskResults as DataType>::INFO), Opt)],
+            instance::<TaskInfoFilterSpec>,
         );
         &INFO
     };
@@ -244,22 +278,19 @@ impl DataType for TaskInfoFilterSpec {
 
 impl DataObject for TaskInfoFilterSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.filter_task_results {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.filter_task_results),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.filter_task_results, TaskInfoFilterSpecFilterTaskResults),
+            0 => place::boxed(&mut self.filter_task_results),
             _ => Slot::None,
         }
     }
@@ -268,7 +299,6 @@ impl DataObject for TaskInfoFilterSpec {
 root!(TaskInfoFilterSpec);
 
 /// `TaskInfoFilterSpecFilterTaskResults`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskInfoFilterSpecFilterTaskResults {
     /// `removeAll`.
     pub remove_all: Option<bool>,
@@ -278,17 +308,23 @@ pub struct TaskInfoFilterSpecFilterTaskResults {
     pub filter_in: Option<bool>,
 }
 
+impl Default for TaskInfoFilterSpecFilterTaskResults {
+    fn default() -> Self {
+        Self { remove_all: None, description_ids: Unset::UNSET, filter_in: None }
+    }
+}
+
 impl DataType for TaskInfoFilterSpecFilterTaskResults {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskInfoFilterSpecFilterTaskResults",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("removeAll", Type::Boolean),
-                FieldInfo::list("descriptionIds", Type::String),
-                FieldInfo::opt("filterIn", Type::Boolean),
+                Own("removeAll", Type::Boolean, Opt),
+                Own("descriptionIds", Type::String, List),
+                Own("filterIn", Type::Boolean, Opt),
             ],
-            || Box::new(TaskInfoFilterSpecFilterTaskResults::default()),
+            instance::<TaskInfoFilterSpecFilterTaskResults>,
         );
         &INFO
     };
@@ -296,23 +332,23 @@ impl DataType for TaskInfoFilterSpecFilterTaskResults {
 
 impl DataObject for TaskInfoFilterSpecFilterTaskResults {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.remove_all),
-            1 => Value::List(&self.description_ids),
-            2 => optional(&self.filter_in),
+            0 => look::optional_boolean(&self.remove_all),
+            1 => look::texts(&self.description_ids),
+            2 => look::optional_boolean(&self.filter_in),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.remove_all),
-            1 => Slot::Scalar(&mut self.description_ids),
-            2 => Slot::Scalar(&mut self.filter_in),
+            0 => place::optional_boolean(&mut self.remove_all),
+            1 => place::texts(&mut self.description_ids),
+            2 => place::optional_boolean(&mut self.filter_in),
             _ => Slot::None,
         }
     }
@@ -321,21 +357,29 @@ impl DataObject for TaskInfoFilterSpecFilterTaskResults {
 root!(TaskInfoFilterSpecFilterTaskResults);
 
 /// `TaskManagerTaskViewSpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskManagerTaskViewSpec {}
+
+impl Default for TaskManagerTaskViewSpec {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for TaskManagerTaskViewSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TaskManagerTaskViewSpec", Some(DynamicData::INFO), &[], || {
-            Box::new(TaskManagerTaskViewSpec::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TaskManagerTaskViewSpec",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<TaskManagerTaskViewSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TaskManagerTaskViewSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -350,7 +394,6 @@ impl DataObject for TaskManagerTaskViewSpec {
 root!(TaskManagerTaskViewSpec);
 
 /// `TaskManagerViewByStartId`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskManagerViewByStartId {
     /// What it inherits from [`TaskManagerTaskViewSpec`].
     pub base: TaskManagerTaskViewSpec,
@@ -360,13 +403,19 @@ pub struct TaskManagerViewByStartId {
     pub start_id: String,
 }
 
+impl Default for TaskManagerViewByStartId {
+    fn default() -> Self {
+        Self { base: <TaskManagerTaskViewSpec as Default>::default(), count: 0, start_id: Unset::UNSET }
+    }
+}
+
 impl DataType for TaskManagerViewByStartId {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskManagerViewByStartId",
-            Some(TaskManagerTaskViewSpec::INFO),
-            &[FieldInfo::req("count", Type::Int), FieldInfo::req("startId", Type::String)],
-            || Box::new(TaskManagerViewByStartId::default()),
+            Some(<TaskManagerTaskViewSpec as DataType>::INFO),
+            &[Own("count", Type::Int, Req), Own("startId", Type::String, Req)],
+            instance::<TaskManagerViewByStartId>,
         );
         &INFO
     };
@@ -374,31 +423,25 @@ impl DataType for TaskManagerViewByStartId {
 
 impl DataObject for TaskManagerViewByStartId {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.count),
-            1 => leaf(&self.start_id),
-            _ => self.base.get(index),
+            0 => Value::Int(self.count),
+            1 => look::text(&self.start_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.count),
-            1 => Slot::Scalar(&mut self.start_id),
-            _ => self.base.slot(index),
+            0 => place::int(&mut self.count),
+            1 => place::text(&mut self.start_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -406,20 +449,25 @@ inherit!(TaskManagerViewByStartId, TaskManagerTaskViewSpec);
 impl Extends<TaskManagerTaskViewSpec> for TaskManagerViewByStartId {}
 
 /// `TaskReason`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskReason {}
+
+impl Default for TaskReason {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for TaskReason {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("TaskReason", Some(DynamicData::INFO), &[], || Box::new(TaskReason::default()));
+            TypeInfo::new("TaskReason", Some(<DynamicData as DataType>::INFO), &[], instance::<TaskReason>);
         &INFO
     };
 }
 
 impl DataObject for TaskReason {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -434,7 +482,6 @@ impl DataObject for TaskReason {
 root!(TaskReason);
 
 /// `TaskReasonAlarm`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskReasonAlarm {
     /// What it inherits from [`TaskReason`].
     pub base: TaskReason,
@@ -448,18 +495,30 @@ pub struct TaskReasonAlarm {
     pub entity: ManagedObjectReference,
 }
 
+impl Default for TaskReasonAlarm {
+    fn default() -> Self {
+        Self {
+            base: <TaskReason as Default>::default(),
+            alarm_name: Unset::UNSET,
+            alarm: Unset::UNSET,
+            entity_name: Unset::UNSET,
+            entity: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for TaskReasonAlarm {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskReasonAlarm",
-            Some(TaskReason::INFO),
+            Some(<TaskReason as DataType>::INFO),
             &[
-                FieldInfo::req("alarmName", Type::String),
-                FieldInfo::req("alarm", Type::Ref),
-                FieldInfo::req("entityName", Type::String),
-                FieldInfo::req("entity", Type::Ref),
+                Own("alarmName", Type::String, Req),
+                Own("alarm", Type::Ref, Req),
+                Own("entityName", Type::String, Req),
+                Own("entity", Type::Ref, Req),
             ],
-            || Box::new(TaskReasonAlarm::default()),
+            instance::<TaskReasonAlarm>,
         );
         &INFO
     };
@@ -467,35 +526,29 @@ impl DataType for TaskReasonAlarm {
 
 impl DataObject for TaskReasonAlarm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.alarm_name),
-            1 => leaf(&self.alarm),
-            2 => leaf(&self.entity_name),
-            3 => leaf(&self.entity),
-            _ => self.base.get(index),
+            0 => look::text(&self.alarm_name),
+            1 => look::reference(&self.alarm),
+            2 => look::text(&self.entity_name),
+            3 => look::reference(&self.entity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.alarm_name),
-            1 => Slot::Scalar(&mut self.alarm),
-            2 => Slot::Scalar(&mut self.entity_name),
-            3 => Slot::Scalar(&mut self.entity),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.alarm_name),
+            1 => place::reference(&mut self.alarm),
+            2 => place::text(&mut self.entity_name),
+            3 => place::reference(&mut self.entity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -503,7 +556,6 @@ inherit!(TaskReasonAlarm, TaskReason);
 impl Extends<TaskReason> for TaskReasonAlarm {}
 
 /// `TaskReasonSchedule`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskReasonSchedule {
     /// What it inherits from [`TaskReason`].
     pub base: TaskReason,
@@ -513,13 +565,19 @@ pub struct TaskReasonSchedule {
     pub scheduled_task: ManagedObjectReference,
 }
 
+impl Default for TaskReasonSchedule {
+    fn default() -> Self {
+        Self { base: <TaskReason as Default>::default(), name: Unset::UNSET, scheduled_task: Unset::UNSET }
+    }
+}
+
 impl DataType for TaskReasonSchedule {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskReasonSchedule",
-            Some(TaskReason::INFO),
-            &[FieldInfo::req("name", Type::String), FieldInfo::req("scheduledTask", Type::Ref)],
-            || Box::new(TaskReasonSchedule::default()),
+            Some(<TaskReason as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("scheduledTask", Type::Ref, Req)],
+            instance::<TaskReasonSchedule>,
         );
         &INFO
     };
@@ -527,31 +585,25 @@ impl DataType for TaskReasonSchedule {
 
 impl DataObject for TaskReasonSchedule {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.scheduled_task),
-            _ => self.base.get(index),
+            0 => look::text(&self.name),
+            1 => look::reference(&self.scheduled_task),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.scheduled_task),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.name),
+            1 => place::reference(&mut self.scheduled_task),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -559,39 +611,42 @@ inherit!(TaskReasonSchedule, TaskReason);
 impl Extends<TaskReason> for TaskReasonSchedule {}
 
 /// `TaskReasonSystem`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskReasonSystem {
     /// What it inherits from [`TaskReason`].
     pub base: TaskReason,
 }
 
+impl Default for TaskReasonSystem {
+    fn default() -> Self {
+        Self { base: <TaskReason as Default>::default() }
+    }
+}
+
 impl DataType for TaskReasonSystem {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("TaskReasonSystem", Some(TaskReason::INFO), &[], || Box::new(TaskReasonSystem::default()));
+            TypeInfo::new("TaskReasonSystem", Some(<TaskReason as DataType>::INFO), &[], instance::<TaskReasonSystem>);
         &INFO
     };
 }
 
 impl DataObject for TaskReasonSystem {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -599,7 +654,6 @@ inherit!(TaskReasonSystem, TaskReason);
 impl Extends<TaskReason> for TaskReasonSystem {}
 
 /// `TaskReasonUser`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskReasonUser {
     /// What it inherits from [`TaskReason`].
     pub base: TaskReason,
@@ -607,13 +661,19 @@ pub struct TaskReasonUser {
     pub user_name: String,
 }
 
+impl Default for TaskReasonUser {
+    fn default() -> Self {
+        Self { base: <TaskReason as Default>::default(), user_name: Unset::UNSET }
+    }
+}
+
 impl DataType for TaskReasonUser {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskReasonUser",
-            Some(TaskReason::INFO),
-            &[FieldInfo::req("userName", Type::String)],
-            || Box::new(TaskReasonUser::default()),
+            Some(<TaskReason as DataType>::INFO),
+            &[Own("userName", Type::String, Req)],
+            instance::<TaskReasonUser>,
         );
         &INFO
     };
@@ -621,29 +681,23 @@ impl DataType for TaskReasonUser {
 
 impl DataObject for TaskReasonUser {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.user_name),
-            _ => self.base.get(index),
+            0 => look::text(&self.user_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.user_name),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.user_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -651,7 +705,6 @@ inherit!(TaskReasonUser, TaskReason);
 impl Extends<TaskReason> for TaskReasonUser {}
 
 /// `TaskScheduler`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskScheduler {
     /// `activeTime`.
     pub active_time: Option<DateTime>,
@@ -659,13 +712,19 @@ pub struct TaskScheduler {
     pub expire_time: Option<DateTime>,
 }
 
+impl Default for TaskScheduler {
+    fn default() -> Self {
+        Self { active_time: None, expire_time: None }
+    }
+}
+
 impl DataType for TaskScheduler {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskScheduler",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("activeTime", Type::DateTime), FieldInfo::opt("expireTime", Type::DateTime)],
-            || Box::new(TaskScheduler::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("activeTime", Type::DateTime, Opt), Own("expireTime", Type::DateTime, Opt)],
+            instance::<TaskScheduler>,
         );
         &INFO
     };
@@ -673,13 +732,13 @@ impl DataType for TaskScheduler {
 
 impl DataObject for TaskScheduler {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.active_time),
-            1 => optional(&self.expire_time),
+            0 => look::optional(&self.active_time),
+            1 => look::optional(&self.expire_time),
             _ => Value::Unset,
         }
     }
@@ -696,7 +755,6 @@ impl DataObject for TaskScheduler {
 root!(TaskScheduler);
 
 /// `TaskFilterSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskFilterSpec {
     /// `entity`.
     pub entity: Option<Box<TaskFilterSpecByEntity>>,
@@ -722,25 +780,43 @@ pub struct TaskFilterSpec {
     pub root_task_key: Vec<String>,
 }
 
+impl Default for TaskFilterSpec {
+    fn default() -> Self {
+        Self {
+            entity: None,
+            time: None,
+            user_name: None,
+            activation_id: Unset::UNSET,
+            state: Unset::UNSET,
+            alarm: None,
+            scheduled_task: None,
+            event_chain_id: Unset::UNSET,
+            tag: Unset::UNSET,
+            parent_task_key: Unset::UNSET,
+            root_task_key: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for TaskFilterSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskFilterSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("entity", Type::Data(TaskFilterSpecByEntity::INFO)),
-                FieldInfo::opt("time", Type::Data(TaskFilterSpecByTime::INFO)),
-                FieldInfo::opt("userName", Type::Data(TaskFilterSpecByUsername::INFO)),
-                FieldInfo::list("activationId", Type::String),
-                FieldInfo::list("state", Type::Enum(TaskInfoState::INFO)),
-                FieldInfo::opt("alarm", Type::Ref),
-                FieldInfo::opt("scheduledTask", Type::Ref),
-                FieldInfo::list("eventChainId", Type::Int),
-                FieldInfo::list("tag", Type::String),
-                FieldInfo::list("parentTaskKey", Type::String),
-                FieldInfo::list("rootTaskKey", Type::String),
+                Own("entity", Type::Data(<TaskFilterSpecByEntity as DataType>::INFO), Opt),
+                Own("time", Type::Data(<TaskFilterSpecByTime as DataType>::INFO), Opt),
+                Own("userName", Type::Data(<TaskFilterSpecByUsername as DataType>::INFO), Opt),
+                Own("activationId", Type::String, List),
+                Own("state", Type::Enum(<TaskInfoState as EnumType>::INFO), List),
+                Own("alarm", Type::Ref, Opt),
+                Own("scheduledTask", Type::Ref, Opt),
+                Own("eventChainId", Type::Int, List),
+                Own("tag", Type::String, List),
+                Own("parentTaskKey", Type::String, List),
+                Own("rootTaskKey", Type::String, List),
             ],
-            || Box::new(TaskFilterSpec::default()),
+            instance::<TaskFilterSpec>,
         );
         &INFO
     };
@@ -748,48 +824,39 @@ impl DataType for TaskFilterSpec {
 
 impl DataObject for TaskFilterSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.entity {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.time {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.user_name {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => Value::List(&self.activation_id),
+            0 => look::boxed(&self.entity),
+            1 => look::boxed(&self.time),
+            2 => look::boxed(&self.user_name),
+            3 => look::texts(&self.activation_id),
             4 => Value::List(&self.state),
-            5 => optional(&self.alarm),
-            6 => optional(&self.scheduled_task),
+            5 => look::optional_reference(&self.alarm),
+            6 => look::optional_reference(&self.scheduled_task),
             7 => Value::List(&self.event_chain_id),
-            8 => Value::List(&self.tag),
-            9 => Value::List(&self.parent_task_key),
-            10 => Value::List(&self.root_task_key),
+            8 => look::texts(&self.tag),
+            9 => look::texts(&self.parent_task_key),
+            10 => look::texts(&self.root_task_key),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.entity, TaskFilterSpecByEntity),
-            1 => fill!(self.time, TaskFilterSpecByTime),
-            2 => fill!(self.user_name, TaskFilterSpecByUsername),
-            3 => Slot::Scalar(&mut self.activation_id),
+            0 => place::boxed(&mut self.entity),
+            1 => place::boxed(&mut self.time),
+            2 => place::boxed(&mut self.user_name),
+            3 => place::texts(&mut self.activation_id),
             4 => Slot::Scalar(&mut self.state),
-            5 => Slot::Scalar(&mut self.alarm),
-            6 => Slot::Scalar(&mut self.scheduled_task),
+            5 => place::optional_reference(&mut self.alarm),
+            6 => place::optional_reference(&mut self.scheduled_task),
             7 => Slot::Scalar(&mut self.event_chain_id),
-            8 => Slot::Scalar(&mut self.tag),
-            9 => Slot::Scalar(&mut self.parent_task_key),
-            10 => Slot::Scalar(&mut self.root_task_key),
+            8 => place::texts(&mut self.tag),
+            9 => place::texts(&mut self.parent_task_key),
+            10 => place::texts(&mut self.root_task_key),
             _ => Slot::None,
         }
     }
@@ -798,7 +865,6 @@ impl DataObject for TaskFilterSpec {
 root!(TaskFilterSpec);
 
 /// `TaskFilterSpecByEntity`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskFilterSpecByEntity {
     /// `entity`; names a `ManagedEntity`.
     pub entity: ManagedObjectReference,
@@ -806,16 +872,22 @@ pub struct TaskFilterSpecByEntity {
     pub recursion: TaskFilterSpecRecursionOption,
 }
 
+impl Default for TaskFilterSpecByEntity {
+    fn default() -> Self {
+        Self { entity: Unset::UNSET, recursion: TaskFilterSpecRecursionOption::Unrecognized(Unset::UNSET) }
+    }
+}
+
 impl DataType for TaskFilterSpecByEntity {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskFilterSpecByEntity",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Ref),
-                FieldInfo::req("recursion", Type::Enum(TaskFilterSpecRecursionOption::INFO)),
+                Own("entity", Type::Ref, Req),
+                Own("recursion", Type::Enum(<TaskFilterSpecRecursionOption as EnumType>::INFO), Req),
             ],
-            || Box::new(TaskFilterSpecByEntity::default()),
+            instance::<TaskFilterSpecByEntity>,
         );
         &INFO
     };
@@ -823,20 +895,20 @@ impl DataType for TaskFilterSpecByEntity {
 
 impl DataObject for TaskFilterSpecByEntity {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity),
-            1 => leaf(&self.recursion),
+            0 => look::reference(&self.entity),
+            1 => look::leaf(&self.recursion),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
+            0 => place::reference(&mut self.entity),
             1 => Slot::Scalar(&mut self.recursion),
             _ => Slot::None,
         }
@@ -846,7 +918,6 @@ impl DataObject for TaskFilterSpecByEntity {
 root!(TaskFilterSpecByEntity);
 
 /// `TaskFilterSpecByTime`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskFilterSpecByTime {
     /// `timeType`.
     pub time_type: TaskFilterSpecTimeOption,
@@ -856,17 +927,23 @@ pub struct TaskFilterSpecByTime {
     pub end_time: Option<DateTime>,
 }
 
+impl Default for TaskFilterSpecByTime {
+    fn default() -> Self {
+        Self { time_type: TaskFilterSpecTimeOption::Unrecognized(Unset::UNSET), begin_time: None, end_time: None }
+    }
+}
+
 impl DataType for TaskFilterSpecByTime {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskFilterSpecByTime",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("timeType", Type::Enum(TaskFilterSpecTimeOption::INFO)),
-                FieldInfo::opt("beginTime", Type::DateTime),
-                FieldInfo::opt("endTime", Type::DateTime),
+                Own("timeType", Type::Enum(<TaskFilterSpecTimeOption as EnumType>::INFO), Req),
+                Own("beginTime", Type::DateTime, Opt),
+                Own("endTime", Type::DateTime, Opt),
             ],
-            || Box::new(TaskFilterSpecByTime::default()),
+            instance::<TaskFilterSpecByTime>,
         );
         &INFO
     };
@@ -874,14 +951,14 @@ impl DataType for TaskFilterSpecByTime {
 
 impl DataObject for TaskFilterSpecByTime {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.time_type),
-            1 => optional(&self.begin_time),
-            2 => optional(&self.end_time),
+            0 => look::leaf(&self.time_type),
+            1 => look::optional(&self.begin_time),
+            2 => look::optional(&self.end_time),
             _ => Value::Unset,
         }
     }
@@ -899,7 +976,6 @@ impl DataObject for TaskFilterSpecByTime {
 root!(TaskFilterSpecByTime);
 
 /// `TaskFilterSpecByUsername`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskFilterSpecByUsername {
     /// `systemUser`.
     pub system_user: bool,
@@ -907,13 +983,19 @@ pub struct TaskFilterSpecByUsername {
     pub user_list: Vec<String>,
 }
 
+impl Default for TaskFilterSpecByUsername {
+    fn default() -> Self {
+        Self { system_user: false, user_list: Unset::UNSET }
+    }
+}
+
 impl DataType for TaskFilterSpecByUsername {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskFilterSpecByUsername",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("systemUser", Type::Boolean), FieldInfo::list("userList", Type::String)],
-            || Box::new(TaskFilterSpecByUsername::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("systemUser", Type::Boolean, Req), Own("userList", Type::String, List)],
+            instance::<TaskFilterSpecByUsername>,
         );
         &INFO
     };
@@ -921,21 +1003,21 @@ impl DataType for TaskFilterSpecByUsername {
 
 impl DataObject for TaskFilterSpecByUsername {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.system_user),
-            1 => Value::List(&self.user_list),
+            0 => Value::Boolean(self.system_user),
+            1 => look::texts(&self.user_list),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.system_user),
-            1 => Slot::Scalar(&mut self.user_list),
+            0 => place::boolean(&mut self.system_user),
+            1 => place::texts(&mut self.user_list),
             _ => Slot::None,
         }
     }

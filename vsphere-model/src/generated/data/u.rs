@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{DynamicData, IoFilterManagerSslTrust, LocalizedMethodFault, PropertyFilterUpdate};
 
 /// `UpdateSet`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UpdateSet {
     /// `version`.
     pub version: String,
@@ -14,17 +13,23 @@ pub struct UpdateSet {
     pub truncated: Option<bool>,
 }
 
+impl Default for UpdateSet {
+    fn default() -> Self {
+        Self { version: Unset::UNSET, filter_set: Unset::UNSET, truncated: None }
+    }
+}
+
 impl DataType for UpdateSet {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UpdateSet",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("version", Type::String),
-                FieldInfo::list("filterSet", Type::Data(PropertyFilterUpdate::INFO)),
-                FieldInfo::opt("truncated", Type::Boolean),
+                Own("version", Type::String, Req),
+                Own("filterSet", Type::Data(<PropertyFilterUpdate as DataType>::INFO), List),
+                Own("truncated", Type::Boolean, Opt),
             ],
-            || Box::new(UpdateSet::default()),
+            instance::<UpdateSet>,
         );
         &INFO
     };
@@ -32,23 +37,23 @@ impl DataType for UpdateSet {
 
 impl DataObject for UpdateSet {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.version),
+            0 => look::text(&self.version),
             1 => Value::List(&self.filter_set),
-            2 => optional(&self.truncated),
+            2 => look::optional_boolean(&self.truncated),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.version),
+            0 => place::text(&mut self.version),
             1 => Slot::List(&mut self.filter_set),
-            2 => Slot::Scalar(&mut self.truncated),
+            2 => place::optional_boolean(&mut self.truncated),
             _ => Slot::None,
         }
     }
@@ -57,40 +62,46 @@ impl DataObject for UpdateSet {
 root!(UpdateSet);
 
 /// `UntrustedCertificate`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UntrustedCertificate {
     /// What it inherits from [`IoFilterManagerSslTrust`].
     pub base: IoFilterManagerSslTrust,
 }
 
+impl Default for UntrustedCertificate {
+    fn default() -> Self {
+        Self { base: <IoFilterManagerSslTrust as Default>::default() }
+    }
+}
+
 impl DataType for UntrustedCertificate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("UntrustedCertificate", Some(IoFilterManagerSslTrust::INFO), &[], || {
-            Box::new(UntrustedCertificate::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UntrustedCertificate",
+            Some(<IoFilterManagerSslTrust as DataType>::INFO),
+            &[],
+            instance::<UntrustedCertificate>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UntrustedCertificate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -98,19 +109,28 @@ inherit!(UntrustedCertificate, IoFilterManagerSslTrust);
 impl Extends<IoFilterManagerSslTrust> for UntrustedCertificate {}
 
 /// `UpdateVirtualMachineFilesResult`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct UpdateVirtualMachineFilesResult {
     /// `failedVmFile`.
     pub failed_vm_file: Vec<UpdateVirtualMachineFilesResultFailedVmFileInfo>,
+}
+
+impl Default for UpdateVirtualMachineFilesResult {
+    fn default() -> Self {
+        Self { failed_vm_file: Unset::UNSET }
+    }
 }
 
 impl DataType for UpdateVirtualMachineFilesResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UpdateVirtualMachineFilesResult",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("failedVmFile", Type::Data(UpdateVirtualMachineFilesResultFailedVmFileInfo::INFO))],
-            || Box::new(UpdateVirtualMachineFilesResult::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own(
+                "failedVmFile",
+                Type::Data(<UpdateVirtualMachineFilesResultFailedVmFileInfo as DataType>::INFO),
+                List,
+            )],
+            instance::<UpdateVirtualMachineFilesResult>,
         );
         &INFO
     };
@@ -118,7 +138,7 @@ impl DataType for UpdateVirtualMachineFilesResult {
 
 impl DataObject for UpdateVirtualMachineFilesResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -139,7 +159,6 @@ impl DataObject for UpdateVirtualMachineFilesResult {
 root!(UpdateVirtualMachineFilesResult);
 
 /// `UpdateVirtualMachineFilesResultFailedVmFileInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct UpdateVirtualMachineFilesResultFailedVmFileInfo {
     /// `vmFile`.
     pub vm_file: String,
@@ -147,13 +166,22 @@ pub struct UpdateVirtualMachineFilesResultFailedVmFileInfo {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for UpdateVirtualMachineFilesResultFailedVmFileInfo {
+    fn default() -> Self {
+        Self { vm_file: Unset::UNSET, fault: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for UpdateVirtualMachineFilesResultFailedVmFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UpdateVirtualMachineFilesResultFailedVmFileInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("vmFile", Type::String), FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(UpdateVirtualMachineFilesResultFailedVmFileInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[
+                Own("vmFile", Type::String, Req),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
+            ],
+            instance::<UpdateVirtualMachineFilesResultFailedVmFileInfo>,
         );
         &INFO
     };
@@ -161,12 +189,12 @@ impl DataType for UpdateVirtualMachineFilesResultFailedVmFileInfo {
 
 impl DataObject for UpdateVirtualMachineFilesResultFailedVmFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm_file),
+            0 => look::text(&self.vm_file),
             1 => Value::Data(&self.fault),
             _ => Value::Unset,
         }
@@ -174,7 +202,7 @@ impl DataObject for UpdateVirtualMachineFilesResultFailedVmFileInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm_file),
+            0 => place::text(&mut self.vm_file),
             1 => Slot::Data(&mut self.fault),
             _ => Slot::None,
         }
@@ -184,19 +212,24 @@ impl DataObject for UpdateVirtualMachineFilesResultFailedVmFileInfo {
 root!(UpdateVirtualMachineFilesResultFailedVmFileInfo);
 
 /// `UsbScanCodeSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct UsbScanCodeSpec {
     /// `keyEvents`.
     pub key_events: Vec<UsbScanCodeSpecKeyEvent>,
+}
+
+impl Default for UsbScanCodeSpec {
+    fn default() -> Self {
+        Self { key_events: Unset::UNSET }
+    }
 }
 
 impl DataType for UsbScanCodeSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UsbScanCodeSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list_req("keyEvents", Type::Data(UsbScanCodeSpecKeyEvent::INFO))],
-            || Box::new(UsbScanCodeSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("keyEvents", Type::Data(<UsbScanCodeSpecKeyEvent as DataType>::INFO), ListReq)],
+            instance::<UsbScanCodeSpec>,
         );
         &INFO
     };
@@ -204,7 +237,7 @@ impl DataType for UsbScanCodeSpec {
 
 impl DataObject for UsbScanCodeSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -225,7 +258,6 @@ impl DataObject for UsbScanCodeSpec {
 root!(UsbScanCodeSpec);
 
 /// `UsbScanCodeSpecModifierType`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct UsbScanCodeSpecModifierType {
     /// `leftControl`.
     pub left_control: Option<bool>,
@@ -245,22 +277,37 @@ pub struct UsbScanCodeSpecModifierType {
     pub right_gui: Option<bool>,
 }
 
+impl Default for UsbScanCodeSpecModifierType {
+    fn default() -> Self {
+        Self {
+            left_control: None,
+            left_shift: None,
+            left_alt: None,
+            left_gui: None,
+            right_control: None,
+            right_shift: None,
+            right_alt: None,
+            right_gui: None,
+        }
+    }
+}
+
 impl DataType for UsbScanCodeSpecModifierType {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UsbScanCodeSpecModifierType",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("leftControl", Type::Boolean),
-                FieldInfo::opt("leftShift", Type::Boolean),
-                FieldInfo::opt("leftAlt", Type::Boolean),
-                FieldInfo::opt("leftGui", Type::Boolean),
-                FieldInfo::opt("rightControl", Type::Boolean),
-                FieldInfo::opt("rightShift", Type::Boolean),
-                FieldInfo::opt("rightAlt", Type::Boolean),
-                FieldInfo::opt("rightGui", Type::Boolean),
+                Own("leftControl", Type::Boolean, Opt),
+                Own("leftShift", Type::Boolean, Opt),
+                Own("leftAlt", Type::Boolean, Opt),
+                Own("leftGui", Type::Boolean, Opt),
+                Own("rightControl", Type::Boolean, Opt),
+                Own("rightShift", Type::Boolean, Opt),
+                Own("rightAlt", Type::Boolean, Opt),
+                Own("rightGui", Type::Boolean, Opt),
             ],
-            || Box::new(UsbScanCodeSpecModifierType::default()),
+            instance::<UsbScanCodeSpecModifierType>,
         );
         &INFO
     };
@@ -268,33 +315,33 @@ impl DataType for UsbScanCodeSpecModifierType {
 
 impl DataObject for UsbScanCodeSpecModifierType {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.left_control),
-            1 => optional(&self.left_shift),
-            2 => optional(&self.left_alt),
-            3 => optional(&self.left_gui),
-            4 => optional(&self.right_control),
-            5 => optional(&self.right_shift),
-            6 => optional(&self.right_alt),
-            7 => optional(&self.right_gui),
+            0 => look::optional_boolean(&self.left_control),
+            1 => look::optional_boolean(&self.left_shift),
+            2 => look::optional_boolean(&self.left_alt),
+            3 => look::optional_boolean(&self.left_gui),
+            4 => look::optional_boolean(&self.right_control),
+            5 => look::optional_boolean(&self.right_shift),
+            6 => look::optional_boolean(&self.right_alt),
+            7 => look::optional_boolean(&self.right_gui),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.left_control),
-            1 => Slot::Scalar(&mut self.left_shift),
-            2 => Slot::Scalar(&mut self.left_alt),
-            3 => Slot::Scalar(&mut self.left_gui),
-            4 => Slot::Scalar(&mut self.right_control),
-            5 => Slot::Scalar(&mut self.right_shift),
-            6 => Slot::Scalar(&mut self.right_alt),
-            7 => Slot::Scalar(&mut self.right_gui),
+            0 => place::optional_boolean(&mut self.left_control),
+            1 => place::optional_boolean(&mut self.left_shift),
+            2 => place::optional_boolean(&mut self.left_alt),
+            3 => place::optional_boolean(&mut self.left_gui),
+            4 => place::optional_boolean(&mut self.right_control),
+            5 => place::optional_boolean(&mut self.right_shift),
+            6 => place::optional_boolean(&mut self.right_alt),
+            7 => place::optional_boolean(&mut self.right_gui),
             _ => Slot::None,
         }
     }
@@ -303,7 +350,6 @@ impl DataObject for UsbScanCodeSpecModifierType {
 root!(UsbScanCodeSpecModifierType);
 
 /// `UsbScanCodeSpecKeyEvent`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct UsbScanCodeSpecKeyEvent {
     /// `usbHidCode`.
     pub usb_hid_code: i32,
@@ -311,16 +357,22 @@ pub struct UsbScanCodeSpecKeyEvent {
     pub modifiers: Option<Box<UsbScanCodeSpecModifierType>>,
 }
 
+impl Default for UsbScanCodeSpecKeyEvent {
+    fn default() -> Self {
+        Self { usb_hid_code: 0, modifiers: None }
+    }
+}
+
 impl DataType for UsbScanCodeSpecKeyEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UsbScanCodeSpecKeyEvent",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("usbHidCode", Type::Int),
-                FieldInfo::opt("modifiers", Type::Data(UsbScanCodeSpecModifierType::INFO)),
+                Own("usbHidCode", Type::Int, Req),
+                Own("modifiers", Type::Data(<UsbScanCodeSpecModifierType as DataType>::INFO), Opt),
             ],
-            || Box::new(UsbScanCodeSpecKeyEvent::default()),
+            instance::<UsbScanCodeSpecKeyEvent>,
         );
         &INFO
     };
@@ -328,24 +380,21 @@ impl DataType for UsbScanCodeSpecKeyEvent {
 
 impl DataObject for UsbScanCodeSpecKeyEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.usb_hid_code),
-            1 => match &self.modifiers {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => Value::Int(self.usb_hid_code),
+            1 => look::boxed(&self.modifiers),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.usb_hid_code),
-            1 => fill!(self.modifiers, UsbScanCodeSpecModifierType),
+            0 => place::int(&mut self.usb_hid_code),
+            1 => place::boxed(&mut self.modifiers),
             _ => Slot::None,
         }
     }

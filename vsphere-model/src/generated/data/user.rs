@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{ApplyProfile, DynamicData, ProfileParameterMetadata, ProfilePolicyOptionMetadata};
 
 /// `UserSearchResult`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserSearchResult {
     /// `principal`.
     pub principal: String,
@@ -14,17 +13,23 @@ pub struct UserSearchResult {
     pub group: bool,
 }
 
+impl Default for UserSearchResult {
+    fn default() -> Self {
+        Self { principal: Unset::UNSET, full_name: None, group: false }
+    }
+}
+
 impl DataType for UserSearchResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UserSearchResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("principal", Type::String),
-                FieldInfo::opt("fullName", Type::String),
-                FieldInfo::req("group", Type::Boolean),
+                Own("principal", Type::String, Req),
+                Own("fullName", Type::String, Opt),
+                Own("group", Type::Boolean, Req),
             ],
-            || Box::new(UserSearchResult::default()),
+            instance::<UserSearchResult>,
         );
         &INFO
     };
@@ -32,23 +37,23 @@ impl DataType for UserSearchResult {
 
 impl DataObject for UserSearchResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.principal),
-            1 => optional(&self.full_name),
-            2 => leaf(&self.group),
+            0 => look::text(&self.principal),
+            1 => look::optional_text(&self.full_name),
+            2 => Value::Boolean(self.group),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.principal),
-            1 => Slot::Scalar(&mut self.full_name),
-            2 => Slot::Scalar(&mut self.group),
+            0 => place::text(&mut self.principal),
+            1 => place::optional_text(&mut self.full_name),
+            2 => place::boolean(&mut self.group),
             _ => Slot::None,
         }
     }
@@ -57,7 +62,6 @@ impl DataObject for UserSearchResult {
 root!(UserSearchResult);
 
 /// `UserSession`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserSession {
     /// `key`.
     pub key: String,
@@ -83,25 +87,43 @@ pub struct UserSession {
     pub call_count: Option<i64>,
 }
 
+impl Default for UserSession {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            user_name: Unset::UNSET,
+            full_name: Unset::UNSET,
+            login_time: <DateTime as Default>::default(),
+            last_active_time: <DateTime as Default>::default(),
+            locale: Unset::UNSET,
+            message_locale: Unset::UNSET,
+            extension_session: None,
+            ip_address: None,
+            user_agent: None,
+            call_count: None,
+        }
+    }
+}
+
 impl DataType for UserSession {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UserSession",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("userName", Type::String),
-                FieldInfo::req("fullName", Type::String),
-                FieldInfo::req("loginTime", Type::DateTime),
-                FieldInfo::req("lastActiveTime", Type::DateTime),
-                FieldInfo::req("locale", Type::String),
-                FieldInfo::req("messageLocale", Type::String),
-                FieldInfo::opt("extensionSession", Type::Boolean),
-                FieldInfo::opt("ipAddress", Type::String),
-                FieldInfo::opt("userAgent", Type::String),
-                FieldInfo::opt("callCount", Type::Long),
+                Own("key", Type::String, Req),
+                Own("userName", Type::String, Req),
+                Own("fullName", Type::String, Req),
+                Own("loginTime", Type::DateTime, Req),
+                Own("lastActiveTime", Type::DateTime, Req),
+                Own("locale", Type::String, Req),
+                Own("messageLocale", Type::String, Req),
+                Own("extensionSession", Type::Boolean, Opt),
+                Own("ipAddress", Type::String, Opt),
+                Own("userAgent", Type::String, Opt),
+                Own("callCount", Type::Long, Opt),
             ],
-            || Box::new(UserSession::default()),
+            instance::<UserSession>,
         );
         &INFO
     };
@@ -109,39 +131,39 @@ impl DataType for UserSession {
 
 impl DataObject for UserSession {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.user_name),
-            2 => leaf(&self.full_name),
-            3 => leaf(&self.login_time),
-            4 => leaf(&self.last_active_time),
-            5 => leaf(&self.locale),
-            6 => leaf(&self.message_locale),
-            7 => optional(&self.extension_session),
-            8 => optional(&self.ip_address),
-            9 => optional(&self.user_agent),
-            10 => optional(&self.call_count),
+            0 => look::text(&self.key),
+            1 => look::text(&self.user_name),
+            2 => look::text(&self.full_name),
+            3 => look::leaf(&self.login_time),
+            4 => look::leaf(&self.last_active_time),
+            5 => look::text(&self.locale),
+            6 => look::text(&self.message_locale),
+            7 => look::optional_boolean(&self.extension_session),
+            8 => look::optional_text(&self.ip_address),
+            9 => look::optional_text(&self.user_agent),
+            10 => look::optional_long(&self.call_count),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.user_name),
-            2 => Slot::Scalar(&mut self.full_name),
+            0 => place::text(&mut self.key),
+            1 => place::text(&mut self.user_name),
+            2 => place::text(&mut self.full_name),
             3 => Slot::Scalar(&mut self.login_time),
             4 => Slot::Scalar(&mut self.last_active_time),
-            5 => Slot::Scalar(&mut self.locale),
-            6 => Slot::Scalar(&mut self.message_locale),
-            7 => Slot::Scalar(&mut self.extension_session),
-            8 => Slot::Scalar(&mut self.ip_address),
-            9 => Slot::Scalar(&mut self.user_agent),
-            10 => Slot::Scalar(&mut self.call_count),
+            5 => place::text(&mut self.locale),
+            6 => place::text(&mut self.message_locale),
+            7 => place::optional_boolean(&mut self.extension_session),
+            8 => place::optional_text(&mut self.ip_address),
+            9 => place::optional_text(&mut self.user_agent),
+            10 => place::optional_long(&mut self.call_count),
             _ => Slot::None,
         }
     }
@@ -150,7 +172,6 @@ impl DataObject for UserSession {
 root!(UserSession);
 
 /// `UserInputRequiredParameterMetadata`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserInputRequiredParameterMetadata {
     /// What it inherits from [`ProfilePolicyOptionMetadata`].
     pub base: ProfilePolicyOptionMetadata,
@@ -158,13 +179,19 @@ pub struct UserInputRequiredParameterMetadata {
     pub user_input_parameter: Vec<ProfileParameterMetadata>,
 }
 
+impl Default for UserInputRequiredParameterMetadata {
+    fn default() -> Self {
+        Self { base: <ProfilePolicyOptionMetadata as Default>::default(), user_input_parameter: Unset::UNSET }
+    }
+}
+
 impl DataType for UserInputRequiredParameterMetadata {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UserInputRequiredParameterMetadata",
-            Some(ProfilePolicyOptionMetadata::INFO),
-            &[FieldInfo::list("userInputParameter", Type::Data(ProfileParameterMetadata::INFO))],
-            || Box::new(UserInputRequiredParameterMetadata::default()),
+            Some(<ProfilePolicyOptionMetadata as DataType>::INFO),
+            &[Own("userInputParameter", Type::Data(<ProfileParameterMetadata as DataType>::INFO), List)],
+            instance::<UserInputRequiredParameterMetadata>,
         );
         &INFO
     };
@@ -172,29 +199,23 @@ impl DataType for UserInputRequiredParameterMetadata {
 
 impl DataObject for UserInputRequiredParameterMetadata {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.user_input_parameter),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.user_input_parameter),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -202,7 +223,6 @@ inherit!(UserInputRequiredParameterMetadata, ProfilePolicyOptionMetadata);
 impl Extends<ProfilePolicyOptionMetadata> for UserInputRequiredParameterMetadata {}
 
 /// `UserGroupProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserGroupProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -210,41 +230,43 @@ pub struct UserGroupProfile {
     pub key: String,
 }
 
+impl Default for UserGroupProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for UserGroupProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("UserGroupProfile", Some(ApplyProfile::INFO), &[FieldInfo::req("key", Type::String)], || {
-                Box::new(UserGroupProfile::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UserGroupProfile",
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<UserGroupProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UserGroupProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            _ => self.base.get(index),
+            11 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            11 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -252,7 +274,6 @@ inherit!(UserGroupProfile, ApplyProfile);
 impl Extends<ApplyProfile> for UserGroupProfile {}
 
 /// `UserProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -260,41 +281,43 @@ pub struct UserProfile {
     pub key: String,
 }
 
+impl Default for UserProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for UserProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("UserProfile", Some(ApplyProfile::INFO), &[FieldInfo::req("key", Type::String)], || {
-                Box::new(UserProfile::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UserProfile",
+            Some(<ApplyProfile as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<UserProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UserProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            _ => self.base.get(index),
+            11 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            11 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -302,7 +325,6 @@ inherit!(UserProfile, ApplyProfile);
 impl Extends<ApplyProfile> for UserProfile {}
 
 /// `UserPrivilegeResult`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserPrivilegeResult {
     /// `entity`; names a `ManagedEntity`.
     pub entity: ManagedObjectReference,
@@ -310,13 +332,19 @@ pub struct UserPrivilegeResult {
     pub privileges: Vec<String>,
 }
 
+impl Default for UserPrivilegeResult {
+    fn default() -> Self {
+        Self { entity: Unset::UNSET, privileges: Unset::UNSET }
+    }
+}
+
 impl DataType for UserPrivilegeResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UserPrivilegeResult",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("entity", Type::Ref), FieldInfo::list("privileges", Type::String)],
-            || Box::new(UserPrivilegeResult::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("entity", Type::Ref, Req), Own("privileges", Type::String, List)],
+            instance::<UserPrivilegeResult>,
         );
         &INFO
     };
@@ -324,21 +352,21 @@ impl DataType for UserPrivilegeResult {
 
 impl DataObject for UserPrivilegeResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.entity),
-            1 => Value::List(&self.privileges),
+            0 => look::reference(&self.entity),
+            1 => look::texts(&self.privileges),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.entity),
-            1 => Slot::Scalar(&mut self.privileges),
+            0 => place::reference(&mut self.entity),
+            1 => place::texts(&mut self.privileges),
             _ => Slot::None,
         }
     }

@@ -14,7 +14,6 @@ use crate::types::{
 };
 
 /// `VVolVmConfigFileUpdateResult`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VVolVmConfigFileUpdateResult {
     /// `succeededVmConfigFile`.
     pub succeeded_vm_config_file: Vec<KeyValue>,
@@ -22,19 +21,26 @@ pub struct VVolVmConfigFileUpdateResult {
     pub failed_vm_config_file: Vec<VVolVmConfigFileUpdateResultFailedVmConfigFileInfo>,
 }
 
+impl Default for VVolVmConfigFileUpdateResult {
+    fn default() -> Self {
+        Self { succeeded_vm_config_file: Unset::UNSET, failed_vm_config_file: Unset::UNSET }
+    }
+}
+
 impl DataType for VVolVmConfigFileUpdateResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VVolVmConfigFileUpdateResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("succeededVmConfigFile", Type::Data(KeyValue::INFO)),
-                FieldInfo::list(
+                Own("succeededVmConfigFile", Type::Data(<KeyValue as DataType>::INFO), List),
+                Own(
                     "failedVmConfigFile",
-                    Type::Data(VVolVmConfigFileUpdateResultFailedVmConfigFileInfo::INFO),
+                    Type::Data(<VVolVmConfigFileUpdateResultFailedVmConfigFileInfo as DataType>::INFO),
+                    List,
                 ),
             ],
-            || Box::new(VVolVmConfigFileUpdateResult::default()),
+            instance::<VVolVmConfigFileUpdateResult>,
         );
         &INFO
     };
@@ -42,7 +48,7 @@ impl DataType for VVolVmConfigFileUpdateResult {
 
 impl DataObject for VVolVmConfigFileUpdateResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -65,7 +71,6 @@ impl DataObject for VVolVmConfigFileUpdateResult {
 root!(VVolVmConfigFileUpdateResult);
 
 /// `VVolVmConfigFileUpdateResultFailedVmConfigFileInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VVolVmConfigFileUpdateResultFailedVmConfigFileInfo {
     /// `targetConfigVVolId`.
     pub target_config_v_vol_id: String,
@@ -75,17 +80,27 @@ pub struct VVolVmConfigFileUpdateResultFailedVmConfigFileInfo {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for VVolVmConfigFileUpdateResultFailedVmConfigFileInfo {
+    fn default() -> Self {
+        Self {
+            target_config_v_vol_id: Unset::UNSET,
+            ds_path: None,
+            fault: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VVolVmConfigFileUpdateResultFailedVmConfigFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VVolVmConfigFileUpdateResultFailedVmConfigFileInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("targetConfigVVolId", Type::String),
-                FieldInfo::opt("dsPath", Type::String),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("targetConfigVVolId", Type::String, Req),
+                Own("dsPath", Type::String, Opt),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(VVolVmConfigFileUpdateResultFailedVmConfigFileInfo::default()),
+            instance::<VVolVmConfigFileUpdateResultFailedVmConfigFileInfo>,
         );
         &INFO
     };
@@ -93,13 +108,13 @@ impl DataType for VVolVmConfigFileUpdateResultFailedVmConfigFileInfo {
 
 impl DataObject for VVolVmConfigFileUpdateResultFailedVmConfigFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.target_config_v_vol_id),
-            1 => optional(&self.ds_path),
+            0 => look::text(&self.target_config_v_vol_id),
+            1 => look::optional_text(&self.ds_path),
             2 => Value::Data(&self.fault),
             _ => Value::Unset,
         }
@@ -107,8 +122,8 @@ impl DataObject for VVolVmConfigFileUpdateResultFailedVmConfigFileInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.target_config_v_vol_id),
-            1 => Slot::Scalar(&mut self.ds_path),
+            0 => place::text(&mut self.target_config_v_vol_id),
+            1 => place::optional_text(&mut self.ds_path),
             2 => Slot::Data(&mut self.fault),
             _ => Slot::None,
         }
@@ -118,7 +133,6 @@ impl DataObject for VVolVmConfigFileUpdateResultFailedVmConfigFileInfo {
 root!(VVolVmConfigFileUpdateResultFailedVmConfigFileInfo);
 
 /// `VASAStorageArray`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VASAStorageArray {
     /// `name`.
     pub name: String,
@@ -132,19 +146,31 @@ pub struct VASAStorageArray {
     pub discovery_svc_info: Vec<VASAStorageArrayDiscoverySvcInfo>,
 }
 
+impl Default for VASAStorageArray {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            uuid: Unset::UNSET,
+            vendor_id: Unset::UNSET,
+            model_id: Unset::UNSET,
+            discovery_svc_info: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VASAStorageArray {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VASAStorageArray",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("uuid", Type::String),
-                FieldInfo::req("vendorId", Type::String),
-                FieldInfo::req("modelId", Type::String),
-                FieldInfo::list("discoverySvcInfo", Type::Data(VASAStorageArrayDiscoverySvcInfo::INFO)),
+                Own("name", Type::String, Req),
+                Own("uuid", Type::String, Req),
+                Own("vendorId", Type::String, Req),
+                Own("modelId", Type::String, Req),
+                Own("discoverySvcInfo", Type::Data(<VASAStorageArrayDiscoverySvcInfo as DataType>::INFO), List),
             ],
-            || Box::new(VASAStorageArray::default()),
+            instance::<VASAStorageArray>,
         );
         &INFO
     };
@@ -152,15 +178,15 @@ impl DataType for VASAStorageArray {
 
 impl DataObject for VASAStorageArray {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.uuid),
-            2 => leaf(&self.vendor_id),
-            3 => leaf(&self.model_id),
+            0 => look::text(&self.name),
+            1 => look::text(&self.uuid),
+            2 => look::text(&self.vendor_id),
+            3 => look::text(&self.model_id),
             4 => Value::List(&self.discovery_svc_info),
             _ => Value::Unset,
         }
@@ -168,10 +194,10 @@ impl DataObject for VASAStorageArray {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.uuid),
-            2 => Slot::Scalar(&mut self.vendor_id),
-            3 => Slot::Scalar(&mut self.model_id),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.uuid),
+            2 => place::text(&mut self.vendor_id),
+            3 => place::text(&mut self.model_id),
             4 => Slot::List(&mut self.discovery_svc_info),
             _ => Slot::None,
         }
@@ -181,7 +207,6 @@ impl DataObject for VASAStorageArray {
 root!(VASAStorageArray);
 
 /// `VASAStorageArrayDiscoverySvcInfo`, since 8.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VASAStorageArrayDiscoverySvcInfo {
     /// `portType`.
     pub port_type: String,
@@ -193,18 +218,24 @@ pub struct VASAStorageArrayDiscoverySvcInfo {
     pub fc_info: Option<Box<VASAStorageArrayDiscoveryFcTransport>>,
 }
 
+impl Default for VASAStorageArrayDiscoverySvcInfo {
+    fn default() -> Self {
+        Self { port_type: Unset::UNSET, svc_nqn: Unset::UNSET, ip_info: None, fc_info: None }
+    }
+}
+
 impl DataType for VASAStorageArrayDiscoverySvcInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VASAStorageArrayDiscoverySvcInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("portType", Type::String),
-                FieldInfo::req("svcNqn", Type::String),
-                FieldInfo::opt("ipInfo", Type::Data(VASAStorageArrayDiscoveryIpTransport::INFO)),
-                FieldInfo::opt("fcInfo", Type::Data(VASAStorageArrayDiscoveryFcTransport::INFO)),
+                Own("portType", Type::String, Req),
+                Own("svcNqn", Type::String, Req),
+                Own("ipInfo", Type::Data(<VASAStorageArrayDiscoveryIpTransport as DataType>::INFO), Opt),
+                Own("fcInfo", Type::Data(<VASAStorageArrayDiscoveryFcTransport as DataType>::INFO), Opt),
             ],
-            || Box::new(VASAStorageArrayDiscoverySvcInfo::default()),
+            instance::<VASAStorageArrayDiscoverySvcInfo>,
         );
         &INFO
     };
@@ -212,31 +243,25 @@ impl DataType for VASAStorageArrayDiscoverySvcInfo {
 
 impl DataObject for VASAStorageArrayDiscoverySvcInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.port_type),
-            1 => leaf(&self.svc_nqn),
-            2 => match &self.ip_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.fc_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.port_type),
+            1 => look::text(&self.svc_nqn),
+            2 => look::boxed(&self.ip_info),
+            3 => look::boxed(&self.fc_info),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.port_type),
-            1 => Slot::Scalar(&mut self.svc_nqn),
-            2 => fill!(self.ip_info, VASAStorageArrayDiscoveryIpTransport),
-            3 => fill!(self.fc_info, VASAStorageArrayDiscoveryFcTransport),
+            0 => place::text(&mut self.port_type),
+            1 => place::text(&mut self.svc_nqn),
+            2 => place::boxed(&mut self.ip_info),
+            3 => place::boxed(&mut self.fc_info),
             _ => Slot::None,
         }
     }
@@ -245,7 +270,6 @@ impl DataObject for VASAStorageArrayDiscoverySvcInfo {
 root!(VASAStorageArrayDiscoverySvcInfo);
 
 /// `VASAStorageArrayDiscoveryFcTransport`, since 8.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VASAStorageArrayDiscoveryFcTransport {
     /// `nodeWwn`.
     pub node_wwn: String,
@@ -253,13 +277,19 @@ pub struct VASAStorageArrayDiscoveryFcTransport {
     pub port_wwn: String,
 }
 
+impl Default for VASAStorageArrayDiscoveryFcTransport {
+    fn default() -> Self {
+        Self { node_wwn: Unset::UNSET, port_wwn: Unset::UNSET }
+    }
+}
+
 impl DataType for VASAStorageArrayDiscoveryFcTransport {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VASAStorageArrayDiscoveryFcTransport",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("nodeWwn", Type::String), FieldInfo::req("portWwn", Type::String)],
-            || Box::new(VASAStorageArrayDiscoveryFcTransport::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("nodeWwn", Type::String, Req), Own("portWwn", Type::String, Req)],
+            instance::<VASAStorageArrayDiscoveryFcTransport>,
         );
         &INFO
     };
@@ -267,21 +297,21 @@ impl DataType for VASAStorageArrayDiscoveryFcTransport {
 
 impl DataObject for VASAStorageArrayDiscoveryFcTransport {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.node_wwn),
-            1 => leaf(&self.port_wwn),
+            0 => look::text(&self.node_wwn),
+            1 => look::text(&self.port_wwn),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.node_wwn),
-            1 => Slot::Scalar(&mut self.port_wwn),
+            0 => place::text(&mut self.node_wwn),
+            1 => place::text(&mut self.port_wwn),
             _ => Slot::None,
         }
     }
@@ -290,7 +320,6 @@ impl DataObject for VASAStorageArrayDiscoveryFcTransport {
 root!(VASAStorageArrayDiscoveryFcTransport);
 
 /// `VASAStorageArrayDiscoveryIpTransport`, since 8.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VASAStorageArrayDiscoveryIpTransport {
     /// `ipAddress`.
     pub ip_address: String,
@@ -298,13 +327,19 @@ pub struct VASAStorageArrayDiscoveryIpTransport {
     pub port_number: Option<String>,
 }
 
+impl Default for VASAStorageArrayDiscoveryIpTransport {
+    fn default() -> Self {
+        Self { ip_address: Unset::UNSET, port_number: None }
+    }
+}
+
 impl DataType for VASAStorageArrayDiscoveryIpTransport {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VASAStorageArrayDiscoveryIpTransport",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("ipAddress", Type::String), FieldInfo::opt("portNumber", Type::String)],
-            || Box::new(VASAStorageArrayDiscoveryIpTransport::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ipAddress", Type::String, Req), Own("portNumber", Type::String, Opt)],
+            instance::<VASAStorageArrayDiscoveryIpTransport>,
         );
         &INFO
     };
@@ -312,21 +347,21 @@ impl DataType for VASAStorageArrayDiscoveryIpTransport {
 
 impl DataObject for VASAStorageArrayDiscoveryIpTransport {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ip_address),
-            1 => optional(&self.port_number),
+            0 => look::text(&self.ip_address),
+            1 => look::optional_text(&self.port_number),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ip_address),
-            1 => Slot::Scalar(&mut self.port_number),
+            0 => place::text(&mut self.ip_address),
+            1 => place::optional_text(&mut self.port_number),
             _ => Slot::None,
         }
     }
@@ -335,7 +370,6 @@ impl DataObject for VASAStorageArrayDiscoveryIpTransport {
 root!(VASAStorageArrayDiscoveryIpTransport);
 
 /// `VimVasaProvider`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VimVasaProvider {
     /// `uid`, since 6.7.
     pub uid: Option<String>,
@@ -351,20 +385,33 @@ pub struct VimVasaProvider {
     pub version_id: Option<i32>,
 }
 
+impl Default for VimVasaProvider {
+    fn default() -> Self {
+        Self {
+            uid: None,
+            url: Unset::UNSET,
+            name: None,
+            self_signed_certificate: None,
+            vhost_config: None,
+            version_id: None,
+        }
+    }
+}
+
 impl DataType for VimVasaProvider {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VimVasaProvider",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("uid", Type::String),
-                FieldInfo::req("url", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("selfSignedCertificate", Type::String),
-                FieldInfo::opt("vhostConfig", Type::Data(VimVasaProviderVirtualHostConfig::INFO)),
-                FieldInfo::opt("versionId", Type::Int),
+                Own("uid", Type::String, Opt),
+                Own("url", Type::String, Req),
+                Own("name", Type::String, Opt),
+                Own("selfSignedCertificate", Type::String, Opt),
+                Own("vhostConfig", Type::Data(<VimVasaProviderVirtualHostConfig as DataType>::INFO), Opt),
+                Own("versionId", Type::Int, Opt),
             ],
-            || Box::new(VimVasaProvider::default()),
+            instance::<VimVasaProvider>,
         );
         &INFO
     };
@@ -372,32 +419,29 @@ impl DataType for VimVasaProvider {
 
 impl DataObject for VimVasaProvider {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.uid),
-            1 => leaf(&self.url),
-            2 => optional(&self.name),
-            3 => optional(&self.self_signed_certificate),
-            4 => match &self.vhost_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => optional(&self.version_id),
+            0 => look::optional_text(&self.uid),
+            1 => look::text(&self.url),
+            2 => look::optional_text(&self.name),
+            3 => look::optional_text(&self.self_signed_certificate),
+            4 => look::boxed(&self.vhost_config),
+            5 => look::optional_int(&self.version_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uid),
-            1 => Slot::Scalar(&mut self.url),
-            2 => Slot::Scalar(&mut self.name),
-            3 => Slot::Scalar(&mut self.self_signed_certificate),
-            4 => fill!(self.vhost_config, VimVasaProviderVirtualHostConfig),
-            5 => Slot::Scalar(&mut self.version_id),
+            0 => place::optional_text(&mut self.uid),
+            1 => place::text(&mut self.url),
+            2 => place::optional_text(&mut self.name),
+            3 => place::optional_text(&mut self.self_signed_certificate),
+            4 => place::boxed(&mut self.vhost_config),
+            5 => place::optional_int(&mut self.version_id),
             _ => Slot::None,
         }
     }
@@ -406,7 +450,6 @@ impl DataObject for VimVasaProvider {
 root!(VimVasaProvider);
 
 /// `VimVasaProviderStatePerArray`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VimVasaProviderStatePerArray {
     /// `priority`.
     pub priority: i32,
@@ -416,17 +459,19 @@ pub struct VimVasaProviderStatePerArray {
     pub active: bool,
 }
 
+impl Default for VimVasaProviderStatePerArray {
+    fn default() -> Self {
+        Self { priority: 0, array_id: Unset::UNSET, active: false }
+    }
+}
+
 impl DataType for VimVasaProviderStatePerArray {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VimVasaProviderStatePerArray",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("priority", Type::Int),
-                FieldInfo::req("arrayId", Type::String),
-                FieldInfo::req("active", Type::Boolean),
-            ],
-            || Box::new(VimVasaProviderStatePerArray::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("priority", Type::Int, Req), Own("arrayId", Type::String, Req), Own("active", Type::Boolean, Req)],
+            instance::<VimVasaProviderStatePerArray>,
         );
         &INFO
     };
@@ -434,23 +479,23 @@ impl DataType for VimVasaProviderStatePerArray {
 
 impl DataObject for VimVasaProviderStatePerArray {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.priority),
-            1 => leaf(&self.array_id),
-            2 => leaf(&self.active),
+            0 => Value::Int(self.priority),
+            1 => look::text(&self.array_id),
+            2 => Value::Boolean(self.active),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.priority),
-            1 => Slot::Scalar(&mut self.array_id),
-            2 => Slot::Scalar(&mut self.active),
+            0 => place::int(&mut self.priority),
+            1 => place::text(&mut self.array_id),
+            2 => place::boolean(&mut self.active),
             _ => Slot::None,
         }
     }
@@ -459,7 +504,6 @@ impl DataObject for VimVasaProviderStatePerArray {
 root!(VimVasaProviderStatePerArray);
 
 /// `VimVasaProviderVirtualHostConfig`, since 8.0.1.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VimVasaProviderVirtualHostConfig {
     /// `vhostName`.
     pub vhost_name: Option<String>,
@@ -469,17 +513,23 @@ pub struct VimVasaProviderVirtualHostConfig {
     pub service_port: Option<i32>,
 }
 
+impl Default for VimVasaProviderVirtualHostConfig {
+    fn default() -> Self {
+        Self { vhost_name: None, service_host: Unset::UNSET, service_port: None }
+    }
+}
+
 impl DataType for VimVasaProviderVirtualHostConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VimVasaProviderVirtualHostConfig",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("vhostName", Type::String),
-                FieldInfo::req("serviceHost", Type::String),
-                FieldInfo::opt("servicePort", Type::Int),
+                Own("vhostName", Type::String, Opt),
+                Own("serviceHost", Type::String, Req),
+                Own("servicePort", Type::Int, Opt),
             ],
-            || Box::new(VimVasaProviderVirtualHostConfig::default()),
+            instance::<VimVasaProviderVirtualHostConfig>,
         );
         &INFO
     };
@@ -487,23 +537,23 @@ impl DataType for VimVasaProviderVirtualHostConfig {
 
 impl DataObject for VimVasaProviderVirtualHostConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vhost_name),
-            1 => leaf(&self.service_host),
-            2 => optional(&self.service_port),
+            0 => look::optional_text(&self.vhost_name),
+            1 => look::text(&self.service_host),
+            2 => look::optional_int(&self.service_port),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vhost_name),
-            1 => Slot::Scalar(&mut self.service_host),
-            2 => Slot::Scalar(&mut self.service_port),
+            0 => place::optional_text(&mut self.vhost_name),
+            1 => place::text(&mut self.service_host),
+            2 => place::optional_int(&mut self.service_port),
             _ => Slot::None,
         }
     }
@@ -512,7 +562,6 @@ impl DataObject for VimVasaProviderVirtualHostConfig {
 root!(VimVasaProviderVirtualHostConfig);
 
 /// `VimVasaProviderInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VimVasaProviderInfo {
     /// `provider`.
     pub provider: VimVasaProvider,
@@ -520,16 +569,22 @@ pub struct VimVasaProviderInfo {
     pub array_state: Vec<VimVasaProviderStatePerArray>,
 }
 
+impl Default for VimVasaProviderInfo {
+    fn default() -> Self {
+        Self { provider: <VimVasaProvider as Default>::default(), array_state: Unset::UNSET }
+    }
+}
+
 impl DataType for VimVasaProviderInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VimVasaProviderInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("provider", Type::Data(VimVasaProvider::INFO)),
-                FieldInfo::list("arrayState", Type::Data(VimVasaProviderStatePerArray::INFO)),
+                Own("provider", Type::Data(<VimVasaProvider as DataType>::INFO), Req),
+                Own("arrayState", Type::Data(<VimVasaProviderStatePerArray as DataType>::INFO), List),
             ],
-            || Box::new(VimVasaProviderInfo::default()),
+            instance::<VimVasaProviderInfo>,
         );
         &INFO
     };
@@ -537,7 +592,7 @@ impl DataType for VimVasaProviderInfo {
 
 impl DataObject for VimVasaProviderInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -560,7 +615,6 @@ impl DataObject for VimVasaProviderInfo {
 root!(VimVasaProviderInfo);
 
 /// `VnicPortArgument`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VnicPortArgument {
     /// `vnic`.
     pub vnic: String,
@@ -568,16 +622,22 @@ pub struct VnicPortArgument {
     pub port: DistributedVirtualSwitchPortConnection,
 }
 
+impl Default for VnicPortArgument {
+    fn default() -> Self {
+        Self { vnic: Unset::UNSET, port: <DistributedVirtualSwitchPortConnection as Default>::default() }
+    }
+}
+
 impl DataType for VnicPortArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VnicPortArgument",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("vnic", Type::String),
-                FieldInfo::req("port", Type::Data(DistributedVirtualSwitchPortConnection::INFO)),
+                Own("vnic", Type::String, Req),
+                Own("port", Type::Data(<DistributedVirtualSwitchPortConnection as DataType>::INFO), Req),
             ],
-            || Box::new(VnicPortArgument::default()),
+            instance::<VnicPortArgument>,
         );
         &INFO
     };
@@ -585,12 +645,12 @@ impl DataType for VnicPortArgument {
 
 impl DataObject for VnicPortArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vnic),
+            0 => look::text(&self.vnic),
             1 => Value::Data(&self.port),
             _ => Value::Unset,
         }
@@ -598,7 +658,7 @@ impl DataObject for VnicPortArgument {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vnic),
+            0 => place::text(&mut self.vnic),
             1 => Slot::Data(&mut self.port),
             _ => Slot::None,
         }
@@ -608,7 +668,6 @@ impl DataObject for VnicPortArgument {
 root!(VnicPortArgument);
 
 /// `VVolHostPE`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VVolHostPE {
     /// `key`; names a `HostSystem`.
     pub key: ManagedObjectReference,
@@ -616,16 +675,22 @@ pub struct VVolHostPE {
     pub protocol_endpoint: Vec<HostProtocolEndpoint>,
 }
 
+impl Default for VVolHostPE {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, protocol_endpoint: Unset::UNSET }
+    }
+}
+
 impl DataType for VVolHostPE {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VVolHostPE",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::list_req("protocolEndpoint", Type::Data(HostProtocolEndpoint::INFO)),
+                Own("key", Type::Ref, Req),
+                Own("protocolEndpoint", Type::Data(<HostProtocolEndpoint as DataType>::INFO), ListReq),
             ],
-            || Box::new(VVolHostPE::default()),
+            instance::<VVolHostPE>,
         );
         &INFO
     };
@@ -633,12 +698,12 @@ impl DataType for VVolHostPE {
 
 impl DataObject for VVolHostPE {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
+            0 => look::reference(&self.key),
             1 => Value::List(&self.protocol_endpoint),
             _ => Value::Unset,
         }
@@ -646,7 +711,7 @@ impl DataObject for VVolHostPE {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::reference(&mut self.key),
             1 => Slot::List(&mut self.protocol_endpoint),
             _ => Slot::None,
         }
@@ -656,39 +721,42 @@ impl DataObject for VVolHostPE {
 root!(VVolHostPE);
 
 /// `VlanProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VlanProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
 }
 
+impl Default for VlanProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default() }
+    }
+}
+
 impl DataType for VlanProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VlanProfile", Some(ApplyProfile::INFO), &[], || Box::new(VlanProfile::default()));
+            TypeInfo::new("VlanProfile", Some(<ApplyProfile as DataType>::INFO), &[], instance::<VlanProfile>);
         &INFO
     };
 }
 
 impl DataObject for VlanProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -696,7 +764,6 @@ inherit!(VlanProfile, ApplyProfile);
 impl Extends<ApplyProfile> for VlanProfile {}
 
 /// `VAppCloneSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppCloneSpec {
     /// `location`; names a `Datastore`.
     pub location: ManagedObjectReference,
@@ -716,22 +783,37 @@ pub struct VAppCloneSpec {
     pub provisioning: Option<String>,
 }
 
+impl Default for VAppCloneSpec {
+    fn default() -> Self {
+        Self {
+            location: Unset::UNSET,
+            host: None,
+            resource_spec: None,
+            vm_folder: None,
+            network_mapping: Unset::UNSET,
+            property: Unset::UNSET,
+            resource_mapping: Unset::UNSET,
+            provisioning: None,
+        }
+    }
+}
+
 impl DataType for VAppCloneSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppCloneSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("location", Type::Ref),
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::opt("resourceSpec", Type::Data(ResourceConfigSpec::INFO)),
-                FieldInfo::opt("vmFolder", Type::Ref),
-                FieldInfo::list("networkMapping", Type::Data(VAppCloneSpecNetworkMappingPair::INFO)),
-                FieldInfo::list("property", Type::Data(KeyValue::INFO)),
-                FieldInfo::list("resourceMapping", Type::Data(VAppCloneSpecResourceMap::INFO)),
-                FieldInfo::opt("provisioning", Type::String),
+                Own("location", Type::Ref, Req),
+                Own("host", Type::Ref, Opt),
+                Own("resourceSpec", Type::Data(<ResourceConfigSpec as DataType>::INFO), Opt),
+                Own("vmFolder", Type::Ref, Opt),
+                Own("networkMapping", Type::Data(<VAppCloneSpecNetworkMappingPair as DataType>::INFO), List),
+                Own("property", Type::Data(<KeyValue as DataType>::INFO), List),
+                Own("resourceMapping", Type::Data(<VAppCloneSpecResourceMap as DataType>::INFO), List),
+                Own("provisioning", Type::String, Opt),
             ],
-            || Box::new(VAppCloneSpec::default()),
+            instance::<VAppCloneSpec>,
         );
         &INFO
     };
@@ -739,36 +821,33 @@ impl DataType for VAppCloneSpec {
 
 impl DataObject for VAppCloneSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.location),
-            1 => optional(&self.host),
-            2 => match &self.resource_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => optional(&self.vm_folder),
+            0 => look::reference(&self.location),
+            1 => look::optional_reference(&self.host),
+            2 => look::boxed(&self.resource_spec),
+            3 => look::optional_reference(&self.vm_folder),
             4 => Value::List(&self.network_mapping),
             5 => Value::List(&self.property),
             6 => Value::List(&self.resource_mapping),
-            7 => optional(&self.provisioning),
+            7 => look::optional_text(&self.provisioning),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.location),
-            1 => Slot::Scalar(&mut self.host),
-            2 => fill!(self.resource_spec, ResourceConfigSpec),
-            3 => Slot::Scalar(&mut self.vm_folder),
+            0 => place::reference(&mut self.location),
+            1 => place::optional_reference(&mut self.host),
+            2 => place::boxed(&mut self.resource_spec),
+            3 => place::optional_reference(&mut self.vm_folder),
             4 => Slot::List(&mut self.network_mapping),
             5 => Slot::List(&mut self.property),
             6 => Slot::List(&mut self.resource_mapping),
-            7 => Slot::Scalar(&mut self.provisioning),
+            7 => place::optional_text(&mut self.provisioning),
             _ => Slot::None,
         }
     }
@@ -777,7 +856,6 @@ impl DataObject for VAppCloneSpec {
 root!(VAppCloneSpec);
 
 /// `VAppCloneSpecNetworkMappingPair`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppCloneSpecNetworkMappingPair {
     /// `source`; names a `Network`.
     pub source: ManagedObjectReference,
@@ -785,13 +863,19 @@ pub struct VAppCloneSpecNetworkMappingPair {
     pub destination: ManagedObjectReference,
 }
 
+impl Default for VAppCloneSpecNetworkMappingPair {
+    fn default() -> Self {
+        Self { source: Unset::UNSET, destination: Unset::UNSET }
+    }
+}
+
 impl DataType for VAppCloneSpecNetworkMappingPair {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppCloneSpecNetworkMappingPair",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("source", Type::Ref), FieldInfo::req("destination", Type::Ref)],
-            || Box::new(VAppCloneSpecNetworkMappingPair::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("source", Type::Ref, Req), Own("destination", Type::Ref, Req)],
+            instance::<VAppCloneSpecNetworkMappingPair>,
         );
         &INFO
     };
@@ -799,21 +883,21 @@ impl DataType for VAppCloneSpecNetworkMappingPair {
 
 impl DataObject for VAppCloneSpecNetworkMappingPair {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.source),
-            1 => leaf(&self.destination),
+            0 => look::reference(&self.source),
+            1 => look::reference(&self.destination),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.source),
-            1 => Slot::Scalar(&mut self.destination),
+            0 => place::reference(&mut self.source),
+            1 => place::reference(&mut self.destination),
             _ => Slot::None,
         }
     }
@@ -822,7 +906,6 @@ impl DataObject for VAppCloneSpecNetworkMappingPair {
 root!(VAppCloneSpecNetworkMappingPair);
 
 /// `VAppCloneSpecResourceMap`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppCloneSpecResourceMap {
     /// `source`; names a `ManagedEntity`.
     pub source: ManagedObjectReference,
@@ -834,18 +917,24 @@ pub struct VAppCloneSpecResourceMap {
     pub location: Option<ManagedObjectReference>,
 }
 
+impl Default for VAppCloneSpecResourceMap {
+    fn default() -> Self {
+        Self { source: Unset::UNSET, parent: None, resource_spec: None, location: None }
+    }
+}
+
 impl DataType for VAppCloneSpecResourceMap {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppCloneSpecResourceMap",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("source", Type::Ref),
-                FieldInfo::opt("parent", Type::Ref),
-                FieldInfo::opt("resourceSpec", Type::Data(ResourceConfigSpec::INFO)),
-                FieldInfo::opt("location", Type::Ref),
+                Own("source", Type::Ref, Req),
+                Own("parent", Type::Ref, Opt),
+                Own("resourceSpec", Type::Data(<ResourceConfigSpec as DataType>::INFO), Opt),
+                Own("location", Type::Ref, Opt),
             ],
-            || Box::new(VAppCloneSpecResourceMap::default()),
+            instance::<VAppCloneSpecResourceMap>,
         );
         &INFO
     };
@@ -853,28 +942,25 @@ impl DataType for VAppCloneSpecResourceMap {
 
 impl DataObject for VAppCloneSpecResourceMap {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.source),
-            1 => optional(&self.parent),
-            2 => match &self.resource_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => optional(&self.location),
+            0 => look::reference(&self.source),
+            1 => look::optional_reference(&self.parent),
+            2 => look::boxed(&self.resource_spec),
+            3 => look::optional_reference(&self.location),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.source),
-            1 => Slot::Scalar(&mut self.parent),
-            2 => fill!(self.resource_spec, ResourceConfigSpec),
-            3 => Slot::Scalar(&mut self.location),
+            0 => place::reference(&mut self.source),
+            1 => place::optional_reference(&mut self.parent),
+            2 => place::boxed(&mut self.resource_spec),
+            3 => place::optional_reference(&mut self.location),
             _ => Slot::None,
         }
     }
@@ -883,7 +969,6 @@ impl DataObject for VAppCloneSpecResourceMap {
 root!(VAppCloneSpecResourceMap);
 
 /// `VAppEntityConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppEntityConfigInfo {
     /// `key`; names a `ManagedEntity`.
     pub key: Option<ManagedObjectReference>,
@@ -905,23 +990,39 @@ pub struct VAppEntityConfigInfo {
     pub destroy_with_parent: Option<bool>,
 }
 
+impl Default for VAppEntityConfigInfo {
+    fn default() -> Self {
+        Self {
+            key: None,
+            tag: None,
+            start_order: None,
+            start_delay: None,
+            waiting_for_guest: None,
+            start_action: None,
+            stop_delay: None,
+            stop_action: None,
+            destroy_with_parent: None,
+        }
+    }
+}
+
 impl DataType for VAppEntityConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppEntityConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("key", Type::Ref),
-                FieldInfo::opt("tag", Type::String),
-                FieldInfo::opt("startOrder", Type::Int),
-                FieldInfo::opt("startDelay", Type::Int),
-                FieldInfo::opt("waitingForGuest", Type::Boolean),
-                FieldInfo::opt("startAction", Type::String),
-                FieldInfo::opt("stopDelay", Type::Int),
-                FieldInfo::opt("stopAction", Type::String),
-                FieldInfo::opt("destroyWithParent", Type::Boolean),
+                Own("key", Type::Ref, Opt),
+                Own("tag", Type::String, Opt),
+                Own("startOrder", Type::Int, Opt),
+                Own("startDelay", Type::Int, Opt),
+                Own("waitingForGuest", Type::Boolean, Opt),
+                Own("startAction", Type::String, Opt),
+                Own("stopDelay", Type::Int, Opt),
+                Own("stopAction", Type::String, Opt),
+                Own("destroyWithParent", Type::Boolean, Opt),
             ],
-            || Box::new(VAppEntityConfigInfo::default()),
+            instance::<VAppEntityConfigInfo>,
         );
         &INFO
     };
@@ -929,35 +1030,35 @@ impl DataType for VAppEntityConfigInfo {
 
 impl DataObject for VAppEntityConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.key),
-            1 => optional(&self.tag),
-            2 => optional(&self.start_order),
-            3 => optional(&self.start_delay),
-            4 => optional(&self.waiting_for_guest),
-            5 => optional(&self.start_action),
-            6 => optional(&self.stop_delay),
-            7 => optional(&self.stop_action),
-            8 => optional(&self.destroy_with_parent),
+            0 => look::optional_reference(&self.key),
+            1 => look::optional_text(&self.tag),
+            2 => look::optional_int(&self.start_order),
+            3 => look::optional_int(&self.start_delay),
+            4 => look::optional_boolean(&self.waiting_for_guest),
+            5 => look::optional_text(&self.start_action),
+            6 => look::optional_int(&self.stop_delay),
+            7 => look::optional_text(&self.stop_action),
+            8 => look::optional_boolean(&self.destroy_with_parent),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.tag),
-            2 => Slot::Scalar(&mut self.start_order),
-            3 => Slot::Scalar(&mut self.start_delay),
-            4 => Slot::Scalar(&mut self.waiting_for_guest),
-            5 => Slot::Scalar(&mut self.start_action),
-            6 => Slot::Scalar(&mut self.stop_delay),
-            7 => Slot::Scalar(&mut self.stop_action),
-            8 => Slot::Scalar(&mut self.destroy_with_parent),
+            0 => place::optional_reference(&mut self.key),
+            1 => place::optional_text(&mut self.tag),
+            2 => place::optional_int(&mut self.start_order),
+            3 => place::optional_int(&mut self.start_delay),
+            4 => place::optional_boolean(&mut self.waiting_for_guest),
+            5 => place::optional_text(&mut self.start_action),
+            6 => place::optional_int(&mut self.stop_delay),
+            7 => place::optional_text(&mut self.stop_action),
+            8 => place::optional_boolean(&mut self.destroy_with_parent),
             _ => Slot::None,
         }
     }
@@ -966,7 +1067,6 @@ impl DataObject for VAppEntityConfigInfo {
 root!(VAppEntityConfigInfo);
 
 /// `VAppIPAssignmentInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppIPAssignmentInfo {
     /// `supportedAllocationScheme`.
     pub supported_allocation_scheme: Vec<String>,
@@ -978,18 +1078,29 @@ pub struct VAppIPAssignmentInfo {
     pub ip_protocol: Option<String>,
 }
 
+impl Default for VAppIPAssignmentInfo {
+    fn default() -> Self {
+        Self {
+            supported_allocation_scheme: Unset::UNSET,
+            ip_allocation_policy: None,
+            supported_ip_protocol: Unset::UNSET,
+            ip_protocol: None,
+        }
+    }
+}
+
 impl DataType for VAppIPAssignmentInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppIPAssignmentInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("supportedAllocationScheme", Type::String),
-                FieldInfo::opt("ipAllocationPolicy", Type::String),
-                FieldInfo::list("supportedIpProtocol", Type::String),
-                FieldInfo::opt("ipProtocol", Type::String),
+                Own("supportedAllocationScheme", Type::String, List),
+                Own("ipAllocationPolicy", Type::String, Opt),
+                Own("supportedIpProtocol", Type::String, List),
+                Own("ipProtocol", Type::String, Opt),
             ],
-            || Box::new(VAppIPAssignmentInfo::default()),
+            instance::<VAppIPAssignmentInfo>,
         );
         &INFO
     };
@@ -997,25 +1108,25 @@ impl DataType for VAppIPAssignmentInfo {
 
 impl DataObject for VAppIPAssignmentInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.supported_allocation_scheme),
-            1 => optional(&self.ip_allocation_policy),
-            2 => Value::List(&self.supported_ip_protocol),
-            3 => optional(&self.ip_protocol),
+            0 => look::texts(&self.supported_allocation_scheme),
+            1 => look::optional_text(&self.ip_allocation_policy),
+            2 => look::texts(&self.supported_ip_protocol),
+            3 => look::optional_text(&self.ip_protocol),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.supported_allocation_scheme),
-            1 => Slot::Scalar(&mut self.ip_allocation_policy),
-            2 => Slot::Scalar(&mut self.supported_ip_protocol),
-            3 => Slot::Scalar(&mut self.ip_protocol),
+            0 => place::texts(&mut self.supported_allocation_scheme),
+            1 => place::optional_text(&mut self.ip_allocation_policy),
+            2 => place::texts(&mut self.supported_ip_protocol),
+            3 => place::optional_text(&mut self.ip_protocol),
             _ => Slot::None,
         }
     }
@@ -1024,7 +1135,6 @@ impl DataObject for VAppIPAssignmentInfo {
 root!(VAppIPAssignmentInfo);
 
 /// `VAppOvfSectionInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppOvfSectionInfo {
     /// `key`.
     pub key: Option<i32>,
@@ -1038,19 +1148,25 @@ pub struct VAppOvfSectionInfo {
     pub contents: Option<String>,
 }
 
+impl Default for VAppOvfSectionInfo {
+    fn default() -> Self {
+        Self { key: None, namespace: None, type_: None, at_envelope_level: None, contents: None }
+    }
+}
+
 impl DataType for VAppOvfSectionInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppOvfSectionInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("key", Type::Int),
-                FieldInfo::opt("namespace", Type::String),
-                FieldInfo::opt("type", Type::String),
-                FieldInfo::opt("atEnvelopeLevel", Type::Boolean),
-                FieldInfo::opt("contents", Type::String),
+                Own("key", Type::Int, Opt),
+                Own("namespace", Type::String, Opt),
+                Own("type", Type::String, Opt),
+                Own("atEnvelopeLevel", Type::Boolean, Opt),
+                Own("contents", Type::String, Opt),
             ],
-            || Box::new(VAppOvfSectionInfo::default()),
+            instance::<VAppOvfSectionInfo>,
         );
         &INFO
     };
@@ -1058,27 +1174,27 @@ impl DataType for VAppOvfSectionInfo {
 
 impl DataObject for VAppOvfSectionInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.key),
-            1 => optional(&self.namespace),
-            2 => optional(&self.type_),
-            3 => optional(&self.at_envelope_level),
-            4 => optional(&self.contents),
+            0 => look::optional_int(&self.key),
+            1 => look::optional_text(&self.namespace),
+            2 => look::optional_text(&self.type_),
+            3 => look::optional_boolean(&self.at_envelope_level),
+            4 => look::optional_text(&self.contents),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.namespace),
-            2 => Slot::Scalar(&mut self.type_),
-            3 => Slot::Scalar(&mut self.at_envelope_level),
-            4 => Slot::Scalar(&mut self.contents),
+            0 => place::optional_int(&mut self.key),
+            1 => place::optional_text(&mut self.namespace),
+            2 => place::optional_text(&mut self.type_),
+            3 => place::optional_boolean(&mut self.at_envelope_level),
+            4 => place::optional_text(&mut self.contents),
             _ => Slot::None,
         }
     }
@@ -1087,7 +1203,6 @@ impl DataObject for VAppOvfSectionInfo {
 root!(VAppOvfSectionInfo);
 
 /// `VAppOvfSectionSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppOvfSectionSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -1095,13 +1210,19 @@ pub struct VAppOvfSectionSpec {
     pub info: Option<Box<VAppOvfSectionInfo>>,
 }
 
+impl Default for VAppOvfSectionSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), info: None }
+    }
+}
+
 impl DataType for VAppOvfSectionSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppOvfSectionSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("info", Type::Data(VAppOvfSectionInfo::INFO))],
-            || Box::new(VAppOvfSectionSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("info", Type::Data(<VAppOvfSectionInfo as DataType>::INFO), Opt)],
+            instance::<VAppOvfSectionSpec>,
         );
         &INFO
     };
@@ -1109,32 +1230,23 @@ impl DataType for VAppOvfSectionSpec {
 
 impl DataObject for VAppOvfSectionSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.info, VAppOvfSectionInfo),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1142,7 +1254,6 @@ inherit!(VAppOvfSectionSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for VAppOvfSectionSpec {}
 
 /// `VAppProductInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppProductInfo {
     /// `key`.
     pub key: i32,
@@ -1166,24 +1277,41 @@ pub struct VAppProductInfo {
     pub app_url: Option<String>,
 }
 
+impl Default for VAppProductInfo {
+    fn default() -> Self {
+        Self {
+            key: 0,
+            class_id: None,
+            instance_id: None,
+            name: None,
+            vendor: None,
+            version: None,
+            full_version: None,
+            vendor_url: None,
+            product_url: None,
+            app_url: None,
+        }
+    }
+}
+
 impl DataType for VAppProductInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppProductInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Int),
-                FieldInfo::opt("classId", Type::String),
-                FieldInfo::opt("instanceId", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("vendor", Type::String),
-                FieldInfo::opt("version", Type::String),
-                FieldInfo::opt("fullVersion", Type::String),
-                FieldInfo::opt("vendorUrl", Type::String),
-                FieldInfo::opt("productUrl", Type::String),
-                FieldInfo::opt("appUrl", Type::String),
+                Own("key", Type::Int, Req),
+                Own("classId", Type::String, Opt),
+                Own("instanceId", Type::String, Opt),
+                Own("name", Type::String, Opt),
+                Own("vendor", Type::String, Opt),
+                Own("version", Type::String, Opt),
+                Own("fullVersion", Type::String, Opt),
+                Own("vendorUrl", Type::String, Opt),
+                Own("productUrl", Type::String, Opt),
+                Own("appUrl", Type::String, Opt),
             ],
-            || Box::new(VAppProductInfo::default()),
+            instance::<VAppProductInfo>,
         );
         &INFO
     };
@@ -1191,37 +1319,37 @@ impl DataType for VAppProductInfo {
 
 impl DataObject for VAppProductInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.class_id),
-            2 => optional(&self.instance_id),
-            3 => optional(&self.name),
-            4 => optional(&self.vendor),
-            5 => optional(&self.version),
-            6 => optional(&self.full_version),
-            7 => optional(&self.vendor_url),
-            8 => optional(&self.product_url),
-            9 => optional(&self.app_url),
+            0 => Value::Int(self.key),
+            1 => look::optional_text(&self.class_id),
+            2 => look::optional_text(&self.instance_id),
+            3 => look::optional_text(&self.name),
+            4 => look::optional_text(&self.vendor),
+            5 => look::optional_text(&self.version),
+            6 => look::optional_text(&self.full_version),
+            7 => look::optional_text(&self.vendor_url),
+            8 => look::optional_text(&self.product_url),
+            9 => look::optional_text(&self.app_url),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.class_id),
-            2 => Slot::Scalar(&mut self.instance_id),
-            3 => Slot::Scalar(&mut self.name),
-            4 => Slot::Scalar(&mut self.vendor),
-            5 => Slot::Scalar(&mut self.version),
-            6 => Slot::Scalar(&mut self.full_version),
-            7 => Slot::Scalar(&mut self.vendor_url),
-            8 => Slot::Scalar(&mut self.product_url),
-            9 => Slot::Scalar(&mut self.app_url),
+            0 => place::int(&mut self.key),
+            1 => place::optional_text(&mut self.class_id),
+            2 => place::optional_text(&mut self.instance_id),
+            3 => place::optional_text(&mut self.name),
+            4 => place::optional_text(&mut self.vendor),
+            5 => place::optional_text(&mut self.version),
+            6 => place::optional_text(&mut self.full_version),
+            7 => place::optional_text(&mut self.vendor_url),
+            8 => place::optional_text(&mut self.product_url),
+            9 => place::optional_text(&mut self.app_url),
             _ => Slot::None,
         }
     }
@@ -1230,7 +1358,6 @@ impl DataObject for VAppProductInfo {
 root!(VAppProductInfo);
 
 /// `VAppProductSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppProductSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -1238,13 +1365,19 @@ pub struct VAppProductSpec {
     pub info: Option<Box<VAppProductInfo>>,
 }
 
+impl Default for VAppProductSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), info: None }
+    }
+}
+
 impl DataType for VAppProductSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppProductSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("info", Type::Data(VAppProductInfo::INFO))],
-            || Box::new(VAppProductSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("info", Type::Data(<VAppProductInfo as DataType>::INFO), Opt)],
+            instance::<VAppProductSpec>,
         );
         &INFO
     };
@@ -1252,32 +1385,23 @@ impl DataType for VAppProductSpec {
 
 impl DataObject for VAppProductSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.info, VAppProductInfo),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1285,7 +1409,6 @@ inherit!(VAppProductSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for VAppProductSpec {}
 
 /// `VAppPropertyInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppPropertyInfo {
     /// `key`.
     pub key: i32,
@@ -1313,26 +1436,45 @@ pub struct VAppPropertyInfo {
     pub description: Option<String>,
 }
 
+impl Default for VAppPropertyInfo {
+    fn default() -> Self {
+        Self {
+            key: 0,
+            class_id: None,
+            instance_id: None,
+            id: None,
+            category: None,
+            label: None,
+            type_: None,
+            type_reference: None,
+            user_configurable: None,
+            default_value: None,
+            value: None,
+            description: None,
+        }
+    }
+}
+
 impl DataType for VAppPropertyInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppPropertyInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Int),
-                FieldInfo::opt("classId", Type::String),
-                FieldInfo::opt("instanceId", Type::String),
-                FieldInfo::opt("id", Type::String),
-                FieldInfo::opt("category", Type::String),
-                FieldInfo::opt("label", Type::String),
-                FieldInfo::opt("type", Type::String),
-                FieldInfo::opt("typeReference", Type::String),
-                FieldInfo::opt("userConfigurable", Type::Boolean),
-                FieldInfo::opt("defaultValue", Type::String).secret(),
-                FieldInfo::opt("value", Type::String).secret(),
-                FieldInfo::opt("description", Type::String),
+                Own("key", Type::Int, Req),
+                Own("classId", Type::String, Opt),
+                Own("instanceId", Type::String, Opt),
+                Own("id", Type::String, Opt),
+                Own("category", Type::String, Opt),
+                Own("label", Type::String, Opt),
+                Own("type", Type::String, Opt),
+                Own("typeReference", Type::String, Opt),
+                Own("userConfigurable", Type::Boolean, Opt),
+                Own("defaultValue", Type::String, OptSecret),
+                Own("value", Type::String, OptSecret),
+                Own("description", Type::String, Opt),
             ],
-            || Box::new(VAppPropertyInfo::default()),
+            instance::<VAppPropertyInfo>,
         );
         &INFO
     };
@@ -1340,41 +1482,41 @@ impl DataType for VAppPropertyInfo {
 
 impl DataObject for VAppPropertyInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.class_id),
-            2 => optional(&self.instance_id),
-            3 => optional(&self.id),
-            4 => optional(&self.category),
-            5 => optional(&self.label),
-            6 => optional(&self.type_),
-            7 => optional(&self.type_reference),
-            8 => optional(&self.user_configurable),
-            9 => optional(&self.default_value),
-            10 => optional(&self.value),
-            11 => optional(&self.description),
+            0 => Value::Int(self.key),
+            1 => look::optional_text(&self.class_id),
+            2 => look::optional_text(&self.instance_id),
+            3 => look::optional_text(&self.id),
+            4 => look::optional_text(&self.category),
+            5 => look::optional_text(&self.label),
+            6 => look::optional_text(&self.type_),
+            7 => look::optional_text(&self.type_reference),
+            8 => look::optional_boolean(&self.user_configurable),
+            9 => look::optional_text(&self.default_value),
+            10 => look::optional_text(&self.value),
+            11 => look::optional_text(&self.description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.class_id),
-            2 => Slot::Scalar(&mut self.instance_id),
-            3 => Slot::Scalar(&mut self.id),
-            4 => Slot::Scalar(&mut self.category),
-            5 => Slot::Scalar(&mut self.label),
-            6 => Slot::Scalar(&mut self.type_),
-            7 => Slot::Scalar(&mut self.type_reference),
-            8 => Slot::Scalar(&mut self.user_configurable),
-            9 => Slot::Scalar(&mut self.default_value),
-            10 => Slot::Scalar(&mut self.value),
-            11 => Slot::Scalar(&mut self.description),
+            0 => place::int(&mut self.key),
+            1 => place::optional_text(&mut self.class_id),
+            2 => place::optional_text(&mut self.instance_id),
+            3 => place::optional_text(&mut self.id),
+            4 => place::optional_text(&mut self.category),
+            5 => place::optional_text(&mut self.label),
+            6 => place::optional_text(&mut self.type_),
+            7 => place::optional_text(&mut self.type_reference),
+            8 => place::optional_boolean(&mut self.user_configurable),
+            9 => place::optional_text(&mut self.default_value),
+            10 => place::optional_text(&mut self.value),
+            11 => place::optional_text(&mut self.description),
             _ => Slot::None,
         }
     }
@@ -1383,7 +1525,6 @@ impl DataObject for VAppPropertyInfo {
 root!(VAppPropertyInfo);
 
 /// `VAppPropertySpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppPropertySpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -1391,13 +1532,19 @@ pub struct VAppPropertySpec {
     pub info: Option<Box<VAppPropertyInfo>>,
 }
 
+impl Default for VAppPropertySpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), info: None }
+    }
+}
+
 impl DataType for VAppPropertySpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppPropertySpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("info", Type::Data(VAppPropertyInfo::INFO))],
-            || Box::new(VAppPropertySpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("info", Type::Data(<VAppPropertyInfo as DataType>::INFO), Opt)],
+            instance::<VAppPropertySpec>,
         );
         &INFO
     };
@@ -1405,32 +1552,23 @@ impl DataType for VAppPropertySpec {
 
 impl DataObject for VAppPropertySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.info, VAppPropertyInfo),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1438,7 +1576,6 @@ inherit!(VAppPropertySpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for VAppPropertySpec {}
 
 /// `VchaClusterNetworkSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VchaClusterNetworkSpec {
     /// `witnessNetworkSpec`.
     pub witness_network_spec: Poly<NodeNetworkSpec>,
@@ -1446,16 +1583,25 @@ pub struct VchaClusterNetworkSpec {
     pub passive_network_spec: PassiveNodeNetworkSpec,
 }
 
+impl Default for VchaClusterNetworkSpec {
+    fn default() -> Self {
+        Self {
+            witness_network_spec: <Poly<NodeNetworkSpec> as Default>::default(),
+            passive_network_spec: <PassiveNodeNetworkSpec as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VchaClusterNetworkSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VchaClusterNetworkSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("witnessNetworkSpec", Type::Data(NodeNetworkSpec::INFO)),
-                FieldInfo::req("passiveNetworkSpec", Type::Data(PassiveNodeNetworkSpec::INFO)),
+                Own("witnessNetworkSpec", Type::Data(<NodeNetworkSpec as DataType>::INFO), Req),
+                Own("passiveNetworkSpec", Type::Data(<PassiveNodeNetworkSpec as DataType>::INFO), Req),
             ],
-            || Box::new(VchaClusterNetworkSpec::default()),
+            instance::<VchaClusterNetworkSpec>,
         );
         &INFO
     };
@@ -1463,12 +1609,12 @@ impl DataType for VchaClusterNetworkSpec {
 
 impl DataObject for VchaClusterNetworkSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.witness_network_spec),
+            0 => look::leaf(&self.witness_network_spec),
             1 => Value::Data(&self.passive_network_spec),
             _ => Value::Unset,
         }
@@ -1486,7 +1632,6 @@ impl DataObject for VchaClusterNetworkSpec {
 root!(VchaClusterNetworkSpec);
 
 /// `VchaClusterConfigSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VchaClusterConfigSpec {
     /// `passiveIp`.
     pub passive_ip: String,
@@ -1494,13 +1639,19 @@ pub struct VchaClusterConfigSpec {
     pub witness_ip: String,
 }
 
+impl Default for VchaClusterConfigSpec {
+    fn default() -> Self {
+        Self { passive_ip: Unset::UNSET, witness_ip: Unset::UNSET }
+    }
+}
+
 impl DataType for VchaClusterConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VchaClusterConfigSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("passiveIp", Type::String), FieldInfo::req("witnessIp", Type::String)],
-            || Box::new(VchaClusterConfigSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("passiveIp", Type::String, Req), Own("witnessIp", Type::String, Req)],
+            instance::<VchaClusterConfigSpec>,
         );
         &INFO
     };
@@ -1508,21 +1659,21 @@ impl DataType for VchaClusterConfigSpec {
 
 impl DataObject for VchaClusterConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.passive_ip),
-            1 => leaf(&self.witness_ip),
+            0 => look::text(&self.passive_ip),
+            1 => look::text(&self.witness_ip),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.passive_ip),
-            1 => Slot::Scalar(&mut self.witness_ip),
+            0 => place::text(&mut self.passive_ip),
+            1 => place::text(&mut self.witness_ip),
             _ => Slot::None,
         }
     }
@@ -1531,7 +1682,6 @@ impl DataObject for VchaClusterConfigSpec {
 root!(VchaClusterConfigSpec);
 
 /// `VchaClusterDeploymentSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VchaClusterDeploymentSpec {
     /// `passiveDeploymentSpec`.
     pub passive_deployment_spec: PassiveNodeDeploymentSpec,
@@ -1543,18 +1693,29 @@ pub struct VchaClusterDeploymentSpec {
     pub active_vc_network_config: Option<Box<ClusterNetworkConfigSpec>>,
 }
 
+impl Default for VchaClusterDeploymentSpec {
+    fn default() -> Self {
+        Self {
+            passive_deployment_spec: <PassiveNodeDeploymentSpec as Default>::default(),
+            witness_deployment_spec: <Poly<NodeDeploymentSpec> as Default>::default(),
+            active_vc_spec: <SourceNodeSpec as Default>::default(),
+            active_vc_network_config: None,
+        }
+    }
+}
+
 impl DataType for VchaClusterDeploymentSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VchaClusterDeploymentSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("passiveDeploymentSpec", Type::Data(PassiveNodeDeploymentSpec::INFO)),
-                FieldInfo::req("witnessDeploymentSpec", Type::Data(NodeDeploymentSpec::INFO)),
-                FieldInfo::req("activeVcSpec", Type::Data(SourceNodeSpec::INFO)),
-                FieldInfo::opt("activeVcNetworkConfig", Type::Data(ClusterNetworkConfigSpec::INFO)),
+                Own("passiveDeploymentSpec", Type::Data(<PassiveNodeDeploymentSpec as DataType>::INFO), Req),
+                Own("witnessDeploymentSpec", Type::Data(<NodeDeploymentSpec as DataType>::INFO), Req),
+                Own("activeVcSpec", Type::Data(<SourceNodeSpec as DataType>::INFO), Req),
+                Own("activeVcNetworkConfig", Type::Data(<ClusterNetworkConfigSpec as DataType>::INFO), Opt),
             ],
-            || Box::new(VchaClusterDeploymentSpec::default()),
+            instance::<VchaClusterDeploymentSpec>,
         );
         &INFO
     };
@@ -1562,18 +1723,15 @@ impl DataType for VchaClusterDeploymentSpec {
 
 impl DataObject for VchaClusterDeploymentSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.passive_deployment_spec),
-            1 => leaf(&self.witness_deployment_spec),
+            1 => look::leaf(&self.witness_deployment_spec),
             2 => Value::Data(&self.active_vc_spec),
-            3 => match &self.active_vc_network_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            3 => look::boxed(&self.active_vc_network_config),
             _ => Value::Unset,
         }
     }
@@ -1583,7 +1741,7 @@ impl DataObject for VchaClusterDeploymentSpec {
             0 => Slot::Data(&mut self.passive_deployment_spec),
             1 => Slot::Poly(&mut self.witness_deployment_spec),
             2 => Slot::Data(&mut self.active_vc_spec),
-            3 => fill!(self.active_vc_network_config, ClusterNetworkConfigSpec),
+            3 => place::boxed(&mut self.active_vc_network_config),
             _ => Slot::None,
         }
     }
@@ -1592,7 +1750,6 @@ impl DataObject for VchaClusterDeploymentSpec {
 root!(VchaClusterDeploymentSpec);
 
 /// `VchaClusterConfigInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VchaClusterConfigInfo {
     /// `failoverNodeInfo1`.
     pub failover_node_info1: Option<Box<FailoverNodeInfo>>,
@@ -1604,18 +1761,24 @@ pub struct VchaClusterConfigInfo {
     pub state: String,
 }
 
+impl Default for VchaClusterConfigInfo {
+    fn default() -> Self {
+        Self { failover_node_info1: None, failover_node_info2: None, witness_node_info: None, state: Unset::UNSET }
+    }
+}
+
 impl DataType for VchaClusterConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VchaClusterConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("failoverNodeInfo1", Type::Data(FailoverNodeInfo::INFO)),
-                FieldInfo::opt("failoverNodeInfo2", Type::Data(FailoverNodeInfo::INFO)),
-                FieldInfo::opt("witnessNodeInfo", Type::Data(WitnessNodeInfo::INFO)),
-                FieldInfo::req("state", Type::String),
+                Own("failoverNodeInfo1", Type::Data(<FailoverNodeInfo as DataType>::INFO), Opt),
+                Own("failoverNodeInfo2", Type::Data(<FailoverNodeInfo as DataType>::INFO), Opt),
+                Own("witnessNodeInfo", Type::Data(<WitnessNodeInfo as DataType>::INFO), Opt),
+                Own("state", Type::String, Req),
             ],
-            || Box::new(VchaClusterConfigInfo::default()),
+            instance::<VchaClusterConfigInfo>,
         );
         &INFO
     };
@@ -1623,34 +1786,25 @@ impl DataType for VchaClusterConfigInfo {
 
 impl DataObject for VchaClusterConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.failover_node_info1 {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.failover_node_info2 {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.witness_node_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => leaf(&self.state),
+            0 => look::boxed(&self.failover_node_info1),
+            1 => look::boxed(&self.failover_node_info2),
+            2 => look::boxed(&self.witness_node_info),
+            3 => look::text(&self.state),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.failover_node_info1, FailoverNodeInfo),
-            1 => fill!(self.failover_node_info2, FailoverNodeInfo),
-            2 => fill!(self.witness_node_info, WitnessNodeInfo),
-            3 => Slot::Scalar(&mut self.state),
+            0 => place::boxed(&mut self.failover_node_info1),
+            1 => place::boxed(&mut self.failover_node_info2),
+            2 => place::boxed(&mut self.witness_node_info),
+            3 => place::text(&mut self.state),
             _ => Slot::None,
         }
     }
@@ -1659,7 +1813,6 @@ impl DataObject for VchaClusterConfigInfo {
 root!(VchaClusterConfigInfo);
 
 /// `VchaNodeRuntimeInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VchaNodeRuntimeInfo {
     /// `nodeState`.
     pub node_state: String,
@@ -1669,17 +1822,23 @@ pub struct VchaNodeRuntimeInfo {
     pub node_ip: String,
 }
 
+impl Default for VchaNodeRuntimeInfo {
+    fn default() -> Self {
+        Self { node_state: Unset::UNSET, node_role: Unset::UNSET, node_ip: Unset::UNSET }
+    }
+}
+
 impl DataType for VchaNodeRuntimeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VchaNodeRuntimeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("nodeState", Type::String),
-                FieldInfo::req("nodeRole", Type::String),
-                FieldInfo::req("nodeIp", Type::String),
+                Own("nodeState", Type::String, Req),
+                Own("nodeRole", Type::String, Req),
+                Own("nodeIp", Type::String, Req),
             ],
-            || Box::new(VchaNodeRuntimeInfo::default()),
+            instance::<VchaNodeRuntimeInfo>,
         );
         &INFO
     };
@@ -1687,23 +1846,23 @@ impl DataType for VchaNodeRuntimeInfo {
 
 impl DataObject for VchaNodeRuntimeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.node_state),
-            1 => leaf(&self.node_role),
-            2 => leaf(&self.node_ip),
+            0 => look::text(&self.node_state),
+            1 => look::text(&self.node_role),
+            2 => look::text(&self.node_ip),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.node_state),
-            1 => Slot::Scalar(&mut self.node_role),
-            2 => Slot::Scalar(&mut self.node_ip),
+            0 => place::text(&mut self.node_state),
+            1 => place::text(&mut self.node_role),
+            2 => place::text(&mut self.node_ip),
             _ => Slot::None,
         }
     }
@@ -1712,7 +1871,6 @@ impl DataObject for VchaNodeRuntimeInfo {
 root!(VchaNodeRuntimeInfo);
 
 /// `VchaClusterRuntimeInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VchaClusterRuntimeInfo {
     /// `clusterState`.
     pub cluster_state: String,
@@ -1722,17 +1880,23 @@ pub struct VchaClusterRuntimeInfo {
     pub cluster_mode: String,
 }
 
+impl Default for VchaClusterRuntimeInfo {
+    fn default() -> Self {
+        Self { cluster_state: Unset::UNSET, node_info: Unset::UNSET, cluster_mode: Unset::UNSET }
+    }
+}
+
 impl DataType for VchaClusterRuntimeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VchaClusterRuntimeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("clusterState", Type::String),
-                FieldInfo::list("nodeInfo", Type::Data(VchaNodeRuntimeInfo::INFO)),
-                FieldInfo::req("clusterMode", Type::String),
+                Own("clusterState", Type::String, Req),
+                Own("nodeInfo", Type::Data(<VchaNodeRuntimeInfo as DataType>::INFO), List),
+                Own("clusterMode", Type::String, Req),
             ],
-            || Box::new(VchaClusterRuntimeInfo::default()),
+            instance::<VchaClusterRuntimeInfo>,
         );
         &INFO
     };
@@ -1740,23 +1904,23 @@ impl DataType for VchaClusterRuntimeInfo {
 
 impl DataObject for VchaClusterRuntimeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.cluster_state),
+            0 => look::text(&self.cluster_state),
             1 => Value::List(&self.node_info),
-            2 => leaf(&self.cluster_mode),
+            2 => look::text(&self.cluster_mode),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.cluster_state),
+            0 => place::text(&mut self.cluster_state),
             1 => Slot::List(&mut self.node_info),
-            2 => Slot::Scalar(&mut self.cluster_mode),
+            2 => place::text(&mut self.cluster_mode),
             _ => Slot::None,
         }
     }
@@ -1765,7 +1929,6 @@ impl DataObject for VchaClusterRuntimeInfo {
 root!(VchaClusterRuntimeInfo);
 
 /// `VchaClusterHealth`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VchaClusterHealth {
     /// `runtimeInfo`.
     pub runtime_info: VchaClusterRuntimeInfo,
@@ -1775,17 +1938,27 @@ pub struct VchaClusterHealth {
     pub additional_information: Vec<LocalizableMessage>,
 }
 
+impl Default for VchaClusterHealth {
+    fn default() -> Self {
+        Self {
+            runtime_info: <VchaClusterRuntimeInfo as Default>::default(),
+            health_messages: Unset::UNSET,
+            additional_information: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VchaClusterHealth {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VchaClusterHealth",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("runtimeInfo", Type::Data(VchaClusterRuntimeInfo::INFO)),
-                FieldInfo::list("healthMessages", Type::Data(LocalizableMessage::INFO)),
-                FieldInfo::list("additionalInformation", Type::Data(LocalizableMessage::INFO)),
+                Own("runtimeInfo", Type::Data(<VchaClusterRuntimeInfo as DataType>::INFO), Req),
+                Own("healthMessages", Type::Data(<LocalizableMessage as DataType>::INFO), List),
+                Own("additionalInformation", Type::Data(<LocalizableMessage as DataType>::INFO), List),
             ],
-            || Box::new(VchaClusterHealth::default()),
+            instance::<VchaClusterHealth>,
         );
         &INFO
     };
@@ -1793,7 +1966,7 @@ impl DataType for VchaClusterHealth {
 
 impl DataObject for VchaClusterHealth {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1818,7 +1991,6 @@ impl DataObject for VchaClusterHealth {
 root!(VchaClusterHealth);
 
 /// `VslmCreateSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VslmCreateSpec {
     /// `id`, since 9.1.0.0.
     pub id: Option<Box<ID>>,
@@ -1838,22 +2010,37 @@ pub struct VslmCreateSpec {
     pub metadata: Vec<KeyValue>,
 }
 
+impl Default for VslmCreateSpec {
+    fn default() -> Self {
+        Self {
+            id: None,
+            name: Unset::UNSET,
+            keep_after_delete_vm: None,
+            backing_spec: <Poly<VslmCreateSpecBackingSpec> as Default>::default(),
+            capacity_in_mb: 0,
+            profile: Unset::UNSET,
+            crypto: None,
+            metadata: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VslmCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VslmCreateSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("id", Type::Data(ID::INFO)),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("keepAfterDeleteVm", Type::Boolean),
-                FieldInfo::req("backingSpec", Type::Data(VslmCreateSpecBackingSpec::INFO)),
-                FieldInfo::req("capacityInMB", Type::Long),
-                FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-                FieldInfo::opt("crypto", Type::Data(CryptoSpec::INFO)),
-                FieldInfo::list("metadata", Type::Data(KeyValue::INFO)),
+                Own("id", Type::Data(<ID as DataType>::INFO), Opt),
+                Own("name", Type::String, Req),
+                Own("keepAfterDeleteVm", Type::Boolean, Opt),
+                Own("backingSpec", Type::Data(<VslmCreateSpecBackingSpec as DataType>::INFO), Req),
+                Own("capacityInMB", Type::Long, Req),
+                Own("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO), List),
+                Own("crypto", Type::Data(<CryptoSpec as DataType>::INFO), Opt),
+                Own("metadata", Type::Data(<KeyValue as DataType>::INFO), List),
             ],
-            || Box::new(VslmCreateSpec::default()),
+            instance::<VslmCreateSpec>,
         );
         &INFO
     };
@@ -1861,21 +2048,18 @@ impl DataType for VslmCreateSpec {
 
 impl DataObject for VslmCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => leaf(&self.name),
-            2 => optional(&self.keep_after_delete_vm),
-            3 => leaf(&self.backing_spec),
-            4 => leaf(&self.capacity_in_mb),
+            0 => look::boxed(&self.id),
+            1 => look::text(&self.name),
+            2 => look::optional_boolean(&self.keep_after_delete_vm),
+            3 => look::leaf(&self.backing_spec),
+            4 => Value::Long(self.capacity_in_mb),
             5 => Value::List(&self.profile),
-            6 => optional(&self.crypto),
+            6 => look::optional(&self.crypto),
             7 => Value::List(&self.metadata),
             _ => Value::Unset,
         }
@@ -1883,11 +2067,11 @@ impl DataObject for VslmCreateSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.id, ID),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.keep_after_delete_vm),
+            0 => place::boxed(&mut self.id),
+            1 => place::text(&mut self.name),
+            2 => place::optional_boolean(&mut self.keep_after_delete_vm),
             3 => Slot::Poly(&mut self.backing_spec),
-            4 => Slot::Scalar(&mut self.capacity_in_mb),
+            4 => place::long(&mut self.capacity_in_mb),
             5 => Slot::Poly(&mut self.profile),
             6 => Slot::Poly(&mut self.crypto),
             7 => Slot::List(&mut self.metadata),
@@ -1899,7 +2083,6 @@ impl DataObject for VslmCreateSpec {
 root!(VslmCreateSpec);
 
 /// `VslmCreateSpecBackingSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VslmCreateSpecBackingSpec {
     /// `datastore`; names a `Datastore`.
     pub datastore: ManagedObjectReference,
@@ -1907,13 +2090,19 @@ pub struct VslmCreateSpecBackingSpec {
     pub path: Option<String>,
 }
 
+impl Default for VslmCreateSpecBackingSpec {
+    fn default() -> Self {
+        Self { datastore: Unset::UNSET, path: None }
+    }
+}
+
 impl DataType for VslmCreateSpecBackingSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VslmCreateSpecBackingSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("path", Type::String)],
-            || Box::new(VslmCreateSpecBackingSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("datastore", Type::Ref, Req), Own("path", Type::String, Opt)],
+            instance::<VslmCreateSpecBackingSpec>,
         );
         &INFO
     };
@@ -1921,21 +2110,21 @@ impl DataType for VslmCreateSpecBackingSpec {
 
 impl DataObject for VslmCreateSpecBackingSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.datastore),
-            1 => optional(&self.path),
+            0 => look::reference(&self.datastore),
+            1 => look::optional_text(&self.path),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.datastore),
-            1 => Slot::Scalar(&mut self.path),
+            0 => place::reference(&mut self.datastore),
+            1 => place::optional_text(&mut self.path),
             _ => Slot::None,
         }
     }
@@ -1944,7 +2133,6 @@ impl DataObject for VslmCreateSpecBackingSpec {
 root!(VslmCreateSpecBackingSpec);
 
 /// `VslmCreateSpecDiskFileBackingSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VslmCreateSpecDiskFileBackingSpec {
     /// What it inherits from [`VslmCreateSpecBackingSpec`].
     pub base: VslmCreateSpecBackingSpec,
@@ -1952,13 +2140,19 @@ pub struct VslmCreateSpecDiskFileBackingSpec {
     pub provisioning_type: Option<String>,
 }
 
+impl Default for VslmCreateSpecDiskFileBackingSpec {
+    fn default() -> Self {
+        Self { base: <VslmCreateSpecBackingSpec as Default>::default(), provisioning_type: None }
+    }
+}
+
 impl DataType for VslmCreateSpecDiskFileBackingSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VslmCreateSpecDiskFileBackingSpec",
-            Some(VslmCreateSpecBackingSpec::INFO),
-            &[FieldInfo::opt("provisioningType", Type::String)],
-            || Box::new(VslmCreateSpecDiskFileBackingSpec::default()),
+            Some(<VslmCreateSpecBackingSpec as DataType>::INFO),
+            &[Own("provisioningType", Type::String, Opt)],
+            instance::<VslmCreateSpecDiskFileBackingSpec>,
         );
         &INFO
     };
@@ -1966,29 +2160,23 @@ impl DataType for VslmCreateSpecDiskFileBackingSpec {
 
 impl DataObject for VslmCreateSpecDiskFileBackingSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.provisioning_type),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.provisioning_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.provisioning_type),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.provisioning_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1996,7 +2184,6 @@ inherit!(VslmCreateSpecDiskFileBackingSpec, VslmCreateSpecBackingSpec);
 impl Extends<VslmCreateSpecBackingSpec> for VslmCreateSpecDiskFileBackingSpec {}
 
 /// `VslmCreateSpecRawDiskMappingBackingSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VslmCreateSpecRawDiskMappingBackingSpec {
     /// What it inherits from [`VslmCreateSpecBackingSpec`].
     pub base: VslmCreateSpecBackingSpec,
@@ -2006,13 +2193,23 @@ pub struct VslmCreateSpecRawDiskMappingBackingSpec {
     pub compatibility_mode: String,
 }
 
+impl Default for VslmCreateSpecRawDiskMappingBackingSpec {
+    fn default() -> Self {
+        Self {
+            base: <VslmCreateSpecBackingSpec as Default>::default(),
+            lun_uuid: Unset::UNSET,
+            compatibility_mode: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VslmCreateSpecRawDiskMappingBackingSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VslmCreateSpecRawDiskMappingBackingSpec",
-            Some(VslmCreateSpecBackingSpec::INFO),
-            &[FieldInfo::req("lunUuid", Type::String), FieldInfo::req("compatibilityMode", Type::String)],
-            || Box::new(VslmCreateSpecRawDiskMappingBackingSpec::default()),
+            Some(<VslmCreateSpecBackingSpec as DataType>::INFO),
+            &[Own("lunUuid", Type::String, Req), Own("compatibilityMode", Type::String, Req)],
+            instance::<VslmCreateSpecRawDiskMappingBackingSpec>,
         );
         &INFO
     };
@@ -2020,31 +2217,25 @@ impl DataType for VslmCreateSpecRawDiskMappingBackingSpec {
 
 impl DataObject for VslmCreateSpecRawDiskMappingBackingSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.lun_uuid),
-            3 => leaf(&self.compatibility_mode),
-            _ => self.base.get(index),
+            2 => look::text(&self.lun_uuid),
+            3 => look::text(&self.compatibility_mode),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.lun_uuid),
-            3 => Slot::Scalar(&mut self.compatibility_mode),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.lun_uuid),
+            3 => place::text(&mut self.compatibility_mode),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2052,7 +2243,6 @@ inherit!(VslmCreateSpecRawDiskMappingBackingSpec, VslmCreateSpecBackingSpec);
 impl Extends<VslmCreateSpecBackingSpec> for VslmCreateSpecRawDiskMappingBackingSpec {}
 
 /// `vslmInfrastructureObjectPolicy`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VslmInfrastructureObjectPolicy {
     /// `name`.
     pub name: String,
@@ -2064,18 +2254,24 @@ pub struct VslmInfrastructureObjectPolicy {
     pub error: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for VslmInfrastructureObjectPolicy {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, backing_object_id: Unset::UNSET, profile_id: Unset::UNSET, error: None }
+    }
+}
+
 impl DataType for VslmInfrastructureObjectPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "vslmInfrastructureObjectPolicy",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("backingObjectId", Type::String),
-                FieldInfo::req("profileId", Type::String),
-                FieldInfo::opt("error", Type::Data(LocalizedMethodFault::INFO)),
+                Own("name", Type::String, Req),
+                Own("backingObjectId", Type::String, Req),
+                Own("profileId", Type::String, Req),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(VslmInfrastructureObjectPolicy::default()),
+            instance::<VslmInfrastructureObjectPolicy>,
         );
         &INFO
     };
@@ -2083,28 +2279,25 @@ impl DataType for VslmInfrastructureObjectPolicy {
 
 impl DataObject for VslmInfrastructureObjectPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.backing_object_id),
-            2 => leaf(&self.profile_id),
-            3 => match &self.error {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.name),
+            1 => look::text(&self.backing_object_id),
+            2 => look::text(&self.profile_id),
+            3 => look::boxed(&self.error),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.backing_object_id),
-            2 => Slot::Scalar(&mut self.profile_id),
-            3 => fill!(self.error, LocalizedMethodFault),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.backing_object_id),
+            2 => place::text(&mut self.profile_id),
+            3 => place::boxed(&mut self.error),
             _ => Slot::None,
         }
     }
@@ -2113,7 +2306,6 @@ impl DataObject for VslmInfrastructureObjectPolicy {
 root!(VslmInfrastructureObjectPolicy);
 
 /// `vslmInfrastructureObjectPolicySpec`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VslmInfrastructureObjectPolicySpec {
     /// `datastore`; names a `Datastore`.
     pub datastore: ManagedObjectReference,
@@ -2121,16 +2313,22 @@ pub struct VslmInfrastructureObjectPolicySpec {
     pub profile: Vec<Poly<VirtualMachineProfileSpec>>,
 }
 
+impl Default for VslmInfrastructureObjectPolicySpec {
+    fn default() -> Self {
+        Self { datastore: Unset::UNSET, profile: Unset::UNSET }
+    }
+}
+
 impl DataType for VslmInfrastructureObjectPolicySpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "vslmInfrastructureObjectPolicySpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
+                Own("datastore", Type::Ref, Req),
+                Own("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO), List),
             ],
-            || Box::new(VslmInfrastructureObjectPolicySpec::default()),
+            instance::<VslmInfrastructureObjectPolicySpec>,
         );
         &INFO
     };
@@ -2138,12 +2336,12 @@ impl DataType for VslmInfrastructureObjectPolicySpec {
 
 impl DataObject for VslmInfrastructureObjectPolicySpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.datastore),
+            0 => look::reference(&self.datastore),
             1 => Value::List(&self.profile),
             _ => Value::Unset,
         }
@@ -2151,7 +2349,7 @@ impl DataObject for VslmInfrastructureObjectPolicySpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.datastore),
+            0 => place::reference(&mut self.datastore),
             1 => Slot::Poly(&mut self.profile),
             _ => Slot::None,
         }
@@ -2161,7 +2359,6 @@ impl DataObject for VslmInfrastructureObjectPolicySpec {
 root!(VslmInfrastructureObjectPolicySpec);
 
 /// `VslmMigrateSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VslmMigrateSpec {
     /// `backingSpec`.
     pub backing_spec: Poly<VslmCreateSpecBackingSpec>,
@@ -2175,19 +2372,31 @@ pub struct VslmMigrateSpec {
     pub service: Option<Box<ServiceLocator>>,
 }
 
+impl Default for VslmMigrateSpec {
+    fn default() -> Self {
+        Self {
+            backing_spec: <Poly<VslmCreateSpecBackingSpec> as Default>::default(),
+            profile: Unset::UNSET,
+            consolidate: None,
+            disks_crypto: None,
+            service: None,
+        }
+    }
+}
+
 impl DataType for VslmMigrateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VslmMigrateSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("backingSpec", Type::Data(VslmCreateSpecBackingSpec::INFO)),
-                FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-                FieldInfo::opt("consolidate", Type::Boolean),
-                FieldInfo::opt("disksCrypto", Type::Data(DiskCryptoSpec::INFO)),
-                FieldInfo::opt("service", Type::Data(ServiceLocator::INFO)),
+                Own("backingSpec", Type::Data(<VslmCreateSpecBackingSpec as DataType>::INFO), Req),
+                Own("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO), List),
+                Own("consolidate", Type::Boolean, Opt),
+                Own("disksCrypto", Type::Data(<DiskCryptoSpec as DataType>::INFO), Opt),
+                Own("service", Type::Data(<ServiceLocator as DataType>::INFO), Opt),
             ],
-            || Box::new(VslmMigrateSpec::default()),
+            instance::<VslmMigrateSpec>,
         );
         &INFO
     };
@@ -2195,22 +2404,16 @@ impl DataType for VslmMigrateSpec {
 
 impl DataObject for VslmMigrateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.backing_spec),
+            0 => look::leaf(&self.backing_spec),
             1 => Value::List(&self.profile),
-            2 => optional(&self.consolidate),
-            3 => match &self.disks_crypto {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => match &self.service {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            2 => look::optional_boolean(&self.consolidate),
+            3 => look::boxed(&self.disks_crypto),
+            4 => look::boxed(&self.service),
             _ => Value::Unset,
         }
     }
@@ -2219,9 +2422,9 @@ impl DataObject for VslmMigrateSpec {
         match index {
             0 => Slot::Poly(&mut self.backing_spec),
             1 => Slot::Poly(&mut self.profile),
-            2 => Slot::Scalar(&mut self.consolidate),
-            3 => fill!(self.disks_crypto, DiskCryptoSpec),
-            4 => fill!(self.service, ServiceLocator),
+            2 => place::optional_boolean(&mut self.consolidate),
+            3 => place::boxed(&mut self.disks_crypto),
+            4 => place::boxed(&mut self.service),
             _ => Slot::None,
         }
     }
@@ -2230,19 +2433,28 @@ impl DataObject for VslmMigrateSpec {
 root!(VslmMigrateSpec);
 
 /// `VStorageObjectReconcileResult`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectReconcileResult {
     /// `reconcileDetails`.
     pub reconcile_details: Vec<VStorageObjectReconcileResultReconcileDetail>,
+}
+
+impl Default for VStorageObjectReconcileResult {
+    fn default() -> Self {
+        Self { reconcile_details: Unset::UNSET }
+    }
 }
 
 impl DataType for VStorageObjectReconcileResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectReconcileResult",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("reconcileDetails", Type::Data(VStorageObjectReconcileResultReconcileDetail::INFO))],
-            || Box::new(VStorageObjectReconcileResult::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own(
+                "reconcileDetails",
+                Type::Data(<VStorageObjectReconcileResultReconcileDetail as DataType>::INFO),
+                List,
+            )],
+            instance::<VStorageObjectReconcileResult>,
         );
         &INFO
     };
@@ -2250,7 +2462,7 @@ impl DataType for VStorageObjectReconcileResult {
 
 impl DataObject for VStorageObjectReconcileResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -2271,7 +2483,6 @@ impl DataObject for VStorageObjectReconcileResult {
 root!(VStorageObjectReconcileResult);
 
 /// `VStorageObjectReconcileResultInvalidDiskPath`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectReconcileResultInvalidDiskPath {
     /// `path`.
     pub path: String,
@@ -2279,13 +2490,19 @@ pub struct VStorageObjectReconcileResultInvalidDiskPath {
     pub reason: String,
 }
 
+impl Default for VStorageObjectReconcileResultInvalidDiskPath {
+    fn default() -> Self {
+        Self { path: Unset::UNSET, reason: Unset::UNSET }
+    }
+}
+
 impl DataType for VStorageObjectReconcileResultInvalidDiskPath {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectReconcileResultInvalidDiskPath",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("path", Type::String), FieldInfo::req("reason", Type::String)],
-            || Box::new(VStorageObjectReconcileResultInvalidDiskPath::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("path", Type::String, Req), Own("reason", Type::String, Req)],
+            instance::<VStorageObjectReconcileResultInvalidDiskPath>,
         );
         &INFO
     };
@@ -2293,21 +2510,21 @@ impl DataType for VStorageObjectReconcileResultInvalidDiskPath {
 
 impl DataObject for VStorageObjectReconcileResultInvalidDiskPath {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.path),
-            1 => leaf(&self.reason),
+            0 => look::text(&self.path),
+            1 => look::text(&self.reason),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.path),
-            1 => Slot::Scalar(&mut self.reason),
+            0 => place::text(&mut self.path),
+            1 => place::text(&mut self.reason),
             _ => Slot::None,
         }
     }
@@ -2316,7 +2533,6 @@ impl DataObject for VStorageObjectReconcileResultInvalidDiskPath {
 root!(VStorageObjectReconcileResultInvalidDiskPath);
 
 /// `VStorageObjectReconcileResultReconcileDetail`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectReconcileResultReconcileDetail {
     /// `hostName`.
     pub host_name: Option<String>,
@@ -2336,22 +2552,41 @@ pub struct VStorageObjectReconcileResultReconcileDetail {
     pub invalid_disk_paths: Vec<VStorageObjectReconcileResultInvalidDiskPath>,
 }
 
+impl Default for VStorageObjectReconcileResultReconcileDetail {
+    fn default() -> Self {
+        Self {
+            host_name: None,
+            reconcile_report_path: None,
+            is_reconciled: None,
+            is_deep_scanned: None,
+            number_of_reconcile_issues: None,
+            number_of_fcds_before_reconcile: None,
+            number_of_fcds_after_reconcile: None,
+            invalid_disk_paths: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VStorageObjectReconcileResultReconcileDetail {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectReconcileResultReconcileDetail",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::opt("reconcileReportPath", Type::String),
-                FieldInfo::opt("isReconciled", Type::Boolean),
-                FieldInfo::opt("isDeepScanned", Type::Boolean),
-                FieldInfo::opt("numberOfReconcileIssues", Type::Int),
-                FieldInfo::opt("numberOfFcdsBeforeReconcile", Type::Int),
-                FieldInfo::opt("numberOfFcdsAfterReconcile", Type::Int),
-                FieldInfo::list("invalidDiskPaths", Type::Data(VStorageObjectReconcileResultInvalidDiskPath::INFO)),
+                Own("hostName", Type::String, Opt),
+                Own("reconcileReportPath", Type::String, Opt),
+                Own("isReconciled", Type::Boolean, Opt),
+                Own("isDeepScanned", Type::Boolean, Opt),
+                Own("numberOfReconcileIssues", Type::Int, Opt),
+                Own("numberOfFcdsBeforeReconcile", Type::Int, Opt),
+                Own("numberOfFcdsAfterReconcile", Type::Int, Opt),
+                Own(
+                    "invalidDiskPaths",
+                    Type::Data(<VStorageObjectReconcileResultInvalidDiskPath as DataType>::INFO),
+                    List,
+                ),
             ],
-            || Box::new(VStorageObjectReconcileResultReconcileDetail::default()),
+            instance::<VStorageObjectReconcileResultReconcileDetail>,
         );
         &INFO
     };
@@ -2359,18 +2594,18 @@ impl DataType for VStorageObjectReconcileResultReconcileDetail {
 
 impl DataObject for VStorageObjectReconcileResultReconcileDetail {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.host_name),
-            1 => optional(&self.reconcile_report_path),
-            2 => optional(&self.is_reconciled),
-            3 => optional(&self.is_deep_scanned),
-            4 => optional(&self.number_of_reconcile_issues),
-            5 => optional(&self.number_of_fcds_before_reconcile),
-            6 => optional(&self.number_of_fcds_after_reconcile),
+            0 => look::optional_text(&self.host_name),
+            1 => look::optional_text(&self.reconcile_report_path),
+            2 => look::optional_boolean(&self.is_reconciled),
+            3 => look::optional_boolean(&self.is_deep_scanned),
+            4 => look::optional_int(&self.number_of_reconcile_issues),
+            5 => look::optional_int(&self.number_of_fcds_before_reconcile),
+            6 => look::optional_int(&self.number_of_fcds_after_reconcile),
             7 => Value::List(&self.invalid_disk_paths),
             _ => Value::Unset,
         }
@@ -2378,13 +2613,13 @@ impl DataObject for VStorageObjectReconcileResultReconcileDetail {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.host_name),
-            1 => Slot::Scalar(&mut self.reconcile_report_path),
-            2 => Slot::Scalar(&mut self.is_reconciled),
-            3 => Slot::Scalar(&mut self.is_deep_scanned),
-            4 => Slot::Scalar(&mut self.number_of_reconcile_issues),
-            5 => Slot::Scalar(&mut self.number_of_fcds_before_reconcile),
-            6 => Slot::Scalar(&mut self.number_of_fcds_after_reconcile),
+            0 => place::optional_text(&mut self.host_name),
+            1 => place::optional_text(&mut self.reconcile_report_path),
+            2 => place::optional_boolean(&mut self.is_reconciled),
+            3 => place::optional_boolean(&mut self.is_deep_scanned),
+            4 => place::optional_int(&mut self.number_of_reconcile_issues),
+            5 => place::optional_int(&mut self.number_of_fcds_before_reconcile),
+            6 => place::optional_int(&mut self.number_of_fcds_after_reconcile),
             7 => Slot::List(&mut self.invalid_disk_paths),
             _ => Slot::None,
         }
@@ -2394,7 +2629,6 @@ impl DataObject for VStorageObjectReconcileResultReconcileDetail {
 root!(VStorageObjectReconcileResultReconcileDetail);
 
 /// `VStorageObjectReconcileSpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectReconcileSpec {
     /// `datastore`; names a `Datastore`.
     pub datastore: ManagedObjectReference,
@@ -2410,20 +2644,33 @@ pub struct VStorageObjectReconcileSpec {
     pub generate_report: Option<i32>,
 }
 
+impl Default for VStorageObjectReconcileSpec {
+    fn default() -> Self {
+        Self {
+            datastore: Unset::UNSET,
+            include_disk_paths: Unset::UNSET,
+            exclude_disk_paths: Unset::UNSET,
+            deep_scan: None,
+            dry_run: None,
+            generate_report: None,
+        }
+    }
+}
+
 impl DataType for VStorageObjectReconcileSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectReconcileSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::list("includeDiskPaths", Type::String),
-                FieldInfo::list("excludeDiskPaths", Type::String),
-                FieldInfo::opt("deepScan", Type::Boolean),
-                FieldInfo::opt("dryRun", Type::Boolean),
-                FieldInfo::opt("generateReport", Type::Int),
+                Own("datastore", Type::Ref, Req),
+                Own("includeDiskPaths", Type::String, List),
+                Own("excludeDiskPaths", Type::String, List),
+                Own("deepScan", Type::Boolean, Opt),
+                Own("dryRun", Type::Boolean, Opt),
+                Own("generateReport", Type::Int, Opt),
             ],
-            || Box::new(VStorageObjectReconcileSpec::default()),
+            instance::<VStorageObjectReconcileSpec>,
         );
         &INFO
     };
@@ -2431,29 +2678,29 @@ impl DataType for VStorageObjectReconcileSpec {
 
 impl DataObject for VStorageObjectReconcileSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.datastore),
-            1 => Value::List(&self.include_disk_paths),
-            2 => Value::List(&self.exclude_disk_paths),
-            3 => optional(&self.deep_scan),
-            4 => optional(&self.dry_run),
-            5 => optional(&self.generate_report),
+            0 => look::reference(&self.datastore),
+            1 => look::texts(&self.include_disk_paths),
+            2 => look::texts(&self.exclude_disk_paths),
+            3 => look::optional_boolean(&self.deep_scan),
+            4 => look::optional_boolean(&self.dry_run),
+            5 => look::optional_int(&self.generate_report),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.datastore),
-            1 => Slot::Scalar(&mut self.include_disk_paths),
-            2 => Slot::Scalar(&mut self.exclude_disk_paths),
-            3 => Slot::Scalar(&mut self.deep_scan),
-            4 => Slot::Scalar(&mut self.dry_run),
-            5 => Slot::Scalar(&mut self.generate_report),
+            0 => place::reference(&mut self.datastore),
+            1 => place::texts(&mut self.include_disk_paths),
+            2 => place::texts(&mut self.exclude_disk_paths),
+            3 => place::optional_boolean(&mut self.deep_scan),
+            4 => place::optional_boolean(&mut self.dry_run),
+            5 => place::optional_int(&mut self.generate_report),
             _ => Slot::None,
         }
     }
@@ -2462,40 +2709,46 @@ impl DataObject for VStorageObjectReconcileSpec {
 root!(VStorageObjectReconcileSpec);
 
 /// `VslmRelocateSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VslmRelocateSpec {
     /// What it inherits from [`VslmMigrateSpec`].
     pub base: VslmMigrateSpec,
 }
 
+impl Default for VslmRelocateSpec {
+    fn default() -> Self {
+        Self { base: <VslmMigrateSpec as Default>::default() }
+    }
+}
+
 impl DataType for VslmRelocateSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VslmRelocateSpec", Some(VslmMigrateSpec::INFO), &[], || {
-            Box::new(VslmRelocateSpec::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VslmRelocateSpec",
+            Some(<VslmMigrateSpec as DataType>::INFO),
+            &[],
+            instance::<VslmRelocateSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VslmRelocateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2503,19 +2756,24 @@ inherit!(VslmRelocateSpec, VslmMigrateSpec);
 impl Extends<VslmMigrateSpec> for VslmRelocateSpec {}
 
 /// `VStorageObjectStateInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectStateInfo {
     /// `tentative`.
     pub tentative: Option<bool>,
+}
+
+impl Default for VStorageObjectStateInfo {
+    fn default() -> Self {
+        Self { tentative: None }
+    }
 }
 
 impl DataType for VStorageObjectStateInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectStateInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("tentative", Type::Boolean)],
-            || Box::new(VStorageObjectStateInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("tentative", Type::Boolean, Opt)],
+            instance::<VStorageObjectStateInfo>,
         );
         &INFO
     };
@@ -2523,19 +2781,19 @@ impl DataType for VStorageObjectStateInfo {
 
 impl DataObject for VStorageObjectStateInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.tentative),
+            0 => look::optional_boolean(&self.tentative),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.tentative),
+            0 => place::optional_boolean(&mut self.tentative),
             _ => Slot::None,
         }
     }
@@ -2544,7 +2802,6 @@ impl DataObject for VStorageObjectStateInfo {
 root!(VStorageObjectStateInfo);
 
 /// `VslmTagEntry`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VslmTagEntry {
     /// `tagName`.
     pub tag_name: String,
@@ -2552,13 +2809,19 @@ pub struct VslmTagEntry {
     pub parent_category_name: String,
 }
 
+impl Default for VslmTagEntry {
+    fn default() -> Self {
+        Self { tag_name: Unset::UNSET, parent_category_name: Unset::UNSET }
+    }
+}
+
 impl DataType for VslmTagEntry {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VslmTagEntry",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("tagName", Type::String), FieldInfo::req("parentCategoryName", Type::String)],
-            || Box::new(VslmTagEntry::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("tagName", Type::String, Req), Own("parentCategoryName", Type::String, Req)],
+            instance::<VslmTagEntry>,
         );
         &INFO
     };
@@ -2566,21 +2829,21 @@ impl DataType for VslmTagEntry {
 
 impl DataObject for VslmTagEntry {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.tag_name),
-            1 => leaf(&self.parent_category_name),
+            0 => look::text(&self.tag_name),
+            1 => look::text(&self.parent_category_name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.tag_name),
-            1 => Slot::Scalar(&mut self.parent_category_name),
+            0 => place::text(&mut self.tag_name),
+            1 => place::text(&mut self.parent_category_name),
             _ => Slot::None,
         }
     }
@@ -2589,19 +2852,24 @@ impl DataObject for VslmTagEntry {
 root!(VslmTagEntry);
 
 /// `vslmVClockInfo`, since 6.7.2.
-#[derive(Clone, Default, PartialEq)]
 pub struct VslmVClockInfo {
     /// `vClockTime`.
     pub v_clock_time: i64,
+}
+
+impl Default for VslmVClockInfo {
+    fn default() -> Self {
+        Self { v_clock_time: 0 }
+    }
 }
 
 impl DataType for VslmVClockInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "vslmVClockInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("vClockTime", Type::Long)],
-            || Box::new(VslmVClockInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vClockTime", Type::Long, Req)],
+            instance::<VslmVClockInfo>,
         );
         &INFO
     };
@@ -2609,19 +2877,19 @@ impl DataType for VslmVClockInfo {
 
 impl DataObject for VslmVClockInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.v_clock_time),
+            0 => Value::Long(self.v_clock_time),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.v_clock_time),
+            0 => place::long(&mut self.v_clock_time),
             _ => Slot::None,
         }
     }
@@ -2630,19 +2898,24 @@ impl DataObject for VslmVClockInfo {
 root!(VslmVClockInfo);
 
 /// `VStorageObject`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObject {
     /// `config`.
     pub config: VStorageObjectConfigInfo,
+}
+
+impl Default for VStorageObject {
+    fn default() -> Self {
+        Self { config: <VStorageObjectConfigInfo as Default>::default() }
+    }
 }
 
 impl DataType for VStorageObject {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObject",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("config", Type::Data(VStorageObjectConfigInfo::INFO))],
-            || Box::new(VStorageObject::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("config", Type::Data(<VStorageObjectConfigInfo as DataType>::INFO), Req)],
+            instance::<VStorageObject>,
         );
         &INFO
     };
@@ -2650,7 +2923,7 @@ impl DataType for VStorageObject {
 
 impl DataObject for VStorageObject {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -2671,7 +2944,6 @@ impl DataObject for VStorageObject {
 root!(VStorageObject);
 
 /// `VStorageObjectConfigInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectConfigInfo {
     /// What it inherits from [`BaseConfigInfo`].
     pub base: BaseConfigInfo,
@@ -2691,21 +2963,36 @@ pub struct VStorageObjectConfigInfo {
     pub linked_clone_parent_id: Option<Box<ID>>,
 }
 
+impl Default for VStorageObjectConfigInfo {
+    fn default() -> Self {
+        Self {
+            base: <BaseConfigInfo as Default>::default(),
+            descriptor_version: None,
+            capacity_in_mb: 0,
+            consumption_type: Unset::UNSET,
+            consumer_id: Unset::UNSET,
+            virtual_disk_format: None,
+            linked_clone_base_path: None,
+            linked_clone_parent_id: None,
+        }
+    }
+}
+
 impl DataType for VStorageObjectConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectConfigInfo",
-            Some(BaseConfigInfo::INFO),
+            Some(<BaseConfigInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("descriptorVersion", Type::Int),
-                FieldInfo::req("capacityInMB", Type::Long),
-                FieldInfo::list("consumptionType", Type::String),
-                FieldInfo::list("consumerId", Type::Data(ID::INFO)),
-                FieldInfo::opt("virtualDiskFormat", Type::String),
-                FieldInfo::opt("linkedCloneBasePath", Type::String),
-                FieldInfo::opt("linkedCloneParentId", Type::Data(ID::INFO)),
+                Own("descriptorVersion", Type::Int, Opt),
+                Own("capacityInMB", Type::Long, Req),
+                Own("consumptionType", Type::String, List),
+                Own("consumerId", Type::Data(<ID as DataType>::INFO), List),
+                Own("virtualDiskFormat", Type::String, Opt),
+                Own("linkedCloneBasePath", Type::String, Opt),
+                Own("linkedCloneParentId", Type::Data(<ID as DataType>::INFO), Opt),
             ],
-            || Box::new(VStorageObjectConfigInfo::default()),
+            instance::<VStorageObjectConfigInfo>,
         );
         &INFO
     };
@@ -2713,44 +3000,35 @@ impl DataType for VStorageObjectConfigInfo {
 
 impl DataObject for VStorageObjectConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => optional(&self.descriptor_version),
-            12 => leaf(&self.capacity_in_mb),
-            13 => Value::List(&self.consumption_type),
+            11 => look::optional_int(&self.descriptor_version),
+            12 => Value::Long(self.capacity_in_mb),
+            13 => look::texts(&self.consumption_type),
             14 => Value::List(&self.consumer_id),
-            15 => optional(&self.virtual_disk_format),
-            16 => optional(&self.linked_clone_base_path),
-            17 => match &self.linked_clone_parent_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            15 => look::optional_text(&self.virtual_disk_format),
+            16 => look::optional_text(&self.linked_clone_base_path),
+            17 => look::boxed(&self.linked_clone_parent_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.descriptor_version),
-            12 => Slot::Scalar(&mut self.capacity_in_mb),
-            13 => Slot::Scalar(&mut self.consumption_type),
+            11 => place::optional_int(&mut self.descriptor_version),
+            12 => place::long(&mut self.capacity_in_mb),
+            13 => place::texts(&mut self.consumption_type),
             14 => Slot::List(&mut self.consumer_id),
-            15 => Slot::Scalar(&mut self.virtual_disk_format),
-            16 => Slot::Scalar(&mut self.linked_clone_base_path),
-            17 => fill!(self.linked_clone_parent_id, ID),
-            _ => self.base.slot(index),
+            15 => place::optional_text(&mut self.virtual_disk_format),
+            16 => place::optional_text(&mut self.linked_clone_base_path),
+            17 => place::boxed(&mut self.linked_clone_parent_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2758,7 +3036,6 @@ inherit!(VStorageObjectConfigInfo, BaseConfigInfo);
 impl Extends<BaseConfigInfo> for VStorageObjectConfigInfo {}
 
 /// `VStorageObjectAttachResult`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectAttachResult {
     /// `volumeId`.
     pub volume_id: ID,
@@ -2768,17 +3045,23 @@ pub struct VStorageObjectAttachResult {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for VStorageObjectAttachResult {
+    fn default() -> Self {
+        Self { volume_id: <ID as Default>::default(), disk_uuid: None, fault: None }
+    }
+}
+
 impl DataType for VStorageObjectAttachResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectAttachResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("volumeId", Type::Data(ID::INFO)),
-                FieldInfo::opt("diskUUID", Type::String),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("volumeId", Type::Data(<ID as DataType>::INFO), Req),
+                Own("diskUUID", Type::String, Opt),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(VStorageObjectAttachResult::default()),
+            instance::<VStorageObjectAttachResult>,
         );
         &INFO
     };
@@ -2786,17 +3069,14 @@ impl DataType for VStorageObjectAttachResult {
 
 impl DataObject for VStorageObjectAttachResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.volume_id),
-            1 => optional(&self.disk_uuid),
-            2 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            1 => look::optional_text(&self.disk_uuid),
+            2 => look::boxed(&self.fault),
             _ => Value::Unset,
         }
     }
@@ -2804,8 +3084,8 @@ impl DataObject for VStorageObjectAttachResult {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.volume_id),
-            1 => Slot::Scalar(&mut self.disk_uuid),
-            2 => fill!(self.fault, LocalizedMethodFault),
+            1 => place::optional_text(&mut self.disk_uuid),
+            2 => place::boxed(&mut self.fault),
             _ => Slot::None,
         }
     }
@@ -2814,7 +3094,6 @@ impl DataObject for VStorageObjectAttachResult {
 root!(VStorageObjectAttachResult);
 
 /// `VStorageObjectAttachSpec`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectAttachSpec {
     /// `volumeId`.
     pub volume_id: ID,
@@ -2830,20 +3109,33 @@ pub struct VStorageObjectAttachSpec {
     pub unit_number: Option<i32>,
 }
 
+impl Default for VStorageObjectAttachSpec {
+    fn default() -> Self {
+        Self {
+            volume_id: <ID as Default>::default(),
+            datastore: Unset::UNSET,
+            disk_mode: None,
+            sharing: None,
+            controller_key: None,
+            unit_number: None,
+        }
+    }
+}
+
 impl DataType for VStorageObjectAttachSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectAttachSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("volumeId", Type::Data(ID::INFO)),
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::opt("diskMode", Type::String),
-                FieldInfo::opt("sharing", Type::String),
-                FieldInfo::opt("controllerKey", Type::Int),
-                FieldInfo::opt("unitNumber", Type::Int),
+                Own("volumeId", Type::Data(<ID as DataType>::INFO), Req),
+                Own("datastore", Type::Ref, Req),
+                Own("diskMode", Type::String, Opt),
+                Own("sharing", Type::String, Opt),
+                Own("controllerKey", Type::Int, Opt),
+                Own("unitNumber", Type::Int, Opt),
             ],
-            || Box::new(VStorageObjectAttachSpec::default()),
+            instance::<VStorageObjectAttachSpec>,
         );
         &INFO
     };
@@ -2851,17 +3143,17 @@ impl DataType for VStorageObjectAttachSpec {
 
 impl DataObject for VStorageObjectAttachSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.volume_id),
-            1 => leaf(&self.datastore),
-            2 => optional(&self.disk_mode),
-            3 => optional(&self.sharing),
-            4 => optional(&self.controller_key),
-            5 => optional(&self.unit_number),
+            1 => look::reference(&self.datastore),
+            2 => look::optional_text(&self.disk_mode),
+            3 => look::optional_text(&self.sharing),
+            4 => look::optional_int(&self.controller_key),
+            5 => look::optional_int(&self.unit_number),
             _ => Value::Unset,
         }
     }
@@ -2869,11 +3161,11 @@ impl DataObject for VStorageObjectAttachSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.volume_id),
-            1 => Slot::Scalar(&mut self.datastore),
-            2 => Slot::Scalar(&mut self.disk_mode),
-            3 => Slot::Scalar(&mut self.sharing),
-            4 => Slot::Scalar(&mut self.controller_key),
-            5 => Slot::Scalar(&mut self.unit_number),
+            1 => place::reference(&mut self.datastore),
+            2 => place::optional_text(&mut self.disk_mode),
+            3 => place::optional_text(&mut self.sharing),
+            4 => place::optional_int(&mut self.controller_key),
+            5 => place::optional_int(&mut self.unit_number),
             _ => Slot::None,
         }
     }
@@ -2882,7 +3174,6 @@ impl DataObject for VStorageObjectAttachSpec {
 root!(VStorageObjectAttachSpec);
 
 /// `VStorageObjectSnapshot`, since 8.0.2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectSnapshot {
     /// `id`.
     pub id: ID,
@@ -2892,17 +3183,23 @@ pub struct VStorageObjectSnapshot {
     pub used_capacity: Option<i64>,
 }
 
+impl Default for VStorageObjectSnapshot {
+    fn default() -> Self {
+        Self { id: <ID as Default>::default(), vclock: <VslmVClockInfo as Default>::default(), used_capacity: None }
+    }
+}
+
 impl DataType for VStorageObjectSnapshot {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectSnapshot",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::Data(ID::INFO)),
-                FieldInfo::req("vclock", Type::Data(VslmVClockInfo::INFO)),
-                FieldInfo::opt("usedCapacity", Type::Long),
+                Own("id", Type::Data(<ID as DataType>::INFO), Req),
+                Own("vclock", Type::Data(<VslmVClockInfo as DataType>::INFO), Req),
+                Own("usedCapacity", Type::Long, Opt),
             ],
-            || Box::new(VStorageObjectSnapshot::default()),
+            instance::<VStorageObjectSnapshot>,
         );
         &INFO
     };
@@ -2910,14 +3207,14 @@ impl DataType for VStorageObjectSnapshot {
 
 impl DataObject for VStorageObjectSnapshot {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.id),
             1 => Value::Data(&self.vclock),
-            2 => optional(&self.used_capacity),
+            2 => look::optional_long(&self.used_capacity),
             _ => Value::Unset,
         }
     }
@@ -2926,7 +3223,7 @@ impl DataObject for VStorageObjectSnapshot {
         match index {
             0 => Slot::Data(&mut self.id),
             1 => Slot::Data(&mut self.vclock),
-            2 => Slot::Scalar(&mut self.used_capacity),
+            2 => place::optional_long(&mut self.used_capacity),
             _ => Slot::None,
         }
     }
@@ -2935,7 +3232,6 @@ impl DataObject for VStorageObjectSnapshot {
 root!(VStorageObjectSnapshot);
 
 /// `VStorageObjectSnapshotDetails`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectSnapshotDetails {
     /// `path`.
     pub path: Option<String>,
@@ -2943,13 +3239,19 @@ pub struct VStorageObjectSnapshotDetails {
     pub changed_block_tracking_id: Option<String>,
 }
 
+impl Default for VStorageObjectSnapshotDetails {
+    fn default() -> Self {
+        Self { path: None, changed_block_tracking_id: None }
+    }
+}
+
 impl DataType for VStorageObjectSnapshotDetails {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectSnapshotDetails",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("path", Type::String), FieldInfo::opt("changedBlockTrackingId", Type::String)],
-            || Box::new(VStorageObjectSnapshotDetails::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("path", Type::String, Opt), Own("changedBlockTrackingId", Type::String, Opt)],
+            instance::<VStorageObjectSnapshotDetails>,
         );
         &INFO
     };
@@ -2957,21 +3259,21 @@ impl DataType for VStorageObjectSnapshotDetails {
 
 impl DataObject for VStorageObjectSnapshotDetails {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.path),
-            1 => optional(&self.changed_block_tracking_id),
+            0 => look::optional_text(&self.path),
+            1 => look::optional_text(&self.changed_block_tracking_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.path),
-            1 => Slot::Scalar(&mut self.changed_block_tracking_id),
+            0 => place::optional_text(&mut self.path),
+            1 => place::optional_text(&mut self.changed_block_tracking_id),
             _ => Slot::None,
         }
     }
@@ -2980,19 +3282,24 @@ impl DataObject for VStorageObjectSnapshotDetails {
 root!(VStorageObjectSnapshotDetails);
 
 /// `VStorageObjectSnapshotInfo`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectSnapshotInfo {
     /// `snapshots`.
     pub snapshots: Vec<VStorageObjectSnapshotInfoVStorageObjectSnapshot>,
+}
+
+impl Default for VStorageObjectSnapshotInfo {
+    fn default() -> Self {
+        Self { snapshots: Unset::UNSET }
+    }
 }
 
 impl DataType for VStorageObjectSnapshotInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectSnapshotInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("snapshots", Type::Data(VStorageObjectSnapshotInfoVStorageObjectSnapshot::INFO))],
-            || Box::new(VStorageObjectSnapshotInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("snapshots", Type::Data(<VStorageObjectSnapshotInfoVStorageObjectSnapshot as DataType>::INFO), List)],
+            instance::<VStorageObjectSnapshotInfo>,
         );
         &INFO
     };
@@ -3000,7 +3307,7 @@ impl DataType for VStorageObjectSnapshotInfo {
 
 impl DataObject for VStorageObjectSnapshotInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -3021,7 +3328,6 @@ impl DataObject for VStorageObjectSnapshotInfo {
 root!(VStorageObjectSnapshotInfo);
 
 /// `VStorageObjectSnapshotInfoVStorageObjectSnapshot`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectSnapshotInfoVStorageObjectSnapshot {
     /// `id`.
     pub id: Option<Box<ID>>,
@@ -3033,18 +3339,29 @@ pub struct VStorageObjectSnapshotInfoVStorageObjectSnapshot {
     pub description: String,
 }
 
+impl Default for VStorageObjectSnapshotInfoVStorageObjectSnapshot {
+    fn default() -> Self {
+        Self {
+            id: None,
+            backing_object_id: None,
+            create_time: <DateTime as Default>::default(),
+            description: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VStorageObjectSnapshotInfoVStorageObjectSnapshot {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectSnapshotInfoVStorageObjectSnapshot",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("id", Type::Data(ID::INFO)),
-                FieldInfo::opt("backingObjectId", Type::String),
-                FieldInfo::req("createTime", Type::DateTime),
-                FieldInfo::req("description", Type::String),
+                Own("id", Type::Data(<ID as DataType>::INFO), Opt),
+                Own("backingObjectId", Type::String, Opt),
+                Own("createTime", Type::DateTime, Req),
+                Own("description", Type::String, Req),
             ],
-            || Box::new(VStorageObjectSnapshotInfoVStorageObjectSnapshot::default()),
+            instance::<VStorageObjectSnapshotInfoVStorageObjectSnapshot>,
         );
         &INFO
     };
@@ -3052,28 +3369,25 @@ impl DataType for VStorageObjectSnapshotInfoVStorageObjectSnapshot {
 
 impl DataObject for VStorageObjectSnapshotInfoVStorageObjectSnapshot {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => optional(&self.backing_object_id),
-            2 => leaf(&self.create_time),
-            3 => leaf(&self.description),
+            0 => look::boxed(&self.id),
+            1 => look::optional_text(&self.backing_object_id),
+            2 => look::leaf(&self.create_time),
+            3 => look::text(&self.description),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.id, ID),
-            1 => Slot::Scalar(&mut self.backing_object_id),
+            0 => place::boxed(&mut self.id),
+            1 => place::optional_text(&mut self.backing_object_id),
             2 => Slot::Scalar(&mut self.create_time),
-            3 => Slot::Scalar(&mut self.description),
+            3 => place::text(&mut self.description),
             _ => Slot::None,
         }
     }
@@ -3082,7 +3396,6 @@ impl DataObject for VStorageObjectSnapshotInfoVStorageObjectSnapshot {
 root!(VStorageObjectSnapshotInfoVStorageObjectSnapshot);
 
 /// `VStorageObjectAssociations`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectAssociations {
     /// `id`.
     pub id: ID,
@@ -3092,17 +3405,27 @@ pub struct VStorageObjectAssociations {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for VStorageObjectAssociations {
+    fn default() -> Self {
+        Self { id: <ID as Default>::default(), vm_disk_associations: Unset::UNSET, fault: None }
+    }
+}
+
 impl DataType for VStorageObjectAssociations {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectAssociations",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::Data(ID::INFO)),
-                FieldInfo::list("vmDiskAssociations", Type::Data(VStorageObjectAssociationsVmDiskAssociations::INFO)),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("id", Type::Data(<ID as DataType>::INFO), Req),
+                Own(
+                    "vmDiskAssociations",
+                    Type::Data(<VStorageObjectAssociationsVmDiskAssociations as DataType>::INFO),
+                    List,
+                ),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(VStorageObjectAssociations::default()),
+            instance::<VStorageObjectAssociations>,
         );
         &INFO
     };
@@ -3110,17 +3433,14 @@ impl DataType for VStorageObjectAssociations {
 
 impl DataObject for VStorageObjectAssociations {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.id),
             1 => Value::List(&self.vm_disk_associations),
-            2 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            2 => look::boxed(&self.fault),
             _ => Value::Unset,
         }
     }
@@ -3129,7 +3449,7 @@ impl DataObject for VStorageObjectAssociations {
         match index {
             0 => Slot::Data(&mut self.id),
             1 => Slot::List(&mut self.vm_disk_associations),
-            2 => fill!(self.fault, LocalizedMethodFault),
+            2 => place::boxed(&mut self.fault),
             _ => Slot::None,
         }
     }
@@ -3138,7 +3458,6 @@ impl DataObject for VStorageObjectAssociations {
 root!(VStorageObjectAssociations);
 
 /// `VStorageObjectAssociationsVmDiskAssociations`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VStorageObjectAssociationsVmDiskAssociations {
     /// `vmId`.
     pub vm_id: String,
@@ -3146,13 +3465,19 @@ pub struct VStorageObjectAssociationsVmDiskAssociations {
     pub disk_key: i32,
 }
 
+impl Default for VStorageObjectAssociationsVmDiskAssociations {
+    fn default() -> Self {
+        Self { vm_id: Unset::UNSET, disk_key: 0 }
+    }
+}
+
 impl DataType for VStorageObjectAssociationsVmDiskAssociations {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VStorageObjectAssociationsVmDiskAssociations",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("vmId", Type::String), FieldInfo::req("diskKey", Type::Int)],
-            || Box::new(VStorageObjectAssociationsVmDiskAssociations::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vmId", Type::String, Req), Own("diskKey", Type::Int, Req)],
+            instance::<VStorageObjectAssociationsVmDiskAssociations>,
         );
         &INFO
     };
@@ -3160,21 +3485,21 @@ impl DataType for VStorageObjectAssociationsVmDiskAssociations {
 
 impl DataObject for VStorageObjectAssociationsVmDiskAssociations {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm_id),
-            1 => leaf(&self.disk_key),
+            0 => look::text(&self.vm_id),
+            1 => Value::Int(self.disk_key),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm_id),
-            1 => Slot::Scalar(&mut self.disk_key),
+            0 => place::text(&mut self.vm_id),
+            1 => place::int(&mut self.disk_key),
             _ => Slot::None,
         }
     }
@@ -3183,7 +3508,6 @@ impl DataObject for VStorageObjectAssociationsVmDiskAssociations {
 root!(VStorageObjectAssociationsVmDiskAssociations);
 
 /// `VAppConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppConfigInfo {
     /// What it inherits from [`VmConfigInfo`].
     pub base: VmConfigInfo,
@@ -3197,18 +3521,30 @@ pub struct VAppConfigInfo {
     pub managed_by: Option<Box<ManagedByInfo>>,
 }
 
+impl Default for VAppConfigInfo {
+    fn default() -> Self {
+        Self {
+            base: <VmConfigInfo as Default>::default(),
+            entity_config: Unset::UNSET,
+            annotation: Unset::UNSET,
+            instance_uuid: None,
+            managed_by: None,
+        }
+    }
+}
+
 impl DataType for VAppConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppConfigInfo",
-            Some(VmConfigInfo::INFO),
+            Some(<VmConfigInfo as DataType>::INFO),
             &[
-                FieldInfo::list("entityConfig", Type::Data(VAppEntityConfigInfo::INFO)),
-                FieldInfo::req("annotation", Type::String),
-                FieldInfo::opt("instanceUuid", Type::String),
-                FieldInfo::opt("managedBy", Type::Data(ManagedByInfo::INFO)),
+                Own("entityConfig", Type::Data(<VAppEntityConfigInfo as DataType>::INFO), List),
+                Own("annotation", Type::String, Req),
+                Own("instanceUuid", Type::String, Opt),
+                Own("managedBy", Type::Data(<ManagedByInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(VAppConfigInfo::default()),
+            instance::<VAppConfigInfo>,
         );
         &INFO
     };
@@ -3216,38 +3552,29 @@ impl DataType for VAppConfigInfo {
 
 impl DataObject for VAppConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             8 => Value::List(&self.entity_config),
-            9 => leaf(&self.annotation),
-            10 => optional(&self.instance_uuid),
-            11 => match &self.managed_by {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            9 => look::text(&self.annotation),
+            10 => look::optional_text(&self.instance_uuid),
+            11 => look::boxed(&self.managed_by),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             8 => Slot::List(&mut self.entity_config),
-            9 => Slot::Scalar(&mut self.annotation),
-            10 => Slot::Scalar(&mut self.instance_uuid),
-            11 => fill!(self.managed_by, ManagedByInfo),
-            _ => self.base.slot(index),
+            9 => place::text(&mut self.annotation),
+            10 => place::optional_text(&mut self.instance_uuid),
+            11 => place::boxed(&mut self.managed_by),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3255,7 +3582,6 @@ inherit!(VAppConfigInfo, VmConfigInfo);
 impl Extends<VmConfigInfo> for VAppConfigInfo {}
 
 /// `VAppConfigSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppConfigSpec {
     /// What it inherits from [`VmConfigSpec`].
     pub base: VmConfigSpec,
@@ -3269,18 +3595,30 @@ pub struct VAppConfigSpec {
     pub managed_by: Option<Box<ManagedByInfo>>,
 }
 
+impl Default for VAppConfigSpec {
+    fn default() -> Self {
+        Self {
+            base: <VmConfigSpec as Default>::default(),
+            entity_config: Unset::UNSET,
+            annotation: None,
+            instance_uuid: None,
+            managed_by: None,
+        }
+    }
+}
+
 impl DataType for VAppConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppConfigSpec",
-            Some(VmConfigSpec::INFO),
+            Some(<VmConfigSpec as DataType>::INFO),
             &[
-                FieldInfo::list("entityConfig", Type::Data(VAppEntityConfigInfo::INFO)),
-                FieldInfo::opt("annotation", Type::String),
-                FieldInfo::opt("instanceUuid", Type::String),
-                FieldInfo::opt("managedBy", Type::Data(ManagedByInfo::INFO)),
+                Own("entityConfig", Type::Data(<VAppEntityConfigInfo as DataType>::INFO), List),
+                Own("annotation", Type::String, Opt),
+                Own("instanceUuid", Type::String, Opt),
+                Own("managedBy", Type::Data(<ManagedByInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(VAppConfigSpec::default()),
+            instance::<VAppConfigSpec>,
         );
         &INFO
     };
@@ -3288,38 +3626,29 @@ impl DataType for VAppConfigSpec {
 
 impl DataObject for VAppConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             8 => Value::List(&self.entity_config),
-            9 => optional(&self.annotation),
-            10 => optional(&self.instance_uuid),
-            11 => match &self.managed_by {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            9 => look::optional_text(&self.annotation),
+            10 => look::optional_text(&self.instance_uuid),
+            11 => look::boxed(&self.managed_by),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             8 => Slot::List(&mut self.entity_config),
-            9 => Slot::Scalar(&mut self.annotation),
-            10 => Slot::Scalar(&mut self.instance_uuid),
-            11 => fill!(self.managed_by, ManagedByInfo),
-            _ => self.base.slot(index),
+            9 => place::optional_text(&mut self.annotation),
+            10 => place::optional_text(&mut self.instance_uuid),
+            11 => place::boxed(&mut self.managed_by),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3327,7 +3656,6 @@ inherit!(VAppConfigSpec, VmConfigSpec);
 impl Extends<VmConfigSpec> for VAppConfigSpec {}
 
 /// `VslmCloneSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VslmCloneSpec {
     /// What it inherits from [`VslmMigrateSpec`].
     pub base: VslmMigrateSpec,
@@ -3339,17 +3667,28 @@ pub struct VslmCloneSpec {
     pub metadata: Vec<KeyValue>,
 }
 
+impl Default for VslmCloneSpec {
+    fn default() -> Self {
+        Self {
+            base: <VslmMigrateSpec as Default>::default(),
+            name: Unset::UNSET,
+            keep_after_delete_vm: None,
+            metadata: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VslmCloneSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VslmCloneSpec",
-            Some(VslmMigrateSpec::INFO),
+            Some(<VslmMigrateSpec as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::opt("keepAfterDeleteVm", Type::Boolean),
-                FieldInfo::list("metadata", Type::Data(KeyValue::INFO)),
+                Own("name", Type::String, Req),
+                Own("keepAfterDeleteVm", Type::Boolean, Opt),
+                Own("metadata", Type::Data(<KeyValue as DataType>::INFO), List),
             ],
-            || Box::new(VslmCloneSpec::default()),
+            instance::<VslmCloneSpec>,
         );
         &INFO
     };
@@ -3357,33 +3696,27 @@ impl DataType for VslmCloneSpec {
 
 impl DataObject for VslmCloneSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.name),
-            6 => optional(&self.keep_after_delete_vm),
+            5 => look::text(&self.name),
+            6 => look::optional_boolean(&self.keep_after_delete_vm),
             7 => Value::List(&self.metadata),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.name),
-            6 => Slot::Scalar(&mut self.keep_after_delete_vm),
+            5 => place::text(&mut self.name),
+            6 => place::optional_boolean(&mut self.keep_after_delete_vm),
             7 => Slot::List(&mut self.metadata),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3391,7 +3724,6 @@ inherit!(VslmCloneSpec, VslmMigrateSpec);
 impl Extends<VslmMigrateSpec> for VslmCloneSpec {}
 
 /// `VasaProviderContainerSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VasaProviderContainerSpec {
     /// `vasaProviderInfo`.
     pub vasa_provider_info: Vec<VimVasaProviderInfo>,
@@ -3403,18 +3735,24 @@ pub struct VasaProviderContainerSpec {
     pub stretched: Option<bool>,
 }
 
+impl Default for VasaProviderContainerSpec {
+    fn default() -> Self {
+        Self { vasa_provider_info: Unset::UNSET, sc_id: Unset::UNSET, deleted: false, stretched: None }
+    }
+}
+
 impl DataType for VasaProviderContainerSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VasaProviderContainerSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("vasaProviderInfo", Type::Data(VimVasaProviderInfo::INFO)),
-                FieldInfo::req("scId", Type::String),
-                FieldInfo::req("deleted", Type::Boolean),
-                FieldInfo::opt("stretched", Type::Boolean),
+                Own("vasaProviderInfo", Type::Data(<VimVasaProviderInfo as DataType>::INFO), List),
+                Own("scId", Type::String, Req),
+                Own("deleted", Type::Boolean, Req),
+                Own("stretched", Type::Boolean, Opt),
             ],
-            || Box::new(VasaProviderContainerSpec::default()),
+            instance::<VasaProviderContainerSpec>,
         );
         &INFO
     };
@@ -3422,15 +3760,15 @@ impl DataType for VasaProviderContainerSpec {
 
 impl DataObject for VasaProviderContainerSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.vasa_provider_info),
-            1 => leaf(&self.sc_id),
-            2 => leaf(&self.deleted),
-            3 => optional(&self.stretched),
+            1 => look::text(&self.sc_id),
+            2 => Value::Boolean(self.deleted),
+            3 => look::optional_boolean(&self.stretched),
             _ => Value::Unset,
         }
     }
@@ -3438,9 +3776,9 @@ impl DataObject for VasaProviderContainerSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.vasa_provider_info),
-            1 => Slot::Scalar(&mut self.sc_id),
-            2 => Slot::Scalar(&mut self.deleted),
-            3 => Slot::Scalar(&mut self.stretched),
+            1 => place::text(&mut self.sc_id),
+            2 => place::boolean(&mut self.deleted),
+            3 => place::optional_boolean(&mut self.stretched),
             _ => Slot::None,
         }
     }
@@ -3449,7 +3787,6 @@ impl DataObject for VasaProviderContainerSpec {
 root!(VasaProviderContainerSpec);
 
 /// `VMwareDVSFeatureCapability`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSFeatureCapability {
     /// What it inherits from [`DVSFeatureCapability`].
     pub base: DVSFeatureCapability,
@@ -3481,27 +3818,52 @@ pub struct VMwareDVSFeatureCapability {
     pub system_traffic_capabilities: Option<Box<VMwareDvsSystemTrafficCapabilities>>,
 }
 
+impl Default for VMwareDVSFeatureCapability {
+    fn default() -> Self {
+        Self {
+            base: <DVSFeatureCapability as Default>::default(),
+            vspan_supported: None,
+            lldp_supported: None,
+            ipfix_supported: None,
+            ipfix_capability: None,
+            multicast_snooping_supported: None,
+            vspan_capability: None,
+            lacp_capability: None,
+            dpu_capability: None,
+            nsx_supported: None,
+            mtu_capability: None,
+            real_time_config_supported: None,
+            perf_nic_offload_capability: None,
+            system_traffic_capabilities: None,
+        }
+    }
+}
+
 impl DataType for VMwareDVSFeatureCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSFeatureCapability",
-            Some(DVSFeatureCapability::INFO),
+            Some(<DVSFeatureCapability as DataType>::INFO),
             &[
-                FieldInfo::opt("vspanSupported", Type::Boolean),
-                FieldInfo::opt("lldpSupported", Type::Boolean),
-                FieldInfo::opt("ipfixSupported", Type::Boolean),
-                FieldInfo::opt("ipfixCapability", Type::Data(VMwareDvsIpfixCapability::INFO)),
-                FieldInfo::opt("multicastSnoopingSupported", Type::Boolean),
-                FieldInfo::opt("vspanCapability", Type::Data(VMwareDVSVspanCapability::INFO)),
-                FieldInfo::opt("lacpCapability", Type::Data(VMwareDvsLacpCapability::INFO)),
-                FieldInfo::opt("dpuCapability", Type::Data(VMwareDvsDpuCapability::INFO)),
-                FieldInfo::opt("nsxSupported", Type::Boolean),
-                FieldInfo::opt("mtuCapability", Type::Data(VMwareDvsMtuCapability::INFO)),
-                FieldInfo::opt("realTimeConfigSupported", Type::Boolean),
-                FieldInfo::opt("perfNicOffloadCapability", Type::Data(VMwareDvsPerfNicOffloadCapability::INFO)),
-                FieldInfo::opt("systemTrafficCapabilities", Type::Data(VMwareDvsSystemTrafficCapabilities::INFO)),
+                Own("vspanSupported", Type::Boolean, Opt),
+                Own("lldpSupported", Type::Boolean, Opt),
+                Own("ipfixSupported", Type::Boolean, Opt),
+                Own("ipfixCapability", Type::Data(<VMwareDvsIpfixCapability as DataType>::INFO), Opt),
+                Own("multicastSnoopingSupported", Type::Boolean, Opt),
+                Own("vspanCapability", Type::Data(<VMwareDVSVspanCapability as DataType>::INFO), Opt),
+                Own("lacpCapability", Type::Data(<VMwareDvsLacpCapability as DataType>::INFO), Opt),
+                Own("dpuCapability", Type::Data(<VMwareDvsDpuCapability as DataType>::INFO), Opt),
+                Own("nsxSupported", Type::Boolean, Opt),
+                Own("mtuCapability", Type::Data(<VMwareDvsMtuCapability as DataType>::INFO), Opt),
+                Own("realTimeConfigSupported", Type::Boolean, Opt),
+                Own("perfNicOffloadCapability", Type::Data(<VMwareDvsPerfNicOffloadCapability as DataType>::INFO), Opt),
+                Own(
+                    "systemTrafficCapabilities",
+                    Type::Data(<VMwareDvsSystemTrafficCapabilities as DataType>::INFO),
+                    Opt,
+                ),
             ],
-            || Box::new(VMwareDVSFeatureCapability::default()),
+            instance::<VMwareDVSFeatureCapability>,
         );
         &INFO
     };
@@ -3509,74 +3871,47 @@ impl DataType for VMwareDVSFeatureCapability {
 
 impl DataObject for VMwareDVSFeatureCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            10 => optional(&self.vspan_supported),
-            11 => optional(&self.lldp_supported),
-            12 => optional(&self.ipfix_supported),
-            13 => match &self.ipfix_capability {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            14 => optional(&self.multicast_snooping_supported),
-            15 => match &self.vspan_capability {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            16 => match &self.lacp_capability {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            17 => match &self.dpu_capability {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => optional(&self.nsx_supported),
-            19 => match &self.mtu_capability {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            20 => optional(&self.real_time_config_supported),
-            21 => match &self.perf_nic_offload_capability {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            22 => match &self.system_traffic_capabilities {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            10 => look::optional_boolean(&self.vspan_supported),
+            11 => look::optional_boolean(&self.lldp_supported),
+            12 => look::optional_boolean(&self.ipfix_supported),
+            13 => look::boxed(&self.ipfix_capability),
+            14 => look::optional_boolean(&self.multicast_snooping_supported),
+            15 => look::boxed(&self.vspan_capability),
+            16 => look::boxed(&self.lacp_capability),
+            17 => look::boxed(&self.dpu_capability),
+            18 => look::optional_boolean(&self.nsx_supported),
+            19 => look::boxed(&self.mtu_capability),
+            20 => look::optional_boolean(&self.real_time_config_supported),
+            21 => look::boxed(&self.perf_nic_offload_capability),
+            22 => look::boxed(&self.system_traffic_capabilities),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            10 => Slot::Scalar(&mut self.vspan_supported),
-            11 => Slot::Scalar(&mut self.lldp_supported),
-            12 => Slot::Scalar(&mut self.ipfix_supported),
-            13 => fill!(self.ipfix_capability, VMwareDvsIpfixCapability),
-            14 => Slot::Scalar(&mut self.multicast_snooping_supported),
-            15 => fill!(self.vspan_capability, VMwareDVSVspanCapability),
-            16 => fill!(self.lacp_capability, VMwareDvsLacpCapability),
-            17 => fill!(self.dpu_capability, VMwareDvsDpuCapability),
-            18 => Slot::Scalar(&mut self.nsx_supported),
-            19 => fill!(self.mtu_capability, VMwareDvsMtuCapability),
-            20 => Slot::Scalar(&mut self.real_time_config_supported),
-            21 => fill!(self.perf_nic_offload_capability, VMwareDvsPerfNicOffloadCapability),
-            22 => fill!(self.system_traffic_capabilities, VMwareDvsSystemTrafficCapabilities),
-            _ => self.base.slot(index),
+            10 => place::optional_boolean(&mut self.vspan_supported),
+            11 => place::optional_boolean(&mut self.lldp_supported),
+            12 => place::optional_boolean(&mut self.ipfix_supported),
+            13 => place::boxed(&mut self.ipfix_capability),
+            14 => place::optional_boolean(&mut self.multicast_snooping_supported),
+            15 => place::boxed(&mut self.vspan_capability),
+            16 => place::boxed(&mut self.lacp_capability),
+            17 => place::boxed(&mut self.dpu_capability),
+            18 => place::optional_boolean(&mut self.nsx_supported),
+            19 => place::boxed(&mut self.mtu_capability),
+            20 => place::optional_boolean(&mut self.real_time_config_supported),
+            21 => place::boxed(&mut self.perf_nic_offload_capability),
+            22 => place::boxed(&mut self.system_traffic_capabilities),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3584,7 +3919,6 @@ inherit!(VMwareDVSFeatureCapability, DVSFeatureCapability);
 impl Extends<DVSFeatureCapability> for VMwareDVSFeatureCapability {}
 
 /// `VMwareDvsIpfixCapability`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDvsIpfixCapability {
     /// `ipfixSupported`.
     pub ipfix_supported: Option<bool>,
@@ -3594,17 +3928,23 @@ pub struct VMwareDvsIpfixCapability {
     pub observation_domain_id_supported: Option<bool>,
 }
 
+impl Default for VMwareDvsIpfixCapability {
+    fn default() -> Self {
+        Self { ipfix_supported: None, ipv6_for_ipfix_supported: None, observation_domain_id_supported: None }
+    }
+}
+
 impl DataType for VMwareDvsIpfixCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDvsIpfixCapability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("ipfixSupported", Type::Boolean),
-                FieldInfo::opt("ipv6ForIpfixSupported", Type::Boolean),
-                FieldInfo::opt("observationDomainIdSupported", Type::Boolean),
+                Own("ipfixSupported", Type::Boolean, Opt),
+                Own("ipv6ForIpfixSupported", Type::Boolean, Opt),
+                Own("observationDomainIdSupported", Type::Boolean, Opt),
             ],
-            || Box::new(VMwareDvsIpfixCapability::default()),
+            instance::<VMwareDvsIpfixCapability>,
         );
         &INFO
     };
@@ -3612,23 +3952,23 @@ impl DataType for VMwareDvsIpfixCapability {
 
 impl DataObject for VMwareDvsIpfixCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.ipfix_supported),
-            1 => optional(&self.ipv6_for_ipfix_supported),
-            2 => optional(&self.observation_domain_id_supported),
+            0 => look::optional_boolean(&self.ipfix_supported),
+            1 => look::optional_boolean(&self.ipv6_for_ipfix_supported),
+            2 => look::optional_boolean(&self.observation_domain_id_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ipfix_supported),
-            1 => Slot::Scalar(&mut self.ipv6_for_ipfix_supported),
-            2 => Slot::Scalar(&mut self.observation_domain_id_supported),
+            0 => place::optional_boolean(&mut self.ipfix_supported),
+            1 => place::optional_boolean(&mut self.ipv6_for_ipfix_supported),
+            2 => place::optional_boolean(&mut self.observation_domain_id_supported),
             _ => Slot::None,
         }
     }
@@ -3637,7 +3977,6 @@ impl DataObject for VMwareDvsIpfixCapability {
 root!(VMwareDvsIpfixCapability);
 
 /// `VMwareDvsLacpCapability`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDvsLacpCapability {
     /// `lacpSupported`.
     pub lacp_supported: Option<bool>,
@@ -3647,17 +3986,23 @@ pub struct VMwareDvsLacpCapability {
     pub lacp_fast_mode_supported: Option<bool>,
 }
 
+impl Default for VMwareDvsLacpCapability {
+    fn default() -> Self {
+        Self { lacp_supported: None, multi_lacp_group_supported: None, lacp_fast_mode_supported: None }
+    }
+}
+
 impl DataType for VMwareDvsLacpCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDvsLacpCapability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("lacpSupported", Type::Boolean),
-                FieldInfo::opt("multiLacpGroupSupported", Type::Boolean),
-                FieldInfo::opt("lacpFastModeSupported", Type::Boolean),
+                Own("lacpSupported", Type::Boolean, Opt),
+                Own("multiLacpGroupSupported", Type::Boolean, Opt),
+                Own("lacpFastModeSupported", Type::Boolean, Opt),
             ],
-            || Box::new(VMwareDvsLacpCapability::default()),
+            instance::<VMwareDvsLacpCapability>,
         );
         &INFO
     };
@@ -3665,23 +4010,23 @@ impl DataType for VMwareDvsLacpCapability {
 
 impl DataObject for VMwareDvsLacpCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.lacp_supported),
-            1 => optional(&self.multi_lacp_group_supported),
-            2 => optional(&self.lacp_fast_mode_supported),
+            0 => look::optional_boolean(&self.lacp_supported),
+            1 => look::optional_boolean(&self.multi_lacp_group_supported),
+            2 => look::optional_boolean(&self.lacp_fast_mode_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.lacp_supported),
-            1 => Slot::Scalar(&mut self.multi_lacp_group_supported),
-            2 => Slot::Scalar(&mut self.lacp_fast_mode_supported),
+            0 => place::optional_boolean(&mut self.lacp_supported),
+            1 => place::optional_boolean(&mut self.multi_lacp_group_supported),
+            2 => place::optional_boolean(&mut self.lacp_fast_mode_supported),
             _ => Slot::None,
         }
     }
@@ -3690,7 +4035,6 @@ impl DataObject for VMwareDvsLacpCapability {
 root!(VMwareDvsLacpCapability);
 
 /// `VMwareDvsDpuCapability`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDvsDpuCapability {
     /// `networkOffloadSupported`.
     pub network_offload_supported: Option<bool>,
@@ -3698,16 +4042,22 @@ pub struct VMwareDvsDpuCapability {
     pub active_standby_mode_supported: Option<bool>,
 }
 
+impl Default for VMwareDvsDpuCapability {
+    fn default() -> Self {
+        Self { network_offload_supported: None, active_standby_mode_supported: None }
+    }
+}
+
 impl DataType for VMwareDvsDpuCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDvsDpuCapability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("networkOffloadSupported", Type::Boolean),
-                FieldInfo::opt("activeStandbyModeSupported", Type::Boolean),
+                Own("networkOffloadSupported", Type::Boolean, Opt),
+                Own("activeStandbyModeSupported", Type::Boolean, Opt),
             ],
-            || Box::new(VMwareDvsDpuCapability::default()),
+            instance::<VMwareDvsDpuCapability>,
         );
         &INFO
     };
@@ -3715,21 +4065,21 @@ impl DataType for VMwareDvsDpuCapability {
 
 impl DataObject for VMwareDvsDpuCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.network_offload_supported),
-            1 => optional(&self.active_standby_mode_supported),
+            0 => look::optional_boolean(&self.network_offload_supported),
+            1 => look::optional_boolean(&self.active_standby_mode_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.network_offload_supported),
-            1 => Slot::Scalar(&mut self.active_standby_mode_supported),
+            0 => place::optional_boolean(&mut self.network_offload_supported),
+            1 => place::optional_boolean(&mut self.active_standby_mode_supported),
             _ => Slot::None,
         }
     }
@@ -3738,19 +4088,24 @@ impl DataObject for VMwareDvsDpuCapability {
 root!(VMwareDvsDpuCapability);
 
 /// `VMwareDvsPerfNicOffloadCapability`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDvsPerfNicOffloadCapability {
     /// `supported`.
     pub supported: Option<bool>,
+}
+
+impl Default for VMwareDvsPerfNicOffloadCapability {
+    fn default() -> Self {
+        Self { supported: None }
+    }
 }
 
 impl DataType for VMwareDvsPerfNicOffloadCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDvsPerfNicOffloadCapability",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("supported", Type::Boolean)],
-            || Box::new(VMwareDvsPerfNicOffloadCapability::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("supported", Type::Boolean, Opt)],
+            instance::<VMwareDvsPerfNicOffloadCapability>,
         );
         &INFO
     };
@@ -3758,19 +4113,19 @@ impl DataType for VMwareDvsPerfNicOffloadCapability {
 
 impl DataObject for VMwareDvsPerfNicOffloadCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.supported),
+            0 => look::optional_boolean(&self.supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.supported),
+            0 => place::optional_boolean(&mut self.supported),
             _ => Slot::None,
         }
     }
@@ -3779,19 +4134,24 @@ impl DataObject for VMwareDvsPerfNicOffloadCapability {
 root!(VMwareDvsPerfNicOffloadCapability);
 
 /// `VMwareDvsSystemTrafficCapabilities`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDvsSystemTrafficCapabilities {
     /// `systemTrafficQualifiers`.
     pub system_traffic_qualifiers: Vec<String>,
+}
+
+impl Default for VMwareDvsSystemTrafficCapabilities {
+    fn default() -> Self {
+        Self { system_traffic_qualifiers: Unset::UNSET }
+    }
 }
 
 impl DataType for VMwareDvsSystemTrafficCapabilities {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDvsSystemTrafficCapabilities",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("systemTrafficQualifiers", Type::String)],
-            || Box::new(VMwareDvsSystemTrafficCapabilities::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("systemTrafficQualifiers", Type::String, List)],
+            instance::<VMwareDvsSystemTrafficCapabilities>,
         );
         &INFO
     };
@@ -3799,19 +4159,19 @@ impl DataType for VMwareDvsSystemTrafficCapabilities {
 
 impl DataObject for VMwareDvsSystemTrafficCapabilities {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.system_traffic_qualifiers),
+            0 => look::texts(&self.system_traffic_qualifiers),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.system_traffic_qualifiers),
+            0 => place::texts(&mut self.system_traffic_qualifiers),
             _ => Slot::None,
         }
     }
@@ -3820,7 +4180,6 @@ impl DataObject for VMwareDvsSystemTrafficCapabilities {
 root!(VMwareDvsSystemTrafficCapabilities);
 
 /// `VMwareDVSHealthCheckCapability`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSHealthCheckCapability {
     /// What it inherits from [`DVSHealthCheckCapability`].
     pub base: DVSHealthCheckCapability,
@@ -3830,13 +4189,23 @@ pub struct VMwareDVSHealthCheckCapability {
     pub teaming_supported: bool,
 }
 
+impl Default for VMwareDVSHealthCheckCapability {
+    fn default() -> Self {
+        Self {
+            base: <DVSHealthCheckCapability as Default>::default(),
+            vlan_mtu_supported: false,
+            teaming_supported: false,
+        }
+    }
+}
+
 impl DataType for VMwareDVSHealthCheckCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSHealthCheckCapability",
-            Some(DVSHealthCheckCapability::INFO),
-            &[FieldInfo::req("vlanMtuSupported", Type::Boolean), FieldInfo::req("teamingSupported", Type::Boolean)],
-            || Box::new(VMwareDVSHealthCheckCapability::default()),
+            Some(<DVSHealthCheckCapability as DataType>::INFO),
+            &[Own("vlanMtuSupported", Type::Boolean, Req), Own("teamingSupported", Type::Boolean, Req)],
+            instance::<VMwareDVSHealthCheckCapability>,
         );
         &INFO
     };
@@ -3844,31 +4213,25 @@ impl DataType for VMwareDVSHealthCheckCapability {
 
 impl DataObject for VMwareDVSHealthCheckCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vlan_mtu_supported),
-            1 => leaf(&self.teaming_supported),
-            _ => self.base.get(index),
+            0 => Value::Boolean(self.vlan_mtu_supported),
+            1 => Value::Boolean(self.teaming_supported),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vlan_mtu_supported),
-            1 => Slot::Scalar(&mut self.teaming_supported),
-            _ => self.base.slot(index),
+            0 => place::boolean(&mut self.vlan_mtu_supported),
+            1 => place::boolean(&mut self.teaming_supported),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3876,7 +4239,6 @@ inherit!(VMwareDVSHealthCheckCapability, DVSHealthCheckCapability);
 impl Extends<DVSHealthCheckCapability> for VMwareDVSHealthCheckCapability {}
 
 /// `VMwareDVSVspanCapability`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSVspanCapability {
     /// `mixedDestSupported`.
     pub mixed_dest_supported: bool,
@@ -3894,21 +4256,35 @@ pub struct VMwareDVSVspanCapability {
     pub mirror_netstack_supported: Option<bool>,
 }
 
+impl Default for VMwareDVSVspanCapability {
+    fn default() -> Self {
+        Self {
+            mixed_dest_supported: false,
+            dvport_supported: false,
+            remote_source_supported: false,
+            remote_dest_supported: false,
+            encap_remote_source_supported: false,
+            erspan_protocol_supported: None,
+            mirror_netstack_supported: None,
+        }
+    }
+}
+
 impl DataType for VMwareDVSVspanCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSVspanCapability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("mixedDestSupported", Type::Boolean),
-                FieldInfo::req("dvportSupported", Type::Boolean),
-                FieldInfo::req("remoteSourceSupported", Type::Boolean),
-                FieldInfo::req("remoteDestSupported", Type::Boolean),
-                FieldInfo::req("encapRemoteSourceSupported", Type::Boolean),
-                FieldInfo::opt("erspanProtocolSupported", Type::Boolean),
-                FieldInfo::opt("mirrorNetstackSupported", Type::Boolean),
+                Own("mixedDestSupported", Type::Boolean, Req),
+                Own("dvportSupported", Type::Boolean, Req),
+                Own("remoteSourceSupported", Type::Boolean, Req),
+                Own("remoteDestSupported", Type::Boolean, Req),
+                Own("encapRemoteSourceSupported", Type::Boolean, Req),
+                Own("erspanProtocolSupported", Type::Boolean, Opt),
+                Own("mirrorNetstackSupported", Type::Boolean, Opt),
             ],
-            || Box::new(VMwareDVSVspanCapability::default()),
+            instance::<VMwareDVSVspanCapability>,
         );
         &INFO
     };
@@ -3916,31 +4292,31 @@ impl DataType for VMwareDVSVspanCapability {
 
 impl DataObject for VMwareDVSVspanCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.mixed_dest_supported),
-            1 => leaf(&self.dvport_supported),
-            2 => leaf(&self.remote_source_supported),
-            3 => leaf(&self.remote_dest_supported),
-            4 => leaf(&self.encap_remote_source_supported),
-            5 => optional(&self.erspan_protocol_supported),
-            6 => optional(&self.mirror_netstack_supported),
+            0 => Value::Boolean(self.mixed_dest_supported),
+            1 => Value::Boolean(self.dvport_supported),
+            2 => Value::Boolean(self.remote_source_supported),
+            3 => Value::Boolean(self.remote_dest_supported),
+            4 => Value::Boolean(self.encap_remote_source_supported),
+            5 => look::optional_boolean(&self.erspan_protocol_supported),
+            6 => look::optional_boolean(&self.mirror_netstack_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.mixed_dest_supported),
-            1 => Slot::Scalar(&mut self.dvport_supported),
-            2 => Slot::Scalar(&mut self.remote_source_supported),
-            3 => Slot::Scalar(&mut self.remote_dest_supported),
-            4 => Slot::Scalar(&mut self.encap_remote_source_supported),
-            5 => Slot::Scalar(&mut self.erspan_protocol_supported),
-            6 => Slot::Scalar(&mut self.mirror_netstack_supported),
+            0 => place::boolean(&mut self.mixed_dest_supported),
+            1 => place::boolean(&mut self.dvport_supported),
+            2 => place::boolean(&mut self.remote_source_supported),
+            3 => place::boolean(&mut self.remote_dest_supported),
+            4 => place::boolean(&mut self.encap_remote_source_supported),
+            5 => place::optional_boolean(&mut self.erspan_protocol_supported),
+            6 => place::optional_boolean(&mut self.mirror_netstack_supported),
             _ => Slot::None,
         }
     }
@@ -3949,7 +4325,6 @@ impl DataObject for VMwareDVSVspanCapability {
 root!(VMwareDVSVspanCapability);
 
 /// `VMwareDvsMtuCapability`, since 7.0.2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDvsMtuCapability {
     /// `minMtuSupported`.
     pub min_mtu_supported: i32,
@@ -3957,13 +4332,19 @@ pub struct VMwareDvsMtuCapability {
     pub max_mtu_supported: i32,
 }
 
+impl Default for VMwareDvsMtuCapability {
+    fn default() -> Self {
+        Self { min_mtu_supported: 0, max_mtu_supported: 0 }
+    }
+}
+
 impl DataType for VMwareDvsMtuCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDvsMtuCapability",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("minMtuSupported", Type::Int), FieldInfo::req("maxMtuSupported", Type::Int)],
-            || Box::new(VMwareDvsMtuCapability::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("minMtuSupported", Type::Int, Req), Own("maxMtuSupported", Type::Int, Req)],
+            instance::<VMwareDvsMtuCapability>,
         );
         &INFO
     };
@@ -3971,21 +4352,21 @@ impl DataType for VMwareDvsMtuCapability {
 
 impl DataObject for VMwareDvsMtuCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.min_mtu_supported),
-            1 => leaf(&self.max_mtu_supported),
+            0 => Value::Int(self.min_mtu_supported),
+            1 => Value::Int(self.max_mtu_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.min_mtu_supported),
-            1 => Slot::Scalar(&mut self.max_mtu_supported),
+            0 => place::int(&mut self.min_mtu_supported),
+            1 => place::int(&mut self.max_mtu_supported),
             _ => Slot::None,
         }
     }
@@ -3994,7 +4375,6 @@ impl DataObject for VMwareDvsMtuCapability {
 root!(VMwareDvsMtuCapability);
 
 /// `VMwareVspanPort`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareVspanPort {
     /// `portKey`.
     pub port_key: Vec<String>,
@@ -4008,19 +4388,31 @@ pub struct VMwareVspanPort {
     pub ip_address: Vec<String>,
 }
 
+impl Default for VMwareVspanPort {
+    fn default() -> Self {
+        Self {
+            port_key: Unset::UNSET,
+            uplink_port_name: Unset::UNSET,
+            wildcard_port_connectee_type: Unset::UNSET,
+            vlans: Unset::UNSET,
+            ip_address: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VMwareVspanPort {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareVspanPort",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("portKey", Type::String),
-                FieldInfo::list("uplinkPortName", Type::String),
-                FieldInfo::list("wildcardPortConnecteeType", Type::String),
-                FieldInfo::list("vlans", Type::Int),
-                FieldInfo::list("ipAddress", Type::String),
+                Own("portKey", Type::String, List),
+                Own("uplinkPortName", Type::String, List),
+                Own("wildcardPortConnecteeType", Type::String, List),
+                Own("vlans", Type::Int, List),
+                Own("ipAddress", Type::String, List),
             ],
-            || Box::new(VMwareVspanPort::default()),
+            instance::<VMwareVspanPort>,
         );
         &INFO
     };
@@ -4028,27 +4420,27 @@ impl DataType for VMwareVspanPort {
 
 impl DataObject for VMwareVspanPort {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.port_key),
-            1 => Value::List(&self.uplink_port_name),
-            2 => Value::List(&self.wildcard_port_connectee_type),
+            0 => look::texts(&self.port_key),
+            1 => look::texts(&self.uplink_port_name),
+            2 => look::texts(&self.wildcard_port_connectee_type),
             3 => Value::List(&self.vlans),
-            4 => Value::List(&self.ip_address),
+            4 => look::texts(&self.ip_address),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.port_key),
-            1 => Slot::Scalar(&mut self.uplink_port_name),
-            2 => Slot::Scalar(&mut self.wildcard_port_connectee_type),
+            0 => place::texts(&mut self.port_key),
+            1 => place::texts(&mut self.uplink_port_name),
+            2 => place::texts(&mut self.wildcard_port_connectee_type),
             3 => Slot::Scalar(&mut self.vlans),
-            4 => Slot::Scalar(&mut self.ip_address),
+            4 => place::texts(&mut self.ip_address),
             _ => Slot::None,
         }
     }
@@ -4057,7 +4449,6 @@ impl DataObject for VMwareVspanPort {
 root!(VMwareVspanPort);
 
 /// `VMwareVspanSession`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareVspanSession {
     /// `key`.
     pub key: Option<String>,
@@ -4097,32 +4488,57 @@ pub struct VMwareVspanSession {
     pub netstack: Option<String>,
 }
 
+impl Default for VMwareVspanSession {
+    fn default() -> Self {
+        Self {
+            key: None,
+            name: None,
+            description: None,
+            enabled: false,
+            source_port_transmitted: None,
+            source_port_received: None,
+            destination_port: None,
+            encapsulation_vlan_id: None,
+            strip_original_vlan: false,
+            mirrored_packet_length: None,
+            normal_traffic_allowed: false,
+            session_type: None,
+            sampling_rate: None,
+            encap_type: None,
+            erspan_id: None,
+            erspan_cos: None,
+            erspan_gra_nanosec: None,
+            netstack: None,
+        }
+    }
+}
+
 impl DataType for VMwareVspanSession {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareVspanSession",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::req("enabled", Type::Boolean),
-                FieldInfo::opt("sourcePortTransmitted", Type::Data(VMwareVspanPort::INFO)),
-                FieldInfo::opt("sourcePortReceived", Type::Data(VMwareVspanPort::INFO)),
-                FieldInfo::opt("destinationPort", Type::Data(VMwareVspanPort::INFO)),
-                FieldInfo::opt("encapsulationVlanId", Type::Int),
-                FieldInfo::req("stripOriginalVlan", Type::Boolean),
-                FieldInfo::opt("mirroredPacketLength", Type::Int),
-                FieldInfo::req("normalTrafficAllowed", Type::Boolean),
-                FieldInfo::opt("sessionType", Type::String),
-                FieldInfo::opt("samplingRate", Type::Int),
-                FieldInfo::opt("encapType", Type::String),
-                FieldInfo::opt("erspanId", Type::Int),
-                FieldInfo::opt("erspanCOS", Type::Int),
-                FieldInfo::opt("erspanGraNanosec", Type::Boolean),
-                FieldInfo::opt("netstack", Type::String),
+                Own("key", Type::String, Opt),
+                Own("name", Type::String, Opt),
+                Own("description", Type::String, Opt),
+                Own("enabled", Type::Boolean, Req),
+                Own("sourcePortTransmitted", Type::Data(<VMwareVspanPort as DataType>::INFO), Opt),
+                Own("sourcePortReceived", Type::Data(<VMwareVspanPort as DataType>::INFO), Opt),
+                Own("destinationPort", Type::Data(<VMwareVspanPort as DataType>::INFO), Opt),
+                Own("encapsulationVlanId", Type::Int, Opt),
+                Own("stripOriginalVlan", Type::Boolean, Req),
+                Own("mirroredPacketLength", Type::Int, Opt),
+                Own("normalTrafficAllowed", Type::Boolean, Req),
+                Own("sessionType", Type::String, Opt),
+                Own("samplingRate", Type::Int, Opt),
+                Own("encapType", Type::String, Opt),
+                Own("erspanId", Type::Int, Opt),
+                Own("erspanCOS", Type::Int, Opt),
+                Own("erspanGraNanosec", Type::Boolean, Opt),
+                Own("netstack", Type::String, Opt),
             ],
-            || Box::new(VMwareVspanSession::default()),
+            instance::<VMwareVspanSession>,
         );
         &INFO
     };
@@ -4130,62 +4546,53 @@ impl DataType for VMwareVspanSession {
 
 impl DataObject for VMwareVspanSession {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.key),
-            1 => optional(&self.name),
-            2 => optional(&self.description),
-            3 => leaf(&self.enabled),
-            4 => match &self.source_port_transmitted {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => match &self.source_port_received {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => match &self.destination_port {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            7 => optional(&self.encapsulation_vlan_id),
-            8 => leaf(&self.strip_original_vlan),
-            9 => optional(&self.mirrored_packet_length),
-            10 => leaf(&self.normal_traffic_allowed),
-            11 => optional(&self.session_type),
-            12 => optional(&self.sampling_rate),
-            13 => optional(&self.encap_type),
-            14 => optional(&self.erspan_id),
-            15 => optional(&self.erspan_cos),
-            16 => optional(&self.erspan_gra_nanosec),
-            17 => optional(&self.netstack),
+            0 => look::optional_text(&self.key),
+            1 => look::optional_text(&self.name),
+            2 => look::optional_text(&self.description),
+            3 => Value::Boolean(self.enabled),
+            4 => look::boxed(&self.source_port_transmitted),
+            5 => look::boxed(&self.source_port_received),
+            6 => look::boxed(&self.destination_port),
+            7 => look::optional_int(&self.encapsulation_vlan_id),
+            8 => Value::Boolean(self.strip_original_vlan),
+            9 => look::optional_int(&self.mirrored_packet_length),
+            10 => Value::Boolean(self.normal_traffic_allowed),
+            11 => look::optional_text(&self.session_type),
+            12 => look::optional_int(&self.sampling_rate),
+            13 => look::optional_text(&self.encap_type),
+            14 => look::optional_int(&self.erspan_id),
+            15 => look::optional_int(&self.erspan_cos),
+            16 => look::optional_boolean(&self.erspan_gra_nanosec),
+            17 => look::optional_text(&self.netstack),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.description),
-            3 => Slot::Scalar(&mut self.enabled),
-            4 => fill!(self.source_port_transmitted, VMwareVspanPort),
-            5 => fill!(self.source_port_received, VMwareVspanPort),
-            6 => fill!(self.destination_port, VMwareVspanPort),
-            7 => Slot::Scalar(&mut self.encapsulation_vlan_id),
-            8 => Slot::Scalar(&mut self.strip_original_vlan),
-            9 => Slot::Scalar(&mut self.mirrored_packet_length),
-            10 => Slot::Scalar(&mut self.normal_traffic_allowed),
-            11 => Slot::Scalar(&mut self.session_type),
-            12 => Slot::Scalar(&mut self.sampling_rate),
-            13 => Slot::Scalar(&mut self.encap_type),
-            14 => Slot::Scalar(&mut self.erspan_id),
-            15 => Slot::Scalar(&mut self.erspan_cos),
-            16 => Slot::Scalar(&mut self.erspan_gra_nanosec),
-            17 => Slot::Scalar(&mut self.netstack),
+            0 => place::optional_text(&mut self.key),
+            1 => place::optional_text(&mut self.name),
+            2 => place::optional_text(&mut self.description),
+            3 => place::boolean(&mut self.enabled),
+            4 => place::boxed(&mut self.source_port_transmitted),
+            5 => place::boxed(&mut self.source_port_received),
+            6 => place::boxed(&mut self.destination_port),
+            7 => place::optional_int(&mut self.encapsulation_vlan_id),
+            8 => place::boolean(&mut self.strip_original_vlan),
+            9 => place::optional_int(&mut self.mirrored_packet_length),
+            10 => place::boolean(&mut self.normal_traffic_allowed),
+            11 => place::optional_text(&mut self.session_type),
+            12 => place::optional_int(&mut self.sampling_rate),
+            13 => place::optional_text(&mut self.encap_type),
+            14 => place::optional_int(&mut self.erspan_id),
+            15 => place::optional_int(&mut self.erspan_cos),
+            16 => place::optional_boolean(&mut self.erspan_gra_nanosec),
+            17 => place::optional_text(&mut self.netstack),
             _ => Slot::None,
         }
     }
@@ -4194,7 +4601,6 @@ impl DataObject for VMwareVspanSession {
 root!(VMwareVspanSession);
 
 /// `VMwareIpfixConfig`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareIpfixConfig {
     /// `collectorIpAddress`.
     pub collector_ip_address: Option<String>,
@@ -4212,21 +4618,35 @@ pub struct VMwareIpfixConfig {
     pub internal_flows_only: bool,
 }
 
+impl Default for VMwareIpfixConfig {
+    fn default() -> Self {
+        Self {
+            collector_ip_address: None,
+            collector_port: None,
+            observation_domain_id: None,
+            active_flow_timeout: 0,
+            idle_flow_timeout: None,
+            sampling_rate: 0,
+            internal_flows_only: false,
+        }
+    }
+}
+
 impl DataType for VMwareIpfixConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareIpfixConfig",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("collectorIpAddress", Type::String),
-                FieldInfo::opt("collectorPort", Type::Int),
-                FieldInfo::opt("observationDomainId", Type::Long),
-                FieldInfo::req("activeFlowTimeout", Type::Int),
-                FieldInfo::opt("idleFlowTimeout", Type::Int),
-                FieldInfo::req("samplingRate", Type::Int),
-                FieldInfo::req("internalFlowsOnly", Type::Boolean),
+                Own("collectorIpAddress", Type::String, Opt),
+                Own("collectorPort", Type::Int, Opt),
+                Own("observationDomainId", Type::Long, Opt),
+                Own("activeFlowTimeout", Type::Int, Req),
+                Own("idleFlowTimeout", Type::Int, Opt),
+                Own("samplingRate", Type::Int, Req),
+                Own("internalFlowsOnly", Type::Boolean, Req),
             ],
-            || Box::new(VMwareIpfixConfig::default()),
+            instance::<VMwareIpfixConfig>,
         );
         &INFO
     };
@@ -4234,31 +4654,31 @@ impl DataType for VMwareIpfixConfig {
 
 impl DataObject for VMwareIpfixConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.collector_ip_address),
-            1 => optional(&self.collector_port),
-            2 => optional(&self.observation_domain_id),
-            3 => leaf(&self.active_flow_timeout),
-            4 => optional(&self.idle_flow_timeout),
-            5 => leaf(&self.sampling_rate),
-            6 => leaf(&self.internal_flows_only),
+            0 => look::optional_text(&self.collector_ip_address),
+            1 => look::optional_int(&self.collector_port),
+            2 => look::optional_long(&self.observation_domain_id),
+            3 => Value::Int(self.active_flow_timeout),
+            4 => look::optional_int(&self.idle_flow_timeout),
+            5 => Value::Int(self.sampling_rate),
+            6 => Value::Boolean(self.internal_flows_only),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.collector_ip_address),
-            1 => Slot::Scalar(&mut self.collector_port),
-            2 => Slot::Scalar(&mut self.observation_domain_id),
-            3 => Slot::Scalar(&mut self.active_flow_timeout),
-            4 => Slot::Scalar(&mut self.idle_flow_timeout),
-            5 => Slot::Scalar(&mut self.sampling_rate),
-            6 => Slot::Scalar(&mut self.internal_flows_only),
+            0 => place::optional_text(&mut self.collector_ip_address),
+            1 => place::optional_int(&mut self.collector_port),
+            2 => place::optional_long(&mut self.observation_domain_id),
+            3 => place::int(&mut self.active_flow_timeout),
+            4 => place::optional_int(&mut self.idle_flow_timeout),
+            5 => place::int(&mut self.sampling_rate),
+            6 => place::boolean(&mut self.internal_flows_only),
             _ => Slot::None,
         }
     }
@@ -4267,7 +4687,6 @@ impl DataObject for VMwareIpfixConfig {
 root!(VMwareIpfixConfig);
 
 /// `VmwareDistributedVirtualSwitchDpuFailoverPolicy`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmwareDistributedVirtualSwitchDpuFailoverPolicy {
     /// `activeUplink`.
     pub active_uplink: Vec<String>,
@@ -4275,13 +4694,19 @@ pub struct VmwareDistributedVirtualSwitchDpuFailoverPolicy {
     pub standby_uplink: Vec<String>,
 }
 
+impl Default for VmwareDistributedVirtualSwitchDpuFailoverPolicy {
+    fn default() -> Self {
+        Self { active_uplink: Unset::UNSET, standby_uplink: Unset::UNSET }
+    }
+}
+
 impl DataType for VmwareDistributedVirtualSwitchDpuFailoverPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmwareDistributedVirtualSwitchDpuFailoverPolicy",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("activeUplink", Type::String), FieldInfo::list("standbyUplink", Type::String)],
-            || Box::new(VmwareDistributedVirtualSwitchDpuFailoverPolicy::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("activeUplink", Type::String, List), Own("standbyUplink", Type::String, List)],
+            instance::<VmwareDistributedVirtualSwitchDpuFailoverPolicy>,
         );
         &INFO
     };
@@ -4289,21 +4714,21 @@ impl DataType for VmwareDistributedVirtualSwitchDpuFailoverPolicy {
 
 impl DataObject for VmwareDistributedVirtualSwitchDpuFailoverPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.active_uplink),
-            1 => Value::List(&self.standby_uplink),
+            0 => look::texts(&self.active_uplink),
+            1 => look::texts(&self.standby_uplink),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.active_uplink),
-            1 => Slot::Scalar(&mut self.standby_uplink),
+            0 => place::texts(&mut self.active_uplink),
+            1 => place::texts(&mut self.standby_uplink),
             _ => Slot::None,
         }
     }
@@ -4312,19 +4737,28 @@ impl DataObject for VmwareDistributedVirtualSwitchDpuFailoverPolicy {
 root!(VmwareDistributedVirtualSwitchDpuFailoverPolicy);
 
 /// `VmwareDistributedVirtualSwitchNetworkOffloadConfig`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmwareDistributedVirtualSwitchNetworkOffloadConfig {
     /// `dpuFailoverPolicy`.
     pub dpu_failover_policy: Option<Box<VmwareDistributedVirtualSwitchDpuFailoverPolicy>>,
+}
+
+impl Default for VmwareDistributedVirtualSwitchNetworkOffloadConfig {
+    fn default() -> Self {
+        Self { dpu_failover_policy: None }
+    }
 }
 
 impl DataType for VmwareDistributedVirtualSwitchNetworkOffloadConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmwareDistributedVirtualSwitchNetworkOffloadConfig",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("dpuFailoverPolicy", Type::Data(VmwareDistributedVirtualSwitchDpuFailoverPolicy::INFO))],
-            || Box::new(VmwareDistributedVirtualSwitchNetworkOffloadConfig::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own(
+                "dpuFailoverPolicy",
+                Type::Data(<VmwareDistributedVirtualSwitchDpuFailoverPolicy as DataType>::INFO),
+                Opt,
+            )],
+            instance::<VmwareDistributedVirtualSwitchNetworkOffloadConfig>,
         );
         &INFO
     };
@@ -4332,22 +4766,19 @@ impl DataType for VmwareDistributedVirtualSwitchNetworkOffloadConfig {
 
 impl DataObject for VmwareDistributedVirtualSwitchNetworkOffloadConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.dpu_failover_policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.dpu_failover_policy),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.dpu_failover_policy, VmwareDistributedVirtualSwitchDpuFailoverPolicy),
+            0 => place::boxed(&mut self.dpu_failover_policy),
             _ => Slot::None,
         }
     }
@@ -4356,7 +4787,6 @@ impl DataObject for VmwareDistributedVirtualSwitchNetworkOffloadConfig {
 root!(VmwareDistributedVirtualSwitchNetworkOffloadConfig);
 
 /// `VmwareDistributedVirtualSwitchRealTimeLanAnnotation`, since 8.0.3.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmwareDistributedVirtualSwitchRealTimeLanAnnotation {
     /// `lanAUplink`.
     pub lan_a_uplink: Vec<String>,
@@ -4364,13 +4794,19 @@ pub struct VmwareDistributedVirtualSwitchRealTimeLanAnnotation {
     pub lan_b_uplink: Vec<String>,
 }
 
+impl Default for VmwareDistributedVirtualSwitchRealTimeLanAnnotation {
+    fn default() -> Self {
+        Self { lan_a_uplink: Unset::UNSET, lan_b_uplink: Unset::UNSET }
+    }
+}
+
 impl DataType for VmwareDistributedVirtualSwitchRealTimeLanAnnotation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmwareDistributedVirtualSwitchRealTimeLanAnnotation",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("lanAUplink", Type::String), FieldInfo::list("lanBUplink", Type::String)],
-            || Box::new(VmwareDistributedVirtualSwitchRealTimeLanAnnotation::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("lanAUplink", Type::String, List), Own("lanBUplink", Type::String, List)],
+            instance::<VmwareDistributedVirtualSwitchRealTimeLanAnnotation>,
         );
         &INFO
     };
@@ -4378,21 +4814,21 @@ impl DataType for VmwareDistributedVirtualSwitchRealTimeLanAnnotation {
 
 impl DataObject for VmwareDistributedVirtualSwitchRealTimeLanAnnotation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.lan_a_uplink),
-            1 => Value::List(&self.lan_b_uplink),
+            0 => look::texts(&self.lan_a_uplink),
+            1 => look::texts(&self.lan_b_uplink),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.lan_a_uplink),
-            1 => Slot::Scalar(&mut self.lan_b_uplink),
+            0 => place::texts(&mut self.lan_a_uplink),
+            1 => place::texts(&mut self.lan_b_uplink),
             _ => Slot::None,
         }
     }
@@ -4401,7 +4837,6 @@ impl DataObject for VmwareDistributedVirtualSwitchRealTimeLanAnnotation {
 root!(VmwareDistributedVirtualSwitchRealTimeLanAnnotation);
 
 /// `VmwareDistributedVirtualSwitchRealTimeConfig`, since 8.0.3.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmwareDistributedVirtualSwitchRealTimeConfig {
     /// `allowed`.
     pub allowed: Option<bool>,
@@ -4409,16 +4844,26 @@ pub struct VmwareDistributedVirtualSwitchRealTimeConfig {
     pub lan_annotation: Option<Box<VmwareDistributedVirtualSwitchRealTimeLanAnnotation>>,
 }
 
+impl Default for VmwareDistributedVirtualSwitchRealTimeConfig {
+    fn default() -> Self {
+        Self { allowed: None, lan_annotation: None }
+    }
+}
+
 impl DataType for VmwareDistributedVirtualSwitchRealTimeConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmwareDistributedVirtualSwitchRealTimeConfig",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("allowed", Type::Boolean),
-                FieldInfo::opt("lanAnnotation", Type::Data(VmwareDistributedVirtualSwitchRealTimeLanAnnotation::INFO)),
+                Own("allowed", Type::Boolean, Opt),
+                Own(
+                    "lanAnnotation",
+                    Type::Data(<VmwareDistributedVirtualSwitchRealTimeLanAnnotation as DataType>::INFO),
+                    Opt,
+                ),
             ],
-            || Box::new(VmwareDistributedVirtualSwitchRealTimeConfig::default()),
+            instance::<VmwareDistributedVirtualSwitchRealTimeConfig>,
         );
         &INFO
     };
@@ -4426,24 +4871,21 @@ impl DataType for VmwareDistributedVirtualSwitchRealTimeConfig {
 
 impl DataObject for VmwareDistributedVirtualSwitchRealTimeConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.allowed),
-            1 => match &self.lan_annotation {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::optional_boolean(&self.allowed),
+            1 => look::boxed(&self.lan_annotation),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.allowed),
-            1 => fill!(self.lan_annotation, VmwareDistributedVirtualSwitchRealTimeLanAnnotation),
+            0 => place::optional_boolean(&mut self.allowed),
+            1 => place::boxed(&mut self.lan_annotation),
             _ => Slot::None,
         }
     }
@@ -4452,7 +4894,6 @@ impl DataObject for VmwareDistributedVirtualSwitchRealTimeConfig {
 root!(VmwareDistributedVirtualSwitchRealTimeConfig);
 
 /// `VMwareDVSConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSConfigInfo {
     /// What it inherits from [`DVSConfigInfo`].
     pub base: DVSConfigInfo,
@@ -4480,28 +4921,52 @@ pub struct VMwareDVSConfigInfo {
     pub real_time_config: Option<Box<VmwareDistributedVirtualSwitchRealTimeConfig>>,
 }
 
+impl Default for VMwareDVSConfigInfo {
+    fn default() -> Self {
+        Self {
+            base: <DVSConfigInfo as Default>::default(),
+            vspan_session: Unset::UNSET,
+            pvlan_config: Unset::UNSET,
+            max_mtu: 0,
+            link_discovery_protocol_config: None,
+            ipfix_config: None,
+            lacp_group_config: Unset::UNSET,
+            lacp_api_version: None,
+            multicast_filtering_mode: None,
+            network_offload_spec_id: None,
+            network_offload_config: None,
+            real_time_config: None,
+        }
+    }
+}
+
 impl DataType for VMwareDVSConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSConfigInfo",
-            Some(DVSConfigInfo::INFO),
+            Some(<DVSConfigInfo as DataType>::INFO),
             &[
-                FieldInfo::list("vspanSession", Type::Data(VMwareVspanSession::INFO)),
-                FieldInfo::list("pvlanConfig", Type::Data(VMwareDVSPvlanMapEntry::INFO)),
-                FieldInfo::req("maxMtu", Type::Int),
-                FieldInfo::opt("linkDiscoveryProtocolConfig", Type::Data(LinkDiscoveryProtocolConfig::INFO)),
-                FieldInfo::opt("ipfixConfig", Type::Data(VMwareIpfixConfig::INFO)),
-                FieldInfo::list("lacpGroupConfig", Type::Data(VMwareDvsLacpGroupConfig::INFO)),
-                FieldInfo::opt("lacpApiVersion", Type::String),
-                FieldInfo::opt("multicastFilteringMode", Type::String),
-                FieldInfo::opt("networkOffloadSpecId", Type::String),
-                FieldInfo::opt(
+                Own("vspanSession", Type::Data(<VMwareVspanSession as DataType>::INFO), List),
+                Own("pvlanConfig", Type::Data(<VMwareDVSPvlanMapEntry as DataType>::INFO), List),
+                Own("maxMtu", Type::Int, Req),
+                Own("linkDiscoveryProtocolConfig", Type::Data(<LinkDiscoveryProtocolConfig as DataType>::INFO), Opt),
+                Own("ipfixConfig", Type::Data(<VMwareIpfixConfig as DataType>::INFO), Opt),
+                Own("lacpGroupConfig", Type::Data(<VMwareDvsLacpGroupConfig as DataType>::INFO), List),
+                Own("lacpApiVersion", Type::String, Opt),
+                Own("multicastFilteringMode", Type::String, Opt),
+                Own("networkOffloadSpecId", Type::String, Opt),
+                Own(
                     "networkOffloadConfig",
-                    Type::Data(VmwareDistributedVirtualSwitchNetworkOffloadConfig::INFO),
+                    Type::Data(<VmwareDistributedVirtualSwitchNetworkOffloadConfig as DataType>::INFO),
+                    Opt,
                 ),
-                FieldInfo::opt("realTimeConfig", Type::Data(VmwareDistributedVirtualSwitchRealTimeConfig::INFO)),
+                Own(
+                    "realTimeConfig",
+                    Type::Data(<VmwareDistributedVirtualSwitchRealTimeConfig as DataType>::INFO),
+                    Opt,
+                ),
             ],
-            || Box::new(VMwareDVSConfigInfo::default()),
+            instance::<VMwareDVSConfigInfo>,
         );
         &INFO
     };
@@ -4509,35 +4974,24 @@ impl DataType for VMwareDVSConfigInfo {
 
 impl DataObject for VMwareDVSConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             27 => Value::List(&self.vspan_session),
             28 => Value::List(&self.pvlan_config),
-            29 => leaf(&self.max_mtu),
-            30 => match &self.link_discovery_protocol_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            31 => match &self.ipfix_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            29 => Value::Int(self.max_mtu),
+            30 => look::boxed(&self.link_discovery_protocol_config),
+            31 => look::boxed(&self.ipfix_config),
             32 => Value::List(&self.lacp_group_config),
-            33 => optional(&self.lacp_api_version),
-            34 => optional(&self.multicast_filtering_mode),
-            35 => optional(&self.network_offload_spec_id),
-            36 => match &self.network_offload_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            37 => match &self.real_time_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            33 => look::optional_text(&self.lacp_api_version),
+            34 => look::optional_text(&self.multicast_filtering_mode),
+            35 => look::optional_text(&self.network_offload_spec_id),
+            36 => look::boxed(&self.network_offload_config),
+            37 => look::boxed(&self.real_time_config),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -4545,25 +4999,18 @@ impl DataObject for VMwareDVSConfigInfo {
         match index {
             27 => Slot::List(&mut self.vspan_session),
             28 => Slot::List(&mut self.pvlan_config),
-            29 => Slot::Scalar(&mut self.max_mtu),
-            30 => fill!(self.link_discovery_protocol_config, LinkDiscoveryProtocolConfig),
-            31 => fill!(self.ipfix_config, VMwareIpfixConfig),
+            29 => place::int(&mut self.max_mtu),
+            30 => place::boxed(&mut self.link_discovery_protocol_config),
+            31 => place::boxed(&mut self.ipfix_config),
             32 => Slot::List(&mut self.lacp_group_config),
-            33 => Slot::Scalar(&mut self.lacp_api_version),
-            34 => Slot::Scalar(&mut self.multicast_filtering_mode),
-            35 => Slot::Scalar(&mut self.network_offload_spec_id),
-            36 => fill!(self.network_offload_config, VmwareDistributedVirtualSwitchNetworkOffloadConfig),
-            37 => fill!(self.real_time_config, VmwareDistributedVirtualSwitchRealTimeConfig),
-            _ => self.base.slot(index),
+            33 => place::optional_text(&mut self.lacp_api_version),
+            34 => place::optional_text(&mut self.multicast_filtering_mode),
+            35 => place::optional_text(&mut self.network_offload_spec_id),
+            36 => place::boxed(&mut self.network_offload_config),
+            37 => place::boxed(&mut self.real_time_config),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4571,7 +5018,6 @@ inherit!(VMwareDVSConfigInfo, DVSConfigInfo);
 impl Extends<DVSConfigInfo> for VMwareDVSConfigInfo {}
 
 /// `VMwareDVSConfigSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSConfigSpec {
     /// What it inherits from [`DVSConfigSpec`].
     pub base: DVSConfigSpec,
@@ -4597,27 +5043,50 @@ pub struct VMwareDVSConfigSpec {
     pub real_time_config: Option<Box<VmwareDistributedVirtualSwitchRealTimeConfig>>,
 }
 
+impl Default for VMwareDVSConfigSpec {
+    fn default() -> Self {
+        Self {
+            base: <DVSConfigSpec as Default>::default(),
+            pvlan_config_spec: Unset::UNSET,
+            vspan_config_spec: Unset::UNSET,
+            max_mtu: None,
+            link_discovery_protocol_config: None,
+            ipfix_config: None,
+            lacp_api_version: None,
+            multicast_filtering_mode: None,
+            network_offload_spec_id: None,
+            network_offload_config: None,
+            real_time_config: None,
+        }
+    }
+}
+
 impl DataType for VMwareDVSConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSConfigSpec",
-            Some(DVSConfigSpec::INFO),
+            Some(<DVSConfigSpec as DataType>::INFO),
             &[
-                FieldInfo::list("pvlanConfigSpec", Type::Data(VMwareDVSPvlanConfigSpec::INFO)),
-                FieldInfo::list("vspanConfigSpec", Type::Data(VMwareDVSVspanConfigSpec::INFO)),
-                FieldInfo::opt("maxMtu", Type::Int),
-                FieldInfo::opt("linkDiscoveryProtocolConfig", Type::Data(LinkDiscoveryProtocolConfig::INFO)),
-                FieldInfo::opt("ipfixConfig", Type::Data(VMwareIpfixConfig::INFO)),
-                FieldInfo::opt("lacpApiVersion", Type::String),
-                FieldInfo::opt("multicastFilteringMode", Type::String),
-                FieldInfo::opt("networkOffloadSpecId", Type::String),
-                FieldInfo::opt(
+                Own("pvlanConfigSpec", Type::Data(<VMwareDVSPvlanConfigSpec as DataType>::INFO), List),
+                Own("vspanConfigSpec", Type::Data(<VMwareDVSVspanConfigSpec as DataType>::INFO), List),
+                Own("maxMtu", Type::Int, Opt),
+                Own("linkDiscoveryProtocolConfig", Type::Data(<LinkDiscoveryProtocolConfig as DataType>::INFO), Opt),
+                Own("ipfixConfig", Type::Data(<VMwareIpfixConfig as DataType>::INFO), Opt),
+                Own("lacpApiVersion", Type::String, Opt),
+                Own("multicastFilteringMode", Type::String, Opt),
+                Own("networkOffloadSpecId", Type::String, Opt),
+                Own(
                     "networkOffloadConfig",
-                    Type::Data(VmwareDistributedVirtualSwitchNetworkOffloadConfig::INFO),
+                    Type::Data(<VmwareDistributedVirtualSwitchNetworkOffloadConfig as DataType>::INFO),
+                    Opt,
                 ),
-                FieldInfo::opt("realTimeConfig", Type::Data(VmwareDistributedVirtualSwitchRealTimeConfig::INFO)),
+                Own(
+                    "realTimeConfig",
+                    Type::Data(<VmwareDistributedVirtualSwitchRealTimeConfig as DataType>::INFO),
+                    Opt,
+                ),
             ],
-            || Box::new(VMwareDVSConfigSpec::default()),
+            instance::<VMwareDVSConfigSpec>,
         );
         &INFO
     };
@@ -4625,34 +5094,23 @@ impl DataType for VMwareDVSConfigSpec {
 
 impl DataObject for VMwareDVSConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             18 => Value::List(&self.pvlan_config_spec),
             19 => Value::List(&self.vspan_config_spec),
-            20 => optional(&self.max_mtu),
-            21 => match &self.link_discovery_protocol_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            22 => match &self.ipfix_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            23 => optional(&self.lacp_api_version),
-            24 => optional(&self.multicast_filtering_mode),
-            25 => optional(&self.network_offload_spec_id),
-            26 => match &self.network_offload_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            27 => match &self.real_time_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            20 => look::optional_int(&self.max_mtu),
+            21 => look::boxed(&self.link_discovery_protocol_config),
+            22 => look::boxed(&self.ipfix_config),
+            23 => look::optional_text(&self.lacp_api_version),
+            24 => look::optional_text(&self.multicast_filtering_mode),
+            25 => look::optional_text(&self.network_offload_spec_id),
+            26 => look::boxed(&self.network_offload_config),
+            27 => look::boxed(&self.real_time_config),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -4660,24 +5118,17 @@ impl DataObject for VMwareDVSConfigSpec {
         match index {
             18 => Slot::List(&mut self.pvlan_config_spec),
             19 => Slot::List(&mut self.vspan_config_spec),
-            20 => Slot::Scalar(&mut self.max_mtu),
-            21 => fill!(self.link_discovery_protocol_config, LinkDiscoveryProtocolConfig),
-            22 => fill!(self.ipfix_config, VMwareIpfixConfig),
-            23 => Slot::Scalar(&mut self.lacp_api_version),
-            24 => Slot::Scalar(&mut self.multicast_filtering_mode),
-            25 => Slot::Scalar(&mut self.network_offload_spec_id),
-            26 => fill!(self.network_offload_config, VmwareDistributedVirtualSwitchNetworkOffloadConfig),
-            27 => fill!(self.real_time_config, VmwareDistributedVirtualSwitchRealTimeConfig),
-            _ => self.base.slot(index),
+            20 => place::optional_int(&mut self.max_mtu),
+            21 => place::boxed(&mut self.link_discovery_protocol_config),
+            22 => place::boxed(&mut self.ipfix_config),
+            23 => place::optional_text(&mut self.lacp_api_version),
+            24 => place::optional_text(&mut self.multicast_filtering_mode),
+            25 => place::optional_text(&mut self.network_offload_spec_id),
+            26 => place::boxed(&mut self.network_offload_config),
+            27 => place::boxed(&mut self.real_time_config),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4685,7 +5136,6 @@ inherit!(VMwareDVSConfigSpec, DVSConfigSpec);
 impl Extends<DVSConfigSpec> for VMwareDVSConfigSpec {}
 
 /// `VMwareUplinkPortOrderPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareUplinkPortOrderPolicy {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -4695,13 +5145,23 @@ pub struct VMwareUplinkPortOrderPolicy {
     pub standby_uplink_port: Vec<String>,
 }
 
+impl Default for VMwareUplinkPortOrderPolicy {
+    fn default() -> Self {
+        Self {
+            base: <InheritablePolicy as Default>::default(),
+            active_uplink_port: Unset::UNSET,
+            standby_uplink_port: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VMwareUplinkPortOrderPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareUplinkPortOrderPolicy",
-            Some(InheritablePolicy::INFO),
-            &[FieldInfo::list("activeUplinkPort", Type::String), FieldInfo::list("standbyUplinkPort", Type::String)],
-            || Box::new(VMwareUplinkPortOrderPolicy::default()),
+            Some(<InheritablePolicy as DataType>::INFO),
+            &[Own("activeUplinkPort", Type::String, List), Own("standbyUplinkPort", Type::String, List)],
+            instance::<VMwareUplinkPortOrderPolicy>,
         );
         &INFO
     };
@@ -4709,31 +5169,25 @@ impl DataType for VMwareUplinkPortOrderPolicy {
 
 impl DataObject for VMwareUplinkPortOrderPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => Value::List(&self.active_uplink_port),
-            2 => Value::List(&self.standby_uplink_port),
-            _ => self.base.get(index),
+            1 => look::texts(&self.active_uplink_port),
+            2 => look::texts(&self.standby_uplink_port),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.active_uplink_port),
-            2 => Slot::Scalar(&mut self.standby_uplink_port),
-            _ => self.base.slot(index),
+            1 => place::texts(&mut self.active_uplink_port),
+            2 => place::texts(&mut self.standby_uplink_port),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4741,7 +5195,6 @@ inherit!(VMwareUplinkPortOrderPolicy, InheritablePolicy);
 impl Extends<InheritablePolicy> for VMwareUplinkPortOrderPolicy {}
 
 /// `VmwareUplinkPortTeamingPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmwareUplinkPortTeamingPolicy {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -4759,20 +5212,34 @@ pub struct VmwareUplinkPortTeamingPolicy {
     pub uplink_port_order: Option<Box<VMwareUplinkPortOrderPolicy>>,
 }
 
+impl Default for VmwareUplinkPortTeamingPolicy {
+    fn default() -> Self {
+        Self {
+            base: <InheritablePolicy as Default>::default(),
+            policy: None,
+            reverse_policy: None,
+            notify_switches: None,
+            rolling_order: None,
+            failure_criteria: None,
+            uplink_port_order: None,
+        }
+    }
+}
+
 impl DataType for VmwareUplinkPortTeamingPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmwareUplinkPortTeamingPolicy",
-            Some(InheritablePolicy::INFO),
+            Some(<InheritablePolicy as DataType>::INFO),
             &[
-                FieldInfo::opt("policy", Type::Data(StringPolicy::INFO)),
-                FieldInfo::opt("reversePolicy", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("notifySwitches", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("rollingOrder", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("failureCriteria", Type::Data(DVSFailureCriteria::INFO)),
-                FieldInfo::opt("uplinkPortOrder", Type::Data(VMwareUplinkPortOrderPolicy::INFO)),
+                Own("policy", Type::Data(<StringPolicy as DataType>::INFO), Opt),
+                Own("reversePolicy", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("notifySwitches", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("rollingOrder", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("failureCriteria", Type::Data(<DVSFailureCriteria as DataType>::INFO), Opt),
+                Own("uplinkPortOrder", Type::Data(<VMwareUplinkPortOrderPolicy as DataType>::INFO), Opt),
             ],
-            || Box::new(VmwareUplinkPortTeamingPolicy::default()),
+            instance::<VmwareUplinkPortTeamingPolicy>,
         );
         &INFO
     };
@@ -4780,57 +5247,33 @@ impl DataType for VmwareUplinkPortTeamingPolicy {
 
 impl DataObject for VmwareUplinkPortTeamingPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => match &self.policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.reverse_policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.notify_switches {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => match &self.rolling_order {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => match &self.failure_criteria {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => match &self.uplink_port_order {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            1 => look::boxed(&self.policy),
+            2 => look::boxed(&self.reverse_policy),
+            3 => look::boxed(&self.notify_switches),
+            4 => look::boxed(&self.rolling_order),
+            5 => look::boxed(&self.failure_criteria),
+            6 => look::boxed(&self.uplink_port_order),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => fill!(self.policy, StringPolicy),
-            2 => fill!(self.reverse_policy, BoolPolicy),
-            3 => fill!(self.notify_switches, BoolPolicy),
-            4 => fill!(self.rolling_order, BoolPolicy),
-            5 => fill!(self.failure_criteria, DVSFailureCriteria),
-            6 => fill!(self.uplink_port_order, VMwareUplinkPortOrderPolicy),
-            _ => self.base.slot(index),
+            1 => place::boxed(&mut self.policy),
+            2 => place::boxed(&mut self.reverse_policy),
+            3 => place::boxed(&mut self.notify_switches),
+            4 => place::boxed(&mut self.rolling_order),
+            5 => place::boxed(&mut self.failure_criteria),
+            6 => place::boxed(&mut self.uplink_port_order),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4838,41 +5281,46 @@ inherit!(VmwareUplinkPortTeamingPolicy, InheritablePolicy);
 impl Extends<InheritablePolicy> for VmwareUplinkPortTeamingPolicy {}
 
 /// `VmwareDistributedVirtualSwitchVlanSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmwareDistributedVirtualSwitchVlanSpec {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
 }
 
+impl Default for VmwareDistributedVirtualSwitchVlanSpec {
+    fn default() -> Self {
+        Self { base: <InheritablePolicy as Default>::default() }
+    }
+}
+
 impl DataType for VmwareDistributedVirtualSwitchVlanSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmwareDistributedVirtualSwitchVlanSpec", Some(InheritablePolicy::INFO), &[], || {
-                Box::new(VmwareDistributedVirtualSwitchVlanSpec::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmwareDistributedVirtualSwitchVlanSpec",
+            Some(<InheritablePolicy as DataType>::INFO),
+            &[],
+            instance::<VmwareDistributedVirtualSwitchVlanSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmwareDistributedVirtualSwitchVlanSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4880,7 +5328,6 @@ inherit!(VmwareDistributedVirtualSwitchVlanSpec, InheritablePolicy);
 impl Extends<InheritablePolicy> for VmwareDistributedVirtualSwitchVlanSpec {}
 
 /// `VmwareDistributedVirtualSwitchPvlanSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmwareDistributedVirtualSwitchPvlanSpec {
     /// What it inherits from [`VmwareDistributedVirtualSwitchVlanSpec`].
     pub base: VmwareDistributedVirtualSwitchVlanSpec,
@@ -4888,13 +5335,19 @@ pub struct VmwareDistributedVirtualSwitchPvlanSpec {
     pub pvlan_id: i32,
 }
 
+impl Default for VmwareDistributedVirtualSwitchPvlanSpec {
+    fn default() -> Self {
+        Self { base: <VmwareDistributedVirtualSwitchVlanSpec as Default>::default(), pvlan_id: 0 }
+    }
+}
+
 impl DataType for VmwareDistributedVirtualSwitchPvlanSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmwareDistributedVirtualSwitchPvlanSpec",
-            Some(VmwareDistributedVirtualSwitchVlanSpec::INFO),
-            &[FieldInfo::req("pvlanId", Type::Int)],
-            || Box::new(VmwareDistributedVirtualSwitchPvlanSpec::default()),
+            Some(<VmwareDistributedVirtualSwitchVlanSpec as DataType>::INFO),
+            &[Own("pvlanId", Type::Int, Req)],
+            instance::<VmwareDistributedVirtualSwitchPvlanSpec>,
         );
         &INFO
     };
@@ -4902,29 +5355,23 @@ impl DataType for VmwareDistributedVirtualSwitchPvlanSpec {
 
 impl DataObject for VmwareDistributedVirtualSwitchPvlanSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.pvlan_id),
-            _ => self.base.get(index),
+            1 => Value::Int(self.pvlan_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.pvlan_id),
-            _ => self.base.slot(index),
+            1 => place::int(&mut self.pvlan_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4933,7 +5380,6 @@ impl Extends<VmwareDistributedVirtualSwitchVlanSpec> for VmwareDistributedVirtua
 impl Extends<InheritablePolicy> for VmwareDistributedVirtualSwitchPvlanSpec {}
 
 /// `VmwareDistributedVirtualSwitchVlanIdSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmwareDistributedVirtualSwitchVlanIdSpec {
     /// What it inherits from [`VmwareDistributedVirtualSwitchVlanSpec`].
     pub base: VmwareDistributedVirtualSwitchVlanSpec,
@@ -4941,13 +5387,19 @@ pub struct VmwareDistributedVirtualSwitchVlanIdSpec {
     pub vlan_id: i32,
 }
 
+impl Default for VmwareDistributedVirtualSwitchVlanIdSpec {
+    fn default() -> Self {
+        Self { base: <VmwareDistributedVirtualSwitchVlanSpec as Default>::default(), vlan_id: 0 }
+    }
+}
+
 impl DataType for VmwareDistributedVirtualSwitchVlanIdSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmwareDistributedVirtualSwitchVlanIdSpec",
-            Some(VmwareDistributedVirtualSwitchVlanSpec::INFO),
-            &[FieldInfo::req("vlanId", Type::Int)],
-            || Box::new(VmwareDistributedVirtualSwitchVlanIdSpec::default()),
+            Some(<VmwareDistributedVirtualSwitchVlanSpec as DataType>::INFO),
+            &[Own("vlanId", Type::Int, Req)],
+            instance::<VmwareDistributedVirtualSwitchVlanIdSpec>,
         );
         &INFO
     };
@@ -4955,29 +5407,23 @@ impl DataType for VmwareDistributedVirtualSwitchVlanIdSpec {
 
 impl DataObject for VmwareDistributedVirtualSwitchVlanIdSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.vlan_id),
-            _ => self.base.get(index),
+            1 => Value::Int(self.vlan_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.vlan_id),
-            _ => self.base.slot(index),
+            1 => place::int(&mut self.vlan_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4986,7 +5432,6 @@ impl Extends<VmwareDistributedVirtualSwitchVlanSpec> for VmwareDistributedVirtua
 impl Extends<InheritablePolicy> for VmwareDistributedVirtualSwitchVlanIdSpec {}
 
 /// `VmwareDistributedVirtualSwitchTrunkVlanSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmwareDistributedVirtualSwitchTrunkVlanSpec {
     /// What it inherits from [`VmwareDistributedVirtualSwitchVlanSpec`].
     pub base: VmwareDistributedVirtualSwitchVlanSpec,
@@ -4994,13 +5439,19 @@ pub struct VmwareDistributedVirtualSwitchTrunkVlanSpec {
     pub vlan_id: Vec<NumericRange>,
 }
 
+impl Default for VmwareDistributedVirtualSwitchTrunkVlanSpec {
+    fn default() -> Self {
+        Self { base: <VmwareDistributedVirtualSwitchVlanSpec as Default>::default(), vlan_id: Unset::UNSET }
+    }
+}
+
 impl DataType for VmwareDistributedVirtualSwitchTrunkVlanSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmwareDistributedVirtualSwitchTrunkVlanSpec",
-            Some(VmwareDistributedVirtualSwitchVlanSpec::INFO),
-            &[FieldInfo::list("vlanId", Type::Data(NumericRange::INFO))],
-            || Box::new(VmwareDistributedVirtualSwitchTrunkVlanSpec::default()),
+            Some(<VmwareDistributedVirtualSwitchVlanSpec as DataType>::INFO),
+            &[Own("vlanId", Type::Data(<NumericRange as DataType>::INFO), List)],
+            instance::<VmwareDistributedVirtualSwitchTrunkVlanSpec>,
         );
         &INFO
     };
@@ -5008,29 +5459,23 @@ impl DataType for VmwareDistributedVirtualSwitchTrunkVlanSpec {
 
 impl DataObject for VmwareDistributedVirtualSwitchTrunkVlanSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.vlan_id),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::List(&mut self.vlan_id),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5039,7 +5484,6 @@ impl Extends<VmwareDistributedVirtualSwitchVlanSpec> for VmwareDistributedVirtua
 impl Extends<InheritablePolicy> for VmwareDistributedVirtualSwitchTrunkVlanSpec {}
 
 /// `VMwareDVSPortSetting`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSPortSetting {
     /// What it inherits from [`DVPortSetting`].
     pub base: DVPortSetting,
@@ -5063,23 +5507,40 @@ pub struct VMwareDVSPortSetting {
     pub vni: Option<Box<IntPolicy>>,
 }
 
+impl Default for VMwareDVSPortSetting {
+    fn default() -> Self {
+        Self {
+            base: <DVPortSetting as Default>::default(),
+            vlan: None,
+            qos_tag: None,
+            uplink_teaming_policy: None,
+            security_policy: None,
+            ipfix_enabled: None,
+            tx_uplink: None,
+            lacp_policy: None,
+            mac_management_policy: None,
+            vni: None,
+        }
+    }
+}
+
 impl DataType for VMwareDVSPortSetting {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSPortSetting",
-            Some(DVPortSetting::INFO),
+            Some(<DVPortSetting as DataType>::INFO),
             &[
-                FieldInfo::opt("vlan", Type::Data(VmwareDistributedVirtualSwitchVlanSpec::INFO)),
-                FieldInfo::opt("qosTag", Type::Data(IntPolicy::INFO)),
-                FieldInfo::opt("uplinkTeamingPolicy", Type::Data(VmwareUplinkPortTeamingPolicy::INFO)),
-                FieldInfo::opt("securityPolicy", Type::Data(DVSSecurityPolicy::INFO)),
-                FieldInfo::opt("ipfixEnabled", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("txUplink", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("lacpPolicy", Type::Data(VMwareUplinkLacpPolicy::INFO)),
-                FieldInfo::opt("macManagementPolicy", Type::Data(DVSMacManagementPolicy::INFO)),
-                FieldInfo::opt("VNI", Type::Data(IntPolicy::INFO)),
+                Own("vlan", Type::Data(<VmwareDistributedVirtualSwitchVlanSpec as DataType>::INFO), Opt),
+                Own("qosTag", Type::Data(<IntPolicy as DataType>::INFO), Opt),
+                Own("uplinkTeamingPolicy", Type::Data(<VmwareUplinkPortTeamingPolicy as DataType>::INFO), Opt),
+                Own("securityPolicy", Type::Data(<DVSSecurityPolicy as DataType>::INFO), Opt),
+                Own("ipfixEnabled", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("txUplink", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("lacpPolicy", Type::Data(<VMwareUplinkLacpPolicy as DataType>::INFO), Opt),
+                Own("macManagementPolicy", Type::Data(<DVSMacManagementPolicy as DataType>::INFO), Opt),
+                Own("VNI", Type::Data(<IntPolicy as DataType>::INFO), Opt),
             ],
-            || Box::new(VMwareDVSPortSetting::default()),
+            instance::<VMwareDVSPortSetting>,
         );
         &INFO
     };
@@ -5087,69 +5548,39 @@ impl DataType for VMwareDVSPortSetting {
 
 impl DataObject for VMwareDVSPortSetting {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            7 => optional(&self.vlan),
-            8 => match &self.qos_tag {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            9 => match &self.uplink_teaming_policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            10 => match &self.security_policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            11 => match &self.ipfix_enabled {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            12 => match &self.tx_uplink {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            13 => match &self.lacp_policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            14 => match &self.mac_management_policy {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            15 => match &self.vni {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            7 => look::optional(&self.vlan),
+            8 => look::boxed(&self.qos_tag),
+            9 => look::boxed(&self.uplink_teaming_policy),
+            10 => look::boxed(&self.security_policy),
+            11 => look::boxed(&self.ipfix_enabled),
+            12 => look::boxed(&self.tx_uplink),
+            13 => look::boxed(&self.lacp_policy),
+            14 => look::boxed(&self.mac_management_policy),
+            15 => look::boxed(&self.vni),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             7 => Slot::Poly(&mut self.vlan),
-            8 => fill!(self.qos_tag, IntPolicy),
-            9 => fill!(self.uplink_teaming_policy, VmwareUplinkPortTeamingPolicy),
-            10 => fill!(self.security_policy, DVSSecurityPolicy),
-            11 => fill!(self.ipfix_enabled, BoolPolicy),
-            12 => fill!(self.tx_uplink, BoolPolicy),
-            13 => fill!(self.lacp_policy, VMwareUplinkLacpPolicy),
-            14 => fill!(self.mac_management_policy, DVSMacManagementPolicy),
-            15 => fill!(self.vni, IntPolicy),
-            _ => self.base.slot(index),
+            8 => place::boxed(&mut self.qos_tag),
+            9 => place::boxed(&mut self.uplink_teaming_policy),
+            10 => place::boxed(&mut self.security_policy),
+            11 => place::boxed(&mut self.ipfix_enabled),
+            12 => place::boxed(&mut self.tx_uplink),
+            13 => place::boxed(&mut self.lacp_policy),
+            14 => place::boxed(&mut self.mac_management_policy),
+            15 => place::boxed(&mut self.vni),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5157,7 +5588,6 @@ inherit!(VMwareDVSPortSetting, DVPortSetting);
 impl Extends<DVPortSetting> for VMwareDVSPortSetting {}
 
 /// `VMwareDVSPortgroupPolicy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSPortgroupPolicy {
     /// What it inherits from [`DVPortgroupPolicy`].
     pub base: DVPortgroupPolicy,
@@ -5173,19 +5603,32 @@ pub struct VMwareDVSPortgroupPolicy {
     pub mac_management_override_allowed: Option<bool>,
 }
 
+impl Default for VMwareDVSPortgroupPolicy {
+    fn default() -> Self {
+        Self {
+            base: <DVPortgroupPolicy as Default>::default(),
+            vlan_override_allowed: false,
+            uplink_teaming_override_allowed: false,
+            security_policy_override_allowed: false,
+            ipfix_override_allowed: None,
+            mac_management_override_allowed: None,
+        }
+    }
+}
+
 impl DataType for VMwareDVSPortgroupPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSPortgroupPolicy",
-            Some(DVPortgroupPolicy::INFO),
+            Some(<DVPortgroupPolicy as DataType>::INFO),
             &[
-                FieldInfo::req("vlanOverrideAllowed", Type::Boolean),
-                FieldInfo::req("uplinkTeamingOverrideAllowed", Type::Boolean),
-                FieldInfo::req("securityPolicyOverrideAllowed", Type::Boolean),
-                FieldInfo::opt("ipfixOverrideAllowed", Type::Boolean),
-                FieldInfo::opt("macManagementOverrideAllowed", Type::Boolean),
+                Own("vlanOverrideAllowed", Type::Boolean, Req),
+                Own("uplinkTeamingOverrideAllowed", Type::Boolean, Req),
+                Own("securityPolicyOverrideAllowed", Type::Boolean, Req),
+                Own("ipfixOverrideAllowed", Type::Boolean, Opt),
+                Own("macManagementOverrideAllowed", Type::Boolean, Opt),
             ],
-            || Box::new(VMwareDVSPortgroupPolicy::default()),
+            instance::<VMwareDVSPortgroupPolicy>,
         );
         &INFO
     };
@@ -5193,37 +5636,31 @@ impl DataType for VMwareDVSPortgroupPolicy {
 
 impl DataObject for VMwareDVSPortgroupPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            7 => leaf(&self.vlan_override_allowed),
-            8 => leaf(&self.uplink_teaming_override_allowed),
-            9 => leaf(&self.security_policy_override_allowed),
-            10 => optional(&self.ipfix_override_allowed),
-            11 => optional(&self.mac_management_override_allowed),
-            _ => self.base.get(index),
+            7 => Value::Boolean(self.vlan_override_allowed),
+            8 => Value::Boolean(self.uplink_teaming_override_allowed),
+            9 => Value::Boolean(self.security_policy_override_allowed),
+            10 => look::optional_boolean(&self.ipfix_override_allowed),
+            11 => look::optional_boolean(&self.mac_management_override_allowed),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            7 => Slot::Scalar(&mut self.vlan_override_allowed),
-            8 => Slot::Scalar(&mut self.uplink_teaming_override_allowed),
-            9 => Slot::Scalar(&mut self.security_policy_override_allowed),
-            10 => Slot::Scalar(&mut self.ipfix_override_allowed),
-            11 => Slot::Scalar(&mut self.mac_management_override_allowed),
-            _ => self.base.slot(index),
+            7 => place::boolean(&mut self.vlan_override_allowed),
+            8 => place::boolean(&mut self.uplink_teaming_override_allowed),
+            9 => place::boolean(&mut self.security_policy_override_allowed),
+            10 => place::optional_boolean(&mut self.ipfix_override_allowed),
+            11 => place::optional_boolean(&mut self.mac_management_override_allowed),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5231,7 +5668,6 @@ inherit!(VMwareDVSPortgroupPolicy, DVPortgroupPolicy);
 impl Extends<DVPortgroupPolicy> for VMwareDVSPortgroupPolicy {}
 
 /// `VMwareDVSPvlanConfigSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSPvlanConfigSpec {
     /// `pvlanEntry`.
     pub pvlan_entry: VMwareDVSPvlanMapEntry,
@@ -5239,16 +5675,22 @@ pub struct VMwareDVSPvlanConfigSpec {
     pub operation: String,
 }
 
+impl Default for VMwareDVSPvlanConfigSpec {
+    fn default() -> Self {
+        Self { pvlan_entry: <VMwareDVSPvlanMapEntry as Default>::default(), operation: Unset::UNSET }
+    }
+}
+
 impl DataType for VMwareDVSPvlanConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSPvlanConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("pvlanEntry", Type::Data(VMwareDVSPvlanMapEntry::INFO)),
-                FieldInfo::req("operation", Type::String),
+                Own("pvlanEntry", Type::Data(<VMwareDVSPvlanMapEntry as DataType>::INFO), Req),
+                Own("operation", Type::String, Req),
             ],
-            || Box::new(VMwareDVSPvlanConfigSpec::default()),
+            instance::<VMwareDVSPvlanConfigSpec>,
         );
         &INFO
     };
@@ -5256,13 +5698,13 @@ impl DataType for VMwareDVSPvlanConfigSpec {
 
 impl DataObject for VMwareDVSPvlanConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.pvlan_entry),
-            1 => leaf(&self.operation),
+            1 => look::text(&self.operation),
             _ => Value::Unset,
         }
     }
@@ -5270,7 +5712,7 @@ impl DataObject for VMwareDVSPvlanConfigSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.pvlan_entry),
-            1 => Slot::Scalar(&mut self.operation),
+            1 => place::text(&mut self.operation),
             _ => Slot::None,
         }
     }
@@ -5279,7 +5721,6 @@ impl DataObject for VMwareDVSPvlanConfigSpec {
 root!(VMwareDVSPvlanConfigSpec);
 
 /// `VMwareDVSPvlanMapEntry`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSPvlanMapEntry {
     /// `primaryVlanId`.
     pub primary_vlan_id: i32,
@@ -5289,17 +5730,23 @@ pub struct VMwareDVSPvlanMapEntry {
     pub pvlan_type: String,
 }
 
+impl Default for VMwareDVSPvlanMapEntry {
+    fn default() -> Self {
+        Self { primary_vlan_id: 0, secondary_vlan_id: 0, pvlan_type: Unset::UNSET }
+    }
+}
+
 impl DataType for VMwareDVSPvlanMapEntry {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSPvlanMapEntry",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("primaryVlanId", Type::Int),
-                FieldInfo::req("secondaryVlanId", Type::Int),
-                FieldInfo::req("pvlanType", Type::String),
+                Own("primaryVlanId", Type::Int, Req),
+                Own("secondaryVlanId", Type::Int, Req),
+                Own("pvlanType", Type::String, Req),
             ],
-            || Box::new(VMwareDVSPvlanMapEntry::default()),
+            instance::<VMwareDVSPvlanMapEntry>,
         );
         &INFO
     };
@@ -5307,23 +5754,23 @@ impl DataType for VMwareDVSPvlanMapEntry {
 
 impl DataObject for VMwareDVSPvlanMapEntry {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.primary_vlan_id),
-            1 => leaf(&self.secondary_vlan_id),
-            2 => leaf(&self.pvlan_type),
+            0 => Value::Int(self.primary_vlan_id),
+            1 => Value::Int(self.secondary_vlan_id),
+            2 => look::text(&self.pvlan_type),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.primary_vlan_id),
-            1 => Slot::Scalar(&mut self.secondary_vlan_id),
-            2 => Slot::Scalar(&mut self.pvlan_type),
+            0 => place::int(&mut self.primary_vlan_id),
+            1 => place::int(&mut self.secondary_vlan_id),
+            2 => place::text(&mut self.pvlan_type),
             _ => Slot::None,
         }
     }
@@ -5332,7 +5779,6 @@ impl DataObject for VMwareDVSPvlanMapEntry {
 root!(VMwareDVSPvlanMapEntry);
 
 /// `VMwareDVSVspanConfigSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSVspanConfigSpec {
     /// `vspanSession`.
     pub vspan_session: VMwareVspanSession,
@@ -5340,16 +5786,22 @@ pub struct VMwareDVSVspanConfigSpec {
     pub operation: String,
 }
 
+impl Default for VMwareDVSVspanConfigSpec {
+    fn default() -> Self {
+        Self { vspan_session: <VMwareVspanSession as Default>::default(), operation: Unset::UNSET }
+    }
+}
+
 impl DataType for VMwareDVSVspanConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSVspanConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("vspanSession", Type::Data(VMwareVspanSession::INFO)),
-                FieldInfo::req("operation", Type::String),
+                Own("vspanSession", Type::Data(<VMwareVspanSession as DataType>::INFO), Req),
+                Own("operation", Type::String, Req),
             ],
-            || Box::new(VMwareDVSVspanConfigSpec::default()),
+            instance::<VMwareDVSVspanConfigSpec>,
         );
         &INFO
     };
@@ -5357,13 +5809,13 @@ impl DataType for VMwareDVSVspanConfigSpec {
 
 impl DataObject for VMwareDVSVspanConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.vspan_session),
-            1 => leaf(&self.operation),
+            1 => look::text(&self.operation),
             _ => Value::Unset,
         }
     }
@@ -5371,7 +5823,7 @@ impl DataObject for VMwareDVSVspanConfigSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.vspan_session),
-            1 => Slot::Scalar(&mut self.operation),
+            1 => place::text(&mut self.operation),
             _ => Slot::None,
         }
     }
@@ -5380,41 +5832,46 @@ impl DataObject for VMwareDVSVspanConfigSpec {
 root!(VMwareDVSVspanConfigSpec);
 
 /// `VMwareDVSHealthCheckConfig`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSHealthCheckConfig {
     /// What it inherits from [`DVSHealthCheckConfig`].
     pub base: DVSHealthCheckConfig,
 }
 
+impl Default for VMwareDVSHealthCheckConfig {
+    fn default() -> Self {
+        Self { base: <DVSHealthCheckConfig as Default>::default() }
+    }
+}
+
 impl DataType for VMwareDVSHealthCheckConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VMwareDVSHealthCheckConfig", Some(DVSHealthCheckConfig::INFO), &[], || {
-                Box::new(VMwareDVSHealthCheckConfig::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VMwareDVSHealthCheckConfig",
+            Some(<DVSHealthCheckConfig as DataType>::INFO),
+            &[],
+            instance::<VMwareDVSHealthCheckConfig>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VMwareDVSHealthCheckConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5422,41 +5879,46 @@ inherit!(VMwareDVSHealthCheckConfig, DVSHealthCheckConfig);
 impl Extends<DVSHealthCheckConfig> for VMwareDVSHealthCheckConfig {}
 
 /// `VMwareDVSVlanMtuHealthCheckConfig`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSVlanMtuHealthCheckConfig {
     /// What it inherits from [`VMwareDVSHealthCheckConfig`].
     pub base: VMwareDVSHealthCheckConfig,
 }
 
+impl Default for VMwareDVSVlanMtuHealthCheckConfig {
+    fn default() -> Self {
+        Self { base: <VMwareDVSHealthCheckConfig as Default>::default() }
+    }
+}
+
 impl DataType for VMwareDVSVlanMtuHealthCheckConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VMwareDVSVlanMtuHealthCheckConfig", Some(VMwareDVSHealthCheckConfig::INFO), &[], || {
-                Box::new(VMwareDVSVlanMtuHealthCheckConfig::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VMwareDVSVlanMtuHealthCheckConfig",
+            Some(<VMwareDVSHealthCheckConfig as DataType>::INFO),
+            &[],
+            instance::<VMwareDVSVlanMtuHealthCheckConfig>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VMwareDVSVlanMtuHealthCheckConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5465,41 +5927,46 @@ impl Extends<VMwareDVSHealthCheckConfig> for VMwareDVSVlanMtuHealthCheckConfig {
 impl Extends<DVSHealthCheckConfig> for VMwareDVSVlanMtuHealthCheckConfig {}
 
 /// `VMwareDVSTeamingHealthCheckConfig`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSTeamingHealthCheckConfig {
     /// What it inherits from [`VMwareDVSHealthCheckConfig`].
     pub base: VMwareDVSHealthCheckConfig,
 }
 
+impl Default for VMwareDVSTeamingHealthCheckConfig {
+    fn default() -> Self {
+        Self { base: <VMwareDVSHealthCheckConfig as Default>::default() }
+    }
+}
+
 impl DataType for VMwareDVSTeamingHealthCheckConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VMwareDVSTeamingHealthCheckConfig", Some(VMwareDVSHealthCheckConfig::INFO), &[], || {
-                Box::new(VMwareDVSTeamingHealthCheckConfig::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VMwareDVSTeamingHealthCheckConfig",
+            Some(<VMwareDVSHealthCheckConfig as DataType>::INFO),
+            &[],
+            instance::<VMwareDVSTeamingHealthCheckConfig>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VMwareDVSTeamingHealthCheckConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5508,7 +5975,6 @@ impl Extends<VMwareDVSHealthCheckConfig> for VMwareDVSTeamingHealthCheckConfig {
 impl Extends<DVSHealthCheckConfig> for VMwareDVSTeamingHealthCheckConfig {}
 
 /// `VMwareDVSVlanHealthCheckResult`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSVlanHealthCheckResult {
     /// What it inherits from [`HostMemberUplinkHealthCheckResult`].
     pub base: HostMemberUplinkHealthCheckResult,
@@ -5518,16 +5984,26 @@ pub struct VMwareDVSVlanHealthCheckResult {
     pub untrunked_vlan: Vec<NumericRange>,
 }
 
+impl Default for VMwareDVSVlanHealthCheckResult {
+    fn default() -> Self {
+        Self {
+            base: <HostMemberUplinkHealthCheckResult as Default>::default(),
+            trunked_vlan: Unset::UNSET,
+            untrunked_vlan: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VMwareDVSVlanHealthCheckResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSVlanHealthCheckResult",
-            Some(HostMemberUplinkHealthCheckResult::INFO),
+            Some(<HostMemberUplinkHealthCheckResult as DataType>::INFO),
             &[
-                FieldInfo::list("trunkedVlan", Type::Data(NumericRange::INFO)),
-                FieldInfo::list("untrunkedVlan", Type::Data(NumericRange::INFO)),
+                Own("trunkedVlan", Type::Data(<NumericRange as DataType>::INFO), List),
+                Own("untrunkedVlan", Type::Data(<NumericRange as DataType>::INFO), List),
             ],
-            || Box::new(VMwareDVSVlanHealthCheckResult::default()),
+            instance::<VMwareDVSVlanHealthCheckResult>,
         );
         &INFO
     };
@@ -5535,14 +6011,15 @@ impl DataType for VMwareDVSVlanHealthCheckResult {
 
 impl DataObject for VMwareDVSVlanHealthCheckResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.trunked_vlan),
             3 => Value::List(&self.untrunked_vlan),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -5550,16 +6027,9 @@ impl DataObject for VMwareDVSVlanHealthCheckResult {
         match index {
             2 => Slot::List(&mut self.trunked_vlan),
             3 => Slot::List(&mut self.untrunked_vlan),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5568,7 +6038,6 @@ impl Extends<HostMemberUplinkHealthCheckResult> for VMwareDVSVlanHealthCheckResu
 impl Extends<HostMemberHealthCheckResult> for VMwareDVSVlanHealthCheckResult {}
 
 /// `VMwareDVSMtuHealthCheckResult`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSMtuHealthCheckResult {
     /// What it inherits from [`HostMemberUplinkHealthCheckResult`].
     pub base: HostMemberUplinkHealthCheckResult,
@@ -5580,17 +6049,28 @@ pub struct VMwareDVSMtuHealthCheckResult {
     pub vlan_not_support_switch_mtu: Vec<NumericRange>,
 }
 
+impl Default for VMwareDVSMtuHealthCheckResult {
+    fn default() -> Self {
+        Self {
+            base: <HostMemberUplinkHealthCheckResult as Default>::default(),
+            mtu_mismatch: false,
+            vlan_support_switch_mtu: Unset::UNSET,
+            vlan_not_support_switch_mtu: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VMwareDVSMtuHealthCheckResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSMtuHealthCheckResult",
-            Some(HostMemberUplinkHealthCheckResult::INFO),
+            Some(<HostMemberUplinkHealthCheckResult as DataType>::INFO),
             &[
-                FieldInfo::req("mtuMismatch", Type::Boolean),
-                FieldInfo::list("vlanSupportSwitchMtu", Type::Data(NumericRange::INFO)),
-                FieldInfo::list("vlanNotSupportSwitchMtu", Type::Data(NumericRange::INFO)),
+                Own("mtuMismatch", Type::Boolean, Req),
+                Own("vlanSupportSwitchMtu", Type::Data(<NumericRange as DataType>::INFO), List),
+                Own("vlanNotSupportSwitchMtu", Type::Data(<NumericRange as DataType>::INFO), List),
             ],
-            || Box::new(VMwareDVSMtuHealthCheckResult::default()),
+            instance::<VMwareDVSMtuHealthCheckResult>,
         );
         &INFO
     };
@@ -5598,33 +6078,27 @@ impl DataType for VMwareDVSMtuHealthCheckResult {
 
 impl DataObject for VMwareDVSMtuHealthCheckResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.mtu_mismatch),
+            2 => Value::Boolean(self.mtu_mismatch),
             3 => Value::List(&self.vlan_support_switch_mtu),
             4 => Value::List(&self.vlan_not_support_switch_mtu),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.mtu_mismatch),
+            2 => place::boolean(&mut self.mtu_mismatch),
             3 => Slot::List(&mut self.vlan_support_switch_mtu),
             4 => Slot::List(&mut self.vlan_not_support_switch_mtu),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5633,7 +6107,6 @@ impl Extends<HostMemberUplinkHealthCheckResult> for VMwareDVSMtuHealthCheckResul
 impl Extends<HostMemberHealthCheckResult> for VMwareDVSMtuHealthCheckResult {}
 
 /// `VMwareDVSTeamingHealthCheckResult`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDVSTeamingHealthCheckResult {
     /// What it inherits from [`HostMemberHealthCheckResult`].
     pub base: HostMemberHealthCheckResult,
@@ -5641,13 +6114,19 @@ pub struct VMwareDVSTeamingHealthCheckResult {
     pub teaming_status: String,
 }
 
+impl Default for VMwareDVSTeamingHealthCheckResult {
+    fn default() -> Self {
+        Self { base: <HostMemberHealthCheckResult as Default>::default(), teaming_status: Unset::UNSET }
+    }
+}
+
 impl DataType for VMwareDVSTeamingHealthCheckResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDVSTeamingHealthCheckResult",
-            Some(HostMemberHealthCheckResult::INFO),
-            &[FieldInfo::req("teamingStatus", Type::String)],
-            || Box::new(VMwareDVSTeamingHealthCheckResult::default()),
+            Some(<HostMemberHealthCheckResult as DataType>::INFO),
+            &[Own("teamingStatus", Type::String, Req)],
+            instance::<VMwareDVSTeamingHealthCheckResult>,
         );
         &INFO
     };
@@ -5655,29 +6134,23 @@ impl DataType for VMwareDVSTeamingHealthCheckResult {
 
 impl DataObject for VMwareDVSTeamingHealthCheckResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.teaming_status),
-            _ => self.base.get(index),
+            1 => look::text(&self.teaming_status),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.teaming_status),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.teaming_status),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5685,7 +6158,6 @@ inherit!(VMwareDVSTeamingHealthCheckResult, HostMemberHealthCheckResult);
 impl Extends<HostMemberHealthCheckResult> for VMwareDVSTeamingHealthCheckResult {}
 
 /// `VMwareUplinkLacpPolicy`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareUplinkLacpPolicy {
     /// What it inherits from [`InheritablePolicy`].
     pub base: InheritablePolicy,
@@ -5695,16 +6167,22 @@ pub struct VMwareUplinkLacpPolicy {
     pub mode: Option<Box<StringPolicy>>,
 }
 
+impl Default for VMwareUplinkLacpPolicy {
+    fn default() -> Self {
+        Self { base: <InheritablePolicy as Default>::default(), enable: None, mode: None }
+    }
+}
+
 impl DataType for VMwareUplinkLacpPolicy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareUplinkLacpPolicy",
-            Some(InheritablePolicy::INFO),
+            Some(<InheritablePolicy as DataType>::INFO),
             &[
-                FieldInfo::opt("enable", Type::Data(BoolPolicy::INFO)),
-                FieldInfo::opt("mode", Type::Data(StringPolicy::INFO)),
+                Own("enable", Type::Data(<BoolPolicy as DataType>::INFO), Opt),
+                Own("mode", Type::Data(<StringPolicy as DataType>::INFO), Opt),
             ],
-            || Box::new(VMwareUplinkLacpPolicy::default()),
+            instance::<VMwareUplinkLacpPolicy>,
         );
         &INFO
     };
@@ -5712,37 +6190,25 @@ impl DataType for VMwareUplinkLacpPolicy {
 
 impl DataObject for VMwareUplinkLacpPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => match &self.enable {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.mode {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            1 => look::boxed(&self.enable),
+            2 => look::boxed(&self.mode),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => fill!(self.enable, BoolPolicy),
-            2 => fill!(self.mode, StringPolicy),
-            _ => self.base.slot(index),
+            1 => place::boxed(&mut self.enable),
+            2 => place::boxed(&mut self.mode),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5750,7 +6216,6 @@ inherit!(VMwareUplinkLacpPolicy, InheritablePolicy);
 impl Extends<InheritablePolicy> for VMwareUplinkLacpPolicy {}
 
 /// `VMwareDvsLacpGroupConfig`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDvsLacpGroupConfig {
     /// `key`.
     pub key: Option<String>,
@@ -5774,24 +6239,41 @@ pub struct VMwareDvsLacpGroupConfig {
     pub timeout_mode: Option<String>,
 }
 
+impl Default for VMwareDvsLacpGroupConfig {
+    fn default() -> Self {
+        Self {
+            key: None,
+            name: None,
+            mode: None,
+            uplink_num: None,
+            loadbalance_algorithm: None,
+            vlan: None,
+            ipfix: None,
+            uplink_name: Unset::UNSET,
+            uplink_port_key: Unset::UNSET,
+            timeout_mode: None,
+        }
+    }
+}
+
 impl DataType for VMwareDvsLacpGroupConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDvsLacpGroupConfig",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("key", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("mode", Type::String),
-                FieldInfo::opt("uplinkNum", Type::Int),
-                FieldInfo::opt("loadbalanceAlgorithm", Type::String),
-                FieldInfo::opt("vlan", Type::Data(VMwareDvsLagVlanConfig::INFO)),
-                FieldInfo::opt("ipfix", Type::Data(VMwareDvsLagIpfixConfig::INFO)),
-                FieldInfo::list("uplinkName", Type::String),
-                FieldInfo::list("uplinkPortKey", Type::String),
-                FieldInfo::opt("timeoutMode", Type::String),
+                Own("key", Type::String, Opt),
+                Own("name", Type::String, Opt),
+                Own("mode", Type::String, Opt),
+                Own("uplinkNum", Type::Int, Opt),
+                Own("loadbalanceAlgorithm", Type::String, Opt),
+                Own("vlan", Type::Data(<VMwareDvsLagVlanConfig as DataType>::INFO), Opt),
+                Own("ipfix", Type::Data(<VMwareDvsLagIpfixConfig as DataType>::INFO), Opt),
+                Own("uplinkName", Type::String, List),
+                Own("uplinkPortKey", Type::String, List),
+                Own("timeoutMode", Type::String, Opt),
             ],
-            || Box::new(VMwareDvsLacpGroupConfig::default()),
+            instance::<VMwareDvsLacpGroupConfig>,
         );
         &INFO
     };
@@ -5799,43 +6281,37 @@ impl DataType for VMwareDvsLacpGroupConfig {
 
 impl DataObject for VMwareDvsLacpGroupConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.key),
-            1 => optional(&self.name),
-            2 => optional(&self.mode),
-            3 => optional(&self.uplink_num),
-            4 => optional(&self.loadbalance_algorithm),
-            5 => match &self.vlan {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => match &self.ipfix {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            7 => Value::List(&self.uplink_name),
-            8 => Value::List(&self.uplink_port_key),
-            9 => optional(&self.timeout_mode),
+            0 => look::optional_text(&self.key),
+            1 => look::optional_text(&self.name),
+            2 => look::optional_text(&self.mode),
+            3 => look::optional_int(&self.uplink_num),
+            4 => look::optional_text(&self.loadbalance_algorithm),
+            5 => look::boxed(&self.vlan),
+            6 => look::boxed(&self.ipfix),
+            7 => look::texts(&self.uplink_name),
+            8 => look::texts(&self.uplink_port_key),
+            9 => look::optional_text(&self.timeout_mode),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.mode),
-            3 => Slot::Scalar(&mut self.uplink_num),
-            4 => Slot::Scalar(&mut self.loadbalance_algorithm),
-            5 => fill!(self.vlan, VMwareDvsLagVlanConfig),
-            6 => fill!(self.ipfix, VMwareDvsLagIpfixConfig),
-            7 => Slot::Scalar(&mut self.uplink_name),
-            8 => Slot::Scalar(&mut self.uplink_port_key),
-            9 => Slot::Scalar(&mut self.timeout_mode),
+            0 => place::optional_text(&mut self.key),
+            1 => place::optional_text(&mut self.name),
+            2 => place::optional_text(&mut self.mode),
+            3 => place::optional_int(&mut self.uplink_num),
+            4 => place::optional_text(&mut self.loadbalance_algorithm),
+            5 => place::boxed(&mut self.vlan),
+            6 => place::boxed(&mut self.ipfix),
+            7 => place::texts(&mut self.uplink_name),
+            8 => place::texts(&mut self.uplink_port_key),
+            9 => place::optional_text(&mut self.timeout_mode),
             _ => Slot::None,
         }
     }
@@ -5844,19 +6320,24 @@ impl DataObject for VMwareDvsLacpGroupConfig {
 root!(VMwareDvsLacpGroupConfig);
 
 /// `VMwareDvsLagVlanConfig`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDvsLagVlanConfig {
     /// `vlanId`.
     pub vlan_id: Vec<NumericRange>,
+}
+
+impl Default for VMwareDvsLagVlanConfig {
+    fn default() -> Self {
+        Self { vlan_id: Unset::UNSET }
+    }
 }
 
 impl DataType for VMwareDvsLagVlanConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDvsLagVlanConfig",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("vlanId", Type::Data(NumericRange::INFO))],
-            || Box::new(VMwareDvsLagVlanConfig::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vlanId", Type::Data(<NumericRange as DataType>::INFO), List)],
+            instance::<VMwareDvsLagVlanConfig>,
         );
         &INFO
     };
@@ -5864,7 +6345,7 @@ impl DataType for VMwareDvsLagVlanConfig {
 
 impl DataObject for VMwareDvsLagVlanConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -5885,19 +6366,24 @@ impl DataObject for VMwareDvsLagVlanConfig {
 root!(VMwareDvsLagVlanConfig);
 
 /// `VMwareDvsLagIpfixConfig`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDvsLagIpfixConfig {
     /// `ipfixEnabled`.
     pub ipfix_enabled: Option<bool>,
+}
+
+impl Default for VMwareDvsLagIpfixConfig {
+    fn default() -> Self {
+        Self { ipfix_enabled: None }
+    }
 }
 
 impl DataType for VMwareDvsLagIpfixConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDvsLagIpfixConfig",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("ipfixEnabled", Type::Boolean)],
-            || Box::new(VMwareDvsLagIpfixConfig::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ipfixEnabled", Type::Boolean, Opt)],
+            instance::<VMwareDvsLagIpfixConfig>,
         );
         &INFO
     };
@@ -5905,19 +6391,19 @@ impl DataType for VMwareDvsLagIpfixConfig {
 
 impl DataObject for VMwareDvsLagIpfixConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.ipfix_enabled),
+            0 => look::optional_boolean(&self.ipfix_enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ipfix_enabled),
+            0 => place::optional_boolean(&mut self.ipfix_enabled),
             _ => Slot::None,
         }
     }
@@ -5926,7 +6412,6 @@ impl DataObject for VMwareDvsLagIpfixConfig {
 root!(VMwareDvsLagIpfixConfig);
 
 /// `VMwareDvsLacpGroupSpec`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMwareDvsLacpGroupSpec {
     /// `lacpGroupConfig`.
     pub lacp_group_config: VMwareDvsLacpGroupConfig,
@@ -5934,16 +6419,22 @@ pub struct VMwareDvsLacpGroupSpec {
     pub operation: String,
 }
 
+impl Default for VMwareDvsLacpGroupSpec {
+    fn default() -> Self {
+        Self { lacp_group_config: <VMwareDvsLacpGroupConfig as Default>::default(), operation: Unset::UNSET }
+    }
+}
+
 impl DataType for VMwareDvsLacpGroupSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMwareDvsLacpGroupSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("lacpGroupConfig", Type::Data(VMwareDvsLacpGroupConfig::INFO)),
-                FieldInfo::req("operation", Type::String),
+                Own("lacpGroupConfig", Type::Data(<VMwareDvsLacpGroupConfig as DataType>::INFO), Req),
+                Own("operation", Type::String, Req),
             ],
-            || Box::new(VMwareDvsLacpGroupSpec::default()),
+            instance::<VMwareDvsLacpGroupSpec>,
         );
         &INFO
     };
@@ -5951,13 +6442,13 @@ impl DataType for VMwareDvsLacpGroupSpec {
 
 impl DataObject for VMwareDvsLacpGroupSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.lacp_group_config),
-            1 => leaf(&self.operation),
+            1 => look::text(&self.operation),
             _ => Value::Unset,
         }
     }
@@ -5965,7 +6456,7 @@ impl DataObject for VMwareDvsLacpGroupSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.lacp_group_config),
-            1 => Slot::Scalar(&mut self.operation),
+            1 => place::text(&mut self.operation),
             _ => Slot::None,
         }
     }
@@ -5974,7 +6465,6 @@ impl DataObject for VMwareDvsLacpGroupSpec {
 root!(VMwareDvsLacpGroupSpec);
 
 /// `VvolDatastoreInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VvolDatastoreInfo {
     /// What it inherits from [`DatastoreInfo`].
     pub base: DatastoreInfo,
@@ -5982,13 +6472,19 @@ pub struct VvolDatastoreInfo {
     pub vvol_ds: Option<Box<HostVvolVolume>>,
 }
 
+impl Default for VvolDatastoreInfo {
+    fn default() -> Self {
+        Self { base: <DatastoreInfo as Default>::default(), vvol_ds: None }
+    }
+}
+
 impl DataType for VvolDatastoreInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VvolDatastoreInfo",
-            Some(DatastoreInfo::INFO),
-            &[FieldInfo::opt("vvolDS", Type::Data(HostVvolVolume::INFO))],
-            || Box::new(VvolDatastoreInfo::default()),
+            Some(<DatastoreInfo as DataType>::INFO),
+            &[Own("vvolDS", Type::Data(<HostVvolVolume as DataType>::INFO), Opt)],
+            instance::<VvolDatastoreInfo>,
         );
         &INFO
     };
@@ -5996,32 +6492,23 @@ impl DataType for VvolDatastoreInfo {
 
 impl DataObject for VvolDatastoreInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            12 => match &self.vvol_ds {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            12 => look::boxed(&self.vvol_ds),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            12 => fill!(self.vvol_ds, HostVvolVolume),
-            _ => self.base.slot(index),
+            12 => place::boxed(&mut self.vvol_ds),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

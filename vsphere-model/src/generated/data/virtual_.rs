@@ -14,7 +14,6 @@ use crate::types::{
 };
 
 /// `VirtualNicManagerNetConfig`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualNicManagerNetConfig {
     /// `nicType`.
     pub nic_type: String,
@@ -26,18 +25,29 @@ pub struct VirtualNicManagerNetConfig {
     pub selected_vnic: Vec<String>,
 }
 
+impl Default for VirtualNicManagerNetConfig {
+    fn default() -> Self {
+        Self {
+            nic_type: Unset::UNSET,
+            multi_select_allowed: false,
+            candidate_vnic: Unset::UNSET,
+            selected_vnic: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualNicManagerNetConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNicManagerNetConfig",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("nicType", Type::String),
-                FieldInfo::req("multiSelectAllowed", Type::Boolean),
-                FieldInfo::list("candidateVnic", Type::Data(HostVirtualNic::INFO)),
-                FieldInfo::list("selectedVnic", Type::String),
+                Own("nicType", Type::String, Req),
+                Own("multiSelectAllowed", Type::Boolean, Req),
+                Own("candidateVnic", Type::Data(<HostVirtualNic as DataType>::INFO), List),
+                Own("selectedVnic", Type::String, List),
             ],
-            || Box::new(VirtualNicManagerNetConfig::default()),
+            instance::<VirtualNicManagerNetConfig>,
         );
         &INFO
     };
@@ -45,25 +55,25 @@ impl DataType for VirtualNicManagerNetConfig {
 
 impl DataObject for VirtualNicManagerNetConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.nic_type),
-            1 => leaf(&self.multi_select_allowed),
+            0 => look::text(&self.nic_type),
+            1 => Value::Boolean(self.multi_select_allowed),
             2 => Value::List(&self.candidate_vnic),
-            3 => Value::List(&self.selected_vnic),
+            3 => look::texts(&self.selected_vnic),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.nic_type),
-            1 => Slot::Scalar(&mut self.multi_select_allowed),
+            0 => place::text(&mut self.nic_type),
+            1 => place::boolean(&mut self.multi_select_allowed),
             2 => Slot::List(&mut self.candidate_vnic),
-            3 => Slot::Scalar(&mut self.selected_vnic),
+            3 => place::texts(&mut self.selected_vnic),
             _ => Slot::None,
         }
     }
@@ -72,40 +82,46 @@ impl DataObject for VirtualNicManagerNetConfig {
 root!(VirtualNicManagerNetConfig);
 
 /// `VirtualSwitchSelectionProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSwitchSelectionProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
 }
 
+impl Default for VirtualSwitchSelectionProfile {
+    fn default() -> Self {
+        Self { base: <ApplyProfile as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSwitchSelectionProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualSwitchSelectionProfile", Some(ApplyProfile::INFO), &[], || {
-            Box::new(VirtualSwitchSelectionProfile::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSwitchSelectionProfile",
+            Some(<ApplyProfile as DataType>::INFO),
+            &[],
+            instance::<VirtualSwitchSelectionProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSwitchSelectionProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -113,7 +129,6 @@ inherit!(VirtualSwitchSelectionProfile, ApplyProfile);
 impl Extends<ApplyProfile> for VirtualSwitchSelectionProfile {}
 
 /// `VirtualSwitchProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSwitchProfile {
     /// What it inherits from [`ApplyProfile`].
     pub base: ApplyProfile,
@@ -129,19 +144,32 @@ pub struct VirtualSwitchProfile {
     pub network_policy: NetworkPolicyProfile,
 }
 
+impl Default for VirtualSwitchProfile {
+    fn default() -> Self {
+        Self {
+            base: <ApplyProfile as Default>::default(),
+            key: Unset::UNSET,
+            name: Unset::UNSET,
+            link: <LinkProfile as Default>::default(),
+            num_ports: <NumPortsProfile as Default>::default(),
+            network_policy: <NetworkPolicyProfile as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualSwitchProfile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSwitchProfile",
-            Some(ApplyProfile::INFO),
+            Some(<ApplyProfile as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("link", Type::Data(LinkProfile::INFO)),
-                FieldInfo::req("numPorts", Type::Data(NumPortsProfile::INFO)),
-                FieldInfo::req("networkPolicy", Type::Data(NetworkPolicyProfile::INFO)),
+                Own("key", Type::String, Req),
+                Own("name", Type::String, Req),
+                Own("link", Type::Data(<LinkProfile as DataType>::INFO), Req),
+                Own("numPorts", Type::Data(<NumPortsProfile as DataType>::INFO), Req),
+                Own("networkPolicy", Type::Data(<NetworkPolicyProfile as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualSwitchProfile::default()),
+            instance::<VirtualSwitchProfile>,
         );
         &INFO
     };
@@ -149,37 +177,31 @@ impl DataType for VirtualSwitchProfile {
 
 impl DataObject for VirtualSwitchProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => leaf(&self.key),
-            12 => leaf(&self.name),
+            11 => look::text(&self.key),
+            12 => look::text(&self.name),
             13 => Value::Data(&self.link),
             14 => Value::Data(&self.num_ports),
             15 => Value::Data(&self.network_policy),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.key),
-            12 => Slot::Scalar(&mut self.name),
+            11 => place::text(&mut self.key),
+            12 => place::text(&mut self.name),
             13 => Slot::Data(&mut self.link),
             14 => Slot::Data(&mut self.num_ports),
             15 => Slot::Data(&mut self.network_policy),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -187,7 +209,6 @@ inherit!(VirtualSwitchProfile, ApplyProfile);
 impl Extends<ApplyProfile> for VirtualSwitchProfile {}
 
 /// `VirtualHardware`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualHardware {
     /// `numCPU`.
     pub num_cpu: i32,
@@ -209,23 +230,39 @@ pub struct VirtualHardware {
     pub simultaneous_threads: Option<i32>,
 }
 
+impl Default for VirtualHardware {
+    fn default() -> Self {
+        Self {
+            num_cpu: 0,
+            num_cores_per_socket: None,
+            auto_cores_per_socket: None,
+            memory_mb: 0,
+            virtual_ich7_m_present: None,
+            virtual_smc_present: None,
+            device: Unset::UNSET,
+            motherboard_layout: None,
+            simultaneous_threads: None,
+        }
+    }
+}
+
 impl DataType for VirtualHardware {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualHardware",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("numCPU", Type::Int),
-                FieldInfo::opt("numCoresPerSocket", Type::Int),
-                FieldInfo::opt("autoCoresPerSocket", Type::Boolean),
-                FieldInfo::req("memoryMB", Type::Int),
-                FieldInfo::opt("virtualICH7MPresent", Type::Boolean),
-                FieldInfo::opt("virtualSMCPresent", Type::Boolean),
-                FieldInfo::list("device", Type::Data(VirtualDevice::INFO)),
-                FieldInfo::opt("motherboardLayout", Type::String),
-                FieldInfo::opt("simultaneousThreads", Type::Int),
+                Own("numCPU", Type::Int, Req),
+                Own("numCoresPerSocket", Type::Int, Opt),
+                Own("autoCoresPerSocket", Type::Boolean, Opt),
+                Own("memoryMB", Type::Int, Req),
+                Own("virtualICH7MPresent", Type::Boolean, Opt),
+                Own("virtualSMCPresent", Type::Boolean, Opt),
+                Own("device", Type::Data(<VirtualDevice as DataType>::INFO), List),
+                Own("motherboardLayout", Type::String, Opt),
+                Own("simultaneousThreads", Type::Int, Opt),
             ],
-            || Box::new(VirtualHardware::default()),
+            instance::<VirtualHardware>,
         );
         &INFO
     };
@@ -233,35 +270,35 @@ impl DataType for VirtualHardware {
 
 impl DataObject for VirtualHardware {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.num_cpu),
-            1 => optional(&self.num_cores_per_socket),
-            2 => optional(&self.auto_cores_per_socket),
-            3 => leaf(&self.memory_mb),
-            4 => optional(&self.virtual_ich7_m_present),
-            5 => optional(&self.virtual_smc_present),
+            0 => Value::Int(self.num_cpu),
+            1 => look::optional_int(&self.num_cores_per_socket),
+            2 => look::optional_boolean(&self.auto_cores_per_socket),
+            3 => Value::Int(self.memory_mb),
+            4 => look::optional_boolean(&self.virtual_ich7_m_present),
+            5 => look::optional_boolean(&self.virtual_smc_present),
             6 => Value::List(&self.device),
-            7 => optional(&self.motherboard_layout),
-            8 => optional(&self.simultaneous_threads),
+            7 => look::optional_text(&self.motherboard_layout),
+            8 => look::optional_int(&self.simultaneous_threads),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.num_cpu),
-            1 => Slot::Scalar(&mut self.num_cores_per_socket),
-            2 => Slot::Scalar(&mut self.auto_cores_per_socket),
-            3 => Slot::Scalar(&mut self.memory_mb),
-            4 => Slot::Scalar(&mut self.virtual_ich7_m_present),
-            5 => Slot::Scalar(&mut self.virtual_smc_present),
+            0 => place::int(&mut self.num_cpu),
+            1 => place::optional_int(&mut self.num_cores_per_socket),
+            2 => place::optional_boolean(&mut self.auto_cores_per_socket),
+            3 => place::int(&mut self.memory_mb),
+            4 => place::optional_boolean(&mut self.virtual_ich7_m_present),
+            5 => place::optional_boolean(&mut self.virtual_smc_present),
             6 => Slot::Poly(&mut self.device),
-            7 => Slot::Scalar(&mut self.motherboard_layout),
-            8 => Slot::Scalar(&mut self.simultaneous_threads),
+            7 => place::optional_text(&mut self.motherboard_layout),
+            8 => place::optional_int(&mut self.simultaneous_threads),
             _ => Slot::None,
         }
     }
@@ -270,7 +307,6 @@ impl DataObject for VirtualHardware {
 root!(VirtualHardware);
 
 /// `VirtualHardwareOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualHardwareOption {
     /// `hwVersion`.
     pub hw_version: i32,
@@ -330,42 +366,77 @@ pub struct VirtualHardwareOption {
     pub device_group_types: Vec<String>,
 }
 
+impl Default for VirtualHardwareOption {
+    fn default() -> Self {
+        Self {
+            hw_version: 0,
+            virtual_device_option: Unset::UNSET,
+            device_list_readonly: false,
+            num_cpu: Unset::UNSET,
+            num_cores_per_socket: None,
+            auto_cores_per_socket: None,
+            num_cpu_readonly: false,
+            memory_mb: <LongOption as Default>::default(),
+            num_pci_controllers: <IntOption as Default>::default(),
+            num_ide_controllers: <IntOption as Default>::default(),
+            num_usb_controllers: <IntOption as Default>::default(),
+            num_usbxhci_controllers: None,
+            num_sio_controllers: <IntOption as Default>::default(),
+            num_ps2_controllers: <IntOption as Default>::default(),
+            licensing_limit: Unset::UNSET,
+            num_supported_wwn_ports: None,
+            num_supported_wwn_nodes: None,
+            resource_config_option: None,
+            num_nvdimm_controllers: None,
+            num_tpm_devices: None,
+            num_wdt_devices: None,
+            num_precision_clock_devices: None,
+            epc_memory_mb: None,
+            acpi_host_bridges_firmware: Unset::UNSET,
+            num_cpu_simultaneous_threads: None,
+            num_numa_nodes: None,
+            num_device_groups: None,
+            device_group_types: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualHardwareOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualHardwareOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("hwVersion", Type::Int),
-                FieldInfo::list_req("virtualDeviceOption", Type::Data(VirtualDeviceOption::INFO)),
-                FieldInfo::req("deviceListReadonly", Type::Boolean),
-                FieldInfo::list_req("numCPU", Type::Int),
-                FieldInfo::opt("numCoresPerSocket", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("autoCoresPerSocket", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("numCpuReadonly", Type::Boolean),
-                FieldInfo::req("memoryMB", Type::Data(LongOption::INFO)),
-                FieldInfo::req("numPCIControllers", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numIDEControllers", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numUSBControllers", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numUSBXHCIControllers", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numSIOControllers", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numPS2Controllers", Type::Data(IntOption::INFO)),
-                FieldInfo::list("licensingLimit", Type::String),
-                FieldInfo::opt("numSupportedWwnPorts", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numSupportedWwnNodes", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("resourceConfigOption", Type::Data(ResourceConfigOption::INFO)),
-                FieldInfo::opt("numNVDIMMControllers", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numTPMDevices", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numWDTDevices", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numPrecisionClockDevices", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("epcMemoryMB", Type::Data(LongOption::INFO)),
-                FieldInfo::list("acpiHostBridgesFirmware", Type::String),
-                FieldInfo::opt("numCpuSimultaneousThreads", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numNumaNodes", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numDeviceGroups", Type::Data(IntOption::INFO)),
-                FieldInfo::list("deviceGroupTypes", Type::String),
+                Own("hwVersion", Type::Int, Req),
+                Own("virtualDeviceOption", Type::Data(<VirtualDeviceOption as DataType>::INFO), ListReq),
+                Own("deviceListReadonly", Type::Boolean, Req),
+                Own("numCPU", Type::Int, ListReq),
+                Own("numCoresPerSocket", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("autoCoresPerSocket", Type::Data(<BoolOption as DataType>::INFO), Opt),
+                Own("numCpuReadonly", Type::Boolean, Req),
+                Own("memoryMB", Type::Data(<LongOption as DataType>::INFO), Req),
+                Own("numPCIControllers", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numIDEControllers", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numUSBControllers", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numUSBXHCIControllers", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numSIOControllers", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numPS2Controllers", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("licensingLimit", Type::String, List),
+                Own("numSupportedWwnPorts", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numSupportedWwnNodes", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("resourceConfigOption", Type::Data(<ResourceConfigOption as DataType>::INFO), Opt),
+                Own("numNVDIMMControllers", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numTPMDevices", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numWDTDevices", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numPrecisionClockDevices", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("epcMemoryMB", Type::Data(<LongOption as DataType>::INFO), Opt),
+                Own("acpiHostBridgesFirmware", Type::String, List),
+                Own("numCpuSimultaneousThreads", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numNumaNodes", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numDeviceGroups", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("deviceGroupTypes", Type::String, List),
             ],
-            || Box::new(VirtualHardwareOption::default()),
+            instance::<VirtualHardwareOption>,
         );
         &INFO
     };
@@ -373,115 +444,73 @@ impl DataType for VirtualHardwareOption {
 
 impl DataObject for VirtualHardwareOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.hw_version),
+            0 => Value::Int(self.hw_version),
             1 => Value::List(&self.virtual_device_option),
-            2 => leaf(&self.device_list_readonly),
+            2 => Value::Boolean(self.device_list_readonly),
             3 => Value::List(&self.num_cpu),
-            4 => match &self.num_cores_per_socket {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => match &self.auto_cores_per_socket {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => leaf(&self.num_cpu_readonly),
+            4 => look::boxed(&self.num_cores_per_socket),
+            5 => look::boxed(&self.auto_cores_per_socket),
+            6 => Value::Boolean(self.num_cpu_readonly),
             7 => Value::Data(&self.memory_mb),
             8 => Value::Data(&self.num_pci_controllers),
             9 => Value::Data(&self.num_ide_controllers),
             10 => Value::Data(&self.num_usb_controllers),
-            11 => match &self.num_usbxhci_controllers {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            11 => look::boxed(&self.num_usbxhci_controllers),
             12 => Value::Data(&self.num_sio_controllers),
             13 => Value::Data(&self.num_ps2_controllers),
-            14 => Value::List(&self.licensing_limit),
-            15 => match &self.num_supported_wwn_ports {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            16 => match &self.num_supported_wwn_nodes {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            17 => match &self.resource_config_option {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => match &self.num_nvdimm_controllers {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            19 => match &self.num_tpm_devices {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            20 => match &self.num_wdt_devices {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            21 => match &self.num_precision_clock_devices {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            22 => match &self.epc_memory_mb {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            23 => Value::List(&self.acpi_host_bridges_firmware),
-            24 => match &self.num_cpu_simultaneous_threads {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            25 => match &self.num_numa_nodes {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            26 => match &self.num_device_groups {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            27 => Value::List(&self.device_group_types),
+            14 => look::texts(&self.licensing_limit),
+            15 => look::boxed(&self.num_supported_wwn_ports),
+            16 => look::boxed(&self.num_supported_wwn_nodes),
+            17 => look::boxed(&self.resource_config_option),
+            18 => look::boxed(&self.num_nvdimm_controllers),
+            19 => look::boxed(&self.num_tpm_devices),
+            20 => look::boxed(&self.num_wdt_devices),
+            21 => look::boxed(&self.num_precision_clock_devices),
+            22 => look::boxed(&self.epc_memory_mb),
+            23 => look::texts(&self.acpi_host_bridges_firmware),
+            24 => look::boxed(&self.num_cpu_simultaneous_threads),
+            25 => look::boxed(&self.num_numa_nodes),
+            26 => look::boxed(&self.num_device_groups),
+            27 => look::texts(&self.device_group_types),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.hw_version),
+            0 => place::int(&mut self.hw_version),
             1 => Slot::Poly(&mut self.virtual_device_option),
-            2 => Slot::Scalar(&mut self.device_list_readonly),
+            2 => place::boolean(&mut self.device_list_readonly),
             3 => Slot::Scalar(&mut self.num_cpu),
-            4 => fill!(self.num_cores_per_socket, IntOption),
-            5 => fill!(self.auto_cores_per_socket, BoolOption),
-            6 => Slot::Scalar(&mut self.num_cpu_readonly),
+            4 => place::boxed(&mut self.num_cores_per_socket),
+            5 => place::boxed(&mut self.auto_cores_per_socket),
+            6 => place::boolean(&mut self.num_cpu_readonly),
             7 => Slot::Data(&mut self.memory_mb),
             8 => Slot::Data(&mut self.num_pci_controllers),
             9 => Slot::Data(&mut self.num_ide_controllers),
             10 => Slot::Data(&mut self.num_usb_controllers),
-            11 => fill!(self.num_usbxhci_controllers, IntOption),
+            11 => place::boxed(&mut self.num_usbxhci_controllers),
             12 => Slot::Data(&mut self.num_sio_controllers),
             13 => Slot::Data(&mut self.num_ps2_controllers),
-            14 => Slot::Scalar(&mut self.licensing_limit),
-            15 => fill!(self.num_supported_wwn_ports, IntOption),
-            16 => fill!(self.num_supported_wwn_nodes, IntOption),
-            17 => fill!(self.resource_config_option, ResourceConfigOption),
-            18 => fill!(self.num_nvdimm_controllers, IntOption),
-            19 => fill!(self.num_tpm_devices, IntOption),
-            20 => fill!(self.num_wdt_devices, IntOption),
-            21 => fill!(self.num_precision_clock_devices, IntOption),
-            22 => fill!(self.epc_memory_mb, LongOption),
-            23 => Slot::Scalar(&mut self.acpi_host_bridges_firmware),
-            24 => fill!(self.num_cpu_simultaneous_threads, IntOption),
-            25 => fill!(self.num_numa_nodes, IntOption),
-            26 => fill!(self.num_device_groups, IntOption),
-            27 => Slot::Scalar(&mut self.device_group_types),
+            14 => place::texts(&mut self.licensing_limit),
+            15 => place::boxed(&mut self.num_supported_wwn_ports),
+            16 => place::boxed(&mut self.num_supported_wwn_nodes),
+            17 => place::boxed(&mut self.resource_config_option),
+            18 => place::boxed(&mut self.num_nvdimm_controllers),
+            19 => place::boxed(&mut self.num_tpm_devices),
+            20 => place::boxed(&mut self.num_wdt_devices),
+            21 => place::boxed(&mut self.num_precision_clock_devices),
+            22 => place::boxed(&mut self.epc_memory_mb),
+            23 => place::texts(&mut self.acpi_host_bridges_firmware),
+            24 => place::boxed(&mut self.num_cpu_simultaneous_threads),
+            25 => place::boxed(&mut self.num_numa_nodes),
+            26 => place::boxed(&mut self.num_device_groups),
+            27 => place::texts(&mut self.device_group_types),
             _ => Slot::None,
         }
     }
@@ -490,7 +519,6 @@ impl DataObject for VirtualHardwareOption {
 root!(VirtualHardwareOption);
 
 /// `VirtualEthernetCard`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEthernetCard {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
@@ -510,21 +538,36 @@ pub struct VirtualEthernetCard {
     pub subnet_id: Option<String>,
 }
 
+impl Default for VirtualEthernetCard {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDevice as Default>::default(),
+            address_type: None,
+            mac_address: None,
+            wake_on_lan_enabled: None,
+            resource_allocation: None,
+            external_id: None,
+            upt_compatibility_enabled: None,
+            subnet_id: None,
+        }
+    }
+}
+
 impl DataType for VirtualEthernetCard {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCard",
-            Some(VirtualDevice::INFO),
+            Some(<VirtualDevice as DataType>::INFO),
             &[
-                FieldInfo::opt("addressType", Type::String),
-                FieldInfo::opt("macAddress", Type::String),
-                FieldInfo::opt("wakeOnLanEnabled", Type::Boolean),
-                FieldInfo::opt("resourceAllocation", Type::Data(VirtualEthernetCardResourceAllocation::INFO)),
-                FieldInfo::opt("externalId", Type::String),
-                FieldInfo::opt("uptCompatibilityEnabled", Type::Boolean),
-                FieldInfo::opt("subnetId", Type::String),
+                Own("addressType", Type::String, Opt),
+                Own("macAddress", Type::String, Opt),
+                Own("wakeOnLanEnabled", Type::Boolean, Opt),
+                Own("resourceAllocation", Type::Data(<VirtualEthernetCardResourceAllocation as DataType>::INFO), Opt),
+                Own("externalId", Type::String, Opt),
+                Own("uptCompatibilityEnabled", Type::Boolean, Opt),
+                Own("subnetId", Type::String, Opt),
             ],
-            || Box::new(VirtualEthernetCard::default()),
+            instance::<VirtualEthernetCard>,
         );
         &INFO
     };
@@ -532,44 +575,35 @@ impl DataType for VirtualEthernetCard {
 
 impl DataObject for VirtualEthernetCard {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            9 => optional(&self.address_type),
-            10 => optional(&self.mac_address),
-            11 => optional(&self.wake_on_lan_enabled),
-            12 => match &self.resource_allocation {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            13 => optional(&self.external_id),
-            14 => optional(&self.upt_compatibility_enabled),
-            15 => optional(&self.subnet_id),
-            _ => self.base.get(index),
+            9 => look::optional_text(&self.address_type),
+            10 => look::optional_text(&self.mac_address),
+            11 => look::optional_boolean(&self.wake_on_lan_enabled),
+            12 => look::boxed(&self.resource_allocation),
+            13 => look::optional_text(&self.external_id),
+            14 => look::optional_boolean(&self.upt_compatibility_enabled),
+            15 => look::optional_text(&self.subnet_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            9 => Slot::Scalar(&mut self.address_type),
-            10 => Slot::Scalar(&mut self.mac_address),
-            11 => Slot::Scalar(&mut self.wake_on_lan_enabled),
-            12 => fill!(self.resource_allocation, VirtualEthernetCardResourceAllocation),
-            13 => Slot::Scalar(&mut self.external_id),
-            14 => Slot::Scalar(&mut self.upt_compatibility_enabled),
-            15 => Slot::Scalar(&mut self.subnet_id),
-            _ => self.base.slot(index),
+            9 => place::optional_text(&mut self.address_type),
+            10 => place::optional_text(&mut self.mac_address),
+            11 => place::optional_boolean(&mut self.wake_on_lan_enabled),
+            12 => place::boxed(&mut self.resource_allocation),
+            13 => place::optional_text(&mut self.external_id),
+            14 => place::optional_boolean(&mut self.upt_compatibility_enabled),
+            15 => place::optional_text(&mut self.subnet_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -577,7 +611,6 @@ inherit!(VirtualEthernetCard, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualEthernetCard {}
 
 /// `VirtualEthernetCardNetworkBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEthernetCardNetworkBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
@@ -587,13 +620,19 @@ pub struct VirtualEthernetCardNetworkBackingInfo {
     pub in_passthrough_mode: Option<bool>,
 }
 
+impl Default for VirtualEthernetCardNetworkBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingInfo as Default>::default(), network: None, in_passthrough_mode: None }
+    }
+}
+
 impl DataType for VirtualEthernetCardNetworkBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardNetworkBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[FieldInfo::opt("network", Type::Ref), FieldInfo::opt("inPassthroughMode", Type::Boolean)],
-            || Box::new(VirtualEthernetCardNetworkBackingInfo::default()),
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
+            &[Own("network", Type::Ref, Opt), Own("inPassthroughMode", Type::Boolean, Opt)],
+            instance::<VirtualEthernetCardNetworkBackingInfo>,
         );
         &INFO
     };
@@ -601,31 +640,25 @@ impl DataType for VirtualEthernetCardNetworkBackingInfo {
 
 impl DataObject for VirtualEthernetCardNetworkBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.network),
-            3 => optional(&self.in_passthrough_mode),
-            _ => self.base.get(index),
+            2 => look::optional_reference(&self.network),
+            3 => look::optional_boolean(&self.in_passthrough_mode),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.network),
-            3 => Slot::Scalar(&mut self.in_passthrough_mode),
-            _ => self.base.slot(index),
+            2 => place::optional_reference(&mut self.network),
+            3 => place::optional_boolean(&mut self.in_passthrough_mode),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -634,19 +667,24 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualEthernetCardNetworkBacki
 impl Extends<VirtualDeviceBackingInfo> for VirtualEthernetCardNetworkBackingInfo {}
 
 /// `VirtualEthernetCardLegacyNetworkBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEthernetCardLegacyNetworkBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
+}
+
+impl Default for VirtualEthernetCardLegacyNetworkBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingInfo as Default>::default() }
+    }
 }
 
 impl DataType for VirtualEthernetCardLegacyNetworkBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardLegacyNetworkBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
             &[],
-            || Box::new(VirtualEthernetCardLegacyNetworkBackingInfo::default()),
+            instance::<VirtualEthernetCardLegacyNetworkBackingInfo>,
         );
         &INFO
     };
@@ -654,23 +692,21 @@ impl DataType for VirtualEthernetCardLegacyNetworkBackingInfo {
 
 impl DataObject for VirtualEthernetCardLegacyNetworkBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -679,7 +715,6 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualEthernetCardLegacyNetwor
 impl Extends<VirtualDeviceBackingInfo> for VirtualEthernetCardLegacyNetworkBackingInfo {}
 
 /// `VirtualEthernetCardDistributedVirtualPortBackingInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEthernetCardDistributedVirtualPortBackingInfo {
     /// What it inherits from [`VirtualDeviceBackingInfo`].
     pub base: VirtualDeviceBackingInfo,
@@ -687,13 +722,22 @@ pub struct VirtualEthernetCardDistributedVirtualPortBackingInfo {
     pub port: DistributedVirtualSwitchPortConnection,
 }
 
+impl Default for VirtualEthernetCardDistributedVirtualPortBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceBackingInfo as Default>::default(),
+            port: <DistributedVirtualSwitchPortConnection as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualEthernetCardDistributedVirtualPortBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardDistributedVirtualPortBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
-            &[FieldInfo::req("port", Type::Data(DistributedVirtualSwitchPortConnection::INFO))],
-            || Box::new(VirtualEthernetCardDistributedVirtualPortBackingInfo::default()),
+            Some(<VirtualDeviceBackingInfo as DataType>::INFO),
+            &[Own("port", Type::Data(<DistributedVirtualSwitchPortConnection as DataType>::INFO), Req)],
+            instance::<VirtualEthernetCardDistributedVirtualPortBackingInfo>,
         );
         &INFO
     };
@@ -701,29 +745,23 @@ impl DataType for VirtualEthernetCardDistributedVirtualPortBackingInfo {
 
 impl DataObject for VirtualEthernetCardDistributedVirtualPortBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.port),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.port),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -731,7 +769,6 @@ inherit!(VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualDeviceBack
 impl Extends<VirtualDeviceBackingInfo> for VirtualEthernetCardDistributedVirtualPortBackingInfo {}
 
 /// `VirtualEthernetCardOpaqueNetworkBackingInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEthernetCardOpaqueNetworkBackingInfo {
     /// What it inherits from [`VirtualDeviceBackingInfo`].
     pub base: VirtualDeviceBackingInfo,
@@ -741,13 +778,23 @@ pub struct VirtualEthernetCardOpaqueNetworkBackingInfo {
     pub opaque_network_type: String,
 }
 
+impl Default for VirtualEthernetCardOpaqueNetworkBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceBackingInfo as Default>::default(),
+            opaque_network_id: Unset::UNSET,
+            opaque_network_type: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualEthernetCardOpaqueNetworkBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardOpaqueNetworkBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
-            &[FieldInfo::req("opaqueNetworkId", Type::String), FieldInfo::req("opaqueNetworkType", Type::String)],
-            || Box::new(VirtualEthernetCardOpaqueNetworkBackingInfo::default()),
+            Some(<VirtualDeviceBackingInfo as DataType>::INFO),
+            &[Own("opaqueNetworkId", Type::String, Req), Own("opaqueNetworkType", Type::String, Req)],
+            instance::<VirtualEthernetCardOpaqueNetworkBackingInfo>,
         );
         &INFO
     };
@@ -755,31 +802,25 @@ impl DataType for VirtualEthernetCardOpaqueNetworkBackingInfo {
 
 impl DataObject for VirtualEthernetCardOpaqueNetworkBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.opaque_network_id),
-            1 => leaf(&self.opaque_network_type),
-            _ => self.base.get(index),
+            0 => look::text(&self.opaque_network_id),
+            1 => look::text(&self.opaque_network_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.opaque_network_id),
-            1 => Slot::Scalar(&mut self.opaque_network_type),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.opaque_network_id),
+            1 => place::text(&mut self.opaque_network_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -787,7 +828,6 @@ inherit!(VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualEthernetCardOpaqueNetworkBackingInfo {}
 
 /// `VirtualEthernetCardResourceAllocation`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEthernetCardResourceAllocation {
     /// `reservation`.
     pub reservation: Option<i64>,
@@ -797,17 +837,23 @@ pub struct VirtualEthernetCardResourceAllocation {
     pub limit: Option<i64>,
 }
 
+impl Default for VirtualEthernetCardResourceAllocation {
+    fn default() -> Self {
+        Self { reservation: None, share: <SharesInfo as Default>::default(), limit: None }
+    }
+}
+
 impl DataType for VirtualEthernetCardResourceAllocation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardResourceAllocation",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("reservation", Type::Long),
-                FieldInfo::req("share", Type::Data(SharesInfo::INFO)),
-                FieldInfo::opt("limit", Type::Long),
+                Own("reservation", Type::Long, Opt),
+                Own("share", Type::Data(<SharesInfo as DataType>::INFO), Req),
+                Own("limit", Type::Long, Opt),
             ],
-            || Box::new(VirtualEthernetCardResourceAllocation::default()),
+            instance::<VirtualEthernetCardResourceAllocation>,
         );
         &INFO
     };
@@ -815,23 +861,23 @@ impl DataType for VirtualEthernetCardResourceAllocation {
 
 impl DataObject for VirtualEthernetCardResourceAllocation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.reservation),
+            0 => look::optional_long(&self.reservation),
             1 => Value::Data(&self.share),
-            2 => optional(&self.limit),
+            2 => look::optional_long(&self.limit),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.reservation),
+            0 => place::optional_long(&mut self.reservation),
             1 => Slot::Data(&mut self.share),
-            2 => Slot::Scalar(&mut self.limit),
+            2 => place::optional_long(&mut self.limit),
             _ => Slot::None,
         }
     }
@@ -840,7 +886,6 @@ impl DataObject for VirtualEthernetCardResourceAllocation {
 root!(VirtualEthernetCardResourceAllocation);
 
 /// `VirtualEthernetCardOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEthernetCardOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
@@ -856,19 +901,32 @@ pub struct VirtualEthernetCardOption {
     pub upt_compatibility_enabled: Option<Box<BoolOption>>,
 }
 
+impl Default for VirtualEthernetCardOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceOption as Default>::default(),
+            supported_oui: <ChoiceOption as Default>::default(),
+            mac_type: <ChoiceOption as Default>::default(),
+            wake_on_lan_enabled: <BoolOption as Default>::default(),
+            vm_direct_path_gen2_supported: None,
+            upt_compatibility_enabled: None,
+        }
+    }
+}
+
 impl DataType for VirtualEthernetCardOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardOption",
-            Some(VirtualDeviceOption::INFO),
+            Some(<VirtualDeviceOption as DataType>::INFO),
             &[
-                FieldInfo::req("supportedOUI", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("macType", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("wakeOnLanEnabled", Type::Data(BoolOption::INFO)),
-                FieldInfo::opt("vmDirectPathGen2Supported", Type::Boolean),
-                FieldInfo::opt("uptCompatibilityEnabled", Type::Data(BoolOption::INFO)),
+                Own("supportedOUI", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("macType", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("wakeOnLanEnabled", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("vmDirectPathGen2Supported", Type::Boolean, Opt),
+                Own("uptCompatibilityEnabled", Type::Data(<BoolOption as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualEthernetCardOption::default()),
+            instance::<VirtualEthernetCardOption>,
         );
         &INFO
     };
@@ -876,7 +934,7 @@ impl DataType for VirtualEthernetCardOption {
 
 impl DataObject for VirtualEthernetCardOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -884,12 +942,10 @@ impl DataObject for VirtualEthernetCardOption {
             12 => Value::Data(&self.supported_oui),
             13 => Value::Data(&self.mac_type),
             14 => Value::Data(&self.wake_on_lan_enabled),
-            15 => optional(&self.vm_direct_path_gen2_supported),
-            16 => match &self.upt_compatibility_enabled {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            15 => look::optional_boolean(&self.vm_direct_path_gen2_supported),
+            16 => look::boxed(&self.upt_compatibility_enabled),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -898,18 +954,11 @@ impl DataObject for VirtualEthernetCardOption {
             12 => Slot::Data(&mut self.supported_oui),
             13 => Slot::Data(&mut self.mac_type),
             14 => Slot::Data(&mut self.wake_on_lan_enabled),
-            15 => Slot::Scalar(&mut self.vm_direct_path_gen2_supported),
-            16 => fill!(self.upt_compatibility_enabled, BoolOption),
-            _ => self.base.slot(index),
+            15 => place::optional_boolean(&mut self.vm_direct_path_gen2_supported),
+            16 => place::boxed(&mut self.upt_compatibility_enabled),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -917,19 +966,24 @@ inherit!(VirtualEthernetCardOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualEthernetCardOption {}
 
 /// `VirtualEthernetCardNetworkBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEthernetCardNetworkBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
+}
+
+impl Default for VirtualEthernetCardNetworkBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualEthernetCardNetworkBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardNetworkBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualEthernetCardNetworkBackingOption::default()),
+            instance::<VirtualEthernetCardNetworkBackingOption>,
         );
         &INFO
     };
@@ -937,23 +991,21 @@ impl DataType for VirtualEthernetCardNetworkBackingOption {
 
 impl DataObject for VirtualEthernetCardNetworkBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -962,19 +1014,24 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualEthernetCardNetworkBac
 impl Extends<VirtualDeviceBackingOption> for VirtualEthernetCardNetworkBackingOption {}
 
 /// `VirtualEthernetCardOpaqueNetworkBackingOption`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEthernetCardOpaqueNetworkBackingOption {
     /// What it inherits from [`VirtualDeviceBackingOption`].
     pub base: VirtualDeviceBackingOption,
+}
+
+impl Default for VirtualEthernetCardOpaqueNetworkBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualEthernetCardOpaqueNetworkBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardOpaqueNetworkBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
+            Some(<VirtualDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualEthernetCardOpaqueNetworkBackingOption::default()),
+            instance::<VirtualEthernetCardOpaqueNetworkBackingOption>,
         );
         &INFO
     };
@@ -982,23 +1039,21 @@ impl DataType for VirtualEthernetCardOpaqueNetworkBackingOption {
 
 impl DataObject for VirtualEthernetCardOpaqueNetworkBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1006,19 +1061,24 @@ inherit!(VirtualEthernetCardOpaqueNetworkBackingOption, VirtualDeviceBackingOpti
 impl Extends<VirtualDeviceBackingOption> for VirtualEthernetCardOpaqueNetworkBackingOption {}
 
 /// `VirtualEthernetCardLegacyNetworkBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEthernetCardLegacyNetworkBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
+}
+
+impl Default for VirtualEthernetCardLegacyNetworkBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualEthernetCardLegacyNetworkBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardLegacyNetworkBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualEthernetCardLegacyNetworkBackingOption::default()),
+            instance::<VirtualEthernetCardLegacyNetworkBackingOption>,
         );
         &INFO
     };
@@ -1026,23 +1086,21 @@ impl DataType for VirtualEthernetCardLegacyNetworkBackingOption {
 
 impl DataObject for VirtualEthernetCardLegacyNetworkBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1051,19 +1109,24 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualEthernetCardLegacyNetw
 impl Extends<VirtualDeviceBackingOption> for VirtualEthernetCardLegacyNetworkBackingOption {}
 
 /// `VirtualEthernetCardDVPortBackingOption`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEthernetCardDVPortBackingOption {
     /// What it inherits from [`VirtualDeviceBackingOption`].
     pub base: VirtualDeviceBackingOption,
+}
+
+impl Default for VirtualEthernetCardDVPortBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualEthernetCardDVPortBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualEthernetCardDVPortBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
+            Some(<VirtualDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualEthernetCardDVPortBackingOption::default()),
+            instance::<VirtualEthernetCardDVPortBackingOption>,
         );
         &INFO
     };
@@ -1071,23 +1134,21 @@ impl DataType for VirtualEthernetCardDVPortBackingOption {
 
 impl DataObject for VirtualEthernetCardDVPortBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1095,39 +1156,42 @@ inherit!(VirtualEthernetCardDVPortBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualEthernetCardDVPortBackingOption {}
 
 /// `VirtualFloppy`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualFloppy {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
 }
 
+impl Default for VirtualFloppy {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default() }
+    }
+}
+
 impl DataType for VirtualFloppy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualFloppy", Some(VirtualDevice::INFO), &[], || Box::new(VirtualFloppy::default()));
+            TypeInfo::new("VirtualFloppy", Some(<VirtualDevice as DataType>::INFO), &[], instance::<VirtualFloppy>);
         &INFO
     };
 }
 
 impl DataObject for VirtualFloppy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1135,41 +1199,46 @@ inherit!(VirtualFloppy, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualFloppy {}
 
 /// `VirtualFloppyImageBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualFloppyImageBackingInfo {
     /// What it inherits from [`VirtualDeviceFileBackingInfo`].
     pub base: VirtualDeviceFileBackingInfo,
 }
 
+impl Default for VirtualFloppyImageBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceFileBackingInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualFloppyImageBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualFloppyImageBackingInfo", Some(VirtualDeviceFileBackingInfo::INFO), &[], || {
-                Box::new(VirtualFloppyImageBackingInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualFloppyImageBackingInfo",
+            Some(<VirtualDeviceFileBackingInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualFloppyImageBackingInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualFloppyImageBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1178,41 +1247,46 @@ impl Extends<VirtualDeviceFileBackingInfo> for VirtualFloppyImageBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualFloppyImageBackingInfo {}
 
 /// `VirtualFloppyDeviceBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualFloppyDeviceBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
 }
 
+impl Default for VirtualFloppyDeviceBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualFloppyDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualFloppyDeviceBackingInfo", Some(VirtualDeviceDeviceBackingInfo::INFO), &[], || {
-                Box::new(VirtualFloppyDeviceBackingInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualFloppyDeviceBackingInfo",
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualFloppyDeviceBackingInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualFloppyDeviceBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1221,19 +1295,24 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualFloppyDeviceBackingInfo 
 impl Extends<VirtualDeviceBackingInfo> for VirtualFloppyDeviceBackingInfo {}
 
 /// `VirtualFloppyRemoteDeviceBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualFloppyRemoteDeviceBackingInfo {
     /// What it inherits from [`VirtualDeviceRemoteDeviceBackingInfo`].
     pub base: VirtualDeviceRemoteDeviceBackingInfo,
+}
+
+impl Default for VirtualFloppyRemoteDeviceBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceRemoteDeviceBackingInfo as Default>::default() }
+    }
 }
 
 impl DataType for VirtualFloppyRemoteDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualFloppyRemoteDeviceBackingInfo",
-            Some(VirtualDeviceRemoteDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceRemoteDeviceBackingInfo as DataType>::INFO),
             &[],
-            || Box::new(VirtualFloppyRemoteDeviceBackingInfo::default()),
+            instance::<VirtualFloppyRemoteDeviceBackingInfo>,
         );
         &INFO
     };
@@ -1241,23 +1320,21 @@ impl DataType for VirtualFloppyRemoteDeviceBackingInfo {
 
 impl DataObject for VirtualFloppyRemoteDeviceBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1266,40 +1343,46 @@ impl Extends<VirtualDeviceRemoteDeviceBackingInfo> for VirtualFloppyRemoteDevice
 impl Extends<VirtualDeviceBackingInfo> for VirtualFloppyRemoteDeviceBackingInfo {}
 
 /// `VirtualFloppyOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualFloppyOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
 }
 
+impl Default for VirtualFloppyOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualFloppyOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualFloppyOption", Some(VirtualDeviceOption::INFO), &[], || {
-            Box::new(VirtualFloppyOption::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualFloppyOption",
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[],
+            instance::<VirtualFloppyOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualFloppyOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1307,41 +1390,46 @@ inherit!(VirtualFloppyOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualFloppyOption {}
 
 /// `VirtualFloppyImageBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualFloppyImageBackingOption {
     /// What it inherits from [`VirtualDeviceFileBackingOption`].
     pub base: VirtualDeviceFileBackingOption,
 }
 
+impl Default for VirtualFloppyImageBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceFileBackingOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualFloppyImageBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualFloppyImageBackingOption", Some(VirtualDeviceFileBackingOption::INFO), &[], || {
-                Box::new(VirtualFloppyImageBackingOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualFloppyImageBackingOption",
+            Some(<VirtualDeviceFileBackingOption as DataType>::INFO),
+            &[],
+            instance::<VirtualFloppyImageBackingOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualFloppyImageBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1350,19 +1438,24 @@ impl Extends<VirtualDeviceFileBackingOption> for VirtualFloppyImageBackingOption
 impl Extends<VirtualDeviceBackingOption> for VirtualFloppyImageBackingOption {}
 
 /// `VirtualFloppyDeviceBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualFloppyDeviceBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
+}
+
+impl Default for VirtualFloppyDeviceBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualFloppyDeviceBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualFloppyDeviceBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualFloppyDeviceBackingOption::default()),
+            instance::<VirtualFloppyDeviceBackingOption>,
         );
         &INFO
     };
@@ -1370,23 +1463,21 @@ impl DataType for VirtualFloppyDeviceBackingOption {
 
 impl DataObject for VirtualFloppyDeviceBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1395,19 +1486,24 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualFloppyDeviceBackingOpt
 impl Extends<VirtualDeviceBackingOption> for VirtualFloppyDeviceBackingOption {}
 
 /// `VirtualFloppyRemoteDeviceBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualFloppyRemoteDeviceBackingOption {
     /// What it inherits from [`VirtualDeviceRemoteDeviceBackingOption`].
     pub base: VirtualDeviceRemoteDeviceBackingOption,
+}
+
+impl Default for VirtualFloppyRemoteDeviceBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceRemoteDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualFloppyRemoteDeviceBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualFloppyRemoteDeviceBackingOption",
-            Some(VirtualDeviceRemoteDeviceBackingOption::INFO),
+            Some(<VirtualDeviceRemoteDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualFloppyRemoteDeviceBackingOption::default()),
+            instance::<VirtualFloppyRemoteDeviceBackingOption>,
         );
         &INFO
     };
@@ -1415,23 +1511,21 @@ impl DataType for VirtualFloppyRemoteDeviceBackingOption {
 
 impl DataObject for VirtualFloppyRemoteDeviceBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1440,39 +1534,42 @@ impl Extends<VirtualDeviceRemoteDeviceBackingOption> for VirtualFloppyRemoteDevi
 impl Extends<VirtualDeviceBackingOption> for VirtualFloppyRemoteDeviceBackingOption {}
 
 /// `VirtualKeyboard`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualKeyboard {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
 }
 
+impl Default for VirtualKeyboard {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default() }
+    }
+}
+
 impl DataType for VirtualKeyboard {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualKeyboard", Some(VirtualDevice::INFO), &[], || Box::new(VirtualKeyboard::default()));
+            TypeInfo::new("VirtualKeyboard", Some(<VirtualDevice as DataType>::INFO), &[], instance::<VirtualKeyboard>);
         &INFO
     };
 }
 
 impl DataObject for VirtualKeyboard {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1480,40 +1577,46 @@ inherit!(VirtualKeyboard, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualKeyboard {}
 
 /// `VirtualKeyboardOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualKeyboardOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
 }
 
+impl Default for VirtualKeyboardOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualKeyboardOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualKeyboardOption", Some(VirtualDeviceOption::INFO), &[], || {
-            Box::new(VirtualKeyboardOption::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualKeyboardOption",
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[],
+            instance::<VirtualKeyboardOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualKeyboardOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1521,7 +1624,6 @@ inherit!(VirtualKeyboardOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualKeyboardOption {}
 
 /// `VirtualNVDIMM`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualNVDIMM {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
@@ -1531,13 +1633,19 @@ pub struct VirtualNVDIMM {
     pub configured_capacity_in_mb: Option<i64>,
 }
 
+impl Default for VirtualNVDIMM {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default(), capacity_in_mb: 0, configured_capacity_in_mb: None }
+    }
+}
+
 impl DataType for VirtualNVDIMM {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNVDIMM",
-            Some(VirtualDevice::INFO),
-            &[FieldInfo::req("capacityInMB", Type::Long), FieldInfo::opt("configuredCapacityInMB", Type::Long)],
-            || Box::new(VirtualNVDIMM::default()),
+            Some(<VirtualDevice as DataType>::INFO),
+            &[Own("capacityInMB", Type::Long, Req), Own("configuredCapacityInMB", Type::Long, Opt)],
+            instance::<VirtualNVDIMM>,
         );
         &INFO
     };
@@ -1545,31 +1653,25 @@ impl DataType for VirtualNVDIMM {
 
 impl DataObject for VirtualNVDIMM {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            9 => leaf(&self.capacity_in_mb),
-            10 => optional(&self.configured_capacity_in_mb),
-            _ => self.base.get(index),
+            9 => Value::Long(self.capacity_in_mb),
+            10 => look::optional_long(&self.configured_capacity_in_mb),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            9 => Slot::Scalar(&mut self.capacity_in_mb),
-            10 => Slot::Scalar(&mut self.configured_capacity_in_mb),
-            _ => self.base.slot(index),
+            9 => place::long(&mut self.capacity_in_mb),
+            10 => place::optional_long(&mut self.configured_capacity_in_mb),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1577,7 +1679,6 @@ inherit!(VirtualNVDIMM, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualNVDIMM {}
 
 /// `VirtualNVDIMMBackingInfo`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualNVDIMMBackingInfo {
     /// What it inherits from [`VirtualDeviceFileBackingInfo`].
     pub base: VirtualDeviceFileBackingInfo,
@@ -1587,16 +1688,22 @@ pub struct VirtualNVDIMMBackingInfo {
     pub change_id: Option<String>,
 }
 
+impl Default for VirtualNVDIMMBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceFileBackingInfo as Default>::default(), parent: None, change_id: None }
+    }
+}
+
 impl DataType for VirtualNVDIMMBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNVDIMMBackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
+            Some(<VirtualDeviceFileBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("parent", Type::Data(VirtualNVDIMMBackingInfo::INFO)),
-                FieldInfo::opt("changeId", Type::String),
+                Own("parent", Type::Data(<VirtualNVDIMMBackingInfo as DataType>::INFO), Opt),
+                Own("changeId", Type::String, Opt),
             ],
-            || Box::new(VirtualNVDIMMBackingInfo::default()),
+            instance::<VirtualNVDIMMBackingInfo>,
         );
         &INFO
     };
@@ -1604,34 +1711,25 @@ impl DataType for VirtualNVDIMMBackingInfo {
 
 impl DataObject for VirtualNVDIMMBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => match &self.parent {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => optional(&self.change_id),
-            _ => self.base.get(index),
+            3 => look::boxed(&self.parent),
+            4 => look::optional_text(&self.change_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => fill!(self.parent, VirtualNVDIMMBackingInfo),
-            4 => Slot::Scalar(&mut self.change_id),
-            _ => self.base.slot(index),
+            3 => place::boxed(&mut self.parent),
+            4 => place::optional_text(&mut self.change_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1640,7 +1738,6 @@ impl Extends<VirtualDeviceFileBackingInfo> for VirtualNVDIMMBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualNVDIMMBackingInfo {}
 
 /// `VirtualNVDIMMOption`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualNVDIMMOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
@@ -1654,18 +1751,30 @@ pub struct VirtualNVDIMMOption {
     pub granularity_in_mb: i64,
 }
 
+impl Default for VirtualNVDIMMOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceOption as Default>::default(),
+            capacity_in_mb: <LongOption as Default>::default(),
+            growable: false,
+            hot_growable: false,
+            granularity_in_mb: 0,
+        }
+    }
+}
+
 impl DataType for VirtualNVDIMMOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNVDIMMOption",
-            Some(VirtualDeviceOption::INFO),
+            Some(<VirtualDeviceOption as DataType>::INFO),
             &[
-                FieldInfo::req("capacityInMB", Type::Data(LongOption::INFO)),
-                FieldInfo::req("growable", Type::Boolean),
-                FieldInfo::req("hotGrowable", Type::Boolean),
-                FieldInfo::req("granularityInMB", Type::Long),
+                Own("capacityInMB", Type::Data(<LongOption as DataType>::INFO), Req),
+                Own("growable", Type::Boolean, Req),
+                Own("hotGrowable", Type::Boolean, Req),
+                Own("granularityInMB", Type::Long, Req),
             ],
-            || Box::new(VirtualNVDIMMOption::default()),
+            instance::<VirtualNVDIMMOption>,
         );
         &INFO
     };
@@ -1673,35 +1782,29 @@ impl DataType for VirtualNVDIMMOption {
 
 impl DataObject for VirtualNVDIMMOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             12 => Value::Data(&self.capacity_in_mb),
-            13 => leaf(&self.growable),
-            14 => leaf(&self.hot_growable),
-            15 => leaf(&self.granularity_in_mb),
-            _ => self.base.get(index),
+            13 => Value::Boolean(self.growable),
+            14 => Value::Boolean(self.hot_growable),
+            15 => Value::Long(self.granularity_in_mb),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             12 => Slot::Data(&mut self.capacity_in_mb),
-            13 => Slot::Scalar(&mut self.growable),
-            14 => Slot::Scalar(&mut self.hot_growable),
-            15 => Slot::Scalar(&mut self.granularity_in_mb),
-            _ => self.base.slot(index),
+            13 => place::boolean(&mut self.growable),
+            14 => place::boolean(&mut self.hot_growable),
+            15 => place::long(&mut self.granularity_in_mb),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1709,40 +1812,46 @@ inherit!(VirtualNVDIMMOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualNVDIMMOption {}
 
 /// `VirtualPCIPassthrough`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthrough {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
 }
 
+impl Default for VirtualPCIPassthrough {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default() }
+    }
+}
+
 impl DataType for VirtualPCIPassthrough {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualPCIPassthrough", Some(VirtualDevice::INFO), &[], || {
-            Box::new(VirtualPCIPassthrough::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualPCIPassthrough",
+            Some(<VirtualDevice as DataType>::INFO),
+            &[],
+            instance::<VirtualPCIPassthrough>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualPCIPassthrough {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1750,7 +1859,6 @@ inherit!(VirtualPCIPassthrough, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualPCIPassthrough {}
 
 /// `VirtualPCIPassthroughDeviceBackingInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthroughDeviceBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
@@ -1764,18 +1872,30 @@ pub struct VirtualPCIPassthroughDeviceBackingInfo {
     pub vendor_id: i16,
 }
 
+impl Default for VirtualPCIPassthroughDeviceBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceDeviceBackingInfo as Default>::default(),
+            id: Unset::UNSET,
+            device_id: Unset::UNSET,
+            system_id: Unset::UNSET,
+            vendor_id: 0,
+        }
+    }
+}
+
 impl DataType for VirtualPCIPassthroughDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCIPassthroughDeviceBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("deviceId", Type::String),
-                FieldInfo::req("systemId", Type::String),
-                FieldInfo::req("vendorId", Type::Short),
+                Own("id", Type::String, Req),
+                Own("deviceId", Type::String, Req),
+                Own("systemId", Type::String, Req),
+                Own("vendorId", Type::Short, Req),
             ],
-            || Box::new(VirtualPCIPassthroughDeviceBackingInfo::default()),
+            instance::<VirtualPCIPassthroughDeviceBackingInfo>,
         );
         &INFO
     };
@@ -1783,35 +1903,29 @@ impl DataType for VirtualPCIPassthroughDeviceBackingInfo {
 
 impl DataObject for VirtualPCIPassthroughDeviceBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.id),
-            3 => leaf(&self.device_id),
-            4 => leaf(&self.system_id),
-            5 => leaf(&self.vendor_id),
-            _ => self.base.get(index),
+            2 => look::text(&self.id),
+            3 => look::text(&self.device_id),
+            4 => look::text(&self.system_id),
+            5 => look::leaf(&self.vendor_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.id),
-            3 => Slot::Scalar(&mut self.device_id),
-            4 => Slot::Scalar(&mut self.system_id),
+            2 => place::text(&mut self.id),
+            3 => place::text(&mut self.device_id),
+            4 => place::text(&mut self.system_id),
             5 => Slot::Scalar(&mut self.vendor_id),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1820,7 +1934,6 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualPCIPassthroughDeviceBack
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughDeviceBackingInfo {}
 
 /// `VirtualPCIPassthroughAllowedDevice`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthroughAllowedDevice {
     /// `vendorId`.
     pub vendor_id: i32,
@@ -1834,19 +1947,25 @@ pub struct VirtualPCIPassthroughAllowedDevice {
     pub revision_id: Option<i16>,
 }
 
+impl Default for VirtualPCIPassthroughAllowedDevice {
+    fn default() -> Self {
+        Self { vendor_id: 0, device_id: 0, sub_vendor_id: None, sub_device_id: None, revision_id: None }
+    }
+}
+
 impl DataType for VirtualPCIPassthroughAllowedDevice {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCIPassthroughAllowedDevice",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("vendorId", Type::Int),
-                FieldInfo::req("deviceId", Type::Int),
-                FieldInfo::opt("subVendorId", Type::Int),
-                FieldInfo::opt("subDeviceId", Type::Int),
-                FieldInfo::opt("revisionId", Type::Short),
+                Own("vendorId", Type::Int, Req),
+                Own("deviceId", Type::Int, Req),
+                Own("subVendorId", Type::Int, Opt),
+                Own("subDeviceId", Type::Int, Opt),
+                Own("revisionId", Type::Short, Opt),
             ],
-            || Box::new(VirtualPCIPassthroughAllowedDevice::default()),
+            instance::<VirtualPCIPassthroughAllowedDevice>,
         );
         &INFO
     };
@@ -1854,26 +1973,26 @@ impl DataType for VirtualPCIPassthroughAllowedDevice {
 
 impl DataObject for VirtualPCIPassthroughAllowedDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vendor_id),
-            1 => leaf(&self.device_id),
-            2 => optional(&self.sub_vendor_id),
-            3 => optional(&self.sub_device_id),
-            4 => optional(&self.revision_id),
+            0 => Value::Int(self.vendor_id),
+            1 => Value::Int(self.device_id),
+            2 => look::optional_int(&self.sub_vendor_id),
+            3 => look::optional_int(&self.sub_device_id),
+            4 => look::optional(&self.revision_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vendor_id),
-            1 => Slot::Scalar(&mut self.device_id),
-            2 => Slot::Scalar(&mut self.sub_vendor_id),
-            3 => Slot::Scalar(&mut self.sub_device_id),
+            0 => place::int(&mut self.vendor_id),
+            1 => place::int(&mut self.device_id),
+            2 => place::optional_int(&mut self.sub_vendor_id),
+            3 => place::optional_int(&mut self.sub_device_id),
             4 => Slot::Scalar(&mut self.revision_id),
             _ => Slot::None,
         }
@@ -1883,7 +2002,6 @@ impl DataObject for VirtualPCIPassthroughAllowedDevice {
 root!(VirtualPCIPassthroughAllowedDevice);
 
 /// `VirtualPCIPassthroughDynamicBackingInfo`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthroughDynamicBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
@@ -1895,17 +2013,28 @@ pub struct VirtualPCIPassthroughDynamicBackingInfo {
     pub assigned_id: Option<String>,
 }
 
+impl Default for VirtualPCIPassthroughDynamicBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceDeviceBackingInfo as Default>::default(),
+            allowed_device: Unset::UNSET,
+            custom_label: None,
+            assigned_id: None,
+        }
+    }
+}
+
 impl DataType for VirtualPCIPassthroughDynamicBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCIPassthroughDynamicBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::list("allowedDevice", Type::Data(VirtualPCIPassthroughAllowedDevice::INFO)),
-                FieldInfo::opt("customLabel", Type::String),
-                FieldInfo::opt("assignedId", Type::String),
+                Own("allowedDevice", Type::Data(<VirtualPCIPassthroughAllowedDevice as DataType>::INFO), List),
+                Own("customLabel", Type::String, Opt),
+                Own("assignedId", Type::String, Opt),
             ],
-            || Box::new(VirtualPCIPassthroughDynamicBackingInfo::default()),
+            instance::<VirtualPCIPassthroughDynamicBackingInfo>,
         );
         &INFO
     };
@@ -1913,33 +2042,27 @@ impl DataType for VirtualPCIPassthroughDynamicBackingInfo {
 
 impl DataObject for VirtualPCIPassthroughDynamicBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.allowed_device),
-            3 => optional(&self.custom_label),
-            4 => optional(&self.assigned_id),
-            _ => self.base.get(index),
+            3 => look::optional_text(&self.custom_label),
+            4 => look::optional_text(&self.assigned_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.allowed_device),
-            3 => Slot::Scalar(&mut self.custom_label),
-            4 => Slot::Scalar(&mut self.assigned_id),
-            _ => self.base.slot(index),
+            3 => place::optional_text(&mut self.custom_label),
+            4 => place::optional_text(&mut self.assigned_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1948,41 +2071,46 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualPCIPassthroughDynamicBac
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughDynamicBackingInfo {}
 
 /// `VirtualPCIPassthroughPluginBackingInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthroughPluginBackingInfo {
     /// What it inherits from [`VirtualDeviceBackingInfo`].
     pub base: VirtualDeviceBackingInfo,
 }
 
+impl Default for VirtualPCIPassthroughPluginBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualPCIPassthroughPluginBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualPCIPassthroughPluginBackingInfo", Some(VirtualDeviceBackingInfo::INFO), &[], || {
-                Box::new(VirtualPCIPassthroughPluginBackingInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualPCIPassthroughPluginBackingInfo",
+            Some(<VirtualDeviceBackingInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualPCIPassthroughPluginBackingInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualPCIPassthroughPluginBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1990,7 +2118,6 @@ inherit!(VirtualPCIPassthroughPluginBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughPluginBackingInfo {}
 
 /// `VirtualPCIPassthroughVmiopBackingInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthroughVmiopBackingInfo {
     /// What it inherits from [`VirtualPCIPassthroughPluginBackingInfo`].
     pub base: VirtualPCIPassthroughPluginBackingInfo,
@@ -2004,18 +2131,30 @@ pub struct VirtualPCIPassthroughVmiopBackingInfo {
     pub enhanced_migrate_capability: Option<bool>,
 }
 
+impl Default for VirtualPCIPassthroughVmiopBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualPCIPassthroughPluginBackingInfo as Default>::default(),
+            vgpu: None,
+            vgpu_migrate_data_size_mb: None,
+            migrate_supported: None,
+            enhanced_migrate_capability: None,
+        }
+    }
+}
+
 impl DataType for VirtualPCIPassthroughVmiopBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCIPassthroughVmiopBackingInfo",
-            Some(VirtualPCIPassthroughPluginBackingInfo::INFO),
+            Some(<VirtualPCIPassthroughPluginBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("vgpu", Type::String),
-                FieldInfo::opt("vgpuMigrateDataSizeMB", Type::Int),
-                FieldInfo::opt("migrateSupported", Type::Boolean),
-                FieldInfo::opt("enhancedMigrateCapability", Type::Boolean),
+                Own("vgpu", Type::String, Opt),
+                Own("vgpuMigrateDataSizeMB", Type::Int, Opt),
+                Own("migrateSupported", Type::Boolean, Opt),
+                Own("enhancedMigrateCapability", Type::Boolean, Opt),
             ],
-            || Box::new(VirtualPCIPassthroughVmiopBackingInfo::default()),
+            instance::<VirtualPCIPassthroughVmiopBackingInfo>,
         );
         &INFO
     };
@@ -2023,35 +2162,29 @@ impl DataType for VirtualPCIPassthroughVmiopBackingInfo {
 
 impl DataObject for VirtualPCIPassthroughVmiopBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vgpu),
-            1 => optional(&self.vgpu_migrate_data_size_mb),
-            2 => optional(&self.migrate_supported),
-            3 => optional(&self.enhanced_migrate_capability),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.vgpu),
+            1 => look::optional_int(&self.vgpu_migrate_data_size_mb),
+            2 => look::optional_boolean(&self.migrate_supported),
+            3 => look::optional_boolean(&self.enhanced_migrate_capability),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vgpu),
-            1 => Slot::Scalar(&mut self.vgpu_migrate_data_size_mb),
-            2 => Slot::Scalar(&mut self.migrate_supported),
-            3 => Slot::Scalar(&mut self.enhanced_migrate_capability),
-            _ => self.base.slot(index),
+            0 => place::optional_text(&mut self.vgpu),
+            1 => place::optional_int(&mut self.vgpu_migrate_data_size_mb),
+            2 => place::optional_boolean(&mut self.migrate_supported),
+            3 => place::optional_boolean(&mut self.enhanced_migrate_capability),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2060,7 +2193,6 @@ impl Extends<VirtualPCIPassthroughPluginBackingInfo> for VirtualPCIPassthroughVm
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughVmiopBackingInfo {}
 
 /// `VirtualPCIPassthroughDvxBackingInfo`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthroughDvxBackingInfo {
     /// What it inherits from [`VirtualDeviceBackingInfo`].
     pub base: VirtualDeviceBackingInfo,
@@ -2070,16 +2202,22 @@ pub struct VirtualPCIPassthroughDvxBackingInfo {
     pub config_params: Vec<Poly<OptionValue>>,
 }
 
+impl Default for VirtualPCIPassthroughDvxBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingInfo as Default>::default(), device_class: None, config_params: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualPCIPassthroughDvxBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCIPassthroughDvxBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("deviceClass", Type::String),
-                FieldInfo::list("configParams", Type::Data(OptionValue::INFO)),
+                Own("deviceClass", Type::String, Opt),
+                Own("configParams", Type::Data(<OptionValue as DataType>::INFO), List),
             ],
-            || Box::new(VirtualPCIPassthroughDvxBackingInfo::default()),
+            instance::<VirtualPCIPassthroughDvxBackingInfo>,
         );
         &INFO
     };
@@ -2087,31 +2225,25 @@ impl DataType for VirtualPCIPassthroughDvxBackingInfo {
 
 impl DataObject for VirtualPCIPassthroughDvxBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.device_class),
+            0 => look::optional_text(&self.device_class),
             1 => Value::List(&self.config_params),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.device_class),
+            0 => place::optional_text(&mut self.device_class),
             1 => Slot::Poly(&mut self.config_params),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2119,41 +2251,46 @@ inherit!(VirtualPCIPassthroughDvxBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualPCIPassthroughDvxBackingInfo {}
 
 /// `VirtualPCIPassthroughOption`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthroughOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
 }
 
+impl Default for VirtualPCIPassthroughOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualPCIPassthroughOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualPCIPassthroughOption", Some(VirtualDeviceOption::INFO), &[], || {
-                Box::new(VirtualPCIPassthroughOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualPCIPassthroughOption",
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[],
+            instance::<VirtualPCIPassthroughOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualPCIPassthroughOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2161,19 +2298,24 @@ inherit!(VirtualPCIPassthroughOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualPCIPassthroughOption {}
 
 /// `VirtualPCIPassthroughDeviceBackingOption`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthroughDeviceBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
+}
+
+impl Default for VirtualPCIPassthroughDeviceBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualPCIPassthroughDeviceBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCIPassthroughDeviceBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualPCIPassthroughDeviceBackingOption::default()),
+            instance::<VirtualPCIPassthroughDeviceBackingOption>,
         );
         &INFO
     };
@@ -2181,23 +2323,21 @@ impl DataType for VirtualPCIPassthroughDeviceBackingOption {
 
 impl DataObject for VirtualPCIPassthroughDeviceBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2206,19 +2346,24 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualPCIPassthroughDeviceBa
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughDeviceBackingOption {}
 
 /// `VirtualPCIPassthroughPluginBackingOption`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthroughPluginBackingOption {
     /// What it inherits from [`VirtualDeviceBackingOption`].
     pub base: VirtualDeviceBackingOption,
+}
+
+impl Default for VirtualPCIPassthroughPluginBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualPCIPassthroughPluginBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCIPassthroughPluginBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
+            Some(<VirtualDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualPCIPassthroughPluginBackingOption::default()),
+            instance::<VirtualPCIPassthroughPluginBackingOption>,
         );
         &INFO
     };
@@ -2226,23 +2371,21 @@ impl DataType for VirtualPCIPassthroughPluginBackingOption {
 
 impl DataObject for VirtualPCIPassthroughPluginBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2250,7 +2393,6 @@ inherit!(VirtualPCIPassthroughPluginBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughPluginBackingOption {}
 
 /// `VirtualPCIPassthroughVmiopBackingOption`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthroughVmiopBackingOption {
     /// What it inherits from [`VirtualPCIPassthroughPluginBackingOption`].
     pub base: VirtualPCIPassthroughPluginBackingOption,
@@ -2260,13 +2402,23 @@ pub struct VirtualPCIPassthroughVmiopBackingOption {
     pub max_instances: i32,
 }
 
+impl Default for VirtualPCIPassthroughVmiopBackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualPCIPassthroughPluginBackingOption as Default>::default(),
+            vgpu: <StringOption as Default>::default(),
+            max_instances: 0,
+        }
+    }
+}
+
 impl DataType for VirtualPCIPassthroughVmiopBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCIPassthroughVmiopBackingOption",
-            Some(VirtualPCIPassthroughPluginBackingOption::INFO),
-            &[FieldInfo::req("vgpu", Type::Data(StringOption::INFO)), FieldInfo::req("maxInstances", Type::Int)],
-            || Box::new(VirtualPCIPassthroughVmiopBackingOption::default()),
+            Some(<VirtualPCIPassthroughPluginBackingOption as DataType>::INFO),
+            &[Own("vgpu", Type::Data(<StringOption as DataType>::INFO), Req), Own("maxInstances", Type::Int, Req)],
+            instance::<VirtualPCIPassthroughVmiopBackingOption>,
         );
         &INFO
     };
@@ -2274,31 +2426,25 @@ impl DataType for VirtualPCIPassthroughVmiopBackingOption {
 
 impl DataObject for VirtualPCIPassthroughVmiopBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::Data(&self.vgpu),
-            2 => leaf(&self.max_instances),
-            _ => self.base.get(index),
+            2 => Value::Int(self.max_instances),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Data(&mut self.vgpu),
-            2 => Slot::Scalar(&mut self.max_instances),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.max_instances),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2307,19 +2453,24 @@ impl Extends<VirtualPCIPassthroughPluginBackingOption> for VirtualPCIPassthrough
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughVmiopBackingOption {}
 
 /// `VirtualPCIPassthroughDynamicBackingOption`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthroughDynamicBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
+}
+
+impl Default for VirtualPCIPassthroughDynamicBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualPCIPassthroughDynamicBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCIPassthroughDynamicBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualPCIPassthroughDynamicBackingOption::default()),
+            instance::<VirtualPCIPassthroughDynamicBackingOption>,
         );
         &INFO
     };
@@ -2327,23 +2478,21 @@ impl DataType for VirtualPCIPassthroughDynamicBackingOption {
 
 impl DataObject for VirtualPCIPassthroughDynamicBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2352,41 +2501,46 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualPCIPassthroughDynamicB
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughDynamicBackingOption {}
 
 /// `VirtualPCIPassthroughDvxBackingOption`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIPassthroughDvxBackingOption {
     /// What it inherits from [`VirtualDeviceBackingOption`].
     pub base: VirtualDeviceBackingOption,
 }
 
+impl Default for VirtualPCIPassthroughDvxBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualPCIPassthroughDvxBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualPCIPassthroughDvxBackingOption", Some(VirtualDeviceBackingOption::INFO), &[], || {
-                Box::new(VirtualPCIPassthroughDvxBackingOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualPCIPassthroughDvxBackingOption",
+            Some(<VirtualDeviceBackingOption as DataType>::INFO),
+            &[],
+            instance::<VirtualPCIPassthroughDvxBackingOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualPCIPassthroughDvxBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2394,40 +2548,46 @@ inherit!(VirtualPCIPassthroughDvxBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualPCIPassthroughDvxBackingOption {}
 
 /// `VirtualPCNet32`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCNet32 {
     /// What it inherits from [`VirtualEthernetCard`].
     pub base: VirtualEthernetCard,
 }
 
+impl Default for VirtualPCNet32 {
+    fn default() -> Self {
+        Self { base: <VirtualEthernetCard as Default>::default() }
+    }
+}
+
 impl DataType for VirtualPCNet32 {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualPCNet32", Some(VirtualEthernetCard::INFO), &[], || {
-            Box::new(VirtualPCNet32::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualPCNet32",
+            Some(<VirtualEthernetCard as DataType>::INFO),
+            &[],
+            instance::<VirtualPCNet32>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualPCNet32 {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2436,7 +2596,6 @@ impl Extends<VirtualEthernetCard> for VirtualPCNet32 {}
 impl Extends<VirtualDevice> for VirtualPCNet32 {}
 
 /// `VirtualPCNet32Option`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCNet32Option {
     /// What it inherits from [`VirtualEthernetCardOption`].
     pub base: VirtualEthernetCardOption,
@@ -2444,13 +2603,19 @@ pub struct VirtualPCNet32Option {
     pub supports_morphing: bool,
 }
 
+impl Default for VirtualPCNet32Option {
+    fn default() -> Self {
+        Self { base: <VirtualEthernetCardOption as Default>::default(), supports_morphing: false }
+    }
+}
+
 impl DataType for VirtualPCNet32Option {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCNet32Option",
-            Some(VirtualEthernetCardOption::INFO),
-            &[FieldInfo::req("supportsMorphing", Type::Boolean)],
-            || Box::new(VirtualPCNet32Option::default()),
+            Some(<VirtualEthernetCardOption as DataType>::INFO),
+            &[Own("supportsMorphing", Type::Boolean, Req)],
+            instance::<VirtualPCNet32Option>,
         );
         &INFO
     };
@@ -2458,29 +2623,23 @@ impl DataType for VirtualPCNet32Option {
 
 impl DataObject for VirtualPCNet32Option {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            17 => leaf(&self.supports_morphing),
-            _ => self.base.get(index),
+            17 => Value::Boolean(self.supports_morphing),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            17 => Slot::Scalar(&mut self.supports_morphing),
-            _ => self.base.slot(index),
+            17 => place::boolean(&mut self.supports_morphing),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2489,40 +2648,46 @@ impl Extends<VirtualEthernetCardOption> for VirtualPCNet32Option {}
 impl Extends<VirtualDeviceOption> for VirtualPCNet32Option {}
 
 /// `VirtualParallelPort`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualParallelPort {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
 }
 
+impl Default for VirtualParallelPort {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default() }
+    }
+}
+
 impl DataType for VirtualParallelPort {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualParallelPort", Some(VirtualDevice::INFO), &[], || {
-            Box::new(VirtualParallelPort::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualParallelPort",
+            Some(<VirtualDevice as DataType>::INFO),
+            &[],
+            instance::<VirtualParallelPort>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualParallelPort {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2530,41 +2695,46 @@ inherit!(VirtualParallelPort, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualParallelPort {}
 
 /// `VirtualParallelPortFileBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualParallelPortFileBackingInfo {
     /// What it inherits from [`VirtualDeviceFileBackingInfo`].
     pub base: VirtualDeviceFileBackingInfo,
 }
 
+impl Default for VirtualParallelPortFileBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceFileBackingInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualParallelPortFileBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualParallelPortFileBackingInfo", Some(VirtualDeviceFileBackingInfo::INFO), &[], || {
-                Box::new(VirtualParallelPortFileBackingInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualParallelPortFileBackingInfo",
+            Some(<VirtualDeviceFileBackingInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualParallelPortFileBackingInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualParallelPortFileBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2573,19 +2743,24 @@ impl Extends<VirtualDeviceFileBackingInfo> for VirtualParallelPortFileBackingInf
 impl Extends<VirtualDeviceBackingInfo> for VirtualParallelPortFileBackingInfo {}
 
 /// `VirtualParallelPortDeviceBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualParallelPortDeviceBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
+}
+
+impl Default for VirtualParallelPortDeviceBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingInfo as Default>::default() }
+    }
 }
 
 impl DataType for VirtualParallelPortDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualParallelPortDeviceBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
             &[],
-            || Box::new(VirtualParallelPortDeviceBackingInfo::default()),
+            instance::<VirtualParallelPortDeviceBackingInfo>,
         );
         &INFO
     };
@@ -2593,23 +2768,21 @@ impl DataType for VirtualParallelPortDeviceBackingInfo {
 
 impl DataObject for VirtualParallelPortDeviceBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2618,41 +2791,46 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualParallelPortDeviceBackin
 impl Extends<VirtualDeviceBackingInfo> for VirtualParallelPortDeviceBackingInfo {}
 
 /// `VirtualParallelPortOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualParallelPortOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
 }
 
+impl Default for VirtualParallelPortOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualParallelPortOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualParallelPortOption", Some(VirtualDeviceOption::INFO), &[], || {
-                Box::new(VirtualParallelPortOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualParallelPortOption",
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[],
+            instance::<VirtualParallelPortOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualParallelPortOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2660,19 +2838,24 @@ inherit!(VirtualParallelPortOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualParallelPortOption {}
 
 /// `VirtualParallelPortFileBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualParallelPortFileBackingOption {
     /// What it inherits from [`VirtualDeviceFileBackingOption`].
     pub base: VirtualDeviceFileBackingOption,
+}
+
+impl Default for VirtualParallelPortFileBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceFileBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualParallelPortFileBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualParallelPortFileBackingOption",
-            Some(VirtualDeviceFileBackingOption::INFO),
+            Some(<VirtualDeviceFileBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualParallelPortFileBackingOption::default()),
+            instance::<VirtualParallelPortFileBackingOption>,
         );
         &INFO
     };
@@ -2680,23 +2863,21 @@ impl DataType for VirtualParallelPortFileBackingOption {
 
 impl DataObject for VirtualParallelPortFileBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2705,19 +2886,24 @@ impl Extends<VirtualDeviceFileBackingOption> for VirtualParallelPortFileBackingO
 impl Extends<VirtualDeviceBackingOption> for VirtualParallelPortFileBackingOption {}
 
 /// `VirtualParallelPortDeviceBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualParallelPortDeviceBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
+}
+
+impl Default for VirtualParallelPortDeviceBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualParallelPortDeviceBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualParallelPortDeviceBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualParallelPortDeviceBackingOption::default()),
+            instance::<VirtualParallelPortDeviceBackingOption>,
         );
         &INFO
     };
@@ -2725,23 +2911,21 @@ impl DataType for VirtualParallelPortDeviceBackingOption {
 
 impl DataObject for VirtualParallelPortDeviceBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2750,40 +2934,46 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualParallelPortDeviceBack
 impl Extends<VirtualDeviceBackingOption> for VirtualParallelPortDeviceBackingOption {}
 
 /// `VirtualPointingDevice`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPointingDevice {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
 }
 
+impl Default for VirtualPointingDevice {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default() }
+    }
+}
+
 impl DataType for VirtualPointingDevice {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualPointingDevice", Some(VirtualDevice::INFO), &[], || {
-            Box::new(VirtualPointingDevice::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualPointingDevice",
+            Some(<VirtualDevice as DataType>::INFO),
+            &[],
+            instance::<VirtualPointingDevice>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualPointingDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2791,7 +2981,6 @@ inherit!(VirtualPointingDevice, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualPointingDevice {}
 
 /// `VirtualPointingDeviceDeviceBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPointingDeviceDeviceBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
@@ -2799,13 +2988,19 @@ pub struct VirtualPointingDeviceDeviceBackingInfo {
     pub host_pointing_device: String,
 }
 
+impl Default for VirtualPointingDeviceDeviceBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingInfo as Default>::default(), host_pointing_device: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualPointingDeviceDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPointingDeviceDeviceBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[FieldInfo::req("hostPointingDevice", Type::String)],
-            || Box::new(VirtualPointingDeviceDeviceBackingInfo::default()),
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
+            &[Own("hostPointingDevice", Type::String, Req)],
+            instance::<VirtualPointingDeviceDeviceBackingInfo>,
         );
         &INFO
     };
@@ -2813,29 +3008,23 @@ impl DataType for VirtualPointingDeviceDeviceBackingInfo {
 
 impl DataObject for VirtualPointingDeviceDeviceBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host_pointing_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.host_pointing_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_pointing_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.host_pointing_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2844,41 +3033,46 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualPointingDeviceDeviceBack
 impl Extends<VirtualDeviceBackingInfo> for VirtualPointingDeviceDeviceBackingInfo {}
 
 /// `VirtualPointingDeviceOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPointingDeviceOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
 }
 
+impl Default for VirtualPointingDeviceOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualPointingDeviceOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualPointingDeviceOption", Some(VirtualDeviceOption::INFO), &[], || {
-                Box::new(VirtualPointingDeviceOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualPointingDeviceOption",
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[],
+            instance::<VirtualPointingDeviceOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualPointingDeviceOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2886,7 +3080,6 @@ inherit!(VirtualPointingDeviceOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualPointingDeviceOption {}
 
 /// `VirtualPointingDeviceBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPointingDeviceBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
@@ -2894,13 +3087,22 @@ pub struct VirtualPointingDeviceBackingOption {
     pub host_pointing_device: ChoiceOption,
 }
 
+impl Default for VirtualPointingDeviceBackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceDeviceBackingOption as Default>::default(),
+            host_pointing_device: <ChoiceOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualPointingDeviceBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPointingDeviceBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
-            &[FieldInfo::req("hostPointingDevice", Type::Data(ChoiceOption::INFO))],
-            || Box::new(VirtualPointingDeviceBackingOption::default()),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
+            &[Own("hostPointingDevice", Type::Data(<ChoiceOption as DataType>::INFO), Req)],
+            instance::<VirtualPointingDeviceBackingOption>,
         );
         &INFO
     };
@@ -2908,29 +3110,23 @@ impl DataType for VirtualPointingDeviceBackingOption {
 
 impl DataObject for VirtualPointingDeviceBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.host_pointing_device),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.host_pointing_device),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2939,40 +3135,46 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualPointingDeviceBackingO
 impl Extends<VirtualDeviceBackingOption> for VirtualPointingDeviceBackingOption {}
 
 /// `VirtualPrecisionClock`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPrecisionClock {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
 }
 
+impl Default for VirtualPrecisionClock {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default() }
+    }
+}
+
 impl DataType for VirtualPrecisionClock {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualPrecisionClock", Some(VirtualDevice::INFO), &[], || {
-            Box::new(VirtualPrecisionClock::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualPrecisionClock",
+            Some(<VirtualDevice as DataType>::INFO),
+            &[],
+            instance::<VirtualPrecisionClock>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualPrecisionClock {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2980,7 +3182,6 @@ inherit!(VirtualPrecisionClock, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualPrecisionClock {}
 
 /// `VirtualPrecisionClockSystemClockBackingInfo`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPrecisionClockSystemClockBackingInfo {
     /// What it inherits from [`VirtualDeviceBackingInfo`].
     pub base: VirtualDeviceBackingInfo,
@@ -2988,13 +3189,19 @@ pub struct VirtualPrecisionClockSystemClockBackingInfo {
     pub protocol: Option<String>,
 }
 
+impl Default for VirtualPrecisionClockSystemClockBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingInfo as Default>::default(), protocol: None }
+    }
+}
+
 impl DataType for VirtualPrecisionClockSystemClockBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPrecisionClockSystemClockBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
-            &[FieldInfo::opt("protocol", Type::String)],
-            || Box::new(VirtualPrecisionClockSystemClockBackingInfo::default()),
+            Some(<VirtualDeviceBackingInfo as DataType>::INFO),
+            &[Own("protocol", Type::String, Opt)],
+            instance::<VirtualPrecisionClockSystemClockBackingInfo>,
         );
         &INFO
     };
@@ -3002,29 +3209,23 @@ impl DataType for VirtualPrecisionClockSystemClockBackingInfo {
 
 impl DataObject for VirtualPrecisionClockSystemClockBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.protocol),
-            _ => self.base.get(index),
+            0 => look::optional_text(&self.protocol),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.protocol),
-            _ => self.base.slot(index),
+            0 => place::optional_text(&mut self.protocol),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3032,41 +3233,46 @@ inherit!(VirtualPrecisionClockSystemClockBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualPrecisionClockSystemClockBackingInfo {}
 
 /// `VirtualPrecisionClockOption`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPrecisionClockOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
 }
 
+impl Default for VirtualPrecisionClockOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualPrecisionClockOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualPrecisionClockOption", Some(VirtualDeviceOption::INFO), &[], || {
-                Box::new(VirtualPrecisionClockOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualPrecisionClockOption",
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[],
+            instance::<VirtualPrecisionClockOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualPrecisionClockOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3074,7 +3280,6 @@ inherit!(VirtualPrecisionClockOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualPrecisionClockOption {}
 
 /// `VirtualPrecisionClockSystemClockBackingOption`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPrecisionClockSystemClockBackingOption {
     /// What it inherits from [`VirtualDeviceBackingOption`].
     pub base: VirtualDeviceBackingOption,
@@ -3082,13 +3287,22 @@ pub struct VirtualPrecisionClockSystemClockBackingOption {
     pub protocol: ChoiceOption,
 }
 
+impl Default for VirtualPrecisionClockSystemClockBackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceBackingOption as Default>::default(),
+            protocol: <ChoiceOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualPrecisionClockSystemClockBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPrecisionClockSystemClockBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
-            &[FieldInfo::req("protocol", Type::Data(ChoiceOption::INFO))],
-            || Box::new(VirtualPrecisionClockSystemClockBackingOption::default()),
+            Some(<VirtualDeviceBackingOption as DataType>::INFO),
+            &[Own("protocol", Type::Data(<ChoiceOption as DataType>::INFO), Req)],
+            instance::<VirtualPrecisionClockSystemClockBackingOption>,
         );
         &INFO
     };
@@ -3096,29 +3310,23 @@ impl DataType for VirtualPrecisionClockSystemClockBackingOption {
 
 impl DataObject for VirtualPrecisionClockSystemClockBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::Data(&self.protocol),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Data(&mut self.protocol),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3126,40 +3334,46 @@ inherit!(VirtualPrecisionClockSystemClockBackingOption, VirtualDeviceBackingOpti
 impl Extends<VirtualDeviceBackingOption> for VirtualPrecisionClockSystemClockBackingOption {}
 
 /// `VirtualSCSIPassthrough`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSCSIPassthrough {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
 }
 
+impl Default for VirtualSCSIPassthrough {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSCSIPassthrough {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualSCSIPassthrough", Some(VirtualDevice::INFO), &[], || {
-            Box::new(VirtualSCSIPassthrough::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSCSIPassthrough",
+            Some(<VirtualDevice as DataType>::INFO),
+            &[],
+            instance::<VirtualSCSIPassthrough>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSCSIPassthrough {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3167,19 +3381,24 @@ inherit!(VirtualSCSIPassthrough, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualSCSIPassthrough {}
 
 /// `VirtualSCSIPassthroughDeviceBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSCSIPassthroughDeviceBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
+}
+
+impl Default for VirtualSCSIPassthroughDeviceBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingInfo as Default>::default() }
+    }
 }
 
 impl DataType for VirtualSCSIPassthroughDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSCSIPassthroughDeviceBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
             &[],
-            || Box::new(VirtualSCSIPassthroughDeviceBackingInfo::default()),
+            instance::<VirtualSCSIPassthroughDeviceBackingInfo>,
         );
         &INFO
     };
@@ -3187,23 +3406,21 @@ impl DataType for VirtualSCSIPassthroughDeviceBackingInfo {
 
 impl DataObject for VirtualSCSIPassthroughDeviceBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3212,41 +3429,46 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualSCSIPassthroughDeviceBac
 impl Extends<VirtualDeviceBackingInfo> for VirtualSCSIPassthroughDeviceBackingInfo {}
 
 /// `VirtualSCSIPassthroughOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSCSIPassthroughOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
 }
 
+impl Default for VirtualSCSIPassthroughOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSCSIPassthroughOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualSCSIPassthroughOption", Some(VirtualDeviceOption::INFO), &[], || {
-                Box::new(VirtualSCSIPassthroughOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSCSIPassthroughOption",
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[],
+            instance::<VirtualSCSIPassthroughOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSCSIPassthroughOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3254,19 +3476,24 @@ inherit!(VirtualSCSIPassthroughOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualSCSIPassthroughOption {}
 
 /// `VirtualSCSIPassthroughDeviceBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSCSIPassthroughDeviceBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
+}
+
+impl Default for VirtualSCSIPassthroughDeviceBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualSCSIPassthroughDeviceBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSCSIPassthroughDeviceBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualSCSIPassthroughDeviceBackingOption::default()),
+            instance::<VirtualSCSIPassthroughDeviceBackingOption>,
         );
         &INFO
     };
@@ -3274,23 +3501,21 @@ impl DataType for VirtualSCSIPassthroughDeviceBackingOption {
 
 impl DataObject for VirtualSCSIPassthroughDeviceBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3299,7 +3524,6 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualSCSIPassthroughDeviceB
 impl Extends<VirtualDeviceBackingOption> for VirtualSCSIPassthroughDeviceBackingOption {}
 
 /// `VirtualSerialPort`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSerialPort {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
@@ -3307,13 +3531,19 @@ pub struct VirtualSerialPort {
     pub yield_on_poll: bool,
 }
 
+impl Default for VirtualSerialPort {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default(), yield_on_poll: false }
+    }
+}
+
 impl DataType for VirtualSerialPort {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSerialPort",
-            Some(VirtualDevice::INFO),
-            &[FieldInfo::req("yieldOnPoll", Type::Boolean)],
-            || Box::new(VirtualSerialPort::default()),
+            Some(<VirtualDevice as DataType>::INFO),
+            &[Own("yieldOnPoll", Type::Boolean, Req)],
+            instance::<VirtualSerialPort>,
         );
         &INFO
     };
@@ -3321,29 +3551,23 @@ impl DataType for VirtualSerialPort {
 
 impl DataObject for VirtualSerialPort {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            9 => leaf(&self.yield_on_poll),
-            _ => self.base.get(index),
+            9 => Value::Boolean(self.yield_on_poll),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            9 => Slot::Scalar(&mut self.yield_on_poll),
-            _ => self.base.slot(index),
+            9 => place::boolean(&mut self.yield_on_poll),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3351,41 +3575,46 @@ inherit!(VirtualSerialPort, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualSerialPort {}
 
 /// `VirtualSerialPortFileBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSerialPortFileBackingInfo {
     /// What it inherits from [`VirtualDeviceFileBackingInfo`].
     pub base: VirtualDeviceFileBackingInfo,
 }
 
+impl Default for VirtualSerialPortFileBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceFileBackingInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSerialPortFileBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualSerialPortFileBackingInfo", Some(VirtualDeviceFileBackingInfo::INFO), &[], || {
-                Box::new(VirtualSerialPortFileBackingInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSerialPortFileBackingInfo",
+            Some(<VirtualDeviceFileBackingInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualSerialPortFileBackingInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSerialPortFileBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3394,19 +3623,24 @@ impl Extends<VirtualDeviceFileBackingInfo> for VirtualSerialPortFileBackingInfo 
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortFileBackingInfo {}
 
 /// `VirtualSerialPortDeviceBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSerialPortDeviceBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
+}
+
+impl Default for VirtualSerialPortDeviceBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingInfo as Default>::default() }
+    }
 }
 
 impl DataType for VirtualSerialPortDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSerialPortDeviceBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
             &[],
-            || Box::new(VirtualSerialPortDeviceBackingInfo::default()),
+            instance::<VirtualSerialPortDeviceBackingInfo>,
         );
         &INFO
     };
@@ -3414,23 +3648,21 @@ impl DataType for VirtualSerialPortDeviceBackingInfo {
 
 impl DataObject for VirtualSerialPortDeviceBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3439,7 +3671,6 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualSerialPortDeviceBackingI
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortDeviceBackingInfo {}
 
 /// `VirtualSerialPortPipeBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSerialPortPipeBackingInfo {
     /// What it inherits from [`VirtualDevicePipeBackingInfo`].
     pub base: VirtualDevicePipeBackingInfo,
@@ -3449,13 +3680,19 @@ pub struct VirtualSerialPortPipeBackingInfo {
     pub no_rx_loss: Option<bool>,
 }
 
+impl Default for VirtualSerialPortPipeBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDevicePipeBackingInfo as Default>::default(), endpoint: Unset::UNSET, no_rx_loss: None }
+    }
+}
+
 impl DataType for VirtualSerialPortPipeBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSerialPortPipeBackingInfo",
-            Some(VirtualDevicePipeBackingInfo::INFO),
-            &[FieldInfo::req("endpoint", Type::String), FieldInfo::opt("noRxLoss", Type::Boolean)],
-            || Box::new(VirtualSerialPortPipeBackingInfo::default()),
+            Some(<VirtualDevicePipeBackingInfo as DataType>::INFO),
+            &[Own("endpoint", Type::String, Req), Own("noRxLoss", Type::Boolean, Opt)],
+            instance::<VirtualSerialPortPipeBackingInfo>,
         );
         &INFO
     };
@@ -3463,31 +3700,25 @@ impl DataType for VirtualSerialPortPipeBackingInfo {
 
 impl DataObject for VirtualSerialPortPipeBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.endpoint),
-            2 => optional(&self.no_rx_loss),
-            _ => self.base.get(index),
+            1 => look::text(&self.endpoint),
+            2 => look::optional_boolean(&self.no_rx_loss),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.endpoint),
-            2 => Slot::Scalar(&mut self.no_rx_loss),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.endpoint),
+            2 => place::optional_boolean(&mut self.no_rx_loss),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3496,41 +3727,46 @@ impl Extends<VirtualDevicePipeBackingInfo> for VirtualSerialPortPipeBackingInfo 
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortPipeBackingInfo {}
 
 /// `VirtualSerialPortURIBackingInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSerialPortURIBackingInfo {
     /// What it inherits from [`VirtualDeviceURIBackingInfo`].
     pub base: VirtualDeviceURIBackingInfo,
 }
 
+impl Default for VirtualSerialPortURIBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceURIBackingInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSerialPortURIBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualSerialPortURIBackingInfo", Some(VirtualDeviceURIBackingInfo::INFO), &[], || {
-                Box::new(VirtualSerialPortURIBackingInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSerialPortURIBackingInfo",
+            Some(<VirtualDeviceURIBackingInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualSerialPortURIBackingInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSerialPortURIBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3539,41 +3775,46 @@ impl Extends<VirtualDeviceURIBackingInfo> for VirtualSerialPortURIBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortURIBackingInfo {}
 
 /// `VirtualSerialPortThinPrintBackingInfo`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSerialPortThinPrintBackingInfo {
     /// What it inherits from [`VirtualDeviceBackingInfo`].
     pub base: VirtualDeviceBackingInfo,
 }
 
+impl Default for VirtualSerialPortThinPrintBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSerialPortThinPrintBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualSerialPortThinPrintBackingInfo", Some(VirtualDeviceBackingInfo::INFO), &[], || {
-                Box::new(VirtualSerialPortThinPrintBackingInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSerialPortThinPrintBackingInfo",
+            Some(<VirtualDeviceBackingInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualSerialPortThinPrintBackingInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSerialPortThinPrintBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3581,7 +3822,6 @@ inherit!(VirtualSerialPortThinPrintBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualSerialPortThinPrintBackingInfo {}
 
 /// `VirtualSerialPortOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSerialPortOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
@@ -3589,13 +3829,19 @@ pub struct VirtualSerialPortOption {
     pub yield_on_poll: BoolOption,
 }
 
+impl Default for VirtualSerialPortOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default(), yield_on_poll: <BoolOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSerialPortOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSerialPortOption",
-            Some(VirtualDeviceOption::INFO),
-            &[FieldInfo::req("yieldOnPoll", Type::Data(BoolOption::INFO))],
-            || Box::new(VirtualSerialPortOption::default()),
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[Own("yieldOnPoll", Type::Data(<BoolOption as DataType>::INFO), Req)],
+            instance::<VirtualSerialPortOption>,
         );
         &INFO
     };
@@ -3603,29 +3849,23 @@ impl DataType for VirtualSerialPortOption {
 
 impl DataObject for VirtualSerialPortOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             12 => Value::Data(&self.yield_on_poll),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             12 => Slot::Data(&mut self.yield_on_poll),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3633,19 +3873,24 @@ inherit!(VirtualSerialPortOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualSerialPortOption {}
 
 /// `VirtualSerialPortFileBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSerialPortFileBackingOption {
     /// What it inherits from [`VirtualDeviceFileBackingOption`].
     pub base: VirtualDeviceFileBackingOption,
+}
+
+impl Default for VirtualSerialPortFileBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceFileBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualSerialPortFileBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSerialPortFileBackingOption",
-            Some(VirtualDeviceFileBackingOption::INFO),
+            Some(<VirtualDeviceFileBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualSerialPortFileBackingOption::default()),
+            instance::<VirtualSerialPortFileBackingOption>,
         );
         &INFO
     };
@@ -3653,23 +3898,21 @@ impl DataType for VirtualSerialPortFileBackingOption {
 
 impl DataObject for VirtualSerialPortFileBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3678,19 +3921,24 @@ impl Extends<VirtualDeviceFileBackingOption> for VirtualSerialPortFileBackingOpt
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortFileBackingOption {}
 
 /// `VirtualSerialPortDeviceBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSerialPortDeviceBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
+}
+
+impl Default for VirtualSerialPortDeviceBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualSerialPortDeviceBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSerialPortDeviceBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualSerialPortDeviceBackingOption::default()),
+            instance::<VirtualSerialPortDeviceBackingOption>,
         );
         &INFO
     };
@@ -3698,23 +3946,21 @@ impl DataType for VirtualSerialPortDeviceBackingOption {
 
 impl DataObject for VirtualSerialPortDeviceBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3723,7 +3969,6 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualSerialPortDeviceBackin
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortDeviceBackingOption {}
 
 /// `VirtualSerialPortPipeBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSerialPortPipeBackingOption {
     /// What it inherits from [`VirtualDevicePipeBackingOption`].
     pub base: VirtualDevicePipeBackingOption,
@@ -3733,16 +3978,26 @@ pub struct VirtualSerialPortPipeBackingOption {
     pub no_rx_loss: BoolOption,
 }
 
+impl Default for VirtualSerialPortPipeBackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDevicePipeBackingOption as Default>::default(),
+            endpoint: <ChoiceOption as Default>::default(),
+            no_rx_loss: <BoolOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualSerialPortPipeBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSerialPortPipeBackingOption",
-            Some(VirtualDevicePipeBackingOption::INFO),
+            Some(<VirtualDevicePipeBackingOption as DataType>::INFO),
             &[
-                FieldInfo::req("endpoint", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("noRxLoss", Type::Data(BoolOption::INFO)),
+                Own("endpoint", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("noRxLoss", Type::Data(<BoolOption as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualSerialPortPipeBackingOption::default()),
+            instance::<VirtualSerialPortPipeBackingOption>,
         );
         &INFO
     };
@@ -3750,14 +4005,15 @@ impl DataType for VirtualSerialPortPipeBackingOption {
 
 impl DataObject for VirtualSerialPortPipeBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::Data(&self.endpoint),
             2 => Value::Data(&self.no_rx_loss),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -3765,16 +4021,9 @@ impl DataObject for VirtualSerialPortPipeBackingOption {
         match index {
             1 => Slot::Data(&mut self.endpoint),
             2 => Slot::Data(&mut self.no_rx_loss),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3783,41 +4032,46 @@ impl Extends<VirtualDevicePipeBackingOption> for VirtualSerialPortPipeBackingOpt
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortPipeBackingOption {}
 
 /// `VirtualSerialPortURIBackingOption`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSerialPortURIBackingOption {
     /// What it inherits from [`VirtualDeviceURIBackingOption`].
     pub base: VirtualDeviceURIBackingOption,
 }
 
+impl Default for VirtualSerialPortURIBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceURIBackingOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSerialPortURIBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualSerialPortURIBackingOption", Some(VirtualDeviceURIBackingOption::INFO), &[], || {
-                Box::new(VirtualSerialPortURIBackingOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSerialPortURIBackingOption",
+            Some(<VirtualDeviceURIBackingOption as DataType>::INFO),
+            &[],
+            instance::<VirtualSerialPortURIBackingOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSerialPortURIBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3826,19 +4080,24 @@ impl Extends<VirtualDeviceURIBackingOption> for VirtualSerialPortURIBackingOptio
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortURIBackingOption {}
 
 /// `VirtualSerialPortThinPrintBackingOption`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSerialPortThinPrintBackingOption {
     /// What it inherits from [`VirtualDeviceBackingOption`].
     pub base: VirtualDeviceBackingOption,
+}
+
+impl Default for VirtualSerialPortThinPrintBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualSerialPortThinPrintBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSerialPortThinPrintBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
+            Some(<VirtualDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualSerialPortThinPrintBackingOption::default()),
+            instance::<VirtualSerialPortThinPrintBackingOption>,
         );
         &INFO
     };
@@ -3846,23 +4105,21 @@ impl DataType for VirtualSerialPortThinPrintBackingOption {
 
 impl DataObject for VirtualSerialPortThinPrintBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3870,39 +4127,46 @@ inherit!(VirtualSerialPortThinPrintBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualSerialPortThinPrintBackingOption {}
 
 /// `VirtualSoundCard`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSoundCard {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
 }
 
+impl Default for VirtualSoundCard {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSoundCard {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualSoundCard", Some(VirtualDevice::INFO), &[], || Box::new(VirtualSoundCard::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSoundCard",
+            Some(<VirtualDevice as DataType>::INFO),
+            &[],
+            instance::<VirtualSoundCard>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSoundCard {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3910,41 +4174,46 @@ inherit!(VirtualSoundCard, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualSoundCard {}
 
 /// `VirtualSoundCardDeviceBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSoundCardDeviceBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
 }
 
+impl Default for VirtualSoundCardDeviceBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSoundCardDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualSoundCardDeviceBackingInfo", Some(VirtualDeviceDeviceBackingInfo::INFO), &[], || {
-                Box::new(VirtualSoundCardDeviceBackingInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSoundCardDeviceBackingInfo",
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualSoundCardDeviceBackingInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSoundCardDeviceBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3953,40 +4222,46 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualSoundCardDeviceBackingIn
 impl Extends<VirtualDeviceBackingInfo> for VirtualSoundCardDeviceBackingInfo {}
 
 /// `VirtualSoundCardOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSoundCardOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
 }
 
+impl Default for VirtualSoundCardOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSoundCardOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualSoundCardOption", Some(VirtualDeviceOption::INFO), &[], || {
-            Box::new(VirtualSoundCardOption::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSoundCardOption",
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[],
+            instance::<VirtualSoundCardOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSoundCardOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3994,19 +4269,24 @@ inherit!(VirtualSoundCardOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualSoundCardOption {}
 
 /// `VirtualSoundCardDeviceBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSoundCardDeviceBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
+}
+
+impl Default for VirtualSoundCardDeviceBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualSoundCardDeviceBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSoundCardDeviceBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualSoundCardDeviceBackingOption::default()),
+            instance::<VirtualSoundCardDeviceBackingOption>,
         );
         &INFO
     };
@@ -4014,23 +4294,21 @@ impl DataType for VirtualSoundCardDeviceBackingOption {
 
 impl DataObject for VirtualSoundCardDeviceBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4039,7 +4317,6 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualSoundCardDeviceBacking
 impl Extends<VirtualDeviceBackingOption> for VirtualSoundCardDeviceBackingOption {}
 
 /// `VirtualSriovEthernetCard`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSriovEthernetCard {
     /// What it inherits from [`VirtualEthernetCard`].
     pub base: VirtualEthernetCard,
@@ -4051,17 +4328,28 @@ pub struct VirtualSriovEthernetCard {
     pub dvx_backing_info: Option<Box<VirtualPCIPassthroughDvxBackingInfo>>,
 }
 
+impl Default for VirtualSriovEthernetCard {
+    fn default() -> Self {
+        Self {
+            base: <VirtualEthernetCard as Default>::default(),
+            allow_guest_os_mtu_change: None,
+            sriov_backing: None,
+            dvx_backing_info: None,
+        }
+    }
+}
+
 impl DataType for VirtualSriovEthernetCard {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSriovEthernetCard",
-            Some(VirtualEthernetCard::INFO),
+            Some(<VirtualEthernetCard as DataType>::INFO),
             &[
-                FieldInfo::opt("allowGuestOSMtuChange", Type::Boolean),
-                FieldInfo::opt("sriovBacking", Type::Data(VirtualSriovEthernetCardSriovBackingInfo::INFO)),
-                FieldInfo::opt("dvxBackingInfo", Type::Data(VirtualPCIPassthroughDvxBackingInfo::INFO)),
+                Own("allowGuestOSMtuChange", Type::Boolean, Opt),
+                Own("sriovBacking", Type::Data(<VirtualSriovEthernetCardSriovBackingInfo as DataType>::INFO), Opt),
+                Own("dvxBackingInfo", Type::Data(<VirtualPCIPassthroughDvxBackingInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualSriovEthernetCard::default()),
+            instance::<VirtualSriovEthernetCard>,
         );
         &INFO
     };
@@ -4069,39 +4357,27 @@ impl DataType for VirtualSriovEthernetCard {
 
 impl DataObject for VirtualSriovEthernetCard {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => optional(&self.allow_guest_os_mtu_change),
-            17 => match &self.sriov_backing {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => match &self.dvx_backing_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            16 => look::optional_boolean(&self.allow_guest_os_mtu_change),
+            17 => look::boxed(&self.sriov_backing),
+            18 => look::boxed(&self.dvx_backing_info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.allow_guest_os_mtu_change),
-            17 => fill!(self.sriov_backing, VirtualSriovEthernetCardSriovBackingInfo),
-            18 => fill!(self.dvx_backing_info, VirtualPCIPassthroughDvxBackingInfo),
-            _ => self.base.slot(index),
+            16 => place::optional_boolean(&mut self.allow_guest_os_mtu_change),
+            17 => place::boxed(&mut self.sriov_backing),
+            18 => place::boxed(&mut self.dvx_backing_info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4110,7 +4386,6 @@ impl Extends<VirtualEthernetCard> for VirtualSriovEthernetCard {}
 impl Extends<VirtualDevice> for VirtualSriovEthernetCard {}
 
 /// `VirtualSriovEthernetCardSriovBackingInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSriovEthernetCardSriovBackingInfo {
     /// What it inherits from [`VirtualDeviceBackingInfo`].
     pub base: VirtualDeviceBackingInfo,
@@ -4122,17 +4397,36 @@ pub struct VirtualSriovEthernetCardSriovBackingInfo {
     pub virtual_function_index: Option<i32>,
 }
 
+impl Default for VirtualSriovEthernetCardSriovBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceBackingInfo as Default>::default(),
+            physical_function_backing: None,
+            virtual_function_backing: None,
+            virtual_function_index: None,
+        }
+    }
+}
+
 impl DataType for VirtualSriovEthernetCardSriovBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSriovEthernetCardSriovBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("physicalFunctionBacking", Type::Data(VirtualPCIPassthroughDeviceBackingInfo::INFO)),
-                FieldInfo::opt("virtualFunctionBacking", Type::Data(VirtualPCIPassthroughDeviceBackingInfo::INFO)),
-                FieldInfo::opt("virtualFunctionIndex", Type::Int),
+                Own(
+                    "physicalFunctionBacking",
+                    Type::Data(<VirtualPCIPassthroughDeviceBackingInfo as DataType>::INFO),
+                    Opt,
+                ),
+                Own(
+                    "virtualFunctionBacking",
+                    Type::Data(<VirtualPCIPassthroughDeviceBackingInfo as DataType>::INFO),
+                    Opt,
+                ),
+                Own("virtualFunctionIndex", Type::Int, Opt),
             ],
-            || Box::new(VirtualSriovEthernetCardSriovBackingInfo::default()),
+            instance::<VirtualSriovEthernetCardSriovBackingInfo>,
         );
         &INFO
     };
@@ -4140,39 +4434,27 @@ impl DataType for VirtualSriovEthernetCardSriovBackingInfo {
 
 impl DataObject for VirtualSriovEthernetCardSriovBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.physical_function_backing {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.virtual_function_backing {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.virtual_function_index),
-            _ => self.base.get(index),
+            0 => look::boxed(&self.physical_function_backing),
+            1 => look::boxed(&self.virtual_function_backing),
+            2 => look::optional_int(&self.virtual_function_index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.physical_function_backing, VirtualPCIPassthroughDeviceBackingInfo),
-            1 => fill!(self.virtual_function_backing, VirtualPCIPassthroughDeviceBackingInfo),
-            2 => Slot::Scalar(&mut self.virtual_function_index),
-            _ => self.base.slot(index),
+            0 => place::boxed(&mut self.physical_function_backing),
+            1 => place::boxed(&mut self.virtual_function_backing),
+            2 => place::optional_int(&mut self.virtual_function_index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4180,41 +4462,46 @@ inherit!(VirtualSriovEthernetCardSriovBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualSriovEthernetCardSriovBackingInfo {}
 
 /// `VirtualSriovEthernetCardOption`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSriovEthernetCardOption {
     /// What it inherits from [`VirtualEthernetCardOption`].
     pub base: VirtualEthernetCardOption,
 }
 
+impl Default for VirtualSriovEthernetCardOption {
+    fn default() -> Self {
+        Self { base: <VirtualEthernetCardOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSriovEthernetCardOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualSriovEthernetCardOption", Some(VirtualEthernetCardOption::INFO), &[], || {
-                Box::new(VirtualSriovEthernetCardOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSriovEthernetCardOption",
+            Some(<VirtualEthernetCardOption as DataType>::INFO),
+            &[],
+            instance::<VirtualSriovEthernetCardOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSriovEthernetCardOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4223,19 +4510,24 @@ impl Extends<VirtualEthernetCardOption> for VirtualSriovEthernetCardOption {}
 impl Extends<VirtualDeviceOption> for VirtualSriovEthernetCardOption {}
 
 /// `VirtualSriovEthernetCardSriovBackingOption`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSriovEthernetCardSriovBackingOption {
     /// What it inherits from [`VirtualDeviceBackingOption`].
     pub base: VirtualDeviceBackingOption,
+}
+
+impl Default for VirtualSriovEthernetCardSriovBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualSriovEthernetCardSriovBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSriovEthernetCardSriovBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
+            Some(<VirtualDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualSriovEthernetCardSriovBackingOption::default()),
+            instance::<VirtualSriovEthernetCardSriovBackingOption>,
         );
         &INFO
     };
@@ -4243,23 +4535,21 @@ impl DataType for VirtualSriovEthernetCardSriovBackingOption {
 
 impl DataObject for VirtualSriovEthernetCardSriovBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4267,7 +4557,6 @@ inherit!(VirtualSriovEthernetCardSriovBackingOption, VirtualDeviceBackingOption)
 impl Extends<VirtualDeviceBackingOption> for VirtualSriovEthernetCardSriovBackingOption {}
 
 /// `VirtualTPM`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualTPM {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
@@ -4277,16 +4566,26 @@ pub struct VirtualTPM {
     pub endorsement_key_certificate: Vec<Binary>,
 }
 
+impl Default for VirtualTPM {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDevice as Default>::default(),
+            endorsement_key_certificate_signing_request: Unset::UNSET,
+            endorsement_key_certificate: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualTPM {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualTPM",
-            Some(VirtualDevice::INFO),
+            Some(<VirtualDevice as DataType>::INFO),
             &[
-                FieldInfo::list("endorsementKeyCertificateSigningRequest", Type::Binary),
-                FieldInfo::list("endorsementKeyCertificate", Type::Binary),
+                Own("endorsementKeyCertificateSigningRequest", Type::Binary, List),
+                Own("endorsementKeyCertificate", Type::Binary, List),
             ],
-            || Box::new(VirtualTPM::default()),
+            instance::<VirtualTPM>,
         );
         &INFO
     };
@@ -4294,14 +4593,15 @@ impl DataType for VirtualTPM {
 
 impl DataObject for VirtualTPM {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             9 => Value::List(&self.endorsement_key_certificate_signing_request),
             10 => Value::List(&self.endorsement_key_certificate),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -4309,16 +4609,9 @@ impl DataObject for VirtualTPM {
         match index {
             9 => Slot::Scalar(&mut self.endorsement_key_certificate_signing_request),
             10 => Slot::Scalar(&mut self.endorsement_key_certificate),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4326,7 +4619,6 @@ inherit!(VirtualTPM, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualTPM {}
 
 /// `VirtualTPMOption`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualTPMOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
@@ -4334,13 +4626,19 @@ pub struct VirtualTPMOption {
     pub supported_firmware: Vec<String>,
 }
 
+impl Default for VirtualTPMOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default(), supported_firmware: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualTPMOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualTPMOption",
-            Some(VirtualDeviceOption::INFO),
-            &[FieldInfo::list("supportedFirmware", Type::String)],
-            || Box::new(VirtualTPMOption::default()),
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[Own("supportedFirmware", Type::String, List)],
+            instance::<VirtualTPMOption>,
         );
         &INFO
     };
@@ -4348,29 +4646,23 @@ impl DataType for VirtualTPMOption {
 
 impl DataObject for VirtualTPMOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            12 => Value::List(&self.supported_firmware),
-            _ => self.base.get(index),
+            12 => look::texts(&self.supported_firmware),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            12 => Slot::Scalar(&mut self.supported_firmware),
-            _ => self.base.slot(index),
+            12 => place::texts(&mut self.supported_firmware),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4378,7 +4670,6 @@ inherit!(VirtualTPMOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualTPMOption {}
 
 /// `VirtualUSB`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSB {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
@@ -4394,19 +4685,32 @@ pub struct VirtualUSB {
     pub speed: Vec<String>,
 }
 
+impl Default for VirtualUSB {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDevice as Default>::default(),
+            connected: false,
+            vendor: None,
+            product: None,
+            family: Unset::UNSET,
+            speed: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualUSB {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualUSB",
-            Some(VirtualDevice::INFO),
+            Some(<VirtualDevice as DataType>::INFO),
             &[
-                FieldInfo::req("connected", Type::Boolean),
-                FieldInfo::opt("vendor", Type::Int),
-                FieldInfo::opt("product", Type::Int),
-                FieldInfo::list("family", Type::String),
-                FieldInfo::list("speed", Type::String),
+                Own("connected", Type::Boolean, Req),
+                Own("vendor", Type::Int, Opt),
+                Own("product", Type::Int, Opt),
+                Own("family", Type::String, List),
+                Own("speed", Type::String, List),
             ],
-            || Box::new(VirtualUSB::default()),
+            instance::<VirtualUSB>,
         );
         &INFO
     };
@@ -4414,37 +4718,31 @@ impl DataType for VirtualUSB {
 
 impl DataObject for VirtualUSB {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            9 => leaf(&self.connected),
-            10 => optional(&self.vendor),
-            11 => optional(&self.product),
-            12 => Value::List(&self.family),
-            13 => Value::List(&self.speed),
-            _ => self.base.get(index),
+            9 => Value::Boolean(self.connected),
+            10 => look::optional_int(&self.vendor),
+            11 => look::optional_int(&self.product),
+            12 => look::texts(&self.family),
+            13 => look::texts(&self.speed),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            9 => Slot::Scalar(&mut self.connected),
-            10 => Slot::Scalar(&mut self.vendor),
-            11 => Slot::Scalar(&mut self.product),
-            12 => Slot::Scalar(&mut self.family),
-            13 => Slot::Scalar(&mut self.speed),
-            _ => self.base.slot(index),
+            9 => place::boolean(&mut self.connected),
+            10 => place::optional_int(&mut self.vendor),
+            11 => place::optional_int(&mut self.product),
+            12 => place::texts(&mut self.family),
+            13 => place::texts(&mut self.speed),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4452,41 +4750,46 @@ inherit!(VirtualUSB, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualUSB {}
 
 /// `VirtualUSBUSBBackingInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSBUSBBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
 }
 
+impl Default for VirtualUSBUSBBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualUSBUSBBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualUSBUSBBackingInfo", Some(VirtualDeviceDeviceBackingInfo::INFO), &[], || {
-                Box::new(VirtualUSBUSBBackingInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualUSBUSBBackingInfo",
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualUSBUSBBackingInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualUSBUSBBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4495,7 +4798,6 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualUSBUSBBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualUSBUSBBackingInfo {}
 
 /// `VirtualUSBRemoteHostBackingInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSBRemoteHostBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
@@ -4503,13 +4805,19 @@ pub struct VirtualUSBRemoteHostBackingInfo {
     pub hostname: String,
 }
 
+impl Default for VirtualUSBRemoteHostBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingInfo as Default>::default(), hostname: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualUSBRemoteHostBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualUSBRemoteHostBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[FieldInfo::req("hostname", Type::String)],
-            || Box::new(VirtualUSBRemoteHostBackingInfo::default()),
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
+            &[Own("hostname", Type::String, Req)],
+            instance::<VirtualUSBRemoteHostBackingInfo>,
         );
         &INFO
     };
@@ -4517,29 +4825,23 @@ impl DataType for VirtualUSBRemoteHostBackingInfo {
 
 impl DataObject for VirtualUSBRemoteHostBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.hostname),
-            _ => self.base.get(index),
+            2 => look::text(&self.hostname),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.hostname),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.hostname),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4548,7 +4850,6 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualUSBRemoteHostBackingInfo
 impl Extends<VirtualDeviceBackingInfo> for VirtualUSBRemoteHostBackingInfo {}
 
 /// `VirtualUSBRemoteClientBackingInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSBRemoteClientBackingInfo {
     /// What it inherits from [`VirtualDeviceRemoteDeviceBackingInfo`].
     pub base: VirtualDeviceRemoteDeviceBackingInfo,
@@ -4556,13 +4857,19 @@ pub struct VirtualUSBRemoteClientBackingInfo {
     pub hostname: String,
 }
 
+impl Default for VirtualUSBRemoteClientBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceRemoteDeviceBackingInfo as Default>::default(), hostname: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualUSBRemoteClientBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualUSBRemoteClientBackingInfo",
-            Some(VirtualDeviceRemoteDeviceBackingInfo::INFO),
-            &[FieldInfo::req("hostname", Type::String)],
-            || Box::new(VirtualUSBRemoteClientBackingInfo::default()),
+            Some(<VirtualDeviceRemoteDeviceBackingInfo as DataType>::INFO),
+            &[Own("hostname", Type::String, Req)],
+            instance::<VirtualUSBRemoteClientBackingInfo>,
         );
         &INFO
     };
@@ -4570,29 +4877,23 @@ impl DataType for VirtualUSBRemoteClientBackingInfo {
 
 impl DataObject for VirtualUSBRemoteClientBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.hostname),
-            _ => self.base.get(index),
+            2 => look::text(&self.hostname),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.hostname),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.hostname),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4601,40 +4902,46 @@ impl Extends<VirtualDeviceRemoteDeviceBackingInfo> for VirtualUSBRemoteClientBac
 impl Extends<VirtualDeviceBackingInfo> for VirtualUSBRemoteClientBackingInfo {}
 
 /// `VirtualUSBOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSBOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
 }
 
+impl Default for VirtualUSBOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualUSBOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualUSBOption", Some(VirtualDeviceOption::INFO), &[], || {
-            Box::new(VirtualUSBOption::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualUSBOption",
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[],
+            instance::<VirtualUSBOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualUSBOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4642,41 +4949,46 @@ inherit!(VirtualUSBOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualUSBOption {}
 
 /// `VirtualUSBUSBBackingOption`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSBUSBBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
 }
 
+impl Default for VirtualUSBUSBBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualUSBUSBBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualUSBUSBBackingOption", Some(VirtualDeviceDeviceBackingOption::INFO), &[], || {
-                Box::new(VirtualUSBUSBBackingOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualUSBUSBBackingOption",
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
+            &[],
+            instance::<VirtualUSBUSBBackingOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualUSBUSBBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4685,19 +4997,24 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualUSBUSBBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualUSBUSBBackingOption {}
 
 /// `VirtualUSBRemoteHostBackingOption`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSBRemoteHostBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
+}
+
+impl Default for VirtualUSBRemoteHostBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualUSBRemoteHostBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualUSBRemoteHostBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualUSBRemoteHostBackingOption::default()),
+            instance::<VirtualUSBRemoteHostBackingOption>,
         );
         &INFO
     };
@@ -4705,23 +5022,21 @@ impl DataType for VirtualUSBRemoteHostBackingOption {
 
 impl DataObject for VirtualUSBRemoteHostBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4730,19 +5045,24 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualUSBRemoteHostBackingOp
 impl Extends<VirtualDeviceBackingOption> for VirtualUSBRemoteHostBackingOption {}
 
 /// `VirtualUSBRemoteClientBackingOption`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSBRemoteClientBackingOption {
     /// What it inherits from [`VirtualDeviceRemoteDeviceBackingOption`].
     pub base: VirtualDeviceRemoteDeviceBackingOption,
+}
+
+impl Default for VirtualUSBRemoteClientBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceRemoteDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualUSBRemoteClientBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualUSBRemoteClientBackingOption",
-            Some(VirtualDeviceRemoteDeviceBackingOption::INFO),
+            Some(<VirtualDeviceRemoteDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualUSBRemoteClientBackingOption::default()),
+            instance::<VirtualUSBRemoteClientBackingOption>,
         );
         &INFO
     };
@@ -4750,23 +5070,21 @@ impl DataType for VirtualUSBRemoteClientBackingOption {
 
 impl DataObject for VirtualUSBRemoteClientBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4775,40 +5093,46 @@ impl Extends<VirtualDeviceRemoteDeviceBackingOption> for VirtualUSBRemoteClientB
 impl Extends<VirtualDeviceBackingOption> for VirtualUSBRemoteClientBackingOption {}
 
 /// `VirtualVMIROMOption`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualVMIROMOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
 }
 
+impl Default for VirtualVMIROMOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualVMIROMOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualVMIROMOption", Some(VirtualDeviceOption::INFO), &[], || {
-            Box::new(VirtualVMIROMOption::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualVMIROMOption",
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[],
+            instance::<VirtualVMIROMOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualVMIROMOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4816,7 +5140,6 @@ inherit!(VirtualVMIROMOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualVMIROMOption {}
 
 /// `VirtualVideoCardOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualVideoCardOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
@@ -4836,21 +5159,36 @@ pub struct VirtualVideoCardOption {
     pub graphics_memory_size_supported: Option<Box<BoolOption>>,
 }
 
+impl Default for VirtualVideoCardOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceOption as Default>::default(),
+            video_ram_size_in_kb: None,
+            num_displays: None,
+            use_auto_detect: None,
+            support3_d: None,
+            use3d_renderer_supported: None,
+            graphics_memory_size_in_kb: None,
+            graphics_memory_size_supported: None,
+        }
+    }
+}
+
 impl DataType for VirtualVideoCardOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualVideoCardOption",
-            Some(VirtualDeviceOption::INFO),
+            Some(<VirtualDeviceOption as DataType>::INFO),
             &[
-                FieldInfo::opt("videoRamSizeInKB", Type::Data(LongOption::INFO)),
-                FieldInfo::opt("numDisplays", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("useAutoDetect", Type::Data(BoolOption::INFO)),
-                FieldInfo::opt("support3D", Type::Data(BoolOption::INFO)),
-                FieldInfo::opt("use3dRendererSupported", Type::Data(BoolOption::INFO)),
-                FieldInfo::opt("graphicsMemorySizeInKB", Type::Data(LongOption::INFO)),
-                FieldInfo::opt("graphicsMemorySizeSupported", Type::Data(BoolOption::INFO)),
+                Own("videoRamSizeInKB", Type::Data(<LongOption as DataType>::INFO), Opt),
+                Own("numDisplays", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("useAutoDetect", Type::Data(<BoolOption as DataType>::INFO), Opt),
+                Own("support3D", Type::Data(<BoolOption as DataType>::INFO), Opt),
+                Own("use3dRendererSupported", Type::Data(<BoolOption as DataType>::INFO), Opt),
+                Own("graphicsMemorySizeInKB", Type::Data(<LongOption as DataType>::INFO), Opt),
+                Own("graphicsMemorySizeSupported", Type::Data(<BoolOption as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualVideoCardOption::default()),
+            instance::<VirtualVideoCardOption>,
         );
         &INFO
     };
@@ -4858,62 +5196,35 @@ impl DataType for VirtualVideoCardOption {
 
 impl DataObject for VirtualVideoCardOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            12 => match &self.video_ram_size_in_kb {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            13 => match &self.num_displays {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            14 => match &self.use_auto_detect {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            15 => match &self.support3_d {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            16 => match &self.use3d_renderer_supported {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            17 => match &self.graphics_memory_size_in_kb {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => match &self.graphics_memory_size_supported {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            12 => look::boxed(&self.video_ram_size_in_kb),
+            13 => look::boxed(&self.num_displays),
+            14 => look::boxed(&self.use_auto_detect),
+            15 => look::boxed(&self.support3_d),
+            16 => look::boxed(&self.use3d_renderer_supported),
+            17 => look::boxed(&self.graphics_memory_size_in_kb),
+            18 => look::boxed(&self.graphics_memory_size_supported),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            12 => fill!(self.video_ram_size_in_kb, LongOption),
-            13 => fill!(self.num_displays, IntOption),
-            14 => fill!(self.use_auto_detect, BoolOption),
-            15 => fill!(self.support3_d, BoolOption),
-            16 => fill!(self.use3d_renderer_supported, BoolOption),
-            17 => fill!(self.graphics_memory_size_in_kb, LongOption),
-            18 => fill!(self.graphics_memory_size_supported, BoolOption),
-            _ => self.base.slot(index),
+            12 => place::boxed(&mut self.video_ram_size_in_kb),
+            13 => place::boxed(&mut self.num_displays),
+            14 => place::boxed(&mut self.use_auto_detect),
+            15 => place::boxed(&mut self.support3_d),
+            16 => place::boxed(&mut self.use3d_renderer_supported),
+            17 => place::boxed(&mut self.graphics_memory_size_in_kb),
+            18 => place::boxed(&mut self.graphics_memory_size_supported),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4921,39 +5232,46 @@ inherit!(VirtualVideoCardOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualVideoCardOption {}
 
 /// `VirtualVmxnet`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualVmxnet {
     /// What it inherits from [`VirtualEthernetCard`].
     pub base: VirtualEthernetCard,
 }
 
+impl Default for VirtualVmxnet {
+    fn default() -> Self {
+        Self { base: <VirtualEthernetCard as Default>::default() }
+    }
+}
+
 impl DataType for VirtualVmxnet {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualVmxnet", Some(VirtualEthernetCard::INFO), &[], || Box::new(VirtualVmxnet::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualVmxnet",
+            Some(<VirtualEthernetCard as DataType>::INFO),
+            &[],
+            instance::<VirtualVmxnet>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualVmxnet {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4962,39 +5280,42 @@ impl Extends<VirtualEthernetCard> for VirtualVmxnet {}
 impl Extends<VirtualDevice> for VirtualVmxnet {}
 
 /// `VirtualVmxnet2`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualVmxnet2 {
     /// What it inherits from [`VirtualVmxnet`].
     pub base: VirtualVmxnet,
 }
 
+impl Default for VirtualVmxnet2 {
+    fn default() -> Self {
+        Self { base: <VirtualVmxnet as Default>::default() }
+    }
+}
+
 impl DataType for VirtualVmxnet2 {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualVmxnet2", Some(VirtualVmxnet::INFO), &[], || Box::new(VirtualVmxnet2::default()));
+            TypeInfo::new("VirtualVmxnet2", Some(<VirtualVmxnet as DataType>::INFO), &[], instance::<VirtualVmxnet2>);
         &INFO
     };
 }
 
 impl DataObject for VirtualVmxnet2 {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5004,7 +5325,6 @@ impl Extends<VirtualEthernetCard> for VirtualVmxnet2 {}
 impl Extends<VirtualDevice> for VirtualVmxnet2 {}
 
 /// `VirtualVmxnet3`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualVmxnet3 {
     /// What it inherits from [`VirtualVmxnet`].
     pub base: VirtualVmxnet,
@@ -5014,16 +5334,22 @@ pub struct VirtualVmxnet3 {
     pub strict_latency_config: Option<Box<VirtualVmxnet3StrictLatencyConfig>>,
 }
 
+impl Default for VirtualVmxnet3 {
+    fn default() -> Self {
+        Self { base: <VirtualVmxnet as Default>::default(), uptv2_enabled: None, strict_latency_config: None }
+    }
+}
+
 impl DataType for VirtualVmxnet3 {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualVmxnet3",
-            Some(VirtualVmxnet::INFO),
+            Some(<VirtualVmxnet as DataType>::INFO),
             &[
-                FieldInfo::opt("uptv2Enabled", Type::Boolean),
-                FieldInfo::opt("strictLatencyConfig", Type::Data(VirtualVmxnet3StrictLatencyConfig::INFO)),
+                Own("uptv2Enabled", Type::Boolean, Opt),
+                Own("strictLatencyConfig", Type::Data(<VirtualVmxnet3StrictLatencyConfig as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualVmxnet3::default()),
+            instance::<VirtualVmxnet3>,
         );
         &INFO
     };
@@ -5031,34 +5357,25 @@ impl DataType for VirtualVmxnet3 {
 
 impl DataObject for VirtualVmxnet3 {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => optional(&self.uptv2_enabled),
-            17 => match &self.strict_latency_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            16 => look::optional_boolean(&self.uptv2_enabled),
+            17 => look::boxed(&self.strict_latency_config),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.uptv2_enabled),
-            17 => fill!(self.strict_latency_config, VirtualVmxnet3StrictLatencyConfig),
-            _ => self.base.slot(index),
+            16 => place::optional_boolean(&mut self.uptv2_enabled),
+            17 => place::boxed(&mut self.strict_latency_config),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5068,7 +5385,6 @@ impl Extends<VirtualEthernetCard> for VirtualVmxnet3 {}
 impl Extends<VirtualDevice> for VirtualVmxnet3 {}
 
 /// `VirtualVmxnet3StrictLatencyConfig`, since 8.0.3.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualVmxnet3StrictLatencyConfig {
     /// `allowed`.
     pub allowed: Option<bool>,
@@ -5086,21 +5402,35 @@ pub struct VirtualVmxnet3StrictLatencyConfig {
     pub disable_offload: Option<String>,
 }
 
+impl Default for VirtualVmxnet3StrictLatencyConfig {
+    fn default() -> Self {
+        Self {
+            allowed: None,
+            measure_latency: None,
+            max_tx_queues: None,
+            max_rx_queues: None,
+            tx_data_ring_desc_size: None,
+            rx_data_ring_desc_size: None,
+            disable_offload: None,
+        }
+    }
+}
+
 impl DataType for VirtualVmxnet3StrictLatencyConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualVmxnet3StrictLatencyConfig",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("allowed", Type::Boolean),
-                FieldInfo::opt("measureLatency", Type::Boolean),
-                FieldInfo::opt("maxTxQueues", Type::Int),
-                FieldInfo::opt("maxRxQueues", Type::Int),
-                FieldInfo::opt("txDataRingDescSize", Type::Int),
-                FieldInfo::opt("rxDataRingDescSize", Type::Int),
-                FieldInfo::opt("disableOffload", Type::String),
+                Own("allowed", Type::Boolean, Opt),
+                Own("measureLatency", Type::Boolean, Opt),
+                Own("maxTxQueues", Type::Int, Opt),
+                Own("maxRxQueues", Type::Int, Opt),
+                Own("txDataRingDescSize", Type::Int, Opt),
+                Own("rxDataRingDescSize", Type::Int, Opt),
+                Own("disableOffload", Type::String, Opt),
             ],
-            || Box::new(VirtualVmxnet3StrictLatencyConfig::default()),
+            instance::<VirtualVmxnet3StrictLatencyConfig>,
         );
         &INFO
     };
@@ -5108,31 +5438,31 @@ impl DataType for VirtualVmxnet3StrictLatencyConfig {
 
 impl DataObject for VirtualVmxnet3StrictLatencyConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.allowed),
-            1 => optional(&self.measure_latency),
-            2 => optional(&self.max_tx_queues),
-            3 => optional(&self.max_rx_queues),
-            4 => optional(&self.tx_data_ring_desc_size),
-            5 => optional(&self.rx_data_ring_desc_size),
-            6 => optional(&self.disable_offload),
+            0 => look::optional_boolean(&self.allowed),
+            1 => look::optional_boolean(&self.measure_latency),
+            2 => look::optional_int(&self.max_tx_queues),
+            3 => look::optional_int(&self.max_rx_queues),
+            4 => look::optional_int(&self.tx_data_ring_desc_size),
+            5 => look::optional_int(&self.rx_data_ring_desc_size),
+            6 => look::optional_text(&self.disable_offload),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.allowed),
-            1 => Slot::Scalar(&mut self.measure_latency),
-            2 => Slot::Scalar(&mut self.max_tx_queues),
-            3 => Slot::Scalar(&mut self.max_rx_queues),
-            4 => Slot::Scalar(&mut self.tx_data_ring_desc_size),
-            5 => Slot::Scalar(&mut self.rx_data_ring_desc_size),
-            6 => Slot::Scalar(&mut self.disable_offload),
+            0 => place::optional_boolean(&mut self.allowed),
+            1 => place::optional_boolean(&mut self.measure_latency),
+            2 => place::optional_int(&mut self.max_tx_queues),
+            3 => place::optional_int(&mut self.max_rx_queues),
+            4 => place::optional_int(&mut self.tx_data_ring_desc_size),
+            5 => place::optional_int(&mut self.rx_data_ring_desc_size),
+            6 => place::optional_text(&mut self.disable_offload),
             _ => Slot::None,
         }
     }
@@ -5141,7 +5471,6 @@ impl DataObject for VirtualVmxnet3StrictLatencyConfig {
 root!(VirtualVmxnet3StrictLatencyConfig);
 
 /// `VirtualVmxnet3Vrdma`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualVmxnet3Vrdma {
     /// What it inherits from [`VirtualVmxnet3`].
     pub base: VirtualVmxnet3,
@@ -5149,13 +5478,19 @@ pub struct VirtualVmxnet3Vrdma {
     pub device_protocol: Option<String>,
 }
 
+impl Default for VirtualVmxnet3Vrdma {
+    fn default() -> Self {
+        Self { base: <VirtualVmxnet3 as Default>::default(), device_protocol: None }
+    }
+}
+
 impl DataType for VirtualVmxnet3Vrdma {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualVmxnet3Vrdma",
-            Some(VirtualVmxnet3::INFO),
-            &[FieldInfo::opt("deviceProtocol", Type::String)],
-            || Box::new(VirtualVmxnet3Vrdma::default()),
+            Some(<VirtualVmxnet3 as DataType>::INFO),
+            &[Own("deviceProtocol", Type::String, Opt)],
+            instance::<VirtualVmxnet3Vrdma>,
         );
         &INFO
     };
@@ -5163,29 +5498,23 @@ impl DataType for VirtualVmxnet3Vrdma {
 
 impl DataObject for VirtualVmxnet3Vrdma {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            18 => optional(&self.device_protocol),
-            _ => self.base.get(index),
+            18 => look::optional_text(&self.device_protocol),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            18 => Slot::Scalar(&mut self.device_protocol),
-            _ => self.base.slot(index),
+            18 => place::optional_text(&mut self.device_protocol),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5196,41 +5525,46 @@ impl Extends<VirtualEthernetCard> for VirtualVmxnet3Vrdma {}
 impl Extends<VirtualDevice> for VirtualVmxnet3Vrdma {}
 
 /// `VirtualVmxnetOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualVmxnetOption {
     /// What it inherits from [`VirtualEthernetCardOption`].
     pub base: VirtualEthernetCardOption,
 }
 
+impl Default for VirtualVmxnetOption {
+    fn default() -> Self {
+        Self { base: <VirtualEthernetCardOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualVmxnetOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualVmxnetOption", Some(VirtualEthernetCardOption::INFO), &[], || {
-                Box::new(VirtualVmxnetOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualVmxnetOption",
+            Some(<VirtualEthernetCardOption as DataType>::INFO),
+            &[],
+            instance::<VirtualVmxnetOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualVmxnetOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5239,7 +5573,6 @@ impl Extends<VirtualEthernetCardOption> for VirtualVmxnetOption {}
 impl Extends<VirtualDeviceOption> for VirtualVmxnetOption {}
 
 /// `VirtualWDT`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualWDT {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
@@ -5249,13 +5582,19 @@ pub struct VirtualWDT {
     pub running: bool,
 }
 
+impl Default for VirtualWDT {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default(), run_on_boot: false, running: false }
+    }
+}
+
 impl DataType for VirtualWDT {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualWDT",
-            Some(VirtualDevice::INFO),
-            &[FieldInfo::req("runOnBoot", Type::Boolean), FieldInfo::req("running", Type::Boolean)],
-            || Box::new(VirtualWDT::default()),
+            Some(<VirtualDevice as DataType>::INFO),
+            &[Own("runOnBoot", Type::Boolean, Req), Own("running", Type::Boolean, Req)],
+            instance::<VirtualWDT>,
         );
         &INFO
     };
@@ -5263,31 +5602,25 @@ impl DataType for VirtualWDT {
 
 impl DataObject for VirtualWDT {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            9 => leaf(&self.run_on_boot),
-            10 => leaf(&self.running),
-            _ => self.base.get(index),
+            9 => Value::Boolean(self.run_on_boot),
+            10 => Value::Boolean(self.running),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            9 => Slot::Scalar(&mut self.run_on_boot),
-            10 => Slot::Scalar(&mut self.running),
-            _ => self.base.slot(index),
+            9 => place::boolean(&mut self.run_on_boot),
+            10 => place::boolean(&mut self.running),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5295,7 +5628,6 @@ inherit!(VirtualWDT, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualWDT {}
 
 /// `VirtualWDTOption`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualWDTOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
@@ -5303,13 +5635,19 @@ pub struct VirtualWDTOption {
     pub run_on_boot: BoolOption,
 }
 
+impl Default for VirtualWDTOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default(), run_on_boot: <BoolOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualWDTOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualWDTOption",
-            Some(VirtualDeviceOption::INFO),
-            &[FieldInfo::req("runOnBoot", Type::Data(BoolOption::INFO))],
-            || Box::new(VirtualWDTOption::default()),
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[Own("runOnBoot", Type::Data(<BoolOption as DataType>::INFO), Req)],
+            instance::<VirtualWDTOption>,
         );
         &INFO
     };
@@ -5317,29 +5655,23 @@ impl DataType for VirtualWDTOption {
 
 impl DataObject for VirtualWDTOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             12 => Value::Data(&self.run_on_boot),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             12 => Slot::Data(&mut self.run_on_boot),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5347,7 +5679,6 @@ inherit!(VirtualWDTOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualWDTOption {}
 
 /// `VirtualAppSummary`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualAppSummary {
     /// What it inherits from [`ResourcePoolSummary`].
     pub base: ResourcePoolSummary,
@@ -5363,19 +5694,32 @@ pub struct VirtualAppSummary {
     pub instance_uuid: Option<String>,
 }
 
+impl Default for VirtualAppSummary {
+    fn default() -> Self {
+        Self {
+            base: <ResourcePoolSummary as Default>::default(),
+            product: None,
+            v_app_state: None,
+            suspended: None,
+            install_boot_required: None,
+            instance_uuid: None,
+        }
+    }
+}
+
 impl DataType for VirtualAppSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualAppSummary",
-            Some(ResourcePoolSummary::INFO),
+            Some(<ResourcePoolSummary as DataType>::INFO),
             &[
-                FieldInfo::opt("product", Type::Data(VAppProductInfo::INFO)),
-                FieldInfo::opt("vAppState", Type::Enum(VirtualAppVAppState::INFO)),
-                FieldInfo::opt("suspended", Type::Boolean),
-                FieldInfo::opt("installBootRequired", Type::Boolean),
-                FieldInfo::opt("instanceUuid", Type::String),
+                Own("product", Type::Data(<VAppProductInfo as DataType>::INFO), Opt),
+                Own("vAppState", Type::Enum(<VirtualAppVAppState as EnumType>::INFO), Opt),
+                Own("suspended", Type::Boolean, Opt),
+                Own("installBootRequired", Type::Boolean, Opt),
+                Own("instanceUuid", Type::String, Opt),
             ],
-            || Box::new(VirtualAppSummary::default()),
+            instance::<VirtualAppSummary>,
         );
         &INFO
     };
@@ -5383,40 +5727,31 @@ impl DataType for VirtualAppSummary {
 
 impl DataObject for VirtualAppSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => match &self.product {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => optional(&self.v_app_state),
-            7 => optional(&self.suspended),
-            8 => optional(&self.install_boot_required),
-            9 => optional(&self.instance_uuid),
-            _ => self.base.get(index),
+            5 => look::boxed(&self.product),
+            6 => look::optional(&self.v_app_state),
+            7 => look::optional_boolean(&self.suspended),
+            8 => look::optional_boolean(&self.install_boot_required),
+            9 => look::optional_text(&self.instance_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => fill!(self.product, VAppProductInfo),
+            5 => place::boxed(&mut self.product),
             6 => Slot::Scalar(&mut self.v_app_state),
-            7 => Slot::Scalar(&mut self.suspended),
-            8 => Slot::Scalar(&mut self.install_boot_required),
-            9 => Slot::Scalar(&mut self.instance_uuid),
-            _ => self.base.slot(index),
+            7 => place::optional_boolean(&mut self.suspended),
+            8 => place::optional_boolean(&mut self.install_boot_required),
+            9 => place::optional_text(&mut self.instance_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5424,7 +5759,6 @@ inherit!(VirtualAppSummary, ResourcePoolSummary);
 impl Extends<ResourcePoolSummary> for VirtualAppSummary {}
 
 /// `VirtualAppLinkInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualAppLinkInfo {
     /// `key`; names a `ManagedEntity`.
     pub key: ManagedObjectReference,
@@ -5432,13 +5766,19 @@ pub struct VirtualAppLinkInfo {
     pub destroy_with_parent: Option<bool>,
 }
 
+impl Default for VirtualAppLinkInfo {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, destroy_with_parent: None }
+    }
+}
+
 impl DataType for VirtualAppLinkInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualAppLinkInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::Ref), FieldInfo::opt("destroyWithParent", Type::Boolean)],
-            || Box::new(VirtualAppLinkInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::Ref, Req), Own("destroyWithParent", Type::Boolean, Opt)],
+            instance::<VirtualAppLinkInfo>,
         );
         &INFO
     };
@@ -5446,21 +5786,21 @@ impl DataType for VirtualAppLinkInfo {
 
 impl DataObject for VirtualAppLinkInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.destroy_with_parent),
+            0 => look::reference(&self.key),
+            1 => look::optional_boolean(&self.destroy_with_parent),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.destroy_with_parent),
+            0 => place::reference(&mut self.key),
+            1 => place::optional_boolean(&mut self.destroy_with_parent),
             _ => Slot::None,
         }
     }
@@ -5469,7 +5809,6 @@ impl DataObject for VirtualAppLinkInfo {
 root!(VirtualAppLinkInfo);
 
 /// `VirtualAppImportSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualAppImportSpec {
     /// What it inherits from [`ImportSpec`].
     pub base: ImportSpec,
@@ -5483,18 +5822,30 @@ pub struct VirtualAppImportSpec {
     pub child: Vec<Poly<ImportSpec>>,
 }
 
+impl Default for VirtualAppImportSpec {
+    fn default() -> Self {
+        Self {
+            base: <ImportSpec as Default>::default(),
+            name: Unset::UNSET,
+            v_app_config_spec: <VAppConfigSpec as Default>::default(),
+            resource_pool_spec: <ResourceConfigSpec as Default>::default(),
+            child: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualAppImportSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualAppImportSpec",
-            Some(ImportSpec::INFO),
+            Some(<ImportSpec as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("vAppConfigSpec", Type::Data(VAppConfigSpec::INFO)),
-                FieldInfo::req("resourcePoolSpec", Type::Data(ResourceConfigSpec::INFO)),
-                FieldInfo::list("child", Type::Data(ImportSpec::INFO)),
+                Own("name", Type::String, Req),
+                Own("vAppConfigSpec", Type::Data(<VAppConfigSpec as DataType>::INFO), Req),
+                Own("resourcePoolSpec", Type::Data(<ResourceConfigSpec as DataType>::INFO), Req),
+                Own("child", Type::Data(<ImportSpec as DataType>::INFO), List),
             ],
-            || Box::new(VirtualAppImportSpec::default()),
+            instance::<VirtualAppImportSpec>,
         );
         &INFO
     };
@@ -5502,35 +5853,29 @@ impl DataType for VirtualAppImportSpec {
 
 impl DataObject for VirtualAppImportSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.name),
+            2 => look::text(&self.name),
             3 => Value::Data(&self.v_app_config_spec),
             4 => Value::Data(&self.resource_pool_spec),
             5 => Value::List(&self.child),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
+            2 => place::text(&mut self.name),
             3 => Slot::Data(&mut self.v_app_config_spec),
             4 => Slot::Data(&mut self.resource_pool_spec),
             5 => Slot::Poly(&mut self.child),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5538,39 +5883,42 @@ inherit!(VirtualAppImportSpec, ImportSpec);
 impl Extends<ImportSpec> for VirtualAppImportSpec {}
 
 /// `VirtualCdrom`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualCdrom {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
 }
 
+impl Default for VirtualCdrom {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default() }
+    }
+}
+
 impl DataType for VirtualCdrom {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualCdrom", Some(VirtualDevice::INFO), &[], || Box::new(VirtualCdrom::default()));
+            TypeInfo::new("VirtualCdrom", Some(<VirtualDevice as DataType>::INFO), &[], instance::<VirtualCdrom>);
         &INFO
     };
 }
 
 impl DataObject for VirtualCdrom {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5578,41 +5926,46 @@ inherit!(VirtualCdrom, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualCdrom {}
 
 /// `VirtualCdromIsoBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualCdromIsoBackingInfo {
     /// What it inherits from [`VirtualDeviceFileBackingInfo`].
     pub base: VirtualDeviceFileBackingInfo,
 }
 
+impl Default for VirtualCdromIsoBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceFileBackingInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualCdromIsoBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualCdromIsoBackingInfo", Some(VirtualDeviceFileBackingInfo::INFO), &[], || {
-                Box::new(VirtualCdromIsoBackingInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualCdromIsoBackingInfo",
+            Some(<VirtualDeviceFileBackingInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualCdromIsoBackingInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualCdromIsoBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5621,7 +5974,6 @@ impl Extends<VirtualDeviceFileBackingInfo> for VirtualCdromIsoBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualCdromIsoBackingInfo {}
 
 /// `VirtualCdromPassthroughBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualCdromPassthroughBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
@@ -5629,13 +5981,19 @@ pub struct VirtualCdromPassthroughBackingInfo {
     pub exclusive: bool,
 }
 
+impl Default for VirtualCdromPassthroughBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingInfo as Default>::default(), exclusive: false }
+    }
+}
+
 impl DataType for VirtualCdromPassthroughBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualCdromPassthroughBackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
-            &[FieldInfo::req("exclusive", Type::Boolean)],
-            || Box::new(VirtualCdromPassthroughBackingInfo::default()),
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
+            &[Own("exclusive", Type::Boolean, Req)],
+            instance::<VirtualCdromPassthroughBackingInfo>,
         );
         &INFO
     };
@@ -5643,29 +6001,23 @@ impl DataType for VirtualCdromPassthroughBackingInfo {
 
 impl DataObject for VirtualCdromPassthroughBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.exclusive),
-            _ => self.base.get(index),
+            2 => Value::Boolean(self.exclusive),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.exclusive),
-            _ => self.base.slot(index),
+            2 => place::boolean(&mut self.exclusive),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5674,7 +6026,6 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualCdromPassthroughBackingI
 impl Extends<VirtualDeviceBackingInfo> for VirtualCdromPassthroughBackingInfo {}
 
 /// `VirtualCdromRemotePassthroughBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualCdromRemotePassthroughBackingInfo {
     /// What it inherits from [`VirtualDeviceRemoteDeviceBackingInfo`].
     pub base: VirtualDeviceRemoteDeviceBackingInfo,
@@ -5682,13 +6033,19 @@ pub struct VirtualCdromRemotePassthroughBackingInfo {
     pub exclusive: bool,
 }
 
+impl Default for VirtualCdromRemotePassthroughBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceRemoteDeviceBackingInfo as Default>::default(), exclusive: false }
+    }
+}
+
 impl DataType for VirtualCdromRemotePassthroughBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualCdromRemotePassthroughBackingInfo",
-            Some(VirtualDeviceRemoteDeviceBackingInfo::INFO),
-            &[FieldInfo::req("exclusive", Type::Boolean)],
-            || Box::new(VirtualCdromRemotePassthroughBackingInfo::default()),
+            Some(<VirtualDeviceRemoteDeviceBackingInfo as DataType>::INFO),
+            &[Own("exclusive", Type::Boolean, Req)],
+            instance::<VirtualCdromRemotePassthroughBackingInfo>,
         );
         &INFO
     };
@@ -5696,29 +6053,23 @@ impl DataType for VirtualCdromRemotePassthroughBackingInfo {
 
 impl DataObject for VirtualCdromRemotePassthroughBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.exclusive),
-            _ => self.base.get(index),
+            2 => Value::Boolean(self.exclusive),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.exclusive),
-            _ => self.base.slot(index),
+            2 => place::boolean(&mut self.exclusive),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5727,41 +6078,46 @@ impl Extends<VirtualDeviceRemoteDeviceBackingInfo> for VirtualCdromRemotePassthr
 impl Extends<VirtualDeviceBackingInfo> for VirtualCdromRemotePassthroughBackingInfo {}
 
 /// `VirtualCdromAtapiBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualCdromAtapiBackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
 }
 
+impl Default for VirtualCdromAtapiBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualCdromAtapiBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualCdromAtapiBackingInfo", Some(VirtualDeviceDeviceBackingInfo::INFO), &[], || {
-                Box::new(VirtualCdromAtapiBackingInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualCdromAtapiBackingInfo",
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualCdromAtapiBackingInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualCdromAtapiBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5770,19 +6126,24 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualCdromAtapiBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualCdromAtapiBackingInfo {}
 
 /// `VirtualCdromRemoteAtapiBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualCdromRemoteAtapiBackingInfo {
     /// What it inherits from [`VirtualDeviceRemoteDeviceBackingInfo`].
     pub base: VirtualDeviceRemoteDeviceBackingInfo,
+}
+
+impl Default for VirtualCdromRemoteAtapiBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceRemoteDeviceBackingInfo as Default>::default() }
+    }
 }
 
 impl DataType for VirtualCdromRemoteAtapiBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualCdromRemoteAtapiBackingInfo",
-            Some(VirtualDeviceRemoteDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceRemoteDeviceBackingInfo as DataType>::INFO),
             &[],
-            || Box::new(VirtualCdromRemoteAtapiBackingInfo::default()),
+            instance::<VirtualCdromRemoteAtapiBackingInfo>,
         );
         &INFO
     };
@@ -5790,23 +6151,21 @@ impl DataType for VirtualCdromRemoteAtapiBackingInfo {
 
 impl DataObject for VirtualCdromRemoteAtapiBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5815,40 +6174,46 @@ impl Extends<VirtualDeviceRemoteDeviceBackingInfo> for VirtualCdromRemoteAtapiBa
 impl Extends<VirtualDeviceBackingInfo> for VirtualCdromRemoteAtapiBackingInfo {}
 
 /// `VirtualCdromOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualCdromOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
 }
 
+impl Default for VirtualCdromOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualCdromOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualCdromOption", Some(VirtualDeviceOption::INFO), &[], || {
-            Box::new(VirtualCdromOption::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualCdromOption",
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[],
+            instance::<VirtualCdromOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualCdromOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5856,41 +6221,46 @@ inherit!(VirtualCdromOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualCdromOption {}
 
 /// `VirtualCdromIsoBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualCdromIsoBackingOption {
     /// What it inherits from [`VirtualDeviceFileBackingOption`].
     pub base: VirtualDeviceFileBackingOption,
 }
 
+impl Default for VirtualCdromIsoBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceFileBackingOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualCdromIsoBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualCdromIsoBackingOption", Some(VirtualDeviceFileBackingOption::INFO), &[], || {
-                Box::new(VirtualCdromIsoBackingOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualCdromIsoBackingOption",
+            Some(<VirtualDeviceFileBackingOption as DataType>::INFO),
+            &[],
+            instance::<VirtualCdromIsoBackingOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualCdromIsoBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5899,7 +6269,6 @@ impl Extends<VirtualDeviceFileBackingOption> for VirtualCdromIsoBackingOption {}
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromIsoBackingOption {}
 
 /// `VirtualCdromPassthroughBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualCdromPassthroughBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
@@ -5907,13 +6276,22 @@ pub struct VirtualCdromPassthroughBackingOption {
     pub exclusive: BoolOption,
 }
 
+impl Default for VirtualCdromPassthroughBackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceDeviceBackingOption as Default>::default(),
+            exclusive: <BoolOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualCdromPassthroughBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualCdromPassthroughBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
-            &[FieldInfo::req("exclusive", Type::Data(BoolOption::INFO))],
-            || Box::new(VirtualCdromPassthroughBackingOption::default()),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
+            &[Own("exclusive", Type::Data(<BoolOption as DataType>::INFO), Req)],
+            instance::<VirtualCdromPassthroughBackingOption>,
         );
         &INFO
     };
@@ -5921,29 +6299,23 @@ impl DataType for VirtualCdromPassthroughBackingOption {
 
 impl DataObject for VirtualCdromPassthroughBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.exclusive),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.exclusive),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5952,7 +6324,6 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualCdromPassthroughBackin
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromPassthroughBackingOption {}
 
 /// `VirtualCdromRemotePassthroughBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualCdromRemotePassthroughBackingOption {
     /// What it inherits from [`VirtualDeviceRemoteDeviceBackingOption`].
     pub base: VirtualDeviceRemoteDeviceBackingOption,
@@ -5960,13 +6331,22 @@ pub struct VirtualCdromRemotePassthroughBackingOption {
     pub exclusive: BoolOption,
 }
 
+impl Default for VirtualCdromRemotePassthroughBackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceRemoteDeviceBackingOption as Default>::default(),
+            exclusive: <BoolOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualCdromRemotePassthroughBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualCdromRemotePassthroughBackingOption",
-            Some(VirtualDeviceRemoteDeviceBackingOption::INFO),
-            &[FieldInfo::req("exclusive", Type::Data(BoolOption::INFO))],
-            || Box::new(VirtualCdromRemotePassthroughBackingOption::default()),
+            Some(<VirtualDeviceRemoteDeviceBackingOption as DataType>::INFO),
+            &[Own("exclusive", Type::Data(<BoolOption as DataType>::INFO), Req)],
+            instance::<VirtualCdromRemotePassthroughBackingOption>,
         );
         &INFO
     };
@@ -5974,29 +6354,23 @@ impl DataType for VirtualCdromRemotePassthroughBackingOption {
 
 impl DataObject for VirtualCdromRemotePassthroughBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.exclusive),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.exclusive),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6005,41 +6379,46 @@ impl Extends<VirtualDeviceRemoteDeviceBackingOption> for VirtualCdromRemotePasst
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromRemotePassthroughBackingOption {}
 
 /// `VirtualCdromAtapiBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualCdromAtapiBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
 }
 
+impl Default for VirtualCdromAtapiBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualCdromAtapiBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualCdromAtapiBackingOption", Some(VirtualDeviceDeviceBackingOption::INFO), &[], || {
-                Box::new(VirtualCdromAtapiBackingOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualCdromAtapiBackingOption",
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
+            &[],
+            instance::<VirtualCdromAtapiBackingOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualCdromAtapiBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6048,19 +6427,24 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualCdromAtapiBackingOptio
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromAtapiBackingOption {}
 
 /// `VirtualCdromRemoteAtapiBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualCdromRemoteAtapiBackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
+}
+
+impl Default for VirtualCdromRemoteAtapiBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceDeviceBackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualCdromRemoteAtapiBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualCdromRemoteAtapiBackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualCdromRemoteAtapiBackingOption::default()),
+            instance::<VirtualCdromRemoteAtapiBackingOption>,
         );
         &INFO
     };
@@ -6068,23 +6452,21 @@ impl DataType for VirtualCdromRemoteAtapiBackingOption {
 
 impl DataObject for VirtualCdromRemoteAtapiBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6093,7 +6475,6 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualCdromRemoteAtapiBackin
 impl Extends<VirtualDeviceBackingOption> for VirtualCdromRemoteAtapiBackingOption {}
 
 /// `VirtualController`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualController {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
@@ -6103,13 +6484,19 @@ pub struct VirtualController {
     pub device: Vec<i32>,
 }
 
+impl Default for VirtualController {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default(), bus_number: 0, device: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualController {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualController",
-            Some(VirtualDevice::INFO),
-            &[FieldInfo::req("busNumber", Type::Int), FieldInfo::list("device", Type::Int)],
-            || Box::new(VirtualController::default()),
+            Some(<VirtualDevice as DataType>::INFO),
+            &[Own("busNumber", Type::Int, Req), Own("device", Type::Int, List)],
+            instance::<VirtualController>,
         );
         &INFO
     };
@@ -6117,31 +6504,25 @@ impl DataType for VirtualController {
 
 impl DataObject for VirtualController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            9 => leaf(&self.bus_number),
+            9 => Value::Int(self.bus_number),
             10 => Value::List(&self.device),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            9 => Slot::Scalar(&mut self.bus_number),
+            9 => place::int(&mut self.bus_number),
             10 => Slot::Scalar(&mut self.device),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6149,7 +6530,6 @@ inherit!(VirtualController, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualController {}
 
 /// `VirtualControllerOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualControllerOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
@@ -6159,13 +6539,26 @@ pub struct VirtualControllerOption {
     pub supported_device: Vec<String>,
 }
 
+impl Default for VirtualControllerOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceOption as Default>::default(),
+            devices: <IntOption as Default>::default(),
+            supported_device: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualControllerOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualControllerOption",
-            Some(VirtualDeviceOption::INFO),
-            &[FieldInfo::req("devices", Type::Data(IntOption::INFO)), FieldInfo::list("supportedDevice", Type::String)],
-            || Box::new(VirtualControllerOption::default()),
+            Some(<VirtualDeviceOption as DataType>::INFO),
+            &[
+                Own("devices", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("supportedDevice", Type::String, List),
+            ],
+            instance::<VirtualControllerOption>,
         );
         &INFO
     };
@@ -6173,31 +6566,25 @@ impl DataType for VirtualControllerOption {
 
 impl DataObject for VirtualControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             12 => Value::Data(&self.devices),
-            13 => Value::List(&self.supported_device),
-            _ => self.base.get(index),
+            13 => look::texts(&self.supported_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             12 => Slot::Data(&mut self.devices),
-            13 => Slot::Scalar(&mut self.supported_device),
-            _ => self.base.slot(index),
+            13 => place::texts(&mut self.supported_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6205,39 +6592,42 @@ inherit!(VirtualControllerOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualControllerOption {}
 
 /// `VirtualE1000`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualE1000 {
     /// What it inherits from [`VirtualEthernetCard`].
     pub base: VirtualEthernetCard,
 }
 
+impl Default for VirtualE1000 {
+    fn default() -> Self {
+        Self { base: <VirtualEthernetCard as Default>::default() }
+    }
+}
+
 impl DataType for VirtualE1000 {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VirtualE1000", Some(VirtualEthernetCard::INFO), &[], || Box::new(VirtualE1000::default()));
+            TypeInfo::new("VirtualE1000", Some(<VirtualEthernetCard as DataType>::INFO), &[], instance::<VirtualE1000>);
         &INFO
     };
 }
 
 impl DataObject for VirtualE1000 {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6246,40 +6636,46 @@ impl Extends<VirtualEthernetCard> for VirtualE1000 {}
 impl Extends<VirtualDevice> for VirtualE1000 {}
 
 /// `VirtualE1000Option`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualE1000Option {
     /// What it inherits from [`VirtualEthernetCardOption`].
     pub base: VirtualEthernetCardOption,
 }
 
+impl Default for VirtualE1000Option {
+    fn default() -> Self {
+        Self { base: <VirtualEthernetCardOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualE1000Option {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualE1000Option", Some(VirtualEthernetCardOption::INFO), &[], || {
-            Box::new(VirtualE1000Option::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualE1000Option",
+            Some(<VirtualEthernetCardOption as DataType>::INFO),
+            &[],
+            instance::<VirtualE1000Option>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualE1000Option {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6288,39 +6684,46 @@ impl Extends<VirtualEthernetCardOption> for VirtualE1000Option {}
 impl Extends<VirtualDeviceOption> for VirtualE1000Option {}
 
 /// `VirtualE1000e`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualE1000e {
     /// What it inherits from [`VirtualEthernetCard`].
     pub base: VirtualEthernetCard,
 }
 
+impl Default for VirtualE1000e {
+    fn default() -> Self {
+        Self { base: <VirtualEthernetCard as Default>::default() }
+    }
+}
+
 impl DataType for VirtualE1000e {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualE1000e", Some(VirtualEthernetCard::INFO), &[], || Box::new(VirtualE1000e::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualE1000e",
+            Some(<VirtualEthernetCard as DataType>::INFO),
+            &[],
+            instance::<VirtualE1000e>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualE1000e {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6329,41 +6732,46 @@ impl Extends<VirtualEthernetCard> for VirtualE1000e {}
 impl Extends<VirtualDevice> for VirtualE1000e {}
 
 /// `VirtualE1000eOption`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualE1000eOption {
     /// What it inherits from [`VirtualEthernetCardOption`].
     pub base: VirtualEthernetCardOption,
 }
 
+impl Default for VirtualE1000eOption {
+    fn default() -> Self {
+        Self { base: <VirtualEthernetCardOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualE1000eOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualE1000eOption", Some(VirtualEthernetCardOption::INFO), &[], || {
-                Box::new(VirtualE1000eOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualE1000eOption",
+            Some(<VirtualEthernetCardOption as DataType>::INFO),
+            &[],
+            instance::<VirtualE1000eOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualE1000eOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6372,40 +6780,46 @@ impl Extends<VirtualEthernetCardOption> for VirtualE1000eOption {}
 impl Extends<VirtualDeviceOption> for VirtualE1000eOption {}
 
 /// `VirtualEnsoniq1371`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEnsoniq1371 {
     /// What it inherits from [`VirtualSoundCard`].
     pub base: VirtualSoundCard,
 }
 
+impl Default for VirtualEnsoniq1371 {
+    fn default() -> Self {
+        Self { base: <VirtualSoundCard as Default>::default() }
+    }
+}
+
 impl DataType for VirtualEnsoniq1371 {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualEnsoniq1371", Some(VirtualSoundCard::INFO), &[], || {
-            Box::new(VirtualEnsoniq1371::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualEnsoniq1371",
+            Some(<VirtualSoundCard as DataType>::INFO),
+            &[],
+            instance::<VirtualEnsoniq1371>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualEnsoniq1371 {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6414,41 +6828,46 @@ impl Extends<VirtualSoundCard> for VirtualEnsoniq1371 {}
 impl Extends<VirtualDevice> for VirtualEnsoniq1371 {}
 
 /// `VirtualEnsoniq1371Option`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEnsoniq1371Option {
     /// What it inherits from [`VirtualSoundCardOption`].
     pub base: VirtualSoundCardOption,
 }
 
+impl Default for VirtualEnsoniq1371Option {
+    fn default() -> Self {
+        Self { base: <VirtualSoundCardOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualEnsoniq1371Option {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualEnsoniq1371Option", Some(VirtualSoundCardOption::INFO), &[], || {
-                Box::new(VirtualEnsoniq1371Option::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualEnsoniq1371Option",
+            Some(<VirtualSoundCardOption as DataType>::INFO),
+            &[],
+            instance::<VirtualEnsoniq1371Option>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualEnsoniq1371Option {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6457,40 +6876,46 @@ impl Extends<VirtualSoundCardOption> for VirtualEnsoniq1371Option {}
 impl Extends<VirtualDeviceOption> for VirtualEnsoniq1371Option {}
 
 /// `VirtualHdAudioCard`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualHdAudioCard {
     /// What it inherits from [`VirtualSoundCard`].
     pub base: VirtualSoundCard,
 }
 
+impl Default for VirtualHdAudioCard {
+    fn default() -> Self {
+        Self { base: <VirtualSoundCard as Default>::default() }
+    }
+}
+
 impl DataType for VirtualHdAudioCard {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualHdAudioCard", Some(VirtualSoundCard::INFO), &[], || {
-            Box::new(VirtualHdAudioCard::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualHdAudioCard",
+            Some(<VirtualSoundCard as DataType>::INFO),
+            &[],
+            instance::<VirtualHdAudioCard>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualHdAudioCard {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6499,41 +6924,46 @@ impl Extends<VirtualSoundCard> for VirtualHdAudioCard {}
 impl Extends<VirtualDevice> for VirtualHdAudioCard {}
 
 /// `VirtualHdAudioCardOption`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualHdAudioCardOption {
     /// What it inherits from [`VirtualSoundCardOption`].
     pub base: VirtualSoundCardOption,
 }
 
+impl Default for VirtualHdAudioCardOption {
+    fn default() -> Self {
+        Self { base: <VirtualSoundCardOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualHdAudioCardOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualHdAudioCardOption", Some(VirtualSoundCardOption::INFO), &[], || {
-                Box::new(VirtualHdAudioCardOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualHdAudioCardOption",
+            Some(<VirtualSoundCardOption as DataType>::INFO),
+            &[],
+            instance::<VirtualHdAudioCardOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualHdAudioCardOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6542,40 +6972,46 @@ impl Extends<VirtualSoundCardOption> for VirtualHdAudioCardOption {}
 impl Extends<VirtualDeviceOption> for VirtualHdAudioCardOption {}
 
 /// `VirtualIDEController`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualIDEController {
     /// What it inherits from [`VirtualController`].
     pub base: VirtualController,
 }
 
+impl Default for VirtualIDEController {
+    fn default() -> Self {
+        Self { base: <VirtualController as Default>::default() }
+    }
+}
+
 impl DataType for VirtualIDEController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualIDEController", Some(VirtualController::INFO), &[], || {
-            Box::new(VirtualIDEController::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualIDEController",
+            Some(<VirtualController as DataType>::INFO),
+            &[],
+            instance::<VirtualIDEController>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualIDEController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6584,7 +7020,6 @@ impl Extends<VirtualController> for VirtualIDEController {}
 impl Extends<VirtualDevice> for VirtualIDEController {}
 
 /// `VirtualIDEControllerOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualIDEControllerOption {
     /// What it inherits from [`VirtualControllerOption`].
     pub base: VirtualControllerOption,
@@ -6594,16 +7029,26 @@ pub struct VirtualIDEControllerOption {
     pub num_ide_cdroms: IntOption,
 }
 
+impl Default for VirtualIDEControllerOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualControllerOption as Default>::default(),
+            num_ide_disks: <IntOption as Default>::default(),
+            num_ide_cdroms: <IntOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualIDEControllerOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualIDEControllerOption",
-            Some(VirtualControllerOption::INFO),
+            Some(<VirtualControllerOption as DataType>::INFO),
             &[
-                FieldInfo::req("numIDEDisks", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numIDECdroms", Type::Data(IntOption::INFO)),
+                Own("numIDEDisks", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numIDECdroms", Type::Data(<IntOption as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualIDEControllerOption::default()),
+            instance::<VirtualIDEControllerOption>,
         );
         &INFO
     };
@@ -6611,14 +7056,15 @@ impl DataType for VirtualIDEControllerOption {
 
 impl DataObject for VirtualIDEControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             14 => Value::Data(&self.num_ide_disks),
             15 => Value::Data(&self.num_ide_cdroms),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -6626,16 +7072,9 @@ impl DataObject for VirtualIDEControllerOption {
         match index {
             14 => Slot::Data(&mut self.num_ide_disks),
             15 => Slot::Data(&mut self.num_ide_cdroms),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6644,40 +7083,46 @@ impl Extends<VirtualControllerOption> for VirtualIDEControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualIDEControllerOption {}
 
 /// `VirtualNVDIMMController`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualNVDIMMController {
     /// What it inherits from [`VirtualController`].
     pub base: VirtualController,
 }
 
+impl Default for VirtualNVDIMMController {
+    fn default() -> Self {
+        Self { base: <VirtualController as Default>::default() }
+    }
+}
+
 impl DataType for VirtualNVDIMMController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualNVDIMMController", Some(VirtualController::INFO), &[], || {
-            Box::new(VirtualNVDIMMController::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualNVDIMMController",
+            Some(<VirtualController as DataType>::INFO),
+            &[],
+            instance::<VirtualNVDIMMController>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualNVDIMMController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6686,7 +7131,6 @@ impl Extends<VirtualController> for VirtualNVDIMMController {}
 impl Extends<VirtualDevice> for VirtualNVDIMMController {}
 
 /// `VirtualNVDIMMControllerOption`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualNVDIMMControllerOption {
     /// What it inherits from [`VirtualControllerOption`].
     pub base: VirtualControllerOption,
@@ -6694,13 +7138,22 @@ pub struct VirtualNVDIMMControllerOption {
     pub num_nvdimm_controllers: IntOption,
 }
 
+impl Default for VirtualNVDIMMControllerOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualControllerOption as Default>::default(),
+            num_nvdimm_controllers: <IntOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualNVDIMMControllerOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNVDIMMControllerOption",
-            Some(VirtualControllerOption::INFO),
-            &[FieldInfo::req("numNVDIMMControllers", Type::Data(IntOption::INFO))],
-            || Box::new(VirtualNVDIMMControllerOption::default()),
+            Some(<VirtualControllerOption as DataType>::INFO),
+            &[Own("numNVDIMMControllers", Type::Data(<IntOption as DataType>::INFO), Req)],
+            instance::<VirtualNVDIMMControllerOption>,
         );
         &INFO
     };
@@ -6708,29 +7161,23 @@ impl DataType for VirtualNVDIMMControllerOption {
 
 impl DataObject for VirtualNVDIMMControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             14 => Value::Data(&self.num_nvdimm_controllers),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             14 => Slot::Data(&mut self.num_nvdimm_controllers),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6739,7 +7186,6 @@ impl Extends<VirtualControllerOption> for VirtualNVDIMMControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualNVDIMMControllerOption {}
 
 /// `VirtualNVMEController`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualNVMEController {
     /// What it inherits from [`VirtualController`].
     pub base: VirtualController,
@@ -6747,13 +7193,19 @@ pub struct VirtualNVMEController {
     pub shared_bus: Option<String>,
 }
 
+impl Default for VirtualNVMEController {
+    fn default() -> Self {
+        Self { base: <VirtualController as Default>::default(), shared_bus: None }
+    }
+}
+
 impl DataType for VirtualNVMEController {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNVMEController",
-            Some(VirtualController::INFO),
-            &[FieldInfo::opt("sharedBus", Type::String)],
-            || Box::new(VirtualNVMEController::default()),
+            Some(<VirtualController as DataType>::INFO),
+            &[Own("sharedBus", Type::String, Opt)],
+            instance::<VirtualNVMEController>,
         );
         &INFO
     };
@@ -6761,29 +7213,23 @@ impl DataType for VirtualNVMEController {
 
 impl DataObject for VirtualNVMEController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => optional(&self.shared_bus),
-            _ => self.base.get(index),
+            11 => look::optional_text(&self.shared_bus),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.shared_bus),
-            _ => self.base.slot(index),
+            11 => place::optional_text(&mut self.shared_bus),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6792,7 +7238,6 @@ impl Extends<VirtualController> for VirtualNVMEController {}
 impl Extends<VirtualDevice> for VirtualNVMEController {}
 
 /// `VirtualNVMEControllerOption`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualNVMEControllerOption {
     /// What it inherits from [`VirtualControllerOption`].
     pub base: VirtualControllerOption,
@@ -6802,13 +7247,23 @@ pub struct VirtualNVMEControllerOption {
     pub sharing: Vec<String>,
 }
 
+impl Default for VirtualNVMEControllerOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualControllerOption as Default>::default(),
+            num_nvme_disks: <IntOption as Default>::default(),
+            sharing: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualNVMEControllerOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualNVMEControllerOption",
-            Some(VirtualControllerOption::INFO),
-            &[FieldInfo::req("numNVMEDisks", Type::Data(IntOption::INFO)), FieldInfo::list("sharing", Type::String)],
-            || Box::new(VirtualNVMEControllerOption::default()),
+            Some(<VirtualControllerOption as DataType>::INFO),
+            &[Own("numNVMEDisks", Type::Data(<IntOption as DataType>::INFO), Req), Own("sharing", Type::String, List)],
+            instance::<VirtualNVMEControllerOption>,
         );
         &INFO
     };
@@ -6816,31 +7271,25 @@ impl DataType for VirtualNVMEControllerOption {
 
 impl DataObject for VirtualNVMEControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             14 => Value::Data(&self.num_nvme_disks),
-            15 => Value::List(&self.sharing),
-            _ => self.base.get(index),
+            15 => look::texts(&self.sharing),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             14 => Slot::Data(&mut self.num_nvme_disks),
-            15 => Slot::Scalar(&mut self.sharing),
-            _ => self.base.slot(index),
+            15 => place::texts(&mut self.sharing),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6849,40 +7298,46 @@ impl Extends<VirtualControllerOption> for VirtualNVMEControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualNVMEControllerOption {}
 
 /// `VirtualPCIController`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIController {
     /// What it inherits from [`VirtualController`].
     pub base: VirtualController,
 }
 
+impl Default for VirtualPCIController {
+    fn default() -> Self {
+        Self { base: <VirtualController as Default>::default() }
+    }
+}
+
 impl DataType for VirtualPCIController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualPCIController", Some(VirtualController::INFO), &[], || {
-            Box::new(VirtualPCIController::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualPCIController",
+            Some(<VirtualController as DataType>::INFO),
+            &[],
+            instance::<VirtualPCIController>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualPCIController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6891,7 +7346,6 @@ impl Extends<VirtualController> for VirtualPCIController {}
 impl Extends<VirtualDevice> for VirtualPCIController {}
 
 /// `VirtualPCIControllerOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPCIControllerOption {
     /// What it inherits from [`VirtualControllerOption`].
     pub base: VirtualControllerOption,
@@ -6923,27 +7377,48 @@ pub struct VirtualPCIControllerOption {
     pub num_vmxnet3_vrdma_ethernet_cards: Option<Box<IntOption>>,
 }
 
+impl Default for VirtualPCIControllerOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualControllerOption as Default>::default(),
+            num_scsi_controllers: <IntOption as Default>::default(),
+            num_ethernet_cards: <IntOption as Default>::default(),
+            num_video_cards: <IntOption as Default>::default(),
+            num_sound_cards: <IntOption as Default>::default(),
+            num_vmi_roms: <IntOption as Default>::default(),
+            num_vmci_devices: None,
+            num_pci_passthrough_devices: None,
+            num_sas_scsi_controllers: None,
+            num_vmxnet3_ethernet_cards: None,
+            num_para_virtual_scsi_controllers: None,
+            num_sata_controllers: None,
+            num_nvme_controllers: None,
+            num_vmxnet3_vrdma_ethernet_cards: None,
+        }
+    }
+}
+
 impl DataType for VirtualPCIControllerOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPCIControllerOption",
-            Some(VirtualControllerOption::INFO),
+            Some(<VirtualControllerOption as DataType>::INFO),
             &[
-                FieldInfo::req("numSCSIControllers", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numEthernetCards", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numVideoCards", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numSoundCards", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numVmiRoms", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numVmciDevices", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numPCIPassthroughDevices", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numSasSCSIControllers", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numVmxnet3EthernetCards", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numParaVirtualSCSIControllers", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numSATAControllers", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numNVMEControllers", Type::Data(IntOption::INFO)),
-                FieldInfo::opt("numVmxnet3VrdmaEthernetCards", Type::Data(IntOption::INFO)),
+                Own("numSCSIControllers", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numEthernetCards", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numVideoCards", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numSoundCards", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numVmiRoms", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numVmciDevices", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numPCIPassthroughDevices", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numSasSCSIControllers", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numVmxnet3EthernetCards", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numParaVirtualSCSIControllers", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numSATAControllers", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numNVMEControllers", Type::Data(<IntOption as DataType>::INFO), Opt),
+                Own("numVmxnet3VrdmaEthernetCards", Type::Data(<IntOption as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualPCIControllerOption::default()),
+            instance::<VirtualPCIControllerOption>,
         );
         &INFO
     };
@@ -6951,7 +7426,7 @@ impl DataType for VirtualPCIControllerOption {
 
 impl DataObject for VirtualPCIControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -6961,39 +7436,16 @@ impl DataObject for VirtualPCIControllerOption {
             16 => Value::Data(&self.num_video_cards),
             17 => Value::Data(&self.num_sound_cards),
             18 => Value::Data(&self.num_vmi_roms),
-            19 => match &self.num_vmci_devices {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            20 => match &self.num_pci_passthrough_devices {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            21 => match &self.num_sas_scsi_controllers {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            22 => match &self.num_vmxnet3_ethernet_cards {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            23 => match &self.num_para_virtual_scsi_controllers {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            24 => match &self.num_sata_controllers {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            25 => match &self.num_nvme_controllers {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            26 => match &self.num_vmxnet3_vrdma_ethernet_cards {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            19 => look::boxed(&self.num_vmci_devices),
+            20 => look::boxed(&self.num_pci_passthrough_devices),
+            21 => look::boxed(&self.num_sas_scsi_controllers),
+            22 => look::boxed(&self.num_vmxnet3_ethernet_cards),
+            23 => look::boxed(&self.num_para_virtual_scsi_controllers),
+            24 => look::boxed(&self.num_sata_controllers),
+            25 => look::boxed(&self.num_nvme_controllers),
+            26 => look::boxed(&self.num_vmxnet3_vrdma_ethernet_cards),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -7004,24 +7456,17 @@ impl DataObject for VirtualPCIControllerOption {
             16 => Slot::Data(&mut self.num_video_cards),
             17 => Slot::Data(&mut self.num_sound_cards),
             18 => Slot::Data(&mut self.num_vmi_roms),
-            19 => fill!(self.num_vmci_devices, IntOption),
-            20 => fill!(self.num_pci_passthrough_devices, IntOption),
-            21 => fill!(self.num_sas_scsi_controllers, IntOption),
-            22 => fill!(self.num_vmxnet3_ethernet_cards, IntOption),
-            23 => fill!(self.num_para_virtual_scsi_controllers, IntOption),
-            24 => fill!(self.num_sata_controllers, IntOption),
-            25 => fill!(self.num_nvme_controllers, IntOption),
-            26 => fill!(self.num_vmxnet3_vrdma_ethernet_cards, IntOption),
-            _ => self.base.slot(index),
+            19 => place::boxed(&mut self.num_vmci_devices),
+            20 => place::boxed(&mut self.num_pci_passthrough_devices),
+            21 => place::boxed(&mut self.num_sas_scsi_controllers),
+            22 => place::boxed(&mut self.num_vmxnet3_ethernet_cards),
+            23 => place::boxed(&mut self.num_para_virtual_scsi_controllers),
+            24 => place::boxed(&mut self.num_sata_controllers),
+            25 => place::boxed(&mut self.num_nvme_controllers),
+            26 => place::boxed(&mut self.num_vmxnet3_vrdma_ethernet_cards),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7030,40 +7475,46 @@ impl Extends<VirtualControllerOption> for VirtualPCIControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualPCIControllerOption {}
 
 /// `VirtualPS2Controller`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPS2Controller {
     /// What it inherits from [`VirtualController`].
     pub base: VirtualController,
 }
 
+impl Default for VirtualPS2Controller {
+    fn default() -> Self {
+        Self { base: <VirtualController as Default>::default() }
+    }
+}
+
 impl DataType for VirtualPS2Controller {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualPS2Controller", Some(VirtualController::INFO), &[], || {
-            Box::new(VirtualPS2Controller::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualPS2Controller",
+            Some(<VirtualController as DataType>::INFO),
+            &[],
+            instance::<VirtualPS2Controller>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualPS2Controller {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -7072,7 +7523,6 @@ impl Extends<VirtualController> for VirtualPS2Controller {}
 impl Extends<VirtualDevice> for VirtualPS2Controller {}
 
 /// `VirtualPS2ControllerOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualPS2ControllerOption {
     /// What it inherits from [`VirtualControllerOption`].
     pub base: VirtualControllerOption,
@@ -7082,16 +7532,26 @@ pub struct VirtualPS2ControllerOption {
     pub num_pointing_devices: IntOption,
 }
 
+impl Default for VirtualPS2ControllerOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualControllerOption as Default>::default(),
+            num_keyboards: <IntOption as Default>::default(),
+            num_pointing_devices: <IntOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualPS2ControllerOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualPS2ControllerOption",
-            Some(VirtualControllerOption::INFO),
+            Some(<VirtualControllerOption as DataType>::INFO),
             &[
-                FieldInfo::req("numKeyboards", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numPointingDevices", Type::Data(IntOption::INFO)),
+                Own("numKeyboards", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numPointingDevices", Type::Data(<IntOption as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualPS2ControllerOption::default()),
+            instance::<VirtualPS2ControllerOption>,
         );
         &INFO
     };
@@ -7099,14 +7559,15 @@ impl DataType for VirtualPS2ControllerOption {
 
 impl DataObject for VirtualPS2ControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             14 => Value::Data(&self.num_keyboards),
             15 => Value::Data(&self.num_pointing_devices),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -7114,16 +7575,9 @@ impl DataObject for VirtualPS2ControllerOption {
         match index {
             14 => Slot::Data(&mut self.num_keyboards),
             15 => Slot::Data(&mut self.num_pointing_devices),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7132,40 +7586,46 @@ impl Extends<VirtualControllerOption> for VirtualPS2ControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualPS2ControllerOption {}
 
 /// `VirtualSATAController`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSATAController {
     /// What it inherits from [`VirtualController`].
     pub base: VirtualController,
 }
 
+impl Default for VirtualSATAController {
+    fn default() -> Self {
+        Self { base: <VirtualController as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSATAController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualSATAController", Some(VirtualController::INFO), &[], || {
-            Box::new(VirtualSATAController::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSATAController",
+            Some(<VirtualController as DataType>::INFO),
+            &[],
+            instance::<VirtualSATAController>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSATAController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -7174,7 +7634,6 @@ impl Extends<VirtualController> for VirtualSATAController {}
 impl Extends<VirtualDevice> for VirtualSATAController {}
 
 /// `VirtualSATAControllerOption`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSATAControllerOption {
     /// What it inherits from [`VirtualControllerOption`].
     pub base: VirtualControllerOption,
@@ -7184,16 +7643,26 @@ pub struct VirtualSATAControllerOption {
     pub num_sata_cdroms: IntOption,
 }
 
+impl Default for VirtualSATAControllerOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualControllerOption as Default>::default(),
+            num_sata_disks: <IntOption as Default>::default(),
+            num_sata_cdroms: <IntOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualSATAControllerOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSATAControllerOption",
-            Some(VirtualControllerOption::INFO),
+            Some(<VirtualControllerOption as DataType>::INFO),
             &[
-                FieldInfo::req("numSATADisks", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numSATACdroms", Type::Data(IntOption::INFO)),
+                Own("numSATADisks", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numSATACdroms", Type::Data(<IntOption as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualSATAControllerOption::default()),
+            instance::<VirtualSATAControllerOption>,
         );
         &INFO
     };
@@ -7201,14 +7670,15 @@ impl DataType for VirtualSATAControllerOption {
 
 impl DataObject for VirtualSATAControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             14 => Value::Data(&self.num_sata_disks),
             15 => Value::Data(&self.num_sata_cdroms),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -7216,16 +7686,9 @@ impl DataObject for VirtualSATAControllerOption {
         match index {
             14 => Slot::Data(&mut self.num_sata_disks),
             15 => Slot::Data(&mut self.num_sata_cdroms),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7234,7 +7697,6 @@ impl Extends<VirtualControllerOption> for VirtualSATAControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualSATAControllerOption {}
 
 /// `VirtualSCSIController`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSCSIController {
     /// What it inherits from [`VirtualController`].
     pub base: VirtualController,
@@ -7246,17 +7708,28 @@ pub struct VirtualSCSIController {
     pub scsi_ctlr_unit_number: Option<i32>,
 }
 
+impl Default for VirtualSCSIController {
+    fn default() -> Self {
+        Self {
+            base: <VirtualController as Default>::default(),
+            hot_add_remove: None,
+            shared_bus: VirtualSCSISharing::Unrecognized(Unset::UNSET),
+            scsi_ctlr_unit_number: None,
+        }
+    }
+}
+
 impl DataType for VirtualSCSIController {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSCSIController",
-            Some(VirtualController::INFO),
+            Some(<VirtualController as DataType>::INFO),
             &[
-                FieldInfo::opt("hotAddRemove", Type::Boolean),
-                FieldInfo::req("sharedBus", Type::Enum(VirtualSCSISharing::INFO)),
-                FieldInfo::opt("scsiCtlrUnitNumber", Type::Int),
+                Own("hotAddRemove", Type::Boolean, Opt),
+                Own("sharedBus", Type::Enum(<VirtualSCSISharing as EnumType>::INFO), Req),
+                Own("scsiCtlrUnitNumber", Type::Int, Opt),
             ],
-            || Box::new(VirtualSCSIController::default()),
+            instance::<VirtualSCSIController>,
         );
         &INFO
     };
@@ -7264,33 +7737,27 @@ impl DataType for VirtualSCSIController {
 
 impl DataObject for VirtualSCSIController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => optional(&self.hot_add_remove),
-            12 => leaf(&self.shared_bus),
-            13 => optional(&self.scsi_ctlr_unit_number),
-            _ => self.base.get(index),
+            11 => look::optional_boolean(&self.hot_add_remove),
+            12 => look::leaf(&self.shared_bus),
+            13 => look::optional_int(&self.scsi_ctlr_unit_number),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.hot_add_remove),
+            11 => place::optional_boolean(&mut self.hot_add_remove),
             12 => Slot::Scalar(&mut self.shared_bus),
-            13 => Slot::Scalar(&mut self.scsi_ctlr_unit_number),
-            _ => self.base.slot(index),
+            13 => place::optional_int(&mut self.scsi_ctlr_unit_number),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7299,7 +7766,6 @@ impl Extends<VirtualController> for VirtualSCSIController {}
 impl Extends<VirtualDevice> for VirtualSCSIController {}
 
 /// `VirtualSCSIControllerOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSCSIControllerOption {
     /// What it inherits from [`VirtualControllerOption`].
     pub base: VirtualControllerOption,
@@ -7319,21 +7785,36 @@ pub struct VirtualSCSIControllerOption {
     pub scsi_ctlr_unit_number: i32,
 }
 
+impl Default for VirtualSCSIControllerOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualControllerOption as Default>::default(),
+            num_scsi_disks: <IntOption as Default>::default(),
+            num_scsi_cdroms: <IntOption as Default>::default(),
+            num_scsi_passthrough: <IntOption as Default>::default(),
+            sharing: Unset::UNSET,
+            default_shared_index: 0,
+            hot_add_remove: <BoolOption as Default>::default(),
+            scsi_ctlr_unit_number: 0,
+        }
+    }
+}
+
 impl DataType for VirtualSCSIControllerOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSCSIControllerOption",
-            Some(VirtualControllerOption::INFO),
+            Some(<VirtualControllerOption as DataType>::INFO),
             &[
-                FieldInfo::req("numSCSIDisks", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numSCSICdroms", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numSCSIPassthrough", Type::Data(IntOption::INFO)),
-                FieldInfo::list_req("sharing", Type::Enum(VirtualSCSISharing::INFO)),
-                FieldInfo::req("defaultSharedIndex", Type::Int),
-                FieldInfo::req("hotAddRemove", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("scsiCtlrUnitNumber", Type::Int),
+                Own("numSCSIDisks", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numSCSICdroms", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numSCSIPassthrough", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("sharing", Type::Enum(<VirtualSCSISharing as EnumType>::INFO), ListReq),
+                Own("defaultSharedIndex", Type::Int, Req),
+                Own("hotAddRemove", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("scsiCtlrUnitNumber", Type::Int, Req),
             ],
-            || Box::new(VirtualSCSIControllerOption::default()),
+            instance::<VirtualSCSIControllerOption>,
         );
         &INFO
     };
@@ -7341,7 +7822,7 @@ impl DataType for VirtualSCSIControllerOption {
 
 impl DataObject for VirtualSCSIControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -7350,10 +7831,11 @@ impl DataObject for VirtualSCSIControllerOption {
             15 => Value::Data(&self.num_scsi_cdroms),
             16 => Value::Data(&self.num_scsi_passthrough),
             17 => Value::List(&self.sharing),
-            18 => leaf(&self.default_shared_index),
+            18 => Value::Int(self.default_shared_index),
             19 => Value::Data(&self.hot_add_remove),
-            20 => leaf(&self.scsi_ctlr_unit_number),
-            _ => self.base.get(index),
+            20 => Value::Int(self.scsi_ctlr_unit_number),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -7363,19 +7845,12 @@ impl DataObject for VirtualSCSIControllerOption {
             15 => Slot::Data(&mut self.num_scsi_cdroms),
             16 => Slot::Data(&mut self.num_scsi_passthrough),
             17 => Slot::Scalar(&mut self.sharing),
-            18 => Slot::Scalar(&mut self.default_shared_index),
+            18 => place::int(&mut self.default_shared_index),
             19 => Slot::Data(&mut self.hot_add_remove),
-            20 => Slot::Scalar(&mut self.scsi_ctlr_unit_number),
-            _ => self.base.slot(index),
+            20 => place::int(&mut self.scsi_ctlr_unit_number),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7384,40 +7859,46 @@ impl Extends<VirtualControllerOption> for VirtualSCSIControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualSCSIControllerOption {}
 
 /// `VirtualSIOController`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSIOController {
     /// What it inherits from [`VirtualController`].
     pub base: VirtualController,
 }
 
+impl Default for VirtualSIOController {
+    fn default() -> Self {
+        Self { base: <VirtualController as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSIOController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualSIOController", Some(VirtualController::INFO), &[], || {
-            Box::new(VirtualSIOController::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSIOController",
+            Some(<VirtualController as DataType>::INFO),
+            &[],
+            instance::<VirtualSIOController>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSIOController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -7426,7 +7907,6 @@ impl Extends<VirtualController> for VirtualSIOController {}
 impl Extends<VirtualDevice> for VirtualSIOController {}
 
 /// `VirtualSIOControllerOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSIOControllerOption {
     /// What it inherits from [`VirtualControllerOption`].
     pub base: VirtualControllerOption,
@@ -7438,17 +7918,28 @@ pub struct VirtualSIOControllerOption {
     pub num_parallel_ports: IntOption,
 }
 
+impl Default for VirtualSIOControllerOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualControllerOption as Default>::default(),
+            num_floppy_drives: <IntOption as Default>::default(),
+            num_serial_ports: <IntOption as Default>::default(),
+            num_parallel_ports: <IntOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualSIOControllerOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualSIOControllerOption",
-            Some(VirtualControllerOption::INFO),
+            Some(<VirtualControllerOption as DataType>::INFO),
             &[
-                FieldInfo::req("numFloppyDrives", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numSerialPorts", Type::Data(IntOption::INFO)),
-                FieldInfo::req("numParallelPorts", Type::Data(IntOption::INFO)),
+                Own("numFloppyDrives", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numSerialPorts", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("numParallelPorts", Type::Data(<IntOption as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualSIOControllerOption::default()),
+            instance::<VirtualSIOControllerOption>,
         );
         &INFO
     };
@@ -7456,7 +7947,7 @@ impl DataType for VirtualSIOControllerOption {
 
 impl DataObject for VirtualSIOControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -7464,7 +7955,8 @@ impl DataObject for VirtualSIOControllerOption {
             14 => Value::Data(&self.num_floppy_drives),
             15 => Value::Data(&self.num_serial_ports),
             16 => Value::Data(&self.num_parallel_ports),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -7473,16 +7965,9 @@ impl DataObject for VirtualSIOControllerOption {
             14 => Slot::Data(&mut self.num_floppy_drives),
             15 => Slot::Data(&mut self.num_serial_ports),
             16 => Slot::Data(&mut self.num_parallel_ports),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7491,40 +7976,46 @@ impl Extends<VirtualControllerOption> for VirtualSIOControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualSIOControllerOption {}
 
 /// `VirtualSoundBlaster16`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSoundBlaster16 {
     /// What it inherits from [`VirtualSoundCard`].
     pub base: VirtualSoundCard,
 }
 
+impl Default for VirtualSoundBlaster16 {
+    fn default() -> Self {
+        Self { base: <VirtualSoundCard as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSoundBlaster16 {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualSoundBlaster16", Some(VirtualSoundCard::INFO), &[], || {
-            Box::new(VirtualSoundBlaster16::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSoundBlaster16",
+            Some(<VirtualSoundCard as DataType>::INFO),
+            &[],
+            instance::<VirtualSoundBlaster16>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSoundBlaster16 {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -7533,41 +8024,46 @@ impl Extends<VirtualSoundCard> for VirtualSoundBlaster16 {}
 impl Extends<VirtualDevice> for VirtualSoundBlaster16 {}
 
 /// `VirtualSoundBlaster16Option`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualSoundBlaster16Option {
     /// What it inherits from [`VirtualSoundCardOption`].
     pub base: VirtualSoundCardOption,
 }
 
+impl Default for VirtualSoundBlaster16Option {
+    fn default() -> Self {
+        Self { base: <VirtualSoundCardOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualSoundBlaster16Option {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualSoundBlaster16Option", Some(VirtualSoundCardOption::INFO), &[], || {
-                Box::new(VirtualSoundBlaster16Option::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualSoundBlaster16Option",
+            Some(<VirtualSoundCardOption as DataType>::INFO),
+            &[],
+            instance::<VirtualSoundBlaster16Option>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualSoundBlaster16Option {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -7576,7 +8072,6 @@ impl Extends<VirtualSoundCardOption> for VirtualSoundBlaster16Option {}
 impl Extends<VirtualDeviceOption> for VirtualSoundBlaster16Option {}
 
 /// `VirtualUSBController`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSBController {
     /// What it inherits from [`VirtualController`].
     pub base: VirtualController,
@@ -7586,13 +8081,19 @@ pub struct VirtualUSBController {
     pub ehci_enabled: Option<bool>,
 }
 
+impl Default for VirtualUSBController {
+    fn default() -> Self {
+        Self { base: <VirtualController as Default>::default(), auto_connect_devices: None, ehci_enabled: None }
+    }
+}
+
 impl DataType for VirtualUSBController {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualUSBController",
-            Some(VirtualController::INFO),
-            &[FieldInfo::opt("autoConnectDevices", Type::Boolean), FieldInfo::opt("ehciEnabled", Type::Boolean)],
-            || Box::new(VirtualUSBController::default()),
+            Some(<VirtualController as DataType>::INFO),
+            &[Own("autoConnectDevices", Type::Boolean, Opt), Own("ehciEnabled", Type::Boolean, Opt)],
+            instance::<VirtualUSBController>,
         );
         &INFO
     };
@@ -7600,31 +8101,25 @@ impl DataType for VirtualUSBController {
 
 impl DataObject for VirtualUSBController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => optional(&self.auto_connect_devices),
-            12 => optional(&self.ehci_enabled),
-            _ => self.base.get(index),
+            11 => look::optional_boolean(&self.auto_connect_devices),
+            12 => look::optional_boolean(&self.ehci_enabled),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.auto_connect_devices),
-            12 => Slot::Scalar(&mut self.ehci_enabled),
-            _ => self.base.slot(index),
+            11 => place::optional_boolean(&mut self.auto_connect_devices),
+            12 => place::optional_boolean(&mut self.ehci_enabled),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7633,7 +8128,6 @@ impl Extends<VirtualController> for VirtualUSBController {}
 impl Extends<VirtualDevice> for VirtualUSBController {}
 
 /// `VirtualUSBControllerPciBusSlotInfo`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSBControllerPciBusSlotInfo {
     /// What it inherits from [`VirtualDevicePciBusSlotInfo`].
     pub base: VirtualDevicePciBusSlotInfo,
@@ -7641,13 +8135,19 @@ pub struct VirtualUSBControllerPciBusSlotInfo {
     pub ehci_pci_slot_number: Option<i32>,
 }
 
+impl Default for VirtualUSBControllerPciBusSlotInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDevicePciBusSlotInfo as Default>::default(), ehci_pci_slot_number: None }
+    }
+}
+
 impl DataType for VirtualUSBControllerPciBusSlotInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualUSBControllerPciBusSlotInfo",
-            Some(VirtualDevicePciBusSlotInfo::INFO),
-            &[FieldInfo::opt("ehciPciSlotNumber", Type::Int)],
-            || Box::new(VirtualUSBControllerPciBusSlotInfo::default()),
+            Some(<VirtualDevicePciBusSlotInfo as DataType>::INFO),
+            &[Own("ehciPciSlotNumber", Type::Int, Opt)],
+            instance::<VirtualUSBControllerPciBusSlotInfo>,
         );
         &INFO
     };
@@ -7655,29 +8155,23 @@ impl DataType for VirtualUSBControllerPciBusSlotInfo {
 
 impl DataObject for VirtualUSBControllerPciBusSlotInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.ehci_pci_slot_number),
-            _ => self.base.get(index),
+            1 => look::optional_int(&self.ehci_pci_slot_number),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.ehci_pci_slot_number),
-            _ => self.base.slot(index),
+            1 => place::optional_int(&mut self.ehci_pci_slot_number),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7686,7 +8180,6 @@ impl Extends<VirtualDevicePciBusSlotInfo> for VirtualUSBControllerPciBusSlotInfo
 impl Extends<VirtualDeviceBusSlotInfo> for VirtualUSBControllerPciBusSlotInfo {}
 
 /// `VirtualUSBControllerOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSBControllerOption {
     /// What it inherits from [`VirtualControllerOption`].
     pub base: VirtualControllerOption,
@@ -7698,17 +8191,28 @@ pub struct VirtualUSBControllerOption {
     pub supported_speeds: Vec<String>,
 }
 
+impl Default for VirtualUSBControllerOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualControllerOption as Default>::default(),
+            auto_connect_devices: <BoolOption as Default>::default(),
+            ehci_supported: <BoolOption as Default>::default(),
+            supported_speeds: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualUSBControllerOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualUSBControllerOption",
-            Some(VirtualControllerOption::INFO),
+            Some(<VirtualControllerOption as DataType>::INFO),
             &[
-                FieldInfo::req("autoConnectDevices", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("ehciSupported", Type::Data(BoolOption::INFO)),
-                FieldInfo::list("supportedSpeeds", Type::String),
+                Own("autoConnectDevices", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("ehciSupported", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("supportedSpeeds", Type::String, List),
             ],
-            || Box::new(VirtualUSBControllerOption::default()),
+            instance::<VirtualUSBControllerOption>,
         );
         &INFO
     };
@@ -7716,15 +8220,16 @@ impl DataType for VirtualUSBControllerOption {
 
 impl DataObject for VirtualUSBControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             14 => Value::Data(&self.auto_connect_devices),
             15 => Value::Data(&self.ehci_supported),
-            16 => Value::List(&self.supported_speeds),
-            _ => self.base.get(index),
+            16 => look::texts(&self.supported_speeds),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -7732,17 +8237,10 @@ impl DataObject for VirtualUSBControllerOption {
         match index {
             14 => Slot::Data(&mut self.auto_connect_devices),
             15 => Slot::Data(&mut self.ehci_supported),
-            16 => Slot::Scalar(&mut self.supported_speeds),
-            _ => self.base.slot(index),
+            16 => place::texts(&mut self.supported_speeds),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7751,7 +8249,6 @@ impl Extends<VirtualControllerOption> for VirtualUSBControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualUSBControllerOption {}
 
 /// `VirtualUSBXHCIController`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSBXHCIController {
     /// What it inherits from [`VirtualController`].
     pub base: VirtualController,
@@ -7759,13 +8256,19 @@ pub struct VirtualUSBXHCIController {
     pub auto_connect_devices: Option<bool>,
 }
 
+impl Default for VirtualUSBXHCIController {
+    fn default() -> Self {
+        Self { base: <VirtualController as Default>::default(), auto_connect_devices: None }
+    }
+}
+
 impl DataType for VirtualUSBXHCIController {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualUSBXHCIController",
-            Some(VirtualController::INFO),
-            &[FieldInfo::opt("autoConnectDevices", Type::Boolean)],
-            || Box::new(VirtualUSBXHCIController::default()),
+            Some(<VirtualController as DataType>::INFO),
+            &[Own("autoConnectDevices", Type::Boolean, Opt)],
+            instance::<VirtualUSBXHCIController>,
         );
         &INFO
     };
@@ -7773,29 +8276,23 @@ impl DataType for VirtualUSBXHCIController {
 
 impl DataObject for VirtualUSBXHCIController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            11 => optional(&self.auto_connect_devices),
-            _ => self.base.get(index),
+            11 => look::optional_boolean(&self.auto_connect_devices),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            11 => Slot::Scalar(&mut self.auto_connect_devices),
-            _ => self.base.slot(index),
+            11 => place::optional_boolean(&mut self.auto_connect_devices),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7804,7 +8301,6 @@ impl Extends<VirtualController> for VirtualUSBXHCIController {}
 impl Extends<VirtualDevice> for VirtualUSBXHCIController {}
 
 /// `VirtualUSBXHCIControllerOption`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualUSBXHCIControllerOption {
     /// What it inherits from [`VirtualControllerOption`].
     pub base: VirtualControllerOption,
@@ -7814,16 +8310,26 @@ pub struct VirtualUSBXHCIControllerOption {
     pub supported_speeds: Vec<String>,
 }
 
+impl Default for VirtualUSBXHCIControllerOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualControllerOption as Default>::default(),
+            auto_connect_devices: <BoolOption as Default>::default(),
+            supported_speeds: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualUSBXHCIControllerOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualUSBXHCIControllerOption",
-            Some(VirtualControllerOption::INFO),
+            Some(<VirtualControllerOption as DataType>::INFO),
             &[
-                FieldInfo::req("autoConnectDevices", Type::Data(BoolOption::INFO)),
-                FieldInfo::list_req("supportedSpeeds", Type::String),
+                Own("autoConnectDevices", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("supportedSpeeds", Type::String, ListReq),
             ],
-            || Box::new(VirtualUSBXHCIControllerOption::default()),
+            instance::<VirtualUSBXHCIControllerOption>,
         );
         &INFO
     };
@@ -7831,31 +8337,25 @@ impl DataType for VirtualUSBXHCIControllerOption {
 
 impl DataObject for VirtualUSBXHCIControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             14 => Value::Data(&self.auto_connect_devices),
-            15 => Value::List(&self.supported_speeds),
-            _ => self.base.get(index),
+            15 => look::texts(&self.supported_speeds),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             14 => Slot::Data(&mut self.auto_connect_devices),
-            15 => Slot::Scalar(&mut self.supported_speeds),
-            _ => self.base.slot(index),
+            15 => place::texts(&mut self.supported_speeds),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7864,40 +8364,46 @@ impl Extends<VirtualControllerOption> for VirtualUSBXHCIControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualUSBXHCIControllerOption {}
 
 /// `VirtualVmxnet2Option`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualVmxnet2Option {
     /// What it inherits from [`VirtualVmxnetOption`].
     pub base: VirtualVmxnetOption,
 }
 
+impl Default for VirtualVmxnet2Option {
+    fn default() -> Self {
+        Self { base: <VirtualVmxnetOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualVmxnet2Option {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualVmxnet2Option", Some(VirtualVmxnetOption::INFO), &[], || {
-            Box::new(VirtualVmxnet2Option::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualVmxnet2Option",
+            Some(<VirtualVmxnetOption as DataType>::INFO),
+            &[],
+            instance::<VirtualVmxnet2Option>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualVmxnet2Option {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -7907,7 +8413,6 @@ impl Extends<VirtualEthernetCardOption> for VirtualVmxnet2Option {}
 impl Extends<VirtualDeviceOption> for VirtualVmxnet2Option {}
 
 /// `VirtualVmxnet3Option`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualVmxnet3Option {
     /// What it inherits from [`VirtualVmxnetOption`].
     pub base: VirtualVmxnetOption,
@@ -7917,19 +8422,30 @@ pub struct VirtualVmxnet3Option {
     pub strict_latency_config_option: Option<Box<VirtualVmxnet3OptionStrictLatencyConfigOption>>,
 }
 
+impl Default for VirtualVmxnet3Option {
+    fn default() -> Self {
+        Self {
+            base: <VirtualVmxnetOption as Default>::default(),
+            uptv2_enabled: None,
+            strict_latency_config_option: None,
+        }
+    }
+}
+
 impl DataType for VirtualVmxnet3Option {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualVmxnet3Option",
-            Some(VirtualVmxnetOption::INFO),
+            Some(<VirtualVmxnetOption as DataType>::INFO),
             &[
-                FieldInfo::opt("uptv2Enabled", Type::Data(BoolOption::INFO)),
-                FieldInfo::opt(
+                Own("uptv2Enabled", Type::Data(<BoolOption as DataType>::INFO), Opt),
+                Own(
                     "strictLatencyConfigOption",
-                    Type::Data(VirtualVmxnet3OptionStrictLatencyConfigOption::INFO),
+                    Type::Data(<VirtualVmxnet3OptionStrictLatencyConfigOption as DataType>::INFO),
+                    Opt,
                 ),
             ],
-            || Box::new(VirtualVmxnet3Option::default()),
+            instance::<VirtualVmxnet3Option>,
         );
         &INFO
     };
@@ -7937,37 +8453,25 @@ impl DataType for VirtualVmxnet3Option {
 
 impl DataObject for VirtualVmxnet3Option {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            17 => match &self.uptv2_enabled {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => match &self.strict_latency_config_option {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            17 => look::boxed(&self.uptv2_enabled),
+            18 => look::boxed(&self.strict_latency_config_option),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            17 => fill!(self.uptv2_enabled, BoolOption),
-            18 => fill!(self.strict_latency_config_option, VirtualVmxnet3OptionStrictLatencyConfigOption),
-            _ => self.base.slot(index),
+            17 => place::boxed(&mut self.uptv2_enabled),
+            18 => place::boxed(&mut self.strict_latency_config_option),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7977,7 +8481,6 @@ impl Extends<VirtualEthernetCardOption> for VirtualVmxnet3Option {}
 impl Extends<VirtualDeviceOption> for VirtualVmxnet3Option {}
 
 /// `VirtualVmxnet3OptionStrictLatencyConfigOption`, since 8.0.3.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualVmxnet3OptionStrictLatencyConfigOption {
     /// `allowed`.
     pub allowed: BoolOption,
@@ -7995,21 +8498,35 @@ pub struct VirtualVmxnet3OptionStrictLatencyConfigOption {
     pub disable_offload: ChoiceOption,
 }
 
+impl Default for VirtualVmxnet3OptionStrictLatencyConfigOption {
+    fn default() -> Self {
+        Self {
+            allowed: <BoolOption as Default>::default(),
+            measure_latency: <BoolOption as Default>::default(),
+            max_tx_queues: <IntOption as Default>::default(),
+            max_rx_queues: <IntOption as Default>::default(),
+            tx_data_ring_desc_size: <IntOption as Default>::default(),
+            rx_data_ring_desc_size: <IntOption as Default>::default(),
+            disable_offload: <ChoiceOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualVmxnet3OptionStrictLatencyConfigOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualVmxnet3OptionStrictLatencyConfigOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("allowed", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("measureLatency", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("maxTxQueues", Type::Data(IntOption::INFO)),
-                FieldInfo::req("maxRxQueues", Type::Data(IntOption::INFO)),
-                FieldInfo::req("txDataRingDescSize", Type::Data(IntOption::INFO)),
-                FieldInfo::req("rxDataRingDescSize", Type::Data(IntOption::INFO)),
-                FieldInfo::req("disableOffload", Type::Data(ChoiceOption::INFO)),
+                Own("allowed", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("measureLatency", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("maxTxQueues", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("maxRxQueues", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("txDataRingDescSize", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("rxDataRingDescSize", Type::Data(<IntOption as DataType>::INFO), Req),
+                Own("disableOffload", Type::Data(<ChoiceOption as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualVmxnet3OptionStrictLatencyConfigOption::default()),
+            instance::<VirtualVmxnet3OptionStrictLatencyConfigOption>,
         );
         &INFO
     };
@@ -8017,7 +8534,7 @@ impl DataType for VirtualVmxnet3OptionStrictLatencyConfigOption {
 
 impl DataObject for VirtualVmxnet3OptionStrictLatencyConfigOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -8050,7 +8567,6 @@ impl DataObject for VirtualVmxnet3OptionStrictLatencyConfigOption {
 root!(VirtualVmxnet3OptionStrictLatencyConfigOption);
 
 /// `VirtualVmxnet3VrdmaOption`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualVmxnet3VrdmaOption {
     /// What it inherits from [`VirtualVmxnet3Option`].
     pub base: VirtualVmxnet3Option,
@@ -8058,13 +8574,19 @@ pub struct VirtualVmxnet3VrdmaOption {
     pub device_protocol: Option<Box<ChoiceOption>>,
 }
 
+impl Default for VirtualVmxnet3VrdmaOption {
+    fn default() -> Self {
+        Self { base: <VirtualVmxnet3Option as Default>::default(), device_protocol: None }
+    }
+}
+
 impl DataType for VirtualVmxnet3VrdmaOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualVmxnet3VrdmaOption",
-            Some(VirtualVmxnet3Option::INFO),
-            &[FieldInfo::opt("deviceProtocol", Type::Data(ChoiceOption::INFO))],
-            || Box::new(VirtualVmxnet3VrdmaOption::default()),
+            Some(<VirtualVmxnet3Option as DataType>::INFO),
+            &[Own("deviceProtocol", Type::Data(<ChoiceOption as DataType>::INFO), Opt)],
+            instance::<VirtualVmxnet3VrdmaOption>,
         );
         &INFO
     };
@@ -8072,32 +8594,23 @@ impl DataType for VirtualVmxnet3VrdmaOption {
 
 impl DataObject for VirtualVmxnet3VrdmaOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            19 => match &self.device_protocol {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            19 => look::boxed(&self.device_protocol),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            19 => fill!(self.device_protocol, ChoiceOption),
-            _ => self.base.slot(index),
+            19 => place::boxed(&mut self.device_protocol),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -8108,40 +8621,46 @@ impl Extends<VirtualEthernetCardOption> for VirtualVmxnet3VrdmaOption {}
 impl Extends<VirtualDeviceOption> for VirtualVmxnet3VrdmaOption {}
 
 /// `VirtualAHCIController`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualAHCIController {
     /// What it inherits from [`VirtualSATAController`].
     pub base: VirtualSATAController,
 }
 
+impl Default for VirtualAHCIController {
+    fn default() -> Self {
+        Self { base: <VirtualSATAController as Default>::default() }
+    }
+}
+
 impl DataType for VirtualAHCIController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualAHCIController", Some(VirtualSATAController::INFO), &[], || {
-            Box::new(VirtualAHCIController::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualAHCIController",
+            Some(<VirtualSATAController as DataType>::INFO),
+            &[],
+            instance::<VirtualAHCIController>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualAHCIController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -8151,41 +8670,46 @@ impl Extends<VirtualController> for VirtualAHCIController {}
 impl Extends<VirtualDevice> for VirtualAHCIController {}
 
 /// `VirtualAHCIControllerOption`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualAHCIControllerOption {
     /// What it inherits from [`VirtualSATAControllerOption`].
     pub base: VirtualSATAControllerOption,
 }
 
+impl Default for VirtualAHCIControllerOption {
+    fn default() -> Self {
+        Self { base: <VirtualSATAControllerOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualAHCIControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualAHCIControllerOption", Some(VirtualSATAControllerOption::INFO), &[], || {
-                Box::new(VirtualAHCIControllerOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualAHCIControllerOption",
+            Some(<VirtualSATAControllerOption as DataType>::INFO),
+            &[],
+            instance::<VirtualAHCIControllerOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualAHCIControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -8195,41 +8719,46 @@ impl Extends<VirtualControllerOption> for VirtualAHCIControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualAHCIControllerOption {}
 
 /// `VirtualBusLogicController`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualBusLogicController {
     /// What it inherits from [`VirtualSCSIController`].
     pub base: VirtualSCSIController,
 }
 
+impl Default for VirtualBusLogicController {
+    fn default() -> Self {
+        Self { base: <VirtualSCSIController as Default>::default() }
+    }
+}
+
 impl DataType for VirtualBusLogicController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualBusLogicController", Some(VirtualSCSIController::INFO), &[], || {
-                Box::new(VirtualBusLogicController::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualBusLogicController",
+            Some(<VirtualSCSIController as DataType>::INFO),
+            &[],
+            instance::<VirtualBusLogicController>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualBusLogicController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -8239,41 +8768,46 @@ impl Extends<VirtualController> for VirtualBusLogicController {}
 impl Extends<VirtualDevice> for VirtualBusLogicController {}
 
 /// `VirtualBusLogicControllerOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualBusLogicControllerOption {
     /// What it inherits from [`VirtualSCSIControllerOption`].
     pub base: VirtualSCSIControllerOption,
 }
 
+impl Default for VirtualBusLogicControllerOption {
+    fn default() -> Self {
+        Self { base: <VirtualSCSIControllerOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualBusLogicControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualBusLogicControllerOption", Some(VirtualSCSIControllerOption::INFO), &[], || {
-                Box::new(VirtualBusLogicControllerOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualBusLogicControllerOption",
+            Some(<VirtualSCSIControllerOption as DataType>::INFO),
+            &[],
+            instance::<VirtualBusLogicControllerOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualBusLogicControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -8283,41 +8817,46 @@ impl Extends<VirtualControllerOption> for VirtualBusLogicControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualBusLogicControllerOption {}
 
 /// `VirtualLsiLogicController`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualLsiLogicController {
     /// What it inherits from [`VirtualSCSIController`].
     pub base: VirtualSCSIController,
 }
 
+impl Default for VirtualLsiLogicController {
+    fn default() -> Self {
+        Self { base: <VirtualSCSIController as Default>::default() }
+    }
+}
+
 impl DataType for VirtualLsiLogicController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualLsiLogicController", Some(VirtualSCSIController::INFO), &[], || {
-                Box::new(VirtualLsiLogicController::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualLsiLogicController",
+            Some(<VirtualSCSIController as DataType>::INFO),
+            &[],
+            instance::<VirtualLsiLogicController>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualLsiLogicController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -8327,41 +8866,46 @@ impl Extends<VirtualController> for VirtualLsiLogicController {}
 impl Extends<VirtualDevice> for VirtualLsiLogicController {}
 
 /// `VirtualLsiLogicControllerOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualLsiLogicControllerOption {
     /// What it inherits from [`VirtualSCSIControllerOption`].
     pub base: VirtualSCSIControllerOption,
 }
 
+impl Default for VirtualLsiLogicControllerOption {
+    fn default() -> Self {
+        Self { base: <VirtualSCSIControllerOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualLsiLogicControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualLsiLogicControllerOption", Some(VirtualSCSIControllerOption::INFO), &[], || {
-                Box::new(VirtualLsiLogicControllerOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualLsiLogicControllerOption",
+            Some(<VirtualSCSIControllerOption as DataType>::INFO),
+            &[],
+            instance::<VirtualLsiLogicControllerOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualLsiLogicControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -8371,41 +8915,46 @@ impl Extends<VirtualControllerOption> for VirtualLsiLogicControllerOption {}
 impl Extends<VirtualDeviceOption> for VirtualLsiLogicControllerOption {}
 
 /// `VirtualLsiLogicSASController`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualLsiLogicSASController {
     /// What it inherits from [`VirtualSCSIController`].
     pub base: VirtualSCSIController,
 }
 
+impl Default for VirtualLsiLogicSASController {
+    fn default() -> Self {
+        Self { base: <VirtualSCSIController as Default>::default() }
+    }
+}
+
 impl DataType for VirtualLsiLogicSASController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualLsiLogicSASController", Some(VirtualSCSIController::INFO), &[], || {
-                Box::new(VirtualLsiLogicSASController::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualLsiLogicSASController",
+            Some(<VirtualSCSIController as DataType>::INFO),
+            &[],
+            instance::<VirtualLsiLogicSASController>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualLsiLogicSASController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -8415,41 +8964,46 @@ impl Extends<VirtualController> for VirtualLsiLogicSASController {}
 impl Extends<VirtualDevice> for VirtualLsiLogicSASController {}
 
 /// `VirtualLsiLogicSASControllerOption`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualLsiLogicSASControllerOption {
     /// What it inherits from [`VirtualSCSIControllerOption`].
     pub base: VirtualSCSIControllerOption,
 }
 
+impl Default for VirtualLsiLogicSASControllerOption {
+    fn default() -> Self {
+        Self { base: <VirtualSCSIControllerOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualLsiLogicSASControllerOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualLsiLogicSASControllerOption", Some(VirtualSCSIControllerOption::INFO), &[], || {
-                Box::new(VirtualLsiLogicSASControllerOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualLsiLogicSASControllerOption",
+            Some(<VirtualSCSIControllerOption as DataType>::INFO),
+            &[],
+            instance::<VirtualLsiLogicSASControllerOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualLsiLogicSASControllerOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `VirtualDevice`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDevice {
     /// `key`.
     pub key: i32,
@@ -29,23 +28,39 @@ pub struct VirtualDevice {
     pub device_group_info: Option<Box<VirtualDeviceDeviceGroupInfo>>,
 }
 
+impl Default for VirtualDevice {
+    fn default() -> Self {
+        Self {
+            key: 0,
+            device_info: None,
+            backing: None,
+            connectable: None,
+            slot_info: None,
+            controller_key: None,
+            unit_number: None,
+            numa_node: None,
+            device_group_info: None,
+        }
+    }
+}
+
 impl DataType for VirtualDevice {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDevice",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Int),
-                FieldInfo::opt("deviceInfo", Type::Data(Description::INFO)),
-                FieldInfo::opt("backing", Type::Data(VirtualDeviceBackingInfo::INFO)),
-                FieldInfo::opt("connectable", Type::Data(VirtualDeviceConnectInfo::INFO)),
-                FieldInfo::opt("slotInfo", Type::Data(VirtualDeviceBusSlotInfo::INFO)),
-                FieldInfo::opt("controllerKey", Type::Int),
-                FieldInfo::opt("unitNumber", Type::Int),
-                FieldInfo::opt("numaNode", Type::Int),
-                FieldInfo::opt("deviceGroupInfo", Type::Data(VirtualDeviceDeviceGroupInfo::INFO)),
+                Own("key", Type::Int, Req),
+                Own("deviceInfo", Type::Data(<Description as DataType>::INFO), Opt),
+                Own("backing", Type::Data(<VirtualDeviceBackingInfo as DataType>::INFO), Opt),
+                Own("connectable", Type::Data(<VirtualDeviceConnectInfo as DataType>::INFO), Opt),
+                Own("slotInfo", Type::Data(<VirtualDeviceBusSlotInfo as DataType>::INFO), Opt),
+                Own("controllerKey", Type::Int, Opt),
+                Own("unitNumber", Type::Int, Opt),
+                Own("numaNode", Type::Int, Opt),
+                Own("deviceGroupInfo", Type::Data(<VirtualDeviceDeviceGroupInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualDevice::default()),
+            instance::<VirtualDevice>,
         );
         &INFO
     };
@@ -53,41 +68,35 @@ impl DataType for VirtualDevice {
 
 impl DataObject for VirtualDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.device_info),
-            2 => optional(&self.backing),
-            3 => match &self.connectable {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => optional(&self.slot_info),
-            5 => optional(&self.controller_key),
-            6 => optional(&self.unit_number),
-            7 => optional(&self.numa_node),
-            8 => match &self.device_group_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => Value::Int(self.key),
+            1 => look::optional(&self.device_info),
+            2 => look::optional(&self.backing),
+            3 => look::boxed(&self.connectable),
+            4 => look::optional(&self.slot_info),
+            5 => look::optional_int(&self.controller_key),
+            6 => look::optional_int(&self.unit_number),
+            7 => look::optional_int(&self.numa_node),
+            8 => look::boxed(&self.device_group_info),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::int(&mut self.key),
             1 => Slot::Poly(&mut self.device_info),
             2 => Slot::Poly(&mut self.backing),
-            3 => fill!(self.connectable, VirtualDeviceConnectInfo),
+            3 => place::boxed(&mut self.connectable),
             4 => Slot::Poly(&mut self.slot_info),
-            5 => Slot::Scalar(&mut self.controller_key),
-            6 => Slot::Scalar(&mut self.unit_number),
-            7 => Slot::Scalar(&mut self.numa_node),
-            8 => fill!(self.device_group_info, VirtualDeviceDeviceGroupInfo),
+            5 => place::optional_int(&mut self.controller_key),
+            6 => place::optional_int(&mut self.unit_number),
+            7 => place::optional_int(&mut self.numa_node),
+            8 => place::boxed(&mut self.device_group_info),
             _ => Slot::None,
         }
     }
@@ -96,21 +105,29 @@ impl DataObject for VirtualDevice {
 root!(VirtualDevice);
 
 /// `VirtualDeviceBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceBackingInfo {}
+
+impl Default for VirtualDeviceBackingInfo {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for VirtualDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualDeviceBackingInfo", Some(DynamicData::INFO), &[], || {
-            Box::new(VirtualDeviceBackingInfo::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualDeviceBackingInfo",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<VirtualDeviceBackingInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualDeviceBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -125,7 +142,6 @@ impl DataObject for VirtualDeviceBackingInfo {
 root!(VirtualDeviceBackingInfo);
 
 /// `VirtualDeviceFileBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceFileBackingInfo {
     /// What it inherits from [`VirtualDeviceBackingInfo`].
     pub base: VirtualDeviceBackingInfo,
@@ -137,17 +153,28 @@ pub struct VirtualDeviceFileBackingInfo {
     pub backing_object_id: Option<String>,
 }
 
+impl Default for VirtualDeviceFileBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceBackingInfo as Default>::default(),
+            file_name: Unset::UNSET,
+            datastore: None,
+            backing_object_id: None,
+        }
+    }
+}
+
 impl DataType for VirtualDeviceFileBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceFileBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::req("fileName", Type::String),
-                FieldInfo::opt("datastore", Type::Ref),
-                FieldInfo::opt("backingObjectId", Type::String),
+                Own("fileName", Type::String, Req),
+                Own("datastore", Type::Ref, Opt),
+                Own("backingObjectId", Type::String, Opt),
             ],
-            || Box::new(VirtualDeviceFileBackingInfo::default()),
+            instance::<VirtualDeviceFileBackingInfo>,
         );
         &INFO
     };
@@ -155,33 +182,27 @@ impl DataType for VirtualDeviceFileBackingInfo {
 
 impl DataObject for VirtualDeviceFileBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.file_name),
-            1 => optional(&self.datastore),
-            2 => optional(&self.backing_object_id),
-            _ => self.base.get(index),
+            0 => look::text(&self.file_name),
+            1 => look::optional_reference(&self.datastore),
+            2 => look::optional_text(&self.backing_object_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.file_name),
-            1 => Slot::Scalar(&mut self.datastore),
-            2 => Slot::Scalar(&mut self.backing_object_id),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.file_name),
+            1 => place::optional_reference(&mut self.datastore),
+            2 => place::optional_text(&mut self.backing_object_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -189,7 +210,6 @@ inherit!(VirtualDeviceFileBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualDeviceFileBackingInfo {}
 
 /// `VirtualDeviceDeviceBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceDeviceBackingInfo {
     /// What it inherits from [`VirtualDeviceBackingInfo`].
     pub base: VirtualDeviceBackingInfo,
@@ -199,13 +219,23 @@ pub struct VirtualDeviceDeviceBackingInfo {
     pub use_auto_detect: Option<bool>,
 }
 
+impl Default for VirtualDeviceDeviceBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceBackingInfo as Default>::default(),
+            device_name: Unset::UNSET,
+            use_auto_detect: None,
+        }
+    }
+}
+
 impl DataType for VirtualDeviceDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceDeviceBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
-            &[FieldInfo::req("deviceName", Type::String), FieldInfo::opt("useAutoDetect", Type::Boolean)],
-            || Box::new(VirtualDeviceDeviceBackingInfo::default()),
+            Some(<VirtualDeviceBackingInfo as DataType>::INFO),
+            &[Own("deviceName", Type::String, Req), Own("useAutoDetect", Type::Boolean, Opt)],
+            instance::<VirtualDeviceDeviceBackingInfo>,
         );
         &INFO
     };
@@ -213,31 +243,25 @@ impl DataType for VirtualDeviceDeviceBackingInfo {
 
 impl DataObject for VirtualDeviceDeviceBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.device_name),
-            1 => optional(&self.use_auto_detect),
-            _ => self.base.get(index),
+            0 => look::text(&self.device_name),
+            1 => look::optional_boolean(&self.use_auto_detect),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.device_name),
-            1 => Slot::Scalar(&mut self.use_auto_detect),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.device_name),
+            1 => place::optional_boolean(&mut self.use_auto_detect),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -245,7 +269,6 @@ inherit!(VirtualDeviceDeviceBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualDeviceDeviceBackingInfo {}
 
 /// `VirtualDeviceRemoteDeviceBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceRemoteDeviceBackingInfo {
     /// What it inherits from [`VirtualDeviceBackingInfo`].
     pub base: VirtualDeviceBackingInfo,
@@ -255,13 +278,23 @@ pub struct VirtualDeviceRemoteDeviceBackingInfo {
     pub use_auto_detect: Option<bool>,
 }
 
+impl Default for VirtualDeviceRemoteDeviceBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceBackingInfo as Default>::default(),
+            device_name: Unset::UNSET,
+            use_auto_detect: None,
+        }
+    }
+}
+
 impl DataType for VirtualDeviceRemoteDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceRemoteDeviceBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
-            &[FieldInfo::req("deviceName", Type::String), FieldInfo::opt("useAutoDetect", Type::Boolean)],
-            || Box::new(VirtualDeviceRemoteDeviceBackingInfo::default()),
+            Some(<VirtualDeviceBackingInfo as DataType>::INFO),
+            &[Own("deviceName", Type::String, Req), Own("useAutoDetect", Type::Boolean, Opt)],
+            instance::<VirtualDeviceRemoteDeviceBackingInfo>,
         );
         &INFO
     };
@@ -269,31 +302,25 @@ impl DataType for VirtualDeviceRemoteDeviceBackingInfo {
 
 impl DataObject for VirtualDeviceRemoteDeviceBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.device_name),
-            1 => optional(&self.use_auto_detect),
-            _ => self.base.get(index),
+            0 => look::text(&self.device_name),
+            1 => look::optional_boolean(&self.use_auto_detect),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.device_name),
-            1 => Slot::Scalar(&mut self.use_auto_detect),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.device_name),
+            1 => place::optional_boolean(&mut self.use_auto_detect),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -301,7 +328,6 @@ inherit!(VirtualDeviceRemoteDeviceBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualDeviceRemoteDeviceBackingInfo {}
 
 /// `VirtualDevicePipeBackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDevicePipeBackingInfo {
     /// What it inherits from [`VirtualDeviceBackingInfo`].
     pub base: VirtualDeviceBackingInfo,
@@ -309,13 +335,19 @@ pub struct VirtualDevicePipeBackingInfo {
     pub pipe_name: String,
 }
 
+impl Default for VirtualDevicePipeBackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingInfo as Default>::default(), pipe_name: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualDevicePipeBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDevicePipeBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
-            &[FieldInfo::req("pipeName", Type::String)],
-            || Box::new(VirtualDevicePipeBackingInfo::default()),
+            Some(<VirtualDeviceBackingInfo as DataType>::INFO),
+            &[Own("pipeName", Type::String, Req)],
+            instance::<VirtualDevicePipeBackingInfo>,
         );
         &INFO
     };
@@ -323,29 +355,23 @@ impl DataType for VirtualDevicePipeBackingInfo {
 
 impl DataObject for VirtualDevicePipeBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.pipe_name),
-            _ => self.base.get(index),
+            0 => look::text(&self.pipe_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.pipe_name),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.pipe_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -353,7 +379,6 @@ inherit!(VirtualDevicePipeBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualDevicePipeBackingInfo {}
 
 /// `VirtualDeviceURIBackingInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceURIBackingInfo {
     /// What it inherits from [`VirtualDeviceBackingInfo`].
     pub base: VirtualDeviceBackingInfo,
@@ -365,17 +390,28 @@ pub struct VirtualDeviceURIBackingInfo {
     pub proxy_uri: Option<String>,
 }
 
+impl Default for VirtualDeviceURIBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceBackingInfo as Default>::default(),
+            service_uri: Unset::UNSET,
+            direction: Unset::UNSET,
+            proxy_uri: None,
+        }
+    }
+}
+
 impl DataType for VirtualDeviceURIBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceURIBackingInfo",
-            Some(VirtualDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::req("serviceURI", Type::String),
-                FieldInfo::req("direction", Type::String),
-                FieldInfo::opt("proxyURI", Type::String),
+                Own("serviceURI", Type::String, Req),
+                Own("direction", Type::String, Req),
+                Own("proxyURI", Type::String, Opt),
             ],
-            || Box::new(VirtualDeviceURIBackingInfo::default()),
+            instance::<VirtualDeviceURIBackingInfo>,
         );
         &INFO
     };
@@ -383,33 +419,27 @@ impl DataType for VirtualDeviceURIBackingInfo {
 
 impl DataObject for VirtualDeviceURIBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.service_uri),
-            1 => leaf(&self.direction),
-            2 => optional(&self.proxy_uri),
-            _ => self.base.get(index),
+            0 => look::text(&self.service_uri),
+            1 => look::text(&self.direction),
+            2 => look::optional_text(&self.proxy_uri),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.service_uri),
-            1 => Slot::Scalar(&mut self.direction),
-            2 => Slot::Scalar(&mut self.proxy_uri),
-            _ => self.base.slot(index),
+            0 => place::text(&mut self.service_uri),
+            1 => place::text(&mut self.direction),
+            2 => place::optional_text(&mut self.proxy_uri),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -417,7 +447,6 @@ inherit!(VirtualDeviceURIBackingInfo, VirtualDeviceBackingInfo);
 impl Extends<VirtualDeviceBackingInfo> for VirtualDeviceURIBackingInfo {}
 
 /// `VirtualDeviceConnectInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceConnectInfo {
     /// `migrateConnect`, since 6.7.
     pub migrate_connect: Option<String>,
@@ -431,19 +460,31 @@ pub struct VirtualDeviceConnectInfo {
     pub status: Option<String>,
 }
 
+impl Default for VirtualDeviceConnectInfo {
+    fn default() -> Self {
+        Self {
+            migrate_connect: None,
+            start_connected: false,
+            allow_guest_control: false,
+            connected: false,
+            status: None,
+        }
+    }
+}
+
 impl DataType for VirtualDeviceConnectInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceConnectInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("migrateConnect", Type::String),
-                FieldInfo::req("startConnected", Type::Boolean),
-                FieldInfo::req("allowGuestControl", Type::Boolean),
-                FieldInfo::req("connected", Type::Boolean),
-                FieldInfo::opt("status", Type::String),
+                Own("migrateConnect", Type::String, Opt),
+                Own("startConnected", Type::Boolean, Req),
+                Own("allowGuestControl", Type::Boolean, Req),
+                Own("connected", Type::Boolean, Req),
+                Own("status", Type::String, Opt),
             ],
-            || Box::new(VirtualDeviceConnectInfo::default()),
+            instance::<VirtualDeviceConnectInfo>,
         );
         &INFO
     };
@@ -451,27 +492,27 @@ impl DataType for VirtualDeviceConnectInfo {
 
 impl DataObject for VirtualDeviceConnectInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.migrate_connect),
-            1 => leaf(&self.start_connected),
-            2 => leaf(&self.allow_guest_control),
-            3 => leaf(&self.connected),
-            4 => optional(&self.status),
+            0 => look::optional_text(&self.migrate_connect),
+            1 => Value::Boolean(self.start_connected),
+            2 => Value::Boolean(self.allow_guest_control),
+            3 => Value::Boolean(self.connected),
+            4 => look::optional_text(&self.status),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.migrate_connect),
-            1 => Slot::Scalar(&mut self.start_connected),
-            2 => Slot::Scalar(&mut self.allow_guest_control),
-            3 => Slot::Scalar(&mut self.connected),
-            4 => Slot::Scalar(&mut self.status),
+            0 => place::optional_text(&mut self.migrate_connect),
+            1 => place::boolean(&mut self.start_connected),
+            2 => place::boolean(&mut self.allow_guest_control),
+            3 => place::boolean(&mut self.connected),
+            4 => place::optional_text(&mut self.status),
             _ => Slot::None,
         }
     }
@@ -480,21 +521,29 @@ impl DataObject for VirtualDeviceConnectInfo {
 root!(VirtualDeviceConnectInfo);
 
 /// `VirtualDeviceBusSlotInfo`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceBusSlotInfo {}
+
+impl Default for VirtualDeviceBusSlotInfo {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for VirtualDeviceBusSlotInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualDeviceBusSlotInfo", Some(DynamicData::INFO), &[], || {
-            Box::new(VirtualDeviceBusSlotInfo::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualDeviceBusSlotInfo",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<VirtualDeviceBusSlotInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualDeviceBusSlotInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -509,7 +558,6 @@ impl DataObject for VirtualDeviceBusSlotInfo {
 root!(VirtualDeviceBusSlotInfo);
 
 /// `VirtualDevicePciBusSlotInfo`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDevicePciBusSlotInfo {
     /// What it inherits from [`VirtualDeviceBusSlotInfo`].
     pub base: VirtualDeviceBusSlotInfo,
@@ -517,13 +565,19 @@ pub struct VirtualDevicePciBusSlotInfo {
     pub pci_slot_number: i32,
 }
 
+impl Default for VirtualDevicePciBusSlotInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBusSlotInfo as Default>::default(), pci_slot_number: 0 }
+    }
+}
+
 impl DataType for VirtualDevicePciBusSlotInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDevicePciBusSlotInfo",
-            Some(VirtualDeviceBusSlotInfo::INFO),
-            &[FieldInfo::req("pciSlotNumber", Type::Int)],
-            || Box::new(VirtualDevicePciBusSlotInfo::default()),
+            Some(<VirtualDeviceBusSlotInfo as DataType>::INFO),
+            &[Own("pciSlotNumber", Type::Int, Req)],
+            instance::<VirtualDevicePciBusSlotInfo>,
         );
         &INFO
     };
@@ -531,29 +585,23 @@ impl DataType for VirtualDevicePciBusSlotInfo {
 
 impl DataObject for VirtualDevicePciBusSlotInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.pci_slot_number),
-            _ => self.base.get(index),
+            0 => Value::Int(self.pci_slot_number),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.pci_slot_number),
-            _ => self.base.slot(index),
+            0 => place::int(&mut self.pci_slot_number),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -561,7 +609,6 @@ inherit!(VirtualDevicePciBusSlotInfo, VirtualDeviceBusSlotInfo);
 impl Extends<VirtualDeviceBusSlotInfo> for VirtualDevicePciBusSlotInfo {}
 
 /// `VirtualDeviceDeviceGroupInfo`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceDeviceGroupInfo {
     /// `groupInstanceKey`.
     pub group_instance_key: i32,
@@ -569,13 +616,19 @@ pub struct VirtualDeviceDeviceGroupInfo {
     pub sequence_id: i32,
 }
 
+impl Default for VirtualDeviceDeviceGroupInfo {
+    fn default() -> Self {
+        Self { group_instance_key: 0, sequence_id: 0 }
+    }
+}
+
 impl DataType for VirtualDeviceDeviceGroupInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceDeviceGroupInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("groupInstanceKey", Type::Int), FieldInfo::req("sequenceId", Type::Int)],
-            || Box::new(VirtualDeviceDeviceGroupInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("groupInstanceKey", Type::Int, Req), Own("sequenceId", Type::Int, Req)],
+            instance::<VirtualDeviceDeviceGroupInfo>,
         );
         &INFO
     };
@@ -583,21 +636,21 @@ impl DataType for VirtualDeviceDeviceGroupInfo {
 
 impl DataObject for VirtualDeviceDeviceGroupInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.group_instance_key),
-            1 => leaf(&self.sequence_id),
+            0 => Value::Int(self.group_instance_key),
+            1 => Value::Int(self.sequence_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.group_instance_key),
-            1 => Slot::Scalar(&mut self.sequence_id),
+            0 => place::int(&mut self.group_instance_key),
+            1 => place::int(&mut self.sequence_id),
             _ => Slot::None,
         }
     }
@@ -606,7 +659,6 @@ impl DataObject for VirtualDeviceDeviceGroupInfo {
 root!(VirtualDeviceDeviceGroupInfo);
 
 /// `VirtualDeviceOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceOption {
     /// `type`.
     pub type_: String,
@@ -634,26 +686,45 @@ pub struct VirtualDeviceOption {
     pub numa_supported: Option<bool>,
 }
 
+impl Default for VirtualDeviceOption {
+    fn default() -> Self {
+        Self {
+            type_: Unset::UNSET,
+            connect_option: None,
+            bus_slot_option: None,
+            controller_type: None,
+            auto_assign_controller: None,
+            backing_option: Unset::UNSET,
+            default_backing_option_index: None,
+            licensing_limit: Unset::UNSET,
+            deprecated: false,
+            plug_and_play: false,
+            hot_remove_supported: None,
+            numa_supported: None,
+        }
+    }
+}
+
 impl DataType for VirtualDeviceOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("type", Type::String),
-                FieldInfo::opt("connectOption", Type::Data(VirtualDeviceConnectOption::INFO)),
-                FieldInfo::opt("busSlotOption", Type::Data(VirtualDeviceBusSlotOption::INFO)),
-                FieldInfo::opt("controllerType", Type::String),
-                FieldInfo::opt("autoAssignController", Type::Data(BoolOption::INFO)),
-                FieldInfo::list("backingOption", Type::Data(VirtualDeviceBackingOption::INFO)),
-                FieldInfo::opt("defaultBackingOptionIndex", Type::Int),
-                FieldInfo::list("licensingLimit", Type::String),
-                FieldInfo::req("deprecated", Type::Boolean),
-                FieldInfo::req("plugAndPlay", Type::Boolean),
-                FieldInfo::opt("hotRemoveSupported", Type::Boolean),
-                FieldInfo::opt("numaSupported", Type::Boolean),
+                Own("type", Type::String, Req),
+                Own("connectOption", Type::Data(<VirtualDeviceConnectOption as DataType>::INFO), Opt),
+                Own("busSlotOption", Type::Data(<VirtualDeviceBusSlotOption as DataType>::INFO), Opt),
+                Own("controllerType", Type::String, Opt),
+                Own("autoAssignController", Type::Data(<BoolOption as DataType>::INFO), Opt),
+                Own("backingOption", Type::Data(<VirtualDeviceBackingOption as DataType>::INFO), List),
+                Own("defaultBackingOptionIndex", Type::Int, Opt),
+                Own("licensingLimit", Type::String, List),
+                Own("deprecated", Type::Boolean, Req),
+                Own("plugAndPlay", Type::Boolean, Req),
+                Own("hotRemoveSupported", Type::Boolean, Opt),
+                Own("numaSupported", Type::Boolean, Opt),
             ],
-            || Box::new(VirtualDeviceOption::default()),
+            instance::<VirtualDeviceOption>,
         );
         &INFO
     };
@@ -661,50 +732,41 @@ impl DataType for VirtualDeviceOption {
 
 impl DataObject for VirtualDeviceOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.type_),
-            1 => match &self.connect_option {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.bus_slot_option {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => optional(&self.controller_type),
-            4 => match &self.auto_assign_controller {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.type_),
+            1 => look::boxed(&self.connect_option),
+            2 => look::boxed(&self.bus_slot_option),
+            3 => look::optional_text(&self.controller_type),
+            4 => look::boxed(&self.auto_assign_controller),
             5 => Value::List(&self.backing_option),
-            6 => optional(&self.default_backing_option_index),
-            7 => Value::List(&self.licensing_limit),
-            8 => leaf(&self.deprecated),
-            9 => leaf(&self.plug_and_play),
-            10 => optional(&self.hot_remove_supported),
-            11 => optional(&self.numa_supported),
+            6 => look::optional_int(&self.default_backing_option_index),
+            7 => look::texts(&self.licensing_limit),
+            8 => Value::Boolean(self.deprecated),
+            9 => Value::Boolean(self.plug_and_play),
+            10 => look::optional_boolean(&self.hot_remove_supported),
+            11 => look::optional_boolean(&self.numa_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.type_),
-            1 => fill!(self.connect_option, VirtualDeviceConnectOption),
-            2 => fill!(self.bus_slot_option, VirtualDeviceBusSlotOption),
-            3 => Slot::Scalar(&mut self.controller_type),
-            4 => fill!(self.auto_assign_controller, BoolOption),
+            0 => place::text(&mut self.type_),
+            1 => place::boxed(&mut self.connect_option),
+            2 => place::boxed(&mut self.bus_slot_option),
+            3 => place::optional_text(&mut self.controller_type),
+            4 => place::boxed(&mut self.auto_assign_controller),
             5 => Slot::Poly(&mut self.backing_option),
-            6 => Slot::Scalar(&mut self.default_backing_option_index),
-            7 => Slot::Scalar(&mut self.licensing_limit),
-            8 => Slot::Scalar(&mut self.deprecated),
-            9 => Slot::Scalar(&mut self.plug_and_play),
-            10 => Slot::Scalar(&mut self.hot_remove_supported),
-            11 => Slot::Scalar(&mut self.numa_supported),
+            6 => place::optional_int(&mut self.default_backing_option_index),
+            7 => place::texts(&mut self.licensing_limit),
+            8 => place::boolean(&mut self.deprecated),
+            9 => place::boolean(&mut self.plug_and_play),
+            10 => place::optional_boolean(&mut self.hot_remove_supported),
+            11 => place::optional_boolean(&mut self.numa_supported),
             _ => Slot::None,
         }
     }
@@ -713,19 +775,24 @@ impl DataObject for VirtualDeviceOption {
 root!(VirtualDeviceOption);
 
 /// `VirtualDeviceBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceBackingOption {
     /// `type`.
     pub type_: String,
+}
+
+impl Default for VirtualDeviceBackingOption {
+    fn default() -> Self {
+        Self { type_: Unset::UNSET }
+    }
 }
 
 impl DataType for VirtualDeviceBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceBackingOption",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("type", Type::String)],
-            || Box::new(VirtualDeviceBackingOption::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("type", Type::String, Req)],
+            instance::<VirtualDeviceBackingOption>,
         );
         &INFO
     };
@@ -733,19 +800,19 @@ impl DataType for VirtualDeviceBackingOption {
 
 impl DataObject for VirtualDeviceBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.type_),
+            0 => look::text(&self.type_),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.type_),
+            0 => place::text(&mut self.type_),
             _ => Slot::None,
         }
     }
@@ -754,7 +821,6 @@ impl DataObject for VirtualDeviceBackingOption {
 root!(VirtualDeviceBackingOption);
 
 /// `VirtualDeviceFileBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceFileBackingOption {
     /// What it inherits from [`VirtualDeviceBackingOption`].
     pub base: VirtualDeviceBackingOption,
@@ -762,13 +828,19 @@ pub struct VirtualDeviceFileBackingOption {
     pub file_name_extensions: Option<Box<ChoiceOption>>,
 }
 
+impl Default for VirtualDeviceFileBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingOption as Default>::default(), file_name_extensions: None }
+    }
+}
+
 impl DataType for VirtualDeviceFileBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceFileBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
-            &[FieldInfo::opt("fileNameExtensions", Type::Data(ChoiceOption::INFO))],
-            || Box::new(VirtualDeviceFileBackingOption::default()),
+            Some(<VirtualDeviceBackingOption as DataType>::INFO),
+            &[Own("fileNameExtensions", Type::Data(<ChoiceOption as DataType>::INFO), Opt)],
+            instance::<VirtualDeviceFileBackingOption>,
         );
         &INFO
     };
@@ -776,32 +848,23 @@ impl DataType for VirtualDeviceFileBackingOption {
 
 impl DataObject for VirtualDeviceFileBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => match &self.file_name_extensions {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            1 => look::boxed(&self.file_name_extensions),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => fill!(self.file_name_extensions, ChoiceOption),
-            _ => self.base.slot(index),
+            1 => place::boxed(&mut self.file_name_extensions),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -809,7 +872,6 @@ inherit!(VirtualDeviceFileBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualDeviceFileBackingOption {}
 
 /// `VirtualDeviceDeviceBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceDeviceBackingOption {
     /// What it inherits from [`VirtualDeviceBackingOption`].
     pub base: VirtualDeviceBackingOption,
@@ -817,13 +879,22 @@ pub struct VirtualDeviceDeviceBackingOption {
     pub auto_detect_available: BoolOption,
 }
 
+impl Default for VirtualDeviceDeviceBackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceBackingOption as Default>::default(),
+            auto_detect_available: <BoolOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualDeviceDeviceBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceDeviceBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
-            &[FieldInfo::req("autoDetectAvailable", Type::Data(BoolOption::INFO))],
-            || Box::new(VirtualDeviceDeviceBackingOption::default()),
+            Some(<VirtualDeviceBackingOption as DataType>::INFO),
+            &[Own("autoDetectAvailable", Type::Data(<BoolOption as DataType>::INFO), Req)],
+            instance::<VirtualDeviceDeviceBackingOption>,
         );
         &INFO
     };
@@ -831,29 +902,23 @@ impl DataType for VirtualDeviceDeviceBackingOption {
 
 impl DataObject for VirtualDeviceDeviceBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::Data(&self.auto_detect_available),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Data(&mut self.auto_detect_available),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -861,7 +926,6 @@ inherit!(VirtualDeviceDeviceBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualDeviceDeviceBackingOption {}
 
 /// `VirtualDeviceRemoteDeviceBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceRemoteDeviceBackingOption {
     /// What it inherits from [`VirtualDeviceBackingOption`].
     pub base: VirtualDeviceBackingOption,
@@ -869,13 +933,22 @@ pub struct VirtualDeviceRemoteDeviceBackingOption {
     pub auto_detect_available: BoolOption,
 }
 
+impl Default for VirtualDeviceRemoteDeviceBackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceBackingOption as Default>::default(),
+            auto_detect_available: <BoolOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualDeviceRemoteDeviceBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceRemoteDeviceBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
-            &[FieldInfo::req("autoDetectAvailable", Type::Data(BoolOption::INFO))],
-            || Box::new(VirtualDeviceRemoteDeviceBackingOption::default()),
+            Some(<VirtualDeviceBackingOption as DataType>::INFO),
+            &[Own("autoDetectAvailable", Type::Data(<BoolOption as DataType>::INFO), Req)],
+            instance::<VirtualDeviceRemoteDeviceBackingOption>,
         );
         &INFO
     };
@@ -883,29 +956,23 @@ impl DataType for VirtualDeviceRemoteDeviceBackingOption {
 
 impl DataObject for VirtualDeviceRemoteDeviceBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::Data(&self.auto_detect_available),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Data(&mut self.auto_detect_available),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -913,41 +980,46 @@ inherit!(VirtualDeviceRemoteDeviceBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualDeviceRemoteDeviceBackingOption {}
 
 /// `VirtualDevicePipeBackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDevicePipeBackingOption {
     /// What it inherits from [`VirtualDeviceBackingOption`].
     pub base: VirtualDeviceBackingOption,
 }
 
+impl Default for VirtualDevicePipeBackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceBackingOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualDevicePipeBackingOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualDevicePipeBackingOption", Some(VirtualDeviceBackingOption::INFO), &[], || {
-                Box::new(VirtualDevicePipeBackingOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualDevicePipeBackingOption",
+            Some(<VirtualDeviceBackingOption as DataType>::INFO),
+            &[],
+            instance::<VirtualDevicePipeBackingOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualDevicePipeBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -955,7 +1027,6 @@ inherit!(VirtualDevicePipeBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualDevicePipeBackingOption {}
 
 /// `VirtualDeviceURIBackingOption`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceURIBackingOption {
     /// What it inherits from [`VirtualDeviceBackingOption`].
     pub base: VirtualDeviceBackingOption,
@@ -963,13 +1034,22 @@ pub struct VirtualDeviceURIBackingOption {
     pub directions: ChoiceOption,
 }
 
+impl Default for VirtualDeviceURIBackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceBackingOption as Default>::default(),
+            directions: <ChoiceOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualDeviceURIBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceURIBackingOption",
-            Some(VirtualDeviceBackingOption::INFO),
-            &[FieldInfo::req("directions", Type::Data(ChoiceOption::INFO))],
-            || Box::new(VirtualDeviceURIBackingOption::default()),
+            Some(<VirtualDeviceBackingOption as DataType>::INFO),
+            &[Own("directions", Type::Data(<ChoiceOption as DataType>::INFO), Req)],
+            instance::<VirtualDeviceURIBackingOption>,
         );
         &INFO
     };
@@ -977,29 +1057,23 @@ impl DataType for VirtualDeviceURIBackingOption {
 
 impl DataObject for VirtualDeviceURIBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::Data(&self.directions),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Data(&mut self.directions),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1007,7 +1081,6 @@ inherit!(VirtualDeviceURIBackingOption, VirtualDeviceBackingOption);
 impl Extends<VirtualDeviceBackingOption> for VirtualDeviceURIBackingOption {}
 
 /// `VirtualDeviceConnectOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceConnectOption {
     /// `startConnected`.
     pub start_connected: BoolOption,
@@ -1015,16 +1088,25 @@ pub struct VirtualDeviceConnectOption {
     pub allow_guest_control: BoolOption,
 }
 
+impl Default for VirtualDeviceConnectOption {
+    fn default() -> Self {
+        Self {
+            start_connected: <BoolOption as Default>::default(),
+            allow_guest_control: <BoolOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualDeviceConnectOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceConnectOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("startConnected", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("allowGuestControl", Type::Data(BoolOption::INFO)),
+                Own("startConnected", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("allowGuestControl", Type::Data(<BoolOption as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualDeviceConnectOption::default()),
+            instance::<VirtualDeviceConnectOption>,
         );
         &INFO
     };
@@ -1032,7 +1114,7 @@ impl DataType for VirtualDeviceConnectOption {
 
 impl DataObject for VirtualDeviceConnectOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1055,19 +1137,24 @@ impl DataObject for VirtualDeviceConnectOption {
 root!(VirtualDeviceConnectOption);
 
 /// `VirtualDeviceBusSlotOption`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceBusSlotOption {
     /// `type`.
     pub type_: String,
+}
+
+impl Default for VirtualDeviceBusSlotOption {
+    fn default() -> Self {
+        Self { type_: Unset::UNSET }
+    }
 }
 
 impl DataType for VirtualDeviceBusSlotOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceBusSlotOption",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("type", Type::String)],
-            || Box::new(VirtualDeviceBusSlotOption::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("type", Type::String, Req)],
+            instance::<VirtualDeviceBusSlotOption>,
         );
         &INFO
     };
@@ -1075,19 +1162,19 @@ impl DataType for VirtualDeviceBusSlotOption {
 
 impl DataObject for VirtualDeviceBusSlotOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.type_),
+            0 => look::text(&self.type_),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.type_),
+            0 => place::text(&mut self.type_),
             _ => Slot::None,
         }
     }
@@ -1096,7 +1183,6 @@ impl DataObject for VirtualDeviceBusSlotOption {
 root!(VirtualDeviceBusSlotOption);
 
 /// `VirtualDeviceConfigSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceConfigSpec {
     /// `operation`.
     pub operation: Option<VirtualDeviceConfigSpecOperation>,
@@ -1114,21 +1200,35 @@ pub struct VirtualDeviceConfigSpec {
     pub change_mode: Option<String>,
 }
 
+impl Default for VirtualDeviceConfigSpec {
+    fn default() -> Self {
+        Self {
+            operation: None,
+            file_operation: None,
+            device: <Poly<VirtualDevice> as Default>::default(),
+            profile: Unset::UNSET,
+            backing: None,
+            filter_spec: Unset::UNSET,
+            change_mode: None,
+        }
+    }
+}
+
 impl DataType for VirtualDeviceConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("operation", Type::Enum(VirtualDeviceConfigSpecOperation::INFO)),
-                FieldInfo::opt("fileOperation", Type::Enum(VirtualDeviceConfigSpecFileOperation::INFO)),
-                FieldInfo::req("device", Type::Data(VirtualDevice::INFO)),
-                FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-                FieldInfo::opt("backing", Type::Data(VirtualDeviceConfigSpecBackingSpec::INFO)),
-                FieldInfo::list("filterSpec", Type::Data(VirtualMachineBaseIndependentFilterSpec::INFO)),
-                FieldInfo::opt("changeMode", Type::String),
+                Own("operation", Type::Enum(<VirtualDeviceConfigSpecOperation as EnumType>::INFO), Opt),
+                Own("fileOperation", Type::Enum(<VirtualDeviceConfigSpecFileOperation as EnumType>::INFO), Opt),
+                Own("device", Type::Data(<VirtualDevice as DataType>::INFO), Req),
+                Own("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO), List),
+                Own("backing", Type::Data(<VirtualDeviceConfigSpecBackingSpec as DataType>::INFO), Opt),
+                Own("filterSpec", Type::Data(<VirtualMachineBaseIndependentFilterSpec as DataType>::INFO), List),
+                Own("changeMode", Type::String, Opt),
             ],
-            || Box::new(VirtualDeviceConfigSpec::default()),
+            instance::<VirtualDeviceConfigSpec>,
         );
         &INFO
     };
@@ -1136,21 +1236,18 @@ impl DataType for VirtualDeviceConfigSpec {
 
 impl DataObject for VirtualDeviceConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.operation),
-            1 => optional(&self.file_operation),
-            2 => leaf(&self.device),
+            0 => look::optional(&self.operation),
+            1 => look::optional(&self.file_operation),
+            2 => look::leaf(&self.device),
             3 => Value::List(&self.profile),
-            4 => match &self.backing {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            4 => look::boxed(&self.backing),
             5 => Value::List(&self.filter_spec),
-            6 => optional(&self.change_mode),
+            6 => look::optional_text(&self.change_mode),
             _ => Value::Unset,
         }
     }
@@ -1161,9 +1258,9 @@ impl DataObject for VirtualDeviceConfigSpec {
             1 => Slot::Scalar(&mut self.file_operation),
             2 => Slot::Poly(&mut self.device),
             3 => Slot::Poly(&mut self.profile),
-            4 => fill!(self.backing, VirtualDeviceConfigSpecBackingSpec),
+            4 => place::boxed(&mut self.backing),
             5 => Slot::Poly(&mut self.filter_spec),
-            6 => Slot::Scalar(&mut self.change_mode),
+            6 => place::optional_text(&mut self.change_mode),
             _ => Slot::None,
         }
     }
@@ -1172,7 +1269,6 @@ impl DataObject for VirtualDeviceConfigSpec {
 root!(VirtualDeviceConfigSpec);
 
 /// `VirtualDeviceConfigSpecBackingSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDeviceConfigSpecBackingSpec {
     /// `parent`.
     pub parent: Option<Box<VirtualDeviceConfigSpecBackingSpec>>,
@@ -1180,16 +1276,22 @@ pub struct VirtualDeviceConfigSpecBackingSpec {
     pub crypto: Option<Poly<CryptoSpec>>,
 }
 
+impl Default for VirtualDeviceConfigSpecBackingSpec {
+    fn default() -> Self {
+        Self { parent: None, crypto: None }
+    }
+}
+
 impl DataType for VirtualDeviceConfigSpecBackingSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDeviceConfigSpecBackingSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("parent", Type::Data(VirtualDeviceConfigSpecBackingSpec::INFO)),
-                FieldInfo::opt("crypto", Type::Data(CryptoSpec::INFO)),
+                Own("parent", Type::Data(<VirtualDeviceConfigSpecBackingSpec as DataType>::INFO), Opt),
+                Own("crypto", Type::Data(<CryptoSpec as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualDeviceConfigSpecBackingSpec::default()),
+            instance::<VirtualDeviceConfigSpecBackingSpec>,
         );
         &INFO
     };
@@ -1197,23 +1299,20 @@ impl DataType for VirtualDeviceConfigSpecBackingSpec {
 
 impl DataObject for VirtualDeviceConfigSpecBackingSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.parent {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => optional(&self.crypto),
+            0 => look::boxed(&self.parent),
+            1 => look::optional(&self.crypto),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.parent, VirtualDeviceConfigSpecBackingSpec),
+            0 => place::boxed(&mut self.parent),
             1 => Slot::Poly(&mut self.crypto),
             _ => Slot::None,
         }

@@ -10,7 +10,6 @@ use crate::types::{
 };
 
 /// `VirtualDisk`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDisk {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
@@ -44,28 +43,54 @@ pub struct VirtualDisk {
     pub disk_chain_broken_issue: Option<String>,
 }
 
+impl Default for VirtualDisk {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDevice as Default>::default(),
+            capacity_in_kb: 0,
+            capacity_in_bytes: None,
+            shares: None,
+            storage_io_allocation: None,
+            disk_object_id: None,
+            v_flash_cache_config_info: None,
+            iofilter: Unset::UNSET,
+            v_disk_id: None,
+            v_disk_version: None,
+            virtual_disk_format: None,
+            native_unmanaged_linked_clone: None,
+            independent_filters: Unset::UNSET,
+            guest_read_only: None,
+            disk_chain_broken_issue: None,
+        }
+    }
+}
+
 impl DataType for VirtualDisk {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDisk",
-            Some(VirtualDevice::INFO),
+            Some(<VirtualDevice as DataType>::INFO),
             &[
-                FieldInfo::req("capacityInKB", Type::Long),
-                FieldInfo::opt("capacityInBytes", Type::Long),
-                FieldInfo::opt("shares", Type::Data(SharesInfo::INFO)),
-                FieldInfo::opt("storageIOAllocation", Type::Data(StorageIOAllocationInfo::INFO)),
-                FieldInfo::opt("diskObjectId", Type::String),
-                FieldInfo::opt("vFlashCacheConfigInfo", Type::Data(VirtualDiskVFlashCacheConfigInfo::INFO)),
-                FieldInfo::list("iofilter", Type::String),
-                FieldInfo::opt("vDiskId", Type::Data(ID::INFO)),
-                FieldInfo::opt("vDiskVersion", Type::Int),
-                FieldInfo::opt("virtualDiskFormat", Type::String),
-                FieldInfo::opt("nativeUnmanagedLinkedClone", Type::Boolean),
-                FieldInfo::list("independentFilters", Type::Data(VirtualMachineBaseIndependentFilterSpec::INFO)),
-                FieldInfo::opt("guestReadOnly", Type::Boolean),
-                FieldInfo::opt("diskChainBrokenIssue", Type::String),
+                Own("capacityInKB", Type::Long, Req),
+                Own("capacityInBytes", Type::Long, Opt),
+                Own("shares", Type::Data(<SharesInfo as DataType>::INFO), Opt),
+                Own("storageIOAllocation", Type::Data(<StorageIOAllocationInfo as DataType>::INFO), Opt),
+                Own("diskObjectId", Type::String, Opt),
+                Own("vFlashCacheConfigInfo", Type::Data(<VirtualDiskVFlashCacheConfigInfo as DataType>::INFO), Opt),
+                Own("iofilter", Type::String, List),
+                Own("vDiskId", Type::Data(<ID as DataType>::INFO), Opt),
+                Own("vDiskVersion", Type::Int, Opt),
+                Own("virtualDiskFormat", Type::String, Opt),
+                Own("nativeUnmanagedLinkedClone", Type::Boolean, Opt),
+                Own(
+                    "independentFilters",
+                    Type::Data(<VirtualMachineBaseIndependentFilterSpec as DataType>::INFO),
+                    List,
+                ),
+                Own("guestReadOnly", Type::Boolean, Opt),
+                Own("diskChainBrokenIssue", Type::String, Opt),
             ],
-            || Box::new(VirtualDisk::default()),
+            instance::<VirtualDisk>,
         );
         &INFO
     };
@@ -73,67 +98,49 @@ impl DataType for VirtualDisk {
 
 impl DataObject for VirtualDisk {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            9 => leaf(&self.capacity_in_kb),
-            10 => optional(&self.capacity_in_bytes),
-            11 => match &self.shares {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            12 => match &self.storage_io_allocation {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            13 => optional(&self.disk_object_id),
-            14 => match &self.v_flash_cache_config_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            15 => Value::List(&self.iofilter),
-            16 => match &self.v_disk_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            17 => optional(&self.v_disk_version),
-            18 => optional(&self.virtual_disk_format),
-            19 => optional(&self.native_unmanaged_linked_clone),
+            9 => Value::Long(self.capacity_in_kb),
+            10 => look::optional_long(&self.capacity_in_bytes),
+            11 => look::boxed(&self.shares),
+            12 => look::boxed(&self.storage_io_allocation),
+            13 => look::optional_text(&self.disk_object_id),
+            14 => look::boxed(&self.v_flash_cache_config_info),
+            15 => look::texts(&self.iofilter),
+            16 => look::boxed(&self.v_disk_id),
+            17 => look::optional_int(&self.v_disk_version),
+            18 => look::optional_text(&self.virtual_disk_format),
+            19 => look::optional_boolean(&self.native_unmanaged_linked_clone),
             20 => Value::List(&self.independent_filters),
-            21 => optional(&self.guest_read_only),
-            22 => optional(&self.disk_chain_broken_issue),
-            _ => self.base.get(index),
+            21 => look::optional_boolean(&self.guest_read_only),
+            22 => look::optional_text(&self.disk_chain_broken_issue),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            9 => Slot::Scalar(&mut self.capacity_in_kb),
-            10 => Slot::Scalar(&mut self.capacity_in_bytes),
-            11 => fill!(self.shares, SharesInfo),
-            12 => fill!(self.storage_io_allocation, StorageIOAllocationInfo),
-            13 => Slot::Scalar(&mut self.disk_object_id),
-            14 => fill!(self.v_flash_cache_config_info, VirtualDiskVFlashCacheConfigInfo),
-            15 => Slot::Scalar(&mut self.iofilter),
-            16 => fill!(self.v_disk_id, ID),
-            17 => Slot::Scalar(&mut self.v_disk_version),
-            18 => Slot::Scalar(&mut self.virtual_disk_format),
-            19 => Slot::Scalar(&mut self.native_unmanaged_linked_clone),
+            9 => place::long(&mut self.capacity_in_kb),
+            10 => place::optional_long(&mut self.capacity_in_bytes),
+            11 => place::boxed(&mut self.shares),
+            12 => place::boxed(&mut self.storage_io_allocation),
+            13 => place::optional_text(&mut self.disk_object_id),
+            14 => place::boxed(&mut self.v_flash_cache_config_info),
+            15 => place::texts(&mut self.iofilter),
+            16 => place::boxed(&mut self.v_disk_id),
+            17 => place::optional_int(&mut self.v_disk_version),
+            18 => place::optional_text(&mut self.virtual_disk_format),
+            19 => place::optional_boolean(&mut self.native_unmanaged_linked_clone),
             20 => Slot::Poly(&mut self.independent_filters),
-            21 => Slot::Scalar(&mut self.guest_read_only),
-            22 => Slot::Scalar(&mut self.disk_chain_broken_issue),
-            _ => self.base.slot(index),
+            21 => place::optional_boolean(&mut self.guest_read_only),
+            22 => place::optional_text(&mut self.disk_chain_broken_issue),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -141,7 +148,6 @@ inherit!(VirtualDisk, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualDisk {}
 
 /// `VirtualDiskSparseVer1BackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskSparseVer1BackingInfo {
     /// What it inherits from [`VirtualDeviceFileBackingInfo`].
     pub base: VirtualDeviceFileBackingInfo,
@@ -159,20 +165,34 @@ pub struct VirtualDiskSparseVer1BackingInfo {
     pub parent: Option<Box<VirtualDiskSparseVer1BackingInfo>>,
 }
 
+impl Default for VirtualDiskSparseVer1BackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingInfo as Default>::default(),
+            disk_mode: Unset::UNSET,
+            split: None,
+            write_through: None,
+            space_used_in_kb: None,
+            content_id: None,
+            parent: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskSparseVer1BackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskSparseVer1BackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
+            Some(<VirtualDeviceFileBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::req("diskMode", Type::String),
-                FieldInfo::opt("split", Type::Boolean),
-                FieldInfo::opt("writeThrough", Type::Boolean),
-                FieldInfo::opt("spaceUsedInKB", Type::Long),
-                FieldInfo::opt("contentId", Type::String),
-                FieldInfo::opt("parent", Type::Data(VirtualDiskSparseVer1BackingInfo::INFO)),
+                Own("diskMode", Type::String, Req),
+                Own("split", Type::Boolean, Opt),
+                Own("writeThrough", Type::Boolean, Opt),
+                Own("spaceUsedInKB", Type::Long, Opt),
+                Own("contentId", Type::String, Opt),
+                Own("parent", Type::Data(<VirtualDiskSparseVer1BackingInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualDiskSparseVer1BackingInfo::default()),
+            instance::<VirtualDiskSparseVer1BackingInfo>,
         );
         &INFO
     };
@@ -180,42 +200,33 @@ impl DataType for VirtualDiskSparseVer1BackingInfo {
 
 impl DataObject for VirtualDiskSparseVer1BackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.disk_mode),
-            4 => optional(&self.split),
-            5 => optional(&self.write_through),
-            6 => optional(&self.space_used_in_kb),
-            7 => optional(&self.content_id),
-            8 => match &self.parent {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            3 => look::text(&self.disk_mode),
+            4 => look::optional_boolean(&self.split),
+            5 => look::optional_boolean(&self.write_through),
+            6 => look::optional_long(&self.space_used_in_kb),
+            7 => look::optional_text(&self.content_id),
+            8 => look::boxed(&self.parent),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.disk_mode),
-            4 => Slot::Scalar(&mut self.split),
-            5 => Slot::Scalar(&mut self.write_through),
-            6 => Slot::Scalar(&mut self.space_used_in_kb),
-            7 => Slot::Scalar(&mut self.content_id),
-            8 => fill!(self.parent, VirtualDiskSparseVer1BackingInfo),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.disk_mode),
+            4 => place::optional_boolean(&mut self.split),
+            5 => place::optional_boolean(&mut self.write_through),
+            6 => place::optional_long(&mut self.space_used_in_kb),
+            7 => place::optional_text(&mut self.content_id),
+            8 => place::boxed(&mut self.parent),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -224,7 +235,6 @@ impl Extends<VirtualDeviceFileBackingInfo> for VirtualDiskSparseVer1BackingInfo 
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskSparseVer1BackingInfo {}
 
 /// `VirtualDiskSparseVer2BackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskSparseVer2BackingInfo {
     /// What it inherits from [`VirtualDeviceFileBackingInfo`].
     pub base: VirtualDeviceFileBackingInfo,
@@ -248,23 +258,40 @@ pub struct VirtualDiskSparseVer2BackingInfo {
     pub key_id: Option<Box<CryptoKeyId>>,
 }
 
+impl Default for VirtualDiskSparseVer2BackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingInfo as Default>::default(),
+            disk_mode: Unset::UNSET,
+            split: None,
+            write_through: None,
+            space_used_in_kb: None,
+            uuid: None,
+            content_id: None,
+            change_id: None,
+            parent: None,
+            key_id: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskSparseVer2BackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskSparseVer2BackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
+            Some(<VirtualDeviceFileBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::req("diskMode", Type::String),
-                FieldInfo::opt("split", Type::Boolean),
-                FieldInfo::opt("writeThrough", Type::Boolean),
-                FieldInfo::opt("spaceUsedInKB", Type::Long),
-                FieldInfo::opt("uuid", Type::String),
-                FieldInfo::opt("contentId", Type::String),
-                FieldInfo::opt("changeId", Type::String),
-                FieldInfo::opt("parent", Type::Data(VirtualDiskSparseVer2BackingInfo::INFO)),
-                FieldInfo::opt("keyId", Type::Data(CryptoKeyId::INFO)),
+                Own("diskMode", Type::String, Req),
+                Own("split", Type::Boolean, Opt),
+                Own("writeThrough", Type::Boolean, Opt),
+                Own("spaceUsedInKB", Type::Long, Opt),
+                Own("uuid", Type::String, Opt),
+                Own("contentId", Type::String, Opt),
+                Own("changeId", Type::String, Opt),
+                Own("parent", Type::Data(<VirtualDiskSparseVer2BackingInfo as DataType>::INFO), Opt),
+                Own("keyId", Type::Data(<CryptoKeyId as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualDiskSparseVer2BackingInfo::default()),
+            instance::<VirtualDiskSparseVer2BackingInfo>,
         );
         &INFO
     };
@@ -272,51 +299,39 @@ impl DataType for VirtualDiskSparseVer2BackingInfo {
 
 impl DataObject for VirtualDiskSparseVer2BackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.disk_mode),
-            4 => optional(&self.split),
-            5 => optional(&self.write_through),
-            6 => optional(&self.space_used_in_kb),
-            7 => optional(&self.uuid),
-            8 => optional(&self.content_id),
-            9 => optional(&self.change_id),
-            10 => match &self.parent {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            11 => match &self.key_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            3 => look::text(&self.disk_mode),
+            4 => look::optional_boolean(&self.split),
+            5 => look::optional_boolean(&self.write_through),
+            6 => look::optional_long(&self.space_used_in_kb),
+            7 => look::optional_text(&self.uuid),
+            8 => look::optional_text(&self.content_id),
+            9 => look::optional_text(&self.change_id),
+            10 => look::boxed(&self.parent),
+            11 => look::boxed(&self.key_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.disk_mode),
-            4 => Slot::Scalar(&mut self.split),
-            5 => Slot::Scalar(&mut self.write_through),
-            6 => Slot::Scalar(&mut self.space_used_in_kb),
-            7 => Slot::Scalar(&mut self.uuid),
-            8 => Slot::Scalar(&mut self.content_id),
-            9 => Slot::Scalar(&mut self.change_id),
-            10 => fill!(self.parent, VirtualDiskSparseVer2BackingInfo),
-            11 => fill!(self.key_id, CryptoKeyId),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.disk_mode),
+            4 => place::optional_boolean(&mut self.split),
+            5 => place::optional_boolean(&mut self.write_through),
+            6 => place::optional_long(&mut self.space_used_in_kb),
+            7 => place::optional_text(&mut self.uuid),
+            8 => place::optional_text(&mut self.content_id),
+            9 => place::optional_text(&mut self.change_id),
+            10 => place::boxed(&mut self.parent),
+            11 => place::boxed(&mut self.key_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -325,7 +340,6 @@ impl Extends<VirtualDeviceFileBackingInfo> for VirtualDiskSparseVer2BackingInfo 
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskSparseVer2BackingInfo {}
 
 /// `VirtualDiskFlatVer1BackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskFlatVer1BackingInfo {
     /// What it inherits from [`VirtualDeviceFileBackingInfo`].
     pub base: VirtualDeviceFileBackingInfo,
@@ -341,19 +355,32 @@ pub struct VirtualDiskFlatVer1BackingInfo {
     pub parent: Option<Box<VirtualDiskFlatVer1BackingInfo>>,
 }
 
+impl Default for VirtualDiskFlatVer1BackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingInfo as Default>::default(),
+            disk_mode: Unset::UNSET,
+            split: None,
+            write_through: None,
+            content_id: None,
+            parent: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskFlatVer1BackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskFlatVer1BackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
+            Some(<VirtualDeviceFileBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::req("diskMode", Type::String),
-                FieldInfo::opt("split", Type::Boolean),
-                FieldInfo::opt("writeThrough", Type::Boolean),
-                FieldInfo::opt("contentId", Type::String),
-                FieldInfo::opt("parent", Type::Data(VirtualDiskFlatVer1BackingInfo::INFO)),
+                Own("diskMode", Type::String, Req),
+                Own("split", Type::Boolean, Opt),
+                Own("writeThrough", Type::Boolean, Opt),
+                Own("contentId", Type::String, Opt),
+                Own("parent", Type::Data(<VirtualDiskFlatVer1BackingInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualDiskFlatVer1BackingInfo::default()),
+            instance::<VirtualDiskFlatVer1BackingInfo>,
         );
         &INFO
     };
@@ -361,40 +388,31 @@ impl DataType for VirtualDiskFlatVer1BackingInfo {
 
 impl DataObject for VirtualDiskFlatVer1BackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.disk_mode),
-            4 => optional(&self.split),
-            5 => optional(&self.write_through),
-            6 => optional(&self.content_id),
-            7 => match &self.parent {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            3 => look::text(&self.disk_mode),
+            4 => look::optional_boolean(&self.split),
+            5 => look::optional_boolean(&self.write_through),
+            6 => look::optional_text(&self.content_id),
+            7 => look::boxed(&self.parent),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.disk_mode),
-            4 => Slot::Scalar(&mut self.split),
-            5 => Slot::Scalar(&mut self.write_through),
-            6 => Slot::Scalar(&mut self.content_id),
-            7 => fill!(self.parent, VirtualDiskFlatVer1BackingInfo),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.disk_mode),
+            4 => place::optional_boolean(&mut self.split),
+            5 => place::optional_boolean(&mut self.write_through),
+            6 => place::optional_text(&mut self.content_id),
+            7 => place::boxed(&mut self.parent),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -403,7 +421,6 @@ impl Extends<VirtualDeviceFileBackingInfo> for VirtualDiskFlatVer1BackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskFlatVer1BackingInfo {}
 
 /// `VirtualDiskFlatVer2BackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskFlatVer2BackingInfo {
     /// What it inherits from [`VirtualDeviceFileBackingInfo`].
     pub base: VirtualDeviceFileBackingInfo,
@@ -439,29 +456,52 @@ pub struct VirtualDiskFlatVer2BackingInfo {
     pub key_id: Option<Box<CryptoKeyId>>,
 }
 
+impl Default for VirtualDiskFlatVer2BackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingInfo as Default>::default(),
+            disk_mode: Unset::UNSET,
+            split: None,
+            write_through: None,
+            thin_provisioned: None,
+            eagerly_scrub: None,
+            uuid: None,
+            content_id: None,
+            change_id: None,
+            parent: None,
+            delta_disk_format: None,
+            digest_enabled: None,
+            delta_grain_size: None,
+            delta_disk_format_variant: None,
+            sharing: None,
+            key_id: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskFlatVer2BackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskFlatVer2BackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
+            Some(<VirtualDeviceFileBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::req("diskMode", Type::String),
-                FieldInfo::opt("split", Type::Boolean),
-                FieldInfo::opt("writeThrough", Type::Boolean),
-                FieldInfo::opt("thinProvisioned", Type::Boolean),
-                FieldInfo::opt("eagerlyScrub", Type::Boolean),
-                FieldInfo::opt("uuid", Type::String),
-                FieldInfo::opt("contentId", Type::String),
-                FieldInfo::opt("changeId", Type::String),
-                FieldInfo::opt("parent", Type::Data(VirtualDiskFlatVer2BackingInfo::INFO)),
-                FieldInfo::opt("deltaDiskFormat", Type::String),
-                FieldInfo::opt("digestEnabled", Type::Boolean),
-                FieldInfo::opt("deltaGrainSize", Type::Int),
-                FieldInfo::opt("deltaDiskFormatVariant", Type::String),
-                FieldInfo::opt("sharing", Type::String),
-                FieldInfo::opt("keyId", Type::Data(CryptoKeyId::INFO)),
+                Own("diskMode", Type::String, Req),
+                Own("split", Type::Boolean, Opt),
+                Own("writeThrough", Type::Boolean, Opt),
+                Own("thinProvisioned", Type::Boolean, Opt),
+                Own("eagerlyScrub", Type::Boolean, Opt),
+                Own("uuid", Type::String, Opt),
+                Own("contentId", Type::String, Opt),
+                Own("changeId", Type::String, Opt),
+                Own("parent", Type::Data(<VirtualDiskFlatVer2BackingInfo as DataType>::INFO), Opt),
+                Own("deltaDiskFormat", Type::String, Opt),
+                Own("digestEnabled", Type::Boolean, Opt),
+                Own("deltaGrainSize", Type::Int, Opt),
+                Own("deltaDiskFormatVariant", Type::String, Opt),
+                Own("sharing", Type::String, Opt),
+                Own("keyId", Type::Data(<CryptoKeyId as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualDiskFlatVer2BackingInfo::default()),
+            instance::<VirtualDiskFlatVer2BackingInfo>,
         );
         &INFO
     };
@@ -469,63 +509,51 @@ impl DataType for VirtualDiskFlatVer2BackingInfo {
 
 impl DataObject for VirtualDiskFlatVer2BackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.disk_mode),
-            4 => optional(&self.split),
-            5 => optional(&self.write_through),
-            6 => optional(&self.thin_provisioned),
-            7 => optional(&self.eagerly_scrub),
-            8 => optional(&self.uuid),
-            9 => optional(&self.content_id),
-            10 => optional(&self.change_id),
-            11 => match &self.parent {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            12 => optional(&self.delta_disk_format),
-            13 => optional(&self.digest_enabled),
-            14 => optional(&self.delta_grain_size),
-            15 => optional(&self.delta_disk_format_variant),
-            16 => optional(&self.sharing),
-            17 => match &self.key_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            3 => look::text(&self.disk_mode),
+            4 => look::optional_boolean(&self.split),
+            5 => look::optional_boolean(&self.write_through),
+            6 => look::optional_boolean(&self.thin_provisioned),
+            7 => look::optional_boolean(&self.eagerly_scrub),
+            8 => look::optional_text(&self.uuid),
+            9 => look::optional_text(&self.content_id),
+            10 => look::optional_text(&self.change_id),
+            11 => look::boxed(&self.parent),
+            12 => look::optional_text(&self.delta_disk_format),
+            13 => look::optional_boolean(&self.digest_enabled),
+            14 => look::optional_int(&self.delta_grain_size),
+            15 => look::optional_text(&self.delta_disk_format_variant),
+            16 => look::optional_text(&self.sharing),
+            17 => look::boxed(&self.key_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.disk_mode),
-            4 => Slot::Scalar(&mut self.split),
-            5 => Slot::Scalar(&mut self.write_through),
-            6 => Slot::Scalar(&mut self.thin_provisioned),
-            7 => Slot::Scalar(&mut self.eagerly_scrub),
-            8 => Slot::Scalar(&mut self.uuid),
-            9 => Slot::Scalar(&mut self.content_id),
-            10 => Slot::Scalar(&mut self.change_id),
-            11 => fill!(self.parent, VirtualDiskFlatVer2BackingInfo),
-            12 => Slot::Scalar(&mut self.delta_disk_format),
-            13 => Slot::Scalar(&mut self.digest_enabled),
-            14 => Slot::Scalar(&mut self.delta_grain_size),
-            15 => Slot::Scalar(&mut self.delta_disk_format_variant),
-            16 => Slot::Scalar(&mut self.sharing),
-            17 => fill!(self.key_id, CryptoKeyId),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.disk_mode),
+            4 => place::optional_boolean(&mut self.split),
+            5 => place::optional_boolean(&mut self.write_through),
+            6 => place::optional_boolean(&mut self.thin_provisioned),
+            7 => place::optional_boolean(&mut self.eagerly_scrub),
+            8 => place::optional_text(&mut self.uuid),
+            9 => place::optional_text(&mut self.content_id),
+            10 => place::optional_text(&mut self.change_id),
+            11 => place::boxed(&mut self.parent),
+            12 => place::optional_text(&mut self.delta_disk_format),
+            13 => place::optional_boolean(&mut self.digest_enabled),
+            14 => place::optional_int(&mut self.delta_grain_size),
+            15 => place::optional_text(&mut self.delta_disk_format_variant),
+            16 => place::optional_text(&mut self.sharing),
+            17 => place::boxed(&mut self.key_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -534,7 +562,6 @@ impl Extends<VirtualDeviceFileBackingInfo> for VirtualDiskFlatVer2BackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskFlatVer2BackingInfo {}
 
 /// `VirtualDiskSeSparseBackingInfo`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskSeSparseBackingInfo {
     /// What it inherits from [`VirtualDeviceFileBackingInfo`].
     pub base: VirtualDeviceFileBackingInfo,
@@ -560,24 +587,42 @@ pub struct VirtualDiskSeSparseBackingInfo {
     pub key_id: Option<Box<CryptoKeyId>>,
 }
 
+impl Default for VirtualDiskSeSparseBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingInfo as Default>::default(),
+            disk_mode: Unset::UNSET,
+            write_through: None,
+            uuid: None,
+            content_id: None,
+            change_id: None,
+            parent: None,
+            delta_disk_format: None,
+            digest_enabled: None,
+            grain_size: None,
+            key_id: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskSeSparseBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskSeSparseBackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
+            Some(<VirtualDeviceFileBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::req("diskMode", Type::String),
-                FieldInfo::opt("writeThrough", Type::Boolean),
-                FieldInfo::opt("uuid", Type::String),
-                FieldInfo::opt("contentId", Type::String),
-                FieldInfo::opt("changeId", Type::String),
-                FieldInfo::opt("parent", Type::Data(VirtualDiskSeSparseBackingInfo::INFO)),
-                FieldInfo::opt("deltaDiskFormat", Type::String),
-                FieldInfo::opt("digestEnabled", Type::Boolean),
-                FieldInfo::opt("grainSize", Type::Int),
-                FieldInfo::opt("keyId", Type::Data(CryptoKeyId::INFO)),
+                Own("diskMode", Type::String, Req),
+                Own("writeThrough", Type::Boolean, Opt),
+                Own("uuid", Type::String, Opt),
+                Own("contentId", Type::String, Opt),
+                Own("changeId", Type::String, Opt),
+                Own("parent", Type::Data(<VirtualDiskSeSparseBackingInfo as DataType>::INFO), Opt),
+                Own("deltaDiskFormat", Type::String, Opt),
+                Own("digestEnabled", Type::Boolean, Opt),
+                Own("grainSize", Type::Int, Opt),
+                Own("keyId", Type::Data(<CryptoKeyId as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualDiskSeSparseBackingInfo::default()),
+            instance::<VirtualDiskSeSparseBackingInfo>,
         );
         &INFO
     };
@@ -585,53 +630,41 @@ impl DataType for VirtualDiskSeSparseBackingInfo {
 
 impl DataObject for VirtualDiskSeSparseBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.disk_mode),
-            4 => optional(&self.write_through),
-            5 => optional(&self.uuid),
-            6 => optional(&self.content_id),
-            7 => optional(&self.change_id),
-            8 => match &self.parent {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            9 => optional(&self.delta_disk_format),
-            10 => optional(&self.digest_enabled),
-            11 => optional(&self.grain_size),
-            12 => match &self.key_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            3 => look::text(&self.disk_mode),
+            4 => look::optional_boolean(&self.write_through),
+            5 => look::optional_text(&self.uuid),
+            6 => look::optional_text(&self.content_id),
+            7 => look::optional_text(&self.change_id),
+            8 => look::boxed(&self.parent),
+            9 => look::optional_text(&self.delta_disk_format),
+            10 => look::optional_boolean(&self.digest_enabled),
+            11 => look::optional_int(&self.grain_size),
+            12 => look::boxed(&self.key_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.disk_mode),
-            4 => Slot::Scalar(&mut self.write_through),
-            5 => Slot::Scalar(&mut self.uuid),
-            6 => Slot::Scalar(&mut self.content_id),
-            7 => Slot::Scalar(&mut self.change_id),
-            8 => fill!(self.parent, VirtualDiskSeSparseBackingInfo),
-            9 => Slot::Scalar(&mut self.delta_disk_format),
-            10 => Slot::Scalar(&mut self.digest_enabled),
-            11 => Slot::Scalar(&mut self.grain_size),
-            12 => fill!(self.key_id, CryptoKeyId),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.disk_mode),
+            4 => place::optional_boolean(&mut self.write_through),
+            5 => place::optional_text(&mut self.uuid),
+            6 => place::optional_text(&mut self.content_id),
+            7 => place::optional_text(&mut self.change_id),
+            8 => place::boxed(&mut self.parent),
+            9 => place::optional_text(&mut self.delta_disk_format),
+            10 => place::optional_boolean(&mut self.digest_enabled),
+            11 => place::optional_int(&mut self.grain_size),
+            12 => place::boxed(&mut self.key_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -640,7 +673,6 @@ impl Extends<VirtualDeviceFileBackingInfo> for VirtualDiskSeSparseBackingInfo {}
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskSeSparseBackingInfo {}
 
 /// `VirtualDiskRawDiskVer2BackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskRawDiskVer2BackingInfo {
     /// What it inherits from [`VirtualDeviceDeviceBackingInfo`].
     pub base: VirtualDeviceDeviceBackingInfo,
@@ -654,18 +686,30 @@ pub struct VirtualDiskRawDiskVer2BackingInfo {
     pub sharing: Option<String>,
 }
 
+impl Default for VirtualDiskRawDiskVer2BackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceDeviceBackingInfo as Default>::default(),
+            descriptor_file_name: Unset::UNSET,
+            uuid: None,
+            change_id: None,
+            sharing: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskRawDiskVer2BackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskRawDiskVer2BackingInfo",
-            Some(VirtualDeviceDeviceBackingInfo::INFO),
+            Some(<VirtualDeviceDeviceBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::req("descriptorFileName", Type::String),
-                FieldInfo::opt("uuid", Type::String),
-                FieldInfo::opt("changeId", Type::String),
-                FieldInfo::opt("sharing", Type::String),
+                Own("descriptorFileName", Type::String, Req),
+                Own("uuid", Type::String, Opt),
+                Own("changeId", Type::String, Opt),
+                Own("sharing", Type::String, Opt),
             ],
-            || Box::new(VirtualDiskRawDiskVer2BackingInfo::default()),
+            instance::<VirtualDiskRawDiskVer2BackingInfo>,
         );
         &INFO
     };
@@ -673,35 +717,29 @@ impl DataType for VirtualDiskRawDiskVer2BackingInfo {
 
 impl DataObject for VirtualDiskRawDiskVer2BackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.descriptor_file_name),
-            3 => optional(&self.uuid),
-            4 => optional(&self.change_id),
-            5 => optional(&self.sharing),
-            _ => self.base.get(index),
+            2 => look::text(&self.descriptor_file_name),
+            3 => look::optional_text(&self.uuid),
+            4 => look::optional_text(&self.change_id),
+            5 => look::optional_text(&self.sharing),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.descriptor_file_name),
-            3 => Slot::Scalar(&mut self.uuid),
-            4 => Slot::Scalar(&mut self.change_id),
-            5 => Slot::Scalar(&mut self.sharing),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.descriptor_file_name),
+            3 => place::optional_text(&mut self.uuid),
+            4 => place::optional_text(&mut self.change_id),
+            5 => place::optional_text(&mut self.sharing),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -710,7 +748,6 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualDiskRawDiskVer2BackingIn
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskRawDiskVer2BackingInfo {}
 
 /// `VirtualDiskPartitionedRawDiskVer2BackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskPartitionedRawDiskVer2BackingInfo {
     /// What it inherits from [`VirtualDiskRawDiskVer2BackingInfo`].
     pub base: VirtualDiskRawDiskVer2BackingInfo,
@@ -718,13 +755,19 @@ pub struct VirtualDiskPartitionedRawDiskVer2BackingInfo {
     pub partition: Vec<i32>,
 }
 
+impl Default for VirtualDiskPartitionedRawDiskVer2BackingInfo {
+    fn default() -> Self {
+        Self { base: <VirtualDiskRawDiskVer2BackingInfo as Default>::default(), partition: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualDiskPartitionedRawDiskVer2BackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskPartitionedRawDiskVer2BackingInfo",
-            Some(VirtualDiskRawDiskVer2BackingInfo::INFO),
-            &[FieldInfo::list_req("partition", Type::Int)],
-            || Box::new(VirtualDiskPartitionedRawDiskVer2BackingInfo::default()),
+            Some(<VirtualDiskRawDiskVer2BackingInfo as DataType>::INFO),
+            &[Own("partition", Type::Int, ListReq)],
+            instance::<VirtualDiskPartitionedRawDiskVer2BackingInfo>,
         );
         &INFO
     };
@@ -732,29 +775,23 @@ impl DataType for VirtualDiskPartitionedRawDiskVer2BackingInfo {
 
 impl DataObject for VirtualDiskPartitionedRawDiskVer2BackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             6 => Value::List(&self.partition),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             6 => Slot::Scalar(&mut self.partition),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -764,7 +801,6 @@ impl Extends<VirtualDeviceDeviceBackingInfo> for VirtualDiskPartitionedRawDiskVe
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskPartitionedRawDiskVer2BackingInfo {}
 
 /// `VirtualDiskRawDiskMappingVer1BackingInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskRawDiskMappingVer1BackingInfo {
     /// What it inherits from [`VirtualDeviceFileBackingInfo`].
     pub base: VirtualDeviceFileBackingInfo,
@@ -792,25 +828,44 @@ pub struct VirtualDiskRawDiskMappingVer1BackingInfo {
     pub sharing: Option<String>,
 }
 
+impl Default for VirtualDiskRawDiskMappingVer1BackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingInfo as Default>::default(),
+            lun_uuid: None,
+            device_name: None,
+            compatibility_mode: None,
+            disk_mode: None,
+            uuid: None,
+            content_id: None,
+            change_id: None,
+            parent: None,
+            delta_disk_format: None,
+            delta_grain_size: None,
+            sharing: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskRawDiskMappingVer1BackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskRawDiskMappingVer1BackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
+            Some(<VirtualDeviceFileBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("lunUuid", Type::String),
-                FieldInfo::opt("deviceName", Type::String),
-                FieldInfo::opt("compatibilityMode", Type::String),
-                FieldInfo::opt("diskMode", Type::String),
-                FieldInfo::opt("uuid", Type::String),
-                FieldInfo::opt("contentId", Type::String),
-                FieldInfo::opt("changeId", Type::String),
-                FieldInfo::opt("parent", Type::Data(VirtualDiskRawDiskMappingVer1BackingInfo::INFO)),
-                FieldInfo::opt("deltaDiskFormat", Type::String),
-                FieldInfo::opt("deltaGrainSize", Type::Int),
-                FieldInfo::opt("sharing", Type::String),
+                Own("lunUuid", Type::String, Opt),
+                Own("deviceName", Type::String, Opt),
+                Own("compatibilityMode", Type::String, Opt),
+                Own("diskMode", Type::String, Opt),
+                Own("uuid", Type::String, Opt),
+                Own("contentId", Type::String, Opt),
+                Own("changeId", Type::String, Opt),
+                Own("parent", Type::Data(<VirtualDiskRawDiskMappingVer1BackingInfo as DataType>::INFO), Opt),
+                Own("deltaDiskFormat", Type::String, Opt),
+                Own("deltaGrainSize", Type::Int, Opt),
+                Own("sharing", Type::String, Opt),
             ],
-            || Box::new(VirtualDiskRawDiskMappingVer1BackingInfo::default()),
+            instance::<VirtualDiskRawDiskMappingVer1BackingInfo>,
         );
         &INFO
     };
@@ -818,52 +873,43 @@ impl DataType for VirtualDiskRawDiskMappingVer1BackingInfo {
 
 impl DataObject for VirtualDiskRawDiskMappingVer1BackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => optional(&self.lun_uuid),
-            4 => optional(&self.device_name),
-            5 => optional(&self.compatibility_mode),
-            6 => optional(&self.disk_mode),
-            7 => optional(&self.uuid),
-            8 => optional(&self.content_id),
-            9 => optional(&self.change_id),
-            10 => match &self.parent {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            11 => optional(&self.delta_disk_format),
-            12 => optional(&self.delta_grain_size),
-            13 => optional(&self.sharing),
-            _ => self.base.get(index),
+            3 => look::optional_text(&self.lun_uuid),
+            4 => look::optional_text(&self.device_name),
+            5 => look::optional_text(&self.compatibility_mode),
+            6 => look::optional_text(&self.disk_mode),
+            7 => look::optional_text(&self.uuid),
+            8 => look::optional_text(&self.content_id),
+            9 => look::optional_text(&self.change_id),
+            10 => look::boxed(&self.parent),
+            11 => look::optional_text(&self.delta_disk_format),
+            12 => look::optional_int(&self.delta_grain_size),
+            13 => look::optional_text(&self.sharing),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.lun_uuid),
-            4 => Slot::Scalar(&mut self.device_name),
-            5 => Slot::Scalar(&mut self.compatibility_mode),
-            6 => Slot::Scalar(&mut self.disk_mode),
-            7 => Slot::Scalar(&mut self.uuid),
-            8 => Slot::Scalar(&mut self.content_id),
-            9 => Slot::Scalar(&mut self.change_id),
-            10 => fill!(self.parent, VirtualDiskRawDiskMappingVer1BackingInfo),
-            11 => Slot::Scalar(&mut self.delta_disk_format),
-            12 => Slot::Scalar(&mut self.delta_grain_size),
-            13 => Slot::Scalar(&mut self.sharing),
-            _ => self.base.slot(index),
+            3 => place::optional_text(&mut self.lun_uuid),
+            4 => place::optional_text(&mut self.device_name),
+            5 => place::optional_text(&mut self.compatibility_mode),
+            6 => place::optional_text(&mut self.disk_mode),
+            7 => place::optional_text(&mut self.uuid),
+            8 => place::optional_text(&mut self.content_id),
+            9 => place::optional_text(&mut self.change_id),
+            10 => place::boxed(&mut self.parent),
+            11 => place::optional_text(&mut self.delta_disk_format),
+            12 => place::optional_int(&mut self.delta_grain_size),
+            13 => place::optional_text(&mut self.sharing),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -872,7 +918,6 @@ impl Extends<VirtualDeviceFileBackingInfo> for VirtualDiskRawDiskMappingVer1Back
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskRawDiskMappingVer1BackingInfo {}
 
 /// `VirtualDiskLocalPMemBackingInfo`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskLocalPMemBackingInfo {
     /// What it inherits from [`VirtualDeviceFileBackingInfo`].
     pub base: VirtualDeviceFileBackingInfo,
@@ -886,18 +931,30 @@ pub struct VirtualDiskLocalPMemBackingInfo {
     pub content_id: Option<String>,
 }
 
+impl Default for VirtualDiskLocalPMemBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingInfo as Default>::default(),
+            disk_mode: Unset::UNSET,
+            uuid: None,
+            volume_uuid: None,
+            content_id: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskLocalPMemBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskLocalPMemBackingInfo",
-            Some(VirtualDeviceFileBackingInfo::INFO),
+            Some(<VirtualDeviceFileBackingInfo as DataType>::INFO),
             &[
-                FieldInfo::req("diskMode", Type::String),
-                FieldInfo::opt("uuid", Type::String),
-                FieldInfo::opt("volumeUUID", Type::String),
-                FieldInfo::opt("contentId", Type::String),
+                Own("diskMode", Type::String, Req),
+                Own("uuid", Type::String, Opt),
+                Own("volumeUUID", Type::String, Opt),
+                Own("contentId", Type::String, Opt),
             ],
-            || Box::new(VirtualDiskLocalPMemBackingInfo::default()),
+            instance::<VirtualDiskLocalPMemBackingInfo>,
         );
         &INFO
     };
@@ -905,35 +962,29 @@ impl DataType for VirtualDiskLocalPMemBackingInfo {
 
 impl DataObject for VirtualDiskLocalPMemBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.disk_mode),
-            4 => optional(&self.uuid),
-            5 => optional(&self.volume_uuid),
-            6 => optional(&self.content_id),
-            _ => self.base.get(index),
+            3 => look::text(&self.disk_mode),
+            4 => look::optional_text(&self.uuid),
+            5 => look::optional_text(&self.volume_uuid),
+            6 => look::optional_text(&self.content_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.disk_mode),
-            4 => Slot::Scalar(&mut self.uuid),
-            5 => Slot::Scalar(&mut self.volume_uuid),
-            6 => Slot::Scalar(&mut self.content_id),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.disk_mode),
+            4 => place::optional_text(&mut self.uuid),
+            5 => place::optional_text(&mut self.volume_uuid),
+            6 => place::optional_text(&mut self.content_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -942,7 +993,6 @@ impl Extends<VirtualDeviceFileBackingInfo> for VirtualDiskLocalPMemBackingInfo {
 impl Extends<VirtualDeviceBackingInfo> for VirtualDiskLocalPMemBackingInfo {}
 
 /// `VirtualDiskVFlashCacheConfigInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskVFlashCacheConfigInfo {
     /// `vFlashModule`.
     pub v_flash_module: Option<String>,
@@ -956,19 +1006,31 @@ pub struct VirtualDiskVFlashCacheConfigInfo {
     pub block_size_in_kb: Option<i64>,
 }
 
+impl Default for VirtualDiskVFlashCacheConfigInfo {
+    fn default() -> Self {
+        Self {
+            v_flash_module: None,
+            reservation_in_mb: None,
+            cache_consistency_type: None,
+            cache_mode: None,
+            block_size_in_kb: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskVFlashCacheConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskVFlashCacheConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("vFlashModule", Type::String),
-                FieldInfo::opt("reservationInMB", Type::Long),
-                FieldInfo::opt("cacheConsistencyType", Type::String),
-                FieldInfo::opt("cacheMode", Type::String),
-                FieldInfo::opt("blockSizeInKB", Type::Long),
+                Own("vFlashModule", Type::String, Opt),
+                Own("reservationInMB", Type::Long, Opt),
+                Own("cacheConsistencyType", Type::String, Opt),
+                Own("cacheMode", Type::String, Opt),
+                Own("blockSizeInKB", Type::Long, Opt),
             ],
-            || Box::new(VirtualDiskVFlashCacheConfigInfo::default()),
+            instance::<VirtualDiskVFlashCacheConfigInfo>,
         );
         &INFO
     };
@@ -976,27 +1038,27 @@ impl DataType for VirtualDiskVFlashCacheConfigInfo {
 
 impl DataObject for VirtualDiskVFlashCacheConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.v_flash_module),
-            1 => optional(&self.reservation_in_mb),
-            2 => optional(&self.cache_consistency_type),
-            3 => optional(&self.cache_mode),
-            4 => optional(&self.block_size_in_kb),
+            0 => look::optional_text(&self.v_flash_module),
+            1 => look::optional_long(&self.reservation_in_mb),
+            2 => look::optional_text(&self.cache_consistency_type),
+            3 => look::optional_text(&self.cache_mode),
+            4 => look::optional_long(&self.block_size_in_kb),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.v_flash_module),
-            1 => Slot::Scalar(&mut self.reservation_in_mb),
-            2 => Slot::Scalar(&mut self.cache_consistency_type),
-            3 => Slot::Scalar(&mut self.cache_mode),
-            4 => Slot::Scalar(&mut self.block_size_in_kb),
+            0 => place::optional_text(&mut self.v_flash_module),
+            1 => place::optional_long(&mut self.reservation_in_mb),
+            2 => place::optional_text(&mut self.cache_consistency_type),
+            3 => place::optional_text(&mut self.cache_mode),
+            4 => place::optional_long(&mut self.block_size_in_kb),
             _ => Slot::None,
         }
     }
@@ -1005,7 +1067,6 @@ impl DataObject for VirtualDiskVFlashCacheConfigInfo {
 root!(VirtualDiskVFlashCacheConfigInfo);
 
 /// `VirtualDiskId`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskId {
     /// `vm`; names a `VirtualMachine`.
     pub vm: ManagedObjectReference,
@@ -1013,13 +1074,19 @@ pub struct VirtualDiskId {
     pub disk_id: i32,
 }
 
+impl Default for VirtualDiskId {
+    fn default() -> Self {
+        Self { vm: Unset::UNSET, disk_id: 0 }
+    }
+}
+
 impl DataType for VirtualDiskId {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskId",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("diskId", Type::Int)],
-            || Box::new(VirtualDiskId::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("diskId", Type::Int, Req)],
+            instance::<VirtualDiskId>,
         );
         &INFO
     };
@@ -1027,21 +1094,21 @@ impl DataType for VirtualDiskId {
 
 impl DataObject for VirtualDiskId {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm),
-            1 => leaf(&self.disk_id),
+            0 => look::reference(&self.vm),
+            1 => Value::Int(self.disk_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
-            1 => Slot::Scalar(&mut self.disk_id),
+            0 => place::reference(&mut self.vm),
+            1 => place::int(&mut self.disk_id),
             _ => Slot::None,
         }
     }
@@ -1050,7 +1117,6 @@ impl DataObject for VirtualDiskId {
 root!(VirtualDiskId);
 
 /// `VirtualDiskOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
@@ -1062,17 +1128,32 @@ pub struct VirtualDiskOption {
     pub v_flash_cache_config_option: Option<Box<VirtualDiskOptionVFlashCacheConfigOption>>,
 }
 
+impl Default for VirtualDiskOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceOption as Default>::default(),
+            capacity_in_kb: <LongOption as Default>::default(),
+            io_allocation_option: None,
+            v_flash_cache_config_option: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskOption",
-            Some(VirtualDeviceOption::INFO),
+            Some(<VirtualDeviceOption as DataType>::INFO),
             &[
-                FieldInfo::req("capacityInKB", Type::Data(LongOption::INFO)),
-                FieldInfo::opt("ioAllocationOption", Type::Data(StorageIOAllocationOption::INFO)),
-                FieldInfo::opt("vFlashCacheConfigOption", Type::Data(VirtualDiskOptionVFlashCacheConfigOption::INFO)),
+                Own("capacityInKB", Type::Data(<LongOption as DataType>::INFO), Req),
+                Own("ioAllocationOption", Type::Data(<StorageIOAllocationOption as DataType>::INFO), Opt),
+                Own(
+                    "vFlashCacheConfigOption",
+                    Type::Data(<VirtualDiskOptionVFlashCacheConfigOption as DataType>::INFO),
+                    Opt,
+                ),
             ],
-            || Box::new(VirtualDiskOption::default()),
+            instance::<VirtualDiskOption>,
         );
         &INFO
     };
@@ -1080,39 +1161,27 @@ impl DataType for VirtualDiskOption {
 
 impl DataObject for VirtualDiskOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             12 => Value::Data(&self.capacity_in_kb),
-            13 => match &self.io_allocation_option {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            14 => match &self.v_flash_cache_config_option {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            13 => look::boxed(&self.io_allocation_option),
+            14 => look::boxed(&self.v_flash_cache_config_option),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             12 => Slot::Data(&mut self.capacity_in_kb),
-            13 => fill!(self.io_allocation_option, StorageIOAllocationOption),
-            14 => fill!(self.v_flash_cache_config_option, VirtualDiskOptionVFlashCacheConfigOption),
-            _ => self.base.slot(index),
+            13 => place::boxed(&mut self.io_allocation_option),
+            14 => place::boxed(&mut self.v_flash_cache_config_option),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1120,7 +1189,6 @@ inherit!(VirtualDiskOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualDiskOption {}
 
 /// `VirtualDiskSparseVer1BackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskSparseVer1BackingOption {
     /// What it inherits from [`VirtualDeviceFileBackingOption`].
     pub base: VirtualDeviceFileBackingOption,
@@ -1134,18 +1202,30 @@ pub struct VirtualDiskSparseVer1BackingOption {
     pub growable: bool,
 }
 
+impl Default for VirtualDiskSparseVer1BackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingOption as Default>::default(),
+            disk_modes: <ChoiceOption as Default>::default(),
+            split: <BoolOption as Default>::default(),
+            write_through: <BoolOption as Default>::default(),
+            growable: false,
+        }
+    }
+}
+
 impl DataType for VirtualDiskSparseVer1BackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskSparseVer1BackingOption",
-            Some(VirtualDeviceFileBackingOption::INFO),
+            Some(<VirtualDeviceFileBackingOption as DataType>::INFO),
             &[
-                FieldInfo::req("diskModes", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("split", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("writeThrough", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("growable", Type::Boolean),
+                Own("diskModes", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("split", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("writeThrough", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("growable", Type::Boolean, Req),
             ],
-            || Box::new(VirtualDiskSparseVer1BackingOption::default()),
+            instance::<VirtualDiskSparseVer1BackingOption>,
         );
         &INFO
     };
@@ -1153,7 +1233,7 @@ impl DataType for VirtualDiskSparseVer1BackingOption {
 
 impl DataObject for VirtualDiskSparseVer1BackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1161,8 +1241,9 @@ impl DataObject for VirtualDiskSparseVer1BackingOption {
             2 => Value::Data(&self.disk_modes),
             3 => Value::Data(&self.split),
             4 => Value::Data(&self.write_through),
-            5 => leaf(&self.growable),
-            _ => self.base.get(index),
+            5 => Value::Boolean(self.growable),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -1171,17 +1252,10 @@ impl DataObject for VirtualDiskSparseVer1BackingOption {
             2 => Slot::Data(&mut self.disk_modes),
             3 => Slot::Data(&mut self.split),
             4 => Slot::Data(&mut self.write_through),
-            5 => Slot::Scalar(&mut self.growable),
-            _ => self.base.slot(index),
+            5 => place::boolean(&mut self.growable),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1190,7 +1264,6 @@ impl Extends<VirtualDeviceFileBackingOption> for VirtualDiskSparseVer1BackingOpt
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskSparseVer1BackingOption {}
 
 /// `VirtualDiskSparseVer2BackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskSparseVer2BackingOption {
     /// What it inherits from [`VirtualDeviceFileBackingOption`].
     pub base: VirtualDeviceFileBackingOption,
@@ -1210,21 +1283,36 @@ pub struct VirtualDiskSparseVer2BackingOption {
     pub virtual_disk_format: Option<Box<ChoiceOption>>,
 }
 
+impl Default for VirtualDiskSparseVer2BackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingOption as Default>::default(),
+            disk_mode: <ChoiceOption as Default>::default(),
+            split: <BoolOption as Default>::default(),
+            write_through: <BoolOption as Default>::default(),
+            growable: false,
+            hot_growable: false,
+            uuid: false,
+            virtual_disk_format: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskSparseVer2BackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskSparseVer2BackingOption",
-            Some(VirtualDeviceFileBackingOption::INFO),
+            Some(<VirtualDeviceFileBackingOption as DataType>::INFO),
             &[
-                FieldInfo::req("diskMode", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("split", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("writeThrough", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("growable", Type::Boolean),
-                FieldInfo::req("hotGrowable", Type::Boolean),
-                FieldInfo::req("uuid", Type::Boolean),
-                FieldInfo::opt("virtualDiskFormat", Type::Data(ChoiceOption::INFO)),
+                Own("diskMode", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("split", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("writeThrough", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("growable", Type::Boolean, Req),
+                Own("hotGrowable", Type::Boolean, Req),
+                Own("uuid", Type::Boolean, Req),
+                Own("virtualDiskFormat", Type::Data(<ChoiceOption as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualDiskSparseVer2BackingOption::default()),
+            instance::<VirtualDiskSparseVer2BackingOption>,
         );
         &INFO
     };
@@ -1232,7 +1320,7 @@ impl DataType for VirtualDiskSparseVer2BackingOption {
 
 impl DataObject for VirtualDiskSparseVer2BackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1240,14 +1328,12 @@ impl DataObject for VirtualDiskSparseVer2BackingOption {
             2 => Value::Data(&self.disk_mode),
             3 => Value::Data(&self.split),
             4 => Value::Data(&self.write_through),
-            5 => leaf(&self.growable),
-            6 => leaf(&self.hot_growable),
-            7 => leaf(&self.uuid),
-            8 => match &self.virtual_disk_format {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            5 => Value::Boolean(self.growable),
+            6 => Value::Boolean(self.hot_growable),
+            7 => Value::Boolean(self.uuid),
+            8 => look::boxed(&self.virtual_disk_format),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -1256,20 +1342,13 @@ impl DataObject for VirtualDiskSparseVer2BackingOption {
             2 => Slot::Data(&mut self.disk_mode),
             3 => Slot::Data(&mut self.split),
             4 => Slot::Data(&mut self.write_through),
-            5 => Slot::Scalar(&mut self.growable),
-            6 => Slot::Scalar(&mut self.hot_growable),
-            7 => Slot::Scalar(&mut self.uuid),
-            8 => fill!(self.virtual_disk_format, ChoiceOption),
-            _ => self.base.slot(index),
+            5 => place::boolean(&mut self.growable),
+            6 => place::boolean(&mut self.hot_growable),
+            7 => place::boolean(&mut self.uuid),
+            8 => place::boxed(&mut self.virtual_disk_format),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1278,7 +1357,6 @@ impl Extends<VirtualDeviceFileBackingOption> for VirtualDiskSparseVer2BackingOpt
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskSparseVer2BackingOption {}
 
 /// `VirtualDiskFlatVer1BackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskFlatVer1BackingOption {
     /// What it inherits from [`VirtualDeviceFileBackingOption`].
     pub base: VirtualDeviceFileBackingOption,
@@ -1292,18 +1370,30 @@ pub struct VirtualDiskFlatVer1BackingOption {
     pub growable: bool,
 }
 
+impl Default for VirtualDiskFlatVer1BackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingOption as Default>::default(),
+            disk_mode: <ChoiceOption as Default>::default(),
+            split: <BoolOption as Default>::default(),
+            write_through: <BoolOption as Default>::default(),
+            growable: false,
+        }
+    }
+}
+
 impl DataType for VirtualDiskFlatVer1BackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskFlatVer1BackingOption",
-            Some(VirtualDeviceFileBackingOption::INFO),
+            Some(<VirtualDeviceFileBackingOption as DataType>::INFO),
             &[
-                FieldInfo::req("diskMode", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("split", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("writeThrough", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("growable", Type::Boolean),
+                Own("diskMode", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("split", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("writeThrough", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("growable", Type::Boolean, Req),
             ],
-            || Box::new(VirtualDiskFlatVer1BackingOption::default()),
+            instance::<VirtualDiskFlatVer1BackingOption>,
         );
         &INFO
     };
@@ -1311,7 +1401,7 @@ impl DataType for VirtualDiskFlatVer1BackingOption {
 
 impl DataObject for VirtualDiskFlatVer1BackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1319,8 +1409,9 @@ impl DataObject for VirtualDiskFlatVer1BackingOption {
             2 => Value::Data(&self.disk_mode),
             3 => Value::Data(&self.split),
             4 => Value::Data(&self.write_through),
-            5 => leaf(&self.growable),
-            _ => self.base.get(index),
+            5 => Value::Boolean(self.growable),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -1329,17 +1420,10 @@ impl DataObject for VirtualDiskFlatVer1BackingOption {
             2 => Slot::Data(&mut self.disk_mode),
             3 => Slot::Data(&mut self.split),
             4 => Slot::Data(&mut self.write_through),
-            5 => Slot::Scalar(&mut self.growable),
-            _ => self.base.slot(index),
+            5 => place::boolean(&mut self.growable),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1348,7 +1432,6 @@ impl Extends<VirtualDeviceFileBackingOption> for VirtualDiskFlatVer1BackingOptio
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskFlatVer1BackingOption {}
 
 /// `VirtualDiskDeltaDiskFormatsSupported`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskDeltaDiskFormatsSupported {
     /// `datastoreType`.
     pub datastore_type: String,
@@ -1356,16 +1439,22 @@ pub struct VirtualDiskDeltaDiskFormatsSupported {
     pub delta_disk_format: ChoiceOption,
 }
 
+impl Default for VirtualDiskDeltaDiskFormatsSupported {
+    fn default() -> Self {
+        Self { datastore_type: Unset::UNSET, delta_disk_format: <ChoiceOption as Default>::default() }
+    }
+}
+
 impl DataType for VirtualDiskDeltaDiskFormatsSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskDeltaDiskFormatsSupported",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("datastoreType", Type::String),
-                FieldInfo::req("deltaDiskFormat", Type::Data(ChoiceOption::INFO)),
+                Own("datastoreType", Type::String, Req),
+                Own("deltaDiskFormat", Type::Data(<ChoiceOption as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualDiskDeltaDiskFormatsSupported::default()),
+            instance::<VirtualDiskDeltaDiskFormatsSupported>,
         );
         &INFO
     };
@@ -1373,12 +1462,12 @@ impl DataType for VirtualDiskDeltaDiskFormatsSupported {
 
 impl DataObject for VirtualDiskDeltaDiskFormatsSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.datastore_type),
+            0 => look::text(&self.datastore_type),
             1 => Value::Data(&self.delta_disk_format),
             _ => Value::Unset,
         }
@@ -1386,7 +1475,7 @@ impl DataObject for VirtualDiskDeltaDiskFormatsSupported {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.datastore_type),
+            0 => place::text(&mut self.datastore_type),
             1 => Slot::Data(&mut self.delta_disk_format),
             _ => Slot::None,
         }
@@ -1396,7 +1485,6 @@ impl DataObject for VirtualDiskDeltaDiskFormatsSupported {
 root!(VirtualDiskDeltaDiskFormatsSupported);
 
 /// `VirtualDiskFlatVer2BackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskFlatVer2BackingOption {
     /// What it inherits from [`VirtualDeviceFileBackingOption`].
     pub base: VirtualDeviceFileBackingOption,
@@ -1424,25 +1512,48 @@ pub struct VirtualDiskFlatVer2BackingOption {
     pub virtual_disk_format: Option<Box<ChoiceOption>>,
 }
 
+impl Default for VirtualDiskFlatVer2BackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingOption as Default>::default(),
+            disk_mode: <ChoiceOption as Default>::default(),
+            split: <BoolOption as Default>::default(),
+            write_through: <BoolOption as Default>::default(),
+            growable: false,
+            hot_growable: false,
+            uuid: false,
+            thin_provisioned: None,
+            eagerly_scrub: None,
+            delta_disk_format: None,
+            delta_disk_formats_supported: Unset::UNSET,
+            virtual_disk_format: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskFlatVer2BackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskFlatVer2BackingOption",
-            Some(VirtualDeviceFileBackingOption::INFO),
+            Some(<VirtualDeviceFileBackingOption as DataType>::INFO),
             &[
-                FieldInfo::req("diskMode", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("split", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("writeThrough", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("growable", Type::Boolean),
-                FieldInfo::req("hotGrowable", Type::Boolean),
-                FieldInfo::req("uuid", Type::Boolean),
-                FieldInfo::opt("thinProvisioned", Type::Data(BoolOption::INFO)),
-                FieldInfo::opt("eagerlyScrub", Type::Data(BoolOption::INFO)),
-                FieldInfo::opt("deltaDiskFormat", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::list("deltaDiskFormatsSupported", Type::Data(VirtualDiskDeltaDiskFormatsSupported::INFO)),
-                FieldInfo::opt("virtualDiskFormat", Type::Data(ChoiceOption::INFO)),
+                Own("diskMode", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("split", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("writeThrough", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("growable", Type::Boolean, Req),
+                Own("hotGrowable", Type::Boolean, Req),
+                Own("uuid", Type::Boolean, Req),
+                Own("thinProvisioned", Type::Data(<BoolOption as DataType>::INFO), Opt),
+                Own("eagerlyScrub", Type::Data(<BoolOption as DataType>::INFO), Opt),
+                Own("deltaDiskFormat", Type::Data(<ChoiceOption as DataType>::INFO), Opt),
+                Own(
+                    "deltaDiskFormatsSupported",
+                    Type::Data(<VirtualDiskDeltaDiskFormatsSupported as DataType>::INFO),
+                    List,
+                ),
+                Own("virtualDiskFormat", Type::Data(<ChoiceOption as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualDiskFlatVer2BackingOption::default()),
+            instance::<VirtualDiskFlatVer2BackingOption>,
         );
         &INFO
     };
@@ -1450,7 +1561,7 @@ impl DataType for VirtualDiskFlatVer2BackingOption {
 
 impl DataObject for VirtualDiskFlatVer2BackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1458,27 +1569,16 @@ impl DataObject for VirtualDiskFlatVer2BackingOption {
             2 => Value::Data(&self.disk_mode),
             3 => Value::Data(&self.split),
             4 => Value::Data(&self.write_through),
-            5 => leaf(&self.growable),
-            6 => leaf(&self.hot_growable),
-            7 => leaf(&self.uuid),
-            8 => match &self.thin_provisioned {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            9 => match &self.eagerly_scrub {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            10 => match &self.delta_disk_format {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            5 => Value::Boolean(self.growable),
+            6 => Value::Boolean(self.hot_growable),
+            7 => Value::Boolean(self.uuid),
+            8 => look::boxed(&self.thin_provisioned),
+            9 => look::boxed(&self.eagerly_scrub),
+            10 => look::boxed(&self.delta_disk_format),
             11 => Value::List(&self.delta_disk_formats_supported),
-            12 => match &self.virtual_disk_format {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            12 => look::boxed(&self.virtual_disk_format),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -1487,24 +1587,17 @@ impl DataObject for VirtualDiskFlatVer2BackingOption {
             2 => Slot::Data(&mut self.disk_mode),
             3 => Slot::Data(&mut self.split),
             4 => Slot::Data(&mut self.write_through),
-            5 => Slot::Scalar(&mut self.growable),
-            6 => Slot::Scalar(&mut self.hot_growable),
-            7 => Slot::Scalar(&mut self.uuid),
-            8 => fill!(self.thin_provisioned, BoolOption),
-            9 => fill!(self.eagerly_scrub, BoolOption),
-            10 => fill!(self.delta_disk_format, ChoiceOption),
+            5 => place::boolean(&mut self.growable),
+            6 => place::boolean(&mut self.hot_growable),
+            7 => place::boolean(&mut self.uuid),
+            8 => place::boxed(&mut self.thin_provisioned),
+            9 => place::boxed(&mut self.eagerly_scrub),
+            10 => place::boxed(&mut self.delta_disk_format),
             11 => Slot::List(&mut self.delta_disk_formats_supported),
-            12 => fill!(self.virtual_disk_format, ChoiceOption),
-            _ => self.base.slot(index),
+            12 => place::boxed(&mut self.virtual_disk_format),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1513,7 +1606,6 @@ impl Extends<VirtualDeviceFileBackingOption> for VirtualDiskFlatVer2BackingOptio
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskFlatVer2BackingOption {}
 
 /// `VirtualDiskSeSparseBackingOption`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskSeSparseBackingOption {
     /// What it inherits from [`VirtualDeviceFileBackingOption`].
     pub base: VirtualDeviceFileBackingOption,
@@ -1533,24 +1625,40 @@ pub struct VirtualDiskSeSparseBackingOption {
     pub virtual_disk_format: Option<Box<ChoiceOption>>,
 }
 
+impl Default for VirtualDiskSeSparseBackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingOption as Default>::default(),
+            disk_mode: <ChoiceOption as Default>::default(),
+            write_through: <BoolOption as Default>::default(),
+            growable: false,
+            hot_growable: false,
+            uuid: false,
+            delta_disk_formats_supported: Unset::UNSET,
+            virtual_disk_format: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskSeSparseBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskSeSparseBackingOption",
-            Some(VirtualDeviceFileBackingOption::INFO),
+            Some(<VirtualDeviceFileBackingOption as DataType>::INFO),
             &[
-                FieldInfo::req("diskMode", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("writeThrough", Type::Data(BoolOption::INFO)),
-                FieldInfo::req("growable", Type::Boolean),
-                FieldInfo::req("hotGrowable", Type::Boolean),
-                FieldInfo::req("uuid", Type::Boolean),
-                FieldInfo::list_req(
+                Own("diskMode", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("writeThrough", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own("growable", Type::Boolean, Req),
+                Own("hotGrowable", Type::Boolean, Req),
+                Own("uuid", Type::Boolean, Req),
+                Own(
                     "deltaDiskFormatsSupported",
-                    Type::Data(VirtualDiskDeltaDiskFormatsSupported::INFO),
+                    Type::Data(<VirtualDiskDeltaDiskFormatsSupported as DataType>::INFO),
+                    ListReq,
                 ),
-                FieldInfo::opt("virtualDiskFormat", Type::Data(ChoiceOption::INFO)),
+                Own("virtualDiskFormat", Type::Data(<ChoiceOption as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualDiskSeSparseBackingOption::default()),
+            instance::<VirtualDiskSeSparseBackingOption>,
         );
         &INFO
     };
@@ -1558,22 +1666,20 @@ impl DataType for VirtualDiskSeSparseBackingOption {
 
 impl DataObject for VirtualDiskSeSparseBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.disk_mode),
             3 => Value::Data(&self.write_through),
-            4 => leaf(&self.growable),
-            5 => leaf(&self.hot_growable),
-            6 => leaf(&self.uuid),
+            4 => Value::Boolean(self.growable),
+            5 => Value::Boolean(self.hot_growable),
+            6 => Value::Boolean(self.uuid),
             7 => Value::List(&self.delta_disk_formats_supported),
-            8 => match &self.virtual_disk_format {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            8 => look::boxed(&self.virtual_disk_format),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -1581,21 +1687,14 @@ impl DataObject for VirtualDiskSeSparseBackingOption {
         match index {
             2 => Slot::Data(&mut self.disk_mode),
             3 => Slot::Data(&mut self.write_through),
-            4 => Slot::Scalar(&mut self.growable),
-            5 => Slot::Scalar(&mut self.hot_growable),
-            6 => Slot::Scalar(&mut self.uuid),
+            4 => place::boolean(&mut self.growable),
+            5 => place::boolean(&mut self.hot_growable),
+            6 => place::boolean(&mut self.uuid),
             7 => Slot::List(&mut self.delta_disk_formats_supported),
-            8 => fill!(self.virtual_disk_format, ChoiceOption),
-            _ => self.base.slot(index),
+            8 => place::boxed(&mut self.virtual_disk_format),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1604,7 +1703,6 @@ impl Extends<VirtualDeviceFileBackingOption> for VirtualDiskSeSparseBackingOptio
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskSeSparseBackingOption {}
 
 /// `VirtualDiskRawDiskVer2BackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskRawDiskVer2BackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
@@ -1614,16 +1712,26 @@ pub struct VirtualDiskRawDiskVer2BackingOption {
     pub uuid: bool,
 }
 
+impl Default for VirtualDiskRawDiskVer2BackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceDeviceBackingOption as Default>::default(),
+            descriptor_file_name_extensions: <ChoiceOption as Default>::default(),
+            uuid: false,
+        }
+    }
+}
+
 impl DataType for VirtualDiskRawDiskVer2BackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskRawDiskVer2BackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[
-                FieldInfo::req("descriptorFileNameExtensions", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("uuid", Type::Boolean),
+                Own("descriptorFileNameExtensions", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("uuid", Type::Boolean, Req),
             ],
-            || Box::new(VirtualDiskRawDiskVer2BackingOption::default()),
+            instance::<VirtualDiskRawDiskVer2BackingOption>,
         );
         &INFO
     };
@@ -1631,31 +1739,25 @@ impl DataType for VirtualDiskRawDiskVer2BackingOption {
 
 impl DataObject for VirtualDiskRawDiskVer2BackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.descriptor_file_name_extensions),
-            3 => leaf(&self.uuid),
-            _ => self.base.get(index),
+            3 => Value::Boolean(self.uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.descriptor_file_name_extensions),
-            3 => Slot::Scalar(&mut self.uuid),
-            _ => self.base.slot(index),
+            3 => place::boolean(&mut self.uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1664,19 +1766,24 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualDiskRawDiskVer2Backing
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskRawDiskVer2BackingOption {}
 
 /// `VirtualDiskPartitionedRawDiskVer2BackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskPartitionedRawDiskVer2BackingOption {
     /// What it inherits from [`VirtualDiskRawDiskVer2BackingOption`].
     pub base: VirtualDiskRawDiskVer2BackingOption,
+}
+
+impl Default for VirtualDiskPartitionedRawDiskVer2BackingOption {
+    fn default() -> Self {
+        Self { base: <VirtualDiskRawDiskVer2BackingOption as Default>::default() }
+    }
 }
 
 impl DataType for VirtualDiskPartitionedRawDiskVer2BackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskPartitionedRawDiskVer2BackingOption",
-            Some(VirtualDiskRawDiskVer2BackingOption::INFO),
+            Some(<VirtualDiskRawDiskVer2BackingOption as DataType>::INFO),
             &[],
-            || Box::new(VirtualDiskPartitionedRawDiskVer2BackingOption::default()),
+            instance::<VirtualDiskPartitionedRawDiskVer2BackingOption>,
         );
         &INFO
     };
@@ -1684,23 +1791,21 @@ impl DataType for VirtualDiskPartitionedRawDiskVer2BackingOption {
 
 impl DataObject for VirtualDiskPartitionedRawDiskVer2BackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1710,7 +1815,6 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualDiskPartitionedRawDisk
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskPartitionedRawDiskVer2BackingOption {}
 
 /// `VirtualDiskRawDiskMappingVer1BackingOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskRawDiskMappingVer1BackingOption {
     /// What it inherits from [`VirtualDeviceDeviceBackingOption`].
     pub base: VirtualDeviceDeviceBackingOption,
@@ -1726,19 +1830,32 @@ pub struct VirtualDiskRawDiskMappingVer1BackingOption {
     pub virtual_disk_format: Option<Box<ChoiceOption>>,
 }
 
+impl Default for VirtualDiskRawDiskMappingVer1BackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceDeviceBackingOption as Default>::default(),
+            descriptor_file_name_extensions: None,
+            compatibility_mode: <ChoiceOption as Default>::default(),
+            disk_mode: <ChoiceOption as Default>::default(),
+            uuid: false,
+            virtual_disk_format: None,
+        }
+    }
+}
+
 impl DataType for VirtualDiskRawDiskMappingVer1BackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskRawDiskMappingVer1BackingOption",
-            Some(VirtualDeviceDeviceBackingOption::INFO),
+            Some(<VirtualDeviceDeviceBackingOption as DataType>::INFO),
             &[
-                FieldInfo::opt("descriptorFileNameExtensions", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("compatibilityMode", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("diskMode", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("uuid", Type::Boolean),
-                FieldInfo::opt("virtualDiskFormat", Type::Data(ChoiceOption::INFO)),
+                Own("descriptorFileNameExtensions", Type::Data(<ChoiceOption as DataType>::INFO), Opt),
+                Own("compatibilityMode", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("diskMode", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("uuid", Type::Boolean, Req),
+                Own("virtualDiskFormat", Type::Data(<ChoiceOption as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualDiskRawDiskMappingVer1BackingOption::default()),
+            instance::<VirtualDiskRawDiskMappingVer1BackingOption>,
         );
         &INFO
     };
@@ -1746,43 +1863,31 @@ impl DataType for VirtualDiskRawDiskMappingVer1BackingOption {
 
 impl DataObject for VirtualDiskRawDiskMappingVer1BackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.descriptor_file_name_extensions {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            2 => look::boxed(&self.descriptor_file_name_extensions),
             3 => Value::Data(&self.compatibility_mode),
             4 => Value::Data(&self.disk_mode),
-            5 => leaf(&self.uuid),
-            6 => match &self.virtual_disk_format {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            5 => Value::Boolean(self.uuid),
+            6 => look::boxed(&self.virtual_disk_format),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.descriptor_file_name_extensions, ChoiceOption),
+            2 => place::boxed(&mut self.descriptor_file_name_extensions),
             3 => Slot::Data(&mut self.compatibility_mode),
             4 => Slot::Data(&mut self.disk_mode),
-            5 => Slot::Scalar(&mut self.uuid),
-            6 => fill!(self.virtual_disk_format, ChoiceOption),
-            _ => self.base.slot(index),
+            5 => place::boolean(&mut self.uuid),
+            6 => place::boxed(&mut self.virtual_disk_format),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1791,7 +1896,6 @@ impl Extends<VirtualDeviceDeviceBackingOption> for VirtualDiskRawDiskMappingVer1
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskRawDiskMappingVer1BackingOption {}
 
 /// `VirtualDiskLocalPMemBackingOption`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskLocalPMemBackingOption {
     /// What it inherits from [`VirtualDeviceFileBackingOption`].
     pub base: VirtualDeviceFileBackingOption,
@@ -1805,18 +1909,30 @@ pub struct VirtualDiskLocalPMemBackingOption {
     pub uuid: bool,
 }
 
+impl Default for VirtualDiskLocalPMemBackingOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceFileBackingOption as Default>::default(),
+            disk_mode: <ChoiceOption as Default>::default(),
+            growable: false,
+            hot_growable: false,
+            uuid: false,
+        }
+    }
+}
+
 impl DataType for VirtualDiskLocalPMemBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskLocalPMemBackingOption",
-            Some(VirtualDeviceFileBackingOption::INFO),
+            Some(<VirtualDeviceFileBackingOption as DataType>::INFO),
             &[
-                FieldInfo::req("diskMode", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("growable", Type::Boolean),
-                FieldInfo::req("hotGrowable", Type::Boolean),
-                FieldInfo::req("uuid", Type::Boolean),
+                Own("diskMode", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("growable", Type::Boolean, Req),
+                Own("hotGrowable", Type::Boolean, Req),
+                Own("uuid", Type::Boolean, Req),
             ],
-            || Box::new(VirtualDiskLocalPMemBackingOption::default()),
+            instance::<VirtualDiskLocalPMemBackingOption>,
         );
         &INFO
     };
@@ -1824,35 +1940,29 @@ impl DataType for VirtualDiskLocalPMemBackingOption {
 
 impl DataObject for VirtualDiskLocalPMemBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.disk_mode),
-            3 => leaf(&self.growable),
-            4 => leaf(&self.hot_growable),
-            5 => leaf(&self.uuid),
-            _ => self.base.get(index),
+            3 => Value::Boolean(self.growable),
+            4 => Value::Boolean(self.hot_growable),
+            5 => Value::Boolean(self.uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.disk_mode),
-            3 => Slot::Scalar(&mut self.growable),
-            4 => Slot::Scalar(&mut self.hot_growable),
-            5 => Slot::Scalar(&mut self.uuid),
-            _ => self.base.slot(index),
+            3 => place::boolean(&mut self.growable),
+            4 => place::boolean(&mut self.hot_growable),
+            5 => place::boolean(&mut self.uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1861,7 +1971,6 @@ impl Extends<VirtualDeviceFileBackingOption> for VirtualDiskLocalPMemBackingOpti
 impl Extends<VirtualDeviceBackingOption> for VirtualDiskLocalPMemBackingOption {}
 
 /// `VirtualDiskOptionVFlashCacheConfigOption`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskOptionVFlashCacheConfigOption {
     /// `cacheConsistencyType`.
     pub cache_consistency_type: ChoiceOption,
@@ -1873,18 +1982,29 @@ pub struct VirtualDiskOptionVFlashCacheConfigOption {
     pub block_size_in_kb: LongOption,
 }
 
+impl Default for VirtualDiskOptionVFlashCacheConfigOption {
+    fn default() -> Self {
+        Self {
+            cache_consistency_type: <ChoiceOption as Default>::default(),
+            cache_mode: <ChoiceOption as Default>::default(),
+            reservation_in_mb: <LongOption as Default>::default(),
+            block_size_in_kb: <LongOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualDiskOptionVFlashCacheConfigOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskOptionVFlashCacheConfigOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("cacheConsistencyType", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("cacheMode", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("reservationInMB", Type::Data(LongOption::INFO)),
-                FieldInfo::req("blockSizeInKB", Type::Data(LongOption::INFO)),
+                Own("cacheConsistencyType", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("cacheMode", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("reservationInMB", Type::Data(<LongOption as DataType>::INFO), Req),
+                Own("blockSizeInKB", Type::Data(<LongOption as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualDiskOptionVFlashCacheConfigOption::default()),
+            instance::<VirtualDiskOptionVFlashCacheConfigOption>,
         );
         &INFO
     };
@@ -1892,7 +2012,7 @@ impl DataType for VirtualDiskOptionVFlashCacheConfigOption {
 
 impl DataObject for VirtualDiskOptionVFlashCacheConfigOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1919,7 +2039,6 @@ impl DataObject for VirtualDiskOptionVFlashCacheConfigOption {
 root!(VirtualDiskOptionVFlashCacheConfigOption);
 
 /// `VirtualDiskConfigSpec`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskConfigSpec {
     /// What it inherits from [`VirtualDeviceConfigSpec`].
     pub base: VirtualDeviceConfigSpec,
@@ -1929,13 +2048,19 @@ pub struct VirtualDiskConfigSpec {
     pub migrate_cache: Option<bool>,
 }
 
+impl Default for VirtualDiskConfigSpec {
+    fn default() -> Self {
+        Self { base: <VirtualDeviceConfigSpec as Default>::default(), disk_move_type: None, migrate_cache: None }
+    }
+}
+
 impl DataType for VirtualDiskConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskConfigSpec",
-            Some(VirtualDeviceConfigSpec::INFO),
-            &[FieldInfo::opt("diskMoveType", Type::String), FieldInfo::opt("migrateCache", Type::Boolean)],
-            || Box::new(VirtualDiskConfigSpec::default()),
+            Some(<VirtualDeviceConfigSpec as DataType>::INFO),
+            &[Own("diskMoveType", Type::String, Opt), Own("migrateCache", Type::Boolean, Opt)],
+            instance::<VirtualDiskConfigSpec>,
         );
         &INFO
     };
@@ -1943,31 +2068,25 @@ impl DataType for VirtualDiskConfigSpec {
 
 impl DataObject for VirtualDiskConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            7 => optional(&self.disk_move_type),
-            8 => optional(&self.migrate_cache),
-            _ => self.base.get(index),
+            7 => look::optional_text(&self.disk_move_type),
+            8 => look::optional_boolean(&self.migrate_cache),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            7 => Slot::Scalar(&mut self.disk_move_type),
-            8 => Slot::Scalar(&mut self.migrate_cache),
-            _ => self.base.slot(index),
+            7 => place::optional_text(&mut self.disk_move_type),
+            8 => place::optional_boolean(&mut self.migrate_cache),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1975,7 +2094,6 @@ inherit!(VirtualDiskConfigSpec, VirtualDeviceConfigSpec);
 impl Extends<VirtualDeviceConfigSpec> for VirtualDiskConfigSpec {}
 
 /// `VirtualDiskSpec`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskSpec {
     /// `diskType`.
     pub disk_type: String,
@@ -1983,13 +2101,19 @@ pub struct VirtualDiskSpec {
     pub adapter_type: String,
 }
 
+impl Default for VirtualDiskSpec {
+    fn default() -> Self {
+        Self { disk_type: Unset::UNSET, adapter_type: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualDiskSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("diskType", Type::String), FieldInfo::req("adapterType", Type::String)],
-            || Box::new(VirtualDiskSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("diskType", Type::String, Req), Own("adapterType", Type::String, Req)],
+            instance::<VirtualDiskSpec>,
         );
         &INFO
     };
@@ -1997,21 +2121,21 @@ impl DataType for VirtualDiskSpec {
 
 impl DataObject for VirtualDiskSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.disk_type),
-            1 => leaf(&self.adapter_type),
+            0 => look::text(&self.disk_type),
+            1 => look::text(&self.adapter_type),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disk_type),
-            1 => Slot::Scalar(&mut self.adapter_type),
+            0 => place::text(&mut self.disk_type),
+            1 => place::text(&mut self.adapter_type),
             _ => Slot::None,
         }
     }
@@ -2020,7 +2144,6 @@ impl DataObject for VirtualDiskSpec {
 root!(VirtualDiskSpec);
 
 /// `VirtualDiskAntiAffinityRuleSpec`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskAntiAffinityRuleSpec {
     /// What it inherits from [`ClusterRuleInfo`].
     pub base: ClusterRuleInfo,
@@ -2028,13 +2151,19 @@ pub struct VirtualDiskAntiAffinityRuleSpec {
     pub disk_id: Vec<i32>,
 }
 
+impl Default for VirtualDiskAntiAffinityRuleSpec {
+    fn default() -> Self {
+        Self { base: <ClusterRuleInfo as Default>::default(), disk_id: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualDiskAntiAffinityRuleSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskAntiAffinityRuleSpec",
-            Some(ClusterRuleInfo::INFO),
-            &[FieldInfo::list_req("diskId", Type::Int)],
-            || Box::new(VirtualDiskAntiAffinityRuleSpec::default()),
+            Some(<ClusterRuleInfo as DataType>::INFO),
+            &[Own("diskId", Type::Int, ListReq)],
+            instance::<VirtualDiskAntiAffinityRuleSpec>,
         );
         &INFO
     };
@@ -2042,29 +2171,23 @@ impl DataType for VirtualDiskAntiAffinityRuleSpec {
 
 impl DataObject for VirtualDiskAntiAffinityRuleSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             8 => Value::List(&self.disk_id),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             8 => Slot::Scalar(&mut self.disk_id),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2072,7 +2195,6 @@ inherit!(VirtualDiskAntiAffinityRuleSpec, ClusterRuleInfo);
 impl Extends<ClusterRuleInfo> for VirtualDiskAntiAffinityRuleSpec {}
 
 /// `VirtualDiskRuleSpec`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskRuleSpec {
     /// What it inherits from [`ClusterRuleInfo`].
     pub base: ClusterRuleInfo,
@@ -2082,13 +2204,19 @@ pub struct VirtualDiskRuleSpec {
     pub disk_id: Vec<i32>,
 }
 
+impl Default for VirtualDiskRuleSpec {
+    fn default() -> Self {
+        Self { base: <ClusterRuleInfo as Default>::default(), disk_rule_type: Unset::UNSET, disk_id: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualDiskRuleSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskRuleSpec",
-            Some(ClusterRuleInfo::INFO),
-            &[FieldInfo::req("diskRuleType", Type::String), FieldInfo::list("diskId", Type::Int)],
-            || Box::new(VirtualDiskRuleSpec::default()),
+            Some(<ClusterRuleInfo as DataType>::INFO),
+            &[Own("diskRuleType", Type::String, Req), Own("diskId", Type::Int, List)],
+            instance::<VirtualDiskRuleSpec>,
         );
         &INFO
     };
@@ -2096,31 +2224,25 @@ impl DataType for VirtualDiskRuleSpec {
 
 impl DataObject for VirtualDiskRuleSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            8 => leaf(&self.disk_rule_type),
+            8 => look::text(&self.disk_rule_type),
             9 => Value::List(&self.disk_id),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            8 => Slot::Scalar(&mut self.disk_rule_type),
+            8 => place::text(&mut self.disk_rule_type),
             9 => Slot::Scalar(&mut self.disk_id),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -16,7 +16,6 @@ use crate::types::{
 };
 
 /// `VirtualMachineMemoryReservationInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineMemoryReservationInfo {
     /// `virtualMachineMin`.
     pub virtual_machine_min: i64,
@@ -28,18 +27,29 @@ pub struct VirtualMachineMemoryReservationInfo {
     pub allocation_policy: String,
 }
 
+impl Default for VirtualMachineMemoryReservationInfo {
+    fn default() -> Self {
+        Self {
+            virtual_machine_min: 0,
+            virtual_machine_max: 0,
+            virtual_machine_reserved: 0,
+            allocation_policy: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineMemoryReservationInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineMemoryReservationInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("virtualMachineMin", Type::Long),
-                FieldInfo::req("virtualMachineMax", Type::Long),
-                FieldInfo::req("virtualMachineReserved", Type::Long),
-                FieldInfo::req("allocationPolicy", Type::String),
+                Own("virtualMachineMin", Type::Long, Req),
+                Own("virtualMachineMax", Type::Long, Req),
+                Own("virtualMachineReserved", Type::Long, Req),
+                Own("allocationPolicy", Type::String, Req),
             ],
-            || Box::new(VirtualMachineMemoryReservationInfo::default()),
+            instance::<VirtualMachineMemoryReservationInfo>,
         );
         &INFO
     };
@@ -47,25 +57,25 @@ impl DataType for VirtualMachineMemoryReservationInfo {
 
 impl DataObject for VirtualMachineMemoryReservationInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.virtual_machine_min),
-            1 => leaf(&self.virtual_machine_max),
-            2 => leaf(&self.virtual_machine_reserved),
-            3 => leaf(&self.allocation_policy),
+            0 => Value::Long(self.virtual_machine_min),
+            1 => Value::Long(self.virtual_machine_max),
+            2 => Value::Long(self.virtual_machine_reserved),
+            3 => look::text(&self.allocation_policy),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.virtual_machine_min),
-            1 => Slot::Scalar(&mut self.virtual_machine_max),
-            2 => Slot::Scalar(&mut self.virtual_machine_reserved),
-            3 => Slot::Scalar(&mut self.allocation_policy),
+            0 => place::long(&mut self.virtual_machine_min),
+            1 => place::long(&mut self.virtual_machine_max),
+            2 => place::long(&mut self.virtual_machine_reserved),
+            3 => place::text(&mut self.allocation_policy),
             _ => Slot::None,
         }
     }
@@ -74,7 +84,6 @@ impl DataObject for VirtualMachineMemoryReservationInfo {
 root!(VirtualMachineMemoryReservationInfo);
 
 /// `VirtualMachineMemoryReservationSpec`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineMemoryReservationSpec {
     /// `virtualMachineReserved`.
     pub virtual_machine_reserved: Option<i64>,
@@ -82,13 +91,19 @@ pub struct VirtualMachineMemoryReservationSpec {
     pub allocation_policy: Option<String>,
 }
 
+impl Default for VirtualMachineMemoryReservationSpec {
+    fn default() -> Self {
+        Self { virtual_machine_reserved: None, allocation_policy: None }
+    }
+}
+
 impl DataType for VirtualMachineMemoryReservationSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineMemoryReservationSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("virtualMachineReserved", Type::Long), FieldInfo::opt("allocationPolicy", Type::String)],
-            || Box::new(VirtualMachineMemoryReservationSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("virtualMachineReserved", Type::Long, Opt), Own("allocationPolicy", Type::String, Opt)],
+            instance::<VirtualMachineMemoryReservationSpec>,
         );
         &INFO
     };
@@ -96,21 +111,21 @@ impl DataType for VirtualMachineMemoryReservationSpec {
 
 impl DataObject for VirtualMachineMemoryReservationSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.virtual_machine_reserved),
-            1 => optional(&self.allocation_policy),
+            0 => look::optional_long(&self.virtual_machine_reserved),
+            1 => look::optional_text(&self.allocation_policy),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.virtual_machine_reserved),
-            1 => Slot::Scalar(&mut self.allocation_policy),
+            0 => place::optional_long(&mut self.virtual_machine_reserved),
+            1 => place::optional_text(&mut self.allocation_policy),
             _ => Slot::None,
         }
     }
@@ -119,19 +134,24 @@ impl DataObject for VirtualMachineMemoryReservationSpec {
 root!(VirtualMachineMemoryReservationSpec);
 
 /// `VirtualMachineAffinityInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineAffinityInfo {
     /// `affinitySet`.
     pub affinity_set: Vec<i32>,
+}
+
+impl Default for VirtualMachineAffinityInfo {
+    fn default() -> Self {
+        Self { affinity_set: Unset::UNSET }
+    }
 }
 
 impl DataType for VirtualMachineAffinityInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineAffinityInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("affinitySet", Type::Int)],
-            || Box::new(VirtualMachineAffinityInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("affinitySet", Type::Int, List)],
+            instance::<VirtualMachineAffinityInfo>,
         );
         &INFO
     };
@@ -139,7 +159,7 @@ impl DataType for VirtualMachineAffinityInfo {
 
 impl DataObject for VirtualMachineAffinityInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -160,22 +180,29 @@ impl DataObject for VirtualMachineAffinityInfo {
 root!(VirtualMachineAffinityInfo);
 
 /// `VirtualMachineBaseIndependentFilterSpec`, since 7.0.2.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineBaseIndependentFilterSpec {}
+
+impl Default for VirtualMachineBaseIndependentFilterSpec {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for VirtualMachineBaseIndependentFilterSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualMachineBaseIndependentFilterSpec", Some(DynamicData::INFO), &[], || {
-                Box::new(VirtualMachineBaseIndependentFilterSpec::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualMachineBaseIndependentFilterSpec",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<VirtualMachineBaseIndependentFilterSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualMachineBaseIndependentFilterSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -190,7 +217,6 @@ impl DataObject for VirtualMachineBaseIndependentFilterSpec {
 root!(VirtualMachineBaseIndependentFilterSpec);
 
 /// `VirtualMachineBootOptions`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineBootOptions {
     /// `bootDelay`.
     pub boot_delay: Option<i64>,
@@ -208,21 +234,35 @@ pub struct VirtualMachineBootOptions {
     pub network_boot_protocol: Option<String>,
 }
 
+impl Default for VirtualMachineBootOptions {
+    fn default() -> Self {
+        Self {
+            boot_delay: None,
+            enter_bios_setup: None,
+            efi_secure_boot_enabled: None,
+            boot_retry_enabled: None,
+            boot_retry_delay: None,
+            boot_order: Unset::UNSET,
+            network_boot_protocol: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineBootOptions {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineBootOptions",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("bootDelay", Type::Long),
-                FieldInfo::opt("enterBIOSSetup", Type::Boolean),
-                FieldInfo::opt("efiSecureBootEnabled", Type::Boolean),
-                FieldInfo::opt("bootRetryEnabled", Type::Boolean),
-                FieldInfo::opt("bootRetryDelay", Type::Long),
-                FieldInfo::list("bootOrder", Type::Data(VirtualMachineBootOptionsBootableDevice::INFO)),
-                FieldInfo::opt("networkBootProtocol", Type::String),
+                Own("bootDelay", Type::Long, Opt),
+                Own("enterBIOSSetup", Type::Boolean, Opt),
+                Own("efiSecureBootEnabled", Type::Boolean, Opt),
+                Own("bootRetryEnabled", Type::Boolean, Opt),
+                Own("bootRetryDelay", Type::Long, Opt),
+                Own("bootOrder", Type::Data(<VirtualMachineBootOptionsBootableDevice as DataType>::INFO), List),
+                Own("networkBootProtocol", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineBootOptions::default()),
+            instance::<VirtualMachineBootOptions>,
         );
         &INFO
     };
@@ -230,31 +270,31 @@ impl DataType for VirtualMachineBootOptions {
 
 impl DataObject for VirtualMachineBootOptions {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.boot_delay),
-            1 => optional(&self.enter_bios_setup),
-            2 => optional(&self.efi_secure_boot_enabled),
-            3 => optional(&self.boot_retry_enabled),
-            4 => optional(&self.boot_retry_delay),
+            0 => look::optional_long(&self.boot_delay),
+            1 => look::optional_boolean(&self.enter_bios_setup),
+            2 => look::optional_boolean(&self.efi_secure_boot_enabled),
+            3 => look::optional_boolean(&self.boot_retry_enabled),
+            4 => look::optional_long(&self.boot_retry_delay),
             5 => Value::List(&self.boot_order),
-            6 => optional(&self.network_boot_protocol),
+            6 => look::optional_text(&self.network_boot_protocol),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.boot_delay),
-            1 => Slot::Scalar(&mut self.enter_bios_setup),
-            2 => Slot::Scalar(&mut self.efi_secure_boot_enabled),
-            3 => Slot::Scalar(&mut self.boot_retry_enabled),
-            4 => Slot::Scalar(&mut self.boot_retry_delay),
+            0 => place::optional_long(&mut self.boot_delay),
+            1 => place::optional_boolean(&mut self.enter_bios_setup),
+            2 => place::optional_boolean(&mut self.efi_secure_boot_enabled),
+            3 => place::optional_boolean(&mut self.boot_retry_enabled),
+            4 => place::optional_long(&mut self.boot_retry_delay),
             5 => Slot::Poly(&mut self.boot_order),
-            6 => Slot::Scalar(&mut self.network_boot_protocol),
+            6 => place::optional_text(&mut self.network_boot_protocol),
             _ => Slot::None,
         }
     }
@@ -263,22 +303,29 @@ impl DataObject for VirtualMachineBootOptions {
 root!(VirtualMachineBootOptions);
 
 /// `VirtualMachineBootOptionsBootableDevice`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineBootOptionsBootableDevice {}
+
+impl Default for VirtualMachineBootOptionsBootableDevice {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for VirtualMachineBootOptionsBootableDevice {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualMachineBootOptionsBootableDevice", Some(DynamicData::INFO), &[], || {
-                Box::new(VirtualMachineBootOptionsBootableDevice::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualMachineBootOptionsBootableDevice",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<VirtualMachineBootOptionsBootableDevice>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualMachineBootOptionsBootableDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -293,7 +340,6 @@ impl DataObject for VirtualMachineBootOptionsBootableDevice {
 root!(VirtualMachineBootOptionsBootableDevice);
 
 /// `VirtualMachineBootOptionsBootableDiskDevice`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineBootOptionsBootableDiskDevice {
     /// What it inherits from [`VirtualMachineBootOptionsBootableDevice`].
     pub base: VirtualMachineBootOptionsBootableDevice,
@@ -301,13 +347,19 @@ pub struct VirtualMachineBootOptionsBootableDiskDevice {
     pub device_key: i32,
 }
 
+impl Default for VirtualMachineBootOptionsBootableDiskDevice {
+    fn default() -> Self {
+        Self { base: <VirtualMachineBootOptionsBootableDevice as Default>::default(), device_key: 0 }
+    }
+}
+
 impl DataType for VirtualMachineBootOptionsBootableDiskDevice {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineBootOptionsBootableDiskDevice",
-            Some(VirtualMachineBootOptionsBootableDevice::INFO),
-            &[FieldInfo::req("deviceKey", Type::Int)],
-            || Box::new(VirtualMachineBootOptionsBootableDiskDevice::default()),
+            Some(<VirtualMachineBootOptionsBootableDevice as DataType>::INFO),
+            &[Own("deviceKey", Type::Int, Req)],
+            instance::<VirtualMachineBootOptionsBootableDiskDevice>,
         );
         &INFO
     };
@@ -315,29 +367,23 @@ impl DataType for VirtualMachineBootOptionsBootableDiskDevice {
 
 impl DataObject for VirtualMachineBootOptionsBootableDiskDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.device_key),
-            _ => self.base.get(index),
+            0 => Value::Int(self.device_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.device_key),
-            _ => self.base.slot(index),
+            0 => place::int(&mut self.device_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -345,7 +391,6 @@ inherit!(VirtualMachineBootOptionsBootableDiskDevice, VirtualMachineBootOptionsB
 impl Extends<VirtualMachineBootOptionsBootableDevice> for VirtualMachineBootOptionsBootableDiskDevice {}
 
 /// `VirtualMachineBootOptionsBootableEthernetDevice`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineBootOptionsBootableEthernetDevice {
     /// What it inherits from [`VirtualMachineBootOptionsBootableDevice`].
     pub base: VirtualMachineBootOptionsBootableDevice,
@@ -353,13 +398,19 @@ pub struct VirtualMachineBootOptionsBootableEthernetDevice {
     pub device_key: i32,
 }
 
+impl Default for VirtualMachineBootOptionsBootableEthernetDevice {
+    fn default() -> Self {
+        Self { base: <VirtualMachineBootOptionsBootableDevice as Default>::default(), device_key: 0 }
+    }
+}
+
 impl DataType for VirtualMachineBootOptionsBootableEthernetDevice {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineBootOptionsBootableEthernetDevice",
-            Some(VirtualMachineBootOptionsBootableDevice::INFO),
-            &[FieldInfo::req("deviceKey", Type::Int)],
-            || Box::new(VirtualMachineBootOptionsBootableEthernetDevice::default()),
+            Some(<VirtualMachineBootOptionsBootableDevice as DataType>::INFO),
+            &[Own("deviceKey", Type::Int, Req)],
+            instance::<VirtualMachineBootOptionsBootableEthernetDevice>,
         );
         &INFO
     };
@@ -367,29 +418,23 @@ impl DataType for VirtualMachineBootOptionsBootableEthernetDevice {
 
 impl DataObject for VirtualMachineBootOptionsBootableEthernetDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.device_key),
-            _ => self.base.get(index),
+            0 => Value::Int(self.device_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.device_key),
-            _ => self.base.slot(index),
+            0 => place::int(&mut self.device_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -397,19 +442,24 @@ inherit!(VirtualMachineBootOptionsBootableEthernetDevice, VirtualMachineBootOpti
 impl Extends<VirtualMachineBootOptionsBootableDevice> for VirtualMachineBootOptionsBootableEthernetDevice {}
 
 /// `VirtualMachineBootOptionsBootableFloppyDevice`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineBootOptionsBootableFloppyDevice {
     /// What it inherits from [`VirtualMachineBootOptionsBootableDevice`].
     pub base: VirtualMachineBootOptionsBootableDevice,
+}
+
+impl Default for VirtualMachineBootOptionsBootableFloppyDevice {
+    fn default() -> Self {
+        Self { base: <VirtualMachineBootOptionsBootableDevice as Default>::default() }
+    }
 }
 
 impl DataType for VirtualMachineBootOptionsBootableFloppyDevice {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineBootOptionsBootableFloppyDevice",
-            Some(VirtualMachineBootOptionsBootableDevice::INFO),
+            Some(<VirtualMachineBootOptionsBootableDevice as DataType>::INFO),
             &[],
-            || Box::new(VirtualMachineBootOptionsBootableFloppyDevice::default()),
+            instance::<VirtualMachineBootOptionsBootableFloppyDevice>,
         );
         &INFO
     };
@@ -417,23 +467,21 @@ impl DataType for VirtualMachineBootOptionsBootableFloppyDevice {
 
 impl DataObject for VirtualMachineBootOptionsBootableFloppyDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -441,19 +489,24 @@ inherit!(VirtualMachineBootOptionsBootableFloppyDevice, VirtualMachineBootOption
 impl Extends<VirtualMachineBootOptionsBootableDevice> for VirtualMachineBootOptionsBootableFloppyDevice {}
 
 /// `VirtualMachineBootOptionsBootableCdromDevice`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineBootOptionsBootableCdromDevice {
     /// What it inherits from [`VirtualMachineBootOptionsBootableDevice`].
     pub base: VirtualMachineBootOptionsBootableDevice,
+}
+
+impl Default for VirtualMachineBootOptionsBootableCdromDevice {
+    fn default() -> Self {
+        Self { base: <VirtualMachineBootOptionsBootableDevice as Default>::default() }
+    }
 }
 
 impl DataType for VirtualMachineBootOptionsBootableCdromDevice {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineBootOptionsBootableCdromDevice",
-            Some(VirtualMachineBootOptionsBootableDevice::INFO),
+            Some(<VirtualMachineBootOptionsBootableDevice as DataType>::INFO),
             &[],
-            || Box::new(VirtualMachineBootOptionsBootableCdromDevice::default()),
+            instance::<VirtualMachineBootOptionsBootableCdromDevice>,
         );
         &INFO
     };
@@ -461,23 +514,21 @@ impl DataType for VirtualMachineBootOptionsBootableCdromDevice {
 
 impl DataObject for VirtualMachineBootOptionsBootableCdromDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -485,7 +536,6 @@ inherit!(VirtualMachineBootOptionsBootableCdromDevice, VirtualMachineBootOptions
 impl Extends<VirtualMachineBootOptionsBootableDevice> for VirtualMachineBootOptionsBootableCdromDevice {}
 
 /// `VirtualMachineCapability`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineCapability {
     /// `snapshotOperationsSupported`.
     pub snapshot_operations_supported: bool,
@@ -593,66 +643,125 @@ pub struct VirtualMachineCapability {
     pub ehv_secure_boot_supported: Option<bool>,
 }
 
+impl Default for VirtualMachineCapability {
+    fn default() -> Self {
+        Self {
+            snapshot_operations_supported: false,
+            multiple_snapshots_supported: false,
+            snapshot_config_supported: false,
+            powered_off_snapshots_supported: false,
+            memory_snapshots_supported: false,
+            revert_to_snapshot_supported: false,
+            quiesced_snapshots_supported: false,
+            disable_snapshots_supported: false,
+            lock_snapshots_supported: false,
+            console_preferences_supported: false,
+            cpu_feature_mask_supported: false,
+            s1_acpi_management_supported: false,
+            setting_screen_resolution_supported: false,
+            tools_auto_update_supported: false,
+            vm_npiv_wwn_supported: false,
+            npiv_wwn_on_non_rdm_vm_supported: false,
+            vm_npiv_wwn_disable_supported: None,
+            vm_npiv_wwn_update_supported: None,
+            swap_placement_supported: false,
+            tools_sync_time_supported: false,
+            virtual_mmu_usage_supported: false,
+            disk_shares_supported: false,
+            boot_options_supported: false,
+            boot_retry_options_supported: None,
+            setting_video_ram_size_supported: false,
+            setting_display_topology_supported: None,
+            record_replay_supported: None,
+            change_tracking_supported: None,
+            multiple_cores_per_socket_supported: None,
+            host_based_replication_supported: None,
+            guest_auto_lock_supported: None,
+            memory_reservation_lock_supported: None,
+            feature_requirement_supported: None,
+            powered_on_monitor_type_change_supported: None,
+            se_sparse_disk_supported: None,
+            nested_hv_supported: None,
+            v_pmc_supported: None,
+            secure_boot_supported: None,
+            per_vm_evc_supported: None,
+            virtual_mmu_usage_ignored: None,
+            virtual_exec_usage_ignored: None,
+            disk_only_snapshot_on_suspended_vm_supported: None,
+            suspend_to_memory_supported: None,
+            tools_sync_time_allow_supported: None,
+            sev_supported: None,
+            pmem_failover_supported: None,
+            require_sgx_attestation_supported: None,
+            change_mode_disks_supported: None,
+            vendor_device_group_supported: None,
+            sev_snp_supported: None,
+            tdx_supported: None,
+            ehv_secure_boot_supported: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineCapability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineCapability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("snapshotOperationsSupported", Type::Boolean),
-                FieldInfo::req("multipleSnapshotsSupported", Type::Boolean),
-                FieldInfo::req("snapshotConfigSupported", Type::Boolean),
-                FieldInfo::req("poweredOffSnapshotsSupported", Type::Boolean),
-                FieldInfo::req("memorySnapshotsSupported", Type::Boolean),
-                FieldInfo::req("revertToSnapshotSupported", Type::Boolean),
-                FieldInfo::req("quiescedSnapshotsSupported", Type::Boolean),
-                FieldInfo::req("disableSnapshotsSupported", Type::Boolean),
-                FieldInfo::req("lockSnapshotsSupported", Type::Boolean),
-                FieldInfo::req("consolePreferencesSupported", Type::Boolean),
-                FieldInfo::req("cpuFeatureMaskSupported", Type::Boolean),
-                FieldInfo::req("s1AcpiManagementSupported", Type::Boolean),
-                FieldInfo::req("settingScreenResolutionSupported", Type::Boolean),
-                FieldInfo::req("toolsAutoUpdateSupported", Type::Boolean),
-                FieldInfo::req("vmNpivWwnSupported", Type::Boolean),
-                FieldInfo::req("npivWwnOnNonRdmVmSupported", Type::Boolean),
-                FieldInfo::opt("vmNpivWwnDisableSupported", Type::Boolean),
-                FieldInfo::opt("vmNpivWwnUpdateSupported", Type::Boolean),
-                FieldInfo::req("swapPlacementSupported", Type::Boolean),
-                FieldInfo::req("toolsSyncTimeSupported", Type::Boolean),
-                FieldInfo::req("virtualMmuUsageSupported", Type::Boolean),
-                FieldInfo::req("diskSharesSupported", Type::Boolean),
-                FieldInfo::req("bootOptionsSupported", Type::Boolean),
-                FieldInfo::opt("bootRetryOptionsSupported", Type::Boolean),
-                FieldInfo::req("settingVideoRamSizeSupported", Type::Boolean),
-                FieldInfo::opt("settingDisplayTopologySupported", Type::Boolean),
-                FieldInfo::opt("recordReplaySupported", Type::Boolean),
-                FieldInfo::opt("changeTrackingSupported", Type::Boolean),
-                FieldInfo::opt("multipleCoresPerSocketSupported", Type::Boolean),
-                FieldInfo::opt("hostBasedReplicationSupported", Type::Boolean),
-                FieldInfo::opt("guestAutoLockSupported", Type::Boolean),
-                FieldInfo::opt("memoryReservationLockSupported", Type::Boolean),
-                FieldInfo::opt("featureRequirementSupported", Type::Boolean),
-                FieldInfo::opt("poweredOnMonitorTypeChangeSupported", Type::Boolean),
-                FieldInfo::opt("seSparseDiskSupported", Type::Boolean),
-                FieldInfo::opt("nestedHVSupported", Type::Boolean),
-                FieldInfo::opt("vPMCSupported", Type::Boolean),
-                FieldInfo::opt("secureBootSupported", Type::Boolean),
-                FieldInfo::opt("perVmEvcSupported", Type::Boolean),
-                FieldInfo::opt("virtualMmuUsageIgnored", Type::Boolean),
-                FieldInfo::opt("virtualExecUsageIgnored", Type::Boolean),
-                FieldInfo::opt("diskOnlySnapshotOnSuspendedVMSupported", Type::Boolean),
-                FieldInfo::opt("suspendToMemorySupported", Type::Boolean),
-                FieldInfo::opt("toolsSyncTimeAllowSupported", Type::Boolean),
-                FieldInfo::opt("sevSupported", Type::Boolean),
-                FieldInfo::opt("pmemFailoverSupported", Type::Boolean),
-                FieldInfo::opt("requireSgxAttestationSupported", Type::Boolean),
-                FieldInfo::opt("changeModeDisksSupported", Type::Boolean),
-                FieldInfo::opt("vendorDeviceGroupSupported", Type::Boolean),
-                FieldInfo::opt("sevSnpSupported", Type::Boolean),
-                FieldInfo::opt("tdxSupported", Type::Boolean),
-                FieldInfo::opt("ehvSecureBootSupported", Type::Boolean),
+                Own("snapshotOperationsSupported", Type::Boolean, Req),
+                Own("multipleSnapshotsSupported", Type::Boolean, Req),
+                Own("snapshotConfigSupported", Type::Boolean, Req),
+                Own("poweredOffSnapshotsSupported", Type::Boolean, Req),
+                Own("memorySnapshotsSupported", Type::Boolean, Req),
+                Own("revertToSnapshotSupported", Type::Boolean, Req),
+                Own("quiescedSnapshotsSupported", Type::Boolean, Req),
+                Own("disableSnapshotsSupported", Type::Boolean, Req),
+                Own("lockSnapshotsSupported", Type::Boolean, Req),
+                Own("consolePreferencesSupported", Type::Boolean, Req),
+                Own("cpuFeatureMaskSupported", Type::Boolean, Req),
+                Own("s1AcpiManagementSupported", Type::Boolean, Req),
+                Own("settingScreenResolutionSupported", Type::Boolean, Req),
+                Own("toolsAutoUpdateSupported", Type::Boolean, Req),
+                Own("vmNpivWwnSupported", Type::Boolean, Req),
+                Own("npivWwnOnNonRdmVmSupported", Type::Boolean, Req),
+                Own("vmNpivWwnDisableSupported", Type::Boolean, Opt),
+                Own("vmNpivWwnUpdateSupported", Type::Boolean, Opt),
+                Own("swapPlacementSupported", Type::Boolean, Req),
+                Own("toolsSyncTimeSupported", Type::Boolean, Req),
+                Own("virtualMmuUsageSupported", Type::Boolean, Req),
+                Own("diskSharesSupported", Type::Boolean, Req),
+                Own("bootOptionsSupported", Type::Boolean, Req),
+                Own("bootRetryOptionsSupported", Type::Boolean, Opt),
+                Own("settingVideoRamSizeSupported", Type::Boolean, Req),
+                Own("settingDisplayTopologySupported", Type::Boolean, Opt),
+                Own("recordReplaySupported", Type::Boolean, Opt),
+                Own("changeTrackingSupported", Type::Boolean, Opt),
+                Own("multipleCoresPerSocketSupported", Type::Boolean, Opt),
+                Own("hostBasedReplicationSupported", Type::Boolean, Opt),
+                Own("guestAutoLockSupported", Type::Boolean, Opt),
+                Own("memoryReservationLockSupported", Type::Boolean, Opt),
+                Own("featureRequirementSupported", Type::Boolean, Opt),
+                Own("poweredOnMonitorTypeChangeSupported", Type::Boolean, Opt),
+                Own("seSparseDiskSupported", Type::Boolean, Opt),
+                Own("nestedHVSupported", Type::Boolean, Opt),
+                Own("vPMCSupported", Type::Boolean, Opt),
+                Own("secureBootSupported", Type::Boolean, Opt),
+                Own("perVmEvcSupported", Type::Boolean, Opt),
+                Own("virtualMmuUsageIgnored", Type::Boolean, Opt),
+                Own("virtualExecUsageIgnored", Type::Boolean, Opt),
+                Own("diskOnlySnapshotOnSuspendedVMSupported", Type::Boolean, Opt),
+                Own("suspendToMemorySupported", Type::Boolean, Opt),
+                Own("toolsSyncTimeAllowSupported", Type::Boolean, Opt),
+                Own("sevSupported", Type::Boolean, Opt),
+                Own("pmemFailoverSupported", Type::Boolean, Opt),
+                Own("requireSgxAttestationSupported", Type::Boolean, Opt),
+                Own("changeModeDisksSupported", Type::Boolean, Opt),
+                Own("vendorDeviceGroupSupported", Type::Boolean, Opt),
+                Own("sevSnpSupported", Type::Boolean, Opt),
+                Own("tdxSupported", Type::Boolean, Opt),
+                Own("ehvSecureBootSupported", Type::Boolean, Opt),
             ],
-            || Box::new(VirtualMachineCapability::default()),
+            instance::<VirtualMachineCapability>,
         );
         &INFO
     };
@@ -660,121 +769,121 @@ impl DataType for VirtualMachineCapability {
 
 impl DataObject for VirtualMachineCapability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.snapshot_operations_supported),
-            1 => leaf(&self.multiple_snapshots_supported),
-            2 => leaf(&self.snapshot_config_supported),
-            3 => leaf(&self.powered_off_snapshots_supported),
-            4 => leaf(&self.memory_snapshots_supported),
-            5 => leaf(&self.revert_to_snapshot_supported),
-            6 => leaf(&self.quiesced_snapshots_supported),
-            7 => leaf(&self.disable_snapshots_supported),
-            8 => leaf(&self.lock_snapshots_supported),
-            9 => leaf(&self.console_preferences_supported),
-            10 => leaf(&self.cpu_feature_mask_supported),
-            11 => leaf(&self.s1_acpi_management_supported),
-            12 => leaf(&self.setting_screen_resolution_supported),
-            13 => leaf(&self.tools_auto_update_supported),
-            14 => leaf(&self.vm_npiv_wwn_supported),
-            15 => leaf(&self.npiv_wwn_on_non_rdm_vm_supported),
-            16 => optional(&self.vm_npiv_wwn_disable_supported),
-            17 => optional(&self.vm_npiv_wwn_update_supported),
-            18 => leaf(&self.swap_placement_supported),
-            19 => leaf(&self.tools_sync_time_supported),
-            20 => leaf(&self.virtual_mmu_usage_supported),
-            21 => leaf(&self.disk_shares_supported),
-            22 => leaf(&self.boot_options_supported),
-            23 => optional(&self.boot_retry_options_supported),
-            24 => leaf(&self.setting_video_ram_size_supported),
-            25 => optional(&self.setting_display_topology_supported),
-            26 => optional(&self.record_replay_supported),
-            27 => optional(&self.change_tracking_supported),
-            28 => optional(&self.multiple_cores_per_socket_supported),
-            29 => optional(&self.host_based_replication_supported),
-            30 => optional(&self.guest_auto_lock_supported),
-            31 => optional(&self.memory_reservation_lock_supported),
-            32 => optional(&self.feature_requirement_supported),
-            33 => optional(&self.powered_on_monitor_type_change_supported),
-            34 => optional(&self.se_sparse_disk_supported),
-            35 => optional(&self.nested_hv_supported),
-            36 => optional(&self.v_pmc_supported),
-            37 => optional(&self.secure_boot_supported),
-            38 => optional(&self.per_vm_evc_supported),
-            39 => optional(&self.virtual_mmu_usage_ignored),
-            40 => optional(&self.virtual_exec_usage_ignored),
-            41 => optional(&self.disk_only_snapshot_on_suspended_vm_supported),
-            42 => optional(&self.suspend_to_memory_supported),
-            43 => optional(&self.tools_sync_time_allow_supported),
-            44 => optional(&self.sev_supported),
-            45 => optional(&self.pmem_failover_supported),
-            46 => optional(&self.require_sgx_attestation_supported),
-            47 => optional(&self.change_mode_disks_supported),
-            48 => optional(&self.vendor_device_group_supported),
-            49 => optional(&self.sev_snp_supported),
-            50 => optional(&self.tdx_supported),
-            51 => optional(&self.ehv_secure_boot_supported),
+            0 => Value::Boolean(self.snapshot_operations_supported),
+            1 => Value::Boolean(self.multiple_snapshots_supported),
+            2 => Value::Boolean(self.snapshot_config_supported),
+            3 => Value::Boolean(self.powered_off_snapshots_supported),
+            4 => Value::Boolean(self.memory_snapshots_supported),
+            5 => Value::Boolean(self.revert_to_snapshot_supported),
+            6 => Value::Boolean(self.quiesced_snapshots_supported),
+            7 => Value::Boolean(self.disable_snapshots_supported),
+            8 => Value::Boolean(self.lock_snapshots_supported),
+            9 => Value::Boolean(self.console_preferences_supported),
+            10 => Value::Boolean(self.cpu_feature_mask_supported),
+            11 => Value::Boolean(self.s1_acpi_management_supported),
+            12 => Value::Boolean(self.setting_screen_resolution_supported),
+            13 => Value::Boolean(self.tools_auto_update_supported),
+            14 => Value::Boolean(self.vm_npiv_wwn_supported),
+            15 => Value::Boolean(self.npiv_wwn_on_non_rdm_vm_supported),
+            16 => look::optional_boolean(&self.vm_npiv_wwn_disable_supported),
+            17 => look::optional_boolean(&self.vm_npiv_wwn_update_supported),
+            18 => Value::Boolean(self.swap_placement_supported),
+            19 => Value::Boolean(self.tools_sync_time_supported),
+            20 => Value::Boolean(self.virtual_mmu_usage_supported),
+            21 => Value::Boolean(self.disk_shares_supported),
+            22 => Value::Boolean(self.boot_options_supported),
+            23 => look::optional_boolean(&self.boot_retry_options_supported),
+            24 => Value::Boolean(self.setting_video_ram_size_supported),
+            25 => look::optional_boolean(&self.setting_display_topology_supported),
+            26 => look::optional_boolean(&self.record_replay_supported),
+            27 => look::optional_boolean(&self.change_tracking_supported),
+            28 => look::optional_boolean(&self.multiple_cores_per_socket_supported),
+            29 => look::optional_boolean(&self.host_based_replication_supported),
+            30 => look::optional_boolean(&self.guest_auto_lock_supported),
+            31 => look::optional_boolean(&self.memory_reservation_lock_supported),
+            32 => look::optional_boolean(&self.feature_requirement_supported),
+            33 => look::optional_boolean(&self.powered_on_monitor_type_change_supported),
+            34 => look::optional_boolean(&self.se_sparse_disk_supported),
+            35 => look::optional_boolean(&self.nested_hv_supported),
+            36 => look::optional_boolean(&self.v_pmc_supported),
+            37 => look::optional_boolean(&self.secure_boot_supported),
+            38 => look::optional_boolean(&self.per_vm_evc_supported),
+            39 => look::optional_boolean(&self.virtual_mmu_usage_ignored),
+            40 => look::optional_boolean(&self.virtual_exec_usage_ignored),
+            41 => look::optional_boolean(&self.disk_only_snapshot_on_suspended_vm_supported),
+            42 => look::optional_boolean(&self.suspend_to_memory_supported),
+            43 => look::optional_boolean(&self.tools_sync_time_allow_supported),
+            44 => look::optional_boolean(&self.sev_supported),
+            45 => look::optional_boolean(&self.pmem_failover_supported),
+            46 => look::optional_boolean(&self.require_sgx_attestation_supported),
+            47 => look::optional_boolean(&self.change_mode_disks_supported),
+            48 => look::optional_boolean(&self.vendor_device_group_supported),
+            49 => look::optional_boolean(&self.sev_snp_supported),
+            50 => look::optional_boolean(&self.tdx_supported),
+            51 => look::optional_boolean(&self.ehv_secure_boot_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.snapshot_operations_supported),
-            1 => Slot::Scalar(&mut self.multiple_snapshots_supported),
-            2 => Slot::Scalar(&mut self.snapshot_config_supported),
-            3 => Slot::Scalar(&mut self.powered_off_snapshots_supported),
-            4 => Slot::Scalar(&mut self.memory_snapshots_supported),
-            5 => Slot::Scalar(&mut self.revert_to_snapshot_supported),
-            6 => Slot::Scalar(&mut self.quiesced_snapshots_supported),
-            7 => Slot::Scalar(&mut self.disable_snapshots_supported),
-            8 => Slot::Scalar(&mut self.lock_snapshots_supported),
-            9 => Slot::Scalar(&mut self.console_preferences_supported),
-            10 => Slot::Scalar(&mut self.cpu_feature_mask_supported),
-            11 => Slot::Scalar(&mut self.s1_acpi_management_supported),
-            12 => Slot::Scalar(&mut self.setting_screen_resolution_supported),
-            13 => Slot::Scalar(&mut self.tools_auto_update_supported),
-            14 => Slot::Scalar(&mut self.vm_npiv_wwn_supported),
-            15 => Slot::Scalar(&mut self.npiv_wwn_on_non_rdm_vm_supported),
-            16 => Slot::Scalar(&mut self.vm_npiv_wwn_disable_supported),
-            17 => Slot::Scalar(&mut self.vm_npiv_wwn_update_supported),
-            18 => Slot::Scalar(&mut self.swap_placement_supported),
-            19 => Slot::Scalar(&mut self.tools_sync_time_supported),
-            20 => Slot::Scalar(&mut self.virtual_mmu_usage_supported),
-            21 => Slot::Scalar(&mut self.disk_shares_supported),
-            22 => Slot::Scalar(&mut self.boot_options_supported),
-            23 => Slot::Scalar(&mut self.boot_retry_options_supported),
-            24 => Slot::Scalar(&mut self.setting_video_ram_size_supported),
-            25 => Slot::Scalar(&mut self.setting_display_topology_supported),
-            26 => Slot::Scalar(&mut self.record_replay_supported),
-            27 => Slot::Scalar(&mut self.change_tracking_supported),
-            28 => Slot::Scalar(&mut self.multiple_cores_per_socket_supported),
-            29 => Slot::Scalar(&mut self.host_based_replication_supported),
-            30 => Slot::Scalar(&mut self.guest_auto_lock_supported),
-            31 => Slot::Scalar(&mut self.memory_reservation_lock_supported),
-            32 => Slot::Scalar(&mut self.feature_requirement_supported),
-            33 => Slot::Scalar(&mut self.powered_on_monitor_type_change_supported),
-            34 => Slot::Scalar(&mut self.se_sparse_disk_supported),
-            35 => Slot::Scalar(&mut self.nested_hv_supported),
-            36 => Slot::Scalar(&mut self.v_pmc_supported),
-            37 => Slot::Scalar(&mut self.secure_boot_supported),
-            38 => Slot::Scalar(&mut self.per_vm_evc_supported),
-            39 => Slot::Scalar(&mut self.virtual_mmu_usage_ignored),
-            40 => Slot::Scalar(&mut self.virtual_exec_usage_ignored),
-            41 => Slot::Scalar(&mut self.disk_only_snapshot_on_suspended_vm_supported),
-            42 => Slot::Scalar(&mut self.suspend_to_memory_supported),
-            43 => Slot::Scalar(&mut self.tools_sync_time_allow_supported),
-            44 => Slot::Scalar(&mut self.sev_supported),
-            45 => Slot::Scalar(&mut self.pmem_failover_supported),
-            46 => Slot::Scalar(&mut self.require_sgx_attestation_supported),
-            47 => Slot::Scalar(&mut self.change_mode_disks_supported),
-            48 => Slot::Scalar(&mut self.vendor_device_group_supported),
-            49 => Slot::Scalar(&mut self.sev_snp_supported),
-            50 => Slot::Scalar(&mut self.tdx_supported),
-            51 => Slot::Scalar(&mut self.ehv_secure_boot_supported),
+            0 => place::boolean(&mut self.snapshot_operations_supported),
+            1 => place::boolean(&mut self.multiple_snapshots_supported),
+            2 => place::boolean(&mut self.snapshot_config_supported),
+            3 => place::boolean(&mut self.powered_off_snapshots_supported),
+            4 => place::boolean(&mut self.memory_snapshots_supported),
+            5 => place::boolean(&mut self.revert_to_snapshot_supported),
+            6 => place::boolean(&mut self.quiesced_snapshots_supported),
+            7 => place::boolean(&mut self.disable_snapshots_supported),
+            8 => place::boolean(&mut self.lock_snapshots_supported),
+            9 => place::boolean(&mut self.console_preferences_supported),
+            10 => place::boolean(&mut self.cpu_feature_mask_supported),
+            11 => place::boolean(&mut self.s1_acpi_management_supported),
+            12 => place::boolean(&mut self.setting_screen_resolution_supported),
+            13 => place::boolean(&mut self.tools_auto_update_supported),
+            14 => place::boolean(&mut self.vm_npiv_wwn_supported),
+            15 => place::boolean(&mut self.npiv_wwn_on_non_rdm_vm_supported),
+            16 => place::optional_boolean(&mut self.vm_npiv_wwn_disable_supported),
+            17 => place::optional_boolean(&mut self.vm_npiv_wwn_update_supported),
+            18 => place::boolean(&mut self.swap_placement_supported),
+            19 => place::boolean(&mut self.tools_sync_time_supported),
+            20 => place::boolean(&mut self.virtual_mmu_usage_supported),
+            21 => place::boolean(&mut self.disk_shares_supported),
+            22 => place::boolean(&mut self.boot_options_supported),
+            23 => place::optional_boolean(&mut self.boot_retry_options_supported),
+            24 => place::boolean(&mut self.setting_video_ram_size_supported),
+            25 => place::optional_boolean(&mut self.setting_display_topology_supported),
+            26 => place::optional_boolean(&mut self.record_replay_supported),
+            27 => place::optional_boolean(&mut self.change_tracking_supported),
+            28 => place::optional_boolean(&mut self.multiple_cores_per_socket_supported),
+            29 => place::optional_boolean(&mut self.host_based_replication_supported),
+            30 => place::optional_boolean(&mut self.guest_auto_lock_supported),
+            31 => place::optional_boolean(&mut self.memory_reservation_lock_supported),
+            32 => place::optional_boolean(&mut self.feature_requirement_supported),
+            33 => place::optional_boolean(&mut self.powered_on_monitor_type_change_supported),
+            34 => place::optional_boolean(&mut self.se_sparse_disk_supported),
+            35 => place::optional_boolean(&mut self.nested_hv_supported),
+            36 => place::optional_boolean(&mut self.v_pmc_supported),
+            37 => place::optional_boolean(&mut self.secure_boot_supported),
+            38 => place::optional_boolean(&mut self.per_vm_evc_supported),
+            39 => place::optional_boolean(&mut self.virtual_mmu_usage_ignored),
+            40 => place::optional_boolean(&mut self.virtual_exec_usage_ignored),
+            41 => place::optional_boolean(&mut self.disk_only_snapshot_on_suspended_vm_supported),
+            42 => place::optional_boolean(&mut self.suspend_to_memory_supported),
+            43 => place::optional_boolean(&mut self.tools_sync_time_allow_supported),
+            44 => place::optional_boolean(&mut self.sev_supported),
+            45 => place::optional_boolean(&mut self.pmem_failover_supported),
+            46 => place::optional_boolean(&mut self.require_sgx_attestation_supported),
+            47 => place::optional_boolean(&mut self.change_mode_disks_supported),
+            48 => place::optional_boolean(&mut self.vendor_device_group_supported),
+            49 => place::optional_boolean(&mut self.sev_snp_supported),
+            50 => place::optional_boolean(&mut self.tdx_supported),
+            51 => place::optional_boolean(&mut self.ehv_secure_boot_supported),
             _ => Slot::None,
         }
     }
@@ -783,7 +892,6 @@ impl DataObject for VirtualMachineCapability {
 root!(VirtualMachineCapability);
 
 /// `VirtualMachineCertThumbprint`, since 7.0.3.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineCertThumbprint {
     /// `thumbprint`.
     pub thumbprint: String,
@@ -791,13 +899,19 @@ pub struct VirtualMachineCertThumbprint {
     pub hash_algorithm: Option<String>,
 }
 
+impl Default for VirtualMachineCertThumbprint {
+    fn default() -> Self {
+        Self { thumbprint: Unset::UNSET, hash_algorithm: None }
+    }
+}
+
 impl DataType for VirtualMachineCertThumbprint {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineCertThumbprint",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("thumbprint", Type::String), FieldInfo::opt("hashAlgorithm", Type::String)],
-            || Box::new(VirtualMachineCertThumbprint::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("thumbprint", Type::String, Req), Own("hashAlgorithm", Type::String, Opt)],
+            instance::<VirtualMachineCertThumbprint>,
         );
         &INFO
     };
@@ -805,21 +919,21 @@ impl DataType for VirtualMachineCertThumbprint {
 
 impl DataObject for VirtualMachineCertThumbprint {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.thumbprint),
-            1 => optional(&self.hash_algorithm),
+            0 => look::text(&self.thumbprint),
+            1 => look::optional_text(&self.hash_algorithm),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.thumbprint),
-            1 => Slot::Scalar(&mut self.hash_algorithm),
+            0 => place::text(&mut self.thumbprint),
+            1 => place::optional_text(&mut self.hash_algorithm),
             _ => Slot::None,
         }
     }
@@ -828,7 +942,6 @@ impl DataObject for VirtualMachineCertThumbprint {
 root!(VirtualMachineCertThumbprint);
 
 /// `VirtualMachineCloneSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineCloneSpec {
     /// `location`.
     pub location: VirtualMachineRelocateSpec,
@@ -848,22 +961,37 @@ pub struct VirtualMachineCloneSpec {
     pub tpm_provision_policy: Option<String>,
 }
 
+impl Default for VirtualMachineCloneSpec {
+    fn default() -> Self {
+        Self {
+            location: <VirtualMachineRelocateSpec as Default>::default(),
+            template: false,
+            config: None,
+            customization: None,
+            power_on: false,
+            snapshot: None,
+            memory: None,
+            tpm_provision_policy: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineCloneSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineCloneSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("location", Type::Data(VirtualMachineRelocateSpec::INFO)),
-                FieldInfo::req("template", Type::Boolean),
-                FieldInfo::opt("config", Type::Data(VirtualMachineConfigSpec::INFO)),
-                FieldInfo::opt("customization", Type::Data(CustomizationSpec::INFO)),
-                FieldInfo::req("powerOn", Type::Boolean),
-                FieldInfo::opt("snapshot", Type::Ref),
-                FieldInfo::opt("memory", Type::Boolean),
-                FieldInfo::opt("tpmProvisionPolicy", Type::String),
+                Own("location", Type::Data(<VirtualMachineRelocateSpec as DataType>::INFO), Req),
+                Own("template", Type::Boolean, Req),
+                Own("config", Type::Data(<VirtualMachineConfigSpec as DataType>::INFO), Opt),
+                Own("customization", Type::Data(<CustomizationSpec as DataType>::INFO), Opt),
+                Own("powerOn", Type::Boolean, Req),
+                Own("snapshot", Type::Ref, Opt),
+                Own("memory", Type::Boolean, Opt),
+                Own("tpmProvisionPolicy", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineCloneSpec::default()),
+            instance::<VirtualMachineCloneSpec>,
         );
         &INFO
     };
@@ -871,25 +999,19 @@ impl DataType for VirtualMachineCloneSpec {
 
 impl DataObject for VirtualMachineCloneSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.location),
-            1 => leaf(&self.template),
-            2 => match &self.config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.customization {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => leaf(&self.power_on),
-            5 => optional(&self.snapshot),
-            6 => optional(&self.memory),
-            7 => optional(&self.tpm_provision_policy),
+            1 => Value::Boolean(self.template),
+            2 => look::boxed(&self.config),
+            3 => look::boxed(&self.customization),
+            4 => Value::Boolean(self.power_on),
+            5 => look::optional_reference(&self.snapshot),
+            6 => look::optional_boolean(&self.memory),
+            7 => look::optional_text(&self.tpm_provision_policy),
             _ => Value::Unset,
         }
     }
@@ -897,13 +1019,13 @@ impl DataObject for VirtualMachineCloneSpec {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.location),
-            1 => Slot::Scalar(&mut self.template),
-            2 => fill!(self.config, VirtualMachineConfigSpec),
-            3 => fill!(self.customization, CustomizationSpec),
-            4 => Slot::Scalar(&mut self.power_on),
-            5 => Slot::Scalar(&mut self.snapshot),
-            6 => Slot::Scalar(&mut self.memory),
-            7 => Slot::Scalar(&mut self.tpm_provision_policy),
+            1 => place::boolean(&mut self.template),
+            2 => place::boxed(&mut self.config),
+            3 => place::boxed(&mut self.customization),
+            4 => place::boolean(&mut self.power_on),
+            5 => place::optional_reference(&mut self.snapshot),
+            6 => place::optional_boolean(&mut self.memory),
+            7 => place::optional_text(&mut self.tpm_provision_policy),
             _ => Slot::None,
         }
     }
@@ -912,7 +1034,6 @@ impl DataObject for VirtualMachineCloneSpec {
 root!(VirtualMachineCloneSpec);
 
 /// `VirtualMachineConfigInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineConfigInfo {
     /// `changeVersion`.
     pub change_version: String,
@@ -1090,101 +1211,199 @@ pub struct VirtualMachineConfigInfo {
     pub guest_architecture: Option<String>,
 }
 
+impl Default for VirtualMachineConfigInfo {
+    fn default() -> Self {
+        Self {
+            change_version: Unset::UNSET,
+            modified: <DateTime as Default>::default(),
+            name: Unset::UNSET,
+            guest_full_name: Unset::UNSET,
+            version: Unset::UNSET,
+            uuid: Unset::UNSET,
+            create_date: None,
+            instance_uuid: None,
+            npiv_node_world_wide_name: Unset::UNSET,
+            npiv_port_world_wide_name: Unset::UNSET,
+            npiv_world_wide_name_type: None,
+            npiv_desired_node_wwns: None,
+            npiv_desired_port_wwns: None,
+            npiv_temporary_disabled: None,
+            npiv_on_non_rdm_disks: None,
+            location_id: None,
+            template: false,
+            guest_id: Unset::UNSET,
+            alternate_guest_name: Unset::UNSET,
+            annotation: None,
+            files: <VirtualMachineFileInfo as Default>::default(),
+            tools: None,
+            flags: <VirtualMachineFlagInfo as Default>::default(),
+            console_preferences: None,
+            default_power_ops: <VirtualMachineDefaultPowerOpInfo as Default>::default(),
+            reboot_power_off: None,
+            hardware: <VirtualHardware as Default>::default(),
+            vcpu_config: Unset::UNSET,
+            cpu_allocation: None,
+            memory_allocation: None,
+            latency_sensitivity: None,
+            memory_hot_add_enabled: None,
+            cpu_hot_add_enabled: None,
+            cpu_hot_remove_enabled: None,
+            hot_plug_memory_limit: None,
+            hot_plug_memory_increment_size: None,
+            cpu_affinity: None,
+            memory_affinity: None,
+            network_shaper: None,
+            extra_config: Unset::UNSET,
+            cpu_feature_mask: Unset::UNSET,
+            datastore_url: Unset::UNSET,
+            swap_placement: None,
+            boot_options: None,
+            ft_info: None,
+            rep_config: None,
+            v_app_config: None,
+            v_asserts_enabled: None,
+            change_tracking_enabled: None,
+            firmware: None,
+            max_mks_connections: None,
+            guest_auto_lock_enabled: None,
+            managed_by: None,
+            memory_reservation_locked_to_max: None,
+            initial_overhead: None,
+            nested_hv_enabled: None,
+            v_pmc_enabled: None,
+            scheduled_hardware_upgrade_info: None,
+            fork_config_info: None,
+            v_flash_cache_reservation: None,
+            vmx_config_checksum: None,
+            message_bus_tunnel_enabled: None,
+            vm_storage_object_id: None,
+            swap_storage_object_id: None,
+            key_id: None,
+            guest_integrity_info: None,
+            migrate_encryption: None,
+            sgx_info: None,
+            content_lib_item_info: None,
+            ft_encryption_mode: None,
+            guest_monitoring_mode_info: None,
+            sev_enabled: None,
+            numa_info: None,
+            pmem_failover_enabled: None,
+            vmx_stats_collection_enabled: None,
+            vm_op_notification_to_app_enabled: None,
+            vm_op_notification_timeout: None,
+            device_swap: None,
+            pmem: None,
+            device_groups: None,
+            fixed_passthru_hot_plug_enabled: None,
+            metro_ft_enabled: None,
+            vmx_runtime_config: Unset::UNSET,
+            metro_ft_host_group: None,
+            tdx_enabled: None,
+            sev_snp_enabled: None,
+            guest_architecture: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("changeVersion", Type::String),
-                FieldInfo::req("modified", Type::DateTime),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("guestFullName", Type::String),
-                FieldInfo::req("version", Type::String),
-                FieldInfo::req("uuid", Type::String),
-                FieldInfo::opt("createDate", Type::DateTime),
-                FieldInfo::opt("instanceUuid", Type::String),
-                FieldInfo::list("npivNodeWorldWideName", Type::Long),
-                FieldInfo::list("npivPortWorldWideName", Type::Long),
-                FieldInfo::opt("npivWorldWideNameType", Type::String),
-                FieldInfo::opt("npivDesiredNodeWwns", Type::Short),
-                FieldInfo::opt("npivDesiredPortWwns", Type::Short),
-                FieldInfo::opt("npivTemporaryDisabled", Type::Boolean),
-                FieldInfo::opt("npivOnNonRdmDisks", Type::Boolean),
-                FieldInfo::opt("locationId", Type::String),
-                FieldInfo::req("template", Type::Boolean),
-                FieldInfo::req("guestId", Type::String),
-                FieldInfo::req("alternateGuestName", Type::String),
-                FieldInfo::opt("annotation", Type::String),
-                FieldInfo::req("files", Type::Data(VirtualMachineFileInfo::INFO)),
-                FieldInfo::opt("tools", Type::Data(ToolsConfigInfo::INFO)),
-                FieldInfo::req("flags", Type::Data(VirtualMachineFlagInfo::INFO)),
-                FieldInfo::opt("consolePreferences", Type::Data(VirtualMachineConsolePreferences::INFO)),
-                FieldInfo::req("defaultPowerOps", Type::Data(VirtualMachineDefaultPowerOpInfo::INFO)),
-                FieldInfo::opt("rebootPowerOff", Type::Boolean),
-                FieldInfo::req("hardware", Type::Data(VirtualHardware::INFO)),
-                FieldInfo::list("vcpuConfig", Type::Data(VirtualMachineVcpuConfig::INFO)),
-                FieldInfo::opt("cpuAllocation", Type::Data(ResourceAllocationInfo::INFO)),
-                FieldInfo::opt("memoryAllocation", Type::Data(ResourceAllocationInfo::INFO)),
-                FieldInfo::opt("latencySensitivity", Type::Data(LatencySensitivity::INFO)),
-                FieldInfo::opt("memoryHotAddEnabled", Type::Boolean),
-                FieldInfo::opt("cpuHotAddEnabled", Type::Boolean),
-                FieldInfo::opt("cpuHotRemoveEnabled", Type::Boolean),
-                FieldInfo::opt("hotPlugMemoryLimit", Type::Long),
-                FieldInfo::opt("hotPlugMemoryIncrementSize", Type::Long),
-                FieldInfo::opt("cpuAffinity", Type::Data(VirtualMachineAffinityInfo::INFO)),
-                FieldInfo::opt("memoryAffinity", Type::Data(VirtualMachineAffinityInfo::INFO)),
-                FieldInfo::opt("networkShaper", Type::Data(VirtualMachineNetworkShaperInfo::INFO)),
-                FieldInfo::list("extraConfig", Type::Data(OptionValue::INFO)),
-                FieldInfo::list("cpuFeatureMask", Type::Data(HostCpuIdInfo::INFO)),
-                FieldInfo::list("datastoreUrl", Type::Data(VirtualMachineConfigInfoDatastoreUrlPair::INFO)),
-                FieldInfo::opt("swapPlacement", Type::String),
-                FieldInfo::opt("bootOptions", Type::Data(VirtualMachineBootOptions::INFO)),
-                FieldInfo::opt("ftInfo", Type::Data(FaultToleranceConfigInfo::INFO)),
-                FieldInfo::opt("repConfig", Type::Data(ReplicationConfigSpec::INFO)),
-                FieldInfo::opt("vAppConfig", Type::Data(VmConfigInfo::INFO)),
-                FieldInfo::opt("vAssertsEnabled", Type::Boolean),
-                FieldInfo::opt("changeTrackingEnabled", Type::Boolean),
-                FieldInfo::opt("firmware", Type::String),
-                FieldInfo::opt("maxMksConnections", Type::Int),
-                FieldInfo::opt("guestAutoLockEnabled", Type::Boolean),
-                FieldInfo::opt("managedBy", Type::Data(ManagedByInfo::INFO)),
-                FieldInfo::opt("memoryReservationLockedToMax", Type::Boolean),
-                FieldInfo::opt("initialOverhead", Type::Data(VirtualMachineConfigInfoOverheadInfo::INFO)),
-                FieldInfo::opt("nestedHVEnabled", Type::Boolean),
-                FieldInfo::opt("vPMCEnabled", Type::Boolean),
-                FieldInfo::opt("scheduledHardwareUpgradeInfo", Type::Data(ScheduledHardwareUpgradeInfo::INFO)),
-                FieldInfo::opt("forkConfigInfo", Type::Data(VirtualMachineForkConfigInfo::INFO)),
-                FieldInfo::opt("vFlashCacheReservation", Type::Long),
-                FieldInfo::opt("vmxConfigChecksum", Type::Binary),
-                FieldInfo::opt("messageBusTunnelEnabled", Type::Boolean),
-                FieldInfo::opt("vmStorageObjectId", Type::String),
-                FieldInfo::opt("swapStorageObjectId", Type::String),
-                FieldInfo::opt("keyId", Type::Data(CryptoKeyId::INFO)),
-                FieldInfo::opt("guestIntegrityInfo", Type::Data(VirtualMachineGuestIntegrityInfo::INFO)),
-                FieldInfo::opt("migrateEncryption", Type::String),
-                FieldInfo::opt("sgxInfo", Type::Data(VirtualMachineSgxInfo::INFO)),
-                FieldInfo::opt("contentLibItemInfo", Type::Data(VirtualMachineContentLibraryItemInfo::INFO)),
-                FieldInfo::opt("ftEncryptionMode", Type::String),
-                FieldInfo::opt("guestMonitoringModeInfo", Type::Data(VirtualMachineGuestMonitoringModeInfo::INFO)),
-                FieldInfo::opt("sevEnabled", Type::Boolean),
-                FieldInfo::opt("numaInfo", Type::Data(VirtualMachineVirtualNumaInfo::INFO)),
-                FieldInfo::opt("pmemFailoverEnabled", Type::Boolean),
-                FieldInfo::opt("vmxStatsCollectionEnabled", Type::Boolean),
-                FieldInfo::opt("vmOpNotificationToAppEnabled", Type::Boolean),
-                FieldInfo::opt("vmOpNotificationTimeout", Type::Long),
-                FieldInfo::opt("deviceSwap", Type::Data(VirtualMachineVirtualDeviceSwap::INFO)),
-                FieldInfo::opt("pmem", Type::Data(VirtualMachineVirtualPMem::INFO)),
-                FieldInfo::opt("deviceGroups", Type::Data(VirtualMachineVirtualDeviceGroups::INFO)),
-                FieldInfo::opt("fixedPassthruHotPlugEnabled", Type::Boolean),
-                FieldInfo::opt("metroFtEnabled", Type::Boolean),
-                FieldInfo::list("vmxRuntimeConfig", Type::Data(OptionValue::INFO)),
-                FieldInfo::opt("metroFtHostGroup", Type::String),
-                FieldInfo::opt("tdxEnabled", Type::Boolean),
-                FieldInfo::opt("sevSnpEnabled", Type::Boolean),
-                FieldInfo::opt("guestArchitecture", Type::String),
+                Own("changeVersion", Type::String, Req),
+                Own("modified", Type::DateTime, Req),
+                Own("name", Type::String, Req),
+                Own("guestFullName", Type::String, Req),
+                Own("version", Type::String, Req),
+                Own("uuid", Type::String, Req),
+                Own("createDate", Type::DateTime, Opt),
+                Own("instanceUuid", Type::String, Opt),
+                Own("npivNodeWorldWideName", Type::Long, List),
+                Own("npivPortWorldWideName", Type::Long, List),
+                Own("npivWorldWideNameType", Type::String, Opt),
+                Own("npivDesiredNodeWwns", Type::Short, Opt),
+                Own("npivDesiredPortWwns", Type::Short, Opt),
+                Own("npivTemporaryDisabled", Type::Boolean, Opt),
+                Own("npivOnNonRdmDisks", Type::Boolean, Opt),
+                Own("locationId", Type::String, Opt),
+                Own("template", Type::Boolean, Req),
+                Own("guestId", Type::String, Req),
+                Own("alternateGuestName", Type::String, Req),
+                Own("annotation", Type::String, Opt),
+                Own("files", Type::Data(<VirtualMachineFileInfo as DataType>::INFO), Req),
+                Own("tools", Type::Data(<ToolsConfigInfo as DataType>::INFO), Opt),
+                Own("flags", Type::Data(<VirtualMachineFlagInfo as DataType>::INFO), Req),
+                Own("consolePreferences", Type::Data(<VirtualMachineConsolePreferences as DataType>::INFO), Opt),
+                Own("defaultPowerOps", Type::Data(<VirtualMachineDefaultPowerOpInfo as DataType>::INFO), Req),
+                Own("rebootPowerOff", Type::Boolean, Opt),
+                Own("hardware", Type::Data(<VirtualHardware as DataType>::INFO), Req),
+                Own("vcpuConfig", Type::Data(<VirtualMachineVcpuConfig as DataType>::INFO), List),
+                Own("cpuAllocation", Type::Data(<ResourceAllocationInfo as DataType>::INFO), Opt),
+                Own("memoryAllocation", Type::Data(<ResourceAllocationInfo as DataType>::INFO), Opt),
+                Own("latencySensitivity", Type::Data(<LatencySensitivity as DataType>::INFO), Opt),
+                Own("memoryHotAddEnabled", Type::Boolean, Opt),
+                Own("cpuHotAddEnabled", Type::Boolean, Opt),
+                Own("cpuHotRemoveEnabled", Type::Boolean, Opt),
+                Own("hotPlugMemoryLimit", Type::Long, Opt),
+                Own("hotPlugMemoryIncrementSize", Type::Long, Opt),
+                Own("cpuAffinity", Type::Data(<VirtualMachineAffinityInfo as DataType>::INFO), Opt),
+                Own("memoryAffinity", Type::Data(<VirtualMachineAffinityInfo as DataType>::INFO), Opt),
+                Own("networkShaper", Type::Data(<VirtualMachineNetworkShaperInfo as DataType>::INFO), Opt),
+                Own("extraConfig", Type::Data(<OptionValue as DataType>::INFO), List),
+                Own("cpuFeatureMask", Type::Data(<HostCpuIdInfo as DataType>::INFO), List),
+                Own("datastoreUrl", Type::Data(<VirtualMachineConfigInfoDatastoreUrlPair as DataType>::INFO), List),
+                Own("swapPlacement", Type::String, Opt),
+                Own("bootOptions", Type::Data(<VirtualMachineBootOptions as DataType>::INFO), Opt),
+                Own("ftInfo", Type::Data(<FaultToleranceConfigInfo as DataType>::INFO), Opt),
+                Own("repConfig", Type::Data(<ReplicationConfigSpec as DataType>::INFO), Opt),
+                Own("vAppConfig", Type::Data(<VmConfigInfo as DataType>::INFO), Opt),
+                Own("vAssertsEnabled", Type::Boolean, Opt),
+                Own("changeTrackingEnabled", Type::Boolean, Opt),
+                Own("firmware", Type::String, Opt),
+                Own("maxMksConnections", Type::Int, Opt),
+                Own("guestAutoLockEnabled", Type::Boolean, Opt),
+                Own("managedBy", Type::Data(<ManagedByInfo as DataType>::INFO), Opt),
+                Own("memoryReservationLockedToMax", Type::Boolean, Opt),
+                Own("initialOverhead", Type::Data(<VirtualMachineConfigInfoOverheadInfo as DataType>::INFO), Opt),
+                Own("nestedHVEnabled", Type::Boolean, Opt),
+                Own("vPMCEnabled", Type::Boolean, Opt),
+                Own("scheduledHardwareUpgradeInfo", Type::Data(<ScheduledHardwareUpgradeInfo as DataType>::INFO), Opt),
+                Own("forkConfigInfo", Type::Data(<VirtualMachineForkConfigInfo as DataType>::INFO), Opt),
+                Own("vFlashCacheReservation", Type::Long, Opt),
+                Own("vmxConfigChecksum", Type::Binary, Opt),
+                Own("messageBusTunnelEnabled", Type::Boolean, Opt),
+                Own("vmStorageObjectId", Type::String, Opt),
+                Own("swapStorageObjectId", Type::String, Opt),
+                Own("keyId", Type::Data(<CryptoKeyId as DataType>::INFO), Opt),
+                Own("guestIntegrityInfo", Type::Data(<VirtualMachineGuestIntegrityInfo as DataType>::INFO), Opt),
+                Own("migrateEncryption", Type::String, Opt),
+                Own("sgxInfo", Type::Data(<VirtualMachineSgxInfo as DataType>::INFO), Opt),
+                Own("contentLibItemInfo", Type::Data(<VirtualMachineContentLibraryItemInfo as DataType>::INFO), Opt),
+                Own("ftEncryptionMode", Type::String, Opt),
+                Own(
+                    "guestMonitoringModeInfo",
+                    Type::Data(<VirtualMachineGuestMonitoringModeInfo as DataType>::INFO),
+                    Opt,
+                ),
+                Own("sevEnabled", Type::Boolean, Opt),
+                Own("numaInfo", Type::Data(<VirtualMachineVirtualNumaInfo as DataType>::INFO), Opt),
+                Own("pmemFailoverEnabled", Type::Boolean, Opt),
+                Own("vmxStatsCollectionEnabled", Type::Boolean, Opt),
+                Own("vmOpNotificationToAppEnabled", Type::Boolean, Opt),
+                Own("vmOpNotificationTimeout", Type::Long, Opt),
+                Own("deviceSwap", Type::Data(<VirtualMachineVirtualDeviceSwap as DataType>::INFO), Opt),
+                Own("pmem", Type::Data(<VirtualMachineVirtualPMem as DataType>::INFO), Opt),
+                Own("deviceGroups", Type::Data(<VirtualMachineVirtualDeviceGroups as DataType>::INFO), Opt),
+                Own("fixedPassthruHotPlugEnabled", Type::Boolean, Opt),
+                Own("metroFtEnabled", Type::Boolean, Opt),
+                Own("vmxRuntimeConfig", Type::Data(<OptionValue as DataType>::INFO), List),
+                Own("metroFtHostGroup", Type::String, Opt),
+                Own("tdxEnabled", Type::Boolean, Opt),
+                Own("sevSnpEnabled", Type::Boolean, Opt),
+                Own("guestArchitecture", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineConfigInfo::default()),
+            instance::<VirtualMachineConfigInfo>,
         );
         &INFO
     };
@@ -1192,260 +1411,191 @@ impl DataType for VirtualMachineConfigInfo {
 
 impl DataObject for VirtualMachineConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.change_version),
-            1 => leaf(&self.modified),
-            2 => leaf(&self.name),
-            3 => leaf(&self.guest_full_name),
-            4 => leaf(&self.version),
-            5 => leaf(&self.uuid),
-            6 => optional(&self.create_date),
-            7 => optional(&self.instance_uuid),
+            0 => look::text(&self.change_version),
+            1 => look::leaf(&self.modified),
+            2 => look::text(&self.name),
+            3 => look::text(&self.guest_full_name),
+            4 => look::text(&self.version),
+            5 => look::text(&self.uuid),
+            6 => look::optional(&self.create_date),
+            7 => look::optional_text(&self.instance_uuid),
             8 => Value::List(&self.npiv_node_world_wide_name),
             9 => Value::List(&self.npiv_port_world_wide_name),
-            10 => optional(&self.npiv_world_wide_name_type),
-            11 => optional(&self.npiv_desired_node_wwns),
-            12 => optional(&self.npiv_desired_port_wwns),
-            13 => optional(&self.npiv_temporary_disabled),
-            14 => optional(&self.npiv_on_non_rdm_disks),
-            15 => optional(&self.location_id),
-            16 => leaf(&self.template),
-            17 => leaf(&self.guest_id),
-            18 => leaf(&self.alternate_guest_name),
-            19 => optional(&self.annotation),
+            10 => look::optional_text(&self.npiv_world_wide_name_type),
+            11 => look::optional(&self.npiv_desired_node_wwns),
+            12 => look::optional(&self.npiv_desired_port_wwns),
+            13 => look::optional_boolean(&self.npiv_temporary_disabled),
+            14 => look::optional_boolean(&self.npiv_on_non_rdm_disks),
+            15 => look::optional_text(&self.location_id),
+            16 => Value::Boolean(self.template),
+            17 => look::text(&self.guest_id),
+            18 => look::text(&self.alternate_guest_name),
+            19 => look::optional_text(&self.annotation),
             20 => Value::Data(&self.files),
-            21 => match &self.tools {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            21 => look::boxed(&self.tools),
             22 => Value::Data(&self.flags),
-            23 => match &self.console_preferences {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            23 => look::boxed(&self.console_preferences),
             24 => Value::Data(&self.default_power_ops),
-            25 => optional(&self.reboot_power_off),
+            25 => look::optional_boolean(&self.reboot_power_off),
             26 => Value::Data(&self.hardware),
             27 => Value::List(&self.vcpu_config),
-            28 => match &self.cpu_allocation {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            29 => match &self.memory_allocation {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            30 => match &self.latency_sensitivity {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            31 => optional(&self.memory_hot_add_enabled),
-            32 => optional(&self.cpu_hot_add_enabled),
-            33 => optional(&self.cpu_hot_remove_enabled),
-            34 => optional(&self.hot_plug_memory_limit),
-            35 => optional(&self.hot_plug_memory_increment_size),
-            36 => match &self.cpu_affinity {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            37 => match &self.memory_affinity {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            38 => match &self.network_shaper {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            28 => look::boxed(&self.cpu_allocation),
+            29 => look::boxed(&self.memory_allocation),
+            30 => look::boxed(&self.latency_sensitivity),
+            31 => look::optional_boolean(&self.memory_hot_add_enabled),
+            32 => look::optional_boolean(&self.cpu_hot_add_enabled),
+            33 => look::optional_boolean(&self.cpu_hot_remove_enabled),
+            34 => look::optional_long(&self.hot_plug_memory_limit),
+            35 => look::optional_long(&self.hot_plug_memory_increment_size),
+            36 => look::boxed(&self.cpu_affinity),
+            37 => look::boxed(&self.memory_affinity),
+            38 => look::boxed(&self.network_shaper),
             39 => Value::List(&self.extra_config),
             40 => Value::List(&self.cpu_feature_mask),
             41 => Value::List(&self.datastore_url),
-            42 => optional(&self.swap_placement),
-            43 => match &self.boot_options {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            44 => optional(&self.ft_info),
-            45 => match &self.rep_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            46 => optional(&self.v_app_config),
-            47 => optional(&self.v_asserts_enabled),
-            48 => optional(&self.change_tracking_enabled),
-            49 => optional(&self.firmware),
-            50 => optional(&self.max_mks_connections),
-            51 => optional(&self.guest_auto_lock_enabled),
-            52 => match &self.managed_by {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            53 => optional(&self.memory_reservation_locked_to_max),
-            54 => match &self.initial_overhead {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            55 => optional(&self.nested_hv_enabled),
-            56 => optional(&self.v_pmc_enabled),
-            57 => match &self.scheduled_hardware_upgrade_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            58 => match &self.fork_config_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            59 => optional(&self.v_flash_cache_reservation),
-            60 => optional(&self.vmx_config_checksum),
-            61 => optional(&self.message_bus_tunnel_enabled),
-            62 => optional(&self.vm_storage_object_id),
-            63 => optional(&self.swap_storage_object_id),
-            64 => match &self.key_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            65 => match &self.guest_integrity_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            66 => optional(&self.migrate_encryption),
-            67 => match &self.sgx_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            68 => match &self.content_lib_item_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            69 => optional(&self.ft_encryption_mode),
-            70 => match &self.guest_monitoring_mode_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            71 => optional(&self.sev_enabled),
-            72 => match &self.numa_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            73 => optional(&self.pmem_failover_enabled),
-            74 => optional(&self.vmx_stats_collection_enabled),
-            75 => optional(&self.vm_op_notification_to_app_enabled),
-            76 => optional(&self.vm_op_notification_timeout),
-            77 => match &self.device_swap {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            78 => match &self.pmem {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            79 => match &self.device_groups {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            80 => optional(&self.fixed_passthru_hot_plug_enabled),
-            81 => optional(&self.metro_ft_enabled),
+            42 => look::optional_text(&self.swap_placement),
+            43 => look::boxed(&self.boot_options),
+            44 => look::optional(&self.ft_info),
+            45 => look::boxed(&self.rep_config),
+            46 => look::optional(&self.v_app_config),
+            47 => look::optional_boolean(&self.v_asserts_enabled),
+            48 => look::optional_boolean(&self.change_tracking_enabled),
+            49 => look::optional_text(&self.firmware),
+            50 => look::optional_int(&self.max_mks_connections),
+            51 => look::optional_boolean(&self.guest_auto_lock_enabled),
+            52 => look::boxed(&self.managed_by),
+            53 => look::optional_boolean(&self.memory_reservation_locked_to_max),
+            54 => look::boxed(&self.initial_overhead),
+            55 => look::optional_boolean(&self.nested_hv_enabled),
+            56 => look::optional_boolean(&self.v_pmc_enabled),
+            57 => look::boxed(&self.scheduled_hardware_upgrade_info),
+            58 => look::boxed(&self.fork_config_info),
+            59 => look::optional_long(&self.v_flash_cache_reservation),
+            60 => look::optional(&self.vmx_config_checksum),
+            61 => look::optional_boolean(&self.message_bus_tunnel_enabled),
+            62 => look::optional_text(&self.vm_storage_object_id),
+            63 => look::optional_text(&self.swap_storage_object_id),
+            64 => look::boxed(&self.key_id),
+            65 => look::boxed(&self.guest_integrity_info),
+            66 => look::optional_text(&self.migrate_encryption),
+            67 => look::boxed(&self.sgx_info),
+            68 => look::boxed(&self.content_lib_item_info),
+            69 => look::optional_text(&self.ft_encryption_mode),
+            70 => look::boxed(&self.guest_monitoring_mode_info),
+            71 => look::optional_boolean(&self.sev_enabled),
+            72 => look::boxed(&self.numa_info),
+            73 => look::optional_boolean(&self.pmem_failover_enabled),
+            74 => look::optional_boolean(&self.vmx_stats_collection_enabled),
+            75 => look::optional_boolean(&self.vm_op_notification_to_app_enabled),
+            76 => look::optional_long(&self.vm_op_notification_timeout),
+            77 => look::boxed(&self.device_swap),
+            78 => look::boxed(&self.pmem),
+            79 => look::boxed(&self.device_groups),
+            80 => look::optional_boolean(&self.fixed_passthru_hot_plug_enabled),
+            81 => look::optional_boolean(&self.metro_ft_enabled),
             82 => Value::List(&self.vmx_runtime_config),
-            83 => optional(&self.metro_ft_host_group),
-            84 => optional(&self.tdx_enabled),
-            85 => optional(&self.sev_snp_enabled),
-            86 => optional(&self.guest_architecture),
+            83 => look::optional_text(&self.metro_ft_host_group),
+            84 => look::optional_boolean(&self.tdx_enabled),
+            85 => look::optional_boolean(&self.sev_snp_enabled),
+            86 => look::optional_text(&self.guest_architecture),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.change_version),
+            0 => place::text(&mut self.change_version),
             1 => Slot::Scalar(&mut self.modified),
-            2 => Slot::Scalar(&mut self.name),
-            3 => Slot::Scalar(&mut self.guest_full_name),
-            4 => Slot::Scalar(&mut self.version),
-            5 => Slot::Scalar(&mut self.uuid),
+            2 => place::text(&mut self.name),
+            3 => place::text(&mut self.guest_full_name),
+            4 => place::text(&mut self.version),
+            5 => place::text(&mut self.uuid),
             6 => Slot::Scalar(&mut self.create_date),
-            7 => Slot::Scalar(&mut self.instance_uuid),
+            7 => place::optional_text(&mut self.instance_uuid),
             8 => Slot::Scalar(&mut self.npiv_node_world_wide_name),
             9 => Slot::Scalar(&mut self.npiv_port_world_wide_name),
-            10 => Slot::Scalar(&mut self.npiv_world_wide_name_type),
+            10 => place::optional_text(&mut self.npiv_world_wide_name_type),
             11 => Slot::Scalar(&mut self.npiv_desired_node_wwns),
             12 => Slot::Scalar(&mut self.npiv_desired_port_wwns),
-            13 => Slot::Scalar(&mut self.npiv_temporary_disabled),
-            14 => Slot::Scalar(&mut self.npiv_on_non_rdm_disks),
-            15 => Slot::Scalar(&mut self.location_id),
-            16 => Slot::Scalar(&mut self.template),
-            17 => Slot::Scalar(&mut self.guest_id),
-            18 => Slot::Scalar(&mut self.alternate_guest_name),
-            19 => Slot::Scalar(&mut self.annotation),
+            13 => place::optional_boolean(&mut self.npiv_temporary_disabled),
+            14 => place::optional_boolean(&mut self.npiv_on_non_rdm_disks),
+            15 => place::optional_text(&mut self.location_id),
+            16 => place::boolean(&mut self.template),
+            17 => place::text(&mut self.guest_id),
+            18 => place::text(&mut self.alternate_guest_name),
+            19 => place::optional_text(&mut self.annotation),
             20 => Slot::Data(&mut self.files),
-            21 => fill!(self.tools, ToolsConfigInfo),
+            21 => place::boxed(&mut self.tools),
             22 => Slot::Data(&mut self.flags),
-            23 => fill!(self.console_preferences, VirtualMachineConsolePreferences),
+            23 => place::boxed(&mut self.console_preferences),
             24 => Slot::Data(&mut self.default_power_ops),
-            25 => Slot::Scalar(&mut self.reboot_power_off),
+            25 => place::optional_boolean(&mut self.reboot_power_off),
             26 => Slot::Data(&mut self.hardware),
             27 => Slot::List(&mut self.vcpu_config),
-            28 => fill!(self.cpu_allocation, ResourceAllocationInfo),
-            29 => fill!(self.memory_allocation, ResourceAllocationInfo),
-            30 => fill!(self.latency_sensitivity, LatencySensitivity),
-            31 => Slot::Scalar(&mut self.memory_hot_add_enabled),
-            32 => Slot::Scalar(&mut self.cpu_hot_add_enabled),
-            33 => Slot::Scalar(&mut self.cpu_hot_remove_enabled),
-            34 => Slot::Scalar(&mut self.hot_plug_memory_limit),
-            35 => Slot::Scalar(&mut self.hot_plug_memory_increment_size),
-            36 => fill!(self.cpu_affinity, VirtualMachineAffinityInfo),
-            37 => fill!(self.memory_affinity, VirtualMachineAffinityInfo),
-            38 => fill!(self.network_shaper, VirtualMachineNetworkShaperInfo),
+            28 => place::boxed(&mut self.cpu_allocation),
+            29 => place::boxed(&mut self.memory_allocation),
+            30 => place::boxed(&mut self.latency_sensitivity),
+            31 => place::optional_boolean(&mut self.memory_hot_add_enabled),
+            32 => place::optional_boolean(&mut self.cpu_hot_add_enabled),
+            33 => place::optional_boolean(&mut self.cpu_hot_remove_enabled),
+            34 => place::optional_long(&mut self.hot_plug_memory_limit),
+            35 => place::optional_long(&mut self.hot_plug_memory_increment_size),
+            36 => place::boxed(&mut self.cpu_affinity),
+            37 => place::boxed(&mut self.memory_affinity),
+            38 => place::boxed(&mut self.network_shaper),
             39 => Slot::Poly(&mut self.extra_config),
             40 => Slot::List(&mut self.cpu_feature_mask),
             41 => Slot::List(&mut self.datastore_url),
-            42 => Slot::Scalar(&mut self.swap_placement),
-            43 => fill!(self.boot_options, VirtualMachineBootOptions),
+            42 => place::optional_text(&mut self.swap_placement),
+            43 => place::boxed(&mut self.boot_options),
             44 => Slot::Poly(&mut self.ft_info),
-            45 => fill!(self.rep_config, ReplicationConfigSpec),
+            45 => place::boxed(&mut self.rep_config),
             46 => Slot::Poly(&mut self.v_app_config),
-            47 => Slot::Scalar(&mut self.v_asserts_enabled),
-            48 => Slot::Scalar(&mut self.change_tracking_enabled),
-            49 => Slot::Scalar(&mut self.firmware),
-            50 => Slot::Scalar(&mut self.max_mks_connections),
-            51 => Slot::Scalar(&mut self.guest_auto_lock_enabled),
-            52 => fill!(self.managed_by, ManagedByInfo),
-            53 => Slot::Scalar(&mut self.memory_reservation_locked_to_max),
-            54 => fill!(self.initial_overhead, VirtualMachineConfigInfoOverheadInfo),
-            55 => Slot::Scalar(&mut self.nested_hv_enabled),
-            56 => Slot::Scalar(&mut self.v_pmc_enabled),
-            57 => fill!(self.scheduled_hardware_upgrade_info, ScheduledHardwareUpgradeInfo),
-            58 => fill!(self.fork_config_info, VirtualMachineForkConfigInfo),
-            59 => Slot::Scalar(&mut self.v_flash_cache_reservation),
+            47 => place::optional_boolean(&mut self.v_asserts_enabled),
+            48 => place::optional_boolean(&mut self.change_tracking_enabled),
+            49 => place::optional_text(&mut self.firmware),
+            50 => place::optional_int(&mut self.max_mks_connections),
+            51 => place::optional_boolean(&mut self.guest_auto_lock_enabled),
+            52 => place::boxed(&mut self.managed_by),
+            53 => place::optional_boolean(&mut self.memory_reservation_locked_to_max),
+            54 => place::boxed(&mut self.initial_overhead),
+            55 => place::optional_boolean(&mut self.nested_hv_enabled),
+            56 => place::optional_boolean(&mut self.v_pmc_enabled),
+            57 => place::boxed(&mut self.scheduled_hardware_upgrade_info),
+            58 => place::boxed(&mut self.fork_config_info),
+            59 => place::optional_long(&mut self.v_flash_cache_reservation),
             60 => Slot::Scalar(&mut self.vmx_config_checksum),
-            61 => Slot::Scalar(&mut self.message_bus_tunnel_enabled),
-            62 => Slot::Scalar(&mut self.vm_storage_object_id),
-            63 => Slot::Scalar(&mut self.swap_storage_object_id),
-            64 => fill!(self.key_id, CryptoKeyId),
-            65 => fill!(self.guest_integrity_info, VirtualMachineGuestIntegrityInfo),
-            66 => Slot::Scalar(&mut self.migrate_encryption),
-            67 => fill!(self.sgx_info, VirtualMachineSgxInfo),
-            68 => fill!(self.content_lib_item_info, VirtualMachineContentLibraryItemInfo),
-            69 => Slot::Scalar(&mut self.ft_encryption_mode),
-            70 => fill!(self.guest_monitoring_mode_info, VirtualMachineGuestMonitoringModeInfo),
-            71 => Slot::Scalar(&mut self.sev_enabled),
-            72 => fill!(self.numa_info, VirtualMachineVirtualNumaInfo),
-            73 => Slot::Scalar(&mut self.pmem_failover_enabled),
-            74 => Slot::Scalar(&mut self.vmx_stats_collection_enabled),
-            75 => Slot::Scalar(&mut self.vm_op_notification_to_app_enabled),
-            76 => Slot::Scalar(&mut self.vm_op_notification_timeout),
-            77 => fill!(self.device_swap, VirtualMachineVirtualDeviceSwap),
-            78 => fill!(self.pmem, VirtualMachineVirtualPMem),
-            79 => fill!(self.device_groups, VirtualMachineVirtualDeviceGroups),
-            80 => Slot::Scalar(&mut self.fixed_passthru_hot_plug_enabled),
-            81 => Slot::Scalar(&mut self.metro_ft_enabled),
+            61 => place::optional_boolean(&mut self.message_bus_tunnel_enabled),
+            62 => place::optional_text(&mut self.vm_storage_object_id),
+            63 => place::optional_text(&mut self.swap_storage_object_id),
+            64 => place::boxed(&mut self.key_id),
+            65 => place::boxed(&mut self.guest_integrity_info),
+            66 => place::optional_text(&mut self.migrate_encryption),
+            67 => place::boxed(&mut self.sgx_info),
+            68 => place::boxed(&mut self.content_lib_item_info),
+            69 => place::optional_text(&mut self.ft_encryption_mode),
+            70 => place::boxed(&mut self.guest_monitoring_mode_info),
+            71 => place::optional_boolean(&mut self.sev_enabled),
+            72 => place::boxed(&mut self.numa_info),
+            73 => place::optional_boolean(&mut self.pmem_failover_enabled),
+            74 => place::optional_boolean(&mut self.vmx_stats_collection_enabled),
+            75 => place::optional_boolean(&mut self.vm_op_notification_to_app_enabled),
+            76 => place::optional_long(&mut self.vm_op_notification_timeout),
+            77 => place::boxed(&mut self.device_swap),
+            78 => place::boxed(&mut self.pmem),
+            79 => place::boxed(&mut self.device_groups),
+            80 => place::optional_boolean(&mut self.fixed_passthru_hot_plug_enabled),
+            81 => place::optional_boolean(&mut self.metro_ft_enabled),
             82 => Slot::Poly(&mut self.vmx_runtime_config),
-            83 => Slot::Scalar(&mut self.metro_ft_host_group),
-            84 => Slot::Scalar(&mut self.tdx_enabled),
-            85 => Slot::Scalar(&mut self.sev_snp_enabled),
-            86 => Slot::Scalar(&mut self.guest_architecture),
+            83 => place::optional_text(&mut self.metro_ft_host_group),
+            84 => place::optional_boolean(&mut self.tdx_enabled),
+            85 => place::optional_boolean(&mut self.sev_snp_enabled),
+            86 => place::optional_text(&mut self.guest_architecture),
             _ => Slot::None,
         }
     }
@@ -1454,7 +1604,6 @@ impl DataObject for VirtualMachineConfigInfo {
 root!(VirtualMachineConfigInfo);
 
 /// `VirtualMachineConfigInfoDatastoreUrlPair`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineConfigInfoDatastoreUrlPair {
     /// `name`.
     pub name: String,
@@ -1462,13 +1611,19 @@ pub struct VirtualMachineConfigInfoDatastoreUrlPair {
     pub url: String,
 }
 
+impl Default for VirtualMachineConfigInfoDatastoreUrlPair {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, url: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineConfigInfoDatastoreUrlPair {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineConfigInfoDatastoreUrlPair",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("name", Type::String), FieldInfo::req("url", Type::String)],
-            || Box::new(VirtualMachineConfigInfoDatastoreUrlPair::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("url", Type::String, Req)],
+            instance::<VirtualMachineConfigInfoDatastoreUrlPair>,
         );
         &INFO
     };
@@ -1476,21 +1631,21 @@ impl DataType for VirtualMachineConfigInfoDatastoreUrlPair {
 
 impl DataObject for VirtualMachineConfigInfoDatastoreUrlPair {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.url),
+            0 => look::text(&self.name),
+            1 => look::text(&self.url),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.url),
+            0 => place::text(&mut self.name),
+            1 => place::text(&mut self.url),
             _ => Slot::None,
         }
     }
@@ -1499,7 +1654,6 @@ impl DataObject for VirtualMachineConfigInfoDatastoreUrlPair {
 root!(VirtualMachineConfigInfoDatastoreUrlPair);
 
 /// `VirtualMachineConfigInfoOverheadInfo`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineConfigInfoOverheadInfo {
     /// `initialMemoryReservation`.
     pub initial_memory_reservation: Option<i64>,
@@ -1507,16 +1661,19 @@ pub struct VirtualMachineConfigInfoOverheadInfo {
     pub initial_swap_reservation: Option<i64>,
 }
 
+impl Default for VirtualMachineConfigInfoOverheadInfo {
+    fn default() -> Self {
+        Self { initial_memory_reservation: None, initial_swap_reservation: None }
+    }
+}
+
 impl DataType for VirtualMachineConfigInfoOverheadInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineConfigInfoOverheadInfo",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::opt("initialMemoryReservation", Type::Long),
-                FieldInfo::opt("initialSwapReservation", Type::Long),
-            ],
-            || Box::new(VirtualMachineConfigInfoOverheadInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("initialMemoryReservation", Type::Long, Opt), Own("initialSwapReservation", Type::Long, Opt)],
+            instance::<VirtualMachineConfigInfoOverheadInfo>,
         );
         &INFO
     };
@@ -1524,21 +1681,21 @@ impl DataType for VirtualMachineConfigInfoOverheadInfo {
 
 impl DataObject for VirtualMachineConfigInfoOverheadInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.initial_memory_reservation),
-            1 => optional(&self.initial_swap_reservation),
+            0 => look::optional_long(&self.initial_memory_reservation),
+            1 => look::optional_long(&self.initial_swap_reservation),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.initial_memory_reservation),
-            1 => Slot::Scalar(&mut self.initial_swap_reservation),
+            0 => place::optional_long(&mut self.initial_memory_reservation),
+            1 => place::optional_long(&mut self.initial_swap_reservation),
             _ => Slot::None,
         }
     }
@@ -1547,7 +1704,6 @@ impl DataObject for VirtualMachineConfigInfoOverheadInfo {
 root!(VirtualMachineConfigInfoOverheadInfo);
 
 /// `VirtualMachineConfigOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineConfigOption {
     /// `version`.
     pub version: String,
@@ -1575,26 +1731,45 @@ pub struct VirtualMachineConfigOption {
     pub property_relations: Vec<VirtualMachinePropertyRelation>,
 }
 
+impl Default for VirtualMachineConfigOption {
+    fn default() -> Self {
+        Self {
+            version: Unset::UNSET,
+            description: Unset::UNSET,
+            guest_os_descriptor: Unset::UNSET,
+            guest_os_default_index: 0,
+            hardware_options: <VirtualHardwareOption as Default>::default(),
+            capabilities: <VirtualMachineCapability as Default>::default(),
+            datastore: <DatastoreOption as Default>::default(),
+            default_device: Unset::UNSET,
+            supported_monitor_type: Unset::UNSET,
+            supported_ovf_environment_transport: Unset::UNSET,
+            supported_ovf_install_transport: Unset::UNSET,
+            property_relations: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineConfigOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineConfigOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("version", Type::String),
-                FieldInfo::req("description", Type::String),
-                FieldInfo::list_req("guestOSDescriptor", Type::Data(GuestOsDescriptor::INFO)),
-                FieldInfo::req("guestOSDefaultIndex", Type::Int),
-                FieldInfo::req("hardwareOptions", Type::Data(VirtualHardwareOption::INFO)),
-                FieldInfo::req("capabilities", Type::Data(VirtualMachineCapability::INFO)),
-                FieldInfo::req("datastore", Type::Data(DatastoreOption::INFO)),
-                FieldInfo::list("defaultDevice", Type::Data(VirtualDevice::INFO)),
-                FieldInfo::list_req("supportedMonitorType", Type::String),
-                FieldInfo::list("supportedOvfEnvironmentTransport", Type::String),
-                FieldInfo::list("supportedOvfInstallTransport", Type::String),
-                FieldInfo::list("propertyRelations", Type::Data(VirtualMachinePropertyRelation::INFO)),
+                Own("version", Type::String, Req),
+                Own("description", Type::String, Req),
+                Own("guestOSDescriptor", Type::Data(<GuestOsDescriptor as DataType>::INFO), ListReq),
+                Own("guestOSDefaultIndex", Type::Int, Req),
+                Own("hardwareOptions", Type::Data(<VirtualHardwareOption as DataType>::INFO), Req),
+                Own("capabilities", Type::Data(<VirtualMachineCapability as DataType>::INFO), Req),
+                Own("datastore", Type::Data(<DatastoreOption as DataType>::INFO), Req),
+                Own("defaultDevice", Type::Data(<VirtualDevice as DataType>::INFO), List),
+                Own("supportedMonitorType", Type::String, ListReq),
+                Own("supportedOvfEnvironmentTransport", Type::String, List),
+                Own("supportedOvfInstallTransport", Type::String, List),
+                Own("propertyRelations", Type::Data(<VirtualMachinePropertyRelation as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineConfigOption::default()),
+            instance::<VirtualMachineConfigOption>,
         );
         &INFO
     };
@@ -1602,22 +1777,22 @@ impl DataType for VirtualMachineConfigOption {
 
 impl DataObject for VirtualMachineConfigOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.version),
-            1 => leaf(&self.description),
+            0 => look::text(&self.version),
+            1 => look::text(&self.description),
             2 => Value::List(&self.guest_os_descriptor),
-            3 => leaf(&self.guest_os_default_index),
+            3 => Value::Int(self.guest_os_default_index),
             4 => Value::Data(&self.hardware_options),
             5 => Value::Data(&self.capabilities),
             6 => Value::Data(&self.datastore),
             7 => Value::List(&self.default_device),
-            8 => Value::List(&self.supported_monitor_type),
-            9 => Value::List(&self.supported_ovf_environment_transport),
-            10 => Value::List(&self.supported_ovf_install_transport),
+            8 => look::texts(&self.supported_monitor_type),
+            9 => look::texts(&self.supported_ovf_environment_transport),
+            10 => look::texts(&self.supported_ovf_install_transport),
             11 => Value::List(&self.property_relations),
             _ => Value::Unset,
         }
@@ -1625,17 +1800,17 @@ impl DataObject for VirtualMachineConfigOption {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.version),
-            1 => Slot::Scalar(&mut self.description),
+            0 => place::text(&mut self.version),
+            1 => place::text(&mut self.description),
             2 => Slot::List(&mut self.guest_os_descriptor),
-            3 => Slot::Scalar(&mut self.guest_os_default_index),
+            3 => place::int(&mut self.guest_os_default_index),
             4 => Slot::Data(&mut self.hardware_options),
             5 => Slot::Data(&mut self.capabilities),
             6 => Slot::Data(&mut self.datastore),
             7 => Slot::Poly(&mut self.default_device),
-            8 => Slot::Scalar(&mut self.supported_monitor_type),
-            9 => Slot::Scalar(&mut self.supported_ovf_environment_transport),
-            10 => Slot::Scalar(&mut self.supported_ovf_install_transport),
+            8 => place::texts(&mut self.supported_monitor_type),
+            9 => place::texts(&mut self.supported_ovf_environment_transport),
+            10 => place::texts(&mut self.supported_ovf_install_transport),
             11 => Slot::List(&mut self.property_relations),
             _ => Slot::None,
         }
@@ -1645,7 +1820,6 @@ impl DataObject for VirtualMachineConfigOption {
 root!(VirtualMachineConfigOption);
 
 /// `VirtualMachineConfigOptionDescriptor`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineConfigOptionDescriptor {
     /// `key`.
     pub key: String,
@@ -1663,21 +1837,35 @@ pub struct VirtualMachineConfigOptionDescriptor {
     pub upgrade_supported: Option<bool>,
 }
 
+impl Default for VirtualMachineConfigOptionDescriptor {
+    fn default() -> Self {
+        Self {
+            key: Unset::UNSET,
+            description: None,
+            host: Unset::UNSET,
+            create_supported: None,
+            default_config_option: None,
+            run_supported: None,
+            upgrade_supported: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineConfigOptionDescriptor {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineConfigOptionDescriptor",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::opt("description", Type::String),
-                FieldInfo::list("host", Type::Ref),
-                FieldInfo::opt("createSupported", Type::Boolean),
-                FieldInfo::opt("defaultConfigOption", Type::Boolean),
-                FieldInfo::opt("runSupported", Type::Boolean),
-                FieldInfo::opt("upgradeSupported", Type::Boolean),
+                Own("key", Type::String, Req),
+                Own("description", Type::String, Opt),
+                Own("host", Type::Ref, List),
+                Own("createSupported", Type::Boolean, Opt),
+                Own("defaultConfigOption", Type::Boolean, Opt),
+                Own("runSupported", Type::Boolean, Opt),
+                Own("upgradeSupported", Type::Boolean, Opt),
             ],
-            || Box::new(VirtualMachineConfigOptionDescriptor::default()),
+            instance::<VirtualMachineConfigOptionDescriptor>,
         );
         &INFO
     };
@@ -1685,31 +1873,31 @@ impl DataType for VirtualMachineConfigOptionDescriptor {
 
 impl DataObject for VirtualMachineConfigOptionDescriptor {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.description),
+            0 => look::text(&self.key),
+            1 => look::optional_text(&self.description),
             2 => Value::List(&self.host),
-            3 => optional(&self.create_supported),
-            4 => optional(&self.default_config_option),
-            5 => optional(&self.run_supported),
-            6 => optional(&self.upgrade_supported),
+            3 => look::optional_boolean(&self.create_supported),
+            4 => look::optional_boolean(&self.default_config_option),
+            5 => look::optional_boolean(&self.run_supported),
+            6 => look::optional_boolean(&self.upgrade_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.description),
+            0 => place::text(&mut self.key),
+            1 => place::optional_text(&mut self.description),
             2 => Slot::Scalar(&mut self.host),
-            3 => Slot::Scalar(&mut self.create_supported),
-            4 => Slot::Scalar(&mut self.default_config_option),
-            5 => Slot::Scalar(&mut self.run_supported),
-            6 => Slot::Scalar(&mut self.upgrade_supported),
+            3 => place::optional_boolean(&mut self.create_supported),
+            4 => place::optional_boolean(&mut self.default_config_option),
+            5 => place::optional_boolean(&mut self.run_supported),
+            6 => place::optional_boolean(&mut self.upgrade_supported),
             _ => Slot::None,
         }
     }
@@ -1718,7 +1906,6 @@ impl DataObject for VirtualMachineConfigOptionDescriptor {
 root!(VirtualMachineConfigOptionDescriptor);
 
 /// `VirtualMachineConfigSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineConfigSpec {
     /// `changeVersion`.
     pub change_version: Option<String>,
@@ -1888,97 +2075,191 @@ pub struct VirtualMachineConfigSpec {
     pub vm_placement_policies: Vec<Poly<VmPlacementPolicy>>,
 }
 
+impl Default for VirtualMachineConfigSpec {
+    fn default() -> Self {
+        Self {
+            change_version: None,
+            name: None,
+            version: None,
+            create_date: None,
+            uuid: None,
+            instance_uuid: None,
+            npiv_node_world_wide_name: Unset::UNSET,
+            npiv_port_world_wide_name: Unset::UNSET,
+            npiv_world_wide_name_type: None,
+            npiv_desired_node_wwns: None,
+            npiv_desired_port_wwns: None,
+            npiv_temporary_disabled: None,
+            npiv_on_non_rdm_disks: None,
+            npiv_world_wide_name_op: None,
+            location_id: None,
+            guest_id: None,
+            alternate_guest_name: None,
+            annotation: None,
+            files: None,
+            tools: None,
+            flags: None,
+            console_preferences: None,
+            power_op_info: None,
+            reboot_power_off: None,
+            num_cpus: None,
+            vcpu_config: Unset::UNSET,
+            num_cores_per_socket: None,
+            memory_mb: None,
+            memory_hot_add_enabled: None,
+            cpu_hot_add_enabled: None,
+            cpu_hot_remove_enabled: None,
+            virtual_ich7_m_present: None,
+            virtual_smc_present: None,
+            device_change: Unset::UNSET,
+            cpu_allocation: None,
+            memory_allocation: None,
+            latency_sensitivity: None,
+            cpu_affinity: None,
+            memory_affinity: None,
+            network_shaper: None,
+            cpu_feature_mask: Unset::UNSET,
+            extra_config: Unset::UNSET,
+            swap_placement: None,
+            boot_options: None,
+            v_app_config: None,
+            ft_info: None,
+            rep_config: None,
+            v_app_config_removed: None,
+            v_asserts_enabled: None,
+            change_tracking_enabled: None,
+            firmware: None,
+            max_mks_connections: None,
+            guest_auto_lock_enabled: None,
+            managed_by: None,
+            memory_reservation_locked_to_max: None,
+            nested_hv_enabled: None,
+            v_pmc_enabled: None,
+            scheduled_hardware_upgrade_info: None,
+            vm_profile: Unset::UNSET,
+            message_bus_tunnel_enabled: None,
+            crypto: None,
+            migrate_encryption: None,
+            sgx_info: None,
+            ft_encryption_mode: None,
+            guest_monitoring_mode_info: None,
+            sev_enabled: None,
+            virtual_numa: None,
+            motherboard_layout: None,
+            pmem_failover_enabled: None,
+            vmx_stats_collection_enabled: None,
+            vm_op_notification_to_app_enabled: None,
+            vm_op_notification_timeout: None,
+            device_swap: None,
+            simultaneous_threads: None,
+            pmem: None,
+            device_groups: None,
+            fixed_passthru_hot_plug_enabled: None,
+            metro_ft_enabled: None,
+            metro_ft_host_group: None,
+            tdx_enabled: None,
+            sev_snp_enabled: None,
+            tag_specs: Unset::UNSET,
+            vm_placement_policies: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("changeVersion", Type::String),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("version", Type::String),
-                FieldInfo::opt("createDate", Type::DateTime),
-                FieldInfo::opt("uuid", Type::String),
-                FieldInfo::opt("instanceUuid", Type::String),
-                FieldInfo::list("npivNodeWorldWideName", Type::Long),
-                FieldInfo::list("npivPortWorldWideName", Type::Long),
-                FieldInfo::opt("npivWorldWideNameType", Type::String),
-                FieldInfo::opt("npivDesiredNodeWwns", Type::Short),
-                FieldInfo::opt("npivDesiredPortWwns", Type::Short),
-                FieldInfo::opt("npivTemporaryDisabled", Type::Boolean),
-                FieldInfo::opt("npivOnNonRdmDisks", Type::Boolean),
-                FieldInfo::opt("npivWorldWideNameOp", Type::String),
-                FieldInfo::opt("locationId", Type::String),
-                FieldInfo::opt("guestId", Type::String),
-                FieldInfo::opt("alternateGuestName", Type::String),
-                FieldInfo::opt("annotation", Type::String),
-                FieldInfo::opt("files", Type::Data(VirtualMachineFileInfo::INFO)),
-                FieldInfo::opt("tools", Type::Data(ToolsConfigInfo::INFO)),
-                FieldInfo::opt("flags", Type::Data(VirtualMachineFlagInfo::INFO)),
-                FieldInfo::opt("consolePreferences", Type::Data(VirtualMachineConsolePreferences::INFO)),
-                FieldInfo::opt("powerOpInfo", Type::Data(VirtualMachineDefaultPowerOpInfo::INFO)),
-                FieldInfo::opt("rebootPowerOff", Type::Boolean),
-                FieldInfo::opt("numCPUs", Type::Int),
-                FieldInfo::list("vcpuConfig", Type::Data(VirtualMachineVcpuConfig::INFO)),
-                FieldInfo::opt("numCoresPerSocket", Type::Int),
-                FieldInfo::opt("memoryMB", Type::Long),
-                FieldInfo::opt("memoryHotAddEnabled", Type::Boolean),
-                FieldInfo::opt("cpuHotAddEnabled", Type::Boolean),
-                FieldInfo::opt("cpuHotRemoveEnabled", Type::Boolean),
-                FieldInfo::opt("virtualICH7MPresent", Type::Boolean),
-                FieldInfo::opt("virtualSMCPresent", Type::Boolean),
-                FieldInfo::list("deviceChange", Type::Data(VirtualDeviceConfigSpec::INFO)),
-                FieldInfo::opt("cpuAllocation", Type::Data(ResourceAllocationInfo::INFO)),
-                FieldInfo::opt("memoryAllocation", Type::Data(ResourceAllocationInfo::INFO)),
-                FieldInfo::opt("latencySensitivity", Type::Data(LatencySensitivity::INFO)),
-                FieldInfo::opt("cpuAffinity", Type::Data(VirtualMachineAffinityInfo::INFO)),
-                FieldInfo::opt("memoryAffinity", Type::Data(VirtualMachineAffinityInfo::INFO)),
-                FieldInfo::opt("networkShaper", Type::Data(VirtualMachineNetworkShaperInfo::INFO)),
-                FieldInfo::list("cpuFeatureMask", Type::Data(VirtualMachineCpuIdInfoSpec::INFO)),
-                FieldInfo::list("extraConfig", Type::Data(OptionValue::INFO)),
-                FieldInfo::opt("swapPlacement", Type::String),
-                FieldInfo::opt("bootOptions", Type::Data(VirtualMachineBootOptions::INFO)),
-                FieldInfo::opt("vAppConfig", Type::Data(VmConfigSpec::INFO)),
-                FieldInfo::opt("ftInfo", Type::Data(FaultToleranceConfigInfo::INFO)),
-                FieldInfo::opt("repConfig", Type::Data(ReplicationConfigSpec::INFO)),
-                FieldInfo::opt("vAppConfigRemoved", Type::Boolean),
-                FieldInfo::opt("vAssertsEnabled", Type::Boolean),
-                FieldInfo::opt("changeTrackingEnabled", Type::Boolean),
-                FieldInfo::opt("firmware", Type::String),
-                FieldInfo::opt("maxMksConnections", Type::Int),
-                FieldInfo::opt("guestAutoLockEnabled", Type::Boolean),
-                FieldInfo::opt("managedBy", Type::Data(ManagedByInfo::INFO)),
-                FieldInfo::opt("memoryReservationLockedToMax", Type::Boolean),
-                FieldInfo::opt("nestedHVEnabled", Type::Boolean),
-                FieldInfo::opt("vPMCEnabled", Type::Boolean),
-                FieldInfo::opt("scheduledHardwareUpgradeInfo", Type::Data(ScheduledHardwareUpgradeInfo::INFO)),
-                FieldInfo::list("vmProfile", Type::Data(VirtualMachineProfileSpec::INFO)),
-                FieldInfo::opt("messageBusTunnelEnabled", Type::Boolean),
-                FieldInfo::opt("crypto", Type::Data(CryptoSpec::INFO)),
-                FieldInfo::opt("migrateEncryption", Type::String),
-                FieldInfo::opt("sgxInfo", Type::Data(VirtualMachineSgxInfo::INFO)),
-                FieldInfo::opt("ftEncryptionMode", Type::String),
-                FieldInfo::opt("guestMonitoringModeInfo", Type::Data(VirtualMachineGuestMonitoringModeInfo::INFO)),
-                FieldInfo::opt("sevEnabled", Type::Boolean),
-                FieldInfo::opt("virtualNuma", Type::Data(VirtualMachineVirtualNuma::INFO)),
-                FieldInfo::opt("motherboardLayout", Type::String),
-                FieldInfo::opt("pmemFailoverEnabled", Type::Boolean),
-                FieldInfo::opt("vmxStatsCollectionEnabled", Type::Boolean),
-                FieldInfo::opt("vmOpNotificationToAppEnabled", Type::Boolean),
-                FieldInfo::opt("vmOpNotificationTimeout", Type::Long),
-                FieldInfo::opt("deviceSwap", Type::Data(VirtualMachineVirtualDeviceSwap::INFO)),
-                FieldInfo::opt("simultaneousThreads", Type::Int),
-                FieldInfo::opt("pmem", Type::Data(VirtualMachineVirtualPMem::INFO)),
-                FieldInfo::opt("deviceGroups", Type::Data(VirtualMachineVirtualDeviceGroups::INFO)),
-                FieldInfo::opt("fixedPassthruHotPlugEnabled", Type::Boolean),
-                FieldInfo::opt("metroFtEnabled", Type::Boolean),
-                FieldInfo::opt("metroFtHostGroup", Type::String),
-                FieldInfo::opt("tdxEnabled", Type::Boolean),
-                FieldInfo::opt("sevSnpEnabled", Type::Boolean),
-                FieldInfo::list("tagSpecs", Type::Data(TagSpec::INFO)),
-                FieldInfo::list("vmPlacementPolicies", Type::Data(VmPlacementPolicy::INFO)),
+                Own("changeVersion", Type::String, Opt),
+                Own("name", Type::String, Opt),
+                Own("version", Type::String, Opt),
+                Own("createDate", Type::DateTime, Opt),
+                Own("uuid", Type::String, Opt),
+                Own("instanceUuid", Type::String, Opt),
+                Own("npivNodeWorldWideName", Type::Long, List),
+                Own("npivPortWorldWideName", Type::Long, List),
+                Own("npivWorldWideNameType", Type::String, Opt),
+                Own("npivDesiredNodeWwns", Type::Short, Opt),
+                Own("npivDesiredPortWwns", Type::Short, Opt),
+                Own("npivTemporaryDisabled", Type::Boolean, Opt),
+                Own("npivOnNonRdmDisks", Type::Boolean, Opt),
+                Own("npivWorldWideNameOp", Type::String, Opt),
+                Own("locationId", Type::String, Opt),
+                Own("guestId", Type::String, Opt),
+                Own("alternateGuestName", Type::String, Opt),
+                Own("annotation", Type::String, Opt),
+                Own("files", Type::Data(<VirtualMachineFileInfo as DataType>::INFO), Opt),
+                Own("tools", Type::Data(<ToolsConfigInfo as DataType>::INFO), Opt),
+                Own("flags", Type::Data(<VirtualMachineFlagInfo as DataType>::INFO), Opt),
+                Own("consolePreferences", Type::Data(<VirtualMachineConsolePreferences as DataType>::INFO), Opt),
+                Own("powerOpInfo", Type::Data(<VirtualMachineDefaultPowerOpInfo as DataType>::INFO), Opt),
+                Own("rebootPowerOff", Type::Boolean, Opt),
+                Own("numCPUs", Type::Int, Opt),
+                Own("vcpuConfig", Type::Data(<VirtualMachineVcpuConfig as DataType>::INFO), List),
+                Own("numCoresPerSocket", Type::Int, Opt),
+                Own("memoryMB", Type::Long, Opt),
+                Own("memoryHotAddEnabled", Type::Boolean, Opt),
+                Own("cpuHotAddEnabled", Type::Boolean, Opt),
+                Own("cpuHotRemoveEnabled", Type::Boolean, Opt),
+                Own("virtualICH7MPresent", Type::Boolean, Opt),
+                Own("virtualSMCPresent", Type::Boolean, Opt),
+                Own("deviceChange", Type::Data(<VirtualDeviceConfigSpec as DataType>::INFO), List),
+                Own("cpuAllocation", Type::Data(<ResourceAllocationInfo as DataType>::INFO), Opt),
+                Own("memoryAllocation", Type::Data(<ResourceAllocationInfo as DataType>::INFO), Opt),
+                Own("latencySensitivity", Type::Data(<LatencySensitivity as DataType>::INFO), Opt),
+                Own("cpuAffinity", Type::Data(<VirtualMachineAffinityInfo as DataType>::INFO), Opt),
+                Own("memoryAffinity", Type::Data(<VirtualMachineAffinityInfo as DataType>::INFO), Opt),
+                Own("networkShaper", Type::Data(<VirtualMachineNetworkShaperInfo as DataType>::INFO), Opt),
+                Own("cpuFeatureMask", Type::Data(<VirtualMachineCpuIdInfoSpec as DataType>::INFO), List),
+                Own("extraConfig", Type::Data(<OptionValue as DataType>::INFO), List),
+                Own("swapPlacement", Type::String, Opt),
+                Own("bootOptions", Type::Data(<VirtualMachineBootOptions as DataType>::INFO), Opt),
+                Own("vAppConfig", Type::Data(<VmConfigSpec as DataType>::INFO), Opt),
+                Own("ftInfo", Type::Data(<FaultToleranceConfigInfo as DataType>::INFO), Opt),
+                Own("repConfig", Type::Data(<ReplicationConfigSpec as DataType>::INFO), Opt),
+                Own("vAppConfigRemoved", Type::Boolean, Opt),
+                Own("vAssertsEnabled", Type::Boolean, Opt),
+                Own("changeTrackingEnabled", Type::Boolean, Opt),
+                Own("firmware", Type::String, Opt),
+                Own("maxMksConnections", Type::Int, Opt),
+                Own("guestAutoLockEnabled", Type::Boolean, Opt),
+                Own("managedBy", Type::Data(<ManagedByInfo as DataType>::INFO), Opt),
+                Own("memoryReservationLockedToMax", Type::Boolean, Opt),
+                Own("nestedHVEnabled", Type::Boolean, Opt),
+                Own("vPMCEnabled", Type::Boolean, Opt),
+                Own("scheduledHardwareUpgradeInfo", Type::Data(<ScheduledHardwareUpgradeInfo as DataType>::INFO), Opt),
+                Own("vmProfile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO), List),
+                Own("messageBusTunnelEnabled", Type::Boolean, Opt),
+                Own("crypto", Type::Data(<CryptoSpec as DataType>::INFO), Opt),
+                Own("migrateEncryption", Type::String, Opt),
+                Own("sgxInfo", Type::Data(<VirtualMachineSgxInfo as DataType>::INFO), Opt),
+                Own("ftEncryptionMode", Type::String, Opt),
+                Own(
+                    "guestMonitoringModeInfo",
+                    Type::Data(<VirtualMachineGuestMonitoringModeInfo as DataType>::INFO),
+                    Opt,
+                ),
+                Own("sevEnabled", Type::Boolean, Opt),
+                Own("virtualNuma", Type::Data(<VirtualMachineVirtualNuma as DataType>::INFO), Opt),
+                Own("motherboardLayout", Type::String, Opt),
+                Own("pmemFailoverEnabled", Type::Boolean, Opt),
+                Own("vmxStatsCollectionEnabled", Type::Boolean, Opt),
+                Own("vmOpNotificationToAppEnabled", Type::Boolean, Opt),
+                Own("vmOpNotificationTimeout", Type::Long, Opt),
+                Own("deviceSwap", Type::Data(<VirtualMachineVirtualDeviceSwap as DataType>::INFO), Opt),
+                Own("simultaneousThreads", Type::Int, Opt),
+                Own("pmem", Type::Data(<VirtualMachineVirtualPMem as DataType>::INFO), Opt),
+                Own("deviceGroups", Type::Data(<VirtualMachineVirtualDeviceGroups as DataType>::INFO), Opt),
+                Own("fixedPassthruHotPlugEnabled", Type::Boolean, Opt),
+                Own("metroFtEnabled", Type::Boolean, Opt),
+                Own("metroFtHostGroup", Type::String, Opt),
+                Own("tdxEnabled", Type::Boolean, Opt),
+                Own("sevSnpEnabled", Type::Boolean, Opt),
+                Own("tagSpecs", Type::Data(<TagSpec as DataType>::INFO), List),
+                Own("vmPlacementPolicies", Type::Data(<VmPlacementPolicy as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineConfigSpec::default()),
+            instance::<VirtualMachineConfigSpec>,
         );
         &INFO
     };
@@ -1986,155 +2267,92 @@ impl DataType for VirtualMachineConfigSpec {
 
 impl DataObject for VirtualMachineConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.change_version),
-            1 => optional(&self.name),
-            2 => optional(&self.version),
-            3 => optional(&self.create_date),
-            4 => optional(&self.uuid),
-            5 => optional(&self.instance_uuid),
+            0 => look::optional_text(&self.change_version),
+            1 => look::optional_text(&self.name),
+            2 => look::optional_text(&self.version),
+            3 => look::optional(&self.create_date),
+            4 => look::optional_text(&self.uuid),
+            5 => look::optional_text(&self.instance_uuid),
             6 => Value::List(&self.npiv_node_world_wide_name),
             7 => Value::List(&self.npiv_port_world_wide_name),
-            8 => optional(&self.npiv_world_wide_name_type),
-            9 => optional(&self.npiv_desired_node_wwns),
-            10 => optional(&self.npiv_desired_port_wwns),
-            11 => optional(&self.npiv_temporary_disabled),
-            12 => optional(&self.npiv_on_non_rdm_disks),
-            13 => optional(&self.npiv_world_wide_name_op),
-            14 => optional(&self.location_id),
-            15 => optional(&self.guest_id),
-            16 => optional(&self.alternate_guest_name),
-            17 => optional(&self.annotation),
-            18 => match &self.files {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            19 => match &self.tools {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            20 => match &self.flags {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            21 => match &self.console_preferences {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            22 => match &self.power_op_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            23 => optional(&self.reboot_power_off),
-            24 => optional(&self.num_cpus),
+            8 => look::optional_text(&self.npiv_world_wide_name_type),
+            9 => look::optional(&self.npiv_desired_node_wwns),
+            10 => look::optional(&self.npiv_desired_port_wwns),
+            11 => look::optional_boolean(&self.npiv_temporary_disabled),
+            12 => look::optional_boolean(&self.npiv_on_non_rdm_disks),
+            13 => look::optional_text(&self.npiv_world_wide_name_op),
+            14 => look::optional_text(&self.location_id),
+            15 => look::optional_text(&self.guest_id),
+            16 => look::optional_text(&self.alternate_guest_name),
+            17 => look::optional_text(&self.annotation),
+            18 => look::boxed(&self.files),
+            19 => look::boxed(&self.tools),
+            20 => look::boxed(&self.flags),
+            21 => look::boxed(&self.console_preferences),
+            22 => look::boxed(&self.power_op_info),
+            23 => look::optional_boolean(&self.reboot_power_off),
+            24 => look::optional_int(&self.num_cpus),
             25 => Value::List(&self.vcpu_config),
-            26 => optional(&self.num_cores_per_socket),
-            27 => optional(&self.memory_mb),
-            28 => optional(&self.memory_hot_add_enabled),
-            29 => optional(&self.cpu_hot_add_enabled),
-            30 => optional(&self.cpu_hot_remove_enabled),
-            31 => optional(&self.virtual_ich7_m_present),
-            32 => optional(&self.virtual_smc_present),
+            26 => look::optional_int(&self.num_cores_per_socket),
+            27 => look::optional_long(&self.memory_mb),
+            28 => look::optional_boolean(&self.memory_hot_add_enabled),
+            29 => look::optional_boolean(&self.cpu_hot_add_enabled),
+            30 => look::optional_boolean(&self.cpu_hot_remove_enabled),
+            31 => look::optional_boolean(&self.virtual_ich7_m_present),
+            32 => look::optional_boolean(&self.virtual_smc_present),
             33 => Value::List(&self.device_change),
-            34 => match &self.cpu_allocation {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            35 => match &self.memory_allocation {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            36 => match &self.latency_sensitivity {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            37 => match &self.cpu_affinity {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            38 => match &self.memory_affinity {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            39 => match &self.network_shaper {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            34 => look::boxed(&self.cpu_allocation),
+            35 => look::boxed(&self.memory_allocation),
+            36 => look::boxed(&self.latency_sensitivity),
+            37 => look::boxed(&self.cpu_affinity),
+            38 => look::boxed(&self.memory_affinity),
+            39 => look::boxed(&self.network_shaper),
             40 => Value::List(&self.cpu_feature_mask),
             41 => Value::List(&self.extra_config),
-            42 => optional(&self.swap_placement),
-            43 => match &self.boot_options {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            44 => optional(&self.v_app_config),
-            45 => optional(&self.ft_info),
-            46 => match &self.rep_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            47 => optional(&self.v_app_config_removed),
-            48 => optional(&self.v_asserts_enabled),
-            49 => optional(&self.change_tracking_enabled),
-            50 => optional(&self.firmware),
-            51 => optional(&self.max_mks_connections),
-            52 => optional(&self.guest_auto_lock_enabled),
-            53 => match &self.managed_by {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            54 => optional(&self.memory_reservation_locked_to_max),
-            55 => optional(&self.nested_hv_enabled),
-            56 => optional(&self.v_pmc_enabled),
-            57 => match &self.scheduled_hardware_upgrade_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            42 => look::optional_text(&self.swap_placement),
+            43 => look::boxed(&self.boot_options),
+            44 => look::optional(&self.v_app_config),
+            45 => look::optional(&self.ft_info),
+            46 => look::boxed(&self.rep_config),
+            47 => look::optional_boolean(&self.v_app_config_removed),
+            48 => look::optional_boolean(&self.v_asserts_enabled),
+            49 => look::optional_boolean(&self.change_tracking_enabled),
+            50 => look::optional_text(&self.firmware),
+            51 => look::optional_int(&self.max_mks_connections),
+            52 => look::optional_boolean(&self.guest_auto_lock_enabled),
+            53 => look::boxed(&self.managed_by),
+            54 => look::optional_boolean(&self.memory_reservation_locked_to_max),
+            55 => look::optional_boolean(&self.nested_hv_enabled),
+            56 => look::optional_boolean(&self.v_pmc_enabled),
+            57 => look::boxed(&self.scheduled_hardware_upgrade_info),
             58 => Value::List(&self.vm_profile),
-            59 => optional(&self.message_bus_tunnel_enabled),
-            60 => optional(&self.crypto),
-            61 => optional(&self.migrate_encryption),
-            62 => match &self.sgx_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            63 => optional(&self.ft_encryption_mode),
-            64 => match &self.guest_monitoring_mode_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            65 => optional(&self.sev_enabled),
-            66 => match &self.virtual_numa {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            67 => optional(&self.motherboard_layout),
-            68 => optional(&self.pmem_failover_enabled),
-            69 => optional(&self.vmx_stats_collection_enabled),
-            70 => optional(&self.vm_op_notification_to_app_enabled),
-            71 => optional(&self.vm_op_notification_timeout),
-            72 => match &self.device_swap {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            73 => optional(&self.simultaneous_threads),
-            74 => match &self.pmem {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            75 => match &self.device_groups {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            76 => optional(&self.fixed_passthru_hot_plug_enabled),
-            77 => optional(&self.metro_ft_enabled),
-            78 => optional(&self.metro_ft_host_group),
-            79 => optional(&self.tdx_enabled),
-            80 => optional(&self.sev_snp_enabled),
+            59 => look::optional_boolean(&self.message_bus_tunnel_enabled),
+            60 => look::optional(&self.crypto),
+            61 => look::optional_text(&self.migrate_encryption),
+            62 => look::boxed(&self.sgx_info),
+            63 => look::optional_text(&self.ft_encryption_mode),
+            64 => look::boxed(&self.guest_monitoring_mode_info),
+            65 => look::optional_boolean(&self.sev_enabled),
+            66 => look::boxed(&self.virtual_numa),
+            67 => look::optional_text(&self.motherboard_layout),
+            68 => look::optional_boolean(&self.pmem_failover_enabled),
+            69 => look::optional_boolean(&self.vmx_stats_collection_enabled),
+            70 => look::optional_boolean(&self.vm_op_notification_to_app_enabled),
+            71 => look::optional_long(&self.vm_op_notification_timeout),
+            72 => look::boxed(&self.device_swap),
+            73 => look::optional_int(&self.simultaneous_threads),
+            74 => look::boxed(&self.pmem),
+            75 => look::boxed(&self.device_groups),
+            76 => look::optional_boolean(&self.fixed_passthru_hot_plug_enabled),
+            77 => look::optional_boolean(&self.metro_ft_enabled),
+            78 => look::optional_text(&self.metro_ft_host_group),
+            79 => look::optional_boolean(&self.tdx_enabled),
+            80 => look::optional_boolean(&self.sev_snp_enabled),
             81 => Value::List(&self.tag_specs),
             82 => Value::List(&self.vm_placement_policies),
             _ => Value::Unset,
@@ -2143,87 +2361,87 @@ impl DataObject for VirtualMachineConfigSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.change_version),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.version),
+            0 => place::optional_text(&mut self.change_version),
+            1 => place::optional_text(&mut self.name),
+            2 => place::optional_text(&mut self.version),
             3 => Slot::Scalar(&mut self.create_date),
-            4 => Slot::Scalar(&mut self.uuid),
-            5 => Slot::Scalar(&mut self.instance_uuid),
+            4 => place::optional_text(&mut self.uuid),
+            5 => place::optional_text(&mut self.instance_uuid),
             6 => Slot::Scalar(&mut self.npiv_node_world_wide_name),
             7 => Slot::Scalar(&mut self.npiv_port_world_wide_name),
-            8 => Slot::Scalar(&mut self.npiv_world_wide_name_type),
+            8 => place::optional_text(&mut self.npiv_world_wide_name_type),
             9 => Slot::Scalar(&mut self.npiv_desired_node_wwns),
             10 => Slot::Scalar(&mut self.npiv_desired_port_wwns),
-            11 => Slot::Scalar(&mut self.npiv_temporary_disabled),
-            12 => Slot::Scalar(&mut self.npiv_on_non_rdm_disks),
-            13 => Slot::Scalar(&mut self.npiv_world_wide_name_op),
-            14 => Slot::Scalar(&mut self.location_id),
-            15 => Slot::Scalar(&mut self.guest_id),
-            16 => Slot::Scalar(&mut self.alternate_guest_name),
-            17 => Slot::Scalar(&mut self.annotation),
-            18 => fill!(self.files, VirtualMachineFileInfo),
-            19 => fill!(self.tools, ToolsConfigInfo),
-            20 => fill!(self.flags, VirtualMachineFlagInfo),
-            21 => fill!(self.console_preferences, VirtualMachineConsolePreferences),
-            22 => fill!(self.power_op_info, VirtualMachineDefaultPowerOpInfo),
-            23 => Slot::Scalar(&mut self.reboot_power_off),
-            24 => Slot::Scalar(&mut self.num_cpus),
+            11 => place::optional_boolean(&mut self.npiv_temporary_disabled),
+            12 => place::optional_boolean(&mut self.npiv_on_non_rdm_disks),
+            13 => place::optional_text(&mut self.npiv_world_wide_name_op),
+            14 => place::optional_text(&mut self.location_id),
+            15 => place::optional_text(&mut self.guest_id),
+            16 => place::optional_text(&mut self.alternate_guest_name),
+            17 => place::optional_text(&mut self.annotation),
+            18 => place::boxed(&mut self.files),
+            19 => place::boxed(&mut self.tools),
+            20 => place::boxed(&mut self.flags),
+            21 => place::boxed(&mut self.console_preferences),
+            22 => place::boxed(&mut self.power_op_info),
+            23 => place::optional_boolean(&mut self.reboot_power_off),
+            24 => place::optional_int(&mut self.num_cpus),
             25 => Slot::List(&mut self.vcpu_config),
-            26 => Slot::Scalar(&mut self.num_cores_per_socket),
-            27 => Slot::Scalar(&mut self.memory_mb),
-            28 => Slot::Scalar(&mut self.memory_hot_add_enabled),
-            29 => Slot::Scalar(&mut self.cpu_hot_add_enabled),
-            30 => Slot::Scalar(&mut self.cpu_hot_remove_enabled),
-            31 => Slot::Scalar(&mut self.virtual_ich7_m_present),
-            32 => Slot::Scalar(&mut self.virtual_smc_present),
+            26 => place::optional_int(&mut self.num_cores_per_socket),
+            27 => place::optional_long(&mut self.memory_mb),
+            28 => place::optional_boolean(&mut self.memory_hot_add_enabled),
+            29 => place::optional_boolean(&mut self.cpu_hot_add_enabled),
+            30 => place::optional_boolean(&mut self.cpu_hot_remove_enabled),
+            31 => place::optional_boolean(&mut self.virtual_ich7_m_present),
+            32 => place::optional_boolean(&mut self.virtual_smc_present),
             33 => Slot::Poly(&mut self.device_change),
-            34 => fill!(self.cpu_allocation, ResourceAllocationInfo),
-            35 => fill!(self.memory_allocation, ResourceAllocationInfo),
-            36 => fill!(self.latency_sensitivity, LatencySensitivity),
-            37 => fill!(self.cpu_affinity, VirtualMachineAffinityInfo),
-            38 => fill!(self.memory_affinity, VirtualMachineAffinityInfo),
-            39 => fill!(self.network_shaper, VirtualMachineNetworkShaperInfo),
+            34 => place::boxed(&mut self.cpu_allocation),
+            35 => place::boxed(&mut self.memory_allocation),
+            36 => place::boxed(&mut self.latency_sensitivity),
+            37 => place::boxed(&mut self.cpu_affinity),
+            38 => place::boxed(&mut self.memory_affinity),
+            39 => place::boxed(&mut self.network_shaper),
             40 => Slot::List(&mut self.cpu_feature_mask),
             41 => Slot::Poly(&mut self.extra_config),
-            42 => Slot::Scalar(&mut self.swap_placement),
-            43 => fill!(self.boot_options, VirtualMachineBootOptions),
+            42 => place::optional_text(&mut self.swap_placement),
+            43 => place::boxed(&mut self.boot_options),
             44 => Slot::Poly(&mut self.v_app_config),
             45 => Slot::Poly(&mut self.ft_info),
-            46 => fill!(self.rep_config, ReplicationConfigSpec),
-            47 => Slot::Scalar(&mut self.v_app_config_removed),
-            48 => Slot::Scalar(&mut self.v_asserts_enabled),
-            49 => Slot::Scalar(&mut self.change_tracking_enabled),
-            50 => Slot::Scalar(&mut self.firmware),
-            51 => Slot::Scalar(&mut self.max_mks_connections),
-            52 => Slot::Scalar(&mut self.guest_auto_lock_enabled),
-            53 => fill!(self.managed_by, ManagedByInfo),
-            54 => Slot::Scalar(&mut self.memory_reservation_locked_to_max),
-            55 => Slot::Scalar(&mut self.nested_hv_enabled),
-            56 => Slot::Scalar(&mut self.v_pmc_enabled),
-            57 => fill!(self.scheduled_hardware_upgrade_info, ScheduledHardwareUpgradeInfo),
+            46 => place::boxed(&mut self.rep_config),
+            47 => place::optional_boolean(&mut self.v_app_config_removed),
+            48 => place::optional_boolean(&mut self.v_asserts_enabled),
+            49 => place::optional_boolean(&mut self.change_tracking_enabled),
+            50 => place::optional_text(&mut self.firmware),
+            51 => place::optional_int(&mut self.max_mks_connections),
+            52 => place::optional_boolean(&mut self.guest_auto_lock_enabled),
+            53 => place::boxed(&mut self.managed_by),
+            54 => place::optional_boolean(&mut self.memory_reservation_locked_to_max),
+            55 => place::optional_boolean(&mut self.nested_hv_enabled),
+            56 => place::optional_boolean(&mut self.v_pmc_enabled),
+            57 => place::boxed(&mut self.scheduled_hardware_upgrade_info),
             58 => Slot::Poly(&mut self.vm_profile),
-            59 => Slot::Scalar(&mut self.message_bus_tunnel_enabled),
+            59 => place::optional_boolean(&mut self.message_bus_tunnel_enabled),
             60 => Slot::Poly(&mut self.crypto),
-            61 => Slot::Scalar(&mut self.migrate_encryption),
-            62 => fill!(self.sgx_info, VirtualMachineSgxInfo),
-            63 => Slot::Scalar(&mut self.ft_encryption_mode),
-            64 => fill!(self.guest_monitoring_mode_info, VirtualMachineGuestMonitoringModeInfo),
-            65 => Slot::Scalar(&mut self.sev_enabled),
-            66 => fill!(self.virtual_numa, VirtualMachineVirtualNuma),
-            67 => Slot::Scalar(&mut self.motherboard_layout),
-            68 => Slot::Scalar(&mut self.pmem_failover_enabled),
-            69 => Slot::Scalar(&mut self.vmx_stats_collection_enabled),
-            70 => Slot::Scalar(&mut self.vm_op_notification_to_app_enabled),
-            71 => Slot::Scalar(&mut self.vm_op_notification_timeout),
-            72 => fill!(self.device_swap, VirtualMachineVirtualDeviceSwap),
-            73 => Slot::Scalar(&mut self.simultaneous_threads),
-            74 => fill!(self.pmem, VirtualMachineVirtualPMem),
-            75 => fill!(self.device_groups, VirtualMachineVirtualDeviceGroups),
-            76 => Slot::Scalar(&mut self.fixed_passthru_hot_plug_enabled),
-            77 => Slot::Scalar(&mut self.metro_ft_enabled),
-            78 => Slot::Scalar(&mut self.metro_ft_host_group),
-            79 => Slot::Scalar(&mut self.tdx_enabled),
-            80 => Slot::Scalar(&mut self.sev_snp_enabled),
+            61 => place::optional_text(&mut self.migrate_encryption),
+            62 => place::boxed(&mut self.sgx_info),
+            63 => place::optional_text(&mut self.ft_encryption_mode),
+            64 => place::boxed(&mut self.guest_monitoring_mode_info),
+            65 => place::optional_boolean(&mut self.sev_enabled),
+            66 => place::boxed(&mut self.virtual_numa),
+            67 => place::optional_text(&mut self.motherboard_layout),
+            68 => place::optional_boolean(&mut self.pmem_failover_enabled),
+            69 => place::optional_boolean(&mut self.vmx_stats_collection_enabled),
+            70 => place::optional_boolean(&mut self.vm_op_notification_to_app_enabled),
+            71 => place::optional_long(&mut self.vm_op_notification_timeout),
+            72 => place::boxed(&mut self.device_swap),
+            73 => place::optional_int(&mut self.simultaneous_threads),
+            74 => place::boxed(&mut self.pmem),
+            75 => place::boxed(&mut self.device_groups),
+            76 => place::optional_boolean(&mut self.fixed_passthru_hot_plug_enabled),
+            77 => place::optional_boolean(&mut self.metro_ft_enabled),
+            78 => place::optional_text(&mut self.metro_ft_host_group),
+            79 => place::optional_boolean(&mut self.tdx_enabled),
+            80 => place::optional_boolean(&mut self.sev_snp_enabled),
             81 => Slot::List(&mut self.tag_specs),
             82 => Slot::Poly(&mut self.vm_placement_policies),
             _ => Slot::None,
@@ -2234,7 +2452,6 @@ impl DataObject for VirtualMachineConfigSpec {
 root!(VirtualMachineConfigSpec);
 
 /// `VirtualMachineCpuIdInfoSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineCpuIdInfoSpec {
     /// What it inherits from [`ArrayUpdateSpec`].
     pub base: ArrayUpdateSpec,
@@ -2242,13 +2459,19 @@ pub struct VirtualMachineCpuIdInfoSpec {
     pub info: Option<Box<HostCpuIdInfo>>,
 }
 
+impl Default for VirtualMachineCpuIdInfoSpec {
+    fn default() -> Self {
+        Self { base: <ArrayUpdateSpec as Default>::default(), info: None }
+    }
+}
+
 impl DataType for VirtualMachineCpuIdInfoSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineCpuIdInfoSpec",
-            Some(ArrayUpdateSpec::INFO),
-            &[FieldInfo::opt("info", Type::Data(HostCpuIdInfo::INFO))],
-            || Box::new(VirtualMachineCpuIdInfoSpec::default()),
+            Some(<ArrayUpdateSpec as DataType>::INFO),
+            &[Own("info", Type::Data(<HostCpuIdInfo as DataType>::INFO), Opt)],
+            instance::<VirtualMachineCpuIdInfoSpec>,
         );
         &INFO
     };
@@ -2256,32 +2479,23 @@ impl DataType for VirtualMachineCpuIdInfoSpec {
 
 impl DataObject for VirtualMachineCpuIdInfoSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.info, HostCpuIdInfo),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2289,7 +2503,6 @@ inherit!(VirtualMachineCpuIdInfoSpec, ArrayUpdateSpec);
 impl Extends<ArrayUpdateSpec> for VirtualMachineCpuIdInfoSpec {}
 
 /// `VirtualMachineConsolePreferences`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineConsolePreferences {
     /// `powerOnWhenOpened`.
     pub power_on_when_opened: Option<bool>,
@@ -2299,17 +2512,23 @@ pub struct VirtualMachineConsolePreferences {
     pub close_on_power_off_or_suspend: Option<bool>,
 }
 
+impl Default for VirtualMachineConsolePreferences {
+    fn default() -> Self {
+        Self { power_on_when_opened: None, enter_full_screen_on_power_on: None, close_on_power_off_or_suspend: None }
+    }
+}
+
 impl DataType for VirtualMachineConsolePreferences {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineConsolePreferences",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("powerOnWhenOpened", Type::Boolean),
-                FieldInfo::opt("enterFullScreenOnPowerOn", Type::Boolean),
-                FieldInfo::opt("closeOnPowerOffOrSuspend", Type::Boolean),
+                Own("powerOnWhenOpened", Type::Boolean, Opt),
+                Own("enterFullScreenOnPowerOn", Type::Boolean, Opt),
+                Own("closeOnPowerOffOrSuspend", Type::Boolean, Opt),
             ],
-            || Box::new(VirtualMachineConsolePreferences::default()),
+            instance::<VirtualMachineConsolePreferences>,
         );
         &INFO
     };
@@ -2317,23 +2536,23 @@ impl DataType for VirtualMachineConsolePreferences {
 
 impl DataObject for VirtualMachineConsolePreferences {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.power_on_when_opened),
-            1 => optional(&self.enter_full_screen_on_power_on),
-            2 => optional(&self.close_on_power_off_or_suspend),
+            0 => look::optional_boolean(&self.power_on_when_opened),
+            1 => look::optional_boolean(&self.enter_full_screen_on_power_on),
+            2 => look::optional_boolean(&self.close_on_power_off_or_suspend),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.power_on_when_opened),
-            1 => Slot::Scalar(&mut self.enter_full_screen_on_power_on),
-            2 => Slot::Scalar(&mut self.close_on_power_off_or_suspend),
+            0 => place::optional_boolean(&mut self.power_on_when_opened),
+            1 => place::optional_boolean(&mut self.enter_full_screen_on_power_on),
+            2 => place::optional_boolean(&mut self.close_on_power_off_or_suspend),
             _ => Slot::None,
         }
     }
@@ -2342,7 +2561,6 @@ impl DataObject for VirtualMachineConsolePreferences {
 root!(VirtualMachineConsolePreferences);
 
 /// `VirtualMachineContentLibraryItemInfo`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineContentLibraryItemInfo {
     /// `contentLibraryItemUuid`.
     pub content_library_item_uuid: String,
@@ -2350,16 +2568,19 @@ pub struct VirtualMachineContentLibraryItemInfo {
     pub content_library_item_version: Option<String>,
 }
 
+impl Default for VirtualMachineContentLibraryItemInfo {
+    fn default() -> Self {
+        Self { content_library_item_uuid: Unset::UNSET, content_library_item_version: None }
+    }
+}
+
 impl DataType for VirtualMachineContentLibraryItemInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineContentLibraryItemInfo",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("contentLibraryItemUuid", Type::String),
-                FieldInfo::opt("contentLibraryItemVersion", Type::String),
-            ],
-            || Box::new(VirtualMachineContentLibraryItemInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("contentLibraryItemUuid", Type::String, Req), Own("contentLibraryItemVersion", Type::String, Opt)],
+            instance::<VirtualMachineContentLibraryItemInfo>,
         );
         &INFO
     };
@@ -2367,21 +2588,21 @@ impl DataType for VirtualMachineContentLibraryItemInfo {
 
 impl DataObject for VirtualMachineContentLibraryItemInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.content_library_item_uuid),
-            1 => optional(&self.content_library_item_version),
+            0 => look::text(&self.content_library_item_uuid),
+            1 => look::optional_text(&self.content_library_item_version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.content_library_item_uuid),
-            1 => Slot::Scalar(&mut self.content_library_item_version),
+            0 => place::text(&mut self.content_library_item_uuid),
+            1 => place::optional_text(&mut self.content_library_item_version),
             _ => Slot::None,
         }
     }
@@ -2390,7 +2611,6 @@ impl DataObject for VirtualMachineContentLibraryItemInfo {
 root!(VirtualMachineContentLibraryItemInfo);
 
 /// `VirtualMachineDatastoreVolumeOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineDatastoreVolumeOption {
     /// `fileSystemType`.
     pub file_system_type: String,
@@ -2398,13 +2618,19 @@ pub struct VirtualMachineDatastoreVolumeOption {
     pub major_version: Option<i32>,
 }
 
+impl Default for VirtualMachineDatastoreVolumeOption {
+    fn default() -> Self {
+        Self { file_system_type: Unset::UNSET, major_version: None }
+    }
+}
+
 impl DataType for VirtualMachineDatastoreVolumeOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineDatastoreVolumeOption",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("fileSystemType", Type::String), FieldInfo::opt("majorVersion", Type::Int)],
-            || Box::new(VirtualMachineDatastoreVolumeOption::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("fileSystemType", Type::String, Req), Own("majorVersion", Type::Int, Opt)],
+            instance::<VirtualMachineDatastoreVolumeOption>,
         );
         &INFO
     };
@@ -2412,21 +2638,21 @@ impl DataType for VirtualMachineDatastoreVolumeOption {
 
 impl DataObject for VirtualMachineDatastoreVolumeOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.file_system_type),
-            1 => optional(&self.major_version),
+            0 => look::text(&self.file_system_type),
+            1 => look::optional_int(&self.major_version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.file_system_type),
-            1 => Slot::Scalar(&mut self.major_version),
+            0 => place::text(&mut self.file_system_type),
+            1 => place::optional_int(&mut self.major_version),
             _ => Slot::None,
         }
     }
@@ -2435,7 +2661,6 @@ impl DataObject for VirtualMachineDatastoreVolumeOption {
 root!(VirtualMachineDatastoreVolumeOption);
 
 /// `VirtualMachineDefaultPowerOpInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineDefaultPowerOpInfo {
     /// `powerOffType`.
     pub power_off_type: Option<String>,
@@ -2453,21 +2678,35 @@ pub struct VirtualMachineDefaultPowerOpInfo {
     pub standby_action: Option<String>,
 }
 
+impl Default for VirtualMachineDefaultPowerOpInfo {
+    fn default() -> Self {
+        Self {
+            power_off_type: None,
+            suspend_type: None,
+            reset_type: None,
+            default_power_off_type: None,
+            default_suspend_type: None,
+            default_reset_type: None,
+            standby_action: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineDefaultPowerOpInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineDefaultPowerOpInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("powerOffType", Type::String),
-                FieldInfo::opt("suspendType", Type::String),
-                FieldInfo::opt("resetType", Type::String),
-                FieldInfo::opt("defaultPowerOffType", Type::String),
-                FieldInfo::opt("defaultSuspendType", Type::String),
-                FieldInfo::opt("defaultResetType", Type::String),
-                FieldInfo::opt("standbyAction", Type::String),
+                Own("powerOffType", Type::String, Opt),
+                Own("suspendType", Type::String, Opt),
+                Own("resetType", Type::String, Opt),
+                Own("defaultPowerOffType", Type::String, Opt),
+                Own("defaultSuspendType", Type::String, Opt),
+                Own("defaultResetType", Type::String, Opt),
+                Own("standbyAction", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineDefaultPowerOpInfo::default()),
+            instance::<VirtualMachineDefaultPowerOpInfo>,
         );
         &INFO
     };
@@ -2475,31 +2714,31 @@ impl DataType for VirtualMachineDefaultPowerOpInfo {
 
 impl DataObject for VirtualMachineDefaultPowerOpInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.power_off_type),
-            1 => optional(&self.suspend_type),
-            2 => optional(&self.reset_type),
-            3 => optional(&self.default_power_off_type),
-            4 => optional(&self.default_suspend_type),
-            5 => optional(&self.default_reset_type),
-            6 => optional(&self.standby_action),
+            0 => look::optional_text(&self.power_off_type),
+            1 => look::optional_text(&self.suspend_type),
+            2 => look::optional_text(&self.reset_type),
+            3 => look::optional_text(&self.default_power_off_type),
+            4 => look::optional_text(&self.default_suspend_type),
+            5 => look::optional_text(&self.default_reset_type),
+            6 => look::optional_text(&self.standby_action),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.power_off_type),
-            1 => Slot::Scalar(&mut self.suspend_type),
-            2 => Slot::Scalar(&mut self.reset_type),
-            3 => Slot::Scalar(&mut self.default_power_off_type),
-            4 => Slot::Scalar(&mut self.default_suspend_type),
-            5 => Slot::Scalar(&mut self.default_reset_type),
-            6 => Slot::Scalar(&mut self.standby_action),
+            0 => place::optional_text(&mut self.power_off_type),
+            1 => place::optional_text(&mut self.suspend_type),
+            2 => place::optional_text(&mut self.reset_type),
+            3 => place::optional_text(&mut self.default_power_off_type),
+            4 => place::optional_text(&mut self.default_suspend_type),
+            5 => place::optional_text(&mut self.default_reset_type),
+            6 => place::optional_text(&mut self.standby_action),
             _ => Slot::None,
         }
     }
@@ -2508,7 +2747,6 @@ impl DataObject for VirtualMachineDefaultPowerOpInfo {
 root!(VirtualMachineDefaultPowerOpInfo);
 
 /// `VirtualMachineDeviceRuntimeInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineDeviceRuntimeInfo {
     /// `runtimeState`.
     pub runtime_state: Poly<VirtualMachineDeviceRuntimeInfoDeviceRuntimeState>,
@@ -2516,16 +2754,26 @@ pub struct VirtualMachineDeviceRuntimeInfo {
     pub key: i32,
 }
 
+impl Default for VirtualMachineDeviceRuntimeInfo {
+    fn default() -> Self {
+        Self { runtime_state: <Poly<VirtualMachineDeviceRuntimeInfoDeviceRuntimeState> as Default>::default(), key: 0 }
+    }
+}
+
 impl DataType for VirtualMachineDeviceRuntimeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineDeviceRuntimeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("runtimeState", Type::Data(VirtualMachineDeviceRuntimeInfoDeviceRuntimeState::INFO)),
-                FieldInfo::req("key", Type::Int),
+                Own(
+                    "runtimeState",
+                    Type::Data(<VirtualMachineDeviceRuntimeInfoDeviceRuntimeState as DataType>::INFO),
+                    Req,
+                ),
+                Own("key", Type::Int, Req),
             ],
-            || Box::new(VirtualMachineDeviceRuntimeInfo::default()),
+            instance::<VirtualMachineDeviceRuntimeInfo>,
         );
         &INFO
     };
@@ -2533,13 +2781,13 @@ impl DataType for VirtualMachineDeviceRuntimeInfo {
 
 impl DataObject for VirtualMachineDeviceRuntimeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.runtime_state),
-            1 => leaf(&self.key),
+            0 => look::leaf(&self.runtime_state),
+            1 => Value::Int(self.key),
             _ => Value::Unset,
         }
     }
@@ -2547,7 +2795,7 @@ impl DataObject for VirtualMachineDeviceRuntimeInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.runtime_state),
-            1 => Slot::Scalar(&mut self.key),
+            1 => place::int(&mut self.key),
             _ => Slot::None,
         }
     }
@@ -2556,22 +2804,29 @@ impl DataObject for VirtualMachineDeviceRuntimeInfo {
 root!(VirtualMachineDeviceRuntimeInfo);
 
 /// `VirtualMachineDeviceRuntimeInfoDeviceRuntimeState`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineDeviceRuntimeInfoDeviceRuntimeState {}
+
+impl Default for VirtualMachineDeviceRuntimeInfoDeviceRuntimeState {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for VirtualMachineDeviceRuntimeInfoDeviceRuntimeState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualMachineDeviceRuntimeInfoDeviceRuntimeState", Some(DynamicData::INFO), &[], || {
-                Box::new(VirtualMachineDeviceRuntimeInfoDeviceRuntimeState::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualMachineDeviceRuntimeInfoDeviceRuntimeState",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<VirtualMachineDeviceRuntimeInfoDeviceRuntimeState>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualMachineDeviceRuntimeInfoDeviceRuntimeState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -2586,7 +2841,6 @@ impl DataObject for VirtualMachineDeviceRuntimeInfoDeviceRuntimeState {
 root!(VirtualMachineDeviceRuntimeInfoDeviceRuntimeState);
 
 /// `VirtualMachineDeviceRuntimeInfoVirtualEthernetCardRuntimeState`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineDeviceRuntimeInfoVirtualEthernetCardRuntimeState {
     /// What it inherits from [`VirtualMachineDeviceRuntimeInfoDeviceRuntimeState`].
     pub base: VirtualMachineDeviceRuntimeInfoDeviceRuntimeState,
@@ -2612,24 +2866,42 @@ pub struct VirtualMachineDeviceRuntimeInfoVirtualEthernetCardRuntimeState {
     pub feature_requirement: Vec<VirtualMachineFeatureRequirement>,
 }
 
+impl Default for VirtualMachineDeviceRuntimeInfoVirtualEthernetCardRuntimeState {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineDeviceRuntimeInfoDeviceRuntimeState as Default>::default(),
+            vm_direct_path_gen2_active: None,
+            vm_direct_path_gen2_inactive_reason_vm: Unset::UNSET,
+            vm_direct_path_gen2_inactive_reason_other: Unset::UNSET,
+            vm_direct_path_gen2_inactive_reason_extended: None,
+            uptv2_active: None,
+            uptv2_inactive_reason_vm: Unset::UNSET,
+            uptv2_inactive_reason_other: Unset::UNSET,
+            reservation_status: None,
+            attachment_status: None,
+            feature_requirement: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineDeviceRuntimeInfoVirtualEthernetCardRuntimeState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineDeviceRuntimeInfoVirtualEthernetCardRuntimeState",
-            Some(VirtualMachineDeviceRuntimeInfoDeviceRuntimeState::INFO),
+            Some(<VirtualMachineDeviceRuntimeInfoDeviceRuntimeState as DataType>::INFO),
             &[
-                FieldInfo::opt("vmDirectPathGen2Active", Type::Boolean),
-                FieldInfo::list("vmDirectPathGen2InactiveReasonVm", Type::String),
-                FieldInfo::list("vmDirectPathGen2InactiveReasonOther", Type::String),
-                FieldInfo::opt("vmDirectPathGen2InactiveReasonExtended", Type::String),
-                FieldInfo::opt("uptv2Active", Type::Boolean),
-                FieldInfo::list("uptv2InactiveReasonVm", Type::String),
-                FieldInfo::list("uptv2InactiveReasonOther", Type::String),
-                FieldInfo::opt("reservationStatus", Type::String),
-                FieldInfo::opt("attachmentStatus", Type::String),
-                FieldInfo::list("featureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
+                Own("vmDirectPathGen2Active", Type::Boolean, Opt),
+                Own("vmDirectPathGen2InactiveReasonVm", Type::String, List),
+                Own("vmDirectPathGen2InactiveReasonOther", Type::String, List),
+                Own("vmDirectPathGen2InactiveReasonExtended", Type::String, Opt),
+                Own("uptv2Active", Type::Boolean, Opt),
+                Own("uptv2InactiveReasonVm", Type::String, List),
+                Own("uptv2InactiveReasonOther", Type::String, List),
+                Own("reservationStatus", Type::String, Opt),
+                Own("attachmentStatus", Type::String, Opt),
+                Own("featureRequirement", Type::Data(<VirtualMachineFeatureRequirement as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineDeviceRuntimeInfoVirtualEthernetCardRuntimeState::default()),
+            instance::<VirtualMachineDeviceRuntimeInfoVirtualEthernetCardRuntimeState>,
         );
         &INFO
     };
@@ -2637,47 +2909,41 @@ impl DataType for VirtualMachineDeviceRuntimeInfoVirtualEthernetCardRuntimeState
 
 impl DataObject for VirtualMachineDeviceRuntimeInfoVirtualEthernetCardRuntimeState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vm_direct_path_gen2_active),
-            1 => Value::List(&self.vm_direct_path_gen2_inactive_reason_vm),
-            2 => Value::List(&self.vm_direct_path_gen2_inactive_reason_other),
-            3 => optional(&self.vm_direct_path_gen2_inactive_reason_extended),
-            4 => optional(&self.uptv2_active),
-            5 => Value::List(&self.uptv2_inactive_reason_vm),
-            6 => Value::List(&self.uptv2_inactive_reason_other),
-            7 => optional(&self.reservation_status),
-            8 => optional(&self.attachment_status),
+            0 => look::optional_boolean(&self.vm_direct_path_gen2_active),
+            1 => look::texts(&self.vm_direct_path_gen2_inactive_reason_vm),
+            2 => look::texts(&self.vm_direct_path_gen2_inactive_reason_other),
+            3 => look::optional_text(&self.vm_direct_path_gen2_inactive_reason_extended),
+            4 => look::optional_boolean(&self.uptv2_active),
+            5 => look::texts(&self.uptv2_inactive_reason_vm),
+            6 => look::texts(&self.uptv2_inactive_reason_other),
+            7 => look::optional_text(&self.reservation_status),
+            8 => look::optional_text(&self.attachment_status),
             9 => Value::List(&self.feature_requirement),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm_direct_path_gen2_active),
-            1 => Slot::Scalar(&mut self.vm_direct_path_gen2_inactive_reason_vm),
-            2 => Slot::Scalar(&mut self.vm_direct_path_gen2_inactive_reason_other),
-            3 => Slot::Scalar(&mut self.vm_direct_path_gen2_inactive_reason_extended),
-            4 => Slot::Scalar(&mut self.uptv2_active),
-            5 => Slot::Scalar(&mut self.uptv2_inactive_reason_vm),
-            6 => Slot::Scalar(&mut self.uptv2_inactive_reason_other),
-            7 => Slot::Scalar(&mut self.reservation_status),
-            8 => Slot::Scalar(&mut self.attachment_status),
+            0 => place::optional_boolean(&mut self.vm_direct_path_gen2_active),
+            1 => place::texts(&mut self.vm_direct_path_gen2_inactive_reason_vm),
+            2 => place::texts(&mut self.vm_direct_path_gen2_inactive_reason_other),
+            3 => place::optional_text(&mut self.vm_direct_path_gen2_inactive_reason_extended),
+            4 => place::optional_boolean(&mut self.uptv2_active),
+            5 => place::texts(&mut self.uptv2_inactive_reason_vm),
+            6 => place::texts(&mut self.uptv2_inactive_reason_other),
+            7 => place::optional_text(&mut self.reservation_status),
+            8 => place::optional_text(&mut self.attachment_status),
             9 => Slot::List(&mut self.feature_requirement),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2691,7 +2957,6 @@ impl Extends<VirtualMachineDeviceRuntimeInfoDeviceRuntimeState>
 }
 
 /// `VirtualMachineDvxClassInfo`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineDvxClassInfo {
     /// `deviceClass`.
     pub device_class: Poly<ElementDescription>,
@@ -2703,18 +2968,29 @@ pub struct VirtualMachineDvxClassInfo {
     pub config_params: Vec<OptionDef>,
 }
 
+impl Default for VirtualMachineDvxClassInfo {
+    fn default() -> Self {
+        Self {
+            device_class: <Poly<ElementDescription> as Default>::default(),
+            vendor_name: Unset::UNSET,
+            sriov_nic: false,
+            config_params: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineDvxClassInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineDvxClassInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("deviceClass", Type::Data(ElementDescription::INFO)),
-                FieldInfo::req("vendorName", Type::String),
-                FieldInfo::req("sriovNic", Type::Boolean),
-                FieldInfo::list("configParams", Type::Data(OptionDef::INFO)),
+                Own("deviceClass", Type::Data(<ElementDescription as DataType>::INFO), Req),
+                Own("vendorName", Type::String, Req),
+                Own("sriovNic", Type::Boolean, Req),
+                Own("configParams", Type::Data(<OptionDef as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineDvxClassInfo::default()),
+            instance::<VirtualMachineDvxClassInfo>,
         );
         &INFO
     };
@@ -2722,14 +2998,14 @@ impl DataType for VirtualMachineDvxClassInfo {
 
 impl DataObject for VirtualMachineDvxClassInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.device_class),
-            1 => leaf(&self.vendor_name),
-            2 => leaf(&self.sriov_nic),
+            0 => look::leaf(&self.device_class),
+            1 => look::text(&self.vendor_name),
+            2 => Value::Boolean(self.sriov_nic),
             3 => Value::List(&self.config_params),
             _ => Value::Unset,
         }
@@ -2738,8 +3014,8 @@ impl DataObject for VirtualMachineDvxClassInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.device_class),
-            1 => Slot::Scalar(&mut self.vendor_name),
-            2 => Slot::Scalar(&mut self.sriov_nic),
+            1 => place::text(&mut self.vendor_name),
+            2 => place::boolean(&mut self.sriov_nic),
             3 => Slot::List(&mut self.config_params),
             _ => Slot::None,
         }
@@ -2749,19 +3025,24 @@ impl DataObject for VirtualMachineDvxClassInfo {
 root!(VirtualMachineDvxClassInfo);
 
 /// `VirtualMachineEmptyIndependentFilterSpec`, since 7.0.2.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineEmptyIndependentFilterSpec {
     /// What it inherits from [`VirtualMachineBaseIndependentFilterSpec`].
     pub base: VirtualMachineBaseIndependentFilterSpec,
+}
+
+impl Default for VirtualMachineEmptyIndependentFilterSpec {
+    fn default() -> Self {
+        Self { base: <VirtualMachineBaseIndependentFilterSpec as Default>::default() }
+    }
 }
 
 impl DataType for VirtualMachineEmptyIndependentFilterSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineEmptyIndependentFilterSpec",
-            Some(VirtualMachineBaseIndependentFilterSpec::INFO),
+            Some(<VirtualMachineBaseIndependentFilterSpec as DataType>::INFO),
             &[],
-            || Box::new(VirtualMachineEmptyIndependentFilterSpec::default()),
+            instance::<VirtualMachineEmptyIndependentFilterSpec>,
         );
         &INFO
     };
@@ -2769,23 +3050,21 @@ impl DataType for VirtualMachineEmptyIndependentFilterSpec {
 
 impl DataObject for VirtualMachineEmptyIndependentFilterSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2793,7 +3072,6 @@ inherit!(VirtualMachineEmptyIndependentFilterSpec, VirtualMachineBaseIndependent
 impl Extends<VirtualMachineBaseIndependentFilterSpec> for VirtualMachineEmptyIndependentFilterSpec {}
 
 /// `VirtualMachineFeatureRequirement`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineFeatureRequirement {
     /// `key`.
     pub key: String,
@@ -2803,17 +3081,19 @@ pub struct VirtualMachineFeatureRequirement {
     pub value: String,
 }
 
+impl Default for VirtualMachineFeatureRequirement {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, feature_name: Unset::UNSET, value: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineFeatureRequirement {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFeatureRequirement",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("key", Type::String),
-                FieldInfo::req("featureName", Type::String),
-                FieldInfo::req("value", Type::String),
-            ],
-            || Box::new(VirtualMachineFeatureRequirement::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Req), Own("featureName", Type::String, Req), Own("value", Type::String, Req)],
+            instance::<VirtualMachineFeatureRequirement>,
         );
         &INFO
     };
@@ -2821,23 +3101,23 @@ impl DataType for VirtualMachineFeatureRequirement {
 
 impl DataObject for VirtualMachineFeatureRequirement {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.feature_name),
-            2 => leaf(&self.value),
+            0 => look::text(&self.key),
+            1 => look::text(&self.feature_name),
+            2 => look::text(&self.value),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.feature_name),
-            2 => Slot::Scalar(&mut self.value),
+            0 => place::text(&mut self.key),
+            1 => place::text(&mut self.feature_name),
+            2 => place::text(&mut self.value),
             _ => Slot::None,
         }
     }
@@ -2846,7 +3126,6 @@ impl DataObject for VirtualMachineFeatureRequirement {
 root!(VirtualMachineFeatureRequirement);
 
 /// `VirtualMachineFileInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineFileInfo {
     /// `vmPathName`.
     pub vm_path_name: Option<String>,
@@ -2860,19 +3139,31 @@ pub struct VirtualMachineFileInfo {
     pub ft_metadata_directory: Option<String>,
 }
 
+impl Default for VirtualMachineFileInfo {
+    fn default() -> Self {
+        Self {
+            vm_path_name: None,
+            snapshot_directory: None,
+            suspend_directory: None,
+            log_directory: None,
+            ft_metadata_directory: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFileInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("vmPathName", Type::String),
-                FieldInfo::opt("snapshotDirectory", Type::String),
-                FieldInfo::opt("suspendDirectory", Type::String),
-                FieldInfo::opt("logDirectory", Type::String),
-                FieldInfo::opt("ftMetadataDirectory", Type::String),
+                Own("vmPathName", Type::String, Opt),
+                Own("snapshotDirectory", Type::String, Opt),
+                Own("suspendDirectory", Type::String, Opt),
+                Own("logDirectory", Type::String, Opt),
+                Own("ftMetadataDirectory", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineFileInfo::default()),
+            instance::<VirtualMachineFileInfo>,
         );
         &INFO
     };
@@ -2880,27 +3171,27 @@ impl DataType for VirtualMachineFileInfo {
 
 impl DataObject for VirtualMachineFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vm_path_name),
-            1 => optional(&self.snapshot_directory),
-            2 => optional(&self.suspend_directory),
-            3 => optional(&self.log_directory),
-            4 => optional(&self.ft_metadata_directory),
+            0 => look::optional_text(&self.vm_path_name),
+            1 => look::optional_text(&self.snapshot_directory),
+            2 => look::optional_text(&self.suspend_directory),
+            3 => look::optional_text(&self.log_directory),
+            4 => look::optional_text(&self.ft_metadata_directory),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm_path_name),
-            1 => Slot::Scalar(&mut self.snapshot_directory),
-            2 => Slot::Scalar(&mut self.suspend_directory),
-            3 => Slot::Scalar(&mut self.log_directory),
-            4 => Slot::Scalar(&mut self.ft_metadata_directory),
+            0 => place::optional_text(&mut self.vm_path_name),
+            1 => place::optional_text(&mut self.snapshot_directory),
+            2 => place::optional_text(&mut self.suspend_directory),
+            3 => place::optional_text(&mut self.log_directory),
+            4 => place::optional_text(&mut self.ft_metadata_directory),
             _ => Slot::None,
         }
     }
@@ -2909,7 +3200,6 @@ impl DataObject for VirtualMachineFileInfo {
 root!(VirtualMachineFileInfo);
 
 /// `VirtualMachineFileLayout`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineFileLayout {
     /// `configFile`.
     pub config_file: Vec<String>,
@@ -2923,19 +3213,31 @@ pub struct VirtualMachineFileLayout {
     pub swap_file: Option<String>,
 }
 
+impl Default for VirtualMachineFileLayout {
+    fn default() -> Self {
+        Self {
+            config_file: Unset::UNSET,
+            log_file: Unset::UNSET,
+            disk: Unset::UNSET,
+            snapshot: Unset::UNSET,
+            swap_file: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineFileLayout {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFileLayout",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("configFile", Type::String),
-                FieldInfo::list("logFile", Type::String),
-                FieldInfo::list("disk", Type::Data(VirtualMachineFileLayoutDiskLayout::INFO)),
-                FieldInfo::list("snapshot", Type::Data(VirtualMachineFileLayoutSnapshotLayout::INFO)),
-                FieldInfo::opt("swapFile", Type::String),
+                Own("configFile", Type::String, List),
+                Own("logFile", Type::String, List),
+                Own("disk", Type::Data(<VirtualMachineFileLayoutDiskLayout as DataType>::INFO), List),
+                Own("snapshot", Type::Data(<VirtualMachineFileLayoutSnapshotLayout as DataType>::INFO), List),
+                Own("swapFile", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineFileLayout::default()),
+            instance::<VirtualMachineFileLayout>,
         );
         &INFO
     };
@@ -2943,27 +3245,27 @@ impl DataType for VirtualMachineFileLayout {
 
 impl DataObject for VirtualMachineFileLayout {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.config_file),
-            1 => Value::List(&self.log_file),
+            0 => look::texts(&self.config_file),
+            1 => look::texts(&self.log_file),
             2 => Value::List(&self.disk),
             3 => Value::List(&self.snapshot),
-            4 => optional(&self.swap_file),
+            4 => look::optional_text(&self.swap_file),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.config_file),
-            1 => Slot::Scalar(&mut self.log_file),
+            0 => place::texts(&mut self.config_file),
+            1 => place::texts(&mut self.log_file),
             2 => Slot::List(&mut self.disk),
             3 => Slot::List(&mut self.snapshot),
-            4 => Slot::Scalar(&mut self.swap_file),
+            4 => place::optional_text(&mut self.swap_file),
             _ => Slot::None,
         }
     }
@@ -2972,7 +3274,6 @@ impl DataObject for VirtualMachineFileLayout {
 root!(VirtualMachineFileLayout);
 
 /// `VirtualMachineFileLayoutDiskLayout`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineFileLayoutDiskLayout {
     /// `key`.
     pub key: i32,
@@ -2980,13 +3281,19 @@ pub struct VirtualMachineFileLayoutDiskLayout {
     pub disk_file: Vec<String>,
 }
 
+impl Default for VirtualMachineFileLayoutDiskLayout {
+    fn default() -> Self {
+        Self { key: 0, disk_file: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineFileLayoutDiskLayout {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFileLayoutDiskLayout",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::Int), FieldInfo::list_req("diskFile", Type::String)],
-            || Box::new(VirtualMachineFileLayoutDiskLayout::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::Int, Req), Own("diskFile", Type::String, ListReq)],
+            instance::<VirtualMachineFileLayoutDiskLayout>,
         );
         &INFO
     };
@@ -2994,21 +3301,21 @@ impl DataType for VirtualMachineFileLayoutDiskLayout {
 
 impl DataObject for VirtualMachineFileLayoutDiskLayout {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => Value::List(&self.disk_file),
+            0 => Value::Int(self.key),
+            1 => look::texts(&self.disk_file),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.disk_file),
+            0 => place::int(&mut self.key),
+            1 => place::texts(&mut self.disk_file),
             _ => Slot::None,
         }
     }
@@ -3017,7 +3324,6 @@ impl DataObject for VirtualMachineFileLayoutDiskLayout {
 root!(VirtualMachineFileLayoutDiskLayout);
 
 /// `VirtualMachineFileLayoutSnapshotLayout`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineFileLayoutSnapshotLayout {
     /// `key`; names a `VirtualMachineSnapshot`.
     pub key: ManagedObjectReference,
@@ -3025,13 +3331,19 @@ pub struct VirtualMachineFileLayoutSnapshotLayout {
     pub snapshot_file: Vec<String>,
 }
 
+impl Default for VirtualMachineFileLayoutSnapshotLayout {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, snapshot_file: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineFileLayoutSnapshotLayout {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFileLayoutSnapshotLayout",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::Ref), FieldInfo::list_req("snapshotFile", Type::String)],
-            || Box::new(VirtualMachineFileLayoutSnapshotLayout::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::Ref, Req), Own("snapshotFile", Type::String, ListReq)],
+            instance::<VirtualMachineFileLayoutSnapshotLayout>,
         );
         &INFO
     };
@@ -3039,21 +3351,21 @@ impl DataType for VirtualMachineFileLayoutSnapshotLayout {
 
 impl DataObject for VirtualMachineFileLayoutSnapshotLayout {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => Value::List(&self.snapshot_file),
+            0 => look::reference(&self.key),
+            1 => look::texts(&self.snapshot_file),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.snapshot_file),
+            0 => place::reference(&mut self.key),
+            1 => place::texts(&mut self.snapshot_file),
             _ => Slot::None,
         }
     }
@@ -3062,7 +3374,6 @@ impl DataObject for VirtualMachineFileLayoutSnapshotLayout {
 root!(VirtualMachineFileLayoutSnapshotLayout);
 
 /// `VirtualMachineFileLayoutEx`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineFileLayoutEx {
     /// `file`.
     pub file: Vec<VirtualMachineFileLayoutExFileInfo>,
@@ -3074,18 +3385,29 @@ pub struct VirtualMachineFileLayoutEx {
     pub timestamp: DateTime,
 }
 
+impl Default for VirtualMachineFileLayoutEx {
+    fn default() -> Self {
+        Self {
+            file: Unset::UNSET,
+            disk: Unset::UNSET,
+            snapshot: Unset::UNSET,
+            timestamp: <DateTime as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualMachineFileLayoutEx {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFileLayoutEx",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("file", Type::Data(VirtualMachineFileLayoutExFileInfo::INFO)),
-                FieldInfo::list("disk", Type::Data(VirtualMachineFileLayoutExDiskLayout::INFO)),
-                FieldInfo::list("snapshot", Type::Data(VirtualMachineFileLayoutExSnapshotLayout::INFO)),
-                FieldInfo::req("timestamp", Type::DateTime),
+                Own("file", Type::Data(<VirtualMachineFileLayoutExFileInfo as DataType>::INFO), List),
+                Own("disk", Type::Data(<VirtualMachineFileLayoutExDiskLayout as DataType>::INFO), List),
+                Own("snapshot", Type::Data(<VirtualMachineFileLayoutExSnapshotLayout as DataType>::INFO), List),
+                Own("timestamp", Type::DateTime, Req),
             ],
-            || Box::new(VirtualMachineFileLayoutEx::default()),
+            instance::<VirtualMachineFileLayoutEx>,
         );
         &INFO
     };
@@ -3093,7 +3415,7 @@ impl DataType for VirtualMachineFileLayoutEx {
 
 impl DataObject for VirtualMachineFileLayoutEx {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -3101,7 +3423,7 @@ impl DataObject for VirtualMachineFileLayoutEx {
             0 => Value::List(&self.file),
             1 => Value::List(&self.disk),
             2 => Value::List(&self.snapshot),
-            3 => leaf(&self.timestamp),
+            3 => look::leaf(&self.timestamp),
             _ => Value::Unset,
         }
     }
@@ -3120,7 +3442,6 @@ impl DataObject for VirtualMachineFileLayoutEx {
 root!(VirtualMachineFileLayoutEx);
 
 /// `VirtualMachineFileLayoutExFileInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineFileLayoutExFileInfo {
     /// `key`.
     pub key: i32,
@@ -3138,21 +3459,35 @@ pub struct VirtualMachineFileLayoutExFileInfo {
     pub accessible: Option<bool>,
 }
 
+impl Default for VirtualMachineFileLayoutExFileInfo {
+    fn default() -> Self {
+        Self {
+            key: 0,
+            name: Unset::UNSET,
+            type_: Unset::UNSET,
+            size: 0,
+            unique_size: None,
+            backing_object_id: None,
+            accessible: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineFileLayoutExFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFileLayoutExFileInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Int),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("size", Type::Long),
-                FieldInfo::opt("uniqueSize", Type::Long),
-                FieldInfo::opt("backingObjectId", Type::String),
-                FieldInfo::opt("accessible", Type::Boolean),
+                Own("key", Type::Int, Req),
+                Own("name", Type::String, Req),
+                Own("type", Type::String, Req),
+                Own("size", Type::Long, Req),
+                Own("uniqueSize", Type::Long, Opt),
+                Own("backingObjectId", Type::String, Opt),
+                Own("accessible", Type::Boolean, Opt),
             ],
-            || Box::new(VirtualMachineFileLayoutExFileInfo::default()),
+            instance::<VirtualMachineFileLayoutExFileInfo>,
         );
         &INFO
     };
@@ -3160,31 +3495,31 @@ impl DataType for VirtualMachineFileLayoutExFileInfo {
 
 impl DataObject for VirtualMachineFileLayoutExFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.name),
-            2 => leaf(&self.type_),
-            3 => leaf(&self.size),
-            4 => optional(&self.unique_size),
-            5 => optional(&self.backing_object_id),
-            6 => optional(&self.accessible),
+            0 => Value::Int(self.key),
+            1 => look::text(&self.name),
+            2 => look::text(&self.type_),
+            3 => Value::Long(self.size),
+            4 => look::optional_long(&self.unique_size),
+            5 => look::optional_text(&self.backing_object_id),
+            6 => look::optional_boolean(&self.accessible),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.name),
-            2 => Slot::Scalar(&mut self.type_),
-            3 => Slot::Scalar(&mut self.size),
-            4 => Slot::Scalar(&mut self.unique_size),
-            5 => Slot::Scalar(&mut self.backing_object_id),
-            6 => Slot::Scalar(&mut self.accessible),
+            0 => place::int(&mut self.key),
+            1 => place::text(&mut self.name),
+            2 => place::text(&mut self.type_),
+            3 => place::long(&mut self.size),
+            4 => place::optional_long(&mut self.unique_size),
+            5 => place::optional_text(&mut self.backing_object_id),
+            6 => place::optional_boolean(&mut self.accessible),
             _ => Slot::None,
         }
     }
@@ -3193,19 +3528,24 @@ impl DataObject for VirtualMachineFileLayoutExFileInfo {
 root!(VirtualMachineFileLayoutExFileInfo);
 
 /// `VirtualMachineFileLayoutExDiskUnit`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineFileLayoutExDiskUnit {
     /// `fileKey`.
     pub file_key: Vec<i32>,
+}
+
+impl Default for VirtualMachineFileLayoutExDiskUnit {
+    fn default() -> Self {
+        Self { file_key: Unset::UNSET }
+    }
 }
 
 impl DataType for VirtualMachineFileLayoutExDiskUnit {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFileLayoutExDiskUnit",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list_req("fileKey", Type::Int)],
-            || Box::new(VirtualMachineFileLayoutExDiskUnit::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("fileKey", Type::Int, ListReq)],
+            instance::<VirtualMachineFileLayoutExDiskUnit>,
         );
         &INFO
     };
@@ -3213,7 +3553,7 @@ impl DataType for VirtualMachineFileLayoutExDiskUnit {
 
 impl DataObject for VirtualMachineFileLayoutExDiskUnit {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -3234,7 +3574,6 @@ impl DataObject for VirtualMachineFileLayoutExDiskUnit {
 root!(VirtualMachineFileLayoutExDiskUnit);
 
 /// `VirtualMachineFileLayoutExDiskLayout`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineFileLayoutExDiskLayout {
     /// `key`.
     pub key: i32,
@@ -3244,17 +3583,23 @@ pub struct VirtualMachineFileLayoutExDiskLayout {
     pub chain: Vec<VirtualMachineFileLayoutExDiskUnit>,
 }
 
+impl Default for VirtualMachineFileLayoutExDiskLayout {
+    fn default() -> Self {
+        Self { key: 0, virtual_disk_format: None, chain: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineFileLayoutExDiskLayout {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFileLayoutExDiskLayout",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Int),
-                FieldInfo::opt("virtualDiskFormat", Type::String),
-                FieldInfo::list("chain", Type::Data(VirtualMachineFileLayoutExDiskUnit::INFO)),
+                Own("key", Type::Int, Req),
+                Own("virtualDiskFormat", Type::String, Opt),
+                Own("chain", Type::Data(<VirtualMachineFileLayoutExDiskUnit as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineFileLayoutExDiskLayout::default()),
+            instance::<VirtualMachineFileLayoutExDiskLayout>,
         );
         &INFO
     };
@@ -3262,13 +3607,13 @@ impl DataType for VirtualMachineFileLayoutExDiskLayout {
 
 impl DataObject for VirtualMachineFileLayoutExDiskLayout {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => optional(&self.virtual_disk_format),
+            0 => Value::Int(self.key),
+            1 => look::optional_text(&self.virtual_disk_format),
             2 => Value::List(&self.chain),
             _ => Value::Unset,
         }
@@ -3276,8 +3621,8 @@ impl DataObject for VirtualMachineFileLayoutExDiskLayout {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.virtual_disk_format),
+            0 => place::int(&mut self.key),
+            1 => place::optional_text(&mut self.virtual_disk_format),
             2 => Slot::List(&mut self.chain),
             _ => Slot::None,
         }
@@ -3287,7 +3632,6 @@ impl DataObject for VirtualMachineFileLayoutExDiskLayout {
 root!(VirtualMachineFileLayoutExDiskLayout);
 
 /// `VirtualMachineFileLayoutExSnapshotLayout`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineFileLayoutExSnapshotLayout {
     /// `key`; names a `VirtualMachineSnapshot`.
     pub key: ManagedObjectReference,
@@ -3299,18 +3643,24 @@ pub struct VirtualMachineFileLayoutExSnapshotLayout {
     pub disk: Vec<VirtualMachineFileLayoutExDiskLayout>,
 }
 
+impl Default for VirtualMachineFileLayoutExSnapshotLayout {
+    fn default() -> Self {
+        Self { key: Unset::UNSET, data_key: 0, memory_key: None, disk: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineFileLayoutExSnapshotLayout {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFileLayoutExSnapshotLayout",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Ref),
-                FieldInfo::req("dataKey", Type::Int),
-                FieldInfo::opt("memoryKey", Type::Int),
-                FieldInfo::list("disk", Type::Data(VirtualMachineFileLayoutExDiskLayout::INFO)),
+                Own("key", Type::Ref, Req),
+                Own("dataKey", Type::Int, Req),
+                Own("memoryKey", Type::Int, Opt),
+                Own("disk", Type::Data(<VirtualMachineFileLayoutExDiskLayout as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineFileLayoutExSnapshotLayout::default()),
+            instance::<VirtualMachineFileLayoutExSnapshotLayout>,
         );
         &INFO
     };
@@ -3318,14 +3668,14 @@ impl DataType for VirtualMachineFileLayoutExSnapshotLayout {
 
 impl DataObject for VirtualMachineFileLayoutExSnapshotLayout {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.data_key),
-            2 => optional(&self.memory_key),
+            0 => look::reference(&self.key),
+            1 => Value::Int(self.data_key),
+            2 => look::optional_int(&self.memory_key),
             3 => Value::List(&self.disk),
             _ => Value::Unset,
         }
@@ -3333,9 +3683,9 @@ impl DataObject for VirtualMachineFileLayoutExSnapshotLayout {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.data_key),
-            2 => Slot::Scalar(&mut self.memory_key),
+            0 => place::reference(&mut self.key),
+            1 => place::int(&mut self.data_key),
+            2 => place::optional_int(&mut self.memory_key),
             3 => Slot::List(&mut self.disk),
             _ => Slot::None,
         }
@@ -3345,7 +3695,6 @@ impl DataObject for VirtualMachineFileLayoutExSnapshotLayout {
 root!(VirtualMachineFileLayoutExSnapshotLayout);
 
 /// `VirtualMachineFlagInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineFlagInfo {
     /// `disableAcceleration`.
     pub disable_acceleration: Option<bool>,
@@ -3383,31 +3732,55 @@ pub struct VirtualMachineFlagInfo {
     pub vbs_enabled: Option<bool>,
 }
 
+impl Default for VirtualMachineFlagInfo {
+    fn default() -> Self {
+        Self {
+            disable_acceleration: None,
+            enable_logging: None,
+            use_toe: None,
+            run_with_debug_info: None,
+            monitor_type: None,
+            ht_sharing: None,
+            snapshot_disabled: None,
+            snapshot_locked: None,
+            disk_uuid_enabled: None,
+            virtual_mmu_usage: None,
+            virtual_exec_usage: None,
+            snapshot_power_off_behavior: None,
+            record_replay_enabled: None,
+            fault_tolerance_type: None,
+            cbrc_cache_enabled: None,
+            vvtd_enabled: None,
+            vbs_enabled: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineFlagInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineFlagInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("disableAcceleration", Type::Boolean),
-                FieldInfo::opt("enableLogging", Type::Boolean),
-                FieldInfo::opt("useToe", Type::Boolean),
-                FieldInfo::opt("runWithDebugInfo", Type::Boolean),
-                FieldInfo::opt("monitorType", Type::String),
-                FieldInfo::opt("htSharing", Type::String),
-                FieldInfo::opt("snapshotDisabled", Type::Boolean),
-                FieldInfo::opt("snapshotLocked", Type::Boolean),
-                FieldInfo::opt("diskUuidEnabled", Type::Boolean),
-                FieldInfo::opt("virtualMmuUsage", Type::String),
-                FieldInfo::opt("virtualExecUsage", Type::String),
-                FieldInfo::opt("snapshotPowerOffBehavior", Type::String),
-                FieldInfo::opt("recordReplayEnabled", Type::Boolean),
-                FieldInfo::opt("faultToleranceType", Type::String),
-                FieldInfo::opt("cbrcCacheEnabled", Type::Boolean),
-                FieldInfo::opt("vvtdEnabled", Type::Boolean),
-                FieldInfo::opt("vbsEnabled", Type::Boolean),
+                Own("disableAcceleration", Type::Boolean, Opt),
+                Own("enableLogging", Type::Boolean, Opt),
+                Own("useToe", Type::Boolean, Opt),
+                Own("runWithDebugInfo", Type::Boolean, Opt),
+                Own("monitorType", Type::String, Opt),
+                Own("htSharing", Type::String, Opt),
+                Own("snapshotDisabled", Type::Boolean, Opt),
+                Own("snapshotLocked", Type::Boolean, Opt),
+                Own("diskUuidEnabled", Type::Boolean, Opt),
+                Own("virtualMmuUsage", Type::String, Opt),
+                Own("virtualExecUsage", Type::String, Opt),
+                Own("snapshotPowerOffBehavior", Type::String, Opt),
+                Own("recordReplayEnabled", Type::Boolean, Opt),
+                Own("faultToleranceType", Type::String, Opt),
+                Own("cbrcCacheEnabled", Type::Boolean, Opt),
+                Own("vvtdEnabled", Type::Boolean, Opt),
+                Own("vbsEnabled", Type::Boolean, Opt),
             ],
-            || Box::new(VirtualMachineFlagInfo::default()),
+            instance::<VirtualMachineFlagInfo>,
         );
         &INFO
     };
@@ -3415,51 +3788,51 @@ impl DataType for VirtualMachineFlagInfo {
 
 impl DataObject for VirtualMachineFlagInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.disable_acceleration),
-            1 => optional(&self.enable_logging),
-            2 => optional(&self.use_toe),
-            3 => optional(&self.run_with_debug_info),
-            4 => optional(&self.monitor_type),
-            5 => optional(&self.ht_sharing),
-            6 => optional(&self.snapshot_disabled),
-            7 => optional(&self.snapshot_locked),
-            8 => optional(&self.disk_uuid_enabled),
-            9 => optional(&self.virtual_mmu_usage),
-            10 => optional(&self.virtual_exec_usage),
-            11 => optional(&self.snapshot_power_off_behavior),
-            12 => optional(&self.record_replay_enabled),
-            13 => optional(&self.fault_tolerance_type),
-            14 => optional(&self.cbrc_cache_enabled),
-            15 => optional(&self.vvtd_enabled),
-            16 => optional(&self.vbs_enabled),
+            0 => look::optional_boolean(&self.disable_acceleration),
+            1 => look::optional_boolean(&self.enable_logging),
+            2 => look::optional_boolean(&self.use_toe),
+            3 => look::optional_boolean(&self.run_with_debug_info),
+            4 => look::optional_text(&self.monitor_type),
+            5 => look::optional_text(&self.ht_sharing),
+            6 => look::optional_boolean(&self.snapshot_disabled),
+            7 => look::optional_boolean(&self.snapshot_locked),
+            8 => look::optional_boolean(&self.disk_uuid_enabled),
+            9 => look::optional_text(&self.virtual_mmu_usage),
+            10 => look::optional_text(&self.virtual_exec_usage),
+            11 => look::optional_text(&self.snapshot_power_off_behavior),
+            12 => look::optional_boolean(&self.record_replay_enabled),
+            13 => look::optional_text(&self.fault_tolerance_type),
+            14 => look::optional_boolean(&self.cbrc_cache_enabled),
+            15 => look::optional_boolean(&self.vvtd_enabled),
+            16 => look::optional_boolean(&self.vbs_enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disable_acceleration),
-            1 => Slot::Scalar(&mut self.enable_logging),
-            2 => Slot::Scalar(&mut self.use_toe),
-            3 => Slot::Scalar(&mut self.run_with_debug_info),
-            4 => Slot::Scalar(&mut self.monitor_type),
-            5 => Slot::Scalar(&mut self.ht_sharing),
-            6 => Slot::Scalar(&mut self.snapshot_disabled),
-            7 => Slot::Scalar(&mut self.snapshot_locked),
-            8 => Slot::Scalar(&mut self.disk_uuid_enabled),
-            9 => Slot::Scalar(&mut self.virtual_mmu_usage),
-            10 => Slot::Scalar(&mut self.virtual_exec_usage),
-            11 => Slot::Scalar(&mut self.snapshot_power_off_behavior),
-            12 => Slot::Scalar(&mut self.record_replay_enabled),
-            13 => Slot::Scalar(&mut self.fault_tolerance_type),
-            14 => Slot::Scalar(&mut self.cbrc_cache_enabled),
-            15 => Slot::Scalar(&mut self.vvtd_enabled),
-            16 => Slot::Scalar(&mut self.vbs_enabled),
+            0 => place::optional_boolean(&mut self.disable_acceleration),
+            1 => place::optional_boolean(&mut self.enable_logging),
+            2 => place::optional_boolean(&mut self.use_toe),
+            3 => place::optional_boolean(&mut self.run_with_debug_info),
+            4 => place::optional_text(&mut self.monitor_type),
+            5 => place::optional_text(&mut self.ht_sharing),
+            6 => place::optional_boolean(&mut self.snapshot_disabled),
+            7 => place::optional_boolean(&mut self.snapshot_locked),
+            8 => place::optional_boolean(&mut self.disk_uuid_enabled),
+            9 => place::optional_text(&mut self.virtual_mmu_usage),
+            10 => place::optional_text(&mut self.virtual_exec_usage),
+            11 => place::optional_text(&mut self.snapshot_power_off_behavior),
+            12 => place::optional_boolean(&mut self.record_replay_enabled),
+            13 => place::optional_text(&mut self.fault_tolerance_type),
+            14 => place::optional_boolean(&mut self.cbrc_cache_enabled),
+            15 => place::optional_boolean(&mut self.vvtd_enabled),
+            16 => place::optional_boolean(&mut self.vbs_enabled),
             _ => Slot::None,
         }
     }
@@ -3468,7 +3841,6 @@ impl DataObject for VirtualMachineFlagInfo {
 root!(VirtualMachineFlagInfo);
 
 /// `VirtualMachineForkConfigInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineForkConfigInfo {
     /// `parentEnabled`.
     pub parent_enabled: Option<bool>,
@@ -3480,18 +3852,24 @@ pub struct VirtualMachineForkConfigInfo {
     pub child_type: Option<String>,
 }
 
+impl Default for VirtualMachineForkConfigInfo {
+    fn default() -> Self {
+        Self { parent_enabled: None, child_fork_group_id: None, parent_fork_group_id: None, child_type: None }
+    }
+}
+
 impl DataType for VirtualMachineForkConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineForkConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("parentEnabled", Type::Boolean),
-                FieldInfo::opt("childForkGroupId", Type::String),
-                FieldInfo::opt("parentForkGroupId", Type::String),
-                FieldInfo::opt("childType", Type::String),
+                Own("parentEnabled", Type::Boolean, Opt),
+                Own("childForkGroupId", Type::String, Opt),
+                Own("parentForkGroupId", Type::String, Opt),
+                Own("childType", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineForkConfigInfo::default()),
+            instance::<VirtualMachineForkConfigInfo>,
         );
         &INFO
     };
@@ -3499,25 +3877,25 @@ impl DataType for VirtualMachineForkConfigInfo {
 
 impl DataObject for VirtualMachineForkConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.parent_enabled),
-            1 => optional(&self.child_fork_group_id),
-            2 => optional(&self.parent_fork_group_id),
-            3 => optional(&self.child_type),
+            0 => look::optional_boolean(&self.parent_enabled),
+            1 => look::optional_text(&self.child_fork_group_id),
+            2 => look::optional_text(&self.parent_fork_group_id),
+            3 => look::optional_text(&self.child_type),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.parent_enabled),
-            1 => Slot::Scalar(&mut self.child_fork_group_id),
-            2 => Slot::Scalar(&mut self.parent_fork_group_id),
-            3 => Slot::Scalar(&mut self.child_type),
+            0 => place::optional_boolean(&mut self.parent_enabled),
+            1 => place::optional_text(&mut self.child_fork_group_id),
+            2 => place::optional_text(&mut self.parent_fork_group_id),
+            3 => place::optional_text(&mut self.child_type),
             _ => Slot::None,
         }
     }
@@ -3526,7 +3904,6 @@ impl DataObject for VirtualMachineForkConfigInfo {
 root!(VirtualMachineForkConfigInfo);
 
 /// `VirtualMachineGuestRebootStatus`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineGuestRebootStatus {
     /// `rebootRequested`.
     pub reboot_requested: bool,
@@ -3536,17 +3913,23 @@ pub struct VirtualMachineGuestRebootStatus {
     pub request_timestamp: Option<DateTime>,
 }
 
+impl Default for VirtualMachineGuestRebootStatus {
+    fn default() -> Self {
+        Self { reboot_requested: false, requesting_components: Unset::UNSET, request_timestamp: None }
+    }
+}
+
 impl DataType for VirtualMachineGuestRebootStatus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineGuestRebootStatus",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("rebootRequested", Type::Boolean),
-                FieldInfo::list("requestingComponents", Type::String),
-                FieldInfo::opt("requestTimestamp", Type::DateTime),
+                Own("rebootRequested", Type::Boolean, Req),
+                Own("requestingComponents", Type::String, List),
+                Own("requestTimestamp", Type::DateTime, Opt),
             ],
-            || Box::new(VirtualMachineGuestRebootStatus::default()),
+            instance::<VirtualMachineGuestRebootStatus>,
         );
         &INFO
     };
@@ -3554,22 +3937,22 @@ impl DataType for VirtualMachineGuestRebootStatus {
 
 impl DataObject for VirtualMachineGuestRebootStatus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.reboot_requested),
-            1 => Value::List(&self.requesting_components),
-            2 => optional(&self.request_timestamp),
+            0 => Value::Boolean(self.reboot_requested),
+            1 => look::texts(&self.requesting_components),
+            2 => look::optional(&self.request_timestamp),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.reboot_requested),
-            1 => Slot::Scalar(&mut self.requesting_components),
+            0 => place::boolean(&mut self.reboot_requested),
+            1 => place::texts(&mut self.requesting_components),
             2 => Slot::Scalar(&mut self.request_timestamp),
             _ => Slot::None,
         }
@@ -3579,19 +3962,24 @@ impl DataObject for VirtualMachineGuestRebootStatus {
 root!(VirtualMachineGuestRebootStatus);
 
 /// `VirtualMachineGuestIntegrityInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineGuestIntegrityInfo {
     /// `enabled`.
     pub enabled: Option<bool>,
+}
+
+impl Default for VirtualMachineGuestIntegrityInfo {
+    fn default() -> Self {
+        Self { enabled: None }
+    }
 }
 
 impl DataType for VirtualMachineGuestIntegrityInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineGuestIntegrityInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("enabled", Type::Boolean)],
-            || Box::new(VirtualMachineGuestIntegrityInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("enabled", Type::Boolean, Opt)],
+            instance::<VirtualMachineGuestIntegrityInfo>,
         );
         &INFO
     };
@@ -3599,19 +3987,19 @@ impl DataType for VirtualMachineGuestIntegrityInfo {
 
 impl DataObject for VirtualMachineGuestIntegrityInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
+            0 => look::optional_boolean(&self.enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
+            0 => place::optional_boolean(&mut self.enabled),
             _ => Slot::None,
         }
     }
@@ -3620,7 +4008,6 @@ impl DataObject for VirtualMachineGuestIntegrityInfo {
 root!(VirtualMachineGuestIntegrityInfo);
 
 /// `VirtualMachineGuestMonitoringModeInfo`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineGuestMonitoringModeInfo {
     /// `gmmFile`.
     pub gmm_file: Option<String>,
@@ -3628,13 +4015,19 @@ pub struct VirtualMachineGuestMonitoringModeInfo {
     pub gmm_appliance: Option<String>,
 }
 
+impl Default for VirtualMachineGuestMonitoringModeInfo {
+    fn default() -> Self {
+        Self { gmm_file: None, gmm_appliance: None }
+    }
+}
+
 impl DataType for VirtualMachineGuestMonitoringModeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineGuestMonitoringModeInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("gmmFile", Type::String), FieldInfo::opt("gmmAppliance", Type::String)],
-            || Box::new(VirtualMachineGuestMonitoringModeInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("gmmFile", Type::String, Opt), Own("gmmAppliance", Type::String, Opt)],
+            instance::<VirtualMachineGuestMonitoringModeInfo>,
         );
         &INFO
     };
@@ -3642,21 +4035,21 @@ impl DataType for VirtualMachineGuestMonitoringModeInfo {
 
 impl DataObject for VirtualMachineGuestMonitoringModeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.gmm_file),
-            1 => optional(&self.gmm_appliance),
+            0 => look::optional_text(&self.gmm_file),
+            1 => look::optional_text(&self.gmm_appliance),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.gmm_file),
-            1 => Slot::Scalar(&mut self.gmm_appliance),
+            0 => place::optional_text(&mut self.gmm_file),
+            1 => place::optional_text(&mut self.gmm_appliance),
             _ => Slot::None,
         }
     }
@@ -3665,19 +4058,24 @@ impl DataObject for VirtualMachineGuestMonitoringModeInfo {
 root!(VirtualMachineGuestMonitoringModeInfo);
 
 /// `VirtualMachineGuestQuiesceSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineGuestQuiesceSpec {
     /// `timeout`.
     pub timeout: Option<i32>,
+}
+
+impl Default for VirtualMachineGuestQuiesceSpec {
+    fn default() -> Self {
+        Self { timeout: None }
+    }
 }
 
 impl DataType for VirtualMachineGuestQuiesceSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineGuestQuiesceSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("timeout", Type::Int)],
-            || Box::new(VirtualMachineGuestQuiesceSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("timeout", Type::Int, Opt)],
+            instance::<VirtualMachineGuestQuiesceSpec>,
         );
         &INFO
     };
@@ -3685,19 +4083,19 @@ impl DataType for VirtualMachineGuestQuiesceSpec {
 
 impl DataObject for VirtualMachineGuestQuiesceSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.timeout),
+            0 => look::optional_int(&self.timeout),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.timeout),
+            0 => place::optional_int(&mut self.timeout),
             _ => Slot::None,
         }
     }
@@ -3706,7 +4104,6 @@ impl DataObject for VirtualMachineGuestQuiesceSpec {
 root!(VirtualMachineGuestQuiesceSpec);
 
 /// `VirtualMachineIndependentFilterSpec`, since 7.0.2.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineIndependentFilterSpec {
     /// What it inherits from [`VirtualMachineBaseIndependentFilterSpec`].
     pub base: VirtualMachineBaseIndependentFilterSpec,
@@ -3718,17 +4115,28 @@ pub struct VirtualMachineIndependentFilterSpec {
     pub filter_capabilities: Vec<KeyValue>,
 }
 
+impl Default for VirtualMachineIndependentFilterSpec {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineBaseIndependentFilterSpec as Default>::default(),
+            filter_name: Unset::UNSET,
+            filter_class: None,
+            filter_capabilities: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineIndependentFilterSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineIndependentFilterSpec",
-            Some(VirtualMachineBaseIndependentFilterSpec::INFO),
+            Some(<VirtualMachineBaseIndependentFilterSpec as DataType>::INFO),
             &[
-                FieldInfo::req("filterName", Type::String),
-                FieldInfo::opt("filterClass", Type::String),
-                FieldInfo::list("filterCapabilities", Type::Data(KeyValue::INFO)),
+                Own("filterName", Type::String, Req),
+                Own("filterClass", Type::String, Opt),
+                Own("filterCapabilities", Type::Data(<KeyValue as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineIndependentFilterSpec::default()),
+            instance::<VirtualMachineIndependentFilterSpec>,
         );
         &INFO
     };
@@ -3736,33 +4144,27 @@ impl DataType for VirtualMachineIndependentFilterSpec {
 
 impl DataObject for VirtualMachineIndependentFilterSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.filter_name),
-            1 => optional(&self.filter_class),
+            0 => look::text(&self.filter_name),
+            1 => look::optional_text(&self.filter_class),
             2 => Value::List(&self.filter_capabilities),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.filter_name),
-            1 => Slot::Scalar(&mut self.filter_class),
+            0 => place::text(&mut self.filter_name),
+            1 => place::optional_text(&mut self.filter_class),
             2 => Slot::List(&mut self.filter_capabilities),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3770,7 +4172,6 @@ inherit!(VirtualMachineIndependentFilterSpec, VirtualMachineBaseIndependentFilte
 impl Extends<VirtualMachineBaseIndependentFilterSpec> for VirtualMachineIndependentFilterSpec {}
 
 /// `VirtualMachineInstantCloneSpec`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineInstantCloneSpec {
     /// `name`.
     pub name: String,
@@ -3782,18 +4183,29 @@ pub struct VirtualMachineInstantCloneSpec {
     pub bios_uuid: Option<String>,
 }
 
+impl Default for VirtualMachineInstantCloneSpec {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            location: <VirtualMachineRelocateSpec as Default>::default(),
+            config: Unset::UNSET,
+            bios_uuid: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineInstantCloneSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineInstantCloneSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("location", Type::Data(VirtualMachineRelocateSpec::INFO)),
-                FieldInfo::list("config", Type::Data(OptionValue::INFO)),
-                FieldInfo::opt("biosUuid", Type::String),
+                Own("name", Type::String, Req),
+                Own("location", Type::Data(<VirtualMachineRelocateSpec as DataType>::INFO), Req),
+                Own("config", Type::Data(<OptionValue as DataType>::INFO), List),
+                Own("biosUuid", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineInstantCloneSpec::default()),
+            instance::<VirtualMachineInstantCloneSpec>,
         );
         &INFO
     };
@@ -3801,25 +4213,25 @@ impl DataType for VirtualMachineInstantCloneSpec {
 
 impl DataObject for VirtualMachineInstantCloneSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
+            0 => look::text(&self.name),
             1 => Value::Data(&self.location),
             2 => Value::List(&self.config),
-            3 => optional(&self.bios_uuid),
+            3 => look::optional_text(&self.bios_uuid),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.name),
             1 => Slot::Data(&mut self.location),
             2 => Slot::Poly(&mut self.config),
-            3 => Slot::Scalar(&mut self.bios_uuid),
+            3 => place::optional_text(&mut self.bios_uuid),
             _ => Slot::None,
         }
     }
@@ -3828,19 +4240,24 @@ impl DataObject for VirtualMachineInstantCloneSpec {
 root!(VirtualMachineInstantCloneSpec);
 
 /// `VirtualMachineLegacyNetworkSwitchInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineLegacyNetworkSwitchInfo {
     /// `name`.
     pub name: String,
+}
+
+impl Default for VirtualMachineLegacyNetworkSwitchInfo {
+    fn default() -> Self {
+        Self { name: Unset::UNSET }
+    }
 }
 
 impl DataType for VirtualMachineLegacyNetworkSwitchInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineLegacyNetworkSwitchInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(VirtualMachineLegacyNetworkSwitchInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<VirtualMachineLegacyNetworkSwitchInfo>,
         );
         &INFO
     };
@@ -3848,19 +4265,19 @@ impl DataType for VirtualMachineLegacyNetworkSwitchInfo {
 
 impl DataObject for VirtualMachineLegacyNetworkSwitchInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
+            0 => look::text(&self.name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.name),
             _ => Slot::None,
         }
     }
@@ -3869,7 +4286,6 @@ impl DataObject for VirtualMachineLegacyNetworkSwitchInfo {
 root!(VirtualMachineLegacyNetworkSwitchInfo);
 
 /// `VirtualMachineMessage`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineMessage {
     /// `id`.
     pub id: String,
@@ -3879,17 +4295,19 @@ pub struct VirtualMachineMessage {
     pub text: Option<String>,
 }
 
+impl Default for VirtualMachineMessage {
+    fn default() -> Self {
+        Self { id: Unset::UNSET, argument: Unset::UNSET, text: None }
+    }
+}
+
 impl DataType for VirtualMachineMessage {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineMessage",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::list("argument", Type::Any),
-                FieldInfo::opt("text", Type::String),
-            ],
-            || Box::new(VirtualMachineMessage::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("id", Type::String, Req), Own("argument", Type::Any, List), Own("text", Type::String, Opt)],
+            instance::<VirtualMachineMessage>,
         );
         &INFO
     };
@@ -3897,23 +4315,23 @@ impl DataType for VirtualMachineMessage {
 
 impl DataObject for VirtualMachineMessage {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
+            0 => look::text(&self.id),
             1 => Value::List(&self.argument),
-            2 => optional(&self.text),
+            2 => look::optional_text(&self.text),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
+            0 => place::text(&mut self.id),
             1 => Slot::Any(&mut self.argument),
-            2 => Slot::Scalar(&mut self.text),
+            2 => place::optional_text(&mut self.text),
             _ => Slot::None,
         }
     }
@@ -3922,19 +4340,24 @@ impl DataObject for VirtualMachineMessage {
 root!(VirtualMachineMessage);
 
 /// `VirtualMachineMetadataManagerVmMetadataOwner`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineMetadataManagerVmMetadataOwner {
     /// `name`.
     pub name: String,
+}
+
+impl Default for VirtualMachineMetadataManagerVmMetadataOwner {
+    fn default() -> Self {
+        Self { name: Unset::UNSET }
+    }
 }
 
 impl DataType for VirtualMachineMetadataManagerVmMetadataOwner {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineMetadataManagerVmMetadataOwner",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(VirtualMachineMetadataManagerVmMetadataOwner::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<VirtualMachineMetadataManagerVmMetadataOwner>,
         );
         &INFO
     };
@@ -3942,19 +4365,19 @@ impl DataType for VirtualMachineMetadataManagerVmMetadataOwner {
 
 impl DataObject for VirtualMachineMetadataManagerVmMetadataOwner {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
+            0 => look::text(&self.name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.name),
             _ => Slot::None,
         }
     }
@@ -3963,7 +4386,6 @@ impl DataObject for VirtualMachineMetadataManagerVmMetadataOwner {
 root!(VirtualMachineMetadataManagerVmMetadataOwner);
 
 /// `VirtualMachineMetadataManagerVmMetadata`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineMetadataManagerVmMetadata {
     /// `vmId`.
     pub vm_id: String,
@@ -3971,13 +4393,19 @@ pub struct VirtualMachineMetadataManagerVmMetadata {
     pub metadata: Option<String>,
 }
 
+impl Default for VirtualMachineMetadataManagerVmMetadata {
+    fn default() -> Self {
+        Self { vm_id: Unset::UNSET, metadata: None }
+    }
+}
+
 impl DataType for VirtualMachineMetadataManagerVmMetadata {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineMetadataManagerVmMetadata",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("vmId", Type::String), FieldInfo::opt("metadata", Type::String)],
-            || Box::new(VirtualMachineMetadataManagerVmMetadata::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vmId", Type::String, Req), Own("metadata", Type::String, Opt)],
+            instance::<VirtualMachineMetadataManagerVmMetadata>,
         );
         &INFO
     };
@@ -3985,21 +4413,21 @@ impl DataType for VirtualMachineMetadataManagerVmMetadata {
 
 impl DataObject for VirtualMachineMetadataManagerVmMetadata {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vm_id),
-            1 => optional(&self.metadata),
+            0 => look::text(&self.vm_id),
+            1 => look::optional_text(&self.metadata),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm_id),
-            1 => Slot::Scalar(&mut self.metadata),
+            0 => place::text(&mut self.vm_id),
+            1 => place::optional_text(&mut self.metadata),
             _ => Slot::None,
         }
     }
@@ -4008,7 +4436,6 @@ impl DataObject for VirtualMachineMetadataManagerVmMetadata {
 root!(VirtualMachineMetadataManagerVmMetadata);
 
 /// `VirtualMachineMetadataManagerVmMetadataInput`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineMetadataManagerVmMetadataInput {
     /// `operation`.
     pub operation: String,
@@ -4016,16 +4443,22 @@ pub struct VirtualMachineMetadataManagerVmMetadataInput {
     pub vm_metadata: VirtualMachineMetadataManagerVmMetadata,
 }
 
+impl Default for VirtualMachineMetadataManagerVmMetadataInput {
+    fn default() -> Self {
+        Self { operation: Unset::UNSET, vm_metadata: <VirtualMachineMetadataManagerVmMetadata as Default>::default() }
+    }
+}
+
 impl DataType for VirtualMachineMetadataManagerVmMetadataInput {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineMetadataManagerVmMetadataInput",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("operation", Type::String),
-                FieldInfo::req("vmMetadata", Type::Data(VirtualMachineMetadataManagerVmMetadata::INFO)),
+                Own("operation", Type::String, Req),
+                Own("vmMetadata", Type::Data(<VirtualMachineMetadataManagerVmMetadata as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualMachineMetadataManagerVmMetadataInput::default()),
+            instance::<VirtualMachineMetadataManagerVmMetadataInput>,
         );
         &INFO
     };
@@ -4033,12 +4466,12 @@ impl DataType for VirtualMachineMetadataManagerVmMetadataInput {
 
 impl DataObject for VirtualMachineMetadataManagerVmMetadataInput {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.operation),
+            0 => look::text(&self.operation),
             1 => Value::Data(&self.vm_metadata),
             _ => Value::Unset,
         }
@@ -4046,7 +4479,7 @@ impl DataObject for VirtualMachineMetadataManagerVmMetadataInput {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.operation),
+            0 => place::text(&mut self.operation),
             1 => Slot::Data(&mut self.vm_metadata),
             _ => Slot::None,
         }
@@ -4056,7 +4489,6 @@ impl DataObject for VirtualMachineMetadataManagerVmMetadataInput {
 root!(VirtualMachineMetadataManagerVmMetadataInput);
 
 /// `VirtualMachineMetadataManagerVmMetadataResult`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineMetadataManagerVmMetadataResult {
     /// `vmMetadata`.
     pub vm_metadata: VirtualMachineMetadataManagerVmMetadata,
@@ -4064,16 +4496,22 @@ pub struct VirtualMachineMetadataManagerVmMetadataResult {
     pub error: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for VirtualMachineMetadataManagerVmMetadataResult {
+    fn default() -> Self {
+        Self { vm_metadata: <VirtualMachineMetadataManagerVmMetadata as Default>::default(), error: None }
+    }
+}
+
 impl DataType for VirtualMachineMetadataManagerVmMetadataResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineMetadataManagerVmMetadataResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("vmMetadata", Type::Data(VirtualMachineMetadataManagerVmMetadata::INFO)),
-                FieldInfo::opt("error", Type::Data(LocalizedMethodFault::INFO)),
+                Own("vmMetadata", Type::Data(<VirtualMachineMetadataManagerVmMetadata as DataType>::INFO), Req),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualMachineMetadataManagerVmMetadataResult::default()),
+            instance::<VirtualMachineMetadataManagerVmMetadataResult>,
         );
         &INFO
     };
@@ -4081,16 +4519,13 @@ impl DataType for VirtualMachineMetadataManagerVmMetadataResult {
 
 impl DataObject for VirtualMachineMetadataManagerVmMetadataResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.vm_metadata),
-            1 => match &self.error {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            1 => look::boxed(&self.error),
             _ => Value::Unset,
         }
     }
@@ -4098,7 +4533,7 @@ impl DataObject for VirtualMachineMetadataManagerVmMetadataResult {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.vm_metadata),
-            1 => fill!(self.error, LocalizedMethodFault),
+            1 => place::boxed(&mut self.error),
             _ => Slot::None,
         }
     }
@@ -4107,7 +4542,6 @@ impl DataObject for VirtualMachineMetadataManagerVmMetadataResult {
 root!(VirtualMachineMetadataManagerVmMetadataResult);
 
 /// `VirtualMachineNetworkShaperInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineNetworkShaperInfo {
     /// `enabled`.
     pub enabled: Option<bool>,
@@ -4119,18 +4553,24 @@ pub struct VirtualMachineNetworkShaperInfo {
     pub burst_size: Option<i64>,
 }
 
+impl Default for VirtualMachineNetworkShaperInfo {
+    fn default() -> Self {
+        Self { enabled: None, peak_bps: None, average_bps: None, burst_size: None }
+    }
+}
+
 impl DataType for VirtualMachineNetworkShaperInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineNetworkShaperInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("peakBps", Type::Long),
-                FieldInfo::opt("averageBps", Type::Long),
-                FieldInfo::opt("burstSize", Type::Long),
+                Own("enabled", Type::Boolean, Opt),
+                Own("peakBps", Type::Long, Opt),
+                Own("averageBps", Type::Long, Opt),
+                Own("burstSize", Type::Long, Opt),
             ],
-            || Box::new(VirtualMachineNetworkShaperInfo::default()),
+            instance::<VirtualMachineNetworkShaperInfo>,
         );
         &INFO
     };
@@ -4138,25 +4578,25 @@ impl DataType for VirtualMachineNetworkShaperInfo {
 
 impl DataObject for VirtualMachineNetworkShaperInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
-            1 => optional(&self.peak_bps),
-            2 => optional(&self.average_bps),
-            3 => optional(&self.burst_size),
+            0 => look::optional_boolean(&self.enabled),
+            1 => look::optional_long(&self.peak_bps),
+            2 => look::optional_long(&self.average_bps),
+            3 => look::optional_long(&self.burst_size),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.peak_bps),
-            2 => Slot::Scalar(&mut self.average_bps),
-            3 => Slot::Scalar(&mut self.burst_size),
+            0 => place::optional_boolean(&mut self.enabled),
+            1 => place::optional_long(&mut self.peak_bps),
+            2 => place::optional_long(&mut self.average_bps),
+            3 => place::optional_long(&mut self.burst_size),
             _ => Slot::None,
         }
     }
@@ -4165,7 +4605,6 @@ impl DataObject for VirtualMachineNetworkShaperInfo {
 root!(VirtualMachineNetworkShaperInfo);
 
 /// `VirtualMachineProfileDetails`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineProfileDetails {
     /// `profile`.
     pub profile: Vec<Poly<VirtualMachineProfileSpec>>,
@@ -4173,16 +4612,26 @@ pub struct VirtualMachineProfileDetails {
     pub disk_profile_details: Vec<VirtualMachineProfileDetailsDiskProfileDetails>,
 }
 
+impl Default for VirtualMachineProfileDetails {
+    fn default() -> Self {
+        Self { profile: Unset::UNSET, disk_profile_details: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineProfileDetails {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineProfileDetails",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-                FieldInfo::list("diskProfileDetails", Type::Data(VirtualMachineProfileDetailsDiskProfileDetails::INFO)),
+                Own("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO), List),
+                Own(
+                    "diskProfileDetails",
+                    Type::Data(<VirtualMachineProfileDetailsDiskProfileDetails as DataType>::INFO),
+                    List,
+                ),
             ],
-            || Box::new(VirtualMachineProfileDetails::default()),
+            instance::<VirtualMachineProfileDetails>,
         );
         &INFO
     };
@@ -4190,7 +4639,7 @@ impl DataType for VirtualMachineProfileDetails {
 
 impl DataObject for VirtualMachineProfileDetails {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -4213,7 +4662,6 @@ impl DataObject for VirtualMachineProfileDetails {
 root!(VirtualMachineProfileDetails);
 
 /// `VirtualMachineProfileDetailsDiskProfileDetails`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineProfileDetailsDiskProfileDetails {
     /// `diskId`.
     pub disk_id: i32,
@@ -4221,16 +4669,22 @@ pub struct VirtualMachineProfileDetailsDiskProfileDetails {
     pub profile: Vec<Poly<VirtualMachineProfileSpec>>,
 }
 
+impl Default for VirtualMachineProfileDetailsDiskProfileDetails {
+    fn default() -> Self {
+        Self { disk_id: 0, profile: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineProfileDetailsDiskProfileDetails {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineProfileDetailsDiskProfileDetails",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("diskId", Type::Int),
-                FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
+                Own("diskId", Type::Int, Req),
+                Own("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineProfileDetailsDiskProfileDetails::default()),
+            instance::<VirtualMachineProfileDetailsDiskProfileDetails>,
         );
         &INFO
     };
@@ -4238,12 +4692,12 @@ impl DataType for VirtualMachineProfileDetailsDiskProfileDetails {
 
 impl DataObject for VirtualMachineProfileDetailsDiskProfileDetails {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.disk_id),
+            0 => Value::Int(self.disk_id),
             1 => Value::List(&self.profile),
             _ => Value::Unset,
         }
@@ -4251,7 +4705,7 @@ impl DataObject for VirtualMachineProfileDetailsDiskProfileDetails {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disk_id),
+            0 => place::int(&mut self.disk_id),
             1 => Slot::Poly(&mut self.profile),
             _ => Slot::None,
         }
@@ -4261,7 +4715,6 @@ impl DataObject for VirtualMachineProfileDetailsDiskProfileDetails {
 root!(VirtualMachineProfileDetailsDiskProfileDetails);
 
 /// `VirtualMachineProfileRawData`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineProfileRawData {
     /// `extensionKey`.
     pub extension_key: String,
@@ -4269,13 +4722,19 @@ pub struct VirtualMachineProfileRawData {
     pub object_data: Option<String>,
 }
 
+impl Default for VirtualMachineProfileRawData {
+    fn default() -> Self {
+        Self { extension_key: Unset::UNSET, object_data: None }
+    }
+}
+
 impl DataType for VirtualMachineProfileRawData {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineProfileRawData",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("extensionKey", Type::String), FieldInfo::opt("objectData", Type::String)],
-            || Box::new(VirtualMachineProfileRawData::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("extensionKey", Type::String, Req), Own("objectData", Type::String, Opt)],
+            instance::<VirtualMachineProfileRawData>,
         );
         &INFO
     };
@@ -4283,21 +4742,21 @@ impl DataType for VirtualMachineProfileRawData {
 
 impl DataObject for VirtualMachineProfileRawData {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.extension_key),
-            1 => optional(&self.object_data),
+            0 => look::text(&self.extension_key),
+            1 => look::optional_text(&self.object_data),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.extension_key),
-            1 => Slot::Scalar(&mut self.object_data),
+            0 => place::text(&mut self.extension_key),
+            1 => place::optional_text(&mut self.object_data),
             _ => Slot::None,
         }
     }
@@ -4306,21 +4765,29 @@ impl DataObject for VirtualMachineProfileRawData {
 root!(VirtualMachineProfileRawData);
 
 /// `VirtualMachineProfileSpec`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineProfileSpec {}
+
+impl Default for VirtualMachineProfileSpec {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for VirtualMachineProfileSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualMachineProfileSpec", Some(DynamicData::INFO), &[], || {
-            Box::new(VirtualMachineProfileSpec::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualMachineProfileSpec",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<VirtualMachineProfileSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualMachineProfileSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -4335,7 +4802,6 @@ impl DataObject for VirtualMachineProfileSpec {
 root!(VirtualMachineProfileSpec);
 
 /// `VirtualMachinePropertyRelation`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachinePropertyRelation {
     /// `key`.
     pub key: DynamicProperty,
@@ -4343,16 +4809,22 @@ pub struct VirtualMachinePropertyRelation {
     pub relations: Vec<DynamicProperty>,
 }
 
+impl Default for VirtualMachinePropertyRelation {
+    fn default() -> Self {
+        Self { key: <DynamicProperty as Default>::default(), relations: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachinePropertyRelation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachinePropertyRelation",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Data(DynamicProperty::INFO)),
-                FieldInfo::list("relations", Type::Data(DynamicProperty::INFO)),
+                Own("key", Type::Data(<DynamicProperty as DataType>::INFO), Req),
+                Own("relations", Type::Data(<DynamicProperty as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachinePropertyRelation::default()),
+            instance::<VirtualMachinePropertyRelation>,
         );
         &INFO
     };
@@ -4360,7 +4832,7 @@ impl DataType for VirtualMachinePropertyRelation {
 
 impl DataObject for VirtualMachinePropertyRelation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -4383,7 +4855,6 @@ impl DataObject for VirtualMachinePropertyRelation {
 root!(VirtualMachinePropertyRelation);
 
 /// `VirtualMachineQuestionInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineQuestionInfo {
     /// `id`.
     pub id: String,
@@ -4395,18 +4866,29 @@ pub struct VirtualMachineQuestionInfo {
     pub message: Vec<VirtualMachineMessage>,
 }
 
+impl Default for VirtualMachineQuestionInfo {
+    fn default() -> Self {
+        Self {
+            id: Unset::UNSET,
+            text: Unset::UNSET,
+            choice: <ChoiceOption as Default>::default(),
+            message: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineQuestionInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineQuestionInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("text", Type::String),
-                FieldInfo::req("choice", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::list("message", Type::Data(VirtualMachineMessage::INFO)),
+                Own("id", Type::String, Req),
+                Own("text", Type::String, Req),
+                Own("choice", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("message", Type::Data(<VirtualMachineMessage as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineQuestionInfo::default()),
+            instance::<VirtualMachineQuestionInfo>,
         );
         &INFO
     };
@@ -4414,13 +4896,13 @@ impl DataType for VirtualMachineQuestionInfo {
 
 impl DataObject for VirtualMachineQuestionInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.text),
+            0 => look::text(&self.id),
+            1 => look::text(&self.text),
             2 => Value::Data(&self.choice),
             3 => Value::List(&self.message),
             _ => Value::Unset,
@@ -4429,8 +4911,8 @@ impl DataObject for VirtualMachineQuestionInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.text),
+            0 => place::text(&mut self.id),
+            1 => place::text(&mut self.text),
             2 => Slot::Data(&mut self.choice),
             3 => Slot::List(&mut self.message),
             _ => Slot::None,
@@ -4441,7 +4923,6 @@ impl DataObject for VirtualMachineQuestionInfo {
 root!(VirtualMachineQuestionInfo);
 
 /// `VirtualMachineSgxInfo`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineSgxInfo {
     /// `epcSize`.
     pub epc_size: i64,
@@ -4453,18 +4934,24 @@ pub struct VirtualMachineSgxInfo {
     pub require_attestation: Option<bool>,
 }
 
+impl Default for VirtualMachineSgxInfo {
+    fn default() -> Self {
+        Self { epc_size: 0, flc_mode: None, le_pub_key_hash: None, require_attestation: None }
+    }
+}
+
 impl DataType for VirtualMachineSgxInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineSgxInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("epcSize", Type::Long),
-                FieldInfo::opt("flcMode", Type::String),
-                FieldInfo::opt("lePubKeyHash", Type::String),
-                FieldInfo::opt("requireAttestation", Type::Boolean),
+                Own("epcSize", Type::Long, Req),
+                Own("flcMode", Type::String, Opt),
+                Own("lePubKeyHash", Type::String, Opt),
+                Own("requireAttestation", Type::Boolean, Opt),
             ],
-            || Box::new(VirtualMachineSgxInfo::default()),
+            instance::<VirtualMachineSgxInfo>,
         );
         &INFO
     };
@@ -4472,25 +4959,25 @@ impl DataType for VirtualMachineSgxInfo {
 
 impl DataObject for VirtualMachineSgxInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.epc_size),
-            1 => optional(&self.flc_mode),
-            2 => optional(&self.le_pub_key_hash),
-            3 => optional(&self.require_attestation),
+            0 => Value::Long(self.epc_size),
+            1 => look::optional_text(&self.flc_mode),
+            2 => look::optional_text(&self.le_pub_key_hash),
+            3 => look::optional_boolean(&self.require_attestation),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.epc_size),
-            1 => Slot::Scalar(&mut self.flc_mode),
-            2 => Slot::Scalar(&mut self.le_pub_key_hash),
-            3 => Slot::Scalar(&mut self.require_attestation),
+            0 => place::long(&mut self.epc_size),
+            1 => place::optional_text(&mut self.flc_mode),
+            2 => place::optional_text(&mut self.le_pub_key_hash),
+            3 => place::optional_boolean(&mut self.require_attestation),
             _ => Slot::None,
         }
     }
@@ -4499,7 +4986,6 @@ impl DataObject for VirtualMachineSgxInfo {
 root!(VirtualMachineSgxInfo);
 
 /// `VirtualMachineSnapshotInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineSnapshotInfo {
     /// `currentSnapshot`; names a `VirtualMachineSnapshot`.
     pub current_snapshot: Option<ManagedObjectReference>,
@@ -4507,16 +4993,22 @@ pub struct VirtualMachineSnapshotInfo {
     pub root_snapshot_list: Vec<VirtualMachineSnapshotTree>,
 }
 
+impl Default for VirtualMachineSnapshotInfo {
+    fn default() -> Self {
+        Self { current_snapshot: None, root_snapshot_list: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineSnapshotInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineSnapshotInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("currentSnapshot", Type::Ref),
-                FieldInfo::list_req("rootSnapshotList", Type::Data(VirtualMachineSnapshotTree::INFO)),
+                Own("currentSnapshot", Type::Ref, Opt),
+                Own("rootSnapshotList", Type::Data(<VirtualMachineSnapshotTree as DataType>::INFO), ListReq),
             ],
-            || Box::new(VirtualMachineSnapshotInfo::default()),
+            instance::<VirtualMachineSnapshotInfo>,
         );
         &INFO
     };
@@ -4524,12 +5016,12 @@ impl DataType for VirtualMachineSnapshotInfo {
 
 impl DataObject for VirtualMachineSnapshotInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.current_snapshot),
+            0 => look::optional_reference(&self.current_snapshot),
             1 => Value::List(&self.root_snapshot_list),
             _ => Value::Unset,
         }
@@ -4537,7 +5029,7 @@ impl DataObject for VirtualMachineSnapshotInfo {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.current_snapshot),
+            0 => place::optional_reference(&mut self.current_snapshot),
             1 => Slot::List(&mut self.root_snapshot_list),
             _ => Slot::None,
         }
@@ -4547,19 +5039,24 @@ impl DataObject for VirtualMachineSnapshotInfo {
 root!(VirtualMachineSnapshotInfo);
 
 /// `VirtualMachineSriovDevicePoolInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineSriovDevicePoolInfo {
     /// `key`.
     pub key: String,
+}
+
+impl Default for VirtualMachineSriovDevicePoolInfo {
+    fn default() -> Self {
+        Self { key: Unset::UNSET }
+    }
 }
 
 impl DataType for VirtualMachineSriovDevicePoolInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineSriovDevicePoolInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(VirtualMachineSriovDevicePoolInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<VirtualMachineSriovDevicePoolInfo>,
         );
         &INFO
     };
@@ -4567,19 +5064,19 @@ impl DataType for VirtualMachineSriovDevicePoolInfo {
 
 impl DataObject for VirtualMachineSriovDevicePoolInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
+            0 => look::text(&self.key),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
+            0 => place::text(&mut self.key),
             _ => Slot::None,
         }
     }
@@ -4588,7 +5085,6 @@ impl DataObject for VirtualMachineSriovDevicePoolInfo {
 root!(VirtualMachineSriovDevicePoolInfo);
 
 /// `VirtualMachineSriovNetworkDevicePoolInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineSriovNetworkDevicePoolInfo {
     /// What it inherits from [`VirtualMachineSriovDevicePoolInfo`].
     pub base: VirtualMachineSriovDevicePoolInfo,
@@ -4598,13 +5094,19 @@ pub struct VirtualMachineSriovNetworkDevicePoolInfo {
     pub switch_uuid: Option<String>,
 }
 
+impl Default for VirtualMachineSriovNetworkDevicePoolInfo {
+    fn default() -> Self {
+        Self { base: <VirtualMachineSriovDevicePoolInfo as Default>::default(), switch_key: None, switch_uuid: None }
+    }
+}
+
 impl DataType for VirtualMachineSriovNetworkDevicePoolInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineSriovNetworkDevicePoolInfo",
-            Some(VirtualMachineSriovDevicePoolInfo::INFO),
-            &[FieldInfo::opt("switchKey", Type::String), FieldInfo::opt("switchUuid", Type::String)],
-            || Box::new(VirtualMachineSriovNetworkDevicePoolInfo::default()),
+            Some(<VirtualMachineSriovDevicePoolInfo as DataType>::INFO),
+            &[Own("switchKey", Type::String, Opt), Own("switchUuid", Type::String, Opt)],
+            instance::<VirtualMachineSriovNetworkDevicePoolInfo>,
         );
         &INFO
     };
@@ -4612,31 +5114,25 @@ impl DataType for VirtualMachineSriovNetworkDevicePoolInfo {
 
 impl DataObject for VirtualMachineSriovNetworkDevicePoolInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.switch_key),
-            2 => optional(&self.switch_uuid),
-            _ => self.base.get(index),
+            1 => look::optional_text(&self.switch_key),
+            2 => look::optional_text(&self.switch_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.switch_key),
-            2 => Slot::Scalar(&mut self.switch_uuid),
-            _ => self.base.slot(index),
+            1 => place::optional_text(&mut self.switch_key),
+            2 => place::optional_text(&mut self.switch_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4644,7 +5140,6 @@ inherit!(VirtualMachineSriovNetworkDevicePoolInfo, VirtualMachineSriovDevicePool
 impl Extends<VirtualMachineSriovDevicePoolInfo> for VirtualMachineSriovNetworkDevicePoolInfo {}
 
 /// `VirtualMachineStorageInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineStorageInfo {
     /// `perDatastoreUsage`.
     pub per_datastore_usage: Vec<VirtualMachineUsageOnDatastore>,
@@ -4652,16 +5147,22 @@ pub struct VirtualMachineStorageInfo {
     pub timestamp: DateTime,
 }
 
+impl Default for VirtualMachineStorageInfo {
+    fn default() -> Self {
+        Self { per_datastore_usage: Unset::UNSET, timestamp: <DateTime as Default>::default() }
+    }
+}
+
 impl DataType for VirtualMachineStorageInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineStorageInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("perDatastoreUsage", Type::Data(VirtualMachineUsageOnDatastore::INFO)),
-                FieldInfo::req("timestamp", Type::DateTime),
+                Own("perDatastoreUsage", Type::Data(<VirtualMachineUsageOnDatastore as DataType>::INFO), List),
+                Own("timestamp", Type::DateTime, Req),
             ],
-            || Box::new(VirtualMachineStorageInfo::default()),
+            instance::<VirtualMachineStorageInfo>,
         );
         &INFO
     };
@@ -4669,13 +5170,13 @@ impl DataType for VirtualMachineStorageInfo {
 
 impl DataObject for VirtualMachineStorageInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.per_datastore_usage),
-            1 => leaf(&self.timestamp),
+            1 => look::leaf(&self.timestamp),
             _ => Value::Unset,
         }
     }
@@ -4692,7 +5193,6 @@ impl DataObject for VirtualMachineStorageInfo {
 root!(VirtualMachineStorageInfo);
 
 /// `VirtualMachineUsageOnDatastore`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineUsageOnDatastore {
     /// `datastore`; names a `Datastore`.
     pub datastore: ManagedObjectReference,
@@ -4704,18 +5204,24 @@ pub struct VirtualMachineUsageOnDatastore {
     pub unshared: i64,
 }
 
+impl Default for VirtualMachineUsageOnDatastore {
+    fn default() -> Self {
+        Self { datastore: Unset::UNSET, committed: 0, uncommitted: 0, unshared: 0 }
+    }
+}
+
 impl DataType for VirtualMachineUsageOnDatastore {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineUsageOnDatastore",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::req("committed", Type::Long),
-                FieldInfo::req("uncommitted", Type::Long),
-                FieldInfo::req("unshared", Type::Long),
+                Own("datastore", Type::Ref, Req),
+                Own("committed", Type::Long, Req),
+                Own("uncommitted", Type::Long, Req),
+                Own("unshared", Type::Long, Req),
             ],
-            || Box::new(VirtualMachineUsageOnDatastore::default()),
+            instance::<VirtualMachineUsageOnDatastore>,
         );
         &INFO
     };
@@ -4723,25 +5229,25 @@ impl DataType for VirtualMachineUsageOnDatastore {
 
 impl DataObject for VirtualMachineUsageOnDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.datastore),
-            1 => leaf(&self.committed),
-            2 => leaf(&self.uncommitted),
-            3 => leaf(&self.unshared),
+            0 => look::reference(&self.datastore),
+            1 => Value::Long(self.committed),
+            2 => Value::Long(self.uncommitted),
+            3 => Value::Long(self.unshared),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.datastore),
-            1 => Slot::Scalar(&mut self.committed),
-            2 => Slot::Scalar(&mut self.uncommitted),
-            3 => Slot::Scalar(&mut self.unshared),
+            0 => place::reference(&mut self.datastore),
+            1 => place::long(&mut self.committed),
+            2 => place::long(&mut self.uncommitted),
+            3 => place::long(&mut self.unshared),
             _ => Slot::None,
         }
     }
@@ -4750,7 +5256,6 @@ impl DataObject for VirtualMachineUsageOnDatastore {
 root!(VirtualMachineUsageOnDatastore);
 
 /// `VirtualMachineTargetInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineTargetInfo {
     /// `name`.
     pub name: String,
@@ -4758,13 +5263,19 @@ pub struct VirtualMachineTargetInfo {
     pub configuration_tag: Vec<String>,
 }
 
+impl Default for VirtualMachineTargetInfo {
+    fn default() -> Self {
+        Self { name: Unset::UNSET, configuration_tag: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineTargetInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineTargetInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("name", Type::String), FieldInfo::list("configurationTag", Type::String)],
-            || Box::new(VirtualMachineTargetInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("configurationTag", Type::String, List)],
+            instance::<VirtualMachineTargetInfo>,
         );
         &INFO
     };
@@ -4772,21 +5283,21 @@ impl DataType for VirtualMachineTargetInfo {
 
 impl DataObject for VirtualMachineTargetInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => Value::List(&self.configuration_tag),
+            0 => look::text(&self.name),
+            1 => look::texts(&self.configuration_tag),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.configuration_tag),
+            0 => place::text(&mut self.name),
+            1 => place::texts(&mut self.configuration_tag),
             _ => Slot::None,
         }
     }
@@ -4795,7 +5306,6 @@ impl DataObject for VirtualMachineTargetInfo {
 root!(VirtualMachineTargetInfo);
 
 /// `VirtualMachineUsbInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineUsbInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -4815,21 +5325,36 @@ pub struct VirtualMachineUsbInfo {
     pub summary: Option<Box<VirtualMachineSummary>>,
 }
 
+impl Default for VirtualMachineUsbInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            description: Unset::UNSET,
+            vendor: 0,
+            product: 0,
+            physical_path: Unset::UNSET,
+            family: Unset::UNSET,
+            speed: Unset::UNSET,
+            summary: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineUsbInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineUsbInfo",
-            Some(VirtualMachineTargetInfo::INFO),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
             &[
-                FieldInfo::req("description", Type::String),
-                FieldInfo::req("vendor", Type::Int),
-                FieldInfo::req("product", Type::Int),
-                FieldInfo::req("physicalPath", Type::String),
-                FieldInfo::list("family", Type::String),
-                FieldInfo::list("speed", Type::String),
-                FieldInfo::opt("summary", Type::Data(VirtualMachineSummary::INFO)),
+                Own("description", Type::String, Req),
+                Own("vendor", Type::Int, Req),
+                Own("product", Type::Int, Req),
+                Own("physicalPath", Type::String, Req),
+                Own("family", Type::String, List),
+                Own("speed", Type::String, List),
+                Own("summary", Type::Data(<VirtualMachineSummary as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualMachineUsbInfo::default()),
+            instance::<VirtualMachineUsbInfo>,
         );
         &INFO
     };
@@ -4837,44 +5362,35 @@ impl DataType for VirtualMachineUsbInfo {
 
 impl DataObject for VirtualMachineUsbInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.description),
-            3 => leaf(&self.vendor),
-            4 => leaf(&self.product),
-            5 => leaf(&self.physical_path),
-            6 => Value::List(&self.family),
-            7 => Value::List(&self.speed),
-            8 => match &self.summary {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::text(&self.description),
+            3 => Value::Int(self.vendor),
+            4 => Value::Int(self.product),
+            5 => look::text(&self.physical_path),
+            6 => look::texts(&self.family),
+            7 => look::texts(&self.speed),
+            8 => look::boxed(&self.summary),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.description),
-            3 => Slot::Scalar(&mut self.vendor),
-            4 => Slot::Scalar(&mut self.product),
-            5 => Slot::Scalar(&mut self.physical_path),
-            6 => Slot::Scalar(&mut self.family),
-            7 => Slot::Scalar(&mut self.speed),
-            8 => fill!(self.summary, VirtualMachineSummary),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.description),
+            3 => place::int(&mut self.vendor),
+            4 => place::int(&mut self.product),
+            5 => place::text(&mut self.physical_path),
+            6 => place::texts(&mut self.family),
+            7 => place::texts(&mut self.speed),
+            8 => place::boxed(&mut self.summary),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4882,7 +5398,6 @@ inherit!(VirtualMachineUsbInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineUsbInfo {}
 
 /// `VirtualMachineVMotionStunTimeInfo`, since 8.0.2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVMotionStunTimeInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -4892,13 +5407,19 @@ pub struct VirtualMachineVMotionStunTimeInfo {
     pub stun_time: i64,
 }
 
+impl Default for VirtualMachineVMotionStunTimeInfo {
+    fn default() -> Self {
+        Self { base: <VirtualMachineTargetInfo as Default>::default(), migration_bw: 0, stun_time: 0 }
+    }
+}
+
 impl DataType for VirtualMachineVMotionStunTimeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVMotionStunTimeInfo",
-            Some(VirtualMachineTargetInfo::INFO),
-            &[FieldInfo::req("migrationBW", Type::Long), FieldInfo::req("stunTime", Type::Long)],
-            || Box::new(VirtualMachineVMotionStunTimeInfo::default()),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
+            &[Own("migrationBW", Type::Long, Req), Own("stunTime", Type::Long, Req)],
+            instance::<VirtualMachineVMotionStunTimeInfo>,
         );
         &INFO
     };
@@ -4906,31 +5427,25 @@ impl DataType for VirtualMachineVMotionStunTimeInfo {
 
 impl DataObject for VirtualMachineVMotionStunTimeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.migration_bw),
-            3 => leaf(&self.stun_time),
-            _ => self.base.get(index),
+            2 => Value::Long(self.migration_bw),
+            3 => Value::Long(self.stun_time),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.migration_bw),
-            3 => Slot::Scalar(&mut self.stun_time),
-            _ => self.base.slot(index),
+            2 => place::long(&mut self.migration_bw),
+            3 => place::long(&mut self.stun_time),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4938,19 +5453,24 @@ inherit!(VirtualMachineVMotionStunTimeInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineVMotionStunTimeInfo {}
 
 /// `VirtualMachineVcpuConfig`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVcpuConfig {
     /// `latencySensitivity`.
     pub latency_sensitivity: Option<Box<LatencySensitivity>>,
+}
+
+impl Default for VirtualMachineVcpuConfig {
+    fn default() -> Self {
+        Self { latency_sensitivity: None }
+    }
 }
 
 impl DataType for VirtualMachineVcpuConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVcpuConfig",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("latencySensitivity", Type::Data(LatencySensitivity::INFO))],
-            || Box::new(VirtualMachineVcpuConfig::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("latencySensitivity", Type::Data(<LatencySensitivity as DataType>::INFO), Opt)],
+            instance::<VirtualMachineVcpuConfig>,
         );
         &INFO
     };
@@ -4958,22 +5478,19 @@ impl DataType for VirtualMachineVcpuConfig {
 
 impl DataObject for VirtualMachineVcpuConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.latency_sensitivity {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.latency_sensitivity),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.latency_sensitivity, LatencySensitivity),
+            0 => place::boxed(&mut self.latency_sensitivity),
             _ => Slot::None,
         }
     }
@@ -4982,7 +5499,6 @@ impl DataObject for VirtualMachineVcpuConfig {
 root!(VirtualMachineVcpuConfig);
 
 /// `VirtualMachineVendorDeviceGroupInfo`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVendorDeviceGroupInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -4994,20 +5510,32 @@ pub struct VirtualMachineVendorDeviceGroupInfo {
     pub component_device_info: Vec<VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo>,
 }
 
+impl Default for VirtualMachineVendorDeviceGroupInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            device_group_name: Unset::UNSET,
+            device_group_description: None,
+            component_device_info: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineVendorDeviceGroupInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVendorDeviceGroupInfo",
-            Some(VirtualMachineTargetInfo::INFO),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
             &[
-                FieldInfo::req("deviceGroupName", Type::String),
-                FieldInfo::opt("deviceGroupDescription", Type::String),
-                FieldInfo::list(
+                Own("deviceGroupName", Type::String, Req),
+                Own("deviceGroupDescription", Type::String, Opt),
+                Own(
                     "componentDeviceInfo",
-                    Type::Data(VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo::INFO),
+                    Type::Data(<VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo as DataType>::INFO),
+                    List,
                 ),
             ],
-            || Box::new(VirtualMachineVendorDeviceGroupInfo::default()),
+            instance::<VirtualMachineVendorDeviceGroupInfo>,
         );
         &INFO
     };
@@ -5015,33 +5543,27 @@ impl DataType for VirtualMachineVendorDeviceGroupInfo {
 
 impl DataObject for VirtualMachineVendorDeviceGroupInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device_group_name),
-            3 => optional(&self.device_group_description),
+            2 => look::text(&self.device_group_name),
+            3 => look::optional_text(&self.device_group_description),
             4 => Value::List(&self.component_device_info),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device_group_name),
-            3 => Slot::Scalar(&mut self.device_group_description),
+            2 => place::text(&mut self.device_group_name),
+            3 => place::optional_text(&mut self.device_group_description),
             4 => Slot::List(&mut self.component_device_info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5049,7 +5571,6 @@ inherit!(VirtualMachineVendorDeviceGroupInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineVendorDeviceGroupInfo {}
 
 /// `VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo {
     /// `type`.
     pub type_: String,
@@ -5063,19 +5584,31 @@ pub struct VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo {
     pub device: Poly<VirtualDevice>,
 }
 
+impl Default for VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo {
+    fn default() -> Self {
+        Self {
+            type_: Unset::UNSET,
+            vendor_name: Unset::UNSET,
+            device_name: Unset::UNSET,
+            is_configurable: false,
+            device: <Poly<VirtualDevice> as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("vendorName", Type::String),
-                FieldInfo::req("deviceName", Type::String),
-                FieldInfo::req("isConfigurable", Type::Boolean),
-                FieldInfo::req("device", Type::Data(VirtualDevice::INFO)),
+                Own("type", Type::String, Req),
+                Own("vendorName", Type::String, Req),
+                Own("deviceName", Type::String, Req),
+                Own("isConfigurable", Type::Boolean, Req),
+                Own("device", Type::Data(<VirtualDevice as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo::default()),
+            instance::<VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo>,
         );
         &INFO
     };
@@ -5083,26 +5616,26 @@ impl DataType for VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo {
 
 impl DataObject for VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.type_),
-            1 => leaf(&self.vendor_name),
-            2 => leaf(&self.device_name),
-            3 => leaf(&self.is_configurable),
-            4 => leaf(&self.device),
+            0 => look::text(&self.type_),
+            1 => look::text(&self.vendor_name),
+            2 => look::text(&self.device_name),
+            3 => Value::Boolean(self.is_configurable),
+            4 => look::leaf(&self.device),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.type_),
-            1 => Slot::Scalar(&mut self.vendor_name),
-            2 => Slot::Scalar(&mut self.device_name),
-            3 => Slot::Scalar(&mut self.is_configurable),
+            0 => place::text(&mut self.type_),
+            1 => place::text(&mut self.vendor_name),
+            2 => place::text(&mut self.device_name),
+            3 => place::boolean(&mut self.is_configurable),
             4 => Slot::Poly(&mut self.device),
             _ => Slot::None,
         }
@@ -5112,7 +5645,6 @@ impl DataObject for VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo {
 root!(VirtualMachineVendorDeviceGroupInfoComponentDeviceInfo);
 
 /// `VirtualMachineVgpuDeviceInfo`, since 7.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVgpuDeviceInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -5132,21 +5664,36 @@ pub struct VirtualMachineVgpuDeviceInfo {
     pub quadro_profile_capable: bool,
 }
 
+impl Default for VirtualMachineVgpuDeviceInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            device_name: Unset::UNSET,
+            device_vendor_id: 0,
+            max_fb_size_in_gib: 0,
+            time_sliced_capable: false,
+            mig_capable: false,
+            compute_profile_capable: false,
+            quadro_profile_capable: false,
+        }
+    }
+}
+
 impl DataType for VirtualMachineVgpuDeviceInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVgpuDeviceInfo",
-            Some(VirtualMachineTargetInfo::INFO),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
             &[
-                FieldInfo::req("deviceName", Type::String),
-                FieldInfo::req("deviceVendorId", Type::Long),
-                FieldInfo::req("maxFbSizeInGib", Type::Long),
-                FieldInfo::req("timeSlicedCapable", Type::Boolean),
-                FieldInfo::req("migCapable", Type::Boolean),
-                FieldInfo::req("computeProfileCapable", Type::Boolean),
-                FieldInfo::req("quadroProfileCapable", Type::Boolean),
+                Own("deviceName", Type::String, Req),
+                Own("deviceVendorId", Type::Long, Req),
+                Own("maxFbSizeInGib", Type::Long, Req),
+                Own("timeSlicedCapable", Type::Boolean, Req),
+                Own("migCapable", Type::Boolean, Req),
+                Own("computeProfileCapable", Type::Boolean, Req),
+                Own("quadroProfileCapable", Type::Boolean, Req),
             ],
-            || Box::new(VirtualMachineVgpuDeviceInfo::default()),
+            instance::<VirtualMachineVgpuDeviceInfo>,
         );
         &INFO
     };
@@ -5154,41 +5701,35 @@ impl DataType for VirtualMachineVgpuDeviceInfo {
 
 impl DataObject for VirtualMachineVgpuDeviceInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device_name),
-            3 => leaf(&self.device_vendor_id),
-            4 => leaf(&self.max_fb_size_in_gib),
-            5 => leaf(&self.time_sliced_capable),
-            6 => leaf(&self.mig_capable),
-            7 => leaf(&self.compute_profile_capable),
-            8 => leaf(&self.quadro_profile_capable),
-            _ => self.base.get(index),
+            2 => look::text(&self.device_name),
+            3 => Value::Long(self.device_vendor_id),
+            4 => Value::Long(self.max_fb_size_in_gib),
+            5 => Value::Boolean(self.time_sliced_capable),
+            6 => Value::Boolean(self.mig_capable),
+            7 => Value::Boolean(self.compute_profile_capable),
+            8 => Value::Boolean(self.quadro_profile_capable),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device_name),
-            3 => Slot::Scalar(&mut self.device_vendor_id),
-            4 => Slot::Scalar(&mut self.max_fb_size_in_gib),
-            5 => Slot::Scalar(&mut self.time_sliced_capable),
-            6 => Slot::Scalar(&mut self.mig_capable),
-            7 => Slot::Scalar(&mut self.compute_profile_capable),
-            8 => Slot::Scalar(&mut self.quadro_profile_capable),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device_name),
+            3 => place::long(&mut self.device_vendor_id),
+            4 => place::long(&mut self.max_fb_size_in_gib),
+            5 => place::boolean(&mut self.time_sliced_capable),
+            6 => place::boolean(&mut self.mig_capable),
+            7 => place::boolean(&mut self.compute_profile_capable),
+            8 => place::boolean(&mut self.quadro_profile_capable),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5196,7 +5737,6 @@ inherit!(VirtualMachineVgpuDeviceInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineVgpuDeviceInfo {}
 
 /// `VirtualMachineVgpuProfileInfo`, since 7.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVgpuProfileInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -5214,20 +5754,34 @@ pub struct VirtualMachineVgpuProfileInfo {
     pub stun_time_estimates: Vec<VirtualMachineVMotionStunTimeInfo>,
 }
 
+impl Default for VirtualMachineVgpuProfileInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            profile_name: Unset::UNSET,
+            device_vendor_id: 0,
+            fb_size_in_gib: 0,
+            profile_sharing: Unset::UNSET,
+            profile_class: Unset::UNSET,
+            stun_time_estimates: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineVgpuProfileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVgpuProfileInfo",
-            Some(VirtualMachineTargetInfo::INFO),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
             &[
-                FieldInfo::req("profileName", Type::String),
-                FieldInfo::req("deviceVendorId", Type::Long),
-                FieldInfo::req("fbSizeInGib", Type::Long),
-                FieldInfo::req("profileSharing", Type::String),
-                FieldInfo::req("profileClass", Type::String),
-                FieldInfo::list("stunTimeEstimates", Type::Data(VirtualMachineVMotionStunTimeInfo::INFO)),
+                Own("profileName", Type::String, Req),
+                Own("deviceVendorId", Type::Long, Req),
+                Own("fbSizeInGib", Type::Long, Req),
+                Own("profileSharing", Type::String, Req),
+                Own("profileClass", Type::String, Req),
+                Own("stunTimeEstimates", Type::Data(<VirtualMachineVMotionStunTimeInfo as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineVgpuProfileInfo::default()),
+            instance::<VirtualMachineVgpuProfileInfo>,
         );
         &INFO
     };
@@ -5235,39 +5789,33 @@ impl DataType for VirtualMachineVgpuProfileInfo {
 
 impl DataObject for VirtualMachineVgpuProfileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.profile_name),
-            3 => leaf(&self.device_vendor_id),
-            4 => leaf(&self.fb_size_in_gib),
-            5 => leaf(&self.profile_sharing),
-            6 => leaf(&self.profile_class),
+            2 => look::text(&self.profile_name),
+            3 => Value::Long(self.device_vendor_id),
+            4 => Value::Long(self.fb_size_in_gib),
+            5 => look::text(&self.profile_sharing),
+            6 => look::text(&self.profile_class),
             7 => Value::List(&self.stun_time_estimates),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.profile_name),
-            3 => Slot::Scalar(&mut self.device_vendor_id),
-            4 => Slot::Scalar(&mut self.fb_size_in_gib),
-            5 => Slot::Scalar(&mut self.profile_sharing),
-            6 => Slot::Scalar(&mut self.profile_class),
+            2 => place::text(&mut self.profile_name),
+            3 => place::long(&mut self.device_vendor_id),
+            4 => place::long(&mut self.fb_size_in_gib),
+            5 => place::text(&mut self.profile_sharing),
+            6 => place::text(&mut self.profile_class),
             7 => Slot::List(&mut self.stun_time_estimates),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5275,19 +5823,24 @@ inherit!(VirtualMachineVgpuProfileInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineVgpuProfileInfo {}
 
 /// `VirtualMachineVirtualDeviceGroups`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVirtualDeviceGroups {
     /// `deviceGroup`.
     pub device_group: Vec<Poly<VirtualMachineVirtualDeviceGroupsDeviceGroup>>,
+}
+
+impl Default for VirtualMachineVirtualDeviceGroups {
+    fn default() -> Self {
+        Self { device_group: Unset::UNSET }
+    }
 }
 
 impl DataType for VirtualMachineVirtualDeviceGroups {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVirtualDeviceGroups",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("deviceGroup", Type::Data(VirtualMachineVirtualDeviceGroupsDeviceGroup::INFO))],
-            || Box::new(VirtualMachineVirtualDeviceGroups::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("deviceGroup", Type::Data(<VirtualMachineVirtualDeviceGroupsDeviceGroup as DataType>::INFO), List)],
+            instance::<VirtualMachineVirtualDeviceGroups>,
         );
         &INFO
     };
@@ -5295,7 +5848,7 @@ impl DataType for VirtualMachineVirtualDeviceGroups {
 
 impl DataObject for VirtualMachineVirtualDeviceGroups {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -5316,7 +5869,6 @@ impl DataObject for VirtualMachineVirtualDeviceGroups {
 root!(VirtualMachineVirtualDeviceGroups);
 
 /// `VirtualMachineVirtualDeviceGroupsDeviceGroup`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVirtualDeviceGroupsDeviceGroup {
     /// `groupInstanceKey`, since 2.0.
     pub group_instance_key: i32,
@@ -5324,16 +5876,22 @@ pub struct VirtualMachineVirtualDeviceGroupsDeviceGroup {
     pub device_info: Option<Poly<Description>>,
 }
 
+impl Default for VirtualMachineVirtualDeviceGroupsDeviceGroup {
+    fn default() -> Self {
+        Self { group_instance_key: 0, device_info: None }
+    }
+}
+
 impl DataType for VirtualMachineVirtualDeviceGroupsDeviceGroup {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVirtualDeviceGroupsDeviceGroup",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("groupInstanceKey", Type::Int),
-                FieldInfo::opt("deviceInfo", Type::Data(Description::INFO)),
+                Own("groupInstanceKey", Type::Int, Req),
+                Own("deviceInfo", Type::Data(<Description as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualMachineVirtualDeviceGroupsDeviceGroup::default()),
+            instance::<VirtualMachineVirtualDeviceGroupsDeviceGroup>,
         );
         &INFO
     };
@@ -5341,20 +5899,20 @@ impl DataType for VirtualMachineVirtualDeviceGroupsDeviceGroup {
 
 impl DataObject for VirtualMachineVirtualDeviceGroupsDeviceGroup {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.group_instance_key),
-            1 => optional(&self.device_info),
+            0 => Value::Int(self.group_instance_key),
+            1 => look::optional(&self.device_info),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.group_instance_key),
+            0 => place::int(&mut self.group_instance_key),
             1 => Slot::Poly(&mut self.device_info),
             _ => Slot::None,
         }
@@ -5364,7 +5922,6 @@ impl DataObject for VirtualMachineVirtualDeviceGroupsDeviceGroup {
 root!(VirtualMachineVirtualDeviceGroupsDeviceGroup);
 
 /// `VirtualMachineVirtualDeviceGroupsVendorDeviceGroup`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVirtualDeviceGroupsVendorDeviceGroup {
     /// What it inherits from [`VirtualMachineVirtualDeviceGroupsDeviceGroup`].
     pub base: VirtualMachineVirtualDeviceGroupsDeviceGroup,
@@ -5372,13 +5929,22 @@ pub struct VirtualMachineVirtualDeviceGroupsVendorDeviceGroup {
     pub device_group_name: String,
 }
 
+impl Default for VirtualMachineVirtualDeviceGroupsVendorDeviceGroup {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineVirtualDeviceGroupsDeviceGroup as Default>::default(),
+            device_group_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineVirtualDeviceGroupsVendorDeviceGroup {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVirtualDeviceGroupsVendorDeviceGroup",
-            Some(VirtualMachineVirtualDeviceGroupsDeviceGroup::INFO),
-            &[FieldInfo::req("deviceGroupName", Type::String)],
-            || Box::new(VirtualMachineVirtualDeviceGroupsVendorDeviceGroup::default()),
+            Some(<VirtualMachineVirtualDeviceGroupsDeviceGroup as DataType>::INFO),
+            &[Own("deviceGroupName", Type::String, Req)],
+            instance::<VirtualMachineVirtualDeviceGroupsVendorDeviceGroup>,
         );
         &INFO
     };
@@ -5386,29 +5952,23 @@ impl DataType for VirtualMachineVirtualDeviceGroupsVendorDeviceGroup {
 
 impl DataObject for VirtualMachineVirtualDeviceGroupsVendorDeviceGroup {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device_group_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.device_group_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device_group_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device_group_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5416,19 +5976,24 @@ inherit!(VirtualMachineVirtualDeviceGroupsVendorDeviceGroup, VirtualMachineVirtu
 impl Extends<VirtualMachineVirtualDeviceGroupsDeviceGroup> for VirtualMachineVirtualDeviceGroupsVendorDeviceGroup {}
 
 /// `VirtualMachineVirtualDeviceSwap`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVirtualDeviceSwap {
     /// `lsiToPvscsi`.
     pub lsi_to_pvscsi: Option<Box<VirtualMachineVirtualDeviceSwapDeviceSwapInfo>>,
+}
+
+impl Default for VirtualMachineVirtualDeviceSwap {
+    fn default() -> Self {
+        Self { lsi_to_pvscsi: None }
+    }
 }
 
 impl DataType for VirtualMachineVirtualDeviceSwap {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVirtualDeviceSwap",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("lsiToPvscsi", Type::Data(VirtualMachineVirtualDeviceSwapDeviceSwapInfo::INFO))],
-            || Box::new(VirtualMachineVirtualDeviceSwap::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("lsiToPvscsi", Type::Data(<VirtualMachineVirtualDeviceSwapDeviceSwapInfo as DataType>::INFO), Opt)],
+            instance::<VirtualMachineVirtualDeviceSwap>,
         );
         &INFO
     };
@@ -5436,22 +6001,19 @@ impl DataType for VirtualMachineVirtualDeviceSwap {
 
 impl DataObject for VirtualMachineVirtualDeviceSwap {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.lsi_to_pvscsi {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.lsi_to_pvscsi),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.lsi_to_pvscsi, VirtualMachineVirtualDeviceSwapDeviceSwapInfo),
+            0 => place::boxed(&mut self.lsi_to_pvscsi),
             _ => Slot::None,
         }
     }
@@ -5460,7 +6022,6 @@ impl DataObject for VirtualMachineVirtualDeviceSwap {
 root!(VirtualMachineVirtualDeviceSwap);
 
 /// `VirtualMachineVirtualDeviceSwapDeviceSwapInfo`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVirtualDeviceSwapDeviceSwapInfo {
     /// `enabled`.
     pub enabled: Option<bool>,
@@ -5470,17 +6031,23 @@ pub struct VirtualMachineVirtualDeviceSwapDeviceSwapInfo {
     pub status: Option<String>,
 }
 
+impl Default for VirtualMachineVirtualDeviceSwapDeviceSwapInfo {
+    fn default() -> Self {
+        Self { enabled: None, applicable: None, status: None }
+    }
+}
+
 impl DataType for VirtualMachineVirtualDeviceSwapDeviceSwapInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVirtualDeviceSwapDeviceSwapInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("applicable", Type::Boolean),
-                FieldInfo::opt("status", Type::String),
+                Own("enabled", Type::Boolean, Opt),
+                Own("applicable", Type::Boolean, Opt),
+                Own("status", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineVirtualDeviceSwapDeviceSwapInfo::default()),
+            instance::<VirtualMachineVirtualDeviceSwapDeviceSwapInfo>,
         );
         &INFO
     };
@@ -5488,23 +6055,23 @@ impl DataType for VirtualMachineVirtualDeviceSwapDeviceSwapInfo {
 
 impl DataObject for VirtualMachineVirtualDeviceSwapDeviceSwapInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
-            1 => optional(&self.applicable),
-            2 => optional(&self.status),
+            0 => look::optional_boolean(&self.enabled),
+            1 => look::optional_boolean(&self.applicable),
+            2 => look::optional_text(&self.status),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.applicable),
-            2 => Slot::Scalar(&mut self.status),
+            0 => place::optional_boolean(&mut self.enabled),
+            1 => place::optional_boolean(&mut self.applicable),
+            2 => place::optional_text(&mut self.status),
             _ => Slot::None,
         }
     }
@@ -5513,7 +6080,6 @@ impl DataObject for VirtualMachineVirtualDeviceSwapDeviceSwapInfo {
 root!(VirtualMachineVirtualDeviceSwapDeviceSwapInfo);
 
 /// `VirtualMachineVirtualNuma`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVirtualNuma {
     /// `coresPerNumaNode`.
     pub cores_per_numa_node: Option<i32>,
@@ -5521,13 +6087,19 @@ pub struct VirtualMachineVirtualNuma {
     pub expose_vnuma_on_cpu_hotadd: Option<bool>,
 }
 
+impl Default for VirtualMachineVirtualNuma {
+    fn default() -> Self {
+        Self { cores_per_numa_node: None, expose_vnuma_on_cpu_hotadd: None }
+    }
+}
+
 impl DataType for VirtualMachineVirtualNuma {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVirtualNuma",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("coresPerNumaNode", Type::Int), FieldInfo::opt("exposeVnumaOnCpuHotadd", Type::Boolean)],
-            || Box::new(VirtualMachineVirtualNuma::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("coresPerNumaNode", Type::Int, Opt), Own("exposeVnumaOnCpuHotadd", Type::Boolean, Opt)],
+            instance::<VirtualMachineVirtualNuma>,
         );
         &INFO
     };
@@ -5535,21 +6107,21 @@ impl DataType for VirtualMachineVirtualNuma {
 
 impl DataObject for VirtualMachineVirtualNuma {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.cores_per_numa_node),
-            1 => optional(&self.expose_vnuma_on_cpu_hotadd),
+            0 => look::optional_int(&self.cores_per_numa_node),
+            1 => look::optional_boolean(&self.expose_vnuma_on_cpu_hotadd),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.cores_per_numa_node),
-            1 => Slot::Scalar(&mut self.expose_vnuma_on_cpu_hotadd),
+            0 => place::optional_int(&mut self.cores_per_numa_node),
+            1 => place::optional_boolean(&mut self.expose_vnuma_on_cpu_hotadd),
             _ => Slot::None,
         }
     }
@@ -5558,7 +6130,6 @@ impl DataObject for VirtualMachineVirtualNuma {
 root!(VirtualMachineVirtualNuma);
 
 /// `VirtualMachineVirtualNumaInfo`, since 8.0.0.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVirtualNumaInfo {
     /// `coresPerNumaNode`.
     pub cores_per_numa_node: Option<i32>,
@@ -5568,17 +6139,23 @@ pub struct VirtualMachineVirtualNumaInfo {
     pub vnuma_on_cpu_hotadd_exposed: Option<bool>,
 }
 
+impl Default for VirtualMachineVirtualNumaInfo {
+    fn default() -> Self {
+        Self { cores_per_numa_node: None, auto_cores_per_numa_node: None, vnuma_on_cpu_hotadd_exposed: None }
+    }
+}
+
 impl DataType for VirtualMachineVirtualNumaInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVirtualNumaInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("coresPerNumaNode", Type::Int),
-                FieldInfo::opt("autoCoresPerNumaNode", Type::Boolean),
-                FieldInfo::opt("vnumaOnCpuHotaddExposed", Type::Boolean),
+                Own("coresPerNumaNode", Type::Int, Opt),
+                Own("autoCoresPerNumaNode", Type::Boolean, Opt),
+                Own("vnumaOnCpuHotaddExposed", Type::Boolean, Opt),
             ],
-            || Box::new(VirtualMachineVirtualNumaInfo::default()),
+            instance::<VirtualMachineVirtualNumaInfo>,
         );
         &INFO
     };
@@ -5586,23 +6163,23 @@ impl DataType for VirtualMachineVirtualNumaInfo {
 
 impl DataObject for VirtualMachineVirtualNumaInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.cores_per_numa_node),
-            1 => optional(&self.auto_cores_per_numa_node),
-            2 => optional(&self.vnuma_on_cpu_hotadd_exposed),
+            0 => look::optional_int(&self.cores_per_numa_node),
+            1 => look::optional_boolean(&self.auto_cores_per_numa_node),
+            2 => look::optional_boolean(&self.vnuma_on_cpu_hotadd_exposed),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.cores_per_numa_node),
-            1 => Slot::Scalar(&mut self.auto_cores_per_numa_node),
-            2 => Slot::Scalar(&mut self.vnuma_on_cpu_hotadd_exposed),
+            0 => place::optional_int(&mut self.cores_per_numa_node),
+            1 => place::optional_boolean(&mut self.auto_cores_per_numa_node),
+            2 => place::optional_boolean(&mut self.vnuma_on_cpu_hotadd_exposed),
             _ => Slot::None,
         }
     }
@@ -5611,19 +6188,24 @@ impl DataObject for VirtualMachineVirtualNumaInfo {
 root!(VirtualMachineVirtualNumaInfo);
 
 /// `VirtualMachineVirtualPMem`, since 7.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVirtualPMem {
     /// `snapshotMode`.
     pub snapshot_mode: Option<String>,
+}
+
+impl Default for VirtualMachineVirtualPMem {
+    fn default() -> Self {
+        Self { snapshot_mode: None }
+    }
 }
 
 impl DataType for VirtualMachineVirtualPMem {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVirtualPMem",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("snapshotMode", Type::String)],
-            || Box::new(VirtualMachineVirtualPMem::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("snapshotMode", Type::String, Opt)],
+            instance::<VirtualMachineVirtualPMem>,
         );
         &INFO
     };
@@ -5631,19 +6213,19 @@ impl DataType for VirtualMachineVirtualPMem {
 
 impl DataObject for VirtualMachineVirtualPMem {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.snapshot_mode),
+            0 => look::optional_text(&self.snapshot_mode),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.snapshot_mode),
+            0 => place::optional_text(&mut self.snapshot_mode),
             _ => Slot::None,
         }
     }
@@ -5652,7 +6234,6 @@ impl DataObject for VirtualMachineVirtualPMem {
 root!(VirtualMachineVirtualPMem);
 
 /// `VirtualMachineWindowsQuiesceSpec`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineWindowsQuiesceSpec {
     /// What it inherits from [`VirtualMachineGuestQuiesceSpec`].
     pub base: VirtualMachineGuestQuiesceSpec,
@@ -5666,18 +6247,30 @@ pub struct VirtualMachineWindowsQuiesceSpec {
     pub vss_backup_context: Option<String>,
 }
 
+impl Default for VirtualMachineWindowsQuiesceSpec {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineGuestQuiesceSpec as Default>::default(),
+            vss_backup_type: None,
+            vss_bootable_system_state: None,
+            vss_partial_file_support: None,
+            vss_backup_context: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineWindowsQuiesceSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineWindowsQuiesceSpec",
-            Some(VirtualMachineGuestQuiesceSpec::INFO),
+            Some(<VirtualMachineGuestQuiesceSpec as DataType>::INFO),
             &[
-                FieldInfo::opt("vssBackupType", Type::Int),
-                FieldInfo::opt("vssBootableSystemState", Type::Boolean),
-                FieldInfo::opt("vssPartialFileSupport", Type::Boolean),
-                FieldInfo::opt("vssBackupContext", Type::String),
+                Own("vssBackupType", Type::Int, Opt),
+                Own("vssBootableSystemState", Type::Boolean, Opt),
+                Own("vssPartialFileSupport", Type::Boolean, Opt),
+                Own("vssBackupContext", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineWindowsQuiesceSpec::default()),
+            instance::<VirtualMachineWindowsQuiesceSpec>,
         );
         &INFO
     };
@@ -5685,35 +6278,29 @@ impl DataType for VirtualMachineWindowsQuiesceSpec {
 
 impl DataObject for VirtualMachineWindowsQuiesceSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => optional(&self.vss_backup_type),
-            2 => optional(&self.vss_bootable_system_state),
-            3 => optional(&self.vss_partial_file_support),
-            4 => optional(&self.vss_backup_context),
-            _ => self.base.get(index),
+            1 => look::optional_int(&self.vss_backup_type),
+            2 => look::optional_boolean(&self.vss_bootable_system_state),
+            3 => look::optional_boolean(&self.vss_partial_file_support),
+            4 => look::optional_text(&self.vss_backup_context),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.vss_backup_type),
-            2 => Slot::Scalar(&mut self.vss_bootable_system_state),
-            3 => Slot::Scalar(&mut self.vss_partial_file_support),
-            4 => Slot::Scalar(&mut self.vss_backup_context),
-            _ => self.base.slot(index),
+            1 => place::optional_int(&mut self.vss_backup_type),
+            2 => place::optional_boolean(&mut self.vss_bootable_system_state),
+            3 => place::optional_boolean(&mut self.vss_partial_file_support),
+            4 => place::optional_text(&mut self.vss_backup_context),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5721,7 +6308,6 @@ inherit!(VirtualMachineWindowsQuiesceSpec, VirtualMachineGuestQuiesceSpec);
 impl Extends<VirtualMachineGuestQuiesceSpec> for VirtualMachineWindowsQuiesceSpec {}
 
 /// `VirtualMachineVMCIDevice`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVMCIDevice {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
@@ -5735,18 +6321,30 @@ pub struct VirtualMachineVMCIDevice {
     pub filter_info: Option<Box<VirtualMachineVMCIDeviceFilterInfo>>,
 }
 
+impl Default for VirtualMachineVMCIDevice {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDevice as Default>::default(),
+            id: None,
+            allow_unrestricted_communication: None,
+            filter_enable: None,
+            filter_info: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineVMCIDevice {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVMCIDevice",
-            Some(VirtualDevice::INFO),
+            Some(<VirtualDevice as DataType>::INFO),
             &[
-                FieldInfo::opt("id", Type::Long),
-                FieldInfo::opt("allowUnrestrictedCommunication", Type::Boolean),
-                FieldInfo::opt("filterEnable", Type::Boolean),
-                FieldInfo::opt("filterInfo", Type::Data(VirtualMachineVMCIDeviceFilterInfo::INFO)),
+                Own("id", Type::Long, Opt),
+                Own("allowUnrestrictedCommunication", Type::Boolean, Opt),
+                Own("filterEnable", Type::Boolean, Opt),
+                Own("filterInfo", Type::Data(<VirtualMachineVMCIDeviceFilterInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualMachineVMCIDevice::default()),
+            instance::<VirtualMachineVMCIDevice>,
         );
         &INFO
     };
@@ -5754,38 +6352,29 @@ impl DataType for VirtualMachineVMCIDevice {
 
 impl DataObject for VirtualMachineVMCIDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            9 => optional(&self.id),
-            10 => optional(&self.allow_unrestricted_communication),
-            11 => optional(&self.filter_enable),
-            12 => match &self.filter_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            9 => look::optional_long(&self.id),
+            10 => look::optional_boolean(&self.allow_unrestricted_communication),
+            11 => look::optional_boolean(&self.filter_enable),
+            12 => look::boxed(&self.filter_info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            9 => Slot::Scalar(&mut self.id),
-            10 => Slot::Scalar(&mut self.allow_unrestricted_communication),
-            11 => Slot::Scalar(&mut self.filter_enable),
-            12 => fill!(self.filter_info, VirtualMachineVMCIDeviceFilterInfo),
-            _ => self.base.slot(index),
+            9 => place::optional_long(&mut self.id),
+            10 => place::optional_boolean(&mut self.allow_unrestricted_communication),
+            11 => place::optional_boolean(&mut self.filter_enable),
+            12 => place::boxed(&mut self.filter_info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5793,7 +6382,6 @@ inherit!(VirtualMachineVMCIDevice, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualMachineVMCIDevice {}
 
 /// `VirtualMachineVMCIDeviceFilterSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVMCIDeviceFilterSpec {
     /// `rank`.
     pub rank: i64,
@@ -5809,20 +6397,33 @@ pub struct VirtualMachineVMCIDeviceFilterSpec {
     pub upper_dst_port_boundary: Option<i64>,
 }
 
+impl Default for VirtualMachineVMCIDeviceFilterSpec {
+    fn default() -> Self {
+        Self {
+            rank: 0,
+            action: Unset::UNSET,
+            protocol: Unset::UNSET,
+            direction: Unset::UNSET,
+            lower_dst_port_boundary: None,
+            upper_dst_port_boundary: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineVMCIDeviceFilterSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVMCIDeviceFilterSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("rank", Type::Long),
-                FieldInfo::req("action", Type::String),
-                FieldInfo::req("protocol", Type::String),
-                FieldInfo::req("direction", Type::String),
-                FieldInfo::opt("lowerDstPortBoundary", Type::Long),
-                FieldInfo::opt("upperDstPortBoundary", Type::Long),
+                Own("rank", Type::Long, Req),
+                Own("action", Type::String, Req),
+                Own("protocol", Type::String, Req),
+                Own("direction", Type::String, Req),
+                Own("lowerDstPortBoundary", Type::Long, Opt),
+                Own("upperDstPortBoundary", Type::Long, Opt),
             ],
-            || Box::new(VirtualMachineVMCIDeviceFilterSpec::default()),
+            instance::<VirtualMachineVMCIDeviceFilterSpec>,
         );
         &INFO
     };
@@ -5830,29 +6431,29 @@ impl DataType for VirtualMachineVMCIDeviceFilterSpec {
 
 impl DataObject for VirtualMachineVMCIDeviceFilterSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.rank),
-            1 => leaf(&self.action),
-            2 => leaf(&self.protocol),
-            3 => leaf(&self.direction),
-            4 => optional(&self.lower_dst_port_boundary),
-            5 => optional(&self.upper_dst_port_boundary),
+            0 => Value::Long(self.rank),
+            1 => look::text(&self.action),
+            2 => look::text(&self.protocol),
+            3 => look::text(&self.direction),
+            4 => look::optional_long(&self.lower_dst_port_boundary),
+            5 => look::optional_long(&self.upper_dst_port_boundary),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.rank),
-            1 => Slot::Scalar(&mut self.action),
-            2 => Slot::Scalar(&mut self.protocol),
-            3 => Slot::Scalar(&mut self.direction),
-            4 => Slot::Scalar(&mut self.lower_dst_port_boundary),
-            5 => Slot::Scalar(&mut self.upper_dst_port_boundary),
+            0 => place::long(&mut self.rank),
+            1 => place::text(&mut self.action),
+            2 => place::text(&mut self.protocol),
+            3 => place::text(&mut self.direction),
+            4 => place::optional_long(&mut self.lower_dst_port_boundary),
+            5 => place::optional_long(&mut self.upper_dst_port_boundary),
             _ => Slot::None,
         }
     }
@@ -5861,19 +6462,24 @@ impl DataObject for VirtualMachineVMCIDeviceFilterSpec {
 root!(VirtualMachineVMCIDeviceFilterSpec);
 
 /// `VirtualMachineVMCIDeviceFilterInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVMCIDeviceFilterInfo {
     /// `filters`.
     pub filters: Vec<VirtualMachineVMCIDeviceFilterSpec>,
+}
+
+impl Default for VirtualMachineVMCIDeviceFilterInfo {
+    fn default() -> Self {
+        Self { filters: Unset::UNSET }
+    }
 }
 
 impl DataType for VirtualMachineVMCIDeviceFilterInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVMCIDeviceFilterInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("filters", Type::Data(VirtualMachineVMCIDeviceFilterSpec::INFO))],
-            || Box::new(VirtualMachineVMCIDeviceFilterInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("filters", Type::Data(<VirtualMachineVMCIDeviceFilterSpec as DataType>::INFO), List)],
+            instance::<VirtualMachineVMCIDeviceFilterInfo>,
         );
         &INFO
     };
@@ -5881,7 +6487,7 @@ impl DataType for VirtualMachineVMCIDeviceFilterInfo {
 
 impl DataObject for VirtualMachineVMCIDeviceFilterInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -5902,7 +6508,6 @@ impl DataObject for VirtualMachineVMCIDeviceFilterInfo {
 root!(VirtualMachineVMCIDeviceFilterInfo);
 
 /// `VirtualMachineVMCIDeviceOption`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVMCIDeviceOption {
     /// What it inherits from [`VirtualDeviceOption`].
     pub base: VirtualDeviceOption,
@@ -5914,17 +6519,32 @@ pub struct VirtualMachineVMCIDeviceOption {
     pub filter_supported: Option<Box<BoolOption>>,
 }
 
+impl Default for VirtualMachineVMCIDeviceOption {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDeviceOption as Default>::default(),
+            allow_unrestricted_communication: <BoolOption as Default>::default(),
+            filter_spec_option: None,
+            filter_supported: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineVMCIDeviceOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVMCIDeviceOption",
-            Some(VirtualDeviceOption::INFO),
+            Some(<VirtualDeviceOption as DataType>::INFO),
             &[
-                FieldInfo::req("allowUnrestrictedCommunication", Type::Data(BoolOption::INFO)),
-                FieldInfo::opt("filterSpecOption", Type::Data(VirtualMachineVMCIDeviceOptionFilterSpecOption::INFO)),
-                FieldInfo::opt("filterSupported", Type::Data(BoolOption::INFO)),
+                Own("allowUnrestrictedCommunication", Type::Data(<BoolOption as DataType>::INFO), Req),
+                Own(
+                    "filterSpecOption",
+                    Type::Data(<VirtualMachineVMCIDeviceOptionFilterSpecOption as DataType>::INFO),
+                    Opt,
+                ),
+                Own("filterSupported", Type::Data(<BoolOption as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualMachineVMCIDeviceOption::default()),
+            instance::<VirtualMachineVMCIDeviceOption>,
         );
         &INFO
     };
@@ -5932,39 +6552,27 @@ impl DataType for VirtualMachineVMCIDeviceOption {
 
 impl DataObject for VirtualMachineVMCIDeviceOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             12 => Value::Data(&self.allow_unrestricted_communication),
-            13 => match &self.filter_spec_option {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            14 => match &self.filter_supported {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            13 => look::boxed(&self.filter_spec_option),
+            14 => look::boxed(&self.filter_supported),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             12 => Slot::Data(&mut self.allow_unrestricted_communication),
-            13 => fill!(self.filter_spec_option, VirtualMachineVMCIDeviceOptionFilterSpecOption),
-            14 => fill!(self.filter_supported, BoolOption),
-            _ => self.base.slot(index),
+            13 => place::boxed(&mut self.filter_spec_option),
+            14 => place::boxed(&mut self.filter_supported),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5972,7 +6580,6 @@ inherit!(VirtualMachineVMCIDeviceOption, VirtualDeviceOption);
 impl Extends<VirtualDeviceOption> for VirtualMachineVMCIDeviceOption {}
 
 /// `VirtualMachineVMCIDeviceOptionFilterSpecOption`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVMCIDeviceOptionFilterSpecOption {
     /// `action`.
     pub action: ChoiceOption,
@@ -5986,19 +6593,31 @@ pub struct VirtualMachineVMCIDeviceOptionFilterSpecOption {
     pub upper_dst_port_boundary: LongOption,
 }
 
+impl Default for VirtualMachineVMCIDeviceOptionFilterSpecOption {
+    fn default() -> Self {
+        Self {
+            action: <ChoiceOption as Default>::default(),
+            protocol: <ChoiceOption as Default>::default(),
+            direction: <ChoiceOption as Default>::default(),
+            lower_dst_port_boundary: <LongOption as Default>::default(),
+            upper_dst_port_boundary: <LongOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualMachineVMCIDeviceOptionFilterSpecOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVMCIDeviceOptionFilterSpecOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("action", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("protocol", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("direction", Type::Data(ChoiceOption::INFO)),
-                FieldInfo::req("lowerDstPortBoundary", Type::Data(LongOption::INFO)),
-                FieldInfo::req("upperDstPortBoundary", Type::Data(LongOption::INFO)),
+                Own("action", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("protocol", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("direction", Type::Data(<ChoiceOption as DataType>::INFO), Req),
+                Own("lowerDstPortBoundary", Type::Data(<LongOption as DataType>::INFO), Req),
+                Own("upperDstPortBoundary", Type::Data(<LongOption as DataType>::INFO), Req),
             ],
-            || Box::new(VirtualMachineVMCIDeviceOptionFilterSpecOption::default()),
+            instance::<VirtualMachineVMCIDeviceOptionFilterSpecOption>,
         );
         &INFO
     };
@@ -6006,7 +6625,7 @@ impl DataType for VirtualMachineVMCIDeviceOptionFilterSpecOption {
 
 impl DataObject for VirtualMachineVMCIDeviceOptionFilterSpecOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -6035,40 +6654,46 @@ impl DataObject for VirtualMachineVMCIDeviceOptionFilterSpecOption {
 root!(VirtualMachineVMCIDeviceOptionFilterSpecOption);
 
 /// `VirtualMachineVMIROM`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVMIROM {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
 }
 
+impl Default for VirtualMachineVMIROM {
+    fn default() -> Self {
+        Self { base: <VirtualDevice as Default>::default() }
+    }
+}
+
 impl DataType for VirtualMachineVMIROM {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VirtualMachineVMIROM", Some(VirtualDevice::INFO), &[], || {
-            Box::new(VirtualMachineVMIROM::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualMachineVMIROM",
+            Some(<VirtualDevice as DataType>::INFO),
+            &[],
+            instance::<VirtualMachineVMIROM>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualMachineVMIROM {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6076,7 +6701,6 @@ inherit!(VirtualMachineVMIROM, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualMachineVMIROM {}
 
 /// `VirtualMachineVideoCard`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVideoCard {
     /// What it inherits from [`VirtualDevice`].
     pub base: VirtualDevice,
@@ -6094,20 +6718,34 @@ pub struct VirtualMachineVideoCard {
     pub graphics_memory_size_in_kb: Option<i64>,
 }
 
+impl Default for VirtualMachineVideoCard {
+    fn default() -> Self {
+        Self {
+            base: <VirtualDevice as Default>::default(),
+            video_ram_size_in_kb: None,
+            num_displays: None,
+            use_auto_detect: None,
+            enable3_d_support: None,
+            use3d_renderer: None,
+            graphics_memory_size_in_kb: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineVideoCard {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVideoCard",
-            Some(VirtualDevice::INFO),
+            Some(<VirtualDevice as DataType>::INFO),
             &[
-                FieldInfo::opt("videoRamSizeInKB", Type::Long),
-                FieldInfo::opt("numDisplays", Type::Int),
-                FieldInfo::opt("useAutoDetect", Type::Boolean),
-                FieldInfo::opt("enable3DSupport", Type::Boolean),
-                FieldInfo::opt("use3dRenderer", Type::String),
-                FieldInfo::opt("graphicsMemorySizeInKB", Type::Long),
+                Own("videoRamSizeInKB", Type::Long, Opt),
+                Own("numDisplays", Type::Int, Opt),
+                Own("useAutoDetect", Type::Boolean, Opt),
+                Own("enable3DSupport", Type::Boolean, Opt),
+                Own("use3dRenderer", Type::String, Opt),
+                Own("graphicsMemorySizeInKB", Type::Long, Opt),
             ],
-            || Box::new(VirtualMachineVideoCard::default()),
+            instance::<VirtualMachineVideoCard>,
         );
         &INFO
     };
@@ -6115,39 +6753,33 @@ impl DataType for VirtualMachineVideoCard {
 
 impl DataObject for VirtualMachineVideoCard {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            9 => optional(&self.video_ram_size_in_kb),
-            10 => optional(&self.num_displays),
-            11 => optional(&self.use_auto_detect),
-            12 => optional(&self.enable3_d_support),
-            13 => optional(&self.use3d_renderer),
-            14 => optional(&self.graphics_memory_size_in_kb),
-            _ => self.base.get(index),
+            9 => look::optional_long(&self.video_ram_size_in_kb),
+            10 => look::optional_int(&self.num_displays),
+            11 => look::optional_boolean(&self.use_auto_detect),
+            12 => look::optional_boolean(&self.enable3_d_support),
+            13 => look::optional_text(&self.use3d_renderer),
+            14 => look::optional_long(&self.graphics_memory_size_in_kb),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            9 => Slot::Scalar(&mut self.video_ram_size_in_kb),
-            10 => Slot::Scalar(&mut self.num_displays),
-            11 => Slot::Scalar(&mut self.use_auto_detect),
-            12 => Slot::Scalar(&mut self.enable3_d_support),
-            13 => Slot::Scalar(&mut self.use3d_renderer),
-            14 => Slot::Scalar(&mut self.graphics_memory_size_in_kb),
-            _ => self.base.slot(index),
+            9 => place::optional_long(&mut self.video_ram_size_in_kb),
+            10 => place::optional_int(&mut self.num_displays),
+            11 => place::optional_boolean(&mut self.use_auto_detect),
+            12 => place::optional_boolean(&mut self.enable3_d_support),
+            13 => place::optional_text(&mut self.use3d_renderer),
+            14 => place::optional_long(&mut self.graphics_memory_size_in_kb),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6155,7 +6787,6 @@ inherit!(VirtualMachineVideoCard, VirtualDevice);
 impl Extends<VirtualDevice> for VirtualMachineVideoCard {}
 
 /// `VirtualMachineTicket`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineTicket {
     /// `ticket`; a secret.
     pub ticket: String,
@@ -6175,22 +6806,37 @@ pub struct VirtualMachineTicket {
     pub url: Option<String>,
 }
 
+impl Default for VirtualMachineTicket {
+    fn default() -> Self {
+        Self {
+            ticket: Unset::UNSET,
+            cfg_file: Unset::UNSET,
+            host: None,
+            port: None,
+            ssl_thumbprint: None,
+            cert_thumbprint_list: Unset::UNSET,
+            ssl_certificate: None,
+            url: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineTicket {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineTicket",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("ticket", Type::String).secret(),
-                FieldInfo::req("cfgFile", Type::String),
-                FieldInfo::opt("host", Type::String),
-                FieldInfo::opt("port", Type::Int),
-                FieldInfo::opt("sslThumbprint", Type::String),
-                FieldInfo::list("certThumbprintList", Type::Data(VirtualMachineCertThumbprint::INFO)),
-                FieldInfo::opt("sslCertificate", Type::String),
-                FieldInfo::opt("url", Type::String),
+                Own("ticket", Type::String, ReqSecret),
+                Own("cfgFile", Type::String, Req),
+                Own("host", Type::String, Opt),
+                Own("port", Type::Int, Opt),
+                Own("sslThumbprint", Type::String, Opt),
+                Own("certThumbprintList", Type::Data(<VirtualMachineCertThumbprint as DataType>::INFO), List),
+                Own("sslCertificate", Type::String, Opt),
+                Own("url", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineTicket::default()),
+            instance::<VirtualMachineTicket>,
         );
         &INFO
     };
@@ -6198,33 +6844,33 @@ impl DataType for VirtualMachineTicket {
 
 impl DataObject for VirtualMachineTicket {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ticket),
-            1 => leaf(&self.cfg_file),
-            2 => optional(&self.host),
-            3 => optional(&self.port),
-            4 => optional(&self.ssl_thumbprint),
+            0 => look::text(&self.ticket),
+            1 => look::text(&self.cfg_file),
+            2 => look::optional_text(&self.host),
+            3 => look::optional_int(&self.port),
+            4 => look::optional_text(&self.ssl_thumbprint),
             5 => Value::List(&self.cert_thumbprint_list),
-            6 => optional(&self.ssl_certificate),
-            7 => optional(&self.url),
+            6 => look::optional_text(&self.ssl_certificate),
+            7 => look::optional_text(&self.url),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ticket),
-            1 => Slot::Scalar(&mut self.cfg_file),
-            2 => Slot::Scalar(&mut self.host),
-            3 => Slot::Scalar(&mut self.port),
-            4 => Slot::Scalar(&mut self.ssl_thumbprint),
+            0 => place::text(&mut self.ticket),
+            1 => place::text(&mut self.cfg_file),
+            2 => place::optional_text(&mut self.host),
+            3 => place::optional_int(&mut self.port),
+            4 => place::optional_text(&mut self.ssl_thumbprint),
             5 => Slot::List(&mut self.cert_thumbprint_list),
-            6 => Slot::Scalar(&mut self.ssl_certificate),
-            7 => Slot::Scalar(&mut self.url),
+            6 => place::optional_text(&mut self.ssl_certificate),
+            7 => place::optional_text(&mut self.url),
             _ => Slot::None,
         }
     }
@@ -6233,7 +6879,6 @@ impl DataObject for VirtualMachineTicket {
 root!(VirtualMachineTicket);
 
 /// `VirtualMachineMksTicket`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineMksTicket {
     /// `ticket`; a secret.
     pub ticket: String,
@@ -6247,19 +6892,25 @@ pub struct VirtualMachineMksTicket {
     pub ssl_thumbprint: Option<String>,
 }
 
+impl Default for VirtualMachineMksTicket {
+    fn default() -> Self {
+        Self { ticket: Unset::UNSET, cfg_file: Unset::UNSET, host: None, port: None, ssl_thumbprint: None }
+    }
+}
+
 impl DataType for VirtualMachineMksTicket {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineMksTicket",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("ticket", Type::String).secret(),
-                FieldInfo::req("cfgFile", Type::String),
-                FieldInfo::opt("host", Type::String),
-                FieldInfo::opt("port", Type::Int),
-                FieldInfo::opt("sslThumbprint", Type::String),
+                Own("ticket", Type::String, ReqSecret),
+                Own("cfgFile", Type::String, Req),
+                Own("host", Type::String, Opt),
+                Own("port", Type::Int, Opt),
+                Own("sslThumbprint", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineMksTicket::default()),
+            instance::<VirtualMachineMksTicket>,
         );
         &INFO
     };
@@ -6267,27 +6918,27 @@ impl DataType for VirtualMachineMksTicket {
 
 impl DataObject for VirtualMachineMksTicket {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.ticket),
-            1 => leaf(&self.cfg_file),
-            2 => optional(&self.host),
-            3 => optional(&self.port),
-            4 => optional(&self.ssl_thumbprint),
+            0 => look::text(&self.ticket),
+            1 => look::text(&self.cfg_file),
+            2 => look::optional_text(&self.host),
+            3 => look::optional_int(&self.port),
+            4 => look::optional_text(&self.ssl_thumbprint),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.ticket),
-            1 => Slot::Scalar(&mut self.cfg_file),
-            2 => Slot::Scalar(&mut self.host),
-            3 => Slot::Scalar(&mut self.port),
-            4 => Slot::Scalar(&mut self.ssl_thumbprint),
+            0 => place::text(&mut self.ticket),
+            1 => place::text(&mut self.cfg_file),
+            2 => place::optional_text(&mut self.host),
+            3 => place::optional_int(&mut self.port),
+            4 => place::optional_text(&mut self.ssl_thumbprint),
             _ => Slot::None,
         }
     }
@@ -6296,7 +6947,6 @@ impl DataObject for VirtualMachineMksTicket {
 root!(VirtualMachineMksTicket);
 
 /// `VirtualMachineConnection`, since 7.0.1.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineConnection {
     /// `label`.
     pub label: String,
@@ -6306,17 +6956,19 @@ pub struct VirtualMachineConnection {
     pub user_name: String,
 }
 
+impl Default for VirtualMachineConnection {
+    fn default() -> Self {
+        Self { label: Unset::UNSET, client: Unset::UNSET, user_name: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineConnection {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineConnection",
-            Some(DynamicData::INFO),
-            &[
-                FieldInfo::req("label", Type::String),
-                FieldInfo::req("client", Type::String),
-                FieldInfo::req("userName", Type::String),
-            ],
-            || Box::new(VirtualMachineConnection::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("label", Type::String, Req), Own("client", Type::String, Req), Own("userName", Type::String, Req)],
+            instance::<VirtualMachineConnection>,
         );
         &INFO
     };
@@ -6324,23 +6976,23 @@ impl DataType for VirtualMachineConnection {
 
 impl DataObject for VirtualMachineConnection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.label),
-            1 => leaf(&self.client),
-            2 => leaf(&self.user_name),
+            0 => look::text(&self.label),
+            1 => look::text(&self.client),
+            2 => look::text(&self.user_name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.label),
-            1 => Slot::Scalar(&mut self.client),
-            2 => Slot::Scalar(&mut self.user_name),
+            0 => place::text(&mut self.label),
+            1 => place::text(&mut self.client),
+            2 => place::text(&mut self.user_name),
             _ => Slot::None,
         }
     }
@@ -6349,41 +7001,46 @@ impl DataObject for VirtualMachineConnection {
 root!(VirtualMachineConnection);
 
 /// `VirtualMachineMksConnection`, since 7.0.1.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineMksConnection {
     /// What it inherits from [`VirtualMachineConnection`].
     pub base: VirtualMachineConnection,
 }
 
+impl Default for VirtualMachineMksConnection {
+    fn default() -> Self {
+        Self { base: <VirtualMachineConnection as Default>::default() }
+    }
+}
+
 impl DataType for VirtualMachineMksConnection {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualMachineMksConnection", Some(VirtualMachineConnection::INFO), &[], || {
-                Box::new(VirtualMachineMksConnection::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualMachineMksConnection",
+            Some(<VirtualMachineConnection as DataType>::INFO),
+            &[],
+            instance::<VirtualMachineMksConnection>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualMachineMksConnection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6391,7 +7048,6 @@ inherit!(VirtualMachineMksConnection, VirtualMachineConnection);
 impl Extends<VirtualMachineConnection> for VirtualMachineMksConnection {}
 
 /// `VirtualMachineDisplayTopology`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineDisplayTopology {
     /// `x`.
     pub x: i32,
@@ -6403,18 +7059,24 @@ pub struct VirtualMachineDisplayTopology {
     pub height: i32,
 }
 
+impl Default for VirtualMachineDisplayTopology {
+    fn default() -> Self {
+        Self { x: 0, y: 0, width: 0, height: 0 }
+    }
+}
+
 impl DataType for VirtualMachineDisplayTopology {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineDisplayTopology",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("x", Type::Int),
-                FieldInfo::req("y", Type::Int),
-                FieldInfo::req("width", Type::Int),
-                FieldInfo::req("height", Type::Int),
+                Own("x", Type::Int, Req),
+                Own("y", Type::Int, Req),
+                Own("width", Type::Int, Req),
+                Own("height", Type::Int, Req),
             ],
-            || Box::new(VirtualMachineDisplayTopology::default()),
+            instance::<VirtualMachineDisplayTopology>,
         );
         &INFO
     };
@@ -6422,25 +7084,25 @@ impl DataType for VirtualMachineDisplayTopology {
 
 impl DataObject for VirtualMachineDisplayTopology {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.x),
-            1 => leaf(&self.y),
-            2 => leaf(&self.width),
-            3 => leaf(&self.height),
+            0 => Value::Int(self.x),
+            1 => Value::Int(self.y),
+            2 => Value::Int(self.width),
+            3 => Value::Int(self.height),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.x),
-            1 => Slot::Scalar(&mut self.y),
-            2 => Slot::Scalar(&mut self.width),
-            3 => Slot::Scalar(&mut self.height),
+            0 => place::int(&mut self.x),
+            1 => place::int(&mut self.y),
+            2 => place::int(&mut self.width),
+            3 => place::int(&mut self.height),
             _ => Slot::None,
         }
     }
@@ -6449,7 +7111,6 @@ impl DataObject for VirtualMachineDisplayTopology {
 root!(VirtualMachineDisplayTopology);
 
 /// `VirtualMachineWipeResult`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineWipeResult {
     /// `diskId`.
     pub disk_id: i32,
@@ -6457,13 +7118,19 @@ pub struct VirtualMachineWipeResult {
     pub shrinkable_disk_space: i64,
 }
 
+impl Default for VirtualMachineWipeResult {
+    fn default() -> Self {
+        Self { disk_id: 0, shrinkable_disk_space: 0 }
+    }
+}
+
 impl DataType for VirtualMachineWipeResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineWipeResult",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("diskId", Type::Int), FieldInfo::req("shrinkableDiskSpace", Type::Long)],
-            || Box::new(VirtualMachineWipeResult::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("diskId", Type::Int, Req), Own("shrinkableDiskSpace", Type::Long, Req)],
+            instance::<VirtualMachineWipeResult>,
         );
         &INFO
     };
@@ -6471,21 +7138,21 @@ impl DataType for VirtualMachineWipeResult {
 
 impl DataObject for VirtualMachineWipeResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.disk_id),
-            1 => leaf(&self.shrinkable_disk_space),
+            0 => Value::Int(self.disk_id),
+            1 => Value::Long(self.shrinkable_disk_space),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disk_id),
-            1 => Slot::Scalar(&mut self.shrinkable_disk_space),
+            0 => place::int(&mut self.disk_id),
+            1 => place::long(&mut self.shrinkable_disk_space),
             _ => Slot::None,
         }
     }
@@ -6494,7 +7161,6 @@ impl DataObject for VirtualMachineWipeResult {
 root!(VirtualMachineWipeResult);
 
 /// `VirtualMachineCdromInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineCdromInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -6502,13 +7168,19 @@ pub struct VirtualMachineCdromInfo {
     pub description: Option<String>,
 }
 
+impl Default for VirtualMachineCdromInfo {
+    fn default() -> Self {
+        Self { base: <VirtualMachineTargetInfo as Default>::default(), description: None }
+    }
+}
+
 impl DataType for VirtualMachineCdromInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineCdromInfo",
-            Some(VirtualMachineTargetInfo::INFO),
-            &[FieldInfo::opt("description", Type::String)],
-            || Box::new(VirtualMachineCdromInfo::default()),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
+            &[Own("description", Type::String, Opt)],
+            instance::<VirtualMachineCdromInfo>,
         );
         &INFO
     };
@@ -6516,29 +7188,23 @@ impl DataType for VirtualMachineCdromInfo {
 
 impl DataObject for VirtualMachineCdromInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.description),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.description),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.description),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.description),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6546,41 +7212,46 @@ inherit!(VirtualMachineCdromInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineCdromInfo {}
 
 /// `VirtualMachineDefaultProfileSpec`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineDefaultProfileSpec {
     /// What it inherits from [`VirtualMachineProfileSpec`].
     pub base: VirtualMachineProfileSpec,
 }
 
+impl Default for VirtualMachineDefaultProfileSpec {
+    fn default() -> Self {
+        Self { base: <VirtualMachineProfileSpec as Default>::default() }
+    }
+}
+
 impl DataType for VirtualMachineDefaultProfileSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualMachineDefaultProfileSpec", Some(VirtualMachineProfileSpec::INFO), &[], || {
-                Box::new(VirtualMachineDefaultProfileSpec::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualMachineDefaultProfileSpec",
+            Some(<VirtualMachineProfileSpec as DataType>::INFO),
+            &[],
+            instance::<VirtualMachineDefaultProfileSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualMachineDefaultProfileSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6588,7 +7259,6 @@ inherit!(VirtualMachineDefaultProfileSpec, VirtualMachineProfileSpec);
 impl Extends<VirtualMachineProfileSpec> for VirtualMachineDefaultProfileSpec {}
 
 /// `VirtualMachineDefinedProfileSpec`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineDefinedProfileSpec {
     /// What it inherits from [`VirtualMachineProfileSpec`].
     pub base: VirtualMachineProfileSpec,
@@ -6602,18 +7272,30 @@ pub struct VirtualMachineDefinedProfileSpec {
     pub profile_params: Vec<KeyValue>,
 }
 
+impl Default for VirtualMachineDefinedProfileSpec {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineProfileSpec as Default>::default(),
+            profile_id: Unset::UNSET,
+            replication_spec: None,
+            profile_data: None,
+            profile_params: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineDefinedProfileSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineDefinedProfileSpec",
-            Some(VirtualMachineProfileSpec::INFO),
+            Some(<VirtualMachineProfileSpec as DataType>::INFO),
             &[
-                FieldInfo::req("profileId", Type::String),
-                FieldInfo::opt("replicationSpec", Type::Data(ReplicationSpec::INFO)),
-                FieldInfo::opt("profileData", Type::Data(VirtualMachineProfileRawData::INFO)),
-                FieldInfo::list("profileParams", Type::Data(KeyValue::INFO)),
+                Own("profileId", Type::String, Req),
+                Own("replicationSpec", Type::Data(<ReplicationSpec as DataType>::INFO), Opt),
+                Own("profileData", Type::Data(<VirtualMachineProfileRawData as DataType>::INFO), Opt),
+                Own("profileParams", Type::Data(<KeyValue as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineDefinedProfileSpec::default()),
+            instance::<VirtualMachineDefinedProfileSpec>,
         );
         &INFO
     };
@@ -6621,41 +7303,29 @@ impl DataType for VirtualMachineDefinedProfileSpec {
 
 impl DataObject for VirtualMachineDefinedProfileSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.profile_id),
-            1 => match &self.replication_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => match &self.profile_data {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.profile_id),
+            1 => look::boxed(&self.replication_spec),
+            2 => look::boxed(&self.profile_data),
             3 => Value::List(&self.profile_params),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.profile_id),
-            1 => fill!(self.replication_spec, ReplicationSpec),
-            2 => fill!(self.profile_data, VirtualMachineProfileRawData),
+            0 => place::text(&mut self.profile_id),
+            1 => place::boxed(&mut self.replication_spec),
+            2 => place::boxed(&mut self.profile_data),
             3 => Slot::List(&mut self.profile_params),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6663,7 +7333,6 @@ inherit!(VirtualMachineDefinedProfileSpec, VirtualMachineProfileSpec);
 impl Extends<VirtualMachineProfileSpec> for VirtualMachineDefinedProfileSpec {}
 
 /// `VirtualMachineDiskDeviceInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineDiskDeviceInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -6673,13 +7342,19 @@ pub struct VirtualMachineDiskDeviceInfo {
     pub vm: Vec<ManagedObjectReference>,
 }
 
+impl Default for VirtualMachineDiskDeviceInfo {
+    fn default() -> Self {
+        Self { base: <VirtualMachineTargetInfo as Default>::default(), capacity: None, vm: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineDiskDeviceInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineDiskDeviceInfo",
-            Some(VirtualMachineTargetInfo::INFO),
-            &[FieldInfo::opt("capacity", Type::Long), FieldInfo::list("vm", Type::Ref)],
-            || Box::new(VirtualMachineDiskDeviceInfo::default()),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
+            &[Own("capacity", Type::Long, Opt), Own("vm", Type::Ref, List)],
+            instance::<VirtualMachineDiskDeviceInfo>,
         );
         &INFO
     };
@@ -6687,31 +7362,25 @@ impl DataType for VirtualMachineDiskDeviceInfo {
 
 impl DataObject for VirtualMachineDiskDeviceInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.capacity),
+            2 => look::optional_long(&self.capacity),
             3 => Value::List(&self.vm),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.capacity),
+            2 => place::optional_long(&mut self.capacity),
             3 => Slot::Scalar(&mut self.vm),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6719,7 +7388,6 @@ inherit!(VirtualMachineDiskDeviceInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineDiskDeviceInfo {}
 
 /// `VirtualMachineDynamicPassthroughInfo`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineDynamicPassthroughInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -6735,19 +7403,32 @@ pub struct VirtualMachineDynamicPassthroughInfo {
     pub device_id: i32,
 }
 
+impl Default for VirtualMachineDynamicPassthroughInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            vendor_name: Unset::UNSET,
+            device_name: Unset::UNSET,
+            custom_label: None,
+            vendor_id: 0,
+            device_id: 0,
+        }
+    }
+}
+
 impl DataType for VirtualMachineDynamicPassthroughInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineDynamicPassthroughInfo",
-            Some(VirtualMachineTargetInfo::INFO),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
             &[
-                FieldInfo::req("vendorName", Type::String),
-                FieldInfo::req("deviceName", Type::String),
-                FieldInfo::opt("customLabel", Type::String),
-                FieldInfo::req("vendorId", Type::Int),
-                FieldInfo::req("deviceId", Type::Int),
+                Own("vendorName", Type::String, Req),
+                Own("deviceName", Type::String, Req),
+                Own("customLabel", Type::String, Opt),
+                Own("vendorId", Type::Int, Req),
+                Own("deviceId", Type::Int, Req),
             ],
-            || Box::new(VirtualMachineDynamicPassthroughInfo::default()),
+            instance::<VirtualMachineDynamicPassthroughInfo>,
         );
         &INFO
     };
@@ -6755,37 +7436,31 @@ impl DataType for VirtualMachineDynamicPassthroughInfo {
 
 impl DataObject for VirtualMachineDynamicPassthroughInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vendor_name),
-            3 => leaf(&self.device_name),
-            4 => optional(&self.custom_label),
-            5 => leaf(&self.vendor_id),
-            6 => leaf(&self.device_id),
-            _ => self.base.get(index),
+            2 => look::text(&self.vendor_name),
+            3 => look::text(&self.device_name),
+            4 => look::optional_text(&self.custom_label),
+            5 => Value::Int(self.vendor_id),
+            6 => Value::Int(self.device_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vendor_name),
-            3 => Slot::Scalar(&mut self.device_name),
-            4 => Slot::Scalar(&mut self.custom_label),
-            5 => Slot::Scalar(&mut self.vendor_id),
-            6 => Slot::Scalar(&mut self.device_id),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vendor_name),
+            3 => place::text(&mut self.device_name),
+            4 => place::optional_text(&mut self.custom_label),
+            5 => place::int(&mut self.vendor_id),
+            6 => place::int(&mut self.device_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6793,41 +7468,46 @@ inherit!(VirtualMachineDynamicPassthroughInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineDynamicPassthroughInfo {}
 
 /// `VirtualMachineEmptyProfileSpec`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineEmptyProfileSpec {
     /// What it inherits from [`VirtualMachineProfileSpec`].
     pub base: VirtualMachineProfileSpec,
 }
 
+impl Default for VirtualMachineEmptyProfileSpec {
+    fn default() -> Self {
+        Self { base: <VirtualMachineProfileSpec as Default>::default() }
+    }
+}
+
 impl DataType for VirtualMachineEmptyProfileSpec {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualMachineEmptyProfileSpec", Some(VirtualMachineProfileSpec::INFO), &[], || {
-                Box::new(VirtualMachineEmptyProfileSpec::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualMachineEmptyProfileSpec",
+            Some(<VirtualMachineProfileSpec as DataType>::INFO),
+            &[],
+            instance::<VirtualMachineEmptyProfileSpec>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualMachineEmptyProfileSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6835,41 +7515,46 @@ inherit!(VirtualMachineEmptyProfileSpec, VirtualMachineProfileSpec);
 impl Extends<VirtualMachineProfileSpec> for VirtualMachineEmptyProfileSpec {}
 
 /// `VirtualMachineFloppyInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineFloppyInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
 }
 
+impl Default for VirtualMachineFloppyInfo {
+    fn default() -> Self {
+        Self { base: <VirtualMachineTargetInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualMachineFloppyInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualMachineFloppyInfo", Some(VirtualMachineTargetInfo::INFO), &[], || {
-                Box::new(VirtualMachineFloppyInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualMachineFloppyInfo",
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualMachineFloppyInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualMachineFloppyInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6877,7 +7562,6 @@ inherit!(VirtualMachineFloppyInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineFloppyInfo {}
 
 /// `VirtualMachineIdeDiskDeviceInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineIdeDiskDeviceInfo {
     /// What it inherits from [`VirtualMachineDiskDeviceInfo`].
     pub base: VirtualMachineDiskDeviceInfo,
@@ -6885,13 +7569,19 @@ pub struct VirtualMachineIdeDiskDeviceInfo {
     pub partition_table: Vec<VirtualMachineIdeDiskDevicePartitionInfo>,
 }
 
+impl Default for VirtualMachineIdeDiskDeviceInfo {
+    fn default() -> Self {
+        Self { base: <VirtualMachineDiskDeviceInfo as Default>::default(), partition_table: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachineIdeDiskDeviceInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineIdeDiskDeviceInfo",
-            Some(VirtualMachineDiskDeviceInfo::INFO),
-            &[FieldInfo::list("partitionTable", Type::Data(VirtualMachineIdeDiskDevicePartitionInfo::INFO))],
-            || Box::new(VirtualMachineIdeDiskDeviceInfo::default()),
+            Some(<VirtualMachineDiskDeviceInfo as DataType>::INFO),
+            &[Own("partitionTable", Type::Data(<VirtualMachineIdeDiskDevicePartitionInfo as DataType>::INFO), List)],
+            instance::<VirtualMachineIdeDiskDeviceInfo>,
         );
         &INFO
     };
@@ -6899,29 +7589,23 @@ impl DataType for VirtualMachineIdeDiskDeviceInfo {
 
 impl DataObject for VirtualMachineIdeDiskDeviceInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             4 => Value::List(&self.partition_table),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             4 => Slot::List(&mut self.partition_table),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6930,7 +7614,6 @@ impl Extends<VirtualMachineDiskDeviceInfo> for VirtualMachineIdeDiskDeviceInfo {
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineIdeDiskDeviceInfo {}
 
 /// `VirtualMachineIdeDiskDevicePartitionInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineIdeDiskDevicePartitionInfo {
     /// `id`.
     pub id: i32,
@@ -6938,13 +7621,19 @@ pub struct VirtualMachineIdeDiskDevicePartitionInfo {
     pub capacity: i32,
 }
 
+impl Default for VirtualMachineIdeDiskDevicePartitionInfo {
+    fn default() -> Self {
+        Self { id: 0, capacity: 0 }
+    }
+}
+
 impl DataType for VirtualMachineIdeDiskDevicePartitionInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineIdeDiskDevicePartitionInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("id", Type::Int), FieldInfo::req("capacity", Type::Int)],
-            || Box::new(VirtualMachineIdeDiskDevicePartitionInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("id", Type::Int, Req), Own("capacity", Type::Int, Req)],
+            instance::<VirtualMachineIdeDiskDevicePartitionInfo>,
         );
         &INFO
     };
@@ -6952,21 +7641,21 @@ impl DataType for VirtualMachineIdeDiskDevicePartitionInfo {
 
 impl DataObject for VirtualMachineIdeDiskDevicePartitionInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.id),
-            1 => leaf(&self.capacity),
+            0 => Value::Int(self.id),
+            1 => Value::Int(self.capacity),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.id),
-            1 => Slot::Scalar(&mut self.capacity),
+            0 => place::int(&mut self.id),
+            1 => place::int(&mut self.capacity),
             _ => Slot::None,
         }
     }
@@ -6975,7 +7664,6 @@ impl DataObject for VirtualMachineIdeDiskDevicePartitionInfo {
 root!(VirtualMachineIdeDiskDevicePartitionInfo);
 
 /// `VirtualMachineNetworkInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineNetworkInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -6985,13 +7673,23 @@ pub struct VirtualMachineNetworkInfo {
     pub vswitch: Option<String>,
 }
 
+impl Default for VirtualMachineNetworkInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            network: <Poly<NetworkSummary> as Default>::default(),
+            vswitch: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineNetworkInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineNetworkInfo",
-            Some(VirtualMachineTargetInfo::INFO),
-            &[FieldInfo::req("network", Type::Data(NetworkSummary::INFO)), FieldInfo::opt("vswitch", Type::String)],
-            || Box::new(VirtualMachineNetworkInfo::default()),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
+            &[Own("network", Type::Data(<NetworkSummary as DataType>::INFO), Req), Own("vswitch", Type::String, Opt)],
+            instance::<VirtualMachineNetworkInfo>,
         );
         &INFO
     };
@@ -6999,31 +7697,25 @@ impl DataType for VirtualMachineNetworkInfo {
 
 impl DataObject for VirtualMachineNetworkInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.network),
-            3 => optional(&self.vswitch),
-            _ => self.base.get(index),
+            2 => look::leaf(&self.network),
+            3 => look::optional_text(&self.vswitch),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Poly(&mut self.network),
-            3 => Slot::Scalar(&mut self.vswitch),
-            _ => self.base.slot(index),
+            3 => place::optional_text(&mut self.vswitch),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7031,41 +7723,46 @@ inherit!(VirtualMachineNetworkInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineNetworkInfo {}
 
 /// `VirtualMachineParallelInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineParallelInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
 }
 
+impl Default for VirtualMachineParallelInfo {
+    fn default() -> Self {
+        Self { base: <VirtualMachineTargetInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualMachineParallelInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualMachineParallelInfo", Some(VirtualMachineTargetInfo::INFO), &[], || {
-                Box::new(VirtualMachineParallelInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualMachineParallelInfo",
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualMachineParallelInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualMachineParallelInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -7073,7 +7770,6 @@ inherit!(VirtualMachineParallelInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineParallelInfo {}
 
 /// `VirtualMachinePciPassthroughInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachinePciPassthroughInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -7083,13 +7779,23 @@ pub struct VirtualMachinePciPassthroughInfo {
     pub system_id: String,
 }
 
+impl Default for VirtualMachinePciPassthroughInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            pci_device: <HostPciDevice as Default>::default(),
+            system_id: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachinePciPassthroughInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachinePciPassthroughInfo",
-            Some(VirtualMachineTargetInfo::INFO),
-            &[FieldInfo::req("pciDevice", Type::Data(HostPciDevice::INFO)), FieldInfo::req("systemId", Type::String)],
-            || Box::new(VirtualMachinePciPassthroughInfo::default()),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
+            &[Own("pciDevice", Type::Data(<HostPciDevice as DataType>::INFO), Req), Own("systemId", Type::String, Req)],
+            instance::<VirtualMachinePciPassthroughInfo>,
         );
         &INFO
     };
@@ -7097,31 +7803,25 @@ impl DataType for VirtualMachinePciPassthroughInfo {
 
 impl DataObject for VirtualMachinePciPassthroughInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.pci_device),
-            3 => leaf(&self.system_id),
-            _ => self.base.get(index),
+            3 => look::text(&self.system_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.pci_device),
-            3 => Slot::Scalar(&mut self.system_id),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.system_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7129,7 +7829,6 @@ inherit!(VirtualMachinePciPassthroughInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachinePciPassthroughInfo {}
 
 /// `VirtualMachinePciSharedGpuPassthroughInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachinePciSharedGpuPassthroughInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -7137,13 +7836,19 @@ pub struct VirtualMachinePciSharedGpuPassthroughInfo {
     pub vgpu: String,
 }
 
+impl Default for VirtualMachinePciSharedGpuPassthroughInfo {
+    fn default() -> Self {
+        Self { base: <VirtualMachineTargetInfo as Default>::default(), vgpu: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualMachinePciSharedGpuPassthroughInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachinePciSharedGpuPassthroughInfo",
-            Some(VirtualMachineTargetInfo::INFO),
-            &[FieldInfo::req("vgpu", Type::String)],
-            || Box::new(VirtualMachinePciSharedGpuPassthroughInfo::default()),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
+            &[Own("vgpu", Type::String, Req)],
+            instance::<VirtualMachinePciSharedGpuPassthroughInfo>,
         );
         &INFO
     };
@@ -7151,29 +7856,23 @@ impl DataType for VirtualMachinePciSharedGpuPassthroughInfo {
 
 impl DataObject for VirtualMachinePciSharedGpuPassthroughInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vgpu),
-            _ => self.base.get(index),
+            2 => look::text(&self.vgpu),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vgpu),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vgpu),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7181,7 +7880,6 @@ inherit!(VirtualMachinePciSharedGpuPassthroughInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachinePciSharedGpuPassthroughInfo {}
 
 /// `VirtualMachinePrecisionClockInfo`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachinePrecisionClockInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -7189,13 +7887,19 @@ pub struct VirtualMachinePrecisionClockInfo {
     pub system_clock_protocol: Option<String>,
 }
 
+impl Default for VirtualMachinePrecisionClockInfo {
+    fn default() -> Self {
+        Self { base: <VirtualMachineTargetInfo as Default>::default(), system_clock_protocol: None }
+    }
+}
+
 impl DataType for VirtualMachinePrecisionClockInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachinePrecisionClockInfo",
-            Some(VirtualMachineTargetInfo::INFO),
-            &[FieldInfo::opt("systemClockProtocol", Type::String)],
-            || Box::new(VirtualMachinePrecisionClockInfo::default()),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
+            &[Own("systemClockProtocol", Type::String, Opt)],
+            instance::<VirtualMachinePrecisionClockInfo>,
         );
         &INFO
     };
@@ -7203,29 +7907,23 @@ impl DataType for VirtualMachinePrecisionClockInfo {
 
 impl DataObject for VirtualMachinePrecisionClockInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.system_clock_protocol),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.system_clock_protocol),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.system_clock_protocol),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.system_clock_protocol),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7233,7 +7931,6 @@ inherit!(VirtualMachinePrecisionClockInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachinePrecisionClockInfo {}
 
 /// `VirtualMachineRelocateSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineRelocateSpec {
     /// `service`, since 6.0.
     pub service: Option<Box<ServiceLocator>>,
@@ -7263,27 +7960,47 @@ pub struct VirtualMachineRelocateSpec {
     pub vm_placement_policies: Vec<Poly<VmPlacementPolicy>>,
 }
 
+impl Default for VirtualMachineRelocateSpec {
+    fn default() -> Self {
+        Self {
+            service: None,
+            folder: None,
+            datastore: None,
+            disk_move_type: None,
+            pool: None,
+            host: None,
+            disk: Unset::UNSET,
+            transform: None,
+            device_change: Unset::UNSET,
+            profile: Unset::UNSET,
+            crypto_spec: None,
+            tag_specs: Unset::UNSET,
+            vm_placement_policies: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineRelocateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineRelocateSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("service", Type::Data(ServiceLocator::INFO)),
-                FieldInfo::opt("folder", Type::Ref),
-                FieldInfo::opt("datastore", Type::Ref),
-                FieldInfo::opt("diskMoveType", Type::String),
-                FieldInfo::opt("pool", Type::Ref),
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::list("disk", Type::Data(VirtualMachineRelocateSpecDiskLocator::INFO)),
-                FieldInfo::opt("transform", Type::Enum(VirtualMachineRelocateTransformation::INFO)),
-                FieldInfo::list("deviceChange", Type::Data(VirtualDeviceConfigSpec::INFO)),
-                FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-                FieldInfo::opt("cryptoSpec", Type::Data(CryptoSpec::INFO)),
-                FieldInfo::list("tagSpecs", Type::Data(TagSpec::INFO)),
-                FieldInfo::list("vmPlacementPolicies", Type::Data(VmPlacementPolicy::INFO)),
+                Own("service", Type::Data(<ServiceLocator as DataType>::INFO), Opt),
+                Own("folder", Type::Ref, Opt),
+                Own("datastore", Type::Ref, Opt),
+                Own("diskMoveType", Type::String, Opt),
+                Own("pool", Type::Ref, Opt),
+                Own("host", Type::Ref, Opt),
+                Own("disk", Type::Data(<VirtualMachineRelocateSpecDiskLocator as DataType>::INFO), List),
+                Own("transform", Type::Enum(<VirtualMachineRelocateTransformation as EnumType>::INFO), Opt),
+                Own("deviceChange", Type::Data(<VirtualDeviceConfigSpec as DataType>::INFO), List),
+                Own("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO), List),
+                Own("cryptoSpec", Type::Data(<CryptoSpec as DataType>::INFO), Opt),
+                Own("tagSpecs", Type::Data(<TagSpec as DataType>::INFO), List),
+                Own("vmPlacementPolicies", Type::Data(<VmPlacementPolicy as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineRelocateSpec::default()),
+            instance::<VirtualMachineRelocateSpec>,
         );
         &INFO
     };
@@ -7291,25 +8008,22 @@ impl DataType for VirtualMachineRelocateSpec {
 
 impl DataObject for VirtualMachineRelocateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.service {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => optional(&self.folder),
-            2 => optional(&self.datastore),
-            3 => optional(&self.disk_move_type),
-            4 => optional(&self.pool),
-            5 => optional(&self.host),
+            0 => look::boxed(&self.service),
+            1 => look::optional_reference(&self.folder),
+            2 => look::optional_reference(&self.datastore),
+            3 => look::optional_text(&self.disk_move_type),
+            4 => look::optional_reference(&self.pool),
+            5 => look::optional_reference(&self.host),
             6 => Value::List(&self.disk),
-            7 => optional(&self.transform),
+            7 => look::optional(&self.transform),
             8 => Value::List(&self.device_change),
             9 => Value::List(&self.profile),
-            10 => optional(&self.crypto_spec),
+            10 => look::optional(&self.crypto_spec),
             11 => Value::List(&self.tag_specs),
             12 => Value::List(&self.vm_placement_policies),
             _ => Value::Unset,
@@ -7318,12 +8032,12 @@ impl DataObject for VirtualMachineRelocateSpec {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.service, ServiceLocator),
-            1 => Slot::Scalar(&mut self.folder),
-            2 => Slot::Scalar(&mut self.datastore),
-            3 => Slot::Scalar(&mut self.disk_move_type),
-            4 => Slot::Scalar(&mut self.pool),
-            5 => Slot::Scalar(&mut self.host),
+            0 => place::boxed(&mut self.service),
+            1 => place::optional_reference(&mut self.folder),
+            2 => place::optional_reference(&mut self.datastore),
+            3 => place::optional_text(&mut self.disk_move_type),
+            4 => place::optional_reference(&mut self.pool),
+            5 => place::optional_reference(&mut self.host),
             6 => Slot::List(&mut self.disk),
             7 => Slot::Scalar(&mut self.transform),
             8 => Slot::Poly(&mut self.device_change),
@@ -7339,7 +8053,6 @@ impl DataObject for VirtualMachineRelocateSpec {
 root!(VirtualMachineRelocateSpec);
 
 /// `VirtualMachineRelocateSpecDiskLocator`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineRelocateSpecDiskLocator {
     /// `diskId`.
     pub disk_id: i32,
@@ -7357,21 +8070,35 @@ pub struct VirtualMachineRelocateSpecDiskLocator {
     pub filter_spec: Vec<Poly<VirtualMachineBaseIndependentFilterSpec>>,
 }
 
+impl Default for VirtualMachineRelocateSpecDiskLocator {
+    fn default() -> Self {
+        Self {
+            disk_id: 0,
+            datastore: Unset::UNSET,
+            disk_move_type: None,
+            disk_backing_info: None,
+            profile: Unset::UNSET,
+            backing: None,
+            filter_spec: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineRelocateSpecDiskLocator {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineRelocateSpecDiskLocator",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("diskId", Type::Int),
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::opt("diskMoveType", Type::String),
-                FieldInfo::opt("diskBackingInfo", Type::Data(VirtualDeviceBackingInfo::INFO)),
-                FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-                FieldInfo::opt("backing", Type::Data(VirtualMachineRelocateSpecDiskLocatorBackingSpec::INFO)),
-                FieldInfo::list("filterSpec", Type::Data(VirtualMachineBaseIndependentFilterSpec::INFO)),
+                Own("diskId", Type::Int, Req),
+                Own("datastore", Type::Ref, Req),
+                Own("diskMoveType", Type::String, Opt),
+                Own("diskBackingInfo", Type::Data(<VirtualDeviceBackingInfo as DataType>::INFO), Opt),
+                Own("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO), List),
+                Own("backing", Type::Data(<VirtualMachineRelocateSpecDiskLocatorBackingSpec as DataType>::INFO), Opt),
+                Own("filterSpec", Type::Data(<VirtualMachineBaseIndependentFilterSpec as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineRelocateSpecDiskLocator::default()),
+            instance::<VirtualMachineRelocateSpecDiskLocator>,
         );
         &INFO
     };
@@ -7379,20 +8106,17 @@ impl DataType for VirtualMachineRelocateSpecDiskLocator {
 
 impl DataObject for VirtualMachineRelocateSpecDiskLocator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.disk_id),
-            1 => leaf(&self.datastore),
-            2 => optional(&self.disk_move_type),
-            3 => optional(&self.disk_backing_info),
+            0 => Value::Int(self.disk_id),
+            1 => look::reference(&self.datastore),
+            2 => look::optional_text(&self.disk_move_type),
+            3 => look::optional(&self.disk_backing_info),
             4 => Value::List(&self.profile),
-            5 => match &self.backing {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            5 => look::boxed(&self.backing),
             6 => Value::List(&self.filter_spec),
             _ => Value::Unset,
         }
@@ -7400,12 +8124,12 @@ impl DataObject for VirtualMachineRelocateSpecDiskLocator {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disk_id),
-            1 => Slot::Scalar(&mut self.datastore),
-            2 => Slot::Scalar(&mut self.disk_move_type),
+            0 => place::int(&mut self.disk_id),
+            1 => place::reference(&mut self.datastore),
+            2 => place::optional_text(&mut self.disk_move_type),
             3 => Slot::Poly(&mut self.disk_backing_info),
             4 => Slot::Poly(&mut self.profile),
-            5 => fill!(self.backing, VirtualMachineRelocateSpecDiskLocatorBackingSpec),
+            5 => place::boxed(&mut self.backing),
             6 => Slot::Poly(&mut self.filter_spec),
             _ => Slot::None,
         }
@@ -7415,7 +8139,6 @@ impl DataObject for VirtualMachineRelocateSpecDiskLocator {
 root!(VirtualMachineRelocateSpecDiskLocator);
 
 /// `VirtualMachineRelocateSpecDiskLocatorBackingSpec`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineRelocateSpecDiskLocatorBackingSpec {
     /// `parent`.
     pub parent: Option<Box<VirtualMachineRelocateSpecDiskLocatorBackingSpec>>,
@@ -7423,16 +8146,22 @@ pub struct VirtualMachineRelocateSpecDiskLocatorBackingSpec {
     pub crypto: Option<Poly<CryptoSpec>>,
 }
 
+impl Default for VirtualMachineRelocateSpecDiskLocatorBackingSpec {
+    fn default() -> Self {
+        Self { parent: None, crypto: None }
+    }
+}
+
 impl DataType for VirtualMachineRelocateSpecDiskLocatorBackingSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineRelocateSpecDiskLocatorBackingSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("parent", Type::Data(VirtualMachineRelocateSpecDiskLocatorBackingSpec::INFO)),
-                FieldInfo::opt("crypto", Type::Data(CryptoSpec::INFO)),
+                Own("parent", Type::Data(<VirtualMachineRelocateSpecDiskLocatorBackingSpec as DataType>::INFO), Opt),
+                Own("crypto", Type::Data(<CryptoSpec as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualMachineRelocateSpecDiskLocatorBackingSpec::default()),
+            instance::<VirtualMachineRelocateSpecDiskLocatorBackingSpec>,
         );
         &INFO
     };
@@ -7440,23 +8169,20 @@ impl DataType for VirtualMachineRelocateSpecDiskLocatorBackingSpec {
 
 impl DataObject for VirtualMachineRelocateSpecDiskLocatorBackingSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.parent {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => optional(&self.crypto),
+            0 => look::boxed(&self.parent),
+            1 => look::optional(&self.crypto),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.parent, VirtualMachineRelocateSpecDiskLocatorBackingSpec),
+            0 => place::boxed(&mut self.parent),
             1 => Slot::Poly(&mut self.crypto),
             _ => Slot::None,
         }
@@ -7466,7 +8192,6 @@ impl DataObject for VirtualMachineRelocateSpecDiskLocatorBackingSpec {
 root!(VirtualMachineRelocateSpecDiskLocatorBackingSpec);
 
 /// `VirtualMachineRuntimeInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineRuntimeInfo {
     /// `device`, since 4.1.
     pub device: Vec<VirtualMachineDeviceRuntimeInfo>,
@@ -7544,51 +8269,103 @@ pub struct VirtualMachineRuntimeInfo {
     pub disk_chain_broken: Option<bool>,
 }
 
+impl Default for VirtualMachineRuntimeInfo {
+    fn default() -> Self {
+        Self {
+            device: Unset::UNSET,
+            host: None,
+            connection_state: VirtualMachineConnectionState::Unrecognized(Unset::UNSET),
+            power_state: VirtualMachinePowerState::Unrecognized(Unset::UNSET),
+            vm_failover_in_progress: None,
+            fault_tolerance_state: None,
+            das_vm_protection: None,
+            tools_installer_mounted: false,
+            suspend_time: None,
+            boot_time: None,
+            suspend_interval: None,
+            question: None,
+            memory_overhead: None,
+            max_cpu_usage: None,
+            max_memory_usage: None,
+            num_mks_connections: 0,
+            record_replay_state: None,
+            clean_power_off: None,
+            need_secondary_reason: None,
+            online_standby: None,
+            min_required_evc_mode_key: None,
+            consolidation_needed: None,
+            offline_feature_requirement: Unset::UNSET,
+            feature_requirement: Unset::UNSET,
+            feature_mask: Unset::UNSET,
+            v_flash_cache_allocation: None,
+            paused: None,
+            snapshot_in_background: None,
+            quiesced_fork_parent: None,
+            instant_clone_frozen: None,
+            crypto_state: None,
+            suspended_to_memory: None,
+            op_notification_timeout: None,
+            iommu_active: None,
+            consolidate_work_total: None,
+            consolidate_work_done: None,
+            disk_chain_broken: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineRuntimeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineRuntimeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("device", Type::Data(VirtualMachineDeviceRuntimeInfo::INFO)),
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::req("connectionState", Type::Enum(VirtualMachineConnectionState::INFO)),
-                FieldInfo::req("powerState", Type::Enum(VirtualMachinePowerState::INFO)),
-                FieldInfo::opt("vmFailoverInProgress", Type::Boolean),
-                FieldInfo::opt("faultToleranceState", Type::Enum(VirtualMachineFaultToleranceState::INFO)),
-                FieldInfo::opt("dasVmProtection", Type::Data(VirtualMachineRuntimeInfoDasProtectionState::INFO)),
-                FieldInfo::req("toolsInstallerMounted", Type::Boolean),
-                FieldInfo::opt("suspendTime", Type::DateTime),
-                FieldInfo::opt("bootTime", Type::DateTime),
-                FieldInfo::opt("suspendInterval", Type::Long),
-                FieldInfo::opt("question", Type::Data(VirtualMachineQuestionInfo::INFO)),
-                FieldInfo::opt("memoryOverhead", Type::Long),
-                FieldInfo::opt("maxCpuUsage", Type::Int),
-                FieldInfo::opt("maxMemoryUsage", Type::Int),
-                FieldInfo::req("numMksConnections", Type::Int),
-                FieldInfo::opt("recordReplayState", Type::Enum(VirtualMachineRecordReplayState::INFO)),
-                FieldInfo::opt("cleanPowerOff", Type::Boolean),
-                FieldInfo::opt("needSecondaryReason", Type::String),
-                FieldInfo::opt("onlineStandby", Type::Boolean),
-                FieldInfo::opt("minRequiredEVCModeKey", Type::String),
-                FieldInfo::opt("consolidationNeeded", Type::Boolean),
-                FieldInfo::list("offlineFeatureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
-                FieldInfo::list("featureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
-                FieldInfo::list("featureMask", Type::Data(HostFeatureMask::INFO)),
-                FieldInfo::opt("vFlashCacheAllocation", Type::Long),
-                FieldInfo::opt("paused", Type::Boolean),
-                FieldInfo::opt("snapshotInBackground", Type::Boolean),
-                FieldInfo::opt("quiescedForkParent", Type::Boolean),
-                FieldInfo::opt("instantCloneFrozen", Type::Boolean),
-                FieldInfo::opt("cryptoState", Type::String),
-                FieldInfo::opt("suspendedToMemory", Type::Boolean),
-                FieldInfo::opt("opNotificationTimeout", Type::Long),
-                FieldInfo::opt("iommuActive", Type::Boolean),
-                FieldInfo::opt("consolidateWorkTotal", Type::Long),
-                FieldInfo::opt("consolidateWorkDone", Type::Long),
-                FieldInfo::opt("diskChainBroken", Type::Boolean),
+                Own("device", Type::Data(<VirtualMachineDeviceRuntimeInfo as DataType>::INFO), List),
+                Own("host", Type::Ref, Opt),
+                Own("connectionState", Type::Enum(<VirtualMachineConnectionState as EnumType>::INFO), Req),
+                Own("powerState", Type::Enum(<VirtualMachinePowerState as EnumType>::INFO), Req),
+                Own("vmFailoverInProgress", Type::Boolean, Opt),
+                Own("faultToleranceState", Type::Enum(<VirtualMachineFaultToleranceState as EnumType>::INFO), Opt),
+                Own(
+                    "dasVmProtection",
+                    Type::Data(<VirtualMachineRuntimeInfoDasProtectionState as DataType>::INFO),
+                    Opt,
+                ),
+                Own("toolsInstallerMounted", Type::Boolean, Req),
+                Own("suspendTime", Type::DateTime, Opt),
+                Own("bootTime", Type::DateTime, Opt),
+                Own("suspendInterval", Type::Long, Opt),
+                Own("question", Type::Data(<VirtualMachineQuestionInfo as DataType>::INFO), Opt),
+                Own("memoryOverhead", Type::Long, Opt),
+                Own("maxCpuUsage", Type::Int, Opt),
+                Own("maxMemoryUsage", Type::Int, Opt),
+                Own("numMksConnections", Type::Int, Req),
+                Own("recordReplayState", Type::Enum(<VirtualMachineRecordReplayState as EnumType>::INFO), Opt),
+                Own("cleanPowerOff", Type::Boolean, Opt),
+                Own("needSecondaryReason", Type::String, Opt),
+                Own("onlineStandby", Type::Boolean, Opt),
+                Own("minRequiredEVCModeKey", Type::String, Opt),
+                Own("consolidationNeeded", Type::Boolean, Opt),
+                Own(
+                    "offlineFeatureRequirement",
+                    Type::Data(<VirtualMachineFeatureRequirement as DataType>::INFO),
+                    List,
+                ),
+                Own("featureRequirement", Type::Data(<VirtualMachineFeatureRequirement as DataType>::INFO), List),
+                Own("featureMask", Type::Data(<HostFeatureMask as DataType>::INFO), List),
+                Own("vFlashCacheAllocation", Type::Long, Opt),
+                Own("paused", Type::Boolean, Opt),
+                Own("snapshotInBackground", Type::Boolean, Opt),
+                Own("quiescedForkParent", Type::Boolean, Opt),
+                Own("instantCloneFrozen", Type::Boolean, Opt),
+                Own("cryptoState", Type::String, Opt),
+                Own("suspendedToMemory", Type::Boolean, Opt),
+                Own("opNotificationTimeout", Type::Long, Opt),
+                Own("iommuActive", Type::Boolean, Opt),
+                Own("consolidateWorkTotal", Type::Long, Opt),
+                Own("consolidateWorkDone", Type::Long, Opt),
+                Own("diskChainBroken", Type::Boolean, Opt),
             ],
-            || Box::new(VirtualMachineRuntimeInfo::default()),
+            instance::<VirtualMachineRuntimeInfo>,
         );
         &INFO
     };
@@ -7596,54 +8373,48 @@ impl DataType for VirtualMachineRuntimeInfo {
 
 impl DataObject for VirtualMachineRuntimeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.device),
-            1 => optional(&self.host),
-            2 => leaf(&self.connection_state),
-            3 => leaf(&self.power_state),
-            4 => optional(&self.vm_failover_in_progress),
-            5 => optional(&self.fault_tolerance_state),
-            6 => match &self.das_vm_protection {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            7 => leaf(&self.tools_installer_mounted),
-            8 => optional(&self.suspend_time),
-            9 => optional(&self.boot_time),
-            10 => optional(&self.suspend_interval),
-            11 => match &self.question {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            12 => optional(&self.memory_overhead),
-            13 => optional(&self.max_cpu_usage),
-            14 => optional(&self.max_memory_usage),
-            15 => leaf(&self.num_mks_connections),
-            16 => optional(&self.record_replay_state),
-            17 => optional(&self.clean_power_off),
-            18 => optional(&self.need_secondary_reason),
-            19 => optional(&self.online_standby),
-            20 => optional(&self.min_required_evc_mode_key),
-            21 => optional(&self.consolidation_needed),
+            1 => look::optional_reference(&self.host),
+            2 => look::leaf(&self.connection_state),
+            3 => look::leaf(&self.power_state),
+            4 => look::optional_boolean(&self.vm_failover_in_progress),
+            5 => look::optional(&self.fault_tolerance_state),
+            6 => look::boxed(&self.das_vm_protection),
+            7 => Value::Boolean(self.tools_installer_mounted),
+            8 => look::optional(&self.suspend_time),
+            9 => look::optional(&self.boot_time),
+            10 => look::optional_long(&self.suspend_interval),
+            11 => look::boxed(&self.question),
+            12 => look::optional_long(&self.memory_overhead),
+            13 => look::optional_int(&self.max_cpu_usage),
+            14 => look::optional_int(&self.max_memory_usage),
+            15 => Value::Int(self.num_mks_connections),
+            16 => look::optional(&self.record_replay_state),
+            17 => look::optional_boolean(&self.clean_power_off),
+            18 => look::optional_text(&self.need_secondary_reason),
+            19 => look::optional_boolean(&self.online_standby),
+            20 => look::optional_text(&self.min_required_evc_mode_key),
+            21 => look::optional_boolean(&self.consolidation_needed),
             22 => Value::List(&self.offline_feature_requirement),
             23 => Value::List(&self.feature_requirement),
             24 => Value::List(&self.feature_mask),
-            25 => optional(&self.v_flash_cache_allocation),
-            26 => optional(&self.paused),
-            27 => optional(&self.snapshot_in_background),
-            28 => optional(&self.quiesced_fork_parent),
-            29 => optional(&self.instant_clone_frozen),
-            30 => optional(&self.crypto_state),
-            31 => optional(&self.suspended_to_memory),
-            32 => optional(&self.op_notification_timeout),
-            33 => optional(&self.iommu_active),
-            34 => optional(&self.consolidate_work_total),
-            35 => optional(&self.consolidate_work_done),
-            36 => optional(&self.disk_chain_broken),
+            25 => look::optional_long(&self.v_flash_cache_allocation),
+            26 => look::optional_boolean(&self.paused),
+            27 => look::optional_boolean(&self.snapshot_in_background),
+            28 => look::optional_boolean(&self.quiesced_fork_parent),
+            29 => look::optional_boolean(&self.instant_clone_frozen),
+            30 => look::optional_text(&self.crypto_state),
+            31 => look::optional_boolean(&self.suspended_to_memory),
+            32 => look::optional_long(&self.op_notification_timeout),
+            33 => look::optional_boolean(&self.iommu_active),
+            34 => look::optional_long(&self.consolidate_work_total),
+            35 => look::optional_long(&self.consolidate_work_done),
+            36 => look::optional_boolean(&self.disk_chain_broken),
             _ => Value::Unset,
         }
     }
@@ -7651,42 +8422,42 @@ impl DataObject for VirtualMachineRuntimeInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::List(&mut self.device),
-            1 => Slot::Scalar(&mut self.host),
+            1 => place::optional_reference(&mut self.host),
             2 => Slot::Scalar(&mut self.connection_state),
             3 => Slot::Scalar(&mut self.power_state),
-            4 => Slot::Scalar(&mut self.vm_failover_in_progress),
+            4 => place::optional_boolean(&mut self.vm_failover_in_progress),
             5 => Slot::Scalar(&mut self.fault_tolerance_state),
-            6 => fill!(self.das_vm_protection, VirtualMachineRuntimeInfoDasProtectionState),
-            7 => Slot::Scalar(&mut self.tools_installer_mounted),
+            6 => place::boxed(&mut self.das_vm_protection),
+            7 => place::boolean(&mut self.tools_installer_mounted),
             8 => Slot::Scalar(&mut self.suspend_time),
             9 => Slot::Scalar(&mut self.boot_time),
-            10 => Slot::Scalar(&mut self.suspend_interval),
-            11 => fill!(self.question, VirtualMachineQuestionInfo),
-            12 => Slot::Scalar(&mut self.memory_overhead),
-            13 => Slot::Scalar(&mut self.max_cpu_usage),
-            14 => Slot::Scalar(&mut self.max_memory_usage),
-            15 => Slot::Scalar(&mut self.num_mks_connections),
+            10 => place::optional_long(&mut self.suspend_interval),
+            11 => place::boxed(&mut self.question),
+            12 => place::optional_long(&mut self.memory_overhead),
+            13 => place::optional_int(&mut self.max_cpu_usage),
+            14 => place::optional_int(&mut self.max_memory_usage),
+            15 => place::int(&mut self.num_mks_connections),
             16 => Slot::Scalar(&mut self.record_replay_state),
-            17 => Slot::Scalar(&mut self.clean_power_off),
-            18 => Slot::Scalar(&mut self.need_secondary_reason),
-            19 => Slot::Scalar(&mut self.online_standby),
-            20 => Slot::Scalar(&mut self.min_required_evc_mode_key),
-            21 => Slot::Scalar(&mut self.consolidation_needed),
+            17 => place::optional_boolean(&mut self.clean_power_off),
+            18 => place::optional_text(&mut self.need_secondary_reason),
+            19 => place::optional_boolean(&mut self.online_standby),
+            20 => place::optional_text(&mut self.min_required_evc_mode_key),
+            21 => place::optional_boolean(&mut self.consolidation_needed),
             22 => Slot::List(&mut self.offline_feature_requirement),
             23 => Slot::List(&mut self.feature_requirement),
             24 => Slot::List(&mut self.feature_mask),
-            25 => Slot::Scalar(&mut self.v_flash_cache_allocation),
-            26 => Slot::Scalar(&mut self.paused),
-            27 => Slot::Scalar(&mut self.snapshot_in_background),
-            28 => Slot::Scalar(&mut self.quiesced_fork_parent),
-            29 => Slot::Scalar(&mut self.instant_clone_frozen),
-            30 => Slot::Scalar(&mut self.crypto_state),
-            31 => Slot::Scalar(&mut self.suspended_to_memory),
-            32 => Slot::Scalar(&mut self.op_notification_timeout),
-            33 => Slot::Scalar(&mut self.iommu_active),
-            34 => Slot::Scalar(&mut self.consolidate_work_total),
-            35 => Slot::Scalar(&mut self.consolidate_work_done),
-            36 => Slot::Scalar(&mut self.disk_chain_broken),
+            25 => place::optional_long(&mut self.v_flash_cache_allocation),
+            26 => place::optional_boolean(&mut self.paused),
+            27 => place::optional_boolean(&mut self.snapshot_in_background),
+            28 => place::optional_boolean(&mut self.quiesced_fork_parent),
+            29 => place::optional_boolean(&mut self.instant_clone_frozen),
+            30 => place::optional_text(&mut self.crypto_state),
+            31 => place::optional_boolean(&mut self.suspended_to_memory),
+            32 => place::optional_long(&mut self.op_notification_timeout),
+            33 => place::optional_boolean(&mut self.iommu_active),
+            34 => place::optional_long(&mut self.consolidate_work_total),
+            35 => place::optional_long(&mut self.consolidate_work_done),
+            36 => place::optional_boolean(&mut self.disk_chain_broken),
             _ => Slot::None,
         }
     }
@@ -7695,19 +8466,24 @@ impl DataObject for VirtualMachineRuntimeInfo {
 root!(VirtualMachineRuntimeInfo);
 
 /// `VirtualMachineRuntimeInfoDasProtectionState`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineRuntimeInfoDasProtectionState {
     /// `dasProtected`.
     pub das_protected: bool,
+}
+
+impl Default for VirtualMachineRuntimeInfoDasProtectionState {
+    fn default() -> Self {
+        Self { das_protected: false }
+    }
 }
 
 impl DataType for VirtualMachineRuntimeInfoDasProtectionState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineRuntimeInfoDasProtectionState",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("dasProtected", Type::Boolean)],
-            || Box::new(VirtualMachineRuntimeInfoDasProtectionState::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("dasProtected", Type::Boolean, Req)],
+            instance::<VirtualMachineRuntimeInfoDasProtectionState>,
         );
         &INFO
     };
@@ -7715,19 +8491,19 @@ impl DataType for VirtualMachineRuntimeInfoDasProtectionState {
 
 impl DataObject for VirtualMachineRuntimeInfoDasProtectionState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.das_protected),
+            0 => Value::Boolean(self.das_protected),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.das_protected),
+            0 => place::boolean(&mut self.das_protected),
             _ => Slot::None,
         }
     }
@@ -7736,7 +8512,6 @@ impl DataObject for VirtualMachineRuntimeInfoDasProtectionState {
 root!(VirtualMachineRuntimeInfoDasProtectionState);
 
 /// `VirtualMachineScsiDiskDeviceInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineScsiDiskDeviceInfo {
     /// What it inherits from [`VirtualMachineDiskDeviceInfo`].
     pub base: VirtualMachineDiskDeviceInfo,
@@ -7748,17 +8523,28 @@ pub struct VirtualMachineScsiDiskDeviceInfo {
     pub lun_number: Option<i32>,
 }
 
+impl Default for VirtualMachineScsiDiskDeviceInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineDiskDeviceInfo as Default>::default(),
+            disk: None,
+            transport_hint: None,
+            lun_number: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineScsiDiskDeviceInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineScsiDiskDeviceInfo",
-            Some(VirtualMachineDiskDeviceInfo::INFO),
+            Some(<VirtualMachineDiskDeviceInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("disk", Type::Data(HostScsiDisk::INFO)),
-                FieldInfo::opt("transportHint", Type::String),
-                FieldInfo::opt("lunNumber", Type::Int),
+                Own("disk", Type::Data(<HostScsiDisk as DataType>::INFO), Opt),
+                Own("transportHint", Type::String, Opt),
+                Own("lunNumber", Type::Int, Opt),
             ],
-            || Box::new(VirtualMachineScsiDiskDeviceInfo::default()),
+            instance::<VirtualMachineScsiDiskDeviceInfo>,
         );
         &INFO
     };
@@ -7766,36 +8552,27 @@ impl DataType for VirtualMachineScsiDiskDeviceInfo {
 
 impl DataObject for VirtualMachineScsiDiskDeviceInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => match &self.disk {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => optional(&self.transport_hint),
-            6 => optional(&self.lun_number),
-            _ => self.base.get(index),
+            4 => look::boxed(&self.disk),
+            5 => look::optional_text(&self.transport_hint),
+            6 => look::optional_int(&self.lun_number),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => fill!(self.disk, HostScsiDisk),
-            5 => Slot::Scalar(&mut self.transport_hint),
-            6 => Slot::Scalar(&mut self.lun_number),
-            _ => self.base.slot(index),
+            4 => place::boxed(&mut self.disk),
+            5 => place::optional_text(&mut self.transport_hint),
+            6 => place::optional_int(&mut self.lun_number),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7804,7 +8581,6 @@ impl Extends<VirtualMachineDiskDeviceInfo> for VirtualMachineScsiDiskDeviceInfo 
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineScsiDiskDeviceInfo {}
 
 /// `VirtualMachineScsiPassthroughInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineScsiPassthroughInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -7816,17 +8592,28 @@ pub struct VirtualMachineScsiPassthroughInfo {
     pub physical_unit_number: i32,
 }
 
+impl Default for VirtualMachineScsiPassthroughInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            scsi_class: Unset::UNSET,
+            vendor: Unset::UNSET,
+            physical_unit_number: 0,
+        }
+    }
+}
+
 impl DataType for VirtualMachineScsiPassthroughInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineScsiPassthroughInfo",
-            Some(VirtualMachineTargetInfo::INFO),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
             &[
-                FieldInfo::req("scsiClass", Type::String),
-                FieldInfo::req("vendor", Type::String),
-                FieldInfo::req("physicalUnitNumber", Type::Int),
+                Own("scsiClass", Type::String, Req),
+                Own("vendor", Type::String, Req),
+                Own("physicalUnitNumber", Type::Int, Req),
             ],
-            || Box::new(VirtualMachineScsiPassthroughInfo::default()),
+            instance::<VirtualMachineScsiPassthroughInfo>,
         );
         &INFO
     };
@@ -7834,33 +8621,27 @@ impl DataType for VirtualMachineScsiPassthroughInfo {
 
 impl DataObject for VirtualMachineScsiPassthroughInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.scsi_class),
-            3 => leaf(&self.vendor),
-            4 => leaf(&self.physical_unit_number),
-            _ => self.base.get(index),
+            2 => look::text(&self.scsi_class),
+            3 => look::text(&self.vendor),
+            4 => Value::Int(self.physical_unit_number),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.scsi_class),
-            3 => Slot::Scalar(&mut self.vendor),
-            4 => Slot::Scalar(&mut self.physical_unit_number),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.scsi_class),
+            3 => place::text(&mut self.vendor),
+            4 => place::int(&mut self.physical_unit_number),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7868,41 +8649,46 @@ inherit!(VirtualMachineScsiPassthroughInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineScsiPassthroughInfo {}
 
 /// `VirtualMachineSerialInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineSerialInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
 }
 
+impl Default for VirtualMachineSerialInfo {
+    fn default() -> Self {
+        Self { base: <VirtualMachineTargetInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualMachineSerialInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualMachineSerialInfo", Some(VirtualMachineTargetInfo::INFO), &[], || {
-                Box::new(VirtualMachineSerialInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualMachineSerialInfo",
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualMachineSerialInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualMachineSerialInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -7910,7 +8696,6 @@ inherit!(VirtualMachineSerialInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineSerialInfo {}
 
 /// `VirtualMachineSgxTargetInfo`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineSgxTargetInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -7924,18 +8709,30 @@ pub struct VirtualMachineSgxTargetInfo {
     pub require_attestation_supported: Option<bool>,
 }
 
+impl Default for VirtualMachineSgxTargetInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            max_epc_size: 0,
+            flc_modes: Unset::UNSET,
+            le_pub_key_hashes: Unset::UNSET,
+            require_attestation_supported: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineSgxTargetInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineSgxTargetInfo",
-            Some(VirtualMachineTargetInfo::INFO),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
             &[
-                FieldInfo::req("maxEpcSize", Type::Long),
-                FieldInfo::list("flcModes", Type::String),
-                FieldInfo::list("lePubKeyHashes", Type::String),
-                FieldInfo::opt("requireAttestationSupported", Type::Boolean),
+                Own("maxEpcSize", Type::Long, Req),
+                Own("flcModes", Type::String, List),
+                Own("lePubKeyHashes", Type::String, List),
+                Own("requireAttestationSupported", Type::Boolean, Opt),
             ],
-            || Box::new(VirtualMachineSgxTargetInfo::default()),
+            instance::<VirtualMachineSgxTargetInfo>,
         );
         &INFO
     };
@@ -7943,35 +8740,29 @@ impl DataType for VirtualMachineSgxTargetInfo {
 
 impl DataObject for VirtualMachineSgxTargetInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.max_epc_size),
-            3 => Value::List(&self.flc_modes),
-            4 => Value::List(&self.le_pub_key_hashes),
-            5 => optional(&self.require_attestation_supported),
-            _ => self.base.get(index),
+            2 => Value::Long(self.max_epc_size),
+            3 => look::texts(&self.flc_modes),
+            4 => look::texts(&self.le_pub_key_hashes),
+            5 => look::optional_boolean(&self.require_attestation_supported),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.max_epc_size),
-            3 => Slot::Scalar(&mut self.flc_modes),
-            4 => Slot::Scalar(&mut self.le_pub_key_hashes),
-            5 => Slot::Scalar(&mut self.require_attestation_supported),
-            _ => self.base.slot(index),
+            2 => place::long(&mut self.max_epc_size),
+            3 => place::texts(&mut self.flc_modes),
+            4 => place::texts(&mut self.le_pub_key_hashes),
+            5 => place::optional_boolean(&mut self.require_attestation_supported),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -7979,7 +8770,6 @@ inherit!(VirtualMachineSgxTargetInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineSgxTargetInfo {}
 
 /// `VirtualMachineSnapshotTree`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineSnapshotTree {
     /// `snapshot`; names a `VirtualMachineSnapshot`.
     pub snapshot: ManagedObjectReference,
@@ -8005,25 +8795,43 @@ pub struct VirtualMachineSnapshotTree {
     pub replay_supported: Option<bool>,
 }
 
+impl Default for VirtualMachineSnapshotTree {
+    fn default() -> Self {
+        Self {
+            snapshot: Unset::UNSET,
+            vm: Unset::UNSET,
+            name: Unset::UNSET,
+            description: Unset::UNSET,
+            id: None,
+            create_time: <DateTime as Default>::default(),
+            state: VirtualMachinePowerState::Unrecognized(Unset::UNSET),
+            quiesced: false,
+            backup_manifest: None,
+            child_snapshot_list: Unset::UNSET,
+            replay_supported: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineSnapshotTree {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineSnapshotTree",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("snapshot", Type::Ref),
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("description", Type::String),
-                FieldInfo::opt("id", Type::Int),
-                FieldInfo::req("createTime", Type::DateTime),
-                FieldInfo::req("state", Type::Enum(VirtualMachinePowerState::INFO)),
-                FieldInfo::req("quiesced", Type::Boolean),
-                FieldInfo::opt("backupManifest", Type::String),
-                FieldInfo::list("childSnapshotList", Type::Data(VirtualMachineSnapshotTree::INFO)),
-                FieldInfo::opt("replaySupported", Type::Boolean),
+                Own("snapshot", Type::Ref, Req),
+                Own("vm", Type::Ref, Req),
+                Own("name", Type::String, Req),
+                Own("description", Type::String, Req),
+                Own("id", Type::Int, Opt),
+                Own("createTime", Type::DateTime, Req),
+                Own("state", Type::Enum(<VirtualMachinePowerState as EnumType>::INFO), Req),
+                Own("quiesced", Type::Boolean, Req),
+                Own("backupManifest", Type::String, Opt),
+                Own("childSnapshotList", Type::Data(<VirtualMachineSnapshotTree as DataType>::INFO), List),
+                Own("replaySupported", Type::Boolean, Opt),
             ],
-            || Box::new(VirtualMachineSnapshotTree::default()),
+            instance::<VirtualMachineSnapshotTree>,
         );
         &INFO
     };
@@ -8031,39 +8839,39 @@ impl DataType for VirtualMachineSnapshotTree {
 
 impl DataObject for VirtualMachineSnapshotTree {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.snapshot),
-            1 => leaf(&self.vm),
-            2 => leaf(&self.name),
-            3 => leaf(&self.description),
-            4 => optional(&self.id),
-            5 => leaf(&self.create_time),
-            6 => leaf(&self.state),
-            7 => leaf(&self.quiesced),
-            8 => optional(&self.backup_manifest),
+            0 => look::reference(&self.snapshot),
+            1 => look::reference(&self.vm),
+            2 => look::text(&self.name),
+            3 => look::text(&self.description),
+            4 => look::optional_int(&self.id),
+            5 => look::leaf(&self.create_time),
+            6 => look::leaf(&self.state),
+            7 => Value::Boolean(self.quiesced),
+            8 => look::optional_text(&self.backup_manifest),
             9 => Value::List(&self.child_snapshot_list),
-            10 => optional(&self.replay_supported),
+            10 => look::optional_boolean(&self.replay_supported),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.snapshot),
-            1 => Slot::Scalar(&mut self.vm),
-            2 => Slot::Scalar(&mut self.name),
-            3 => Slot::Scalar(&mut self.description),
-            4 => Slot::Scalar(&mut self.id),
+            0 => place::reference(&mut self.snapshot),
+            1 => place::reference(&mut self.vm),
+            2 => place::text(&mut self.name),
+            3 => place::text(&mut self.description),
+            4 => place::optional_int(&mut self.id),
             5 => Slot::Scalar(&mut self.create_time),
             6 => Slot::Scalar(&mut self.state),
-            7 => Slot::Scalar(&mut self.quiesced),
-            8 => Slot::Scalar(&mut self.backup_manifest),
+            7 => place::boolean(&mut self.quiesced),
+            8 => place::optional_text(&mut self.backup_manifest),
             9 => Slot::List(&mut self.child_snapshot_list),
-            10 => Slot::Scalar(&mut self.replay_supported),
+            10 => place::optional_boolean(&mut self.replay_supported),
             _ => Slot::None,
         }
     }
@@ -8072,41 +8880,46 @@ impl DataObject for VirtualMachineSnapshotTree {
 root!(VirtualMachineSnapshotTree);
 
 /// `VirtualMachineSoundInfo`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineSoundInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
 }
 
+impl Default for VirtualMachineSoundInfo {
+    fn default() -> Self {
+        Self { base: <VirtualMachineTargetInfo as Default>::default() }
+    }
+}
+
 impl DataType for VirtualMachineSoundInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualMachineSoundInfo", Some(VirtualMachineTargetInfo::INFO), &[], || {
-                Box::new(VirtualMachineSoundInfo::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualMachineSoundInfo",
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
+            &[],
+            instance::<VirtualMachineSoundInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualMachineSoundInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -8114,7 +8927,6 @@ inherit!(VirtualMachineSoundInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineSoundInfo {}
 
 /// `VirtualMachineSriovInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineSriovInfo {
     /// What it inherits from [`VirtualMachinePciPassthroughInfo`].
     pub base: VirtualMachinePciPassthroughInfo,
@@ -8126,17 +8938,28 @@ pub struct VirtualMachineSriovInfo {
     pub device_pool: Option<Poly<VirtualMachineSriovDevicePoolInfo>>,
 }
 
+impl Default for VirtualMachineSriovInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachinePciPassthroughInfo as Default>::default(),
+            virtual_function: false,
+            pnic: None,
+            device_pool: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineSriovInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineSriovInfo",
-            Some(VirtualMachinePciPassthroughInfo::INFO),
+            Some(<VirtualMachinePciPassthroughInfo as DataType>::INFO),
             &[
-                FieldInfo::req("virtualFunction", Type::Boolean),
-                FieldInfo::opt("pnic", Type::String),
-                FieldInfo::opt("devicePool", Type::Data(VirtualMachineSriovDevicePoolInfo::INFO)),
+                Own("virtualFunction", Type::Boolean, Req),
+                Own("pnic", Type::String, Opt),
+                Own("devicePool", Type::Data(<VirtualMachineSriovDevicePoolInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(VirtualMachineSriovInfo::default()),
+            instance::<VirtualMachineSriovInfo>,
         );
         &INFO
     };
@@ -8144,33 +8967,27 @@ impl DataType for VirtualMachineSriovInfo {
 
 impl DataObject for VirtualMachineSriovInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.virtual_function),
-            5 => optional(&self.pnic),
-            6 => optional(&self.device_pool),
-            _ => self.base.get(index),
+            4 => Value::Boolean(self.virtual_function),
+            5 => look::optional_text(&self.pnic),
+            6 => look::optional(&self.device_pool),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.virtual_function),
-            5 => Slot::Scalar(&mut self.pnic),
+            4 => place::boolean(&mut self.virtual_function),
+            5 => place::optional_text(&mut self.pnic),
             6 => Slot::Poly(&mut self.device_pool),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -8179,7 +8996,6 @@ impl Extends<VirtualMachinePciPassthroughInfo> for VirtualMachineSriovInfo {}
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineSriovInfo {}
 
 /// `VirtualMachineSummary`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineSummary {
     /// `vm`; names a `VirtualMachine`.
     pub vm: Option<ManagedObjectReference>,
@@ -8199,22 +9015,37 @@ pub struct VirtualMachineSummary {
     pub custom_value: Vec<Poly<CustomFieldValue>>,
 }
 
+impl Default for VirtualMachineSummary {
+    fn default() -> Self {
+        Self {
+            vm: None,
+            runtime: <VirtualMachineRuntimeInfo as Default>::default(),
+            guest: None,
+            config: <VirtualMachineConfigSummary as Default>::default(),
+            storage: None,
+            quick_stats: <VirtualMachineQuickStats as Default>::default(),
+            overall_status: ManagedEntityStatus::Unrecognized(Unset::UNSET),
+            custom_value: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("vm", Type::Ref),
-                FieldInfo::req("runtime", Type::Data(VirtualMachineRuntimeInfo::INFO)),
-                FieldInfo::opt("guest", Type::Data(VirtualMachineGuestSummary::INFO)),
-                FieldInfo::req("config", Type::Data(VirtualMachineConfigSummary::INFO)),
-                FieldInfo::opt("storage", Type::Data(VirtualMachineStorageSummary::INFO)),
-                FieldInfo::req("quickStats", Type::Data(VirtualMachineQuickStats::INFO)),
-                FieldInfo::req("overallStatus", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::list("customValue", Type::Data(CustomFieldValue::INFO)),
+                Own("vm", Type::Ref, Opt),
+                Own("runtime", Type::Data(<VirtualMachineRuntimeInfo as DataType>::INFO), Req),
+                Own("guest", Type::Data(<VirtualMachineGuestSummary as DataType>::INFO), Opt),
+                Own("config", Type::Data(<VirtualMachineConfigSummary as DataType>::INFO), Req),
+                Own("storage", Type::Data(<VirtualMachineStorageSummary as DataType>::INFO), Opt),
+                Own("quickStats", Type::Data(<VirtualMachineQuickStats as DataType>::INFO), Req),
+                Own("overallStatus", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Req),
+                Own("customValue", Type::Data(<CustomFieldValue as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineSummary::default()),
+            instance::<VirtualMachineSummary>,
         );
         &INFO
     };
@@ -8222,24 +9053,18 @@ impl DataType for VirtualMachineSummary {
 
 impl DataObject for VirtualMachineSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vm),
+            0 => look::optional_reference(&self.vm),
             1 => Value::Data(&self.runtime),
-            2 => match &self.guest {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            2 => look::boxed(&self.guest),
             3 => Value::Data(&self.config),
-            4 => match &self.storage {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            4 => look::boxed(&self.storage),
             5 => Value::Data(&self.quick_stats),
-            6 => leaf(&self.overall_status),
+            6 => look::leaf(&self.overall_status),
             7 => Value::List(&self.custom_value),
             _ => Value::Unset,
         }
@@ -8247,11 +9072,11 @@ impl DataObject for VirtualMachineSummary {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vm),
+            0 => place::optional_reference(&mut self.vm),
             1 => Slot::Data(&mut self.runtime),
-            2 => fill!(self.guest, VirtualMachineGuestSummary),
+            2 => place::boxed(&mut self.guest),
             3 => Slot::Data(&mut self.config),
-            4 => fill!(self.storage, VirtualMachineStorageSummary),
+            4 => place::boxed(&mut self.storage),
             5 => Slot::Data(&mut self.quick_stats),
             6 => Slot::Scalar(&mut self.overall_status),
             7 => Slot::Poly(&mut self.custom_value),
@@ -8263,7 +9088,6 @@ impl DataObject for VirtualMachineSummary {
 root!(VirtualMachineSummary);
 
 /// `VirtualMachineConfigSummary`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineConfigSummary {
     /// `name`.
     pub name: String,
@@ -8309,35 +9133,63 @@ pub struct VirtualMachineConfigSummary {
     pub hw_version: Option<String>,
 }
 
+impl Default for VirtualMachineConfigSummary {
+    fn default() -> Self {
+        Self {
+            name: Unset::UNSET,
+            template: false,
+            vm_path_name: Unset::UNSET,
+            memory_size_mb: None,
+            cpu_reservation: None,
+            memory_reservation: None,
+            num_cpu: None,
+            num_ethernet_cards: None,
+            num_virtual_disks: None,
+            uuid: None,
+            instance_uuid: None,
+            guest_id: None,
+            guest_full_name: None,
+            annotation: None,
+            product: None,
+            install_boot_required: None,
+            ft_info: None,
+            managed_by: None,
+            tpm_present: None,
+            num_vmiop_backings: None,
+            hw_version: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineConfigSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineConfigSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("template", Type::Boolean),
-                FieldInfo::req("vmPathName", Type::String),
-                FieldInfo::opt("memorySizeMB", Type::Int),
-                FieldInfo::opt("cpuReservation", Type::Int),
-                FieldInfo::opt("memoryReservation", Type::Int),
-                FieldInfo::opt("numCpu", Type::Int),
-                FieldInfo::opt("numEthernetCards", Type::Int),
-                FieldInfo::opt("numVirtualDisks", Type::Int),
-                FieldInfo::opt("uuid", Type::String),
-                FieldInfo::opt("instanceUuid", Type::String),
-                FieldInfo::opt("guestId", Type::String),
-                FieldInfo::opt("guestFullName", Type::String),
-                FieldInfo::opt("annotation", Type::String),
-                FieldInfo::opt("product", Type::Data(VAppProductInfo::INFO)),
-                FieldInfo::opt("installBootRequired", Type::Boolean),
-                FieldInfo::opt("ftInfo", Type::Data(FaultToleranceConfigInfo::INFO)),
-                FieldInfo::opt("managedBy", Type::Data(ManagedByInfo::INFO)),
-                FieldInfo::opt("tpmPresent", Type::Boolean),
-                FieldInfo::opt("numVmiopBackings", Type::Int),
-                FieldInfo::opt("hwVersion", Type::String),
+                Own("name", Type::String, Req),
+                Own("template", Type::Boolean, Req),
+                Own("vmPathName", Type::String, Req),
+                Own("memorySizeMB", Type::Int, Opt),
+                Own("cpuReservation", Type::Int, Opt),
+                Own("memoryReservation", Type::Int, Opt),
+                Own("numCpu", Type::Int, Opt),
+                Own("numEthernetCards", Type::Int, Opt),
+                Own("numVirtualDisks", Type::Int, Opt),
+                Own("uuid", Type::String, Opt),
+                Own("instanceUuid", Type::String, Opt),
+                Own("guestId", Type::String, Opt),
+                Own("guestFullName", Type::String, Opt),
+                Own("annotation", Type::String, Opt),
+                Own("product", Type::Data(<VAppProductInfo as DataType>::INFO), Opt),
+                Own("installBootRequired", Type::Boolean, Opt),
+                Own("ftInfo", Type::Data(<FaultToleranceConfigInfo as DataType>::INFO), Opt),
+                Own("managedBy", Type::Data(<ManagedByInfo as DataType>::INFO), Opt),
+                Own("tpmPresent", Type::Boolean, Opt),
+                Own("numVmiopBackings", Type::Int, Opt),
+                Own("hwVersion", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineConfigSummary::default()),
+            instance::<VirtualMachineConfigSummary>,
         );
         &INFO
     };
@@ -8345,65 +9197,59 @@ impl DataType for VirtualMachineConfigSummary {
 
 impl DataObject for VirtualMachineConfigSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
-            1 => leaf(&self.template),
-            2 => leaf(&self.vm_path_name),
-            3 => optional(&self.memory_size_mb),
-            4 => optional(&self.cpu_reservation),
-            5 => optional(&self.memory_reservation),
-            6 => optional(&self.num_cpu),
-            7 => optional(&self.num_ethernet_cards),
-            8 => optional(&self.num_virtual_disks),
-            9 => optional(&self.uuid),
-            10 => optional(&self.instance_uuid),
-            11 => optional(&self.guest_id),
-            12 => optional(&self.guest_full_name),
-            13 => optional(&self.annotation),
-            14 => match &self.product {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            15 => optional(&self.install_boot_required),
-            16 => optional(&self.ft_info),
-            17 => match &self.managed_by {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => optional(&self.tpm_present),
-            19 => optional(&self.num_vmiop_backings),
-            20 => optional(&self.hw_version),
+            0 => look::text(&self.name),
+            1 => Value::Boolean(self.template),
+            2 => look::text(&self.vm_path_name),
+            3 => look::optional_int(&self.memory_size_mb),
+            4 => look::optional_int(&self.cpu_reservation),
+            5 => look::optional_int(&self.memory_reservation),
+            6 => look::optional_int(&self.num_cpu),
+            7 => look::optional_int(&self.num_ethernet_cards),
+            8 => look::optional_int(&self.num_virtual_disks),
+            9 => look::optional_text(&self.uuid),
+            10 => look::optional_text(&self.instance_uuid),
+            11 => look::optional_text(&self.guest_id),
+            12 => look::optional_text(&self.guest_full_name),
+            13 => look::optional_text(&self.annotation),
+            14 => look::boxed(&self.product),
+            15 => look::optional_boolean(&self.install_boot_required),
+            16 => look::optional(&self.ft_info),
+            17 => look::boxed(&self.managed_by),
+            18 => look::optional_boolean(&self.tpm_present),
+            19 => look::optional_int(&self.num_vmiop_backings),
+            20 => look::optional_text(&self.hw_version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
-            1 => Slot::Scalar(&mut self.template),
-            2 => Slot::Scalar(&mut self.vm_path_name),
-            3 => Slot::Scalar(&mut self.memory_size_mb),
-            4 => Slot::Scalar(&mut self.cpu_reservation),
-            5 => Slot::Scalar(&mut self.memory_reservation),
-            6 => Slot::Scalar(&mut self.num_cpu),
-            7 => Slot::Scalar(&mut self.num_ethernet_cards),
-            8 => Slot::Scalar(&mut self.num_virtual_disks),
-            9 => Slot::Scalar(&mut self.uuid),
-            10 => Slot::Scalar(&mut self.instance_uuid),
-            11 => Slot::Scalar(&mut self.guest_id),
-            12 => Slot::Scalar(&mut self.guest_full_name),
-            13 => Slot::Scalar(&mut self.annotation),
-            14 => fill!(self.product, VAppProductInfo),
-            15 => Slot::Scalar(&mut self.install_boot_required),
+            0 => place::text(&mut self.name),
+            1 => place::boolean(&mut self.template),
+            2 => place::text(&mut self.vm_path_name),
+            3 => place::optional_int(&mut self.memory_size_mb),
+            4 => place::optional_int(&mut self.cpu_reservation),
+            5 => place::optional_int(&mut self.memory_reservation),
+            6 => place::optional_int(&mut self.num_cpu),
+            7 => place::optional_int(&mut self.num_ethernet_cards),
+            8 => place::optional_int(&mut self.num_virtual_disks),
+            9 => place::optional_text(&mut self.uuid),
+            10 => place::optional_text(&mut self.instance_uuid),
+            11 => place::optional_text(&mut self.guest_id),
+            12 => place::optional_text(&mut self.guest_full_name),
+            13 => place::optional_text(&mut self.annotation),
+            14 => place::boxed(&mut self.product),
+            15 => place::optional_boolean(&mut self.install_boot_required),
             16 => Slot::Poly(&mut self.ft_info),
-            17 => fill!(self.managed_by, ManagedByInfo),
-            18 => Slot::Scalar(&mut self.tpm_present),
-            19 => Slot::Scalar(&mut self.num_vmiop_backings),
-            20 => Slot::Scalar(&mut self.hw_version),
+            17 => place::boxed(&mut self.managed_by),
+            18 => place::optional_boolean(&mut self.tpm_present),
+            19 => place::optional_int(&mut self.num_vmiop_backings),
+            20 => place::optional_text(&mut self.hw_version),
             _ => Slot::None,
         }
     }
@@ -8412,7 +9258,6 @@ impl DataObject for VirtualMachineConfigSummary {
 root!(VirtualMachineConfigSummary);
 
 /// `VirtualMachineQuickStats`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineQuickStats {
     /// `overallCpuUsage`.
     pub overall_cpu_usage: Option<i32>,
@@ -8464,38 +9309,69 @@ pub struct VirtualMachineQuickStats {
     pub memory_tier_stats: Vec<VirtualMachineQuickStatsMemoryTierStats>,
 }
 
+impl Default for VirtualMachineQuickStats {
+    fn default() -> Self {
+        Self {
+            overall_cpu_usage: None,
+            overall_cpu_demand: None,
+            overall_cpu_readiness: None,
+            guest_memory_usage: None,
+            host_memory_usage: None,
+            guest_heartbeat_status: ManagedEntityStatus::Unrecognized(Unset::UNSET),
+            distributed_cpu_entitlement: None,
+            distributed_memory_entitlement: None,
+            static_cpu_entitlement: None,
+            static_memory_entitlement: None,
+            granted_memory: None,
+            private_memory: None,
+            shared_memory: None,
+            swapped_memory: None,
+            ballooned_memory: None,
+            consumed_overhead_memory: None,
+            ft_log_bandwidth: None,
+            ft_secondary_latency: None,
+            ft_latency_status: None,
+            compressed_memory: None,
+            uptime_seconds: None,
+            ssd_swapped_memory: None,
+            active_memory: None,
+            memory_tier_stats: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineQuickStats {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineQuickStats",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("overallCpuUsage", Type::Int),
-                FieldInfo::opt("overallCpuDemand", Type::Int),
-                FieldInfo::opt("overallCpuReadiness", Type::Int),
-                FieldInfo::opt("guestMemoryUsage", Type::Int),
-                FieldInfo::opt("hostMemoryUsage", Type::Int),
-                FieldInfo::req("guestHeartbeatStatus", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::opt("distributedCpuEntitlement", Type::Int),
-                FieldInfo::opt("distributedMemoryEntitlement", Type::Int),
-                FieldInfo::opt("staticCpuEntitlement", Type::Int),
-                FieldInfo::opt("staticMemoryEntitlement", Type::Int),
-                FieldInfo::opt("grantedMemory", Type::Int),
-                FieldInfo::opt("privateMemory", Type::Int),
-                FieldInfo::opt("sharedMemory", Type::Int),
-                FieldInfo::opt("swappedMemory", Type::Int),
-                FieldInfo::opt("balloonedMemory", Type::Int),
-                FieldInfo::opt("consumedOverheadMemory", Type::Int),
-                FieldInfo::opt("ftLogBandwidth", Type::Int),
-                FieldInfo::opt("ftSecondaryLatency", Type::Int),
-                FieldInfo::opt("ftLatencyStatus", Type::Enum(ManagedEntityStatus::INFO)),
-                FieldInfo::opt("compressedMemory", Type::Long),
-                FieldInfo::opt("uptimeSeconds", Type::Int),
-                FieldInfo::opt("ssdSwappedMemory", Type::Long),
-                FieldInfo::opt("activeMemory", Type::Int),
-                FieldInfo::list("memoryTierStats", Type::Data(VirtualMachineQuickStatsMemoryTierStats::INFO)),
+                Own("overallCpuUsage", Type::Int, Opt),
+                Own("overallCpuDemand", Type::Int, Opt),
+                Own("overallCpuReadiness", Type::Int, Opt),
+                Own("guestMemoryUsage", Type::Int, Opt),
+                Own("hostMemoryUsage", Type::Int, Opt),
+                Own("guestHeartbeatStatus", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Req),
+                Own("distributedCpuEntitlement", Type::Int, Opt),
+                Own("distributedMemoryEntitlement", Type::Int, Opt),
+                Own("staticCpuEntitlement", Type::Int, Opt),
+                Own("staticMemoryEntitlement", Type::Int, Opt),
+                Own("grantedMemory", Type::Int, Opt),
+                Own("privateMemory", Type::Int, Opt),
+                Own("sharedMemory", Type::Int, Opt),
+                Own("swappedMemory", Type::Int, Opt),
+                Own("balloonedMemory", Type::Int, Opt),
+                Own("consumedOverheadMemory", Type::Int, Opt),
+                Own("ftLogBandwidth", Type::Int, Opt),
+                Own("ftSecondaryLatency", Type::Int, Opt),
+                Own("ftLatencyStatus", Type::Enum(<ManagedEntityStatus as EnumType>::INFO), Opt),
+                Own("compressedMemory", Type::Long, Opt),
+                Own("uptimeSeconds", Type::Int, Opt),
+                Own("ssdSwappedMemory", Type::Long, Opt),
+                Own("activeMemory", Type::Int, Opt),
+                Own("memoryTierStats", Type::Data(<VirtualMachineQuickStatsMemoryTierStats as DataType>::INFO), List),
             ],
-            || Box::new(VirtualMachineQuickStats::default()),
+            instance::<VirtualMachineQuickStats>,
         );
         &INFO
     };
@@ -8503,34 +9379,34 @@ impl DataType for VirtualMachineQuickStats {
 
 impl DataObject for VirtualMachineQuickStats {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.overall_cpu_usage),
-            1 => optional(&self.overall_cpu_demand),
-            2 => optional(&self.overall_cpu_readiness),
-            3 => optional(&self.guest_memory_usage),
-            4 => optional(&self.host_memory_usage),
-            5 => leaf(&self.guest_heartbeat_status),
-            6 => optional(&self.distributed_cpu_entitlement),
-            7 => optional(&self.distributed_memory_entitlement),
-            8 => optional(&self.static_cpu_entitlement),
-            9 => optional(&self.static_memory_entitlement),
-            10 => optional(&self.granted_memory),
-            11 => optional(&self.private_memory),
-            12 => optional(&self.shared_memory),
-            13 => optional(&self.swapped_memory),
-            14 => optional(&self.ballooned_memory),
-            15 => optional(&self.consumed_overhead_memory),
-            16 => optional(&self.ft_log_bandwidth),
-            17 => optional(&self.ft_secondary_latency),
-            18 => optional(&self.ft_latency_status),
-            19 => optional(&self.compressed_memory),
-            20 => optional(&self.uptime_seconds),
-            21 => optional(&self.ssd_swapped_memory),
-            22 => optional(&self.active_memory),
+            0 => look::optional_int(&self.overall_cpu_usage),
+            1 => look::optional_int(&self.overall_cpu_demand),
+            2 => look::optional_int(&self.overall_cpu_readiness),
+            3 => look::optional_int(&self.guest_memory_usage),
+            4 => look::optional_int(&self.host_memory_usage),
+            5 => look::leaf(&self.guest_heartbeat_status),
+            6 => look::optional_int(&self.distributed_cpu_entitlement),
+            7 => look::optional_int(&self.distributed_memory_entitlement),
+            8 => look::optional_int(&self.static_cpu_entitlement),
+            9 => look::optional_int(&self.static_memory_entitlement),
+            10 => look::optional_int(&self.granted_memory),
+            11 => look::optional_int(&self.private_memory),
+            12 => look::optional_int(&self.shared_memory),
+            13 => look::optional_int(&self.swapped_memory),
+            14 => look::optional_int(&self.ballooned_memory),
+            15 => look::optional_int(&self.consumed_overhead_memory),
+            16 => look::optional_int(&self.ft_log_bandwidth),
+            17 => look::optional_int(&self.ft_secondary_latency),
+            18 => look::optional(&self.ft_latency_status),
+            19 => look::optional_long(&self.compressed_memory),
+            20 => look::optional_int(&self.uptime_seconds),
+            21 => look::optional_long(&self.ssd_swapped_memory),
+            22 => look::optional_int(&self.active_memory),
             23 => Value::List(&self.memory_tier_stats),
             _ => Value::Unset,
         }
@@ -8538,29 +9414,29 @@ impl DataObject for VirtualMachineQuickStats {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.overall_cpu_usage),
-            1 => Slot::Scalar(&mut self.overall_cpu_demand),
-            2 => Slot::Scalar(&mut self.overall_cpu_readiness),
-            3 => Slot::Scalar(&mut self.guest_memory_usage),
-            4 => Slot::Scalar(&mut self.host_memory_usage),
+            0 => place::optional_int(&mut self.overall_cpu_usage),
+            1 => place::optional_int(&mut self.overall_cpu_demand),
+            2 => place::optional_int(&mut self.overall_cpu_readiness),
+            3 => place::optional_int(&mut self.guest_memory_usage),
+            4 => place::optional_int(&mut self.host_memory_usage),
             5 => Slot::Scalar(&mut self.guest_heartbeat_status),
-            6 => Slot::Scalar(&mut self.distributed_cpu_entitlement),
-            7 => Slot::Scalar(&mut self.distributed_memory_entitlement),
-            8 => Slot::Scalar(&mut self.static_cpu_entitlement),
-            9 => Slot::Scalar(&mut self.static_memory_entitlement),
-            10 => Slot::Scalar(&mut self.granted_memory),
-            11 => Slot::Scalar(&mut self.private_memory),
-            12 => Slot::Scalar(&mut self.shared_memory),
-            13 => Slot::Scalar(&mut self.swapped_memory),
-            14 => Slot::Scalar(&mut self.ballooned_memory),
-            15 => Slot::Scalar(&mut self.consumed_overhead_memory),
-            16 => Slot::Scalar(&mut self.ft_log_bandwidth),
-            17 => Slot::Scalar(&mut self.ft_secondary_latency),
+            6 => place::optional_int(&mut self.distributed_cpu_entitlement),
+            7 => place::optional_int(&mut self.distributed_memory_entitlement),
+            8 => place::optional_int(&mut self.static_cpu_entitlement),
+            9 => place::optional_int(&mut self.static_memory_entitlement),
+            10 => place::optional_int(&mut self.granted_memory),
+            11 => place::optional_int(&mut self.private_memory),
+            12 => place::optional_int(&mut self.shared_memory),
+            13 => place::optional_int(&mut self.swapped_memory),
+            14 => place::optional_int(&mut self.ballooned_memory),
+            15 => place::optional_int(&mut self.consumed_overhead_memory),
+            16 => place::optional_int(&mut self.ft_log_bandwidth),
+            17 => place::optional_int(&mut self.ft_secondary_latency),
             18 => Slot::Scalar(&mut self.ft_latency_status),
-            19 => Slot::Scalar(&mut self.compressed_memory),
-            20 => Slot::Scalar(&mut self.uptime_seconds),
-            21 => Slot::Scalar(&mut self.ssd_swapped_memory),
-            22 => Slot::Scalar(&mut self.active_memory),
+            19 => place::optional_long(&mut self.compressed_memory),
+            20 => place::optional_int(&mut self.uptime_seconds),
+            21 => place::optional_long(&mut self.ssd_swapped_memory),
+            22 => place::optional_int(&mut self.active_memory),
             23 => Slot::List(&mut self.memory_tier_stats),
             _ => Slot::None,
         }
@@ -8570,7 +9446,6 @@ impl DataObject for VirtualMachineQuickStats {
 root!(VirtualMachineQuickStats);
 
 /// `VirtualMachineQuickStatsMemoryTierStats`, since 7.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineQuickStatsMemoryTierStats {
     /// `memoryTierType`.
     pub memory_tier_type: String,
@@ -8578,13 +9453,19 @@ pub struct VirtualMachineQuickStatsMemoryTierStats {
     pub read_bandwidth: i64,
 }
 
+impl Default for VirtualMachineQuickStatsMemoryTierStats {
+    fn default() -> Self {
+        Self { memory_tier_type: Unset::UNSET, read_bandwidth: 0 }
+    }
+}
+
 impl DataType for VirtualMachineQuickStatsMemoryTierStats {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineQuickStatsMemoryTierStats",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("memoryTierType", Type::String), FieldInfo::req("readBandwidth", Type::Long)],
-            || Box::new(VirtualMachineQuickStatsMemoryTierStats::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("memoryTierType", Type::String, Req), Own("readBandwidth", Type::Long, Req)],
+            instance::<VirtualMachineQuickStatsMemoryTierStats>,
         );
         &INFO
     };
@@ -8592,21 +9473,21 @@ impl DataType for VirtualMachineQuickStatsMemoryTierStats {
 
 impl DataObject for VirtualMachineQuickStatsMemoryTierStats {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.memory_tier_type),
-            1 => leaf(&self.read_bandwidth),
+            0 => look::text(&self.memory_tier_type),
+            1 => Value::Long(self.read_bandwidth),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.memory_tier_type),
-            1 => Slot::Scalar(&mut self.read_bandwidth),
+            0 => place::text(&mut self.memory_tier_type),
+            1 => place::long(&mut self.read_bandwidth),
             _ => Slot::None,
         }
     }
@@ -8615,7 +9496,6 @@ impl DataObject for VirtualMachineQuickStatsMemoryTierStats {
 root!(VirtualMachineQuickStatsMemoryTierStats);
 
 /// `VirtualMachineGuestSummary`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineGuestSummary {
     /// `guestId`.
     pub guest_id: Option<String>,
@@ -8637,23 +9517,39 @@ pub struct VirtualMachineGuestSummary {
     pub hw_version: Option<String>,
 }
 
+impl Default for VirtualMachineGuestSummary {
+    fn default() -> Self {
+        Self {
+            guest_id: None,
+            guest_full_name: None,
+            tools_status: None,
+            tools_version_status: None,
+            tools_version_status2: None,
+            tools_running_status: None,
+            host_name: None,
+            ip_address: None,
+            hw_version: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineGuestSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineGuestSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("guestId", Type::String),
-                FieldInfo::opt("guestFullName", Type::String),
-                FieldInfo::opt("toolsStatus", Type::Enum(VirtualMachineToolsStatus::INFO)),
-                FieldInfo::opt("toolsVersionStatus", Type::String),
-                FieldInfo::opt("toolsVersionStatus2", Type::String),
-                FieldInfo::opt("toolsRunningStatus", Type::String),
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::opt("ipAddress", Type::String),
-                FieldInfo::opt("hwVersion", Type::String),
+                Own("guestId", Type::String, Opt),
+                Own("guestFullName", Type::String, Opt),
+                Own("toolsStatus", Type::Enum(<VirtualMachineToolsStatus as EnumType>::INFO), Opt),
+                Own("toolsVersionStatus", Type::String, Opt),
+                Own("toolsVersionStatus2", Type::String, Opt),
+                Own("toolsRunningStatus", Type::String, Opt),
+                Own("hostName", Type::String, Opt),
+                Own("ipAddress", Type::String, Opt),
+                Own("hwVersion", Type::String, Opt),
             ],
-            || Box::new(VirtualMachineGuestSummary::default()),
+            instance::<VirtualMachineGuestSummary>,
         );
         &INFO
     };
@@ -8661,35 +9557,35 @@ impl DataType for VirtualMachineGuestSummary {
 
 impl DataObject for VirtualMachineGuestSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.guest_id),
-            1 => optional(&self.guest_full_name),
-            2 => optional(&self.tools_status),
-            3 => optional(&self.tools_version_status),
-            4 => optional(&self.tools_version_status2),
-            5 => optional(&self.tools_running_status),
-            6 => optional(&self.host_name),
-            7 => optional(&self.ip_address),
-            8 => optional(&self.hw_version),
+            0 => look::optional_text(&self.guest_id),
+            1 => look::optional_text(&self.guest_full_name),
+            2 => look::optional(&self.tools_status),
+            3 => look::optional_text(&self.tools_version_status),
+            4 => look::optional_text(&self.tools_version_status2),
+            5 => look::optional_text(&self.tools_running_status),
+            6 => look::optional_text(&self.host_name),
+            7 => look::optional_text(&self.ip_address),
+            8 => look::optional_text(&self.hw_version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.guest_id),
-            1 => Slot::Scalar(&mut self.guest_full_name),
+            0 => place::optional_text(&mut self.guest_id),
+            1 => place::optional_text(&mut self.guest_full_name),
             2 => Slot::Scalar(&mut self.tools_status),
-            3 => Slot::Scalar(&mut self.tools_version_status),
-            4 => Slot::Scalar(&mut self.tools_version_status2),
-            5 => Slot::Scalar(&mut self.tools_running_status),
-            6 => Slot::Scalar(&mut self.host_name),
-            7 => Slot::Scalar(&mut self.ip_address),
-            8 => Slot::Scalar(&mut self.hw_version),
+            3 => place::optional_text(&mut self.tools_version_status),
+            4 => place::optional_text(&mut self.tools_version_status2),
+            5 => place::optional_text(&mut self.tools_running_status),
+            6 => place::optional_text(&mut self.host_name),
+            7 => place::optional_text(&mut self.ip_address),
+            8 => place::optional_text(&mut self.hw_version),
             _ => Slot::None,
         }
     }
@@ -8698,7 +9594,6 @@ impl DataObject for VirtualMachineGuestSummary {
 root!(VirtualMachineGuestSummary);
 
 /// `VirtualMachineStorageSummary`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineStorageSummary {
     /// `committed`.
     pub committed: i64,
@@ -8710,18 +9605,24 @@ pub struct VirtualMachineStorageSummary {
     pub timestamp: DateTime,
 }
 
+impl Default for VirtualMachineStorageSummary {
+    fn default() -> Self {
+        Self { committed: 0, uncommitted: 0, unshared: 0, timestamp: <DateTime as Default>::default() }
+    }
+}
+
 impl DataType for VirtualMachineStorageSummary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineStorageSummary",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("committed", Type::Long),
-                FieldInfo::req("uncommitted", Type::Long),
-                FieldInfo::req("unshared", Type::Long),
-                FieldInfo::req("timestamp", Type::DateTime),
+                Own("committed", Type::Long, Req),
+                Own("uncommitted", Type::Long, Req),
+                Own("unshared", Type::Long, Req),
+                Own("timestamp", Type::DateTime, Req),
             ],
-            || Box::new(VirtualMachineStorageSummary::default()),
+            instance::<VirtualMachineStorageSummary>,
         );
         &INFO
     };
@@ -8729,24 +9630,24 @@ impl DataType for VirtualMachineStorageSummary {
 
 impl DataObject for VirtualMachineStorageSummary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.committed),
-            1 => leaf(&self.uncommitted),
-            2 => leaf(&self.unshared),
-            3 => leaf(&self.timestamp),
+            0 => Value::Long(self.committed),
+            1 => Value::Long(self.uncommitted),
+            2 => Value::Long(self.unshared),
+            3 => look::leaf(&self.timestamp),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.committed),
-            1 => Slot::Scalar(&mut self.uncommitted),
-            2 => Slot::Scalar(&mut self.unshared),
+            0 => place::long(&mut self.committed),
+            1 => place::long(&mut self.uncommitted),
+            2 => place::long(&mut self.unshared),
             3 => Slot::Scalar(&mut self.timestamp),
             _ => Slot::None,
         }
@@ -8756,7 +9657,6 @@ impl DataObject for VirtualMachineStorageSummary {
 root!(VirtualMachineStorageSummary);
 
 /// `VirtualMachineVFlashModuleInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineVFlashModuleInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -8764,16 +9664,26 @@ pub struct VirtualMachineVFlashModuleInfo {
     pub v_flash_module: HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption,
 }
 
+impl Default for VirtualMachineVFlashModuleInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            v_flash_module: <HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VirtualMachineVFlashModuleInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineVFlashModuleInfo",
-            Some(VirtualMachineTargetInfo::INFO),
-            &[FieldInfo::req(
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
+            &[Own(
                 "vFlashModule",
-                Type::Data(HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption::INFO),
+                Type::Data(<HostVFlashManagerVFlashCacheConfigInfoVFlashModuleConfigOption as DataType>::INFO),
+                Req,
             )],
-            || Box::new(VirtualMachineVFlashModuleInfo::default()),
+            instance::<VirtualMachineVFlashModuleInfo>,
         );
         &INFO
     };
@@ -8781,29 +9691,23 @@ impl DataType for VirtualMachineVFlashModuleInfo {
 
 impl DataObject for VirtualMachineVFlashModuleInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.v_flash_module),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.v_flash_module),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -8811,7 +9715,6 @@ inherit!(VirtualMachineVFlashModuleInfo, VirtualMachineTargetInfo);
 impl Extends<VirtualMachineTargetInfo> for VirtualMachineVFlashModuleInfo {}
 
 /// `VirtualMachineImportSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineImportSpec {
     /// What it inherits from [`ImportSpec`].
     pub base: ImportSpec,
@@ -8821,16 +9724,26 @@ pub struct VirtualMachineImportSpec {
     pub res_pool_entity: Option<ManagedObjectReference>,
 }
 
+impl Default for VirtualMachineImportSpec {
+    fn default() -> Self {
+        Self {
+            base: <ImportSpec as Default>::default(),
+            config_spec: <VirtualMachineConfigSpec as Default>::default(),
+            res_pool_entity: None,
+        }
+    }
+}
+
 impl DataType for VirtualMachineImportSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineImportSpec",
-            Some(ImportSpec::INFO),
+            Some(<ImportSpec as DataType>::INFO),
             &[
-                FieldInfo::req("configSpec", Type::Data(VirtualMachineConfigSpec::INFO)),
-                FieldInfo::opt("resPoolEntity", Type::Ref),
+                Own("configSpec", Type::Data(<VirtualMachineConfigSpec as DataType>::INFO), Req),
+                Own("resPoolEntity", Type::Ref, Opt),
             ],
-            || Box::new(VirtualMachineImportSpec::default()),
+            instance::<VirtualMachineImportSpec>,
         );
         &INFO
     };
@@ -8838,31 +9751,25 @@ impl DataType for VirtualMachineImportSpec {
 
 impl DataObject for VirtualMachineImportSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.config_spec),
-            3 => optional(&self.res_pool_entity),
-            _ => self.base.get(index),
+            3 => look::optional_reference(&self.res_pool_entity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.config_spec),
-            3 => Slot::Scalar(&mut self.res_pool_entity),
-            _ => self.base.slot(index),
+            3 => place::optional_reference(&mut self.res_pool_entity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -8870,7 +9777,6 @@ inherit!(VirtualMachineImportSpec, ImportSpec);
 impl Extends<ImportSpec> for VirtualMachineImportSpec {}
 
 /// `VirtualMachineDatastoreInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMachineDatastoreInfo {
     /// What it inherits from [`VirtualMachineTargetInfo`].
     pub base: VirtualMachineTargetInfo,
@@ -8894,23 +9800,40 @@ pub struct VirtualMachineDatastoreInfo {
     pub supported_v_disk_formats: Vec<String>,
 }
 
+impl Default for VirtualMachineDatastoreInfo {
+    fn default() -> Self {
+        Self {
+            base: <VirtualMachineTargetInfo as Default>::default(),
+            datastore: <DatastoreSummary as Default>::default(),
+            capability: <DatastoreCapability as Default>::default(),
+            max_file_size: 0,
+            max_virtual_disk_capacity: None,
+            max_physical_rdm_file_size: None,
+            max_virtual_rdm_file_size: None,
+            mode: Unset::UNSET,
+            v_storage_support: None,
+            supported_v_disk_formats: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualMachineDatastoreInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualMachineDatastoreInfo",
-            Some(VirtualMachineTargetInfo::INFO),
+            Some(<VirtualMachineTargetInfo as DataType>::INFO),
             &[
-                FieldInfo::req("datastore", Type::Data(DatastoreSummary::INFO)),
-                FieldInfo::req("capability", Type::Data(DatastoreCapability::INFO)),
-                FieldInfo::req("maxFileSize", Type::Long),
-                FieldInfo::opt("maxVirtualDiskCapacity", Type::Long),
-                FieldInfo::opt("maxPhysicalRDMFileSize", Type::Long),
-                FieldInfo::opt("maxVirtualRDMFileSize", Type::Long),
-                FieldInfo::req("mode", Type::String),
-                FieldInfo::opt("vStorageSupport", Type::String),
-                FieldInfo::list("supportedVDiskFormats", Type::String),
+                Own("datastore", Type::Data(<DatastoreSummary as DataType>::INFO), Req),
+                Own("capability", Type::Data(<DatastoreCapability as DataType>::INFO), Req),
+                Own("maxFileSize", Type::Long, Req),
+                Own("maxVirtualDiskCapacity", Type::Long, Opt),
+                Own("maxPhysicalRDMFileSize", Type::Long, Opt),
+                Own("maxVirtualRDMFileSize", Type::Long, Opt),
+                Own("mode", Type::String, Req),
+                Own("vStorageSupport", Type::String, Opt),
+                Own("supportedVDiskFormats", Type::String, List),
             ],
-            || Box::new(VirtualMachineDatastoreInfo::default()),
+            instance::<VirtualMachineDatastoreInfo>,
         );
         &INFO
     };
@@ -8918,21 +9841,22 @@ impl DataType for VirtualMachineDatastoreInfo {
 
 impl DataObject for VirtualMachineDatastoreInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.datastore),
             3 => Value::Data(&self.capability),
-            4 => leaf(&self.max_file_size),
-            5 => optional(&self.max_virtual_disk_capacity),
-            6 => optional(&self.max_physical_rdm_file_size),
-            7 => optional(&self.max_virtual_rdm_file_size),
-            8 => leaf(&self.mode),
-            9 => optional(&self.v_storage_support),
-            10 => Value::List(&self.supported_v_disk_formats),
-            _ => self.base.get(index),
+            4 => Value::Long(self.max_file_size),
+            5 => look::optional_long(&self.max_virtual_disk_capacity),
+            6 => look::optional_long(&self.max_physical_rdm_file_size),
+            7 => look::optional_long(&self.max_virtual_rdm_file_size),
+            8 => look::text(&self.mode),
+            9 => look::optional_text(&self.v_storage_support),
+            10 => look::texts(&self.supported_v_disk_formats),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -8940,23 +9864,16 @@ impl DataObject for VirtualMachineDatastoreInfo {
         match index {
             2 => Slot::Data(&mut self.datastore),
             3 => Slot::Data(&mut self.capability),
-            4 => Slot::Scalar(&mut self.max_file_size),
-            5 => Slot::Scalar(&mut self.max_virtual_disk_capacity),
-            6 => Slot::Scalar(&mut self.max_physical_rdm_file_size),
-            7 => Slot::Scalar(&mut self.max_virtual_rdm_file_size),
-            8 => Slot::Scalar(&mut self.mode),
-            9 => Slot::Scalar(&mut self.v_storage_support),
-            10 => Slot::Scalar(&mut self.supported_v_disk_formats),
-            _ => self.base.slot(index),
+            4 => place::long(&mut self.max_file_size),
+            5 => place::optional_long(&mut self.max_virtual_disk_capacity),
+            6 => place::optional_long(&mut self.max_physical_rdm_file_size),
+            7 => place::optional_long(&mut self.max_virtual_rdm_file_size),
+            8 => place::text(&mut self.mode),
+            9 => place::optional_text(&mut self.v_storage_support),
+            10 => place::texts(&mut self.supported_v_disk_formats),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

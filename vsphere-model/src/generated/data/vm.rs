@@ -8,7 +8,6 @@ use crate::types::{
 };
 
 /// `VmConfigFileQuery`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmConfigFileQuery {
     /// What it inherits from [`FileQuery`].
     pub base: FileQuery,
@@ -18,16 +17,22 @@ pub struct VmConfigFileQuery {
     pub details: Option<Box<VmConfigFileQueryFlags>>,
 }
 
+impl Default for VmConfigFileQuery {
+    fn default() -> Self {
+        Self { base: <FileQuery as Default>::default(), filter: None, details: None }
+    }
+}
+
 impl DataType for VmConfigFileQuery {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigFileQuery",
-            Some(FileQuery::INFO),
+            Some(<FileQuery as DataType>::INFO),
             &[
-                FieldInfo::opt("filter", Type::Data(VmConfigFileQueryFilter::INFO)),
-                FieldInfo::opt("details", Type::Data(VmConfigFileQueryFlags::INFO)),
+                Own("filter", Type::Data(<VmConfigFileQueryFilter as DataType>::INFO), Opt),
+                Own("details", Type::Data(<VmConfigFileQueryFlags as DataType>::INFO), Opt),
             ],
-            || Box::new(VmConfigFileQuery::default()),
+            instance::<VmConfigFileQuery>,
         );
         &INFO
     };
@@ -35,37 +40,25 @@ impl DataType for VmConfigFileQuery {
 
 impl DataObject for VmConfigFileQuery {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.filter {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.details {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            0 => look::boxed(&self.filter),
+            1 => look::boxed(&self.details),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.filter, VmConfigFileQueryFilter),
-            1 => fill!(self.details, VmConfigFileQueryFlags),
-            _ => self.base.slot(index),
+            0 => place::boxed(&mut self.filter),
+            1 => place::boxed(&mut self.details),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -73,7 +66,6 @@ inherit!(VmConfigFileQuery, FileQuery);
 impl Extends<FileQuery> for VmConfigFileQuery {}
 
 /// `VmConfigFileQueryFilter`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmConfigFileQueryFilter {
     /// `matchConfigVersion`.
     pub match_config_version: Vec<i32>,
@@ -81,13 +73,19 @@ pub struct VmConfigFileQueryFilter {
     pub encrypted: Option<bool>,
 }
 
+impl Default for VmConfigFileQueryFilter {
+    fn default() -> Self {
+        Self { match_config_version: Unset::UNSET, encrypted: None }
+    }
+}
+
 impl DataType for VmConfigFileQueryFilter {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigFileQueryFilter",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("matchConfigVersion", Type::Int), FieldInfo::opt("encrypted", Type::Boolean)],
-            || Box::new(VmConfigFileQueryFilter::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("matchConfigVersion", Type::Int, List), Own("encrypted", Type::Boolean, Opt)],
+            instance::<VmConfigFileQueryFilter>,
         );
         &INFO
     };
@@ -95,13 +93,13 @@ impl DataType for VmConfigFileQueryFilter {
 
 impl DataObject for VmConfigFileQueryFilter {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.match_config_version),
-            1 => optional(&self.encrypted),
+            1 => look::optional_boolean(&self.encrypted),
             _ => Value::Unset,
         }
     }
@@ -109,7 +107,7 @@ impl DataObject for VmConfigFileQueryFilter {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.match_config_version),
-            1 => Slot::Scalar(&mut self.encrypted),
+            1 => place::optional_boolean(&mut self.encrypted),
             _ => Slot::None,
         }
     }
@@ -118,7 +116,6 @@ impl DataObject for VmConfigFileQueryFilter {
 root!(VmConfigFileQueryFilter);
 
 /// `VmConfigFileQueryFlags`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmConfigFileQueryFlags {
     /// `configVersion`.
     pub config_version: bool,
@@ -126,13 +123,19 @@ pub struct VmConfigFileQueryFlags {
     pub encryption: Option<bool>,
 }
 
+impl Default for VmConfigFileQueryFlags {
+    fn default() -> Self {
+        Self { config_version: false, encryption: None }
+    }
+}
+
 impl DataType for VmConfigFileQueryFlags {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigFileQueryFlags",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("configVersion", Type::Boolean), FieldInfo::opt("encryption", Type::Boolean)],
-            || Box::new(VmConfigFileQueryFlags::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("configVersion", Type::Boolean, Req), Own("encryption", Type::Boolean, Opt)],
+            instance::<VmConfigFileQueryFlags>,
         );
         &INFO
     };
@@ -140,21 +143,21 @@ impl DataType for VmConfigFileQueryFlags {
 
 impl DataObject for VmConfigFileQueryFlags {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.config_version),
-            1 => optional(&self.encryption),
+            0 => Value::Boolean(self.config_version),
+            1 => look::optional_boolean(&self.encryption),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.config_version),
-            1 => Slot::Scalar(&mut self.encryption),
+            0 => place::boolean(&mut self.config_version),
+            1 => place::optional_boolean(&mut self.encryption),
             _ => Slot::None,
         }
     }
@@ -163,7 +166,6 @@ impl DataObject for VmConfigFileQueryFlags {
 root!(VmConfigFileQueryFlags);
 
 /// `VmDiskFileQuery`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDiskFileQuery {
     /// What it inherits from [`FileQuery`].
     pub base: FileQuery,
@@ -173,16 +175,22 @@ pub struct VmDiskFileQuery {
     pub details: Option<Box<VmDiskFileQueryFlags>>,
 }
 
+impl Default for VmDiskFileQuery {
+    fn default() -> Self {
+        Self { base: <FileQuery as Default>::default(), filter: None, details: None }
+    }
+}
+
 impl DataType for VmDiskFileQuery {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDiskFileQuery",
-            Some(FileQuery::INFO),
+            Some(<FileQuery as DataType>::INFO),
             &[
-                FieldInfo::opt("filter", Type::Data(VmDiskFileQueryFilter::INFO)),
-                FieldInfo::opt("details", Type::Data(VmDiskFileQueryFlags::INFO)),
+                Own("filter", Type::Data(<VmDiskFileQueryFilter as DataType>::INFO), Opt),
+                Own("details", Type::Data(<VmDiskFileQueryFlags as DataType>::INFO), Opt),
             ],
-            || Box::new(VmDiskFileQuery::default()),
+            instance::<VmDiskFileQuery>,
         );
         &INFO
     };
@@ -190,37 +198,25 @@ impl DataType for VmDiskFileQuery {
 
 impl DataObject for VmDiskFileQuery {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.filter {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => match &self.details {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            0 => look::boxed(&self.filter),
+            1 => look::boxed(&self.details),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.filter, VmDiskFileQueryFilter),
-            1 => fill!(self.details, VmDiskFileQueryFlags),
-            _ => self.base.slot(index),
+            0 => place::boxed(&mut self.filter),
+            1 => place::boxed(&mut self.details),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -228,7 +224,6 @@ inherit!(VmDiskFileQuery, FileQuery);
 impl Extends<FileQuery> for VmDiskFileQuery {}
 
 /// `VmDiskFileQueryFilter`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDiskFileQueryFilter {
     /// `diskType`.
     pub disk_type: Vec<String>,
@@ -242,19 +237,31 @@ pub struct VmDiskFileQueryFilter {
     pub encrypted: Option<bool>,
 }
 
+impl Default for VmDiskFileQueryFilter {
+    fn default() -> Self {
+        Self {
+            disk_type: Unset::UNSET,
+            match_hardware_version: Unset::UNSET,
+            controller_type: Unset::UNSET,
+            thin: None,
+            encrypted: None,
+        }
+    }
+}
+
 impl DataType for VmDiskFileQueryFilter {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDiskFileQueryFilter",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("diskType", Type::String),
-                FieldInfo::list("matchHardwareVersion", Type::Int),
-                FieldInfo::list("controllerType", Type::String),
-                FieldInfo::opt("thin", Type::Boolean),
-                FieldInfo::opt("encrypted", Type::Boolean),
+                Own("diskType", Type::String, List),
+                Own("matchHardwareVersion", Type::Int, List),
+                Own("controllerType", Type::String, List),
+                Own("thin", Type::Boolean, Opt),
+                Own("encrypted", Type::Boolean, Opt),
             ],
-            || Box::new(VmDiskFileQueryFilter::default()),
+            instance::<VmDiskFileQueryFilter>,
         );
         &INFO
     };
@@ -262,27 +269,27 @@ impl DataType for VmDiskFileQueryFilter {
 
 impl DataObject for VmDiskFileQueryFilter {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.disk_type),
+            0 => look::texts(&self.disk_type),
             1 => Value::List(&self.match_hardware_version),
-            2 => Value::List(&self.controller_type),
-            3 => optional(&self.thin),
-            4 => optional(&self.encrypted),
+            2 => look::texts(&self.controller_type),
+            3 => look::optional_boolean(&self.thin),
+            4 => look::optional_boolean(&self.encrypted),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disk_type),
+            0 => place::texts(&mut self.disk_type),
             1 => Slot::Scalar(&mut self.match_hardware_version),
-            2 => Slot::Scalar(&mut self.controller_type),
-            3 => Slot::Scalar(&mut self.thin),
-            4 => Slot::Scalar(&mut self.encrypted),
+            2 => place::texts(&mut self.controller_type),
+            3 => place::optional_boolean(&mut self.thin),
+            4 => place::optional_boolean(&mut self.encrypted),
             _ => Slot::None,
         }
     }
@@ -291,7 +298,6 @@ impl DataObject for VmDiskFileQueryFilter {
 root!(VmDiskFileQueryFilter);
 
 /// `VmDiskFileQueryFlags`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDiskFileQueryFlags {
     /// `diskType`.
     pub disk_type: bool,
@@ -311,22 +317,37 @@ pub struct VmDiskFileQueryFlags {
     pub sector_format: Option<bool>,
 }
 
+impl Default for VmDiskFileQueryFlags {
+    fn default() -> Self {
+        Self {
+            disk_type: false,
+            capacity_kb: false,
+            hardware_version: false,
+            controller_type: None,
+            disk_extents: None,
+            thin: None,
+            encryption: None,
+            sector_format: None,
+        }
+    }
+}
+
 impl DataType for VmDiskFileQueryFlags {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDiskFileQueryFlags",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("diskType", Type::Boolean),
-                FieldInfo::req("capacityKb", Type::Boolean),
-                FieldInfo::req("hardwareVersion", Type::Boolean),
-                FieldInfo::opt("controllerType", Type::Boolean),
-                FieldInfo::opt("diskExtents", Type::Boolean),
-                FieldInfo::opt("thin", Type::Boolean),
-                FieldInfo::opt("encryption", Type::Boolean),
-                FieldInfo::opt("sectorFormat", Type::Boolean),
+                Own("diskType", Type::Boolean, Req),
+                Own("capacityKb", Type::Boolean, Req),
+                Own("hardwareVersion", Type::Boolean, Req),
+                Own("controllerType", Type::Boolean, Opt),
+                Own("diskExtents", Type::Boolean, Opt),
+                Own("thin", Type::Boolean, Opt),
+                Own("encryption", Type::Boolean, Opt),
+                Own("sectorFormat", Type::Boolean, Opt),
             ],
-            || Box::new(VmDiskFileQueryFlags::default()),
+            instance::<VmDiskFileQueryFlags>,
         );
         &INFO
     };
@@ -334,33 +355,33 @@ impl DataType for VmDiskFileQueryFlags {
 
 impl DataObject for VmDiskFileQueryFlags {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.disk_type),
-            1 => leaf(&self.capacity_kb),
-            2 => leaf(&self.hardware_version),
-            3 => optional(&self.controller_type),
-            4 => optional(&self.disk_extents),
-            5 => optional(&self.thin),
-            6 => optional(&self.encryption),
-            7 => optional(&self.sector_format),
+            0 => Value::Boolean(self.disk_type),
+            1 => Value::Boolean(self.capacity_kb),
+            2 => Value::Boolean(self.hardware_version),
+            3 => look::optional_boolean(&self.controller_type),
+            4 => look::optional_boolean(&self.disk_extents),
+            5 => look::optional_boolean(&self.thin),
+            6 => look::optional_boolean(&self.encryption),
+            7 => look::optional_boolean(&self.sector_format),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disk_type),
-            1 => Slot::Scalar(&mut self.capacity_kb),
-            2 => Slot::Scalar(&mut self.hardware_version),
-            3 => Slot::Scalar(&mut self.controller_type),
-            4 => Slot::Scalar(&mut self.disk_extents),
-            5 => Slot::Scalar(&mut self.thin),
-            6 => Slot::Scalar(&mut self.encryption),
-            7 => Slot::Scalar(&mut self.sector_format),
+            0 => place::boolean(&mut self.disk_type),
+            1 => place::boolean(&mut self.capacity_kb),
+            2 => place::boolean(&mut self.hardware_version),
+            3 => place::optional_boolean(&mut self.controller_type),
+            4 => place::optional_boolean(&mut self.disk_extents),
+            5 => place::optional_boolean(&mut self.thin),
+            6 => place::optional_boolean(&mut self.encryption),
+            7 => place::optional_boolean(&mut self.sector_format),
             _ => Slot::None,
         }
     }
@@ -369,40 +390,46 @@ impl DataObject for VmDiskFileQueryFlags {
 root!(VmDiskFileQueryFlags);
 
 /// `VmSnapshotFileQuery`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmSnapshotFileQuery {
     /// What it inherits from [`FileQuery`].
     pub base: FileQuery,
 }
 
+impl Default for VmSnapshotFileQuery {
+    fn default() -> Self {
+        Self { base: <FileQuery as Default>::default() }
+    }
+}
+
 impl DataType for VmSnapshotFileQuery {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmSnapshotFileQuery", Some(FileQuery::INFO), &[], || {
-            Box::new(VmSnapshotFileQuery::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmSnapshotFileQuery",
+            Some(<FileQuery as DataType>::INFO),
+            &[],
+            instance::<VmSnapshotFileQuery>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmSnapshotFileQuery {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -410,39 +437,42 @@ inherit!(VmSnapshotFileQuery, FileQuery);
 impl Extends<FileQuery> for VmSnapshotFileQuery {}
 
 /// `VmNvramFileQuery`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmNvramFileQuery {
     /// What it inherits from [`FileQuery`].
     pub base: FileQuery,
 }
 
+impl Default for VmNvramFileQuery {
+    fn default() -> Self {
+        Self { base: <FileQuery as Default>::default() }
+    }
+}
+
 impl DataType for VmNvramFileQuery {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmNvramFileQuery", Some(FileQuery::INFO), &[], || Box::new(VmNvramFileQuery::default()));
+            TypeInfo::new("VmNvramFileQuery", Some(<FileQuery as DataType>::INFO), &[], instance::<VmNvramFileQuery>);
         &INFO
     };
 }
 
 impl DataObject for VmNvramFileQuery {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -450,39 +480,42 @@ inherit!(VmNvramFileQuery, FileQuery);
 impl Extends<FileQuery> for VmNvramFileQuery {}
 
 /// `VmLogFileQuery`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmLogFileQuery {
     /// What it inherits from [`FileQuery`].
     pub base: FileQuery,
 }
 
+impl Default for VmLogFileQuery {
+    fn default() -> Self {
+        Self { base: <FileQuery as Default>::default() }
+    }
+}
+
 impl DataType for VmLogFileQuery {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmLogFileQuery", Some(FileQuery::INFO), &[], || Box::new(VmLogFileQuery::default()));
+            TypeInfo::new("VmLogFileQuery", Some(<FileQuery as DataType>::INFO), &[], instance::<VmLogFileQuery>);
         &INFO
     };
 }
 
 impl DataObject for VmLogFileQuery {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -490,7 +523,6 @@ inherit!(VmLogFileQuery, FileQuery);
 impl Extends<FileQuery> for VmLogFileQuery {}
 
 /// `VmConfigFileInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmConfigFileInfo {
     /// What it inherits from [`FileInfo`].
     pub base: FileInfo,
@@ -500,16 +532,22 @@ pub struct VmConfigFileInfo {
     pub encryption: Option<Box<VmConfigFileEncryptionInfo>>,
 }
 
+impl Default for VmConfigFileInfo {
+    fn default() -> Self {
+        Self { base: <FileInfo as Default>::default(), config_version: None, encryption: None }
+    }
+}
+
 impl DataType for VmConfigFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigFileInfo",
-            Some(FileInfo::INFO),
+            Some(<FileInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("configVersion", Type::Int),
-                FieldInfo::opt("encryption", Type::Data(VmConfigFileEncryptionInfo::INFO)),
+                Own("configVersion", Type::Int, Opt),
+                Own("encryption", Type::Data(<VmConfigFileEncryptionInfo as DataType>::INFO), Opt),
             ],
-            || Box::new(VmConfigFileInfo::default()),
+            instance::<VmConfigFileInfo>,
         );
         &INFO
     };
@@ -517,34 +555,25 @@ impl DataType for VmConfigFileInfo {
 
 impl DataObject for VmConfigFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => optional(&self.config_version),
-            6 => match &self.encryption {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            5 => look::optional_int(&self.config_version),
+            6 => look::boxed(&self.encryption),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.config_version),
-            6 => fill!(self.encryption, VmConfigFileEncryptionInfo),
-            _ => self.base.slot(index),
+            5 => place::optional_int(&mut self.config_version),
+            6 => place::boxed(&mut self.encryption),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -552,19 +581,24 @@ inherit!(VmConfigFileInfo, FileInfo);
 impl Extends<FileInfo> for VmConfigFileInfo {}
 
 /// `VmConfigFileEncryptionInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmConfigFileEncryptionInfo {
     /// `keyId`.
     pub key_id: Option<Box<CryptoKeyId>>,
+}
+
+impl Default for VmConfigFileEncryptionInfo {
+    fn default() -> Self {
+        Self { key_id: None }
+    }
 }
 
 impl DataType for VmConfigFileEncryptionInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigFileEncryptionInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("keyId", Type::Data(CryptoKeyId::INFO))],
-            || Box::new(VmConfigFileEncryptionInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("keyId", Type::Data(<CryptoKeyId as DataType>::INFO), Opt)],
+            instance::<VmConfigFileEncryptionInfo>,
         );
         &INFO
     };
@@ -572,22 +606,19 @@ impl DataType for VmConfigFileEncryptionInfo {
 
 impl DataObject for VmConfigFileEncryptionInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.key_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.key_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.key_id, CryptoKeyId),
+            0 => place::boxed(&mut self.key_id),
             _ => Slot::None,
         }
     }
@@ -596,7 +627,6 @@ impl DataObject for VmConfigFileEncryptionInfo {
 root!(VmConfigFileEncryptionInfo);
 
 /// `VmDiskFileInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDiskFileInfo {
     /// What it inherits from [`FileInfo`].
     pub base: FileInfo,
@@ -618,22 +648,38 @@ pub struct VmDiskFileInfo {
     pub sector_format: Option<String>,
 }
 
+impl Default for VmDiskFileInfo {
+    fn default() -> Self {
+        Self {
+            base: <FileInfo as Default>::default(),
+            disk_type: None,
+            capacity_kb: None,
+            hardware_version: None,
+            controller_type: None,
+            disk_extents: Unset::UNSET,
+            thin: None,
+            encryption: None,
+            sector_format: None,
+        }
+    }
+}
+
 impl DataType for VmDiskFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDiskFileInfo",
-            Some(FileInfo::INFO),
+            Some(<FileInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("diskType", Type::String),
-                FieldInfo::opt("capacityKb", Type::Long),
-                FieldInfo::opt("hardwareVersion", Type::Int),
-                FieldInfo::opt("controllerType", Type::String),
-                FieldInfo::list("diskExtents", Type::String),
-                FieldInfo::opt("thin", Type::Boolean),
-                FieldInfo::opt("encryption", Type::Data(VmDiskFileEncryptionInfo::INFO)),
-                FieldInfo::opt("sectorFormat", Type::String),
+                Own("diskType", Type::String, Opt),
+                Own("capacityKb", Type::Long, Opt),
+                Own("hardwareVersion", Type::Int, Opt),
+                Own("controllerType", Type::String, Opt),
+                Own("diskExtents", Type::String, List),
+                Own("thin", Type::Boolean, Opt),
+                Own("encryption", Type::Data(<VmDiskFileEncryptionInfo as DataType>::INFO), Opt),
+                Own("sectorFormat", Type::String, Opt),
             ],
-            || Box::new(VmDiskFileInfo::default()),
+            instance::<VmDiskFileInfo>,
         );
         &INFO
     };
@@ -641,46 +687,37 @@ impl DataType for VmDiskFileInfo {
 
 impl DataObject for VmDiskFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => optional(&self.disk_type),
-            6 => optional(&self.capacity_kb),
-            7 => optional(&self.hardware_version),
-            8 => optional(&self.controller_type),
-            9 => Value::List(&self.disk_extents),
-            10 => optional(&self.thin),
-            11 => match &self.encryption {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            12 => optional(&self.sector_format),
-            _ => self.base.get(index),
+            5 => look::optional_text(&self.disk_type),
+            6 => look::optional_long(&self.capacity_kb),
+            7 => look::optional_int(&self.hardware_version),
+            8 => look::optional_text(&self.controller_type),
+            9 => look::texts(&self.disk_extents),
+            10 => look::optional_boolean(&self.thin),
+            11 => look::boxed(&self.encryption),
+            12 => look::optional_text(&self.sector_format),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.disk_type),
-            6 => Slot::Scalar(&mut self.capacity_kb),
-            7 => Slot::Scalar(&mut self.hardware_version),
-            8 => Slot::Scalar(&mut self.controller_type),
-            9 => Slot::Scalar(&mut self.disk_extents),
-            10 => Slot::Scalar(&mut self.thin),
-            11 => fill!(self.encryption, VmDiskFileEncryptionInfo),
-            12 => Slot::Scalar(&mut self.sector_format),
-            _ => self.base.slot(index),
+            5 => place::optional_text(&mut self.disk_type),
+            6 => place::optional_long(&mut self.capacity_kb),
+            7 => place::optional_int(&mut self.hardware_version),
+            8 => place::optional_text(&mut self.controller_type),
+            9 => place::texts(&mut self.disk_extents),
+            10 => place::optional_boolean(&mut self.thin),
+            11 => place::boxed(&mut self.encryption),
+            12 => place::optional_text(&mut self.sector_format),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -688,19 +725,24 @@ inherit!(VmDiskFileInfo, FileInfo);
 impl Extends<FileInfo> for VmDiskFileInfo {}
 
 /// `VmDiskFileEncryptionInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDiskFileEncryptionInfo {
     /// `keyId`.
     pub key_id: Option<Box<CryptoKeyId>>,
+}
+
+impl Default for VmDiskFileEncryptionInfo {
+    fn default() -> Self {
+        Self { key_id: None }
+    }
 }
 
 impl DataType for VmDiskFileEncryptionInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDiskFileEncryptionInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("keyId", Type::Data(CryptoKeyId::INFO))],
-            || Box::new(VmDiskFileEncryptionInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("keyId", Type::Data(<CryptoKeyId as DataType>::INFO), Opt)],
+            instance::<VmDiskFileEncryptionInfo>,
         );
         &INFO
     };
@@ -708,22 +750,19 @@ impl DataType for VmDiskFileEncryptionInfo {
 
 impl DataObject for VmDiskFileEncryptionInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.key_id {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.key_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.key_id, CryptoKeyId),
+            0 => place::boxed(&mut self.key_id),
             _ => Slot::None,
         }
     }
@@ -732,39 +771,46 @@ impl DataObject for VmDiskFileEncryptionInfo {
 root!(VmDiskFileEncryptionInfo);
 
 /// `VmSnapshotFileInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmSnapshotFileInfo {
     /// What it inherits from [`FileInfo`].
     pub base: FileInfo,
 }
 
+impl Default for VmSnapshotFileInfo {
+    fn default() -> Self {
+        Self { base: <FileInfo as Default>::default() }
+    }
+}
+
 impl DataType for VmSnapshotFileInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmSnapshotFileInfo", Some(FileInfo::INFO), &[], || Box::new(VmSnapshotFileInfo::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmSnapshotFileInfo",
+            Some(<FileInfo as DataType>::INFO),
+            &[],
+            instance::<VmSnapshotFileInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmSnapshotFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -772,39 +818,42 @@ inherit!(VmSnapshotFileInfo, FileInfo);
 impl Extends<FileInfo> for VmSnapshotFileInfo {}
 
 /// `VmNvramFileInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmNvramFileInfo {
     /// What it inherits from [`FileInfo`].
     pub base: FileInfo,
 }
 
+impl Default for VmNvramFileInfo {
+    fn default() -> Self {
+        Self { base: <FileInfo as Default>::default() }
+    }
+}
+
 impl DataType for VmNvramFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmNvramFileInfo", Some(FileInfo::INFO), &[], || Box::new(VmNvramFileInfo::default()));
+            TypeInfo::new("VmNvramFileInfo", Some(<FileInfo as DataType>::INFO), &[], instance::<VmNvramFileInfo>);
         &INFO
     };
 }
 
 impl DataObject for VmNvramFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -812,39 +861,42 @@ inherit!(VmNvramFileInfo, FileInfo);
 impl Extends<FileInfo> for VmNvramFileInfo {}
 
 /// `VmLogFileInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmLogFileInfo {
     /// What it inherits from [`FileInfo`].
     pub base: FileInfo,
 }
 
+impl Default for VmLogFileInfo {
+    fn default() -> Self {
+        Self { base: <FileInfo as Default>::default() }
+    }
+}
+
 impl DataType for VmLogFileInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmLogFileInfo", Some(FileInfo::INFO), &[], || Box::new(VmLogFileInfo::default()));
+            TypeInfo::new("VmLogFileInfo", Some(<FileInfo as DataType>::INFO), &[], instance::<VmLogFileInfo>);
         &INFO
     };
 }
 
 impl DataObject for VmLogFileInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -852,40 +904,46 @@ inherit!(VmLogFileInfo, FileInfo);
 impl Extends<FileInfo> for VmLogFileInfo {}
 
 /// `VmPortGroupProfile`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmPortGroupProfile {
     /// What it inherits from [`PortGroupProfile`].
     pub base: PortGroupProfile,
 }
 
+impl Default for VmPortGroupProfile {
+    fn default() -> Self {
+        Self { base: <PortGroupProfile as Default>::default() }
+    }
+}
+
 impl DataType for VmPortGroupProfile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmPortGroupProfile", Some(PortGroupProfile::INFO), &[], || {
-            Box::new(VmPortGroupProfile::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmPortGroupProfile",
+            Some(<PortGroupProfile as DataType>::INFO),
+            &[],
+            instance::<VmPortGroupProfile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmPortGroupProfile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -894,7 +952,6 @@ impl Extends<PortGroupProfile> for VmPortGroupProfile {}
 impl Extends<ApplyProfile> for VmPortGroupProfile {}
 
 /// `VmConfigInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmConfigInfo {
     /// `product`.
     pub product: Vec<VAppProductInfo>,
@@ -914,22 +971,37 @@ pub struct VmConfigInfo {
     pub install_boot_stop_delay: i32,
 }
 
+impl Default for VmConfigInfo {
+    fn default() -> Self {
+        Self {
+            product: Unset::UNSET,
+            property: Unset::UNSET,
+            ip_assignment: <VAppIPAssignmentInfo as Default>::default(),
+            eula: Unset::UNSET,
+            ovf_section: Unset::UNSET,
+            ovf_environment_transport: Unset::UNSET,
+            install_boot_required: false,
+            install_boot_stop_delay: 0,
+        }
+    }
+}
+
 impl DataType for VmConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("product", Type::Data(VAppProductInfo::INFO)),
-                FieldInfo::list("property", Type::Data(VAppPropertyInfo::INFO)),
-                FieldInfo::req("ipAssignment", Type::Data(VAppIPAssignmentInfo::INFO)),
-                FieldInfo::list("eula", Type::String),
-                FieldInfo::list("ovfSection", Type::Data(VAppOvfSectionInfo::INFO)),
-                FieldInfo::list("ovfEnvironmentTransport", Type::String),
-                FieldInfo::req("installBootRequired", Type::Boolean),
-                FieldInfo::req("installBootStopDelay", Type::Int),
+                Own("product", Type::Data(<VAppProductInfo as DataType>::INFO), List),
+                Own("property", Type::Data(<VAppPropertyInfo as DataType>::INFO), List),
+                Own("ipAssignment", Type::Data(<VAppIPAssignmentInfo as DataType>::INFO), Req),
+                Own("eula", Type::String, List),
+                Own("ovfSection", Type::Data(<VAppOvfSectionInfo as DataType>::INFO), List),
+                Own("ovfEnvironmentTransport", Type::String, List),
+                Own("installBootRequired", Type::Boolean, Req),
+                Own("installBootStopDelay", Type::Int, Req),
             ],
-            || Box::new(VmConfigInfo::default()),
+            instance::<VmConfigInfo>,
         );
         &INFO
     };
@@ -937,7 +1009,7 @@ impl DataType for VmConfigInfo {
 
 impl DataObject for VmConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -945,11 +1017,11 @@ impl DataObject for VmConfigInfo {
             0 => Value::List(&self.product),
             1 => Value::List(&self.property),
             2 => Value::Data(&self.ip_assignment),
-            3 => Value::List(&self.eula),
+            3 => look::texts(&self.eula),
             4 => Value::List(&self.ovf_section),
-            5 => Value::List(&self.ovf_environment_transport),
-            6 => leaf(&self.install_boot_required),
-            7 => leaf(&self.install_boot_stop_delay),
+            5 => look::texts(&self.ovf_environment_transport),
+            6 => Value::Boolean(self.install_boot_required),
+            7 => Value::Int(self.install_boot_stop_delay),
             _ => Value::Unset,
         }
     }
@@ -959,11 +1031,11 @@ impl DataObject for VmConfigInfo {
             0 => Slot::List(&mut self.product),
             1 => Slot::List(&mut self.property),
             2 => Slot::Data(&mut self.ip_assignment),
-            3 => Slot::Scalar(&mut self.eula),
+            3 => place::texts(&mut self.eula),
             4 => Slot::List(&mut self.ovf_section),
-            5 => Slot::Scalar(&mut self.ovf_environment_transport),
-            6 => Slot::Scalar(&mut self.install_boot_required),
-            7 => Slot::Scalar(&mut self.install_boot_stop_delay),
+            5 => place::texts(&mut self.ovf_environment_transport),
+            6 => place::boolean(&mut self.install_boot_required),
+            7 => place::int(&mut self.install_boot_stop_delay),
             _ => Slot::None,
         }
     }
@@ -972,7 +1044,6 @@ impl DataObject for VmConfigInfo {
 root!(VmConfigInfo);
 
 /// `VmConfigSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmConfigSpec {
     /// `product`.
     pub product: Vec<VAppProductSpec>,
@@ -992,22 +1063,37 @@ pub struct VmConfigSpec {
     pub install_boot_stop_delay: Option<i32>,
 }
 
+impl Default for VmConfigSpec {
+    fn default() -> Self {
+        Self {
+            product: Unset::UNSET,
+            property: Unset::UNSET,
+            ip_assignment: None,
+            eula: Unset::UNSET,
+            ovf_section: Unset::UNSET,
+            ovf_environment_transport: Unset::UNSET,
+            install_boot_required: None,
+            install_boot_stop_delay: None,
+        }
+    }
+}
+
 impl DataType for VmConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("product", Type::Data(VAppProductSpec::INFO)),
-                FieldInfo::list("property", Type::Data(VAppPropertySpec::INFO)),
-                FieldInfo::opt("ipAssignment", Type::Data(VAppIPAssignmentInfo::INFO)),
-                FieldInfo::list("eula", Type::String),
-                FieldInfo::list("ovfSection", Type::Data(VAppOvfSectionSpec::INFO)),
-                FieldInfo::list("ovfEnvironmentTransport", Type::String),
-                FieldInfo::opt("installBootRequired", Type::Boolean),
-                FieldInfo::opt("installBootStopDelay", Type::Int),
+                Own("product", Type::Data(<VAppProductSpec as DataType>::INFO), List),
+                Own("property", Type::Data(<VAppPropertySpec as DataType>::INFO), List),
+                Own("ipAssignment", Type::Data(<VAppIPAssignmentInfo as DataType>::INFO), Opt),
+                Own("eula", Type::String, List),
+                Own("ovfSection", Type::Data(<VAppOvfSectionSpec as DataType>::INFO), List),
+                Own("ovfEnvironmentTransport", Type::String, List),
+                Own("installBootRequired", Type::Boolean, Opt),
+                Own("installBootStopDelay", Type::Int, Opt),
             ],
-            || Box::new(VmConfigSpec::default()),
+            instance::<VmConfigSpec>,
         );
         &INFO
     };
@@ -1015,22 +1101,19 @@ impl DataType for VmConfigSpec {
 
 impl DataObject for VmConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.product),
             1 => Value::List(&self.property),
-            2 => match &self.ip_assignment {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => Value::List(&self.eula),
+            2 => look::boxed(&self.ip_assignment),
+            3 => look::texts(&self.eula),
             4 => Value::List(&self.ovf_section),
-            5 => Value::List(&self.ovf_environment_transport),
-            6 => optional(&self.install_boot_required),
-            7 => optional(&self.install_boot_stop_delay),
+            5 => look::texts(&self.ovf_environment_transport),
+            6 => look::optional_boolean(&self.install_boot_required),
+            7 => look::optional_int(&self.install_boot_stop_delay),
             _ => Value::Unset,
         }
     }
@@ -1039,12 +1122,12 @@ impl DataObject for VmConfigSpec {
         match index {
             0 => Slot::List(&mut self.product),
             1 => Slot::List(&mut self.property),
-            2 => fill!(self.ip_assignment, VAppIPAssignmentInfo),
-            3 => Slot::Scalar(&mut self.eula),
+            2 => place::boxed(&mut self.ip_assignment),
+            3 => place::texts(&mut self.eula),
             4 => Slot::List(&mut self.ovf_section),
-            5 => Slot::Scalar(&mut self.ovf_environment_transport),
-            6 => Slot::Scalar(&mut self.install_boot_required),
-            7 => Slot::Scalar(&mut self.install_boot_stop_delay),
+            5 => place::texts(&mut self.ovf_environment_transport),
+            6 => place::optional_boolean(&mut self.install_boot_required),
+            7 => place::optional_int(&mut self.install_boot_stop_delay),
             _ => Slot::None,
         }
     }
@@ -1053,20 +1136,29 @@ impl DataObject for VmConfigSpec {
 root!(VmConfigSpec);
 
 /// `VmPlacementPolicy`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmPlacementPolicy {}
+
+impl Default for VmPlacementPolicy {
+    fn default() -> Self {
+        Self {}
+    }
+}
 
 impl DataType for VmPlacementPolicy {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmPlacementPolicy", Some(DynamicData::INFO), &[], || Box::new(VmPlacementPolicy::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmPlacementPolicy",
+            Some(<DynamicData as DataType>::INFO),
+            &[],
+            instance::<VmPlacementPolicy>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmPlacementPolicy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, _: usize) -> Value<'_> {
@@ -1081,7 +1173,6 @@ impl DataObject for VmPlacementPolicy {
 root!(VmPlacementPolicy);
 
 /// `VmToVmGroupsAntiAffinity`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmToVmGroupsAntiAffinity {
     /// What it inherits from [`VmPlacementPolicy`].
     pub base: VmPlacementPolicy,
@@ -1095,18 +1186,30 @@ pub struct VmToVmGroupsAntiAffinity {
     pub policy_topology: Option<String>,
 }
 
+impl Default for VmToVmGroupsAntiAffinity {
+    fn default() -> Self {
+        Self {
+            base: <VmPlacementPolicy as Default>::default(),
+            self_tag: None,
+            anti_affined_vm_group_tags: Unset::UNSET,
+            policy_strictness: None,
+            policy_topology: None,
+        }
+    }
+}
+
 impl DataType for VmToVmGroupsAntiAffinity {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmToVmGroupsAntiAffinity",
-            Some(VmPlacementPolicy::INFO),
+            Some(<VmPlacementPolicy as DataType>::INFO),
             &[
-                FieldInfo::opt("selfTag", Type::Data(TagId::INFO)),
-                FieldInfo::list("antiAffinedVmGroupTags", Type::Data(TagId::INFO)),
-                FieldInfo::opt("policyStrictness", Type::String),
-                FieldInfo::opt("policyTopology", Type::String),
+                Own("selfTag", Type::Data(<TagId as DataType>::INFO), Opt),
+                Own("antiAffinedVmGroupTags", Type::Data(<TagId as DataType>::INFO), List),
+                Own("policyStrictness", Type::String, Opt),
+                Own("policyTopology", Type::String, Opt),
             ],
-            || Box::new(VmToVmGroupsAntiAffinity::default()),
+            instance::<VmToVmGroupsAntiAffinity>,
         );
         &INFO
     };
@@ -1114,38 +1217,29 @@ impl DataType for VmToVmGroupsAntiAffinity {
 
 impl DataObject for VmToVmGroupsAntiAffinity {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.self_tag {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.self_tag),
             1 => Value::List(&self.anti_affined_vm_group_tags),
-            2 => optional(&self.policy_strictness),
-            3 => optional(&self.policy_topology),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.policy_strictness),
+            3 => look::optional_text(&self.policy_topology),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.self_tag, TagId),
+            0 => place::boxed(&mut self.self_tag),
             1 => Slot::List(&mut self.anti_affined_vm_group_tags),
-            2 => Slot::Scalar(&mut self.policy_strictness),
-            3 => Slot::Scalar(&mut self.policy_topology),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.policy_strictness),
+            3 => place::optional_text(&mut self.policy_topology),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1153,7 +1247,6 @@ inherit!(VmToVmGroupsAntiAffinity, VmPlacementPolicy);
 impl Extends<VmPlacementPolicy> for VmToVmGroupsAntiAffinity {}
 
 /// `VmVmAffinity`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmVmAffinity {
     /// What it inherits from [`VmPlacementPolicy`].
     pub base: VmPlacementPolicy,
@@ -1165,17 +1258,28 @@ pub struct VmVmAffinity {
     pub policy_topology: Option<String>,
 }
 
+impl Default for VmVmAffinity {
+    fn default() -> Self {
+        Self {
+            base: <VmPlacementPolicy as Default>::default(),
+            affined_vms_tag: <TagId as Default>::default(),
+            policy_strictness: None,
+            policy_topology: None,
+        }
+    }
+}
+
 impl DataType for VmVmAffinity {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmVmAffinity",
-            Some(VmPlacementPolicy::INFO),
+            Some(<VmPlacementPolicy as DataType>::INFO),
             &[
-                FieldInfo::req("affinedVmsTag", Type::Data(TagId::INFO)),
-                FieldInfo::opt("policyStrictness", Type::String),
-                FieldInfo::opt("policyTopology", Type::String),
+                Own("affinedVmsTag", Type::Data(<TagId as DataType>::INFO), Req),
+                Own("policyStrictness", Type::String, Opt),
+                Own("policyTopology", Type::String, Opt),
             ],
-            || Box::new(VmVmAffinity::default()),
+            instance::<VmVmAffinity>,
         );
         &INFO
     };
@@ -1183,33 +1287,27 @@ impl DataType for VmVmAffinity {
 
 impl DataObject for VmVmAffinity {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.affined_vms_tag),
-            1 => optional(&self.policy_strictness),
-            2 => optional(&self.policy_topology),
-            _ => self.base.get(index),
+            1 => look::optional_text(&self.policy_strictness),
+            2 => look::optional_text(&self.policy_topology),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.affined_vms_tag),
-            1 => Slot::Scalar(&mut self.policy_strictness),
-            2 => Slot::Scalar(&mut self.policy_topology),
-            _ => self.base.slot(index),
+            1 => place::optional_text(&mut self.policy_strictness),
+            2 => place::optional_text(&mut self.policy_topology),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1217,7 +1315,6 @@ inherit!(VmVmAffinity, VmPlacementPolicy);
 impl Extends<VmPlacementPolicy> for VmVmAffinity {}
 
 /// `VmVmAntiAffinity`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmVmAntiAffinity {
     /// What it inherits from [`VmPlacementPolicy`].
     pub base: VmPlacementPolicy,
@@ -1229,17 +1326,28 @@ pub struct VmVmAntiAffinity {
     pub policy_topology: Option<String>,
 }
 
+impl Default for VmVmAntiAffinity {
+    fn default() -> Self {
+        Self {
+            base: <VmPlacementPolicy as Default>::default(),
+            anti_affined_vms_tag: <TagId as Default>::default(),
+            policy_strictness: None,
+            policy_topology: None,
+        }
+    }
+}
+
 impl DataType for VmVmAntiAffinity {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmVmAntiAffinity",
-            Some(VmPlacementPolicy::INFO),
+            Some(<VmPlacementPolicy as DataType>::INFO),
             &[
-                FieldInfo::req("antiAffinedVmsTag", Type::Data(TagId::INFO)),
-                FieldInfo::opt("policyStrictness", Type::String),
-                FieldInfo::opt("policyTopology", Type::String),
+                Own("antiAffinedVmsTag", Type::Data(<TagId as DataType>::INFO), Req),
+                Own("policyStrictness", Type::String, Opt),
+                Own("policyTopology", Type::String, Opt),
             ],
-            || Box::new(VmVmAntiAffinity::default()),
+            instance::<VmVmAntiAffinity>,
         );
         &INFO
     };
@@ -1247,33 +1355,27 @@ impl DataType for VmVmAntiAffinity {
 
 impl DataObject for VmVmAntiAffinity {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.anti_affined_vms_tag),
-            1 => optional(&self.policy_strictness),
-            2 => optional(&self.policy_topology),
-            _ => self.base.get(index),
+            1 => look::optional_text(&self.policy_strictness),
+            2 => look::optional_text(&self.policy_topology),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.anti_affined_vms_tag),
-            1 => Slot::Scalar(&mut self.policy_strictness),
-            2 => Slot::Scalar(&mut self.policy_topology),
-            _ => self.base.slot(index),
+            1 => place::optional_text(&mut self.policy_strictness),
+            2 => place::optional_text(&mut self.policy_topology),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1281,7 +1383,6 @@ inherit!(VmVmAntiAffinity, VmPlacementPolicy);
 impl Extends<VmPlacementPolicy> for VmVmAntiAffinity {}
 
 /// `VmEventArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmEventArgument {
     /// What it inherits from [`EntityEventArgument`].
     pub base: EntityEventArgument,
@@ -1289,13 +1390,19 @@ pub struct VmEventArgument {
     pub vm: ManagedObjectReference,
 }
 
+impl Default for VmEventArgument {
+    fn default() -> Self {
+        Self { base: <EntityEventArgument as Default>::default(), vm: Unset::UNSET }
+    }
+}
+
 impl DataType for VmEventArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmEventArgument",
-            Some(EntityEventArgument::INFO),
-            &[FieldInfo::req("vm", Type::Ref)],
-            || Box::new(VmEventArgument::default()),
+            Some(<EntityEventArgument as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req)],
+            instance::<VmEventArgument>,
         );
         &INFO
     };
@@ -1303,29 +1410,23 @@ impl DataType for VmEventArgument {
 
 impl DataObject for VmEventArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.vm),
-            _ => self.base.get(index),
+            1 => look::reference(&self.vm),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.vm),
-            _ => self.base.slot(index),
+            1 => place::reference(&mut self.vm),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1334,7 +1435,6 @@ impl Extends<EntityEventArgument> for VmEventArgument {}
 impl Extends<EventArgument> for VmEventArgument {}
 
 /// `VmPodConfigForPlacement`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmPodConfigForPlacement {
     /// `storagePod`; names a `StoragePod`.
     pub storage_pod: ManagedObjectReference,
@@ -1346,18 +1446,24 @@ pub struct VmPodConfigForPlacement {
     pub inter_vm_rule: Vec<Poly<ClusterRuleInfo>>,
 }
 
+impl Default for VmPodConfigForPlacement {
+    fn default() -> Self {
+        Self { storage_pod: Unset::UNSET, disk: Unset::UNSET, vm_config: None, inter_vm_rule: Unset::UNSET }
+    }
+}
+
 impl DataType for VmPodConfigForPlacement {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmPodConfigForPlacement",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("storagePod", Type::Ref),
-                FieldInfo::list("disk", Type::Data(PodDiskLocator::INFO)),
-                FieldInfo::opt("vmConfig", Type::Data(StorageDrsVmConfigInfo::INFO)),
-                FieldInfo::list("interVmRule", Type::Data(ClusterRuleInfo::INFO)),
+                Own("storagePod", Type::Ref, Req),
+                Own("disk", Type::Data(<PodDiskLocator as DataType>::INFO), List),
+                Own("vmConfig", Type::Data(<StorageDrsVmConfigInfo as DataType>::INFO), Opt),
+                Own("interVmRule", Type::Data(<ClusterRuleInfo as DataType>::INFO), List),
             ],
-            || Box::new(VmPodConfigForPlacement::default()),
+            instance::<VmPodConfigForPlacement>,
         );
         &INFO
     };
@@ -1365,17 +1471,14 @@ impl DataType for VmPodConfigForPlacement {
 
 impl DataObject for VmPodConfigForPlacement {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.storage_pod),
+            0 => look::reference(&self.storage_pod),
             1 => Value::List(&self.disk),
-            2 => match &self.vm_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            2 => look::boxed(&self.vm_config),
             3 => Value::List(&self.inter_vm_rule),
             _ => Value::Unset,
         }
@@ -1383,9 +1486,9 @@ impl DataObject for VmPodConfigForPlacement {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.storage_pod),
+            0 => place::reference(&mut self.storage_pod),
             1 => Slot::List(&mut self.disk),
-            2 => fill!(self.vm_config, StorageDrsVmConfigInfo),
+            2 => place::boxed(&mut self.vm_config),
             3 => Slot::Poly(&mut self.inter_vm_rule),
             _ => Slot::None,
         }

@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `VmfsDatastoreOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsDatastoreOption {
     /// `info`.
     pub info: Poly<VmfsDatastoreBaseOption>,
@@ -15,16 +14,25 @@ pub struct VmfsDatastoreOption {
     pub spec: Poly<VmfsDatastoreSpec>,
 }
 
+impl Default for VmfsDatastoreOption {
+    fn default() -> Self {
+        Self {
+            info: <Poly<VmfsDatastoreBaseOption> as Default>::default(),
+            spec: <Poly<VmfsDatastoreSpec> as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VmfsDatastoreOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsDatastoreOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("info", Type::Data(VmfsDatastoreBaseOption::INFO)),
-                FieldInfo::req("spec", Type::Data(VmfsDatastoreSpec::INFO)),
+                Own("info", Type::Data(<VmfsDatastoreBaseOption as DataType>::INFO), Req),
+                Own("spec", Type::Data(<VmfsDatastoreSpec as DataType>::INFO), Req),
             ],
-            || Box::new(VmfsDatastoreOption::default()),
+            instance::<VmfsDatastoreOption>,
         );
         &INFO
     };
@@ -32,13 +40,13 @@ impl DataType for VmfsDatastoreOption {
 
 impl DataObject for VmfsDatastoreOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.info),
-            1 => leaf(&self.spec),
+            0 => look::leaf(&self.info),
+            1 => look::leaf(&self.spec),
             _ => Value::Unset,
         }
     }
@@ -55,7 +63,6 @@ impl DataObject for VmfsDatastoreOption {
 root!(VmfsDatastoreOption);
 
 /// `VmfsDatastoreBaseOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsDatastoreBaseOption {
     /// `layout`.
     pub layout: HostDiskPartitionLayout,
@@ -63,16 +70,22 @@ pub struct VmfsDatastoreBaseOption {
     pub partition_format_change: Option<bool>,
 }
 
+impl Default for VmfsDatastoreBaseOption {
+    fn default() -> Self {
+        Self { layout: <HostDiskPartitionLayout as Default>::default(), partition_format_change: None }
+    }
+}
+
 impl DataType for VmfsDatastoreBaseOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsDatastoreBaseOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("layout", Type::Data(HostDiskPartitionLayout::INFO)),
-                FieldInfo::opt("partitionFormatChange", Type::Boolean),
+                Own("layout", Type::Data(<HostDiskPartitionLayout as DataType>::INFO), Req),
+                Own("partitionFormatChange", Type::Boolean, Opt),
             ],
-            || Box::new(VmfsDatastoreBaseOption::default()),
+            instance::<VmfsDatastoreBaseOption>,
         );
         &INFO
     };
@@ -80,13 +93,13 @@ impl DataType for VmfsDatastoreBaseOption {
 
 impl DataObject for VmfsDatastoreBaseOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.layout),
-            1 => optional(&self.partition_format_change),
+            1 => look::optional_boolean(&self.partition_format_change),
             _ => Value::Unset,
         }
     }
@@ -94,7 +107,7 @@ impl DataObject for VmfsDatastoreBaseOption {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.layout),
-            1 => Slot::Scalar(&mut self.partition_format_change),
+            1 => place::optional_boolean(&mut self.partition_format_change),
             _ => Slot::None,
         }
     }
@@ -103,7 +116,6 @@ impl DataObject for VmfsDatastoreBaseOption {
 root!(VmfsDatastoreBaseOption);
 
 /// `VmfsDatastoreSingleExtentOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsDatastoreSingleExtentOption {
     /// What it inherits from [`VmfsDatastoreBaseOption`].
     pub base: VmfsDatastoreBaseOption,
@@ -111,13 +123,22 @@ pub struct VmfsDatastoreSingleExtentOption {
     pub vmfs_extent: HostDiskPartitionBlockRange,
 }
 
+impl Default for VmfsDatastoreSingleExtentOption {
+    fn default() -> Self {
+        Self {
+            base: <VmfsDatastoreBaseOption as Default>::default(),
+            vmfs_extent: <HostDiskPartitionBlockRange as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VmfsDatastoreSingleExtentOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsDatastoreSingleExtentOption",
-            Some(VmfsDatastoreBaseOption::INFO),
-            &[FieldInfo::req("vmfsExtent", Type::Data(HostDiskPartitionBlockRange::INFO))],
-            || Box::new(VmfsDatastoreSingleExtentOption::default()),
+            Some(<VmfsDatastoreBaseOption as DataType>::INFO),
+            &[Own("vmfsExtent", Type::Data(<HostDiskPartitionBlockRange as DataType>::INFO), Req)],
+            instance::<VmfsDatastoreSingleExtentOption>,
         );
         &INFO
     };
@@ -125,29 +146,23 @@ impl DataType for VmfsDatastoreSingleExtentOption {
 
 impl DataObject for VmfsDatastoreSingleExtentOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.vmfs_extent),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.vmfs_extent),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -155,41 +170,46 @@ inherit!(VmfsDatastoreSingleExtentOption, VmfsDatastoreBaseOption);
 impl Extends<VmfsDatastoreBaseOption> for VmfsDatastoreSingleExtentOption {}
 
 /// `VmfsDatastoreAllExtentOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsDatastoreAllExtentOption {
     /// What it inherits from [`VmfsDatastoreSingleExtentOption`].
     pub base: VmfsDatastoreSingleExtentOption,
 }
 
+impl Default for VmfsDatastoreAllExtentOption {
+    fn default() -> Self {
+        Self { base: <VmfsDatastoreSingleExtentOption as Default>::default() }
+    }
+}
+
 impl DataType for VmfsDatastoreAllExtentOption {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmfsDatastoreAllExtentOption", Some(VmfsDatastoreSingleExtentOption::INFO), &[], || {
-                Box::new(VmfsDatastoreAllExtentOption::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmfsDatastoreAllExtentOption",
+            Some(<VmfsDatastoreSingleExtentOption as DataType>::INFO),
+            &[],
+            instance::<VmfsDatastoreAllExtentOption>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmfsDatastoreAllExtentOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -198,7 +218,6 @@ impl Extends<VmfsDatastoreSingleExtentOption> for VmfsDatastoreAllExtentOption {
 impl Extends<VmfsDatastoreBaseOption> for VmfsDatastoreAllExtentOption {}
 
 /// `VmfsDatastoreMultipleExtentOption`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsDatastoreMultipleExtentOption {
     /// What it inherits from [`VmfsDatastoreBaseOption`].
     pub base: VmfsDatastoreBaseOption,
@@ -206,13 +225,19 @@ pub struct VmfsDatastoreMultipleExtentOption {
     pub vmfs_extent: Vec<HostDiskPartitionBlockRange>,
 }
 
+impl Default for VmfsDatastoreMultipleExtentOption {
+    fn default() -> Self {
+        Self { base: <VmfsDatastoreBaseOption as Default>::default(), vmfs_extent: Unset::UNSET }
+    }
+}
+
 impl DataType for VmfsDatastoreMultipleExtentOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsDatastoreMultipleExtentOption",
-            Some(VmfsDatastoreBaseOption::INFO),
-            &[FieldInfo::list_req("vmfsExtent", Type::Data(HostDiskPartitionBlockRange::INFO))],
-            || Box::new(VmfsDatastoreMultipleExtentOption::default()),
+            Some(<VmfsDatastoreBaseOption as DataType>::INFO),
+            &[Own("vmfsExtent", Type::Data(<HostDiskPartitionBlockRange as DataType>::INFO), ListReq)],
+            instance::<VmfsDatastoreMultipleExtentOption>,
         );
         &INFO
     };
@@ -220,29 +245,23 @@ impl DataType for VmfsDatastoreMultipleExtentOption {
 
 impl DataObject for VmfsDatastoreMultipleExtentOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.vmfs_extent),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.vmfs_extent),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -250,19 +269,24 @@ inherit!(VmfsDatastoreMultipleExtentOption, VmfsDatastoreBaseOption);
 impl Extends<VmfsDatastoreBaseOption> for VmfsDatastoreMultipleExtentOption {}
 
 /// `VmfsDatastoreSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsDatastoreSpec {
     /// `diskUuid`.
     pub disk_uuid: String,
+}
+
+impl Default for VmfsDatastoreSpec {
+    fn default() -> Self {
+        Self { disk_uuid: Unset::UNSET }
+    }
 }
 
 impl DataType for VmfsDatastoreSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsDatastoreSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("diskUuid", Type::String)],
-            || Box::new(VmfsDatastoreSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("diskUuid", Type::String, Req)],
+            instance::<VmfsDatastoreSpec>,
         );
         &INFO
     };
@@ -270,19 +294,19 @@ impl DataType for VmfsDatastoreSpec {
 
 impl DataObject for VmfsDatastoreSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.disk_uuid),
+            0 => look::text(&self.disk_uuid),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disk_uuid),
+            0 => place::text(&mut self.disk_uuid),
             _ => Slot::None,
         }
     }
@@ -291,7 +315,6 @@ impl DataObject for VmfsDatastoreSpec {
 root!(VmfsDatastoreSpec);
 
 /// `VmfsDatastoreExpandSpec`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsDatastoreExpandSpec {
     /// What it inherits from [`VmfsDatastoreSpec`].
     pub base: VmfsDatastoreSpec,
@@ -301,16 +324,26 @@ pub struct VmfsDatastoreExpandSpec {
     pub extent: HostScsiDiskPartition,
 }
 
+impl Default for VmfsDatastoreExpandSpec {
+    fn default() -> Self {
+        Self {
+            base: <VmfsDatastoreSpec as Default>::default(),
+            partition: <HostDiskPartitionSpec as Default>::default(),
+            extent: <HostScsiDiskPartition as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VmfsDatastoreExpandSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsDatastoreExpandSpec",
-            Some(VmfsDatastoreSpec::INFO),
+            Some(<VmfsDatastoreSpec as DataType>::INFO),
             &[
-                FieldInfo::req("partition", Type::Data(HostDiskPartitionSpec::INFO)),
-                FieldInfo::req("extent", Type::Data(HostScsiDiskPartition::INFO)),
+                Own("partition", Type::Data(<HostDiskPartitionSpec as DataType>::INFO), Req),
+                Own("extent", Type::Data(<HostScsiDiskPartition as DataType>::INFO), Req),
             ],
-            || Box::new(VmfsDatastoreExpandSpec::default()),
+            instance::<VmfsDatastoreExpandSpec>,
         );
         &INFO
     };
@@ -318,14 +351,15 @@ impl DataType for VmfsDatastoreExpandSpec {
 
 impl DataObject for VmfsDatastoreExpandSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::Data(&self.partition),
             2 => Value::Data(&self.extent),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -333,16 +367,9 @@ impl DataObject for VmfsDatastoreExpandSpec {
         match index {
             1 => Slot::Data(&mut self.partition),
             2 => Slot::Data(&mut self.extent),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -350,7 +377,6 @@ inherit!(VmfsDatastoreExpandSpec, VmfsDatastoreSpec);
 impl Extends<VmfsDatastoreSpec> for VmfsDatastoreExpandSpec {}
 
 /// `VmfsDatastoreExtendSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsDatastoreExtendSpec {
     /// What it inherits from [`VmfsDatastoreSpec`].
     pub base: VmfsDatastoreSpec,
@@ -360,16 +386,26 @@ pub struct VmfsDatastoreExtendSpec {
     pub extent: Vec<HostScsiDiskPartition>,
 }
 
+impl Default for VmfsDatastoreExtendSpec {
+    fn default() -> Self {
+        Self {
+            base: <VmfsDatastoreSpec as Default>::default(),
+            partition: <HostDiskPartitionSpec as Default>::default(),
+            extent: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VmfsDatastoreExtendSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsDatastoreExtendSpec",
-            Some(VmfsDatastoreSpec::INFO),
+            Some(<VmfsDatastoreSpec as DataType>::INFO),
             &[
-                FieldInfo::req("partition", Type::Data(HostDiskPartitionSpec::INFO)),
-                FieldInfo::list_req("extent", Type::Data(HostScsiDiskPartition::INFO)),
+                Own("partition", Type::Data(<HostDiskPartitionSpec as DataType>::INFO), Req),
+                Own("extent", Type::Data(<HostScsiDiskPartition as DataType>::INFO), ListReq),
             ],
-            || Box::new(VmfsDatastoreExtendSpec::default()),
+            instance::<VmfsDatastoreExtendSpec>,
         );
         &INFO
     };
@@ -377,14 +413,15 @@ impl DataType for VmfsDatastoreExtendSpec {
 
 impl DataObject for VmfsDatastoreExtendSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::Data(&self.partition),
             2 => Value::List(&self.extent),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -392,16 +429,9 @@ impl DataObject for VmfsDatastoreExtendSpec {
         match index {
             1 => Slot::Data(&mut self.partition),
             2 => Slot::List(&mut self.extent),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -409,7 +439,6 @@ inherit!(VmfsDatastoreExtendSpec, VmfsDatastoreSpec);
 impl Extends<VmfsDatastoreSpec> for VmfsDatastoreExtendSpec {}
 
 /// `VmfsUnmapBandwidthSpec`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsUnmapBandwidthSpec {
     /// `policy`.
     pub policy: String,
@@ -421,18 +450,24 @@ pub struct VmfsUnmapBandwidthSpec {
     pub dynamic_max: i64,
 }
 
+impl Default for VmfsUnmapBandwidthSpec {
+    fn default() -> Self {
+        Self { policy: Unset::UNSET, fixed_value: 0, dynamic_min: 0, dynamic_max: 0 }
+    }
+}
+
 impl DataType for VmfsUnmapBandwidthSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsUnmapBandwidthSpec",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("policy", Type::String),
-                FieldInfo::req("fixedValue", Type::Long),
-                FieldInfo::req("dynamicMin", Type::Long),
-                FieldInfo::req("dynamicMax", Type::Long),
+                Own("policy", Type::String, Req),
+                Own("fixedValue", Type::Long, Req),
+                Own("dynamicMin", Type::Long, Req),
+                Own("dynamicMax", Type::Long, Req),
             ],
-            || Box::new(VmfsUnmapBandwidthSpec::default()),
+            instance::<VmfsUnmapBandwidthSpec>,
         );
         &INFO
     };
@@ -440,25 +475,25 @@ impl DataType for VmfsUnmapBandwidthSpec {
 
 impl DataObject for VmfsUnmapBandwidthSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.policy),
-            1 => leaf(&self.fixed_value),
-            2 => leaf(&self.dynamic_min),
-            3 => leaf(&self.dynamic_max),
+            0 => look::text(&self.policy),
+            1 => Value::Long(self.fixed_value),
+            2 => Value::Long(self.dynamic_min),
+            3 => Value::Long(self.dynamic_max),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.policy),
-            1 => Slot::Scalar(&mut self.fixed_value),
-            2 => Slot::Scalar(&mut self.dynamic_min),
-            3 => Slot::Scalar(&mut self.dynamic_max),
+            0 => place::text(&mut self.policy),
+            1 => place::long(&mut self.fixed_value),
+            2 => place::long(&mut self.dynamic_min),
+            3 => place::long(&mut self.dynamic_max),
             _ => Slot::None,
         }
     }
@@ -467,7 +502,6 @@ impl DataObject for VmfsUnmapBandwidthSpec {
 root!(VmfsUnmapBandwidthSpec);
 
 /// `VmfsConfigOption`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsConfigOption {
     /// `blockSizeOption`.
     pub block_size_option: i32,
@@ -485,21 +519,35 @@ pub struct VmfsConfigOption {
     pub unmap_bandwidth_ultra_low: Option<i64>,
 }
 
+impl Default for VmfsConfigOption {
+    fn default() -> Self {
+        Self {
+            block_size_option: 0,
+            unmap_granularity_option: Unset::UNSET,
+            unmap_bandwidth_fixed_value: None,
+            unmap_bandwidth_dynamic_min: None,
+            unmap_bandwidth_dynamic_max: None,
+            unmap_bandwidth_increment: None,
+            unmap_bandwidth_ultra_low: None,
+        }
+    }
+}
+
 impl DataType for VmfsConfigOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsConfigOption",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("blockSizeOption", Type::Int),
-                FieldInfo::list("unmapGranularityOption", Type::Int),
-                FieldInfo::opt("unmapBandwidthFixedValue", Type::Data(LongOption::INFO)),
-                FieldInfo::opt("unmapBandwidthDynamicMin", Type::Data(LongOption::INFO)),
-                FieldInfo::opt("unmapBandwidthDynamicMax", Type::Data(LongOption::INFO)),
-                FieldInfo::opt("unmapBandwidthIncrement", Type::Long),
-                FieldInfo::opt("unmapBandwidthUltraLow", Type::Long),
+                Own("blockSizeOption", Type::Int, Req),
+                Own("unmapGranularityOption", Type::Int, List),
+                Own("unmapBandwidthFixedValue", Type::Data(<LongOption as DataType>::INFO), Opt),
+                Own("unmapBandwidthDynamicMin", Type::Data(<LongOption as DataType>::INFO), Opt),
+                Own("unmapBandwidthDynamicMax", Type::Data(<LongOption as DataType>::INFO), Opt),
+                Own("unmapBandwidthIncrement", Type::Long, Opt),
+                Own("unmapBandwidthUltraLow", Type::Long, Opt),
             ],
-            || Box::new(VmfsConfigOption::default()),
+            instance::<VmfsConfigOption>,
         );
         &INFO
     };
@@ -507,40 +555,31 @@ impl DataType for VmfsConfigOption {
 
 impl DataObject for VmfsConfigOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.block_size_option),
+            0 => Value::Int(self.block_size_option),
             1 => Value::List(&self.unmap_granularity_option),
-            2 => match &self.unmap_bandwidth_fixed_value {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.unmap_bandwidth_dynamic_min {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => match &self.unmap_bandwidth_dynamic_max {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => optional(&self.unmap_bandwidth_increment),
-            6 => optional(&self.unmap_bandwidth_ultra_low),
+            2 => look::boxed(&self.unmap_bandwidth_fixed_value),
+            3 => look::boxed(&self.unmap_bandwidth_dynamic_min),
+            4 => look::boxed(&self.unmap_bandwidth_dynamic_max),
+            5 => look::optional_long(&self.unmap_bandwidth_increment),
+            6 => look::optional_long(&self.unmap_bandwidth_ultra_low),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.block_size_option),
+            0 => place::int(&mut self.block_size_option),
             1 => Slot::Scalar(&mut self.unmap_granularity_option),
-            2 => fill!(self.unmap_bandwidth_fixed_value, LongOption),
-            3 => fill!(self.unmap_bandwidth_dynamic_min, LongOption),
-            4 => fill!(self.unmap_bandwidth_dynamic_max, LongOption),
-            5 => Slot::Scalar(&mut self.unmap_bandwidth_increment),
-            6 => Slot::Scalar(&mut self.unmap_bandwidth_ultra_low),
+            2 => place::boxed(&mut self.unmap_bandwidth_fixed_value),
+            3 => place::boxed(&mut self.unmap_bandwidth_dynamic_min),
+            4 => place::boxed(&mut self.unmap_bandwidth_dynamic_max),
+            5 => place::optional_long(&mut self.unmap_bandwidth_increment),
+            6 => place::optional_long(&mut self.unmap_bandwidth_ultra_low),
             _ => Slot::None,
         }
     }
@@ -549,7 +588,6 @@ impl DataObject for VmfsConfigOption {
 root!(VmfsConfigOption);
 
 /// `VmfsDatastoreCreateSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsDatastoreCreateSpec {
     /// What it inherits from [`VmfsDatastoreSpec`].
     pub base: VmfsDatastoreSpec,
@@ -561,17 +599,28 @@ pub struct VmfsDatastoreCreateSpec {
     pub extent: Vec<HostScsiDiskPartition>,
 }
 
+impl Default for VmfsDatastoreCreateSpec {
+    fn default() -> Self {
+        Self {
+            base: <VmfsDatastoreSpec as Default>::default(),
+            partition: <HostDiskPartitionSpec as Default>::default(),
+            vmfs: <HostVmfsSpec as Default>::default(),
+            extent: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VmfsDatastoreCreateSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsDatastoreCreateSpec",
-            Some(VmfsDatastoreSpec::INFO),
+            Some(<VmfsDatastoreSpec as DataType>::INFO),
             &[
-                FieldInfo::req("partition", Type::Data(HostDiskPartitionSpec::INFO)),
-                FieldInfo::req("vmfs", Type::Data(HostVmfsSpec::INFO)),
-                FieldInfo::list("extent", Type::Data(HostScsiDiskPartition::INFO)),
+                Own("partition", Type::Data(<HostDiskPartitionSpec as DataType>::INFO), Req),
+                Own("vmfs", Type::Data(<HostVmfsSpec as DataType>::INFO), Req),
+                Own("extent", Type::Data(<HostScsiDiskPartition as DataType>::INFO), List),
             ],
-            || Box::new(VmfsDatastoreCreateSpec::default()),
+            instance::<VmfsDatastoreCreateSpec>,
         );
         &INFO
     };
@@ -579,7 +628,7 @@ impl DataType for VmfsDatastoreCreateSpec {
 
 impl DataObject for VmfsDatastoreCreateSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -587,7 +636,8 @@ impl DataObject for VmfsDatastoreCreateSpec {
             1 => Value::Data(&self.partition),
             2 => Value::Data(&self.vmfs),
             3 => Value::List(&self.extent),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -596,16 +646,9 @@ impl DataObject for VmfsDatastoreCreateSpec {
             1 => Slot::Data(&mut self.partition),
             2 => Slot::Data(&mut self.vmfs),
             3 => Slot::List(&mut self.extent),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -613,7 +656,6 @@ inherit!(VmfsDatastoreCreateSpec, VmfsDatastoreSpec);
 impl Extends<VmfsDatastoreSpec> for VmfsDatastoreCreateSpec {}
 
 /// `VmfsDatastoreInfo`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsDatastoreInfo {
     /// What it inherits from [`DatastoreInfo`].
     pub base: DatastoreInfo,
@@ -625,17 +667,28 @@ pub struct VmfsDatastoreInfo {
     pub vmfs: Option<Box<HostVmfsVolume>>,
 }
 
+impl Default for VmfsDatastoreInfo {
+    fn default() -> Self {
+        Self {
+            base: <DatastoreInfo as Default>::default(),
+            max_physical_rdm_file_size: None,
+            max_virtual_rdm_file_size: None,
+            vmfs: None,
+        }
+    }
+}
+
 impl DataType for VmfsDatastoreInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsDatastoreInfo",
-            Some(DatastoreInfo::INFO),
+            Some(<DatastoreInfo as DataType>::INFO),
             &[
-                FieldInfo::opt("maxPhysicalRDMFileSize", Type::Long),
-                FieldInfo::opt("maxVirtualRDMFileSize", Type::Long),
-                FieldInfo::opt("vmfs", Type::Data(HostVmfsVolume::INFO)),
+                Own("maxPhysicalRDMFileSize", Type::Long, Opt),
+                Own("maxVirtualRDMFileSize", Type::Long, Opt),
+                Own("vmfs", Type::Data(<HostVmfsVolume as DataType>::INFO), Opt),
             ],
-            || Box::new(VmfsDatastoreInfo::default()),
+            instance::<VmfsDatastoreInfo>,
         );
         &INFO
     };
@@ -643,36 +696,27 @@ impl DataType for VmfsDatastoreInfo {
 
 impl DataObject for VmfsDatastoreInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            12 => optional(&self.max_physical_rdm_file_size),
-            13 => optional(&self.max_virtual_rdm_file_size),
-            14 => match &self.vmfs {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            12 => look::optional_long(&self.max_physical_rdm_file_size),
+            13 => look::optional_long(&self.max_virtual_rdm_file_size),
+            14 => look::boxed(&self.vmfs),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            12 => Slot::Scalar(&mut self.max_physical_rdm_file_size),
-            13 => Slot::Scalar(&mut self.max_virtual_rdm_file_size),
-            14 => fill!(self.vmfs, HostVmfsVolume),
-            _ => self.base.slot(index),
+            12 => place::optional_long(&mut self.max_physical_rdm_file_size),
+            13 => place::optional_long(&mut self.max_virtual_rdm_file_size),
+            14 => place::boxed(&mut self.vmfs),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

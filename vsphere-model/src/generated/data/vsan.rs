@@ -4,19 +4,24 @@ use crate::prelude::*;
 use crate::types::{DatastoreInfo, DynamicData, HostScsiDisk, LocalizableMessage, LocalizedMethodFault};
 
 /// `VsanUpgradeSystemPreflightCheckIssue`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemPreflightCheckIssue {
     /// `msg`.
     pub msg: String,
+}
+
+impl Default for VsanUpgradeSystemPreflightCheckIssue {
+    fn default() -> Self {
+        Self { msg: Unset::UNSET }
+    }
 }
 
 impl DataType for VsanUpgradeSystemPreflightCheckIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemPreflightCheckIssue",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("msg", Type::String)],
-            || Box::new(VsanUpgradeSystemPreflightCheckIssue::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("msg", Type::String, Req)],
+            instance::<VsanUpgradeSystemPreflightCheckIssue>,
         );
         &INFO
     };
@@ -24,19 +29,19 @@ impl DataType for VsanUpgradeSystemPreflightCheckIssue {
 
 impl DataObject for VsanUpgradeSystemPreflightCheckIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.msg),
+            0 => look::text(&self.msg),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.msg),
+            0 => place::text(&mut self.msg),
             _ => Slot::None,
         }
     }
@@ -45,7 +50,6 @@ impl DataObject for VsanUpgradeSystemPreflightCheckIssue {
 root!(VsanUpgradeSystemPreflightCheckIssue);
 
 /// `VsanUpgradeSystemHostsDisconnectedIssue`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemHostsDisconnectedIssue {
     /// What it inherits from [`VsanUpgradeSystemPreflightCheckIssue`].
     pub base: VsanUpgradeSystemPreflightCheckIssue,
@@ -53,13 +57,19 @@ pub struct VsanUpgradeSystemHostsDisconnectedIssue {
     pub hosts: Vec<ManagedObjectReference>,
 }
 
+impl Default for VsanUpgradeSystemHostsDisconnectedIssue {
+    fn default() -> Self {
+        Self { base: <VsanUpgradeSystemPreflightCheckIssue as Default>::default(), hosts: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanUpgradeSystemHostsDisconnectedIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemHostsDisconnectedIssue",
-            Some(VsanUpgradeSystemPreflightCheckIssue::INFO),
-            &[FieldInfo::list_req("hosts", Type::Ref)],
-            || Box::new(VsanUpgradeSystemHostsDisconnectedIssue::default()),
+            Some(<VsanUpgradeSystemPreflightCheckIssue as DataType>::INFO),
+            &[Own("hosts", Type::Ref, ListReq)],
+            instance::<VsanUpgradeSystemHostsDisconnectedIssue>,
         );
         &INFO
     };
@@ -67,29 +77,23 @@ impl DataType for VsanUpgradeSystemHostsDisconnectedIssue {
 
 impl DataObject for VsanUpgradeSystemHostsDisconnectedIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.hosts),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Scalar(&mut self.hosts),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -97,7 +101,6 @@ inherit!(VsanUpgradeSystemHostsDisconnectedIssue, VsanUpgradeSystemPreflightChec
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemHostsDisconnectedIssue {}
 
 /// `VsanUpgradeSystemMissingHostsInClusterIssue`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemMissingHostsInClusterIssue {
     /// What it inherits from [`VsanUpgradeSystemPreflightCheckIssue`].
     pub base: VsanUpgradeSystemPreflightCheckIssue,
@@ -105,13 +108,19 @@ pub struct VsanUpgradeSystemMissingHostsInClusterIssue {
     pub hosts: Vec<ManagedObjectReference>,
 }
 
+impl Default for VsanUpgradeSystemMissingHostsInClusterIssue {
+    fn default() -> Self {
+        Self { base: <VsanUpgradeSystemPreflightCheckIssue as Default>::default(), hosts: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanUpgradeSystemMissingHostsInClusterIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemMissingHostsInClusterIssue",
-            Some(VsanUpgradeSystemPreflightCheckIssue::INFO),
-            &[FieldInfo::list_req("hosts", Type::Ref)],
-            || Box::new(VsanUpgradeSystemMissingHostsInClusterIssue::default()),
+            Some(<VsanUpgradeSystemPreflightCheckIssue as DataType>::INFO),
+            &[Own("hosts", Type::Ref, ListReq)],
+            instance::<VsanUpgradeSystemMissingHostsInClusterIssue>,
         );
         &INFO
     };
@@ -119,29 +128,23 @@ impl DataType for VsanUpgradeSystemMissingHostsInClusterIssue {
 
 impl DataObject for VsanUpgradeSystemMissingHostsInClusterIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.hosts),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Scalar(&mut self.hosts),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -149,7 +152,6 @@ inherit!(VsanUpgradeSystemMissingHostsInClusterIssue, VsanUpgradeSystemPreflight
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemMissingHostsInClusterIssue {}
 
 /// `VsanUpgradeSystemRogueHostsInClusterIssue`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemRogueHostsInClusterIssue {
     /// What it inherits from [`VsanUpgradeSystemPreflightCheckIssue`].
     pub base: VsanUpgradeSystemPreflightCheckIssue,
@@ -157,13 +159,19 @@ pub struct VsanUpgradeSystemRogueHostsInClusterIssue {
     pub uuids: Vec<String>,
 }
 
+impl Default for VsanUpgradeSystemRogueHostsInClusterIssue {
+    fn default() -> Self {
+        Self { base: <VsanUpgradeSystemPreflightCheckIssue as Default>::default(), uuids: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanUpgradeSystemRogueHostsInClusterIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemRogueHostsInClusterIssue",
-            Some(VsanUpgradeSystemPreflightCheckIssue::INFO),
-            &[FieldInfo::list_req("uuids", Type::String)],
-            || Box::new(VsanUpgradeSystemRogueHostsInClusterIssue::default()),
+            Some(<VsanUpgradeSystemPreflightCheckIssue as DataType>::INFO),
+            &[Own("uuids", Type::String, ListReq)],
+            instance::<VsanUpgradeSystemRogueHostsInClusterIssue>,
         );
         &INFO
     };
@@ -171,29 +179,23 @@ impl DataType for VsanUpgradeSystemRogueHostsInClusterIssue {
 
 impl DataObject for VsanUpgradeSystemRogueHostsInClusterIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => Value::List(&self.uuids),
-            _ => self.base.get(index),
+            1 => look::texts(&self.uuids),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.uuids),
-            _ => self.base.slot(index),
+            1 => place::texts(&mut self.uuids),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -201,7 +203,6 @@ inherit!(VsanUpgradeSystemRogueHostsInClusterIssue, VsanUpgradeSystemPreflightCh
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemRogueHostsInClusterIssue {}
 
 /// `VsanUpgradeSystemWrongEsxVersionIssue`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemWrongEsxVersionIssue {
     /// What it inherits from [`VsanUpgradeSystemPreflightCheckIssue`].
     pub base: VsanUpgradeSystemPreflightCheckIssue,
@@ -209,13 +210,19 @@ pub struct VsanUpgradeSystemWrongEsxVersionIssue {
     pub hosts: Vec<ManagedObjectReference>,
 }
 
+impl Default for VsanUpgradeSystemWrongEsxVersionIssue {
+    fn default() -> Self {
+        Self { base: <VsanUpgradeSystemPreflightCheckIssue as Default>::default(), hosts: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanUpgradeSystemWrongEsxVersionIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemWrongEsxVersionIssue",
-            Some(VsanUpgradeSystemPreflightCheckIssue::INFO),
-            &[FieldInfo::list_req("hosts", Type::Ref)],
-            || Box::new(VsanUpgradeSystemWrongEsxVersionIssue::default()),
+            Some(<VsanUpgradeSystemPreflightCheckIssue as DataType>::INFO),
+            &[Own("hosts", Type::Ref, ListReq)],
+            instance::<VsanUpgradeSystemWrongEsxVersionIssue>,
         );
         &INFO
     };
@@ -223,29 +230,23 @@ impl DataType for VsanUpgradeSystemWrongEsxVersionIssue {
 
 impl DataObject for VsanUpgradeSystemWrongEsxVersionIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.hosts),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Scalar(&mut self.hosts),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -253,7 +254,6 @@ inherit!(VsanUpgradeSystemWrongEsxVersionIssue, VsanUpgradeSystemPreflightCheckI
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemWrongEsxVersionIssue {}
 
 /// `VsanUpgradeSystemAutoClaimEnabledOnHostsIssue`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemAutoClaimEnabledOnHostsIssue {
     /// What it inherits from [`VsanUpgradeSystemPreflightCheckIssue`].
     pub base: VsanUpgradeSystemPreflightCheckIssue,
@@ -261,13 +261,19 @@ pub struct VsanUpgradeSystemAutoClaimEnabledOnHostsIssue {
     pub hosts: Vec<ManagedObjectReference>,
 }
 
+impl Default for VsanUpgradeSystemAutoClaimEnabledOnHostsIssue {
+    fn default() -> Self {
+        Self { base: <VsanUpgradeSystemPreflightCheckIssue as Default>::default(), hosts: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanUpgradeSystemAutoClaimEnabledOnHostsIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemAutoClaimEnabledOnHostsIssue",
-            Some(VsanUpgradeSystemPreflightCheckIssue::INFO),
-            &[FieldInfo::list_req("hosts", Type::Ref)],
-            || Box::new(VsanUpgradeSystemAutoClaimEnabledOnHostsIssue::default()),
+            Some(<VsanUpgradeSystemPreflightCheckIssue as DataType>::INFO),
+            &[Own("hosts", Type::Ref, ListReq)],
+            instance::<VsanUpgradeSystemAutoClaimEnabledOnHostsIssue>,
         );
         &INFO
     };
@@ -275,29 +281,23 @@ impl DataType for VsanUpgradeSystemAutoClaimEnabledOnHostsIssue {
 
 impl DataObject for VsanUpgradeSystemAutoClaimEnabledOnHostsIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.hosts),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Scalar(&mut self.hosts),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -305,7 +305,6 @@ inherit!(VsanUpgradeSystemAutoClaimEnabledOnHostsIssue, VsanUpgradeSystemPreflig
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemAutoClaimEnabledOnHostsIssue {}
 
 /// `VsanUpgradeSystemAPIBrokenIssue`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemAPIBrokenIssue {
     /// What it inherits from [`VsanUpgradeSystemPreflightCheckIssue`].
     pub base: VsanUpgradeSystemPreflightCheckIssue,
@@ -313,13 +312,19 @@ pub struct VsanUpgradeSystemAPIBrokenIssue {
     pub hosts: Vec<ManagedObjectReference>,
 }
 
+impl Default for VsanUpgradeSystemAPIBrokenIssue {
+    fn default() -> Self {
+        Self { base: <VsanUpgradeSystemPreflightCheckIssue as Default>::default(), hosts: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanUpgradeSystemAPIBrokenIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemAPIBrokenIssue",
-            Some(VsanUpgradeSystemPreflightCheckIssue::INFO),
-            &[FieldInfo::list_req("hosts", Type::Ref)],
-            || Box::new(VsanUpgradeSystemAPIBrokenIssue::default()),
+            Some(<VsanUpgradeSystemPreflightCheckIssue as DataType>::INFO),
+            &[Own("hosts", Type::Ref, ListReq)],
+            instance::<VsanUpgradeSystemAPIBrokenIssue>,
         );
         &INFO
     };
@@ -327,29 +332,23 @@ impl DataType for VsanUpgradeSystemAPIBrokenIssue {
 
 impl DataObject for VsanUpgradeSystemAPIBrokenIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.hosts),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::Scalar(&mut self.hosts),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -357,7 +356,6 @@ inherit!(VsanUpgradeSystemAPIBrokenIssue, VsanUpgradeSystemPreflightCheckIssue);
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemAPIBrokenIssue {}
 
 /// `VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue {
     /// What it inherits from [`VsanUpgradeSystemPreflightCheckIssue`].
     pub base: VsanUpgradeSystemPreflightCheckIssue,
@@ -365,13 +363,19 @@ pub struct VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue {
     pub uuids: Vec<String>,
 }
 
+impl Default for VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue {
+    fn default() -> Self {
+        Self { base: <VsanUpgradeSystemPreflightCheckIssue as Default>::default(), uuids: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue",
-            Some(VsanUpgradeSystemPreflightCheckIssue::INFO),
-            &[FieldInfo::list_req("uuids", Type::String)],
-            || Box::new(VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue::default()),
+            Some(<VsanUpgradeSystemPreflightCheckIssue as DataType>::INFO),
+            &[Own("uuids", Type::String, ListReq)],
+            instance::<VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue>,
         );
         &INFO
     };
@@ -379,29 +383,23 @@ impl DataType for VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue {
 
 impl DataObject for VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => Value::List(&self.uuids),
-            _ => self.base.get(index),
+            1 => look::texts(&self.uuids),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.uuids),
-            _ => self.base.slot(index),
+            1 => place::texts(&mut self.uuids),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -409,7 +407,6 @@ inherit!(VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue, VsanUpgradeSyste
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemV2ObjectsPresentDuringDowngradeIssue {}
 
 /// `VsanUpgradeSystemNotEnoughFreeCapacityIssue`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemNotEnoughFreeCapacityIssue {
     /// What it inherits from [`VsanUpgradeSystemPreflightCheckIssue`].
     pub base: VsanUpgradeSystemPreflightCheckIssue,
@@ -417,13 +414,22 @@ pub struct VsanUpgradeSystemNotEnoughFreeCapacityIssue {
     pub reduced_redundancy_upgrade_possible: bool,
 }
 
+impl Default for VsanUpgradeSystemNotEnoughFreeCapacityIssue {
+    fn default() -> Self {
+        Self {
+            base: <VsanUpgradeSystemPreflightCheckIssue as Default>::default(),
+            reduced_redundancy_upgrade_possible: false,
+        }
+    }
+}
+
 impl DataType for VsanUpgradeSystemNotEnoughFreeCapacityIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemNotEnoughFreeCapacityIssue",
-            Some(VsanUpgradeSystemPreflightCheckIssue::INFO),
-            &[FieldInfo::req("reducedRedundancyUpgradePossible", Type::Boolean)],
-            || Box::new(VsanUpgradeSystemNotEnoughFreeCapacityIssue::default()),
+            Some(<VsanUpgradeSystemPreflightCheckIssue as DataType>::INFO),
+            &[Own("reducedRedundancyUpgradePossible", Type::Boolean, Req)],
+            instance::<VsanUpgradeSystemNotEnoughFreeCapacityIssue>,
         );
         &INFO
     };
@@ -431,29 +437,23 @@ impl DataType for VsanUpgradeSystemNotEnoughFreeCapacityIssue {
 
 impl DataObject for VsanUpgradeSystemNotEnoughFreeCapacityIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.reduced_redundancy_upgrade_possible),
-            _ => self.base.get(index),
+            1 => Value::Boolean(self.reduced_redundancy_upgrade_possible),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.reduced_redundancy_upgrade_possible),
-            _ => self.base.slot(index),
+            1 => place::boolean(&mut self.reduced_redundancy_upgrade_possible),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -461,19 +461,24 @@ inherit!(VsanUpgradeSystemNotEnoughFreeCapacityIssue, VsanUpgradeSystemPreflight
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemNotEnoughFreeCapacityIssue {}
 
 /// `VsanUpgradeSystemNetworkPartitionInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemNetworkPartitionInfo {
     /// `hosts`; names a `HostSystem`.
     pub hosts: Vec<ManagedObjectReference>,
+}
+
+impl Default for VsanUpgradeSystemNetworkPartitionInfo {
+    fn default() -> Self {
+        Self { hosts: Unset::UNSET }
+    }
 }
 
 impl DataType for VsanUpgradeSystemNetworkPartitionInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemNetworkPartitionInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list_req("hosts", Type::Ref)],
-            || Box::new(VsanUpgradeSystemNetworkPartitionInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("hosts", Type::Ref, ListReq)],
+            instance::<VsanUpgradeSystemNetworkPartitionInfo>,
         );
         &INFO
     };
@@ -481,7 +486,7 @@ impl DataType for VsanUpgradeSystemNetworkPartitionInfo {
 
 impl DataObject for VsanUpgradeSystemNetworkPartitionInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -502,7 +507,6 @@ impl DataObject for VsanUpgradeSystemNetworkPartitionInfo {
 root!(VsanUpgradeSystemNetworkPartitionInfo);
 
 /// `VsanUpgradeSystemNetworkPartitionIssue`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemNetworkPartitionIssue {
     /// What it inherits from [`VsanUpgradeSystemPreflightCheckIssue`].
     pub base: VsanUpgradeSystemPreflightCheckIssue,
@@ -510,13 +514,19 @@ pub struct VsanUpgradeSystemNetworkPartitionIssue {
     pub partitions: Vec<VsanUpgradeSystemNetworkPartitionInfo>,
 }
 
+impl Default for VsanUpgradeSystemNetworkPartitionIssue {
+    fn default() -> Self {
+        Self { base: <VsanUpgradeSystemPreflightCheckIssue as Default>::default(), partitions: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanUpgradeSystemNetworkPartitionIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemNetworkPartitionIssue",
-            Some(VsanUpgradeSystemPreflightCheckIssue::INFO),
-            &[FieldInfo::list_req("partitions", Type::Data(VsanUpgradeSystemNetworkPartitionInfo::INFO))],
-            || Box::new(VsanUpgradeSystemNetworkPartitionIssue::default()),
+            Some(<VsanUpgradeSystemPreflightCheckIssue as DataType>::INFO),
+            &[Own("partitions", Type::Data(<VsanUpgradeSystemNetworkPartitionInfo as DataType>::INFO), ListReq)],
+            instance::<VsanUpgradeSystemNetworkPartitionIssue>,
         );
         &INFO
     };
@@ -524,29 +534,23 @@ impl DataType for VsanUpgradeSystemNetworkPartitionIssue {
 
 impl DataObject for VsanUpgradeSystemNetworkPartitionIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             1 => Value::List(&self.partitions),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             1 => Slot::List(&mut self.partitions),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -554,7 +558,6 @@ inherit!(VsanUpgradeSystemNetworkPartitionIssue, VsanUpgradeSystemPreflightCheck
 impl Extends<VsanUpgradeSystemPreflightCheckIssue> for VsanUpgradeSystemNetworkPartitionIssue {}
 
 /// `VsanUpgradeSystemPreflightCheckResult`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemPreflightCheckResult {
     /// `issues`.
     pub issues: Vec<Poly<VsanUpgradeSystemPreflightCheckIssue>>,
@@ -562,16 +565,22 @@ pub struct VsanUpgradeSystemPreflightCheckResult {
     pub disk_mapping_to_restore: Option<Box<VsanHostDiskMapping>>,
 }
 
+impl Default for VsanUpgradeSystemPreflightCheckResult {
+    fn default() -> Self {
+        Self { issues: Unset::UNSET, disk_mapping_to_restore: None }
+    }
+}
+
 impl DataType for VsanUpgradeSystemPreflightCheckResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemPreflightCheckResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("issues", Type::Data(VsanUpgradeSystemPreflightCheckIssue::INFO)),
-                FieldInfo::opt("diskMappingToRestore", Type::Data(VsanHostDiskMapping::INFO)),
+                Own("issues", Type::Data(<VsanUpgradeSystemPreflightCheckIssue as DataType>::INFO), List),
+                Own("diskMappingToRestore", Type::Data(<VsanHostDiskMapping as DataType>::INFO), Opt),
             ],
-            || Box::new(VsanUpgradeSystemPreflightCheckResult::default()),
+            instance::<VsanUpgradeSystemPreflightCheckResult>,
         );
         &INFO
     };
@@ -579,16 +588,13 @@ impl DataType for VsanUpgradeSystemPreflightCheckResult {
 
 impl DataObject for VsanUpgradeSystemPreflightCheckResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.issues),
-            1 => match &self.disk_mapping_to_restore {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            1 => look::boxed(&self.disk_mapping_to_restore),
             _ => Value::Unset,
         }
     }
@@ -596,7 +602,7 @@ impl DataObject for VsanUpgradeSystemPreflightCheckResult {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Poly(&mut self.issues),
-            1 => fill!(self.disk_mapping_to_restore, VsanHostDiskMapping),
+            1 => place::boxed(&mut self.disk_mapping_to_restore),
             _ => Slot::None,
         }
     }
@@ -605,7 +611,6 @@ impl DataObject for VsanUpgradeSystemPreflightCheckResult {
 root!(VsanUpgradeSystemPreflightCheckResult);
 
 /// `VsanUpgradeSystemUpgradeHistoryItem`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemUpgradeHistoryItem {
     /// `timestamp`.
     pub timestamp: DateTime,
@@ -617,18 +622,24 @@ pub struct VsanUpgradeSystemUpgradeHistoryItem {
     pub task: Option<ManagedObjectReference>,
 }
 
+impl Default for VsanUpgradeSystemUpgradeHistoryItem {
+    fn default() -> Self {
+        Self { timestamp: <DateTime as Default>::default(), host: None, message: Unset::UNSET, task: None }
+    }
+}
+
 impl DataType for VsanUpgradeSystemUpgradeHistoryItem {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemUpgradeHistoryItem",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("timestamp", Type::DateTime),
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::req("message", Type::String),
-                FieldInfo::opt("task", Type::Ref),
+                Own("timestamp", Type::DateTime, Req),
+                Own("host", Type::Ref, Opt),
+                Own("message", Type::String, Req),
+                Own("task", Type::Ref, Opt),
             ],
-            || Box::new(VsanUpgradeSystemUpgradeHistoryItem::default()),
+            instance::<VsanUpgradeSystemUpgradeHistoryItem>,
         );
         &INFO
     };
@@ -636,15 +647,15 @@ impl DataType for VsanUpgradeSystemUpgradeHistoryItem {
 
 impl DataObject for VsanUpgradeSystemUpgradeHistoryItem {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.timestamp),
-            1 => optional(&self.host),
-            2 => leaf(&self.message),
-            3 => optional(&self.task),
+            0 => look::leaf(&self.timestamp),
+            1 => look::optional_reference(&self.host),
+            2 => look::text(&self.message),
+            3 => look::optional_reference(&self.task),
             _ => Value::Unset,
         }
     }
@@ -652,9 +663,9 @@ impl DataObject for VsanUpgradeSystemUpgradeHistoryItem {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.timestamp),
-            1 => Slot::Scalar(&mut self.host),
-            2 => Slot::Scalar(&mut self.message),
-            3 => Slot::Scalar(&mut self.task),
+            1 => place::optional_reference(&mut self.host),
+            2 => place::text(&mut self.message),
+            3 => place::optional_reference(&mut self.task),
             _ => Slot::None,
         }
     }
@@ -663,7 +674,6 @@ impl DataObject for VsanUpgradeSystemUpgradeHistoryItem {
 root!(VsanUpgradeSystemUpgradeHistoryItem);
 
 /// `VsanUpgradeSystemUpgradeHistoryDiskGroupOp`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemUpgradeHistoryDiskGroupOp {
     /// What it inherits from [`VsanUpgradeSystemUpgradeHistoryItem`].
     pub base: VsanUpgradeSystemUpgradeHistoryItem,
@@ -673,16 +683,26 @@ pub struct VsanUpgradeSystemUpgradeHistoryDiskGroupOp {
     pub disk_mapping: VsanHostDiskMapping,
 }
 
+impl Default for VsanUpgradeSystemUpgradeHistoryDiskGroupOp {
+    fn default() -> Self {
+        Self {
+            base: <VsanUpgradeSystemUpgradeHistoryItem as Default>::default(),
+            operation: Unset::UNSET,
+            disk_mapping: <VsanHostDiskMapping as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VsanUpgradeSystemUpgradeHistoryDiskGroupOp {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemUpgradeHistoryDiskGroupOp",
-            Some(VsanUpgradeSystemUpgradeHistoryItem::INFO),
+            Some(<VsanUpgradeSystemUpgradeHistoryItem as DataType>::INFO),
             &[
-                FieldInfo::req("operation", Type::String),
-                FieldInfo::req("diskMapping", Type::Data(VsanHostDiskMapping::INFO)),
+                Own("operation", Type::String, Req),
+                Own("diskMapping", Type::Data(<VsanHostDiskMapping as DataType>::INFO), Req),
             ],
-            || Box::new(VsanUpgradeSystemUpgradeHistoryDiskGroupOp::default()),
+            instance::<VsanUpgradeSystemUpgradeHistoryDiskGroupOp>,
         );
         &INFO
     };
@@ -690,31 +710,25 @@ impl DataType for VsanUpgradeSystemUpgradeHistoryDiskGroupOp {
 
 impl DataObject for VsanUpgradeSystemUpgradeHistoryDiskGroupOp {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.operation),
+            4 => look::text(&self.operation),
             5 => Value::Data(&self.disk_mapping),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.operation),
+            4 => place::text(&mut self.operation),
             5 => Slot::Data(&mut self.disk_mapping),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -722,7 +736,6 @@ inherit!(VsanUpgradeSystemUpgradeHistoryDiskGroupOp, VsanUpgradeSystemUpgradeHis
 impl Extends<VsanUpgradeSystemUpgradeHistoryItem> for VsanUpgradeSystemUpgradeHistoryDiskGroupOp {}
 
 /// `VsanUpgradeSystemUpgradeHistoryPreflightFail`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemUpgradeHistoryPreflightFail {
     /// What it inherits from [`VsanUpgradeSystemUpgradeHistoryItem`].
     pub base: VsanUpgradeSystemUpgradeHistoryItem,
@@ -730,13 +743,22 @@ pub struct VsanUpgradeSystemUpgradeHistoryPreflightFail {
     pub preflight_result: VsanUpgradeSystemPreflightCheckResult,
 }
 
+impl Default for VsanUpgradeSystemUpgradeHistoryPreflightFail {
+    fn default() -> Self {
+        Self {
+            base: <VsanUpgradeSystemUpgradeHistoryItem as Default>::default(),
+            preflight_result: <VsanUpgradeSystemPreflightCheckResult as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VsanUpgradeSystemUpgradeHistoryPreflightFail {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemUpgradeHistoryPreflightFail",
-            Some(VsanUpgradeSystemUpgradeHistoryItem::INFO),
-            &[FieldInfo::req("preflightResult", Type::Data(VsanUpgradeSystemPreflightCheckResult::INFO))],
-            || Box::new(VsanUpgradeSystemUpgradeHistoryPreflightFail::default()),
+            Some(<VsanUpgradeSystemUpgradeHistoryItem as DataType>::INFO),
+            &[Own("preflightResult", Type::Data(<VsanUpgradeSystemPreflightCheckResult as DataType>::INFO), Req)],
+            instance::<VsanUpgradeSystemUpgradeHistoryPreflightFail>,
         );
         &INFO
     };
@@ -744,29 +766,23 @@ impl DataType for VsanUpgradeSystemUpgradeHistoryPreflightFail {
 
 impl DataObject for VsanUpgradeSystemUpgradeHistoryPreflightFail {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             4 => Value::Data(&self.preflight_result),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             4 => Slot::Data(&mut self.preflight_result),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -774,7 +790,6 @@ inherit!(VsanUpgradeSystemUpgradeHistoryPreflightFail, VsanUpgradeSystemUpgradeH
 impl Extends<VsanUpgradeSystemUpgradeHistoryItem> for VsanUpgradeSystemUpgradeHistoryPreflightFail {}
 
 /// `VsanUpgradeSystemUpgradeStatus`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanUpgradeSystemUpgradeStatus {
     /// `inProgress`.
     pub in_progress: bool,
@@ -788,19 +803,25 @@ pub struct VsanUpgradeSystemUpgradeStatus {
     pub progress: Option<i32>,
 }
 
+impl Default for VsanUpgradeSystemUpgradeStatus {
+    fn default() -> Self {
+        Self { in_progress: false, history: Unset::UNSET, aborted: None, completed: None, progress: None }
+    }
+}
+
 impl DataType for VsanUpgradeSystemUpgradeStatus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanUpgradeSystemUpgradeStatus",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("inProgress", Type::Boolean),
-                FieldInfo::list("history", Type::Data(VsanUpgradeSystemUpgradeHistoryItem::INFO)),
-                FieldInfo::opt("aborted", Type::Boolean),
-                FieldInfo::opt("completed", Type::Boolean),
-                FieldInfo::opt("progress", Type::Int),
+                Own("inProgress", Type::Boolean, Req),
+                Own("history", Type::Data(<VsanUpgradeSystemUpgradeHistoryItem as DataType>::INFO), List),
+                Own("aborted", Type::Boolean, Opt),
+                Own("completed", Type::Boolean, Opt),
+                Own("progress", Type::Int, Opt),
             ],
-            || Box::new(VsanUpgradeSystemUpgradeStatus::default()),
+            instance::<VsanUpgradeSystemUpgradeStatus>,
         );
         &INFO
     };
@@ -808,27 +829,27 @@ impl DataType for VsanUpgradeSystemUpgradeStatus {
 
 impl DataObject for VsanUpgradeSystemUpgradeStatus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.in_progress),
+            0 => Value::Boolean(self.in_progress),
             1 => Value::List(&self.history),
-            2 => optional(&self.aborted),
-            3 => optional(&self.completed),
-            4 => optional(&self.progress),
+            2 => look::optional_boolean(&self.aborted),
+            3 => look::optional_boolean(&self.completed),
+            4 => look::optional_int(&self.progress),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.in_progress),
+            0 => place::boolean(&mut self.in_progress),
             1 => Slot::Poly(&mut self.history),
-            2 => Slot::Scalar(&mut self.aborted),
-            3 => Slot::Scalar(&mut self.completed),
-            4 => Slot::Scalar(&mut self.progress),
+            2 => place::optional_boolean(&mut self.aborted),
+            3 => place::optional_boolean(&mut self.completed),
+            4 => place::optional_int(&mut self.progress),
             _ => Slot::None,
         }
     }
@@ -837,7 +858,6 @@ impl DataObject for VsanUpgradeSystemUpgradeStatus {
 root!(VsanUpgradeSystemUpgradeStatus);
 
 /// `VsanPolicyCost`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanPolicyCost {
     /// `changeDataSize`.
     pub change_data_size: Option<i64>,
@@ -857,22 +877,37 @@ pub struct VsanPolicyCost {
     pub disk_space_to_address_space_ratio: Option<f32>,
 }
 
+impl Default for VsanPolicyCost {
+    fn default() -> Self {
+        Self {
+            change_data_size: None,
+            current_data_size: None,
+            temp_data_size: None,
+            copy_data_size: None,
+            change_flash_read_cache_size: None,
+            current_flash_read_cache_size: None,
+            current_disk_space_to_address_space_ratio: None,
+            disk_space_to_address_space_ratio: None,
+        }
+    }
+}
+
 impl DataType for VsanPolicyCost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanPolicyCost",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("changeDataSize", Type::Long),
-                FieldInfo::opt("currentDataSize", Type::Long),
-                FieldInfo::opt("tempDataSize", Type::Long),
-                FieldInfo::opt("copyDataSize", Type::Long),
-                FieldInfo::opt("changeFlashReadCacheSize", Type::Long),
-                FieldInfo::opt("currentFlashReadCacheSize", Type::Long),
-                FieldInfo::opt("currentDiskSpaceToAddressSpaceRatio", Type::Float),
-                FieldInfo::opt("diskSpaceToAddressSpaceRatio", Type::Float),
+                Own("changeDataSize", Type::Long, Opt),
+                Own("currentDataSize", Type::Long, Opt),
+                Own("tempDataSize", Type::Long, Opt),
+                Own("copyDataSize", Type::Long, Opt),
+                Own("changeFlashReadCacheSize", Type::Long, Opt),
+                Own("currentFlashReadCacheSize", Type::Long, Opt),
+                Own("currentDiskSpaceToAddressSpaceRatio", Type::Float, Opt),
+                Own("diskSpaceToAddressSpaceRatio", Type::Float, Opt),
             ],
-            || Box::new(VsanPolicyCost::default()),
+            instance::<VsanPolicyCost>,
         );
         &INFO
     };
@@ -880,31 +915,31 @@ impl DataType for VsanPolicyCost {
 
 impl DataObject for VsanPolicyCost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.change_data_size),
-            1 => optional(&self.current_data_size),
-            2 => optional(&self.temp_data_size),
-            3 => optional(&self.copy_data_size),
-            4 => optional(&self.change_flash_read_cache_size),
-            5 => optional(&self.current_flash_read_cache_size),
-            6 => optional(&self.current_disk_space_to_address_space_ratio),
-            7 => optional(&self.disk_space_to_address_space_ratio),
+            0 => look::optional_long(&self.change_data_size),
+            1 => look::optional_long(&self.current_data_size),
+            2 => look::optional_long(&self.temp_data_size),
+            3 => look::optional_long(&self.copy_data_size),
+            4 => look::optional_long(&self.change_flash_read_cache_size),
+            5 => look::optional_long(&self.current_flash_read_cache_size),
+            6 => look::optional(&self.current_disk_space_to_address_space_ratio),
+            7 => look::optional(&self.disk_space_to_address_space_ratio),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.change_data_size),
-            1 => Slot::Scalar(&mut self.current_data_size),
-            2 => Slot::Scalar(&mut self.temp_data_size),
-            3 => Slot::Scalar(&mut self.copy_data_size),
-            4 => Slot::Scalar(&mut self.change_flash_read_cache_size),
-            5 => Slot::Scalar(&mut self.current_flash_read_cache_size),
+            0 => place::optional_long(&mut self.change_data_size),
+            1 => place::optional_long(&mut self.current_data_size),
+            2 => place::optional_long(&mut self.temp_data_size),
+            3 => place::optional_long(&mut self.copy_data_size),
+            4 => place::optional_long(&mut self.change_flash_read_cache_size),
+            5 => place::optional_long(&mut self.current_flash_read_cache_size),
             6 => Slot::Scalar(&mut self.current_disk_space_to_address_space_ratio),
             7 => Slot::Scalar(&mut self.disk_space_to_address_space_ratio),
             _ => Slot::None,
@@ -915,7 +950,6 @@ impl DataObject for VsanPolicyCost {
 root!(VsanPolicyCost);
 
 /// `VsanPolicySatisfiability`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanPolicySatisfiability {
     /// `uuid`.
     pub uuid: Option<String>,
@@ -927,18 +961,24 @@ pub struct VsanPolicySatisfiability {
     pub cost: Option<Box<VsanPolicyCost>>,
 }
 
+impl Default for VsanPolicySatisfiability {
+    fn default() -> Self {
+        Self { uuid: None, is_satisfiable: false, reason: None, cost: None }
+    }
+}
+
 impl DataType for VsanPolicySatisfiability {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanPolicySatisfiability",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("uuid", Type::String),
-                FieldInfo::req("isSatisfiable", Type::Boolean),
-                FieldInfo::opt("reason", Type::Data(LocalizableMessage::INFO)),
-                FieldInfo::opt("cost", Type::Data(VsanPolicyCost::INFO)),
+                Own("uuid", Type::String, Opt),
+                Own("isSatisfiable", Type::Boolean, Req),
+                Own("reason", Type::Data(<LocalizableMessage as DataType>::INFO), Opt),
+                Own("cost", Type::Data(<VsanPolicyCost as DataType>::INFO), Opt),
             ],
-            || Box::new(VsanPolicySatisfiability::default()),
+            instance::<VsanPolicySatisfiability>,
         );
         &INFO
     };
@@ -946,31 +986,25 @@ impl DataType for VsanPolicySatisfiability {
 
 impl DataObject for VsanPolicySatisfiability {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.uuid),
-            1 => leaf(&self.is_satisfiable),
-            2 => match &self.reason {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.cost {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::optional_text(&self.uuid),
+            1 => Value::Boolean(self.is_satisfiable),
+            2 => look::boxed(&self.reason),
+            3 => look::boxed(&self.cost),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uuid),
-            1 => Slot::Scalar(&mut self.is_satisfiable),
-            2 => fill!(self.reason, LocalizableMessage),
-            3 => fill!(self.cost, VsanPolicyCost),
+            0 => place::optional_text(&mut self.uuid),
+            1 => place::boolean(&mut self.is_satisfiable),
+            2 => place::boxed(&mut self.reason),
+            3 => place::boxed(&mut self.cost),
             _ => Slot::None,
         }
     }
@@ -979,7 +1013,6 @@ impl DataObject for VsanPolicySatisfiability {
 root!(VsanPolicySatisfiability);
 
 /// `VsanPolicyChangeBatch`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanPolicyChangeBatch {
     /// `uuid`.
     pub uuid: Vec<String>,
@@ -987,13 +1020,19 @@ pub struct VsanPolicyChangeBatch {
     pub policy: Option<String>,
 }
 
+impl Default for VsanPolicyChangeBatch {
+    fn default() -> Self {
+        Self { uuid: Unset::UNSET, policy: None }
+    }
+}
+
 impl DataType for VsanPolicyChangeBatch {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanPolicyChangeBatch",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("uuid", Type::String), FieldInfo::opt("policy", Type::String)],
-            || Box::new(VsanPolicyChangeBatch::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("uuid", Type::String, List), Own("policy", Type::String, Opt)],
+            instance::<VsanPolicyChangeBatch>,
         );
         &INFO
     };
@@ -1001,21 +1040,21 @@ impl DataType for VsanPolicyChangeBatch {
 
 impl DataObject for VsanPolicyChangeBatch {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => Value::List(&self.uuid),
-            1 => optional(&self.policy),
+            0 => look::texts(&self.uuid),
+            1 => look::optional_text(&self.policy),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uuid),
-            1 => Slot::Scalar(&mut self.policy),
+            0 => place::texts(&mut self.uuid),
+            1 => place::optional_text(&mut self.policy),
             _ => Slot::None,
         }
     }
@@ -1024,7 +1063,6 @@ impl DataObject for VsanPolicyChangeBatch {
 root!(VsanPolicyChangeBatch);
 
 /// `VsanNewPolicyBatch`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanNewPolicyBatch {
     /// `size`.
     pub size: Vec<i64>,
@@ -1032,13 +1070,19 @@ pub struct VsanNewPolicyBatch {
     pub policy: Option<String>,
 }
 
+impl Default for VsanNewPolicyBatch {
+    fn default() -> Self {
+        Self { size: Unset::UNSET, policy: None }
+    }
+}
+
 impl DataType for VsanNewPolicyBatch {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanNewPolicyBatch",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("size", Type::Long), FieldInfo::opt("policy", Type::String)],
-            || Box::new(VsanNewPolicyBatch::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("size", Type::Long, List), Own("policy", Type::String, Opt)],
+            instance::<VsanNewPolicyBatch>,
         );
         &INFO
     };
@@ -1046,13 +1090,13 @@ impl DataType for VsanNewPolicyBatch {
 
 impl DataObject for VsanNewPolicyBatch {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.size),
-            1 => optional(&self.policy),
+            1 => look::optional_text(&self.policy),
             _ => Value::Unset,
         }
     }
@@ -1060,7 +1104,7 @@ impl DataObject for VsanNewPolicyBatch {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.size),
-            1 => Slot::Scalar(&mut self.policy),
+            1 => place::optional_text(&mut self.policy),
             _ => Slot::None,
         }
     }
@@ -1069,7 +1113,6 @@ impl DataObject for VsanNewPolicyBatch {
 root!(VsanNewPolicyBatch);
 
 /// `VsanClusterConfigInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanClusterConfigInfo {
     /// `enabled`.
     pub enabled: Option<bool>,
@@ -1081,18 +1124,24 @@ pub struct VsanClusterConfigInfo {
     pub vsan_cyber_recovery_enabled: Option<bool>,
 }
 
+impl Default for VsanClusterConfigInfo {
+    fn default() -> Self {
+        Self { enabled: None, default_config: None, vsan_esa_enabled: None, vsan_cyber_recovery_enabled: None }
+    }
+}
+
 impl DataType for VsanClusterConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanClusterConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("defaultConfig", Type::Data(VsanClusterConfigInfoHostDefaultInfo::INFO)),
-                FieldInfo::opt("vsanEsaEnabled", Type::Boolean),
-                FieldInfo::opt("vsanCyberRecoveryEnabled", Type::Boolean),
+                Own("enabled", Type::Boolean, Opt),
+                Own("defaultConfig", Type::Data(<VsanClusterConfigInfoHostDefaultInfo as DataType>::INFO), Opt),
+                Own("vsanEsaEnabled", Type::Boolean, Opt),
+                Own("vsanCyberRecoveryEnabled", Type::Boolean, Opt),
             ],
-            || Box::new(VsanClusterConfigInfo::default()),
+            instance::<VsanClusterConfigInfo>,
         );
         &INFO
     };
@@ -1100,28 +1149,25 @@ impl DataType for VsanClusterConfigInfo {
 
 impl DataObject for VsanClusterConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
-            1 => match &self.default_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            2 => optional(&self.vsan_esa_enabled),
-            3 => optional(&self.vsan_cyber_recovery_enabled),
+            0 => look::optional_boolean(&self.enabled),
+            1 => look::boxed(&self.default_config),
+            2 => look::optional_boolean(&self.vsan_esa_enabled),
+            3 => look::optional_boolean(&self.vsan_cyber_recovery_enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => fill!(self.default_config, VsanClusterConfigInfoHostDefaultInfo),
-            2 => Slot::Scalar(&mut self.vsan_esa_enabled),
-            3 => Slot::Scalar(&mut self.vsan_cyber_recovery_enabled),
+            0 => place::optional_boolean(&mut self.enabled),
+            1 => place::boxed(&mut self.default_config),
+            2 => place::optional_boolean(&mut self.vsan_esa_enabled),
+            3 => place::optional_boolean(&mut self.vsan_cyber_recovery_enabled),
             _ => Slot::None,
         }
     }
@@ -1130,7 +1176,6 @@ impl DataObject for VsanClusterConfigInfo {
 root!(VsanClusterConfigInfo);
 
 /// `VsanClusterConfigInfoHostDefaultInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanClusterConfigInfoHostDefaultInfo {
     /// `uuid`.
     pub uuid: Option<String>,
@@ -1140,17 +1185,23 @@ pub struct VsanClusterConfigInfoHostDefaultInfo {
     pub checksum_enabled: Option<bool>,
 }
 
+impl Default for VsanClusterConfigInfoHostDefaultInfo {
+    fn default() -> Self {
+        Self { uuid: None, auto_claim_storage: None, checksum_enabled: None }
+    }
+}
+
 impl DataType for VsanClusterConfigInfoHostDefaultInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanClusterConfigInfoHostDefaultInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("uuid", Type::String),
-                FieldInfo::opt("autoClaimStorage", Type::Boolean),
-                FieldInfo::opt("checksumEnabled", Type::Boolean),
+                Own("uuid", Type::String, Opt),
+                Own("autoClaimStorage", Type::Boolean, Opt),
+                Own("checksumEnabled", Type::Boolean, Opt),
             ],
-            || Box::new(VsanClusterConfigInfoHostDefaultInfo::default()),
+            instance::<VsanClusterConfigInfoHostDefaultInfo>,
         );
         &INFO
     };
@@ -1158,23 +1209,23 @@ impl DataType for VsanClusterConfigInfoHostDefaultInfo {
 
 impl DataObject for VsanClusterConfigInfoHostDefaultInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.uuid),
-            1 => optional(&self.auto_claim_storage),
-            2 => optional(&self.checksum_enabled),
+            0 => look::optional_text(&self.uuid),
+            1 => look::optional_boolean(&self.auto_claim_storage),
+            2 => look::optional_boolean(&self.checksum_enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uuid),
-            1 => Slot::Scalar(&mut self.auto_claim_storage),
-            2 => Slot::Scalar(&mut self.checksum_enabled),
+            0 => place::optional_text(&mut self.uuid),
+            1 => place::optional_boolean(&mut self.auto_claim_storage),
+            2 => place::optional_boolean(&mut self.checksum_enabled),
             _ => Slot::None,
         }
     }
@@ -1183,19 +1234,24 @@ impl DataObject for VsanClusterConfigInfoHostDefaultInfo {
 root!(VsanClusterConfigInfoHostDefaultInfo);
 
 /// `VsanClusterCoreConfig`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanClusterCoreConfig {
     /// `vsanMaxEnabled`.
     pub vsan_max_enabled: Option<bool>,
+}
+
+impl Default for VsanClusterCoreConfig {
+    fn default() -> Self {
+        Self { vsan_max_enabled: None }
+    }
 }
 
 impl DataType for VsanClusterCoreConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanClusterCoreConfig",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("vsanMaxEnabled", Type::Boolean)],
-            || Box::new(VsanClusterCoreConfig::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vsanMaxEnabled", Type::Boolean, Opt)],
+            instance::<VsanClusterCoreConfig>,
         );
         &INFO
     };
@@ -1203,19 +1259,19 @@ impl DataType for VsanClusterCoreConfig {
 
 impl DataObject for VsanClusterCoreConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vsan_max_enabled),
+            0 => look::optional_boolean(&self.vsan_max_enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vsan_max_enabled),
+            0 => place::optional_boolean(&mut self.vsan_max_enabled),
             _ => Slot::None,
         }
     }
@@ -1224,19 +1280,24 @@ impl DataObject for VsanClusterCoreConfig {
 root!(VsanClusterCoreConfig);
 
 /// `VsanClusterCoreConfigSpec`, since 9.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanClusterCoreConfigSpec {
     /// `vsanMaxEnabled`.
     pub vsan_max_enabled: Option<bool>,
+}
+
+impl Default for VsanClusterCoreConfigSpec {
+    fn default() -> Self {
+        Self { vsan_max_enabled: None }
+    }
 }
 
 impl DataType for VsanClusterCoreConfigSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanClusterCoreConfigSpec",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("vsanMaxEnabled", Type::Boolean)],
-            || Box::new(VsanClusterCoreConfigSpec::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vsanMaxEnabled", Type::Boolean, Opt)],
+            instance::<VsanClusterCoreConfigSpec>,
         );
         &INFO
     };
@@ -1244,19 +1305,19 @@ impl DataType for VsanClusterCoreConfigSpec {
 
 impl DataObject for VsanClusterCoreConfigSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.vsan_max_enabled),
+            0 => look::optional_boolean(&self.vsan_max_enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vsan_max_enabled),
+            0 => place::optional_boolean(&mut self.vsan_max_enabled),
             _ => Slot::None,
         }
     }
@@ -1265,7 +1326,6 @@ impl DataObject for VsanClusterCoreConfigSpec {
 root!(VsanClusterCoreConfigSpec);
 
 /// `VsanHostClusterStatus`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostClusterStatus {
     /// `uuid`.
     pub uuid: Option<String>,
@@ -1279,19 +1339,31 @@ pub struct VsanHostClusterStatus {
     pub member_uuid: Vec<String>,
 }
 
+impl Default for VsanHostClusterStatus {
+    fn default() -> Self {
+        Self {
+            uuid: None,
+            node_uuid: None,
+            health: Unset::UNSET,
+            node_state: <VsanHostClusterStatusState as Default>::default(),
+            member_uuid: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VsanHostClusterStatus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostClusterStatus",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("uuid", Type::String),
-                FieldInfo::opt("nodeUuid", Type::String),
-                FieldInfo::req("health", Type::String),
-                FieldInfo::req("nodeState", Type::Data(VsanHostClusterStatusState::INFO)),
-                FieldInfo::list("memberUuid", Type::String),
+                Own("uuid", Type::String, Opt),
+                Own("nodeUuid", Type::String, Opt),
+                Own("health", Type::String, Req),
+                Own("nodeState", Type::Data(<VsanHostClusterStatusState as DataType>::INFO), Req),
+                Own("memberUuid", Type::String, List),
             ],
-            || Box::new(VsanHostClusterStatus::default()),
+            instance::<VsanHostClusterStatus>,
         );
         &INFO
     };
@@ -1299,27 +1371,27 @@ impl DataType for VsanHostClusterStatus {
 
 impl DataObject for VsanHostClusterStatus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.uuid),
-            1 => optional(&self.node_uuid),
-            2 => leaf(&self.health),
+            0 => look::optional_text(&self.uuid),
+            1 => look::optional_text(&self.node_uuid),
+            2 => look::text(&self.health),
             3 => Value::Data(&self.node_state),
-            4 => Value::List(&self.member_uuid),
+            4 => look::texts(&self.member_uuid),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uuid),
-            1 => Slot::Scalar(&mut self.node_uuid),
-            2 => Slot::Scalar(&mut self.health),
+            0 => place::optional_text(&mut self.uuid),
+            1 => place::optional_text(&mut self.node_uuid),
+            2 => place::text(&mut self.health),
             3 => Slot::Data(&mut self.node_state),
-            4 => Slot::Scalar(&mut self.member_uuid),
+            4 => place::texts(&mut self.member_uuid),
             _ => Slot::None,
         }
     }
@@ -1328,7 +1400,6 @@ impl DataObject for VsanHostClusterStatus {
 root!(VsanHostClusterStatus);
 
 /// `VsanHostClusterStatusState`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostClusterStatusState {
     /// `state`.
     pub state: String,
@@ -1336,16 +1407,22 @@ pub struct VsanHostClusterStatusState {
     pub completion: Option<Box<VsanHostClusterStatusStateCompletionEstimate>>,
 }
 
+impl Default for VsanHostClusterStatusState {
+    fn default() -> Self {
+        Self { state: Unset::UNSET, completion: None }
+    }
+}
+
 impl DataType for VsanHostClusterStatusState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostClusterStatusState",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("state", Type::String),
-                FieldInfo::opt("completion", Type::Data(VsanHostClusterStatusStateCompletionEstimate::INFO)),
+                Own("state", Type::String, Req),
+                Own("completion", Type::Data(<VsanHostClusterStatusStateCompletionEstimate as DataType>::INFO), Opt),
             ],
-            || Box::new(VsanHostClusterStatusState::default()),
+            instance::<VsanHostClusterStatusState>,
         );
         &INFO
     };
@@ -1353,24 +1430,21 @@ impl DataType for VsanHostClusterStatusState {
 
 impl DataObject for VsanHostClusterStatusState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.state),
-            1 => match &self.completion {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::text(&self.state),
+            1 => look::boxed(&self.completion),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.state),
-            1 => fill!(self.completion, VsanHostClusterStatusStateCompletionEstimate),
+            0 => place::text(&mut self.state),
+            1 => place::boxed(&mut self.completion),
             _ => Slot::None,
         }
     }
@@ -1379,7 +1453,6 @@ impl DataObject for VsanHostClusterStatusState {
 root!(VsanHostClusterStatusState);
 
 /// `VsanHostClusterStatusStateCompletionEstimate`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostClusterStatusStateCompletionEstimate {
     /// `completeTime`.
     pub complete_time: Option<DateTime>,
@@ -1387,13 +1460,19 @@ pub struct VsanHostClusterStatusStateCompletionEstimate {
     pub percent_complete: Option<i32>,
 }
 
+impl Default for VsanHostClusterStatusStateCompletionEstimate {
+    fn default() -> Self {
+        Self { complete_time: None, percent_complete: None }
+    }
+}
+
 impl DataType for VsanHostClusterStatusStateCompletionEstimate {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostClusterStatusStateCompletionEstimate",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("completeTime", Type::DateTime), FieldInfo::opt("percentComplete", Type::Int)],
-            || Box::new(VsanHostClusterStatusStateCompletionEstimate::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("completeTime", Type::DateTime, Opt), Own("percentComplete", Type::Int, Opt)],
+            instance::<VsanHostClusterStatusStateCompletionEstimate>,
         );
         &INFO
     };
@@ -1401,13 +1480,13 @@ impl DataType for VsanHostClusterStatusStateCompletionEstimate {
 
 impl DataObject for VsanHostClusterStatusStateCompletionEstimate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.complete_time),
-            1 => optional(&self.percent_complete),
+            0 => look::optional(&self.complete_time),
+            1 => look::optional_int(&self.percent_complete),
             _ => Value::Unset,
         }
     }
@@ -1415,7 +1494,7 @@ impl DataObject for VsanHostClusterStatusStateCompletionEstimate {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Scalar(&mut self.complete_time),
-            1 => Slot::Scalar(&mut self.percent_complete),
+            1 => place::optional_int(&mut self.percent_complete),
             _ => Slot::None,
         }
     }
@@ -1424,7 +1503,6 @@ impl DataObject for VsanHostClusterStatusStateCompletionEstimate {
 root!(VsanHostClusterStatusStateCompletionEstimate);
 
 /// `VsanHostConfigInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostConfigInfo {
     /// `enabled`.
     pub enabled: Option<bool>,
@@ -1444,22 +1522,37 @@ pub struct VsanHostConfigInfo {
     pub vsan_cyber_recovery_enabled: Option<bool>,
 }
 
+impl Default for VsanHostConfigInfo {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            host_system: None,
+            cluster_info: None,
+            storage_info: None,
+            network_info: None,
+            fault_domain_info: None,
+            vsan_esa_enabled: None,
+            vsan_cyber_recovery_enabled: None,
+        }
+    }
+}
+
 impl DataType for VsanHostConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostConfigInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("enabled", Type::Boolean),
-                FieldInfo::opt("hostSystem", Type::Ref),
-                FieldInfo::opt("clusterInfo", Type::Data(VsanHostConfigInfoClusterInfo::INFO)),
-                FieldInfo::opt("storageInfo", Type::Data(VsanHostConfigInfoStorageInfo::INFO)),
-                FieldInfo::opt("networkInfo", Type::Data(VsanHostConfigInfoNetworkInfo::INFO)),
-                FieldInfo::opt("faultDomainInfo", Type::Data(VsanHostFaultDomainInfo::INFO)),
-                FieldInfo::opt("vsanEsaEnabled", Type::Boolean),
-                FieldInfo::opt("vsanCyberRecoveryEnabled", Type::Boolean),
+                Own("enabled", Type::Boolean, Opt),
+                Own("hostSystem", Type::Ref, Opt),
+                Own("clusterInfo", Type::Data(<VsanHostConfigInfoClusterInfo as DataType>::INFO), Opt),
+                Own("storageInfo", Type::Data(<VsanHostConfigInfoStorageInfo as DataType>::INFO), Opt),
+                Own("networkInfo", Type::Data(<VsanHostConfigInfoNetworkInfo as DataType>::INFO), Opt),
+                Own("faultDomainInfo", Type::Data(<VsanHostFaultDomainInfo as DataType>::INFO), Opt),
+                Own("vsanEsaEnabled", Type::Boolean, Opt),
+                Own("vsanCyberRecoveryEnabled", Type::Boolean, Opt),
             ],
-            || Box::new(VsanHostConfigInfo::default()),
+            instance::<VsanHostConfigInfo>,
         );
         &INFO
     };
@@ -1467,45 +1560,33 @@ impl DataType for VsanHostConfigInfo {
 
 impl DataObject for VsanHostConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.enabled),
-            1 => optional(&self.host_system),
-            2 => match &self.cluster_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            3 => match &self.storage_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => match &self.network_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => match &self.fault_domain_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => optional(&self.vsan_esa_enabled),
-            7 => optional(&self.vsan_cyber_recovery_enabled),
+            0 => look::optional_boolean(&self.enabled),
+            1 => look::optional_reference(&self.host_system),
+            2 => look::boxed(&self.cluster_info),
+            3 => look::boxed(&self.storage_info),
+            4 => look::boxed(&self.network_info),
+            5 => look::boxed(&self.fault_domain_info),
+            6 => look::optional_boolean(&self.vsan_esa_enabled),
+            7 => look::optional_boolean(&self.vsan_cyber_recovery_enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.enabled),
-            1 => Slot::Scalar(&mut self.host_system),
-            2 => fill!(self.cluster_info, VsanHostConfigInfoClusterInfo),
-            3 => fill!(self.storage_info, VsanHostConfigInfoStorageInfo),
-            4 => fill!(self.network_info, VsanHostConfigInfoNetworkInfo),
-            5 => fill!(self.fault_domain_info, VsanHostFaultDomainInfo),
-            6 => Slot::Scalar(&mut self.vsan_esa_enabled),
-            7 => Slot::Scalar(&mut self.vsan_cyber_recovery_enabled),
+            0 => place::optional_boolean(&mut self.enabled),
+            1 => place::optional_reference(&mut self.host_system),
+            2 => place::boxed(&mut self.cluster_info),
+            3 => place::boxed(&mut self.storage_info),
+            4 => place::boxed(&mut self.network_info),
+            5 => place::boxed(&mut self.fault_domain_info),
+            6 => place::optional_boolean(&mut self.vsan_esa_enabled),
+            7 => place::optional_boolean(&mut self.vsan_cyber_recovery_enabled),
             _ => Slot::None,
         }
     }
@@ -1514,7 +1595,6 @@ impl DataObject for VsanHostConfigInfo {
 root!(VsanHostConfigInfo);
 
 /// `VsanHostConfigInfoStorageInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostConfigInfoStorageInfo {
     /// `autoClaimStorage`.
     pub auto_claim_storage: Option<bool>,
@@ -1526,18 +1606,29 @@ pub struct VsanHostConfigInfoStorageInfo {
     pub checksum_enabled: Option<bool>,
 }
 
+impl Default for VsanHostConfigInfoStorageInfo {
+    fn default() -> Self {
+        Self {
+            auto_claim_storage: None,
+            disk_mapping: Unset::UNSET,
+            disk_map_info: Unset::UNSET,
+            checksum_enabled: None,
+        }
+    }
+}
+
 impl DataType for VsanHostConfigInfoStorageInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostConfigInfoStorageInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::opt("autoClaimStorage", Type::Boolean),
-                FieldInfo::list("diskMapping", Type::Data(VsanHostDiskMapping::INFO)),
-                FieldInfo::list("diskMapInfo", Type::Data(VsanHostDiskMapInfo::INFO)),
-                FieldInfo::opt("checksumEnabled", Type::Boolean),
+                Own("autoClaimStorage", Type::Boolean, Opt),
+                Own("diskMapping", Type::Data(<VsanHostDiskMapping as DataType>::INFO), List),
+                Own("diskMapInfo", Type::Data(<VsanHostDiskMapInfo as DataType>::INFO), List),
+                Own("checksumEnabled", Type::Boolean, Opt),
             ],
-            || Box::new(VsanHostConfigInfoStorageInfo::default()),
+            instance::<VsanHostConfigInfoStorageInfo>,
         );
         &INFO
     };
@@ -1545,25 +1636,25 @@ impl DataType for VsanHostConfigInfoStorageInfo {
 
 impl DataObject for VsanHostConfigInfoStorageInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.auto_claim_storage),
+            0 => look::optional_boolean(&self.auto_claim_storage),
             1 => Value::List(&self.disk_mapping),
             2 => Value::List(&self.disk_map_info),
-            3 => optional(&self.checksum_enabled),
+            3 => look::optional_boolean(&self.checksum_enabled),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.auto_claim_storage),
+            0 => place::optional_boolean(&mut self.auto_claim_storage),
             1 => Slot::List(&mut self.disk_mapping),
             2 => Slot::List(&mut self.disk_map_info),
-            3 => Slot::Scalar(&mut self.checksum_enabled),
+            3 => place::optional_boolean(&mut self.checksum_enabled),
             _ => Slot::None,
         }
     }
@@ -1572,7 +1663,6 @@ impl DataObject for VsanHostConfigInfoStorageInfo {
 root!(VsanHostConfigInfoStorageInfo);
 
 /// `VsanHostConfigInfoClusterInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostConfigInfoClusterInfo {
     /// `uuid`.
     pub uuid: Option<String>,
@@ -1580,13 +1670,19 @@ pub struct VsanHostConfigInfoClusterInfo {
     pub node_uuid: Option<String>,
 }
 
+impl Default for VsanHostConfigInfoClusterInfo {
+    fn default() -> Self {
+        Self { uuid: None, node_uuid: None }
+    }
+}
+
 impl DataType for VsanHostConfigInfoClusterInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostConfigInfoClusterInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("uuid", Type::String), FieldInfo::opt("nodeUuid", Type::String)],
-            || Box::new(VsanHostConfigInfoClusterInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("uuid", Type::String, Opt), Own("nodeUuid", Type::String, Opt)],
+            instance::<VsanHostConfigInfoClusterInfo>,
         );
         &INFO
     };
@@ -1594,21 +1690,21 @@ impl DataType for VsanHostConfigInfoClusterInfo {
 
 impl DataObject for VsanHostConfigInfoClusterInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.uuid),
-            1 => optional(&self.node_uuid),
+            0 => look::optional_text(&self.uuid),
+            1 => look::optional_text(&self.node_uuid),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.uuid),
-            1 => Slot::Scalar(&mut self.node_uuid),
+            0 => place::optional_text(&mut self.uuid),
+            1 => place::optional_text(&mut self.node_uuid),
             _ => Slot::None,
         }
     }
@@ -1617,19 +1713,24 @@ impl DataObject for VsanHostConfigInfoClusterInfo {
 root!(VsanHostConfigInfoClusterInfo);
 
 /// `VsanHostConfigInfoNetworkInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostConfigInfoNetworkInfo {
     /// `port`.
     pub port: Vec<VsanHostConfigInfoNetworkInfoPortConfig>,
+}
+
+impl Default for VsanHostConfigInfoNetworkInfo {
+    fn default() -> Self {
+        Self { port: Unset::UNSET }
+    }
 }
 
 impl DataType for VsanHostConfigInfoNetworkInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostConfigInfoNetworkInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::list("port", Type::Data(VsanHostConfigInfoNetworkInfoPortConfig::INFO))],
-            || Box::new(VsanHostConfigInfoNetworkInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("port", Type::Data(<VsanHostConfigInfoNetworkInfoPortConfig as DataType>::INFO), List)],
+            instance::<VsanHostConfigInfoNetworkInfo>,
         );
         &INFO
     };
@@ -1637,7 +1738,7 @@ impl DataType for VsanHostConfigInfoNetworkInfo {
 
 impl DataObject for VsanHostConfigInfoNetworkInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1658,7 +1759,6 @@ impl DataObject for VsanHostConfigInfoNetworkInfo {
 root!(VsanHostConfigInfoNetworkInfo);
 
 /// `VsanHostConfigInfoNetworkInfoPortConfig`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostConfigInfoNetworkInfoPortConfig {
     /// `ipConfig`.
     pub ip_config: Option<Box<VsanHostIpConfig>>,
@@ -1666,13 +1766,19 @@ pub struct VsanHostConfigInfoNetworkInfoPortConfig {
     pub device: String,
 }
 
+impl Default for VsanHostConfigInfoNetworkInfoPortConfig {
+    fn default() -> Self {
+        Self { ip_config: None, device: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanHostConfigInfoNetworkInfoPortConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostConfigInfoNetworkInfoPortConfig",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("ipConfig", Type::Data(VsanHostIpConfig::INFO)), FieldInfo::req("device", Type::String)],
-            || Box::new(VsanHostConfigInfoNetworkInfoPortConfig::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("ipConfig", Type::Data(<VsanHostIpConfig as DataType>::INFO), Opt), Own("device", Type::String, Req)],
+            instance::<VsanHostConfigInfoNetworkInfoPortConfig>,
         );
         &INFO
     };
@@ -1680,24 +1786,21 @@ impl DataType for VsanHostConfigInfoNetworkInfoPortConfig {
 
 impl DataObject for VsanHostConfigInfoNetworkInfoPortConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.ip_config {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            1 => leaf(&self.device),
+            0 => look::boxed(&self.ip_config),
+            1 => look::text(&self.device),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.ip_config, VsanHostIpConfig),
-            1 => Slot::Scalar(&mut self.device),
+            0 => place::boxed(&mut self.ip_config),
+            1 => place::text(&mut self.device),
             _ => Slot::None,
         }
     }
@@ -1706,19 +1809,24 @@ impl DataObject for VsanHostConfigInfoNetworkInfoPortConfig {
 root!(VsanHostConfigInfoNetworkInfoPortConfig);
 
 /// `VsanHostFaultDomainInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostFaultDomainInfo {
     /// `name`.
     pub name: String,
+}
+
+impl Default for VsanHostFaultDomainInfo {
+    fn default() -> Self {
+        Self { name: Unset::UNSET }
+    }
 }
 
 impl DataType for VsanHostFaultDomainInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostFaultDomainInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(VsanHostFaultDomainInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<VsanHostFaultDomainInfo>,
         );
         &INFO
     };
@@ -1726,19 +1834,19 @@ impl DataType for VsanHostFaultDomainInfo {
 
 impl DataObject for VsanHostFaultDomainInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.name),
+            0 => look::text(&self.name),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.name),
+            0 => place::text(&mut self.name),
             _ => Slot::None,
         }
     }
@@ -1747,19 +1855,24 @@ impl DataObject for VsanHostFaultDomainInfo {
 root!(VsanHostFaultDomainInfo);
 
 /// `VsanHostDecommissionMode`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostDecommissionMode {
     /// `objectAction`.
     pub object_action: String,
+}
+
+impl Default for VsanHostDecommissionMode {
+    fn default() -> Self {
+        Self { object_action: Unset::UNSET }
+    }
 }
 
 impl DataType for VsanHostDecommissionMode {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostDecommissionMode",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("objectAction", Type::String)],
-            || Box::new(VsanHostDecommissionMode::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("objectAction", Type::String, Req)],
+            instance::<VsanHostDecommissionMode>,
         );
         &INFO
     };
@@ -1767,19 +1880,19 @@ impl DataType for VsanHostDecommissionMode {
 
 impl DataObject for VsanHostDecommissionMode {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.object_action),
+            0 => look::text(&self.object_action),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.object_action),
+            0 => place::text(&mut self.object_action),
             _ => Slot::None,
         }
     }
@@ -1788,7 +1901,6 @@ impl DataObject for VsanHostDecommissionMode {
 root!(VsanHostDecommissionMode);
 
 /// `VsanHostDiskMapInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostDiskMapInfo {
     /// `mapping`.
     pub mapping: VsanHostDiskMapping,
@@ -1796,16 +1908,22 @@ pub struct VsanHostDiskMapInfo {
     pub mounted: bool,
 }
 
+impl Default for VsanHostDiskMapInfo {
+    fn default() -> Self {
+        Self { mapping: <VsanHostDiskMapping as Default>::default(), mounted: false }
+    }
+}
+
 impl DataType for VsanHostDiskMapInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostDiskMapInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("mapping", Type::Data(VsanHostDiskMapping::INFO)),
-                FieldInfo::req("mounted", Type::Boolean),
+                Own("mapping", Type::Data(<VsanHostDiskMapping as DataType>::INFO), Req),
+                Own("mounted", Type::Boolean, Req),
             ],
-            || Box::new(VsanHostDiskMapInfo::default()),
+            instance::<VsanHostDiskMapInfo>,
         );
         &INFO
     };
@@ -1813,13 +1931,13 @@ impl DataType for VsanHostDiskMapInfo {
 
 impl DataObject for VsanHostDiskMapInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.mapping),
-            1 => leaf(&self.mounted),
+            1 => Value::Boolean(self.mounted),
             _ => Value::Unset,
         }
     }
@@ -1827,7 +1945,7 @@ impl DataObject for VsanHostDiskMapInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.mapping),
-            1 => Slot::Scalar(&mut self.mounted),
+            1 => place::boolean(&mut self.mounted),
             _ => Slot::None,
         }
     }
@@ -1836,7 +1954,6 @@ impl DataObject for VsanHostDiskMapInfo {
 root!(VsanHostDiskMapInfo);
 
 /// `VsanHostDiskMapResult`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostDiskMapResult {
     /// `mapping`.
     pub mapping: VsanHostDiskMapping,
@@ -1846,17 +1963,23 @@ pub struct VsanHostDiskMapResult {
     pub error: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for VsanHostDiskMapResult {
+    fn default() -> Self {
+        Self { mapping: <VsanHostDiskMapping as Default>::default(), disk_result: Unset::UNSET, error: None }
+    }
+}
+
 impl DataType for VsanHostDiskMapResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostDiskMapResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("mapping", Type::Data(VsanHostDiskMapping::INFO)),
-                FieldInfo::list("diskResult", Type::Data(VsanHostDiskResult::INFO)),
-                FieldInfo::opt("error", Type::Data(LocalizedMethodFault::INFO)),
+                Own("mapping", Type::Data(<VsanHostDiskMapping as DataType>::INFO), Req),
+                Own("diskResult", Type::Data(<VsanHostDiskResult as DataType>::INFO), List),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(VsanHostDiskMapResult::default()),
+            instance::<VsanHostDiskMapResult>,
         );
         &INFO
     };
@@ -1864,17 +1987,14 @@ impl DataType for VsanHostDiskMapResult {
 
 impl DataObject for VsanHostDiskMapResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.mapping),
             1 => Value::List(&self.disk_result),
-            2 => match &self.error {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            2 => look::boxed(&self.error),
             _ => Value::Unset,
         }
     }
@@ -1883,7 +2003,7 @@ impl DataObject for VsanHostDiskMapResult {
         match index {
             0 => Slot::Data(&mut self.mapping),
             1 => Slot::List(&mut self.disk_result),
-            2 => fill!(self.error, LocalizedMethodFault),
+            2 => place::boxed(&mut self.error),
             _ => Slot::None,
         }
     }
@@ -1892,7 +2012,6 @@ impl DataObject for VsanHostDiskMapResult {
 root!(VsanHostDiskMapResult);
 
 /// `VsanHostDiskMapping`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostDiskMapping {
     /// `ssd`.
     pub ssd: HostScsiDisk,
@@ -1900,16 +2019,22 @@ pub struct VsanHostDiskMapping {
     pub non_ssd: Vec<HostScsiDisk>,
 }
 
+impl Default for VsanHostDiskMapping {
+    fn default() -> Self {
+        Self { ssd: <HostScsiDisk as Default>::default(), non_ssd: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanHostDiskMapping {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostDiskMapping",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("ssd", Type::Data(HostScsiDisk::INFO)),
-                FieldInfo::list_req("nonSsd", Type::Data(HostScsiDisk::INFO)),
+                Own("ssd", Type::Data(<HostScsiDisk as DataType>::INFO), Req),
+                Own("nonSsd", Type::Data(<HostScsiDisk as DataType>::INFO), ListReq),
             ],
-            || Box::new(VsanHostDiskMapping::default()),
+            instance::<VsanHostDiskMapping>,
         );
         &INFO
     };
@@ -1917,7 +2042,7 @@ impl DataType for VsanHostDiskMapping {
 
 impl DataObject for VsanHostDiskMapping {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1940,7 +2065,6 @@ impl DataObject for VsanHostDiskMapping {
 root!(VsanHostDiskMapping);
 
 /// `VsanHostDiskResult`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostDiskResult {
     /// `disk`.
     pub disk: HostScsiDisk,
@@ -1954,19 +2078,31 @@ pub struct VsanHostDiskResult {
     pub degraded: Option<bool>,
 }
 
+impl Default for VsanHostDiskResult {
+    fn default() -> Self {
+        Self {
+            disk: <HostScsiDisk as Default>::default(),
+            state: Unset::UNSET,
+            vsan_uuid: None,
+            error: None,
+            degraded: None,
+        }
+    }
+}
+
 impl DataType for VsanHostDiskResult {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostDiskResult",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("disk", Type::Data(HostScsiDisk::INFO)),
-                FieldInfo::req("state", Type::String),
-                FieldInfo::opt("vsanUuid", Type::String),
-                FieldInfo::opt("error", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::opt("degraded", Type::Boolean),
+                Own("disk", Type::Data(<HostScsiDisk as DataType>::INFO), Req),
+                Own("state", Type::String, Req),
+                Own("vsanUuid", Type::String, Opt),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
+                Own("degraded", Type::Boolean, Opt),
             ],
-            || Box::new(VsanHostDiskResult::default()),
+            instance::<VsanHostDiskResult>,
         );
         &INFO
     };
@@ -1974,19 +2110,16 @@ impl DataType for VsanHostDiskResult {
 
 impl DataObject for VsanHostDiskResult {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.disk),
-            1 => leaf(&self.state),
-            2 => optional(&self.vsan_uuid),
-            3 => match &self.error {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            4 => optional(&self.degraded),
+            1 => look::text(&self.state),
+            2 => look::optional_text(&self.vsan_uuid),
+            3 => look::boxed(&self.error),
+            4 => look::optional_boolean(&self.degraded),
             _ => Value::Unset,
         }
     }
@@ -1994,10 +2127,10 @@ impl DataObject for VsanHostDiskResult {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.disk),
-            1 => Slot::Scalar(&mut self.state),
-            2 => Slot::Scalar(&mut self.vsan_uuid),
-            3 => fill!(self.error, LocalizedMethodFault),
-            4 => Slot::Scalar(&mut self.degraded),
+            1 => place::text(&mut self.state),
+            2 => place::optional_text(&mut self.vsan_uuid),
+            3 => place::boxed(&mut self.error),
+            4 => place::optional_boolean(&mut self.degraded),
             _ => Slot::None,
         }
     }
@@ -2006,7 +2139,6 @@ impl DataObject for VsanHostDiskResult {
 root!(VsanHostDiskResult);
 
 /// `VsanHostIpConfig`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostIpConfig {
     /// `upstreamIpAddress`.
     pub upstream_ip_address: String,
@@ -2014,13 +2146,19 @@ pub struct VsanHostIpConfig {
     pub downstream_ip_address: String,
 }
 
+impl Default for VsanHostIpConfig {
+    fn default() -> Self {
+        Self { upstream_ip_address: Unset::UNSET, downstream_ip_address: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanHostIpConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostIpConfig",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("upstreamIpAddress", Type::String), FieldInfo::req("downstreamIpAddress", Type::String)],
-            || Box::new(VsanHostIpConfig::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("upstreamIpAddress", Type::String, Req), Own("downstreamIpAddress", Type::String, Req)],
+            instance::<VsanHostIpConfig>,
         );
         &INFO
     };
@@ -2028,21 +2166,21 @@ impl DataType for VsanHostIpConfig {
 
 impl DataObject for VsanHostIpConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.upstream_ip_address),
-            1 => leaf(&self.downstream_ip_address),
+            0 => look::text(&self.upstream_ip_address),
+            1 => look::text(&self.downstream_ip_address),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.upstream_ip_address),
-            1 => Slot::Scalar(&mut self.downstream_ip_address),
+            0 => place::text(&mut self.upstream_ip_address),
+            1 => place::text(&mut self.downstream_ip_address),
             _ => Slot::None,
         }
     }
@@ -2051,7 +2189,6 @@ impl DataObject for VsanHostIpConfig {
 root!(VsanHostIpConfig);
 
 /// `VsanHostMembershipInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostMembershipInfo {
     /// `nodeUuid`.
     pub node_uuid: String,
@@ -2059,13 +2196,19 @@ pub struct VsanHostMembershipInfo {
     pub hostname: String,
 }
 
+impl Default for VsanHostMembershipInfo {
+    fn default() -> Self {
+        Self { node_uuid: Unset::UNSET, hostname: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanHostMembershipInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostMembershipInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("nodeUuid", Type::String), FieldInfo::req("hostname", Type::String)],
-            || Box::new(VsanHostMembershipInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("nodeUuid", Type::String, Req), Own("hostname", Type::String, Req)],
+            instance::<VsanHostMembershipInfo>,
         );
         &INFO
     };
@@ -2073,21 +2216,21 @@ impl DataType for VsanHostMembershipInfo {
 
 impl DataObject for VsanHostMembershipInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.node_uuid),
-            1 => leaf(&self.hostname),
+            0 => look::text(&self.node_uuid),
+            1 => look::text(&self.hostname),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.node_uuid),
-            1 => Slot::Scalar(&mut self.hostname),
+            0 => place::text(&mut self.node_uuid),
+            1 => place::text(&mut self.hostname),
             _ => Slot::None,
         }
     }
@@ -2096,7 +2239,6 @@ impl DataObject for VsanHostMembershipInfo {
 root!(VsanHostMembershipInfo);
 
 /// `VsanHostVsanDiskInfo`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostVsanDiskInfo {
     /// `vsanUuid`.
     pub vsan_uuid: String,
@@ -2104,13 +2246,19 @@ pub struct VsanHostVsanDiskInfo {
     pub format_version: i32,
 }
 
+impl Default for VsanHostVsanDiskInfo {
+    fn default() -> Self {
+        Self { vsan_uuid: Unset::UNSET, format_version: 0 }
+    }
+}
+
 impl DataType for VsanHostVsanDiskInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostVsanDiskInfo",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("vsanUuid", Type::String), FieldInfo::req("formatVersion", Type::Int)],
-            || Box::new(VsanHostVsanDiskInfo::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("vsanUuid", Type::String, Req), Own("formatVersion", Type::Int, Req)],
+            instance::<VsanHostVsanDiskInfo>,
         );
         &INFO
     };
@@ -2118,21 +2266,21 @@ impl DataType for VsanHostVsanDiskInfo {
 
 impl DataObject for VsanHostVsanDiskInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.vsan_uuid),
-            1 => leaf(&self.format_version),
+            0 => look::text(&self.vsan_uuid),
+            1 => Value::Int(self.format_version),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.vsan_uuid),
-            1 => Slot::Scalar(&mut self.format_version),
+            0 => place::text(&mut self.vsan_uuid),
+            1 => place::int(&mut self.format_version),
             _ => Slot::None,
         }
     }
@@ -2141,7 +2289,6 @@ impl DataObject for VsanHostVsanDiskInfo {
 root!(VsanHostVsanDiskInfo);
 
 /// `VsanHostRuntimeInfo`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostRuntimeInfo {
     /// `membershipList`.
     pub membership_list: Vec<VsanHostMembershipInfo>,
@@ -2151,17 +2298,23 @@ pub struct VsanHostRuntimeInfo {
     pub access_gen_no: Option<i32>,
 }
 
+impl Default for VsanHostRuntimeInfo {
+    fn default() -> Self {
+        Self { membership_list: Unset::UNSET, disk_issues: Unset::UNSET, access_gen_no: None }
+    }
+}
+
 impl DataType for VsanHostRuntimeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostRuntimeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::list("membershipList", Type::Data(VsanHostMembershipInfo::INFO)),
-                FieldInfo::list("diskIssues", Type::Data(VsanHostRuntimeInfoDiskIssue::INFO)),
-                FieldInfo::opt("accessGenNo", Type::Int),
+                Own("membershipList", Type::Data(<VsanHostMembershipInfo as DataType>::INFO), List),
+                Own("diskIssues", Type::Data(<VsanHostRuntimeInfoDiskIssue as DataType>::INFO), List),
+                Own("accessGenNo", Type::Int, Opt),
             ],
-            || Box::new(VsanHostRuntimeInfo::default()),
+            instance::<VsanHostRuntimeInfo>,
         );
         &INFO
     };
@@ -2169,14 +2322,14 @@ impl DataType for VsanHostRuntimeInfo {
 
 impl DataObject for VsanHostRuntimeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::List(&self.membership_list),
             1 => Value::List(&self.disk_issues),
-            2 => optional(&self.access_gen_no),
+            2 => look::optional_int(&self.access_gen_no),
             _ => Value::Unset,
         }
     }
@@ -2185,7 +2338,7 @@ impl DataObject for VsanHostRuntimeInfo {
         match index {
             0 => Slot::List(&mut self.membership_list),
             1 => Slot::List(&mut self.disk_issues),
-            2 => Slot::Scalar(&mut self.access_gen_no),
+            2 => place::optional_int(&mut self.access_gen_no),
             _ => Slot::None,
         }
     }
@@ -2194,7 +2347,6 @@ impl DataObject for VsanHostRuntimeInfo {
 root!(VsanHostRuntimeInfo);
 
 /// `VsanHostRuntimeInfoDiskIssue`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanHostRuntimeInfoDiskIssue {
     /// `diskId`.
     pub disk_id: String,
@@ -2202,13 +2354,19 @@ pub struct VsanHostRuntimeInfoDiskIssue {
     pub issue: String,
 }
 
+impl Default for VsanHostRuntimeInfoDiskIssue {
+    fn default() -> Self {
+        Self { disk_id: Unset::UNSET, issue: Unset::UNSET }
+    }
+}
+
 impl DataType for VsanHostRuntimeInfoDiskIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanHostRuntimeInfoDiskIssue",
-            Some(DynamicData::INFO),
-            &[FieldInfo::req("diskId", Type::String), FieldInfo::req("issue", Type::String)],
-            || Box::new(VsanHostRuntimeInfoDiskIssue::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("diskId", Type::String, Req), Own("issue", Type::String, Req)],
+            instance::<VsanHostRuntimeInfoDiskIssue>,
         );
         &INFO
     };
@@ -2216,21 +2374,21 @@ impl DataType for VsanHostRuntimeInfoDiskIssue {
 
 impl DataObject for VsanHostRuntimeInfoDiskIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.disk_id),
-            1 => leaf(&self.issue),
+            0 => look::text(&self.disk_id),
+            1 => look::text(&self.issue),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.disk_id),
-            1 => Slot::Scalar(&mut self.issue),
+            0 => place::text(&mut self.disk_id),
+            1 => place::text(&mut self.issue),
             _ => Slot::None,
         }
     }
@@ -2239,7 +2397,6 @@ impl DataObject for VsanHostRuntimeInfoDiskIssue {
 root!(VsanHostRuntimeInfoDiskIssue);
 
 /// `VsanDatastoreInfo`, since 7.0.1.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanDatastoreInfo {
     /// What it inherits from [`DatastoreInfo`].
     pub base: DatastoreInfo,
@@ -2249,13 +2406,19 @@ pub struct VsanDatastoreInfo {
     pub access_gen_no: Option<i32>,
 }
 
+impl Default for VsanDatastoreInfo {
+    fn default() -> Self {
+        Self { base: <DatastoreInfo as Default>::default(), membership_uuid: None, access_gen_no: None }
+    }
+}
+
 impl DataType for VsanDatastoreInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanDatastoreInfo",
-            Some(DatastoreInfo::INFO),
-            &[FieldInfo::opt("membershipUuid", Type::String), FieldInfo::opt("accessGenNo", Type::Int)],
-            || Box::new(VsanDatastoreInfo::default()),
+            Some(<DatastoreInfo as DataType>::INFO),
+            &[Own("membershipUuid", Type::String, Opt), Own("accessGenNo", Type::Int, Opt)],
+            instance::<VsanDatastoreInfo>,
         );
         &INFO
     };
@@ -2263,31 +2426,25 @@ impl DataType for VsanDatastoreInfo {
 
 impl DataObject for VsanDatastoreInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            12 => optional(&self.membership_uuid),
-            13 => optional(&self.access_gen_no),
-            _ => self.base.get(index),
+            12 => look::optional_text(&self.membership_uuid),
+            13 => look::optional_int(&self.access_gen_no),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            12 => Slot::Scalar(&mut self.membership_uuid),
-            13 => Slot::Scalar(&mut self.access_gen_no),
-            _ => self.base.slot(index),
+            12 => place::optional_text(&mut self.membership_uuid),
+            13 => place::optional_int(&mut self.access_gen_no),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

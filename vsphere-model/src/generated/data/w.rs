@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `WaitOptions`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct WaitOptions {
     /// `maxWaitSeconds`.
     pub max_wait_seconds: Option<i32>,
@@ -15,13 +14,19 @@ pub struct WaitOptions {
     pub max_object_updates: Option<i32>,
 }
 
+impl Default for WaitOptions {
+    fn default() -> Self {
+        Self { max_wait_seconds: None, max_object_updates: None }
+    }
+}
+
 impl DataType for WaitOptions {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "WaitOptions",
-            Some(DynamicData::INFO),
-            &[FieldInfo::opt("maxWaitSeconds", Type::Int), FieldInfo::opt("maxObjectUpdates", Type::Int)],
-            || Box::new(WaitOptions::default()),
+            Some(<DynamicData as DataType>::INFO),
+            &[Own("maxWaitSeconds", Type::Int, Opt), Own("maxObjectUpdates", Type::Int, Opt)],
+            instance::<WaitOptions>,
         );
         &INFO
     };
@@ -29,21 +34,21 @@ impl DataType for WaitOptions {
 
 impl DataObject for WaitOptions {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => optional(&self.max_wait_seconds),
-            1 => optional(&self.max_object_updates),
+            0 => look::optional_int(&self.max_wait_seconds),
+            1 => look::optional_int(&self.max_object_updates),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.max_wait_seconds),
-            1 => Slot::Scalar(&mut self.max_object_updates),
+            0 => place::optional_int(&mut self.max_wait_seconds),
+            1 => place::optional_int(&mut self.max_object_updates),
             _ => Slot::None,
         }
     }
@@ -52,7 +57,6 @@ impl DataObject for WaitOptions {
 root!(WaitOptions);
 
 /// `WinNetBIOSConfigInfo`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct WinNetBIOSConfigInfo {
     /// What it inherits from [`NetBIOSConfigInfo`].
     pub base: NetBIOSConfigInfo,
@@ -62,13 +66,19 @@ pub struct WinNetBIOSConfigInfo {
     pub secondary_wins: Option<String>,
 }
 
+impl Default for WinNetBIOSConfigInfo {
+    fn default() -> Self {
+        Self { base: <NetBIOSConfigInfo as Default>::default(), primary_wins: Unset::UNSET, secondary_wins: None }
+    }
+}
+
 impl DataType for WinNetBIOSConfigInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "WinNetBIOSConfigInfo",
-            Some(NetBIOSConfigInfo::INFO),
-            &[FieldInfo::req("primaryWINS", Type::String), FieldInfo::opt("secondaryWINS", Type::String)],
-            || Box::new(WinNetBIOSConfigInfo::default()),
+            Some(<NetBIOSConfigInfo as DataType>::INFO),
+            &[Own("primaryWINS", Type::String, Req), Own("secondaryWINS", Type::String, Opt)],
+            instance::<WinNetBIOSConfigInfo>,
         );
         &INFO
     };
@@ -76,31 +86,25 @@ impl DataType for WinNetBIOSConfigInfo {
 
 impl DataObject for WinNetBIOSConfigInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            1 => leaf(&self.primary_wins),
-            2 => optional(&self.secondary_wins),
-            _ => self.base.get(index),
+            1 => look::text(&self.primary_wins),
+            2 => look::optional_text(&self.secondary_wins),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            1 => Slot::Scalar(&mut self.primary_wins),
-            2 => Slot::Scalar(&mut self.secondary_wins),
-            _ => self.base.slot(index),
+            1 => place::text(&mut self.primary_wins),
+            2 => place::optional_text(&mut self.secondary_wins),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -108,7 +112,6 @@ inherit!(WinNetBIOSConfigInfo, NetBIOSConfigInfo);
 impl Extends<NetBIOSConfigInfo> for WinNetBIOSConfigInfo {}
 
 /// `WitnessNodeInfo`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct WitnessNodeInfo {
     /// `ipSettings`.
     pub ip_settings: CustomizationIPSettings,
@@ -116,16 +119,22 @@ pub struct WitnessNodeInfo {
     pub bios_uuid: Option<String>,
 }
 
+impl Default for WitnessNodeInfo {
+    fn default() -> Self {
+        Self { ip_settings: <CustomizationIPSettings as Default>::default(), bios_uuid: None }
+    }
+}
+
 impl DataType for WitnessNodeInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "WitnessNodeInfo",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("ipSettings", Type::Data(CustomizationIPSettings::INFO)),
-                FieldInfo::opt("biosUuid", Type::String),
+                Own("ipSettings", Type::Data(<CustomizationIPSettings as DataType>::INFO), Req),
+                Own("biosUuid", Type::String, Opt),
             ],
-            || Box::new(WitnessNodeInfo::default()),
+            instance::<WitnessNodeInfo>,
         );
         &INFO
     };
@@ -133,13 +142,13 @@ impl DataType for WitnessNodeInfo {
 
 impl DataObject for WitnessNodeInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             0 => Value::Data(&self.ip_settings),
-            1 => optional(&self.bios_uuid),
+            1 => look::optional_text(&self.bios_uuid),
             _ => Value::Unset,
         }
     }
@@ -147,7 +156,7 @@ impl DataObject for WitnessNodeInfo {
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             0 => Slot::Data(&mut self.ip_settings),
-            1 => Slot::Scalar(&mut self.bios_uuid),
+            1 => place::optional_text(&mut self.bios_uuid),
             _ => Slot::None,
         }
     }
@@ -156,7 +165,6 @@ impl DataObject for WitnessNodeInfo {
 root!(WitnessNodeInfo);
 
 /// `WeeklyTaskScheduler`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct WeeklyTaskScheduler {
     /// What it inherits from [`DailyTaskScheduler`].
     pub base: DailyTaskScheduler,
@@ -176,21 +184,36 @@ pub struct WeeklyTaskScheduler {
     pub saturday: bool,
 }
 
+impl Default for WeeklyTaskScheduler {
+    fn default() -> Self {
+        Self {
+            base: <DailyTaskScheduler as Default>::default(),
+            sunday: false,
+            monday: false,
+            tuesday: false,
+            wednesday: false,
+            thursday: false,
+            friday: false,
+            saturday: false,
+        }
+    }
+}
+
 impl DataType for WeeklyTaskScheduler {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "WeeklyTaskScheduler",
-            Some(DailyTaskScheduler::INFO),
+            Some(<DailyTaskScheduler as DataType>::INFO),
             &[
-                FieldInfo::req("sunday", Type::Boolean),
-                FieldInfo::req("monday", Type::Boolean),
-                FieldInfo::req("tuesday", Type::Boolean),
-                FieldInfo::req("wednesday", Type::Boolean),
-                FieldInfo::req("thursday", Type::Boolean),
-                FieldInfo::req("friday", Type::Boolean),
-                FieldInfo::req("saturday", Type::Boolean),
+                Own("sunday", Type::Boolean, Req),
+                Own("monday", Type::Boolean, Req),
+                Own("tuesday", Type::Boolean, Req),
+                Own("wednesday", Type::Boolean, Req),
+                Own("thursday", Type::Boolean, Req),
+                Own("friday", Type::Boolean, Req),
+                Own("saturday", Type::Boolean, Req),
             ],
-            || Box::new(WeeklyTaskScheduler::default()),
+            instance::<WeeklyTaskScheduler>,
         );
         &INFO
     };
@@ -198,41 +221,35 @@ impl DataType for WeeklyTaskScheduler {
 
 impl DataObject for WeeklyTaskScheduler {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.sunday),
-            6 => leaf(&self.monday),
-            7 => leaf(&self.tuesday),
-            8 => leaf(&self.wednesday),
-            9 => leaf(&self.thursday),
-            10 => leaf(&self.friday),
-            11 => leaf(&self.saturday),
-            _ => self.base.get(index),
+            5 => Value::Boolean(self.sunday),
+            6 => Value::Boolean(self.monday),
+            7 => Value::Boolean(self.tuesday),
+            8 => Value::Boolean(self.wednesday),
+            9 => Value::Boolean(self.thursday),
+            10 => Value::Boolean(self.friday),
+            11 => Value::Boolean(self.saturday),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.sunday),
-            6 => Slot::Scalar(&mut self.monday),
-            7 => Slot::Scalar(&mut self.tuesday),
-            8 => Slot::Scalar(&mut self.wednesday),
-            9 => Slot::Scalar(&mut self.thursday),
-            10 => Slot::Scalar(&mut self.friday),
-            11 => Slot::Scalar(&mut self.saturday),
-            _ => self.base.slot(index),
+            5 => place::boolean(&mut self.sunday),
+            6 => place::boolean(&mut self.monday),
+            7 => place::boolean(&mut self.tuesday),
+            8 => place::boolean(&mut self.wednesday),
+            9 => place::boolean(&mut self.thursday),
+            10 => place::boolean(&mut self.friday),
+            11 => place::boolean(&mut self.saturday),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

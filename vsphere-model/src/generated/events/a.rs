@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `AccountCreatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AccountCreatedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -17,13 +16,23 @@ pub struct AccountCreatedEvent {
     pub group: bool,
 }
 
+impl Default for AccountCreatedEvent {
+    fn default() -> Self {
+        Self {
+            base: <HostEvent as Default>::default(),
+            spec: <Poly<HostAccountSpec> as Default>::default(),
+            group: false,
+        }
+    }
+}
+
 impl DataType for AccountCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AccountCreatedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("spec", Type::Data(HostAccountSpec::INFO)), FieldInfo::req("group", Type::Boolean)],
-            || Box::new(AccountCreatedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("spec", Type::Data(<HostAccountSpec as DataType>::INFO), Req), Own("group", Type::Boolean, Req)],
+            instance::<AccountCreatedEvent>,
         );
         &INFO
     };
@@ -31,31 +40,25 @@ impl DataType for AccountCreatedEvent {
 
 impl DataObject for AccountCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.spec),
-            16 => leaf(&self.group),
-            _ => self.base.get(index),
+            15 => look::leaf(&self.spec),
+            16 => Value::Boolean(self.group),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Poly(&mut self.spec),
-            16 => Slot::Scalar(&mut self.group),
-            _ => self.base.slot(index),
+            16 => place::boolean(&mut self.group),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -64,7 +67,6 @@ impl Extends<HostEvent> for AccountCreatedEvent {}
 impl Extends<Event> for AccountCreatedEvent {}
 
 /// `AccountRemovedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AccountRemovedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -74,13 +76,19 @@ pub struct AccountRemovedEvent {
     pub group: bool,
 }
 
+impl Default for AccountRemovedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), account: Unset::UNSET, group: false }
+    }
+}
+
 impl DataType for AccountRemovedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AccountRemovedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("account", Type::String), FieldInfo::req("group", Type::Boolean)],
-            || Box::new(AccountRemovedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("account", Type::String, Req), Own("group", Type::Boolean, Req)],
+            instance::<AccountRemovedEvent>,
         );
         &INFO
     };
@@ -88,31 +96,25 @@ impl DataType for AccountRemovedEvent {
 
 impl DataObject for AccountRemovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.account),
-            16 => leaf(&self.group),
-            _ => self.base.get(index),
+            15 => look::text(&self.account),
+            16 => Value::Boolean(self.group),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.account),
-            16 => Slot::Scalar(&mut self.group),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.account),
+            16 => place::boolean(&mut self.group),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -121,7 +123,6 @@ impl Extends<HostEvent> for AccountRemovedEvent {}
 impl Extends<Event> for AccountRemovedEvent {}
 
 /// `AccountUpdatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AccountUpdatedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -133,17 +134,28 @@ pub struct AccountUpdatedEvent {
     pub prev_description: Option<String>,
 }
 
+impl Default for AccountUpdatedEvent {
+    fn default() -> Self {
+        Self {
+            base: <HostEvent as Default>::default(),
+            spec: <Poly<HostAccountSpec> as Default>::default(),
+            group: false,
+            prev_description: None,
+        }
+    }
+}
+
 impl DataType for AccountUpdatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AccountUpdatedEvent",
-            Some(HostEvent::INFO),
+            Some(<HostEvent as DataType>::INFO),
             &[
-                FieldInfo::req("spec", Type::Data(HostAccountSpec::INFO)),
-                FieldInfo::req("group", Type::Boolean),
-                FieldInfo::opt("prevDescription", Type::String),
+                Own("spec", Type::Data(<HostAccountSpec as DataType>::INFO), Req),
+                Own("group", Type::Boolean, Req),
+                Own("prevDescription", Type::String, Opt),
             ],
-            || Box::new(AccountUpdatedEvent::default()),
+            instance::<AccountUpdatedEvent>,
         );
         &INFO
     };
@@ -151,33 +163,27 @@ impl DataType for AccountUpdatedEvent {
 
 impl DataObject for AccountUpdatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.spec),
-            16 => leaf(&self.group),
-            17 => optional(&self.prev_description),
-            _ => self.base.get(index),
+            15 => look::leaf(&self.spec),
+            16 => Value::Boolean(self.group),
+            17 => look::optional_text(&self.prev_description),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Poly(&mut self.spec),
-            16 => Slot::Scalar(&mut self.group),
-            17 => Slot::Scalar(&mut self.prev_description),
-            _ => self.base.slot(index),
+            16 => place::boolean(&mut self.group),
+            17 => place::optional_text(&mut self.prev_description),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -186,40 +192,46 @@ impl Extends<HostEvent> for AccountUpdatedEvent {}
 impl Extends<Event> for AccountUpdatedEvent {}
 
 /// `AdminPasswordNotChangedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct AdminPasswordNotChangedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for AdminPasswordNotChangedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for AdminPasswordNotChangedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("AdminPasswordNotChangedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(AdminPasswordNotChangedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "AdminPasswordNotChangedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<AdminPasswordNotChangedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for AdminPasswordNotChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -228,7 +240,6 @@ impl Extends<HostEvent> for AdminPasswordNotChangedEvent {}
 impl Extends<Event> for AdminPasswordNotChangedEvent {}
 
 /// `AlarmEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -236,13 +247,19 @@ pub struct AlarmEvent {
     pub alarm: AlarmEventArgument,
 }
 
+impl Default for AlarmEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), alarm: <AlarmEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for AlarmEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmEvent",
-            Some(Event::INFO),
-            &[FieldInfo::req("alarm", Type::Data(AlarmEventArgument::INFO))],
-            || Box::new(AlarmEvent::default()),
+            Some(<Event as DataType>::INFO),
+            &[Own("alarm", Type::Data(<AlarmEventArgument as DataType>::INFO), Req)],
+            instance::<AlarmEvent>,
         );
         &INFO
     };
@@ -250,29 +267,23 @@ impl DataType for AlarmEvent {
 
 impl DataObject for AlarmEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.alarm),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.alarm),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -280,7 +291,6 @@ inherit!(AlarmEvent, Event);
 impl Extends<Event> for AlarmEvent {}
 
 /// `AlarmReconfiguredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmReconfiguredEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -290,16 +300,26 @@ pub struct AlarmReconfiguredEvent {
     pub config_changes: Option<Box<ChangesInfoEventArgument>>,
 }
 
+impl Default for AlarmReconfiguredEvent {
+    fn default() -> Self {
+        Self {
+            base: <AlarmEvent as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+            config_changes: None,
+        }
+    }
+}
+
 impl DataType for AlarmReconfiguredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmReconfiguredEvent",
-            Some(AlarmEvent::INFO),
+            Some(<AlarmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO)),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("configChanges", Type::Data(<ChangesInfoEventArgument as DataType>::INFO), Opt),
             ],
-            || Box::new(AlarmReconfiguredEvent::default()),
+            instance::<AlarmReconfiguredEvent>,
         );
         &INFO
     };
@@ -307,34 +327,25 @@ impl DataType for AlarmReconfiguredEvent {
 
 impl DataObject for AlarmReconfiguredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.entity),
-            17 => match &self.config_changes {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            17 => look::boxed(&self.config_changes),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.entity),
-            17 => fill!(self.config_changes, ChangesInfoEventArgument),
-            _ => self.base.slot(index),
+            17 => place::boxed(&mut self.config_changes),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -343,7 +354,6 @@ impl Extends<AlarmEvent> for AlarmReconfiguredEvent {}
 impl Extends<Event> for AlarmReconfiguredEvent {}
 
 /// `AlarmRemovedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmRemovedEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -351,13 +361,19 @@ pub struct AlarmRemovedEvent {
     pub entity: ManagedEntityEventArgument,
 }
 
+impl Default for AlarmRemovedEvent {
+    fn default() -> Self {
+        Self { base: <AlarmEvent as Default>::default(), entity: <ManagedEntityEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for AlarmRemovedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmRemovedEvent",
-            Some(AlarmEvent::INFO),
-            &[FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO))],
-            || Box::new(AlarmRemovedEvent::default()),
+            Some(<AlarmEvent as DataType>::INFO),
+            &[Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req)],
+            instance::<AlarmRemovedEvent>,
         );
         &INFO
     };
@@ -365,29 +381,23 @@ impl DataType for AlarmRemovedEvent {
 
 impl DataObject for AlarmRemovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.entity),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.entity),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -396,7 +406,6 @@ impl Extends<AlarmEvent> for AlarmRemovedEvent {}
 impl Extends<Event> for AlarmRemovedEvent {}
 
 /// `AlarmScriptCompleteEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmScriptCompleteEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -406,16 +415,26 @@ pub struct AlarmScriptCompleteEvent {
     pub script: String,
 }
 
+impl Default for AlarmScriptCompleteEvent {
+    fn default() -> Self {
+        Self {
+            base: <AlarmEvent as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+            script: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for AlarmScriptCompleteEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmScriptCompleteEvent",
-            Some(AlarmEvent::INFO),
+            Some(<AlarmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("script", Type::String),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("script", Type::String, Req),
             ],
-            || Box::new(AlarmScriptCompleteEvent::default()),
+            instance::<AlarmScriptCompleteEvent>,
         );
         &INFO
     };
@@ -423,31 +442,25 @@ impl DataType for AlarmScriptCompleteEvent {
 
 impl DataObject for AlarmScriptCompleteEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.entity),
-            17 => leaf(&self.script),
-            _ => self.base.get(index),
+            17 => look::text(&self.script),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.entity),
-            17 => Slot::Scalar(&mut self.script),
-            _ => self.base.slot(index),
+            17 => place::text(&mut self.script),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -456,7 +469,6 @@ impl Extends<AlarmEvent> for AlarmScriptCompleteEvent {}
 impl Extends<Event> for AlarmScriptCompleteEvent {}
 
 /// `AlarmScriptFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmScriptFailedEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -468,17 +480,28 @@ pub struct AlarmScriptFailedEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for AlarmScriptFailedEvent {
+    fn default() -> Self {
+        Self {
+            base: <AlarmEvent as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+            script: Unset::UNSET,
+            reason: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for AlarmScriptFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmScriptFailedEvent",
-            Some(AlarmEvent::INFO),
+            Some(<AlarmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("script", Type::String),
-                FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO)),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("script", Type::String, Req),
+                Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(AlarmScriptFailedEvent::default()),
+            instance::<AlarmScriptFailedEvent>,
         );
         &INFO
     };
@@ -486,33 +509,27 @@ impl DataType for AlarmScriptFailedEvent {
 
 impl DataObject for AlarmScriptFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.entity),
-            17 => leaf(&self.script),
+            17 => look::text(&self.script),
             18 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.entity),
-            17 => Slot::Scalar(&mut self.script),
+            17 => place::text(&mut self.script),
             18 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -521,7 +538,6 @@ impl Extends<AlarmEvent> for AlarmScriptFailedEvent {}
 impl Extends<Event> for AlarmScriptFailedEvent {}
 
 /// `AlarmSnmpCompletedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmSnmpCompletedEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -529,13 +545,19 @@ pub struct AlarmSnmpCompletedEvent {
     pub entity: ManagedEntityEventArgument,
 }
 
+impl Default for AlarmSnmpCompletedEvent {
+    fn default() -> Self {
+        Self { base: <AlarmEvent as Default>::default(), entity: <ManagedEntityEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for AlarmSnmpCompletedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmSnmpCompletedEvent",
-            Some(AlarmEvent::INFO),
-            &[FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO))],
-            || Box::new(AlarmSnmpCompletedEvent::default()),
+            Some(<AlarmEvent as DataType>::INFO),
+            &[Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req)],
+            instance::<AlarmSnmpCompletedEvent>,
         );
         &INFO
     };
@@ -543,29 +565,23 @@ impl DataType for AlarmSnmpCompletedEvent {
 
 impl DataObject for AlarmSnmpCompletedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.entity),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.entity),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -574,7 +590,6 @@ impl Extends<AlarmEvent> for AlarmSnmpCompletedEvent {}
 impl Extends<Event> for AlarmSnmpCompletedEvent {}
 
 /// `AlarmSnmpFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmSnmpFailedEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -584,16 +599,26 @@ pub struct AlarmSnmpFailedEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for AlarmSnmpFailedEvent {
+    fn default() -> Self {
+        Self {
+            base: <AlarmEvent as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+            reason: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for AlarmSnmpFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmSnmpFailedEvent",
-            Some(AlarmEvent::INFO),
+            Some(<AlarmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO)),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(AlarmSnmpFailedEvent::default()),
+            instance::<AlarmSnmpFailedEvent>,
         );
         &INFO
     };
@@ -601,14 +626,15 @@ impl DataType for AlarmSnmpFailedEvent {
 
 impl DataObject for AlarmSnmpFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.entity),
             17 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -616,16 +642,9 @@ impl DataObject for AlarmSnmpFailedEvent {
         match index {
             16 => Slot::Data(&mut self.entity),
             17 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -634,7 +653,6 @@ impl Extends<AlarmEvent> for AlarmSnmpFailedEvent {}
 impl Extends<Event> for AlarmSnmpFailedEvent {}
 
 /// `AlarmStatusChangedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmStatusChangedEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -648,18 +666,30 @@ pub struct AlarmStatusChangedEvent {
     pub to: String,
 }
 
+impl Default for AlarmStatusChangedEvent {
+    fn default() -> Self {
+        Self {
+            base: <AlarmEvent as Default>::default(),
+            source: <ManagedEntityEventArgument as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+            from: Unset::UNSET,
+            to: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for AlarmStatusChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmStatusChangedEvent",
-            Some(AlarmEvent::INFO),
+            Some(<AlarmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("source", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("from", Type::String),
-                FieldInfo::req("to", Type::String),
+                Own("source", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("from", Type::String, Req),
+                Own("to", Type::String, Req),
             ],
-            || Box::new(AlarmStatusChangedEvent::default()),
+            instance::<AlarmStatusChangedEvent>,
         );
         &INFO
     };
@@ -667,16 +697,17 @@ impl DataType for AlarmStatusChangedEvent {
 
 impl DataObject for AlarmStatusChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.source),
             17 => Value::Data(&self.entity),
-            18 => leaf(&self.from),
-            19 => leaf(&self.to),
-            _ => self.base.get(index),
+            18 => look::text(&self.from),
+            19 => look::text(&self.to),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -684,18 +715,11 @@ impl DataObject for AlarmStatusChangedEvent {
         match index {
             16 => Slot::Data(&mut self.source),
             17 => Slot::Data(&mut self.entity),
-            18 => Slot::Scalar(&mut self.from),
-            19 => Slot::Scalar(&mut self.to),
-            _ => self.base.slot(index),
+            18 => place::text(&mut self.from),
+            19 => place::text(&mut self.to),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -704,40 +728,46 @@ impl Extends<AlarmEvent> for AlarmStatusChangedEvent {}
 impl Extends<Event> for AlarmStatusChangedEvent {}
 
 /// `AllVirtualMachinesLicensedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct AllVirtualMachinesLicensedEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
 }
 
+impl Default for AllVirtualMachinesLicensedEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default() }
+    }
+}
+
 impl DataType for AllVirtualMachinesLicensedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("AllVirtualMachinesLicensedEvent", Some(LicenseEvent::INFO), &[], || {
-            Box::new(AllVirtualMachinesLicensedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "AllVirtualMachinesLicensedEvent",
+            Some(<LicenseEvent as DataType>::INFO),
+            &[],
+            instance::<AllVirtualMachinesLicensedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for AllVirtualMachinesLicensedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -746,41 +776,46 @@ impl Extends<LicenseEvent> for AllVirtualMachinesLicensedEvent {}
 impl Extends<Event> for AllVirtualMachinesLicensedEvent {}
 
 /// `AlreadyAuthenticatedSessionEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlreadyAuthenticatedSessionEvent {
     /// What it inherits from [`SessionEvent`].
     pub base: SessionEvent,
 }
 
+impl Default for AlreadyAuthenticatedSessionEvent {
+    fn default() -> Self {
+        Self { base: <SessionEvent as Default>::default() }
+    }
+}
+
 impl DataType for AlreadyAuthenticatedSessionEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("AlreadyAuthenticatedSessionEvent", Some(SessionEvent::INFO), &[], || {
-                Box::new(AlreadyAuthenticatedSessionEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "AlreadyAuthenticatedSessionEvent",
+            Some(<SessionEvent as DataType>::INFO),
+            &[],
+            instance::<AlreadyAuthenticatedSessionEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for AlreadyAuthenticatedSessionEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -789,39 +824,42 @@ impl Extends<SessionEvent> for AlreadyAuthenticatedSessionEvent {}
 impl Extends<Event> for AlreadyAuthenticatedSessionEvent {}
 
 /// `AuthorizationEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AuthorizationEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
 }
 
+impl Default for AuthorizationEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default() }
+    }
+}
+
 impl DataType for AuthorizationEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("AuthorizationEvent", Some(Event::INFO), &[], || Box::new(AuthorizationEvent::default()));
+            TypeInfo::new("AuthorizationEvent", Some(<Event as DataType>::INFO), &[], instance::<AuthorizationEvent>);
         &INFO
     };
 }
 
 impl DataObject for AuthorizationEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -829,7 +867,6 @@ inherit!(AuthorizationEvent, Event);
 impl Extends<Event> for AuthorizationEvent {}
 
 /// `AlarmAcknowledgedEvent`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmAcknowledgedEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -839,16 +876,26 @@ pub struct AlarmAcknowledgedEvent {
     pub entity: ManagedEntityEventArgument,
 }
 
+impl Default for AlarmAcknowledgedEvent {
+    fn default() -> Self {
+        Self {
+            base: <AlarmEvent as Default>::default(),
+            source: <ManagedEntityEventArgument as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for AlarmAcknowledgedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmAcknowledgedEvent",
-            Some(AlarmEvent::INFO),
+            Some(<AlarmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("source", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
+                Own("source", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
             ],
-            || Box::new(AlarmAcknowledgedEvent::default()),
+            instance::<AlarmAcknowledgedEvent>,
         );
         &INFO
     };
@@ -856,14 +903,15 @@ impl DataType for AlarmAcknowledgedEvent {
 
 impl DataObject for AlarmAcknowledgedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.source),
             17 => Value::Data(&self.entity),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -871,16 +919,9 @@ impl DataObject for AlarmAcknowledgedEvent {
         match index {
             16 => Slot::Data(&mut self.source),
             17 => Slot::Data(&mut self.entity),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -889,7 +930,6 @@ impl Extends<AlarmEvent> for AlarmAcknowledgedEvent {}
 impl Extends<Event> for AlarmAcknowledgedEvent {}
 
 /// `AlarmActionTriggeredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmActionTriggeredEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -899,16 +939,26 @@ pub struct AlarmActionTriggeredEvent {
     pub entity: ManagedEntityEventArgument,
 }
 
+impl Default for AlarmActionTriggeredEvent {
+    fn default() -> Self {
+        Self {
+            base: <AlarmEvent as Default>::default(),
+            source: <ManagedEntityEventArgument as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for AlarmActionTriggeredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmActionTriggeredEvent",
-            Some(AlarmEvent::INFO),
+            Some(<AlarmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("source", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
+                Own("source", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
             ],
-            || Box::new(AlarmActionTriggeredEvent::default()),
+            instance::<AlarmActionTriggeredEvent>,
         );
         &INFO
     };
@@ -916,14 +966,15 @@ impl DataType for AlarmActionTriggeredEvent {
 
 impl DataObject for AlarmActionTriggeredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.source),
             17 => Value::Data(&self.entity),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -931,16 +982,9 @@ impl DataObject for AlarmActionTriggeredEvent {
         match index {
             16 => Slot::Data(&mut self.source),
             17 => Slot::Data(&mut self.entity),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -949,7 +993,6 @@ impl Extends<AlarmEvent> for AlarmActionTriggeredEvent {}
 impl Extends<Event> for AlarmActionTriggeredEvent {}
 
 /// `AlarmClearedEvent`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmClearedEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -961,17 +1004,28 @@ pub struct AlarmClearedEvent {
     pub from: String,
 }
 
+impl Default for AlarmClearedEvent {
+    fn default() -> Self {
+        Self {
+            base: <AlarmEvent as Default>::default(),
+            source: <ManagedEntityEventArgument as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+            from: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for AlarmClearedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmClearedEvent",
-            Some(AlarmEvent::INFO),
+            Some(<AlarmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("source", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("from", Type::String),
+                Own("source", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("from", Type::String, Req),
             ],
-            || Box::new(AlarmClearedEvent::default()),
+            instance::<AlarmClearedEvent>,
         );
         &INFO
     };
@@ -979,15 +1033,16 @@ impl DataType for AlarmClearedEvent {
 
 impl DataObject for AlarmClearedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.source),
             17 => Value::Data(&self.entity),
-            18 => leaf(&self.from),
-            _ => self.base.get(index),
+            18 => look::text(&self.from),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -995,17 +1050,10 @@ impl DataObject for AlarmClearedEvent {
         match index {
             16 => Slot::Data(&mut self.source),
             17 => Slot::Data(&mut self.entity),
-            18 => Slot::Scalar(&mut self.from),
-            _ => self.base.slot(index),
+            18 => place::text(&mut self.from),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1014,7 +1062,6 @@ impl Extends<AlarmEvent> for AlarmClearedEvent {}
 impl Extends<Event> for AlarmClearedEvent {}
 
 /// `AlarmCreatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmCreatedEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -1022,13 +1069,19 @@ pub struct AlarmCreatedEvent {
     pub entity: ManagedEntityEventArgument,
 }
 
+impl Default for AlarmCreatedEvent {
+    fn default() -> Self {
+        Self { base: <AlarmEvent as Default>::default(), entity: <ManagedEntityEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for AlarmCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmCreatedEvent",
-            Some(AlarmEvent::INFO),
-            &[FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO))],
-            || Box::new(AlarmCreatedEvent::default()),
+            Some(<AlarmEvent as DataType>::INFO),
+            &[Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req)],
+            instance::<AlarmCreatedEvent>,
         );
         &INFO
     };
@@ -1036,29 +1089,23 @@ impl DataType for AlarmCreatedEvent {
 
 impl DataObject for AlarmCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.entity),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.entity),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1067,7 +1114,6 @@ impl Extends<AlarmEvent> for AlarmCreatedEvent {}
 impl Extends<Event> for AlarmCreatedEvent {}
 
 /// `AlarmEmailCompletedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmEmailCompletedEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -1077,16 +1123,26 @@ pub struct AlarmEmailCompletedEvent {
     pub to: String,
 }
 
+impl Default for AlarmEmailCompletedEvent {
+    fn default() -> Self {
+        Self {
+            base: <AlarmEvent as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+            to: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for AlarmEmailCompletedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmEmailCompletedEvent",
-            Some(AlarmEvent::INFO),
+            Some(<AlarmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("to", Type::String),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("to", Type::String, Req),
             ],
-            || Box::new(AlarmEmailCompletedEvent::default()),
+            instance::<AlarmEmailCompletedEvent>,
         );
         &INFO
     };
@@ -1094,31 +1150,25 @@ impl DataType for AlarmEmailCompletedEvent {
 
 impl DataObject for AlarmEmailCompletedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.entity),
-            17 => leaf(&self.to),
-            _ => self.base.get(index),
+            17 => look::text(&self.to),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.entity),
-            17 => Slot::Scalar(&mut self.to),
-            _ => self.base.slot(index),
+            17 => place::text(&mut self.to),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1127,7 +1177,6 @@ impl Extends<AlarmEvent> for AlarmEmailCompletedEvent {}
 impl Extends<Event> for AlarmEmailCompletedEvent {}
 
 /// `AlarmEmailFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlarmEmailFailedEvent {
     /// What it inherits from [`AlarmEvent`].
     pub base: AlarmEvent,
@@ -1139,17 +1188,28 @@ pub struct AlarmEmailFailedEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for AlarmEmailFailedEvent {
+    fn default() -> Self {
+        Self {
+            base: <AlarmEvent as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+            to: Unset::UNSET,
+            reason: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for AlarmEmailFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlarmEmailFailedEvent",
-            Some(AlarmEvent::INFO),
+            Some(<AlarmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("to", Type::String),
-                FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO)),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("to", Type::String, Req),
+                Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(AlarmEmailFailedEvent::default()),
+            instance::<AlarmEmailFailedEvent>,
         );
         &INFO
     };
@@ -1157,33 +1217,27 @@ impl DataType for AlarmEmailFailedEvent {
 
 impl DataObject for AlarmEmailFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.entity),
-            17 => leaf(&self.to),
+            17 => look::text(&self.to),
             18 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.entity),
-            17 => Slot::Scalar(&mut self.to),
+            17 => place::text(&mut self.to),
             18 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{Event, SessionEvent};
 
 /// `BadUsernameSessionEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct BadUsernameSessionEvent {
     /// What it inherits from [`SessionEvent`].
     pub base: SessionEvent,
@@ -12,13 +11,19 @@ pub struct BadUsernameSessionEvent {
     pub ip_address: String,
 }
 
+impl Default for BadUsernameSessionEvent {
+    fn default() -> Self {
+        Self { base: <SessionEvent as Default>::default(), ip_address: Unset::UNSET }
+    }
+}
+
 impl DataType for BadUsernameSessionEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "BadUsernameSessionEvent",
-            Some(SessionEvent::INFO),
-            &[FieldInfo::req("ipAddress", Type::String)],
-            || Box::new(BadUsernameSessionEvent::default()),
+            Some(<SessionEvent as DataType>::INFO),
+            &[Own("ipAddress", Type::String, Req)],
+            instance::<BadUsernameSessionEvent>,
         );
         &INFO
     };
@@ -26,29 +31,23 @@ impl DataType for BadUsernameSessionEvent {
 
 impl DataObject for BadUsernameSessionEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.ip_address),
-            _ => self.base.get(index),
+            15 => look::text(&self.ip_address),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.ip_address),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.ip_address),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

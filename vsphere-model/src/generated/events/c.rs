@@ -7,40 +7,46 @@ use crate::types::{
 };
 
 /// `CanceledHostOperationEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CanceledHostOperationEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for CanceledHostOperationEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for CanceledHostOperationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CanceledHostOperationEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(CanceledHostOperationEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CanceledHostOperationEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<CanceledHostOperationEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CanceledHostOperationEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -49,39 +55,42 @@ impl Extends<HostEvent> for CanceledHostOperationEvent {}
 impl Extends<Event> for CanceledHostOperationEvent {}
 
 /// `ClusterEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
 }
 
+impl Default for ClusterEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default() }
+    }
+}
+
 impl DataType for ClusterEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ClusterEvent", Some(Event::INFO), &[], || Box::new(ClusterEvent::default()));
+            TypeInfo::new("ClusterEvent", Some(<Event as DataType>::INFO), &[], instance::<ClusterEvent>);
         &INFO
     };
 }
 
 impl DataObject for ClusterEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -89,40 +98,46 @@ inherit!(ClusterEvent, Event);
 impl Extends<Event> for ClusterEvent {}
 
 /// `ClusterOvercommittedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterOvercommittedEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for ClusterOvercommittedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for ClusterOvercommittedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ClusterOvercommittedEvent", Some(ClusterEvent::INFO), &[], || {
-            Box::new(ClusterOvercommittedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ClusterOvercommittedEvent",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<ClusterOvercommittedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ClusterOvercommittedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -131,7 +146,6 @@ impl Extends<ClusterEvent> for ClusterOvercommittedEvent {}
 impl Extends<Event> for ClusterOvercommittedEvent {}
 
 /// `ClusterReconfiguredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterReconfiguredEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
@@ -139,13 +153,19 @@ pub struct ClusterReconfiguredEvent {
     pub config_changes: Option<Box<ChangesInfoEventArgument>>,
 }
 
+impl Default for ClusterReconfiguredEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default(), config_changes: None }
+    }
+}
+
 impl DataType for ClusterReconfiguredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterReconfiguredEvent",
-            Some(ClusterEvent::INFO),
-            &[FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO))],
-            || Box::new(ClusterReconfiguredEvent::default()),
+            Some(<ClusterEvent as DataType>::INFO),
+            &[Own("configChanges", Type::Data(<ChangesInfoEventArgument as DataType>::INFO), Opt)],
+            instance::<ClusterReconfiguredEvent>,
         );
         &INFO
     };
@@ -153,32 +173,23 @@ impl DataType for ClusterReconfiguredEvent {
 
 impl DataObject for ClusterReconfiguredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => match &self.config_changes {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            15 => look::boxed(&self.config_changes),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => fill!(self.config_changes, ChangesInfoEventArgument),
-            _ => self.base.slot(index),
+            15 => place::boxed(&mut self.config_changes),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -187,7 +198,6 @@ impl Extends<ClusterEvent> for ClusterReconfiguredEvent {}
 impl Extends<Event> for ClusterReconfiguredEvent {}
 
 /// `ClusterStatusChangedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterStatusChangedEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
@@ -197,13 +207,19 @@ pub struct ClusterStatusChangedEvent {
     pub new_status: String,
 }
 
+impl Default for ClusterStatusChangedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default(), old_status: Unset::UNSET, new_status: Unset::UNSET }
+    }
+}
+
 impl DataType for ClusterStatusChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterStatusChangedEvent",
-            Some(ClusterEvent::INFO),
-            &[FieldInfo::req("oldStatus", Type::String), FieldInfo::req("newStatus", Type::String)],
-            || Box::new(ClusterStatusChangedEvent::default()),
+            Some(<ClusterEvent as DataType>::INFO),
+            &[Own("oldStatus", Type::String, Req), Own("newStatus", Type::String, Req)],
+            instance::<ClusterStatusChangedEvent>,
         );
         &INFO
     };
@@ -211,31 +227,25 @@ impl DataType for ClusterStatusChangedEvent {
 
 impl DataObject for ClusterStatusChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.old_status),
-            16 => leaf(&self.new_status),
-            _ => self.base.get(index),
+            15 => look::text(&self.old_status),
+            16 => look::text(&self.new_status),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.old_status),
-            16 => Slot::Scalar(&mut self.new_status),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.old_status),
+            16 => place::text(&mut self.new_status),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -244,39 +254,42 @@ impl Extends<ClusterEvent> for ClusterStatusChangedEvent {}
 impl Extends<Event> for ClusterStatusChangedEvent {}
 
 /// `CustomFieldEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomFieldEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
 }
 
+impl Default for CustomFieldEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default() }
+    }
+}
+
 impl DataType for CustomFieldEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CustomFieldEvent", Some(Event::INFO), &[], || Box::new(CustomFieldEvent::default()));
+            TypeInfo::new("CustomFieldEvent", Some(<Event as DataType>::INFO), &[], instance::<CustomFieldEvent>);
         &INFO
     };
 }
 
 impl DataObject for CustomFieldEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -284,7 +297,6 @@ inherit!(CustomFieldEvent, Event);
 impl Extends<Event> for CustomFieldEvent {}
 
 /// `CustomFieldValueChangedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomFieldValueChangedEvent {
     /// What it inherits from [`CustomFieldEvent`].
     pub base: CustomFieldEvent,
@@ -300,19 +312,32 @@ pub struct CustomFieldValueChangedEvent {
     pub prev_state: Option<String>,
 }
 
+impl Default for CustomFieldValueChangedEvent {
+    fn default() -> Self {
+        Self {
+            base: <CustomFieldEvent as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+            field_key: 0,
+            name: Unset::UNSET,
+            value: Unset::UNSET,
+            prev_state: None,
+        }
+    }
+}
+
 impl DataType for CustomFieldValueChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomFieldValueChangedEvent",
-            Some(CustomFieldEvent::INFO),
+            Some(<CustomFieldEvent as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("fieldKey", Type::Int),
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("value", Type::String),
-                FieldInfo::opt("prevState", Type::String),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("fieldKey", Type::Int, Req),
+                Own("name", Type::String, Req),
+                Own("value", Type::String, Req),
+                Own("prevState", Type::String, Opt),
             ],
-            || Box::new(CustomFieldValueChangedEvent::default()),
+            instance::<CustomFieldValueChangedEvent>,
         );
         &INFO
     };
@@ -320,37 +345,31 @@ impl DataType for CustomFieldValueChangedEvent {
 
 impl DataObject for CustomFieldValueChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.entity),
-            16 => leaf(&self.field_key),
-            17 => leaf(&self.name),
-            18 => leaf(&self.value),
-            19 => optional(&self.prev_state),
-            _ => self.base.get(index),
+            16 => Value::Int(self.field_key),
+            17 => look::text(&self.name),
+            18 => look::text(&self.value),
+            19 => look::optional_text(&self.prev_state),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.entity),
-            16 => Slot::Scalar(&mut self.field_key),
-            17 => Slot::Scalar(&mut self.name),
-            18 => Slot::Scalar(&mut self.value),
-            19 => Slot::Scalar(&mut self.prev_state),
-            _ => self.base.slot(index),
+            16 => place::int(&mut self.field_key),
+            17 => place::text(&mut self.name),
+            18 => place::text(&mut self.value),
+            19 => place::optional_text(&mut self.prev_state),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -359,7 +378,6 @@ impl Extends<CustomFieldEvent> for CustomFieldValueChangedEvent {}
 impl Extends<Event> for CustomFieldValueChangedEvent {}
 
 /// `CustomizationEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -367,13 +385,19 @@ pub struct CustomizationEvent {
     pub log_location: Option<String>,
 }
 
+impl Default for CustomizationEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), log_location: None }
+    }
+}
+
 impl DataType for CustomizationEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::opt("logLocation", Type::String)],
-            || Box::new(CustomizationEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("logLocation", Type::String, Opt)],
+            instance::<CustomizationEvent>,
         );
         &INFO
     };
@@ -381,29 +405,23 @@ impl DataType for CustomizationEvent {
 
 impl DataObject for CustomizationEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => optional(&self.log_location),
-            _ => self.base.get(index),
+            16 => look::optional_text(&self.log_location),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.log_location),
-            _ => self.base.slot(index),
+            16 => place::optional_text(&mut self.log_location),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -412,7 +430,6 @@ impl Extends<VmEvent> for CustomizationEvent {}
 impl Extends<Event> for CustomizationEvent {}
 
 /// `CustomizationFailed`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationFailed {
     /// What it inherits from [`CustomizationEvent`].
     pub base: CustomizationEvent,
@@ -420,13 +437,19 @@ pub struct CustomizationFailed {
     pub reason: Option<String>,
 }
 
+impl Default for CustomizationFailed {
+    fn default() -> Self {
+        Self { base: <CustomizationEvent as Default>::default(), reason: None }
+    }
+}
+
 impl DataType for CustomizationFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationFailed",
-            Some(CustomizationEvent::INFO),
-            &[FieldInfo::opt("reason", Type::String)],
-            || Box::new(CustomizationFailed::default()),
+            Some(<CustomizationEvent as DataType>::INFO),
+            &[Own("reason", Type::String, Opt)],
+            instance::<CustomizationFailed>,
         );
         &INFO
     };
@@ -434,29 +457,23 @@ impl DataType for CustomizationFailed {
 
 impl DataObject for CustomizationFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            17 => optional(&self.reason),
-            _ => self.base.get(index),
+            17 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            17 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            17 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -466,41 +483,46 @@ impl Extends<VmEvent> for CustomizationFailed {}
 impl Extends<Event> for CustomizationFailed {}
 
 /// `CustomizationLinuxIdentityFailed`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationLinuxIdentityFailed {
     /// What it inherits from [`CustomizationFailed`].
     pub base: CustomizationFailed,
 }
 
+impl Default for CustomizationLinuxIdentityFailed {
+    fn default() -> Self {
+        Self { base: <CustomizationFailed as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationLinuxIdentityFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationLinuxIdentityFailed", Some(CustomizationFailed::INFO), &[], || {
-                Box::new(CustomizationLinuxIdentityFailed::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationLinuxIdentityFailed",
+            Some(<CustomizationFailed as DataType>::INFO),
+            &[],
+            instance::<CustomizationLinuxIdentityFailed>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationLinuxIdentityFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -511,41 +533,46 @@ impl Extends<VmEvent> for CustomizationLinuxIdentityFailed {}
 impl Extends<Event> for CustomizationLinuxIdentityFailed {}
 
 /// `CustomizationNetworkSetupFailed`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationNetworkSetupFailed {
     /// What it inherits from [`CustomizationFailed`].
     pub base: CustomizationFailed,
 }
 
+impl Default for CustomizationNetworkSetupFailed {
+    fn default() -> Self {
+        Self { base: <CustomizationFailed as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationNetworkSetupFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationNetworkSetupFailed", Some(CustomizationFailed::INFO), &[], || {
-                Box::new(CustomizationNetworkSetupFailed::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationNetworkSetupFailed",
+            Some(<CustomizationFailed as DataType>::INFO),
+            &[],
+            instance::<CustomizationNetworkSetupFailed>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationNetworkSetupFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -556,40 +583,46 @@ impl Extends<VmEvent> for CustomizationNetworkSetupFailed {}
 impl Extends<Event> for CustomizationNetworkSetupFailed {}
 
 /// `CustomizationStartedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationStartedEvent {
     /// What it inherits from [`CustomizationEvent`].
     pub base: CustomizationEvent,
 }
 
+impl Default for CustomizationStartedEvent {
+    fn default() -> Self {
+        Self { base: <CustomizationEvent as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationStartedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CustomizationStartedEvent", Some(CustomizationEvent::INFO), &[], || {
-            Box::new(CustomizationStartedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationStartedEvent",
+            Some(<CustomizationEvent as DataType>::INFO),
+            &[],
+            instance::<CustomizationStartedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationStartedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -599,40 +632,46 @@ impl Extends<VmEvent> for CustomizationStartedEvent {}
 impl Extends<Event> for CustomizationStartedEvent {}
 
 /// `CustomizationSucceeded`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationSucceeded {
     /// What it inherits from [`CustomizationEvent`].
     pub base: CustomizationEvent,
 }
 
+impl Default for CustomizationSucceeded {
+    fn default() -> Self {
+        Self { base: <CustomizationEvent as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationSucceeded {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CustomizationSucceeded", Some(CustomizationEvent::INFO), &[], || {
-            Box::new(CustomizationSucceeded::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationSucceeded",
+            Some(<CustomizationEvent as DataType>::INFO),
+            &[],
+            instance::<CustomizationSucceeded>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationSucceeded {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -642,7 +681,6 @@ impl Extends<VmEvent> for CustomizationSucceeded {}
 impl Extends<Event> for CustomizationSucceeded {}
 
 /// `CustomizationSysprepFailed`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationSysprepFailed {
     /// What it inherits from [`CustomizationFailed`].
     pub base: CustomizationFailed,
@@ -652,13 +690,23 @@ pub struct CustomizationSysprepFailed {
     pub system_version: String,
 }
 
+impl Default for CustomizationSysprepFailed {
+    fn default() -> Self {
+        Self {
+            base: <CustomizationFailed as Default>::default(),
+            sysprep_version: Unset::UNSET,
+            system_version: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for CustomizationSysprepFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomizationSysprepFailed",
-            Some(CustomizationFailed::INFO),
-            &[FieldInfo::req("sysprepVersion", Type::String), FieldInfo::req("systemVersion", Type::String)],
-            || Box::new(CustomizationSysprepFailed::default()),
+            Some(<CustomizationFailed as DataType>::INFO),
+            &[Own("sysprepVersion", Type::String, Req), Own("systemVersion", Type::String, Req)],
+            instance::<CustomizationSysprepFailed>,
         );
         &INFO
     };
@@ -666,31 +714,25 @@ impl DataType for CustomizationSysprepFailed {
 
 impl DataObject for CustomizationSysprepFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            18 => leaf(&self.sysprep_version),
-            19 => leaf(&self.system_version),
-            _ => self.base.get(index),
+            18 => look::text(&self.sysprep_version),
+            19 => look::text(&self.system_version),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            18 => Slot::Scalar(&mut self.sysprep_version),
-            19 => Slot::Scalar(&mut self.system_version),
-            _ => self.base.slot(index),
+            18 => place::text(&mut self.sysprep_version),
+            19 => place::text(&mut self.system_version),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -701,41 +743,46 @@ impl Extends<VmEvent> for CustomizationSysprepFailed {}
 impl Extends<Event> for CustomizationSysprepFailed {}
 
 /// `CustomizationUnknownFailure`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationUnknownFailure {
     /// What it inherits from [`CustomizationFailed`].
     pub base: CustomizationFailed,
 }
 
+impl Default for CustomizationUnknownFailure {
+    fn default() -> Self {
+        Self { base: <CustomizationFailed as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationUnknownFailure {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationUnknownFailure", Some(CustomizationFailed::INFO), &[], || {
-                Box::new(CustomizationUnknownFailure::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationUnknownFailure",
+            Some(<CustomizationFailed as DataType>::INFO),
+            &[],
+            instance::<CustomizationUnknownFailure>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationUnknownFailure {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -746,7 +793,6 @@ impl Extends<VmEvent> for CustomizationUnknownFailure {}
 impl Extends<Event> for CustomizationUnknownFailure {}
 
 /// `ClusterComplianceCheckedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterComplianceCheckedEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
@@ -754,13 +800,19 @@ pub struct ClusterComplianceCheckedEvent {
     pub profile: ProfileEventArgument,
 }
 
+impl Default for ClusterComplianceCheckedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default(), profile: <ProfileEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for ClusterComplianceCheckedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterComplianceCheckedEvent",
-            Some(ClusterEvent::INFO),
-            &[FieldInfo::req("profile", Type::Data(ProfileEventArgument::INFO))],
-            || Box::new(ClusterComplianceCheckedEvent::default()),
+            Some(<ClusterEvent as DataType>::INFO),
+            &[Own("profile", Type::Data(<ProfileEventArgument as DataType>::INFO), Req)],
+            instance::<ClusterComplianceCheckedEvent>,
         );
         &INFO
     };
@@ -768,29 +820,23 @@ impl DataType for ClusterComplianceCheckedEvent {
 
 impl DataObject for ClusterComplianceCheckedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.profile),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.profile),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -799,7 +845,6 @@ impl Extends<ClusterEvent> for ClusterComplianceCheckedEvent {}
 impl Extends<Event> for ClusterComplianceCheckedEvent {}
 
 /// `ClusterCreatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterCreatedEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
@@ -807,13 +852,19 @@ pub struct ClusterCreatedEvent {
     pub parent: FolderEventArgument,
 }
 
+impl Default for ClusterCreatedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default(), parent: <FolderEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for ClusterCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ClusterCreatedEvent",
-            Some(ClusterEvent::INFO),
-            &[FieldInfo::req("parent", Type::Data(FolderEventArgument::INFO))],
-            || Box::new(ClusterCreatedEvent::default()),
+            Some(<ClusterEvent as DataType>::INFO),
+            &[Own("parent", Type::Data(<FolderEventArgument as DataType>::INFO), Req)],
+            instance::<ClusterCreatedEvent>,
         );
         &INFO
     };
@@ -821,29 +872,23 @@ impl DataType for ClusterCreatedEvent {
 
 impl DataObject for ClusterCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.parent),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.parent),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -852,40 +897,46 @@ impl Extends<ClusterEvent> for ClusterCreatedEvent {}
 impl Extends<Event> for ClusterCreatedEvent {}
 
 /// `ClusterDestroyedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClusterDestroyedEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for ClusterDestroyedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for ClusterDestroyedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ClusterDestroyedEvent", Some(ClusterEvent::INFO), &[], || {
-            Box::new(ClusterDestroyedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ClusterDestroyedEvent",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<ClusterDestroyedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ClusterDestroyedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -894,7 +945,6 @@ impl Extends<ClusterEvent> for ClusterDestroyedEvent {}
 impl Extends<Event> for ClusterDestroyedEvent {}
 
 /// `CustomFieldDefEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomFieldDefEvent {
     /// What it inherits from [`CustomFieldEvent`].
     pub base: CustomFieldEvent,
@@ -904,13 +954,19 @@ pub struct CustomFieldDefEvent {
     pub name: String,
 }
 
+impl Default for CustomFieldDefEvent {
+    fn default() -> Self {
+        Self { base: <CustomFieldEvent as Default>::default(), field_key: 0, name: Unset::UNSET }
+    }
+}
+
 impl DataType for CustomFieldDefEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomFieldDefEvent",
-            Some(CustomFieldEvent::INFO),
-            &[FieldInfo::req("fieldKey", Type::Int), FieldInfo::req("name", Type::String)],
-            || Box::new(CustomFieldDefEvent::default()),
+            Some(<CustomFieldEvent as DataType>::INFO),
+            &[Own("fieldKey", Type::Int, Req), Own("name", Type::String, Req)],
+            instance::<CustomFieldDefEvent>,
         );
         &INFO
     };
@@ -918,31 +974,25 @@ impl DataType for CustomFieldDefEvent {
 
 impl DataObject for CustomFieldDefEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.field_key),
-            16 => leaf(&self.name),
-            _ => self.base.get(index),
+            15 => Value::Int(self.field_key),
+            16 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.field_key),
-            16 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            15 => place::int(&mut self.field_key),
+            16 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -951,41 +1001,46 @@ impl Extends<CustomFieldEvent> for CustomFieldDefEvent {}
 impl Extends<Event> for CustomFieldDefEvent {}
 
 /// `CustomFieldDefRemovedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomFieldDefRemovedEvent {
     /// What it inherits from [`CustomFieldDefEvent`].
     pub base: CustomFieldDefEvent,
 }
 
+impl Default for CustomFieldDefRemovedEvent {
+    fn default() -> Self {
+        Self { base: <CustomFieldDefEvent as Default>::default() }
+    }
+}
+
 impl DataType for CustomFieldDefRemovedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomFieldDefRemovedEvent", Some(CustomFieldDefEvent::INFO), &[], || {
-                Box::new(CustomFieldDefRemovedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomFieldDefRemovedEvent",
+            Some(<CustomFieldDefEvent as DataType>::INFO),
+            &[],
+            instance::<CustomFieldDefRemovedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomFieldDefRemovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -995,7 +1050,6 @@ impl Extends<CustomFieldEvent> for CustomFieldDefRemovedEvent {}
 impl Extends<Event> for CustomFieldDefRemovedEvent {}
 
 /// `CustomFieldDefRenamedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomFieldDefRenamedEvent {
     /// What it inherits from [`CustomFieldDefEvent`].
     pub base: CustomFieldDefEvent,
@@ -1003,13 +1057,19 @@ pub struct CustomFieldDefRenamedEvent {
     pub new_name: String,
 }
 
+impl Default for CustomFieldDefRenamedEvent {
+    fn default() -> Self {
+        Self { base: <CustomFieldDefEvent as Default>::default(), new_name: Unset::UNSET }
+    }
+}
+
 impl DataType for CustomFieldDefRenamedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CustomFieldDefRenamedEvent",
-            Some(CustomFieldDefEvent::INFO),
-            &[FieldInfo::req("newName", Type::String)],
-            || Box::new(CustomFieldDefRenamedEvent::default()),
+            Some(<CustomFieldDefEvent as DataType>::INFO),
+            &[Own("newName", Type::String, Req)],
+            instance::<CustomFieldDefRenamedEvent>,
         );
         &INFO
     };
@@ -1017,29 +1077,23 @@ impl DataType for CustomFieldDefRenamedEvent {
 
 impl DataObject for CustomFieldDefRenamedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            17 => leaf(&self.new_name),
-            _ => self.base.get(index),
+            17 => look::text(&self.new_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            17 => Slot::Scalar(&mut self.new_name),
-            _ => self.base.slot(index),
+            17 => place::text(&mut self.new_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1049,40 +1103,46 @@ impl Extends<CustomFieldEvent> for CustomFieldDefRenamedEvent {}
 impl Extends<Event> for CustomFieldDefRenamedEvent {}
 
 /// `CustomFieldDefAddedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomFieldDefAddedEvent {
     /// What it inherits from [`CustomFieldDefEvent`].
     pub base: CustomFieldDefEvent,
 }
 
+impl Default for CustomFieldDefAddedEvent {
+    fn default() -> Self {
+        Self { base: <CustomFieldDefEvent as Default>::default() }
+    }
+}
+
 impl DataType for CustomFieldDefAddedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CustomFieldDefAddedEvent", Some(CustomFieldDefEvent::INFO), &[], || {
-            Box::new(CustomFieldDefAddedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomFieldDefAddedEvent",
+            Some(<CustomFieldDefEvent as DataType>::INFO),
+            &[],
+            instance::<CustomFieldDefAddedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomFieldDefAddedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

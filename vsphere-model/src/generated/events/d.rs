@@ -10,39 +10,42 @@ use crate::types::{
 };
 
 /// `DVPortgroupEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortgroupEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
 }
 
+impl Default for DVPortgroupEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default() }
+    }
+}
+
 impl DataType for DVPortgroupEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DVPortgroupEvent", Some(Event::INFO), &[], || Box::new(DVPortgroupEvent::default()));
+            TypeInfo::new("DVPortgroupEvent", Some(<Event as DataType>::INFO), &[], instance::<DVPortgroupEvent>);
         &INFO
     };
 }
 
 impl DataObject for DVPortgroupEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -50,7 +53,6 @@ inherit!(DVPortgroupEvent, Event);
 impl Extends<Event> for DVPortgroupEvent {}
 
 /// `DVPortgroupReconfiguredEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortgroupReconfiguredEvent {
     /// What it inherits from [`DVPortgroupEvent`].
     pub base: DVPortgroupEvent,
@@ -60,16 +62,26 @@ pub struct DVPortgroupReconfiguredEvent {
     pub config_changes: Option<Box<ChangesInfoEventArgument>>,
 }
 
+impl Default for DVPortgroupReconfiguredEvent {
+    fn default() -> Self {
+        Self {
+            base: <DVPortgroupEvent as Default>::default(),
+            config_spec: <DVPortgroupConfigSpec as Default>::default(),
+            config_changes: None,
+        }
+    }
+}
+
 impl DataType for DVPortgroupReconfiguredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortgroupReconfiguredEvent",
-            Some(DVPortgroupEvent::INFO),
+            Some(<DVPortgroupEvent as DataType>::INFO),
             &[
-                FieldInfo::req("configSpec", Type::Data(DVPortgroupConfigSpec::INFO)),
-                FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO)),
+                Own("configSpec", Type::Data(<DVPortgroupConfigSpec as DataType>::INFO), Req),
+                Own("configChanges", Type::Data(<ChangesInfoEventArgument as DataType>::INFO), Opt),
             ],
-            || Box::new(DVPortgroupReconfiguredEvent::default()),
+            instance::<DVPortgroupReconfiguredEvent>,
         );
         &INFO
     };
@@ -77,34 +89,25 @@ impl DataType for DVPortgroupReconfiguredEvent {
 
 impl DataObject for DVPortgroupReconfiguredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.config_spec),
-            16 => match &self.config_changes {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            16 => look::boxed(&self.config_changes),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.config_spec),
-            16 => fill!(self.config_changes, ChangesInfoEventArgument),
-            _ => self.base.slot(index),
+            16 => place::boxed(&mut self.config_changes),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -113,7 +116,6 @@ impl Extends<DVPortgroupEvent> for DVPortgroupReconfiguredEvent {}
 impl Extends<Event> for DVPortgroupReconfiguredEvent {}
 
 /// `DVPortgroupRenamedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortgroupRenamedEvent {
     /// What it inherits from [`DVPortgroupEvent`].
     pub base: DVPortgroupEvent,
@@ -123,13 +125,19 @@ pub struct DVPortgroupRenamedEvent {
     pub new_name: String,
 }
 
+impl Default for DVPortgroupRenamedEvent {
+    fn default() -> Self {
+        Self { base: <DVPortgroupEvent as Default>::default(), old_name: Unset::UNSET, new_name: Unset::UNSET }
+    }
+}
+
 impl DataType for DVPortgroupRenamedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DVPortgroupRenamedEvent",
-            Some(DVPortgroupEvent::INFO),
-            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
-            || Box::new(DVPortgroupRenamedEvent::default()),
+            Some(<DVPortgroupEvent as DataType>::INFO),
+            &[Own("oldName", Type::String, Req), Own("newName", Type::String, Req)],
+            instance::<DVPortgroupRenamedEvent>,
         );
         &INFO
     };
@@ -137,31 +145,25 @@ impl DataType for DVPortgroupRenamedEvent {
 
 impl DataObject for DVPortgroupRenamedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.old_name),
-            16 => leaf(&self.new_name),
-            _ => self.base.get(index),
+            15 => look::text(&self.old_name),
+            16 => look::text(&self.new_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.old_name),
-            16 => Slot::Scalar(&mut self.new_name),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.old_name),
+            16 => place::text(&mut self.new_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -170,41 +172,46 @@ impl Extends<DVPortgroupEvent> for DVPortgroupRenamedEvent {}
 impl Extends<Event> for DVPortgroupRenamedEvent {}
 
 /// `DasAdmissionControlDisabledEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DasAdmissionControlDisabledEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for DasAdmissionControlDisabledEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for DasAdmissionControlDisabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DasAdmissionControlDisabledEvent", Some(ClusterEvent::INFO), &[], || {
-                Box::new(DasAdmissionControlDisabledEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DasAdmissionControlDisabledEvent",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<DasAdmissionControlDisabledEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DasAdmissionControlDisabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -213,40 +220,46 @@ impl Extends<ClusterEvent> for DasAdmissionControlDisabledEvent {}
 impl Extends<Event> for DasAdmissionControlDisabledEvent {}
 
 /// `DasAdmissionControlEnabledEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DasAdmissionControlEnabledEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for DasAdmissionControlEnabledEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for DasAdmissionControlEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DasAdmissionControlEnabledEvent", Some(ClusterEvent::INFO), &[], || {
-            Box::new(DasAdmissionControlEnabledEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DasAdmissionControlEnabledEvent",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<DasAdmissionControlEnabledEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DasAdmissionControlEnabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -255,40 +268,46 @@ impl Extends<ClusterEvent> for DasAdmissionControlEnabledEvent {}
 impl Extends<Event> for DasAdmissionControlEnabledEvent {}
 
 /// `DasAgentFoundEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DasAgentFoundEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for DasAgentFoundEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for DasAgentFoundEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DasAgentFoundEvent", Some(ClusterEvent::INFO), &[], || {
-            Box::new(DasAgentFoundEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DasAgentFoundEvent",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<DasAgentFoundEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DasAgentFoundEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -297,40 +316,46 @@ impl Extends<ClusterEvent> for DasAgentFoundEvent {}
 impl Extends<Event> for DasAgentFoundEvent {}
 
 /// `DasAgentUnavailableEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DasAgentUnavailableEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for DasAgentUnavailableEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for DasAgentUnavailableEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DasAgentUnavailableEvent", Some(ClusterEvent::INFO), &[], || {
-            Box::new(DasAgentUnavailableEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DasAgentUnavailableEvent",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<DasAgentUnavailableEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DasAgentUnavailableEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -339,40 +364,46 @@ impl Extends<ClusterEvent> for DasAgentUnavailableEvent {}
 impl Extends<Event> for DasAgentUnavailableEvent {}
 
 /// `DasClusterIsolatedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DasClusterIsolatedEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for DasClusterIsolatedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for DasClusterIsolatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DasClusterIsolatedEvent", Some(ClusterEvent::INFO), &[], || {
-            Box::new(DasClusterIsolatedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DasClusterIsolatedEvent",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<DasClusterIsolatedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DasClusterIsolatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -381,39 +412,46 @@ impl Extends<ClusterEvent> for DasClusterIsolatedEvent {}
 impl Extends<Event> for DasClusterIsolatedEvent {}
 
 /// `DasDisabledEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DasDisabledEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for DasDisabledEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for DasDisabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DasDisabledEvent", Some(ClusterEvent::INFO), &[], || Box::new(DasDisabledEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "DasDisabledEvent",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<DasDisabledEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DasDisabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -422,39 +460,42 @@ impl Extends<ClusterEvent> for DasDisabledEvent {}
 impl Extends<Event> for DasDisabledEvent {}
 
 /// `DasEnabledEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DasEnabledEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for DasEnabledEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for DasEnabledEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DasEnabledEvent", Some(ClusterEvent::INFO), &[], || Box::new(DasEnabledEvent::default()));
+            TypeInfo::new("DasEnabledEvent", Some(<ClusterEvent as DataType>::INFO), &[], instance::<DasEnabledEvent>);
         &INFO
     };
 }
 
 impl DataObject for DasEnabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -463,7 +504,6 @@ impl Extends<ClusterEvent> for DasEnabledEvent {}
 impl Extends<Event> for DasEnabledEvent {}
 
 /// `DasHostFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DasHostFailedEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
@@ -471,13 +511,19 @@ pub struct DasHostFailedEvent {
     pub failed_host: HostEventArgument,
 }
 
+impl Default for DasHostFailedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default(), failed_host: <HostEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for DasHostFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DasHostFailedEvent",
-            Some(ClusterEvent::INFO),
-            &[FieldInfo::req("failedHost", Type::Data(HostEventArgument::INFO))],
-            || Box::new(DasHostFailedEvent::default()),
+            Some(<ClusterEvent as DataType>::INFO),
+            &[Own("failedHost", Type::Data(<HostEventArgument as DataType>::INFO), Req)],
+            instance::<DasHostFailedEvent>,
         );
         &INFO
     };
@@ -485,29 +531,23 @@ impl DataType for DasHostFailedEvent {
 
 impl DataObject for DasHostFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.failed_host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.failed_host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -516,7 +556,6 @@ impl Extends<ClusterEvent> for DasHostFailedEvent {}
 impl Extends<Event> for DasHostFailedEvent {}
 
 /// `DasHostIsolatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DasHostIsolatedEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
@@ -524,13 +563,19 @@ pub struct DasHostIsolatedEvent {
     pub isolated_host: HostEventArgument,
 }
 
+impl Default for DasHostIsolatedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default(), isolated_host: <HostEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for DasHostIsolatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DasHostIsolatedEvent",
-            Some(ClusterEvent::INFO),
-            &[FieldInfo::req("isolatedHost", Type::Data(HostEventArgument::INFO))],
-            || Box::new(DasHostIsolatedEvent::default()),
+            Some(<ClusterEvent as DataType>::INFO),
+            &[Own("isolatedHost", Type::Data(<HostEventArgument as DataType>::INFO), Req)],
+            instance::<DasHostIsolatedEvent>,
         );
         &INFO
     };
@@ -538,29 +583,23 @@ impl DataType for DasHostIsolatedEvent {
 
 impl DataObject for DasHostIsolatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.isolated_host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.isolated_host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -569,39 +608,42 @@ impl Extends<ClusterEvent> for DasHostIsolatedEvent {}
 impl Extends<Event> for DasHostIsolatedEvent {}
 
 /// `DatacenterEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatacenterEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
 }
 
+impl Default for DatacenterEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default() }
+    }
+}
+
 impl DataType for DatacenterEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DatacenterEvent", Some(Event::INFO), &[], || Box::new(DatacenterEvent::default()));
+            TypeInfo::new("DatacenterEvent", Some(<Event as DataType>::INFO), &[], instance::<DatacenterEvent>);
         &INFO
     };
 }
 
 impl DataObject for DatacenterEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -609,7 +651,6 @@ inherit!(DatacenterEvent, Event);
 impl Extends<Event> for DatacenterEvent {}
 
 /// `DatacenterRenamedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatacenterRenamedEvent {
     /// What it inherits from [`DatacenterEvent`].
     pub base: DatacenterEvent,
@@ -619,13 +660,19 @@ pub struct DatacenterRenamedEvent {
     pub new_name: String,
 }
 
+impl Default for DatacenterRenamedEvent {
+    fn default() -> Self {
+        Self { base: <DatacenterEvent as Default>::default(), old_name: Unset::UNSET, new_name: Unset::UNSET }
+    }
+}
+
 impl DataType for DatacenterRenamedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterRenamedEvent",
-            Some(DatacenterEvent::INFO),
-            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
-            || Box::new(DatacenterRenamedEvent::default()),
+            Some(<DatacenterEvent as DataType>::INFO),
+            &[Own("oldName", Type::String, Req), Own("newName", Type::String, Req)],
+            instance::<DatacenterRenamedEvent>,
         );
         &INFO
     };
@@ -633,31 +680,25 @@ impl DataType for DatacenterRenamedEvent {
 
 impl DataObject for DatacenterRenamedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.old_name),
-            16 => leaf(&self.new_name),
-            _ => self.base.get(index),
+            15 => look::text(&self.old_name),
+            16 => look::text(&self.new_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.old_name),
-            16 => Slot::Scalar(&mut self.new_name),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.old_name),
+            16 => place::text(&mut self.new_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -666,7 +707,6 @@ impl Extends<DatacenterEvent> for DatacenterRenamedEvent {}
 impl Extends<Event> for DatacenterRenamedEvent {}
 
 /// `DatastoreDiscoveredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreDiscoveredEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -674,13 +714,19 @@ pub struct DatastoreDiscoveredEvent {
     pub datastore: DatastoreEventArgument,
 }
 
+impl Default for DatastoreDiscoveredEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), datastore: <DatastoreEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for DatastoreDiscoveredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreDiscoveredEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
-            || Box::new(DatastoreDiscoveredEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("datastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Req)],
+            instance::<DatastoreDiscoveredEvent>,
         );
         &INFO
     };
@@ -688,29 +734,23 @@ impl DataType for DatastoreDiscoveredEvent {
 
 impl DataObject for DatastoreDiscoveredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.datastore),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.datastore),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -719,7 +759,6 @@ impl Extends<HostEvent> for DatastoreDiscoveredEvent {}
 impl Extends<Event> for DatastoreDiscoveredEvent {}
 
 /// `DatastoreEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -727,13 +766,19 @@ pub struct DatastoreEvent {
     pub datastore: Option<Box<DatastoreEventArgument>>,
 }
 
+impl Default for DatastoreEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), datastore: None }
+    }
+}
+
 impl DataType for DatastoreEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreEvent",
-            Some(Event::INFO),
-            &[FieldInfo::opt("datastore", Type::Data(DatastoreEventArgument::INFO))],
-            || Box::new(DatastoreEvent::default()),
+            Some(<Event as DataType>::INFO),
+            &[Own("datastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Opt)],
+            instance::<DatastoreEvent>,
         );
         &INFO
     };
@@ -741,32 +786,23 @@ impl DataType for DatastoreEvent {
 
 impl DataObject for DatastoreEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => match &self.datastore {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            15 => look::boxed(&self.datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => fill!(self.datastore, DatastoreEventArgument),
-            _ => self.base.slot(index),
+            15 => place::boxed(&mut self.datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -774,7 +810,6 @@ inherit!(DatastoreEvent, Event);
 impl Extends<Event> for DatastoreEvent {}
 
 /// `DatastoreFileEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreFileEvent {
     /// What it inherits from [`DatastoreEvent`].
     pub base: DatastoreEvent,
@@ -786,17 +821,28 @@ pub struct DatastoreFileEvent {
     pub succeeded: Option<bool>,
 }
 
+impl Default for DatastoreFileEvent {
+    fn default() -> Self {
+        Self {
+            base: <DatastoreEvent as Default>::default(),
+            target_file: Unset::UNSET,
+            source_of_operation: None,
+            succeeded: None,
+        }
+    }
+}
+
 impl DataType for DatastoreFileEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreFileEvent",
-            Some(DatastoreEvent::INFO),
+            Some(<DatastoreEvent as DataType>::INFO),
             &[
-                FieldInfo::req("targetFile", Type::String),
-                FieldInfo::opt("sourceOfOperation", Type::String),
-                FieldInfo::opt("succeeded", Type::Boolean),
+                Own("targetFile", Type::String, Req),
+                Own("sourceOfOperation", Type::String, Opt),
+                Own("succeeded", Type::Boolean, Opt),
             ],
-            || Box::new(DatastoreFileEvent::default()),
+            instance::<DatastoreFileEvent>,
         );
         &INFO
     };
@@ -804,33 +850,27 @@ impl DataType for DatastoreFileEvent {
 
 impl DataObject for DatastoreFileEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.target_file),
-            17 => optional(&self.source_of_operation),
-            18 => optional(&self.succeeded),
-            _ => self.base.get(index),
+            16 => look::text(&self.target_file),
+            17 => look::optional_text(&self.source_of_operation),
+            18 => look::optional_boolean(&self.succeeded),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.target_file),
-            17 => Slot::Scalar(&mut self.source_of_operation),
-            18 => Slot::Scalar(&mut self.succeeded),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.target_file),
+            17 => place::optional_text(&mut self.source_of_operation),
+            18 => place::optional_boolean(&mut self.succeeded),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -839,7 +879,6 @@ impl Extends<DatastoreEvent> for DatastoreFileEvent {}
 impl Extends<Event> for DatastoreFileEvent {}
 
 /// `DatastoreFileMovedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreFileMovedEvent {
     /// What it inherits from [`DatastoreFileEvent`].
     pub base: DatastoreFileEvent,
@@ -849,16 +888,26 @@ pub struct DatastoreFileMovedEvent {
     pub source_file: String,
 }
 
+impl Default for DatastoreFileMovedEvent {
+    fn default() -> Self {
+        Self {
+            base: <DatastoreFileEvent as Default>::default(),
+            source_datastore: <DatastoreEventArgument as Default>::default(),
+            source_file: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DatastoreFileMovedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreFileMovedEvent",
-            Some(DatastoreFileEvent::INFO),
+            Some(<DatastoreFileEvent as DataType>::INFO),
             &[
-                FieldInfo::req("sourceDatastore", Type::Data(DatastoreEventArgument::INFO)),
-                FieldInfo::req("sourceFile", Type::String),
+                Own("sourceDatastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Req),
+                Own("sourceFile", Type::String, Req),
             ],
-            || Box::new(DatastoreFileMovedEvent::default()),
+            instance::<DatastoreFileMovedEvent>,
         );
         &INFO
     };
@@ -866,31 +915,25 @@ impl DataType for DatastoreFileMovedEvent {
 
 impl DataObject for DatastoreFileMovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             19 => Value::Data(&self.source_datastore),
-            20 => leaf(&self.source_file),
-            _ => self.base.get(index),
+            20 => look::text(&self.source_file),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             19 => Slot::Data(&mut self.source_datastore),
-            20 => Slot::Scalar(&mut self.source_file),
-            _ => self.base.slot(index),
+            20 => place::text(&mut self.source_file),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -900,41 +943,46 @@ impl Extends<DatastoreEvent> for DatastoreFileMovedEvent {}
 impl Extends<Event> for DatastoreFileMovedEvent {}
 
 /// `DatastoreIORMReconfiguredEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreIORMReconfiguredEvent {
     /// What it inherits from [`DatastoreEvent`].
     pub base: DatastoreEvent,
 }
 
+impl Default for DatastoreIORMReconfiguredEvent {
+    fn default() -> Self {
+        Self { base: <DatastoreEvent as Default>::default() }
+    }
+}
+
 impl DataType for DatastoreIORMReconfiguredEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DatastoreIORMReconfiguredEvent", Some(DatastoreEvent::INFO), &[], || {
-                Box::new(DatastoreIORMReconfiguredEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DatastoreIORMReconfiguredEvent",
+            Some(<DatastoreEvent as DataType>::INFO),
+            &[],
+            instance::<DatastoreIORMReconfiguredEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DatastoreIORMReconfiguredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -943,7 +991,6 @@ impl Extends<DatastoreEvent> for DatastoreIORMReconfiguredEvent {}
 impl Extends<Event> for DatastoreIORMReconfiguredEvent {}
 
 /// `DatastorePrincipalConfigured`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastorePrincipalConfigured {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -951,13 +998,19 @@ pub struct DatastorePrincipalConfigured {
     pub datastore_principal: String,
 }
 
+impl Default for DatastorePrincipalConfigured {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), datastore_principal: Unset::UNSET }
+    }
+}
+
 impl DataType for DatastorePrincipalConfigured {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastorePrincipalConfigured",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("datastorePrincipal", Type::String)],
-            || Box::new(DatastorePrincipalConfigured::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("datastorePrincipal", Type::String, Req)],
+            instance::<DatastorePrincipalConfigured>,
         );
         &INFO
     };
@@ -965,29 +1018,23 @@ impl DataType for DatastorePrincipalConfigured {
 
 impl DataObject for DatastorePrincipalConfigured {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.datastore_principal),
-            _ => self.base.get(index),
+            15 => look::text(&self.datastore_principal),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.datastore_principal),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.datastore_principal),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -996,7 +1043,6 @@ impl Extends<HostEvent> for DatastorePrincipalConfigured {}
 impl Extends<Event> for DatastorePrincipalConfigured {}
 
 /// `DatastoreRemovedOnHostEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreRemovedOnHostEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -1004,13 +1050,19 @@ pub struct DatastoreRemovedOnHostEvent {
     pub datastore: DatastoreEventArgument,
 }
 
+impl Default for DatastoreRemovedOnHostEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), datastore: <DatastoreEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for DatastoreRemovedOnHostEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreRemovedOnHostEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
-            || Box::new(DatastoreRemovedOnHostEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("datastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Req)],
+            instance::<DatastoreRemovedOnHostEvent>,
         );
         &INFO
     };
@@ -1018,29 +1070,23 @@ impl DataType for DatastoreRemovedOnHostEvent {
 
 impl DataObject for DatastoreRemovedOnHostEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.datastore),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.datastore),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1049,7 +1095,6 @@ impl Extends<HostEvent> for DatastoreRemovedOnHostEvent {}
 impl Extends<Event> for DatastoreRemovedOnHostEvent {}
 
 /// `DatastoreRenamedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreRenamedEvent {
     /// What it inherits from [`DatastoreEvent`].
     pub base: DatastoreEvent,
@@ -1059,13 +1104,19 @@ pub struct DatastoreRenamedEvent {
     pub new_name: String,
 }
 
+impl Default for DatastoreRenamedEvent {
+    fn default() -> Self {
+        Self { base: <DatastoreEvent as Default>::default(), old_name: Unset::UNSET, new_name: Unset::UNSET }
+    }
+}
+
 impl DataType for DatastoreRenamedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreRenamedEvent",
-            Some(DatastoreEvent::INFO),
-            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
-            || Box::new(DatastoreRenamedEvent::default()),
+            Some(<DatastoreEvent as DataType>::INFO),
+            &[Own("oldName", Type::String, Req), Own("newName", Type::String, Req)],
+            instance::<DatastoreRenamedEvent>,
         );
         &INFO
     };
@@ -1073,31 +1124,25 @@ impl DataType for DatastoreRenamedEvent {
 
 impl DataObject for DatastoreRenamedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.old_name),
-            17 => leaf(&self.new_name),
-            _ => self.base.get(index),
+            16 => look::text(&self.old_name),
+            17 => look::text(&self.new_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.old_name),
-            17 => Slot::Scalar(&mut self.new_name),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.old_name),
+            17 => place::text(&mut self.new_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1106,7 +1151,6 @@ impl Extends<DatastoreEvent> for DatastoreRenamedEvent {}
 impl Extends<Event> for DatastoreRenamedEvent {}
 
 /// `DatastoreRenamedOnHostEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreRenamedOnHostEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -1116,13 +1160,19 @@ pub struct DatastoreRenamedOnHostEvent {
     pub new_name: String,
 }
 
+impl Default for DatastoreRenamedOnHostEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), old_name: Unset::UNSET, new_name: Unset::UNSET }
+    }
+}
+
 impl DataType for DatastoreRenamedOnHostEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreRenamedOnHostEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
-            || Box::new(DatastoreRenamedOnHostEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("oldName", Type::String, Req), Own("newName", Type::String, Req)],
+            instance::<DatastoreRenamedOnHostEvent>,
         );
         &INFO
     };
@@ -1130,31 +1180,25 @@ impl DataType for DatastoreRenamedOnHostEvent {
 
 impl DataObject for DatastoreRenamedOnHostEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.old_name),
-            16 => leaf(&self.new_name),
-            _ => self.base.get(index),
+            15 => look::text(&self.old_name),
+            16 => look::text(&self.new_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.old_name),
-            16 => Slot::Scalar(&mut self.new_name),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.old_name),
+            16 => place::text(&mut self.new_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1163,39 +1207,46 @@ impl Extends<HostEvent> for DatastoreRenamedOnHostEvent {}
 impl Extends<Event> for DatastoreRenamedOnHostEvent {}
 
 /// `DrsDisabledEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsDisabledEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for DrsDisabledEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsDisabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DrsDisabledEvent", Some(ClusterEvent::INFO), &[], || Box::new(DrsDisabledEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsDisabledEvent",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<DrsDisabledEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsDisabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1204,7 +1255,6 @@ impl Extends<ClusterEvent> for DrsDisabledEvent {}
 impl Extends<Event> for DrsDisabledEvent {}
 
 /// `DrsEnabledEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsEnabledEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
@@ -1212,13 +1262,19 @@ pub struct DrsEnabledEvent {
     pub behavior: String,
 }
 
+impl Default for DrsEnabledEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default(), behavior: Unset::UNSET }
+    }
+}
+
 impl DataType for DrsEnabledEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DrsEnabledEvent",
-            Some(ClusterEvent::INFO),
-            &[FieldInfo::req("behavior", Type::String)],
-            || Box::new(DrsEnabledEvent::default()),
+            Some(<ClusterEvent as DataType>::INFO),
+            &[Own("behavior", Type::String, Req)],
+            instance::<DrsEnabledEvent>,
         );
         &INFO
     };
@@ -1226,29 +1282,23 @@ impl DataType for DrsEnabledEvent {
 
 impl DataObject for DrsEnabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.behavior),
-            _ => self.base.get(index),
+            15 => look::text(&self.behavior),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.behavior),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.behavior),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1257,40 +1307,46 @@ impl Extends<ClusterEvent> for DrsEnabledEvent {}
 impl Extends<Event> for DrsEnabledEvent {}
 
 /// `DrsInvocationFailedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsInvocationFailedEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for DrsInvocationFailedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsInvocationFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DrsInvocationFailedEvent", Some(ClusterEvent::INFO), &[], || {
-            Box::new(DrsInvocationFailedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsInvocationFailedEvent",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<DrsInvocationFailedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsInvocationFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1299,40 +1355,46 @@ impl Extends<ClusterEvent> for DrsInvocationFailedEvent {}
 impl Extends<Event> for DrsInvocationFailedEvent {}
 
 /// `DrsRecoveredFromFailureEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsRecoveredFromFailureEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for DrsRecoveredFromFailureEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsRecoveredFromFailureEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DrsRecoveredFromFailureEvent", Some(ClusterEvent::INFO), &[], || {
-            Box::new(DrsRecoveredFromFailureEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsRecoveredFromFailureEvent",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<DrsRecoveredFromFailureEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsRecoveredFromFailureEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1341,7 +1403,6 @@ impl Extends<ClusterEvent> for DrsRecoveredFromFailureEvent {}
 impl Extends<Event> for DrsRecoveredFromFailureEvent {}
 
 /// `DrsResourceConfigureFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsResourceConfigureFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -1349,13 +1410,19 @@ pub struct DrsResourceConfigureFailedEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for DrsResourceConfigureFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), reason: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for DrsResourceConfigureFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DrsResourceConfigureFailedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(DrsResourceConfigureFailedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<DrsResourceConfigureFailedEvent>,
         );
         &INFO
     };
@@ -1363,29 +1430,23 @@ impl DataType for DrsResourceConfigureFailedEvent {
 
 impl DataObject for DrsResourceConfigureFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1394,40 +1455,46 @@ impl Extends<HostEvent> for DrsResourceConfigureFailedEvent {}
 impl Extends<Event> for DrsResourceConfigureFailedEvent {}
 
 /// `DrsResourceConfigureSyncedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsResourceConfigureSyncedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for DrsResourceConfigureSyncedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsResourceConfigureSyncedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DrsResourceConfigureSyncedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(DrsResourceConfigureSyncedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsResourceConfigureSyncedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<DrsResourceConfigureSyncedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsResourceConfigureSyncedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1436,40 +1503,46 @@ impl Extends<HostEvent> for DrsResourceConfigureSyncedEvent {}
 impl Extends<Event> for DrsResourceConfigureSyncedEvent {}
 
 /// `DrsRuleComplianceEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsRuleComplianceEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for DrsRuleComplianceEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsRuleComplianceEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DrsRuleComplianceEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(DrsRuleComplianceEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsRuleComplianceEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<DrsRuleComplianceEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsRuleComplianceEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1478,40 +1551,46 @@ impl Extends<VmEvent> for DrsRuleComplianceEvent {}
 impl Extends<Event> for DrsRuleComplianceEvent {}
 
 /// `DrsRuleViolationEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsRuleViolationEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for DrsRuleViolationEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsRuleViolationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DrsRuleViolationEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(DrsRuleViolationEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsRuleViolationEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<DrsRuleViolationEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsRuleViolationEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1520,40 +1599,46 @@ impl Extends<VmEvent> for DrsRuleViolationEvent {}
 impl Extends<Event> for DrsRuleViolationEvent {}
 
 /// `DrsSoftRuleViolationEvent`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsSoftRuleViolationEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for DrsSoftRuleViolationEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsSoftRuleViolationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DrsSoftRuleViolationEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(DrsSoftRuleViolationEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsSoftRuleViolationEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<DrsSoftRuleViolationEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsSoftRuleViolationEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1562,40 +1647,46 @@ impl Extends<VmEvent> for DrsSoftRuleViolationEvent {}
 impl Extends<Event> for DrsSoftRuleViolationEvent {}
 
 /// `DrsVmMigratedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsVmMigratedEvent {
     /// What it inherits from [`VmMigratedEvent`].
     pub base: VmMigratedEvent,
 }
 
+impl Default for DrsVmMigratedEvent {
+    fn default() -> Self {
+        Self { base: <VmMigratedEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsVmMigratedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DrsVmMigratedEvent", Some(VmMigratedEvent::INFO), &[], || {
-            Box::new(DrsVmMigratedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsVmMigratedEvent",
+            Some(<VmMigratedEvent as DataType>::INFO),
+            &[],
+            instance::<DrsVmMigratedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsVmMigratedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1605,40 +1696,46 @@ impl Extends<VmEvent> for DrsVmMigratedEvent {}
 impl Extends<Event> for DrsVmMigratedEvent {}
 
 /// `DrsVmPoweredOnEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsVmPoweredOnEvent {
     /// What it inherits from [`VmPoweredOnEvent`].
     pub base: VmPoweredOnEvent,
 }
 
+impl Default for DrsVmPoweredOnEvent {
+    fn default() -> Self {
+        Self { base: <VmPoweredOnEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsVmPoweredOnEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DrsVmPoweredOnEvent", Some(VmPoweredOnEvent::INFO), &[], || {
-            Box::new(DrsVmPoweredOnEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsVmPoweredOnEvent",
+            Some(<VmPoweredOnEvent as DataType>::INFO),
+            &[],
+            instance::<DrsVmPoweredOnEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsVmPoweredOnEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1648,7 +1745,6 @@ impl Extends<VmEvent> for DrsVmPoweredOnEvent {}
 impl Extends<Event> for DrsVmPoweredOnEvent {}
 
 /// `DuplicateIpDetectedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DuplicateIpDetectedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -1658,13 +1754,19 @@ pub struct DuplicateIpDetectedEvent {
     pub mac_address: String,
 }
 
+impl Default for DuplicateIpDetectedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), duplicate_ip: Unset::UNSET, mac_address: Unset::UNSET }
+    }
+}
+
 impl DataType for DuplicateIpDetectedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DuplicateIpDetectedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("duplicateIP", Type::String), FieldInfo::req("macAddress", Type::String)],
-            || Box::new(DuplicateIpDetectedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("duplicateIP", Type::String, Req), Own("macAddress", Type::String, Req)],
+            instance::<DuplicateIpDetectedEvent>,
         );
         &INFO
     };
@@ -1672,31 +1774,25 @@ impl DataType for DuplicateIpDetectedEvent {
 
 impl DataObject for DuplicateIpDetectedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.duplicate_ip),
-            16 => leaf(&self.mac_address),
-            _ => self.base.get(index),
+            15 => look::text(&self.duplicate_ip),
+            16 => look::text(&self.mac_address),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.duplicate_ip),
-            16 => Slot::Scalar(&mut self.mac_address),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.duplicate_ip),
+            16 => place::text(&mut self.mac_address),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1705,7 +1801,6 @@ impl Extends<HostEvent> for DuplicateIpDetectedEvent {}
 impl Extends<Event> for DuplicateIpDetectedEvent {}
 
 /// `DvpgImportEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvpgImportEvent {
     /// What it inherits from [`DVPortgroupEvent`].
     pub base: DVPortgroupEvent,
@@ -1713,13 +1808,19 @@ pub struct DvpgImportEvent {
     pub import_type: String,
 }
 
+impl Default for DvpgImportEvent {
+    fn default() -> Self {
+        Self { base: <DVPortgroupEvent as Default>::default(), import_type: Unset::UNSET }
+    }
+}
+
 impl DataType for DvpgImportEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvpgImportEvent",
-            Some(DVPortgroupEvent::INFO),
-            &[FieldInfo::req("importType", Type::String)],
-            || Box::new(DvpgImportEvent::default()),
+            Some(<DVPortgroupEvent as DataType>::INFO),
+            &[Own("importType", Type::String, Req)],
+            instance::<DvpgImportEvent>,
         );
         &INFO
     };
@@ -1727,29 +1828,23 @@ impl DataType for DvpgImportEvent {
 
 impl DataObject for DvpgImportEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.import_type),
-            _ => self.base.get(index),
+            15 => look::text(&self.import_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.import_type),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.import_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1758,40 +1853,46 @@ impl Extends<DVPortgroupEvent> for DvpgImportEvent {}
 impl Extends<Event> for DvpgImportEvent {}
 
 /// `DvpgRestoreEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvpgRestoreEvent {
     /// What it inherits from [`DVPortgroupEvent`].
     pub base: DVPortgroupEvent,
 }
 
+impl Default for DvpgRestoreEvent {
+    fn default() -> Self {
+        Self { base: <DVPortgroupEvent as Default>::default() }
+    }
+}
+
 impl DataType for DvpgRestoreEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvpgRestoreEvent", Some(DVPortgroupEvent::INFO), &[], || {
-            Box::new(DvpgRestoreEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DvpgRestoreEvent",
+            Some(<DVPortgroupEvent as DataType>::INFO),
+            &[],
+            instance::<DvpgRestoreEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DvpgRestoreEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1800,38 +1901,41 @@ impl Extends<DVPortgroupEvent> for DvpgRestoreEvent {}
 impl Extends<Event> for DvpgRestoreEvent {}
 
 /// `DvsEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
 }
 
+impl Default for DvsEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default() }
+    }
+}
+
 impl DataType for DvsEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvsEvent", Some(Event::INFO), &[], || Box::new(DvsEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new("DvsEvent", Some(<Event as DataType>::INFO), &[], instance::<DvsEvent>);
         &INFO
     };
 }
 
 impl DataObject for DvsEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1839,7 +1943,6 @@ inherit!(DvsEvent, Event);
 impl Extends<Event> for DvsEvent {}
 
 /// `DvsHealthStatusChangeEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsHealthStatusChangeEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -1849,16 +1952,22 @@ pub struct DvsHealthStatusChangeEvent {
     pub health_result: Option<Poly<HostMemberHealthCheckResult>>,
 }
 
+impl Default for DvsHealthStatusChangeEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), switch_uuid: Unset::UNSET, health_result: None }
+    }
+}
+
 impl DataType for DvsHealthStatusChangeEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHealthStatusChangeEvent",
-            Some(HostEvent::INFO),
+            Some(<HostEvent as DataType>::INFO),
             &[
-                FieldInfo::req("switchUuid", Type::String),
-                FieldInfo::opt("healthResult", Type::Data(HostMemberHealthCheckResult::INFO)),
+                Own("switchUuid", Type::String, Req),
+                Own("healthResult", Type::Data(<HostMemberHealthCheckResult as DataType>::INFO), Opt),
             ],
-            || Box::new(DvsHealthStatusChangeEvent::default()),
+            instance::<DvsHealthStatusChangeEvent>,
         );
         &INFO
     };
@@ -1866,31 +1975,25 @@ impl DataType for DvsHealthStatusChangeEvent {
 
 impl DataObject for DvsHealthStatusChangeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.switch_uuid),
-            16 => optional(&self.health_result),
-            _ => self.base.get(index),
+            15 => look::text(&self.switch_uuid),
+            16 => look::optional(&self.health_result),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.switch_uuid),
+            15 => place::text(&mut self.switch_uuid),
             16 => Slot::Poly(&mut self.health_result),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1899,7 +2002,6 @@ impl Extends<HostEvent> for DvsHealthStatusChangeEvent {}
 impl Extends<Event> for DvsHealthStatusChangeEvent {}
 
 /// `DvsHostBackInSyncEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsHostBackInSyncEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -1907,13 +2009,19 @@ pub struct DvsHostBackInSyncEvent {
     pub host_back_in_sync: HostEventArgument,
 }
 
+impl Default for DvsHostBackInSyncEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), host_back_in_sync: <HostEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for DvsHostBackInSyncEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostBackInSyncEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("hostBackInSync", Type::Data(HostEventArgument::INFO))],
-            || Box::new(DvsHostBackInSyncEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("hostBackInSync", Type::Data(<HostEventArgument as DataType>::INFO), Req)],
+            instance::<DvsHostBackInSyncEvent>,
         );
         &INFO
     };
@@ -1921,29 +2029,23 @@ impl DataType for DvsHostBackInSyncEvent {
 
 impl DataObject for DvsHostBackInSyncEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.host_back_in_sync),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.host_back_in_sync),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1952,7 +2054,6 @@ impl Extends<DvsEvent> for DvsHostBackInSyncEvent {}
 impl Extends<Event> for DvsHostBackInSyncEvent {}
 
 /// `DvsHostJoinedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsHostJoinedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -1960,13 +2061,19 @@ pub struct DvsHostJoinedEvent {
     pub host_joined: HostEventArgument,
 }
 
+impl Default for DvsHostJoinedEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), host_joined: <HostEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for DvsHostJoinedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostJoinedEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("hostJoined", Type::Data(HostEventArgument::INFO))],
-            || Box::new(DvsHostJoinedEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("hostJoined", Type::Data(<HostEventArgument as DataType>::INFO), Req)],
+            instance::<DvsHostJoinedEvent>,
         );
         &INFO
     };
@@ -1974,29 +2081,23 @@ impl DataType for DvsHostJoinedEvent {
 
 impl DataObject for DvsHostJoinedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.host_joined),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.host_joined),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2005,7 +2106,6 @@ impl Extends<DvsEvent> for DvsHostJoinedEvent {}
 impl Extends<Event> for DvsHostJoinedEvent {}
 
 /// `DvsHostLeftEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsHostLeftEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2013,13 +2113,19 @@ pub struct DvsHostLeftEvent {
     pub host_left: HostEventArgument,
 }
 
+impl Default for DvsHostLeftEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), host_left: <HostEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for DvsHostLeftEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostLeftEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("hostLeft", Type::Data(HostEventArgument::INFO))],
-            || Box::new(DvsHostLeftEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("hostLeft", Type::Data(<HostEventArgument as DataType>::INFO), Req)],
+            instance::<DvsHostLeftEvent>,
         );
         &INFO
     };
@@ -2027,29 +2133,23 @@ impl DataType for DvsHostLeftEvent {
 
 impl DataObject for DvsHostLeftEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.host_left),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.host_left),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2058,7 +2158,6 @@ impl Extends<DvsEvent> for DvsHostLeftEvent {}
 impl Extends<Event> for DvsHostLeftEvent {}
 
 /// `DvsHostStatusUpdated`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsHostStatusUpdated {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2074,19 +2173,32 @@ pub struct DvsHostStatusUpdated {
     pub new_status_detail: Option<String>,
 }
 
+impl Default for DvsHostStatusUpdated {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            host_member: <HostEventArgument as Default>::default(),
+            old_status: None,
+            new_status: None,
+            old_status_detail: None,
+            new_status_detail: None,
+        }
+    }
+}
+
 impl DataType for DvsHostStatusUpdated {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostStatusUpdated",
-            Some(DvsEvent::INFO),
+            Some(<DvsEvent as DataType>::INFO),
             &[
-                FieldInfo::req("hostMember", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::opt("oldStatus", Type::String),
-                FieldInfo::opt("newStatus", Type::String),
-                FieldInfo::opt("oldStatusDetail", Type::String),
-                FieldInfo::opt("newStatusDetail", Type::String),
+                Own("hostMember", Type::Data(<HostEventArgument as DataType>::INFO), Req),
+                Own("oldStatus", Type::String, Opt),
+                Own("newStatus", Type::String, Opt),
+                Own("oldStatusDetail", Type::String, Opt),
+                Own("newStatusDetail", Type::String, Opt),
             ],
-            || Box::new(DvsHostStatusUpdated::default()),
+            instance::<DvsHostStatusUpdated>,
         );
         &INFO
     };
@@ -2094,37 +2206,31 @@ impl DataType for DvsHostStatusUpdated {
 
 impl DataObject for DvsHostStatusUpdated {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.host_member),
-            16 => optional(&self.old_status),
-            17 => optional(&self.new_status),
-            18 => optional(&self.old_status_detail),
-            19 => optional(&self.new_status_detail),
-            _ => self.base.get(index),
+            16 => look::optional_text(&self.old_status),
+            17 => look::optional_text(&self.new_status),
+            18 => look::optional_text(&self.old_status_detail),
+            19 => look::optional_text(&self.new_status_detail),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.host_member),
-            16 => Slot::Scalar(&mut self.old_status),
-            17 => Slot::Scalar(&mut self.new_status),
-            18 => Slot::Scalar(&mut self.old_status_detail),
-            19 => Slot::Scalar(&mut self.new_status_detail),
-            _ => self.base.slot(index),
+            16 => place::optional_text(&mut self.old_status),
+            17 => place::optional_text(&mut self.new_status),
+            18 => place::optional_text(&mut self.old_status_detail),
+            19 => place::optional_text(&mut self.new_status_detail),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2133,7 +2239,6 @@ impl Extends<DvsEvent> for DvsHostStatusUpdated {}
 impl Extends<Event> for DvsHostStatusUpdated {}
 
 /// `DvsHostWentOutOfSyncEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsHostWentOutOfSyncEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2141,13 +2246,22 @@ pub struct DvsHostWentOutOfSyncEvent {
     pub host_out_of_sync: DvsOutOfSyncHostArgument,
 }
 
+impl Default for DvsHostWentOutOfSyncEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            host_out_of_sync: <DvsOutOfSyncHostArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DvsHostWentOutOfSyncEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsHostWentOutOfSyncEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("hostOutOfSync", Type::Data(DvsOutOfSyncHostArgument::INFO))],
-            || Box::new(DvsHostWentOutOfSyncEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("hostOutOfSync", Type::Data(<DvsOutOfSyncHostArgument as DataType>::INFO), Req)],
+            instance::<DvsHostWentOutOfSyncEvent>,
         );
         &INFO
     };
@@ -2155,29 +2269,23 @@ impl DataType for DvsHostWentOutOfSyncEvent {
 
 impl DataObject for DvsHostWentOutOfSyncEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.host_out_of_sync),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.host_out_of_sync),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2186,7 +2294,6 @@ impl Extends<DvsEvent> for DvsHostWentOutOfSyncEvent {}
 impl Extends<Event> for DvsHostWentOutOfSyncEvent {}
 
 /// `DvsImportEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsImportEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2194,13 +2301,19 @@ pub struct DvsImportEvent {
     pub import_type: String,
 }
 
+impl Default for DvsImportEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), import_type: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsImportEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsImportEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("importType", Type::String)],
-            || Box::new(DvsImportEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("importType", Type::String, Req)],
+            instance::<DvsImportEvent>,
         );
         &INFO
     };
@@ -2208,29 +2321,23 @@ impl DataType for DvsImportEvent {
 
 impl DataObject for DvsImportEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.import_type),
-            _ => self.base.get(index),
+            15 => look::text(&self.import_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.import_type),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.import_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2239,7 +2346,6 @@ impl Extends<DvsEvent> for DvsImportEvent {}
 impl Extends<Event> for DvsImportEvent {}
 
 /// `DvsMergedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsMergedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2249,16 +2355,26 @@ pub struct DvsMergedEvent {
     pub destination_dvs: DvsEventArgument,
 }
 
+impl Default for DvsMergedEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            source_dvs: <DvsEventArgument as Default>::default(),
+            destination_dvs: <DvsEventArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DvsMergedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsMergedEvent",
-            Some(DvsEvent::INFO),
+            Some(<DvsEvent as DataType>::INFO),
             &[
-                FieldInfo::req("sourceDvs", Type::Data(DvsEventArgument::INFO)),
-                FieldInfo::req("destinationDvs", Type::Data(DvsEventArgument::INFO)),
+                Own("sourceDvs", Type::Data(<DvsEventArgument as DataType>::INFO), Req),
+                Own("destinationDvs", Type::Data(<DvsEventArgument as DataType>::INFO), Req),
             ],
-            || Box::new(DvsMergedEvent::default()),
+            instance::<DvsMergedEvent>,
         );
         &INFO
     };
@@ -2266,14 +2382,15 @@ impl DataType for DvsMergedEvent {
 
 impl DataObject for DvsMergedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.source_dvs),
             16 => Value::Data(&self.destination_dvs),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -2281,16 +2398,9 @@ impl DataObject for DvsMergedEvent {
         match index {
             15 => Slot::Data(&mut self.source_dvs),
             16 => Slot::Data(&mut self.destination_dvs),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2299,7 +2409,6 @@ impl Extends<DvsEvent> for DvsMergedEvent {}
 impl Extends<Event> for DvsMergedEvent {}
 
 /// `DvsPortBlockedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortBlockedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2313,18 +2422,30 @@ pub struct DvsPortBlockedEvent {
     pub prev_block_state: Option<String>,
 }
 
+impl Default for DvsPortBlockedEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            port_key: Unset::UNSET,
+            status_detail: None,
+            runtime_info: None,
+            prev_block_state: None,
+        }
+    }
+}
+
 impl DataType for DvsPortBlockedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortBlockedEvent",
-            Some(DvsEvent::INFO),
+            Some(<DvsEvent as DataType>::INFO),
             &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("statusDetail", Type::String),
-                FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-                FieldInfo::opt("prevBlockState", Type::String),
+                Own("portKey", Type::String, Req),
+                Own("statusDetail", Type::String, Opt),
+                Own("runtimeInfo", Type::Data(<DVPortStatus as DataType>::INFO), Opt),
+                Own("prevBlockState", Type::String, Opt),
             ],
-            || Box::new(DvsPortBlockedEvent::default()),
+            instance::<DvsPortBlockedEvent>,
         );
         &INFO
     };
@@ -2332,38 +2453,29 @@ impl DataType for DvsPortBlockedEvent {
 
 impl DataObject for DvsPortBlockedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.port_key),
-            16 => optional(&self.status_detail),
-            17 => match &self.runtime_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => optional(&self.prev_block_state),
-            _ => self.base.get(index),
+            15 => look::text(&self.port_key),
+            16 => look::optional_text(&self.status_detail),
+            17 => look::boxed(&self.runtime_info),
+            18 => look::optional_text(&self.prev_block_state),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            16 => Slot::Scalar(&mut self.status_detail),
-            17 => fill!(self.runtime_info, DVPortStatus),
-            18 => Slot::Scalar(&mut self.prev_block_state),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.port_key),
+            16 => place::optional_text(&mut self.status_detail),
+            17 => place::boxed(&mut self.runtime_info),
+            18 => place::optional_text(&mut self.prev_block_state),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2372,7 +2484,6 @@ impl Extends<DvsEvent> for DvsPortBlockedEvent {}
 impl Extends<Event> for DvsPortBlockedEvent {}
 
 /// `DvsPortConnectedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortConnectedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2382,16 +2493,22 @@ pub struct DvsPortConnectedEvent {
     pub connectee: Option<Box<DistributedVirtualSwitchPortConnectee>>,
 }
 
+impl Default for DvsPortConnectedEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), port_key: Unset::UNSET, connectee: None }
+    }
+}
+
 impl DataType for DvsPortConnectedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortConnectedEvent",
-            Some(DvsEvent::INFO),
+            Some(<DvsEvent as DataType>::INFO),
             &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("connectee", Type::Data(DistributedVirtualSwitchPortConnectee::INFO)),
+                Own("portKey", Type::String, Req),
+                Own("connectee", Type::Data(<DistributedVirtualSwitchPortConnectee as DataType>::INFO), Opt),
             ],
-            || Box::new(DvsPortConnectedEvent::default()),
+            instance::<DvsPortConnectedEvent>,
         );
         &INFO
     };
@@ -2399,34 +2516,25 @@ impl DataType for DvsPortConnectedEvent {
 
 impl DataObject for DvsPortConnectedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.port_key),
-            16 => match &self.connectee {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            15 => look::text(&self.port_key),
+            16 => look::boxed(&self.connectee),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            16 => fill!(self.connectee, DistributedVirtualSwitchPortConnectee),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.port_key),
+            16 => place::boxed(&mut self.connectee),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2435,7 +2543,6 @@ impl Extends<DvsEvent> for DvsPortConnectedEvent {}
 impl Extends<Event> for DvsPortConnectedEvent {}
 
 /// `DvsPortCreatedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortCreatedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2443,13 +2550,19 @@ pub struct DvsPortCreatedEvent {
     pub port_key: Vec<String>,
 }
 
+impl Default for DvsPortCreatedEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), port_key: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsPortCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortCreatedEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::list_req("portKey", Type::String)],
-            || Box::new(DvsPortCreatedEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("portKey", Type::String, ListReq)],
+            instance::<DvsPortCreatedEvent>,
         );
         &INFO
     };
@@ -2457,29 +2570,23 @@ impl DataType for DvsPortCreatedEvent {
 
 impl DataObject for DvsPortCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => Value::List(&self.port_key),
-            _ => self.base.get(index),
+            15 => look::texts(&self.port_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            _ => self.base.slot(index),
+            15 => place::texts(&mut self.port_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2488,7 +2595,6 @@ impl Extends<DvsEvent> for DvsPortCreatedEvent {}
 impl Extends<Event> for DvsPortCreatedEvent {}
 
 /// `DvsPortDeletedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortDeletedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2496,13 +2602,19 @@ pub struct DvsPortDeletedEvent {
     pub port_key: Vec<String>,
 }
 
+impl Default for DvsPortDeletedEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), port_key: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsPortDeletedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortDeletedEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::list_req("portKey", Type::String)],
-            || Box::new(DvsPortDeletedEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("portKey", Type::String, ListReq)],
+            instance::<DvsPortDeletedEvent>,
         );
         &INFO
     };
@@ -2510,29 +2622,23 @@ impl DataType for DvsPortDeletedEvent {
 
 impl DataObject for DvsPortDeletedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => Value::List(&self.port_key),
-            _ => self.base.get(index),
+            15 => look::texts(&self.port_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            _ => self.base.slot(index),
+            15 => place::texts(&mut self.port_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2541,7 +2647,6 @@ impl Extends<DvsEvent> for DvsPortDeletedEvent {}
 impl Extends<Event> for DvsPortDeletedEvent {}
 
 /// `DvsPortDisconnectedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortDisconnectedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2551,16 +2656,22 @@ pub struct DvsPortDisconnectedEvent {
     pub connectee: Option<Box<DistributedVirtualSwitchPortConnectee>>,
 }
 
+impl Default for DvsPortDisconnectedEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), port_key: Unset::UNSET, connectee: None }
+    }
+}
+
 impl DataType for DvsPortDisconnectedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortDisconnectedEvent",
-            Some(DvsEvent::INFO),
+            Some(<DvsEvent as DataType>::INFO),
             &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("connectee", Type::Data(DistributedVirtualSwitchPortConnectee::INFO)),
+                Own("portKey", Type::String, Req),
+                Own("connectee", Type::Data(<DistributedVirtualSwitchPortConnectee as DataType>::INFO), Opt),
             ],
-            || Box::new(DvsPortDisconnectedEvent::default()),
+            instance::<DvsPortDisconnectedEvent>,
         );
         &INFO
     };
@@ -2568,34 +2679,25 @@ impl DataType for DvsPortDisconnectedEvent {
 
 impl DataObject for DvsPortDisconnectedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.port_key),
-            16 => match &self.connectee {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            15 => look::text(&self.port_key),
+            16 => look::boxed(&self.connectee),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            16 => fill!(self.connectee, DistributedVirtualSwitchPortConnectee),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.port_key),
+            16 => place::boxed(&mut self.connectee),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2604,7 +2706,6 @@ impl Extends<DvsEvent> for DvsPortDisconnectedEvent {}
 impl Extends<Event> for DvsPortDisconnectedEvent {}
 
 /// `DvsPortEnteredPassthruEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortEnteredPassthruEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2614,13 +2715,19 @@ pub struct DvsPortEnteredPassthruEvent {
     pub runtime_info: Option<Box<DVPortStatus>>,
 }
 
+impl Default for DvsPortEnteredPassthruEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), port_key: Unset::UNSET, runtime_info: None }
+    }
+}
+
 impl DataType for DvsPortEnteredPassthruEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortEnteredPassthruEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("portKey", Type::String), FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO))],
-            || Box::new(DvsPortEnteredPassthruEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("portKey", Type::String, Req), Own("runtimeInfo", Type::Data(<DVPortStatus as DataType>::INFO), Opt)],
+            instance::<DvsPortEnteredPassthruEvent>,
         );
         &INFO
     };
@@ -2628,34 +2735,25 @@ impl DataType for DvsPortEnteredPassthruEvent {
 
 impl DataObject for DvsPortEnteredPassthruEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.port_key),
-            16 => match &self.runtime_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            15 => look::text(&self.port_key),
+            16 => look::boxed(&self.runtime_info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            16 => fill!(self.runtime_info, DVPortStatus),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.port_key),
+            16 => place::boxed(&mut self.runtime_info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2664,7 +2762,6 @@ impl Extends<DvsEvent> for DvsPortEnteredPassthruEvent {}
 impl Extends<Event> for DvsPortEnteredPassthruEvent {}
 
 /// `DvsPortExitedPassthruEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortExitedPassthruEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2674,13 +2771,19 @@ pub struct DvsPortExitedPassthruEvent {
     pub runtime_info: Option<Box<DVPortStatus>>,
 }
 
+impl Default for DvsPortExitedPassthruEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), port_key: Unset::UNSET, runtime_info: None }
+    }
+}
+
 impl DataType for DvsPortExitedPassthruEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortExitedPassthruEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("portKey", Type::String), FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO))],
-            || Box::new(DvsPortExitedPassthruEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("portKey", Type::String, Req), Own("runtimeInfo", Type::Data(<DVPortStatus as DataType>::INFO), Opt)],
+            instance::<DvsPortExitedPassthruEvent>,
         );
         &INFO
     };
@@ -2688,34 +2791,25 @@ impl DataType for DvsPortExitedPassthruEvent {
 
 impl DataObject for DvsPortExitedPassthruEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.port_key),
-            16 => match &self.runtime_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            15 => look::text(&self.port_key),
+            16 => look::boxed(&self.runtime_info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            16 => fill!(self.runtime_info, DVPortStatus),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.port_key),
+            16 => place::boxed(&mut self.runtime_info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2724,7 +2818,6 @@ impl Extends<DvsEvent> for DvsPortExitedPassthruEvent {}
 impl Extends<Event> for DvsPortExitedPassthruEvent {}
 
 /// `DvsPortJoinPortgroupEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortJoinPortgroupEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2736,17 +2829,28 @@ pub struct DvsPortJoinPortgroupEvent {
     pub portgroup_name: String,
 }
 
+impl Default for DvsPortJoinPortgroupEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            port_key: Unset::UNSET,
+            portgroup_key: Unset::UNSET,
+            portgroup_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DvsPortJoinPortgroupEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortJoinPortgroupEvent",
-            Some(DvsEvent::INFO),
+            Some(<DvsEvent as DataType>::INFO),
             &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::req("portgroupKey", Type::String),
-                FieldInfo::req("portgroupName", Type::String),
+                Own("portKey", Type::String, Req),
+                Own("portgroupKey", Type::String, Req),
+                Own("portgroupName", Type::String, Req),
             ],
-            || Box::new(DvsPortJoinPortgroupEvent::default()),
+            instance::<DvsPortJoinPortgroupEvent>,
         );
         &INFO
     };
@@ -2754,33 +2858,27 @@ impl DataType for DvsPortJoinPortgroupEvent {
 
 impl DataObject for DvsPortJoinPortgroupEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.port_key),
-            16 => leaf(&self.portgroup_key),
-            17 => leaf(&self.portgroup_name),
-            _ => self.base.get(index),
+            15 => look::text(&self.port_key),
+            16 => look::text(&self.portgroup_key),
+            17 => look::text(&self.portgroup_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            16 => Slot::Scalar(&mut self.portgroup_key),
-            17 => Slot::Scalar(&mut self.portgroup_name),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.port_key),
+            16 => place::text(&mut self.portgroup_key),
+            17 => place::text(&mut self.portgroup_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2789,7 +2887,6 @@ impl Extends<DvsEvent> for DvsPortJoinPortgroupEvent {}
 impl Extends<Event> for DvsPortJoinPortgroupEvent {}
 
 /// `DvsPortLeavePortgroupEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortLeavePortgroupEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2801,17 +2898,28 @@ pub struct DvsPortLeavePortgroupEvent {
     pub portgroup_name: String,
 }
 
+impl Default for DvsPortLeavePortgroupEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            port_key: Unset::UNSET,
+            portgroup_key: Unset::UNSET,
+            portgroup_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DvsPortLeavePortgroupEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortLeavePortgroupEvent",
-            Some(DvsEvent::INFO),
+            Some(<DvsEvent as DataType>::INFO),
             &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::req("portgroupKey", Type::String),
-                FieldInfo::req("portgroupName", Type::String),
+                Own("portKey", Type::String, Req),
+                Own("portgroupKey", Type::String, Req),
+                Own("portgroupName", Type::String, Req),
             ],
-            || Box::new(DvsPortLeavePortgroupEvent::default()),
+            instance::<DvsPortLeavePortgroupEvent>,
         );
         &INFO
     };
@@ -2819,33 +2927,27 @@ impl DataType for DvsPortLeavePortgroupEvent {
 
 impl DataObject for DvsPortLeavePortgroupEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.port_key),
-            16 => leaf(&self.portgroup_key),
-            17 => leaf(&self.portgroup_name),
-            _ => self.base.get(index),
+            15 => look::text(&self.port_key),
+            16 => look::text(&self.portgroup_key),
+            17 => look::text(&self.portgroup_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            16 => Slot::Scalar(&mut self.portgroup_key),
-            17 => Slot::Scalar(&mut self.portgroup_name),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.port_key),
+            16 => place::text(&mut self.portgroup_key),
+            17 => place::text(&mut self.portgroup_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2854,7 +2956,6 @@ impl Extends<DvsEvent> for DvsPortLeavePortgroupEvent {}
 impl Extends<Event> for DvsPortLeavePortgroupEvent {}
 
 /// `DvsPortLinkDownEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortLinkDownEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2864,13 +2965,19 @@ pub struct DvsPortLinkDownEvent {
     pub runtime_info: Option<Box<DVPortStatus>>,
 }
 
+impl Default for DvsPortLinkDownEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), port_key: Unset::UNSET, runtime_info: None }
+    }
+}
+
 impl DataType for DvsPortLinkDownEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortLinkDownEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("portKey", Type::String), FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO))],
-            || Box::new(DvsPortLinkDownEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("portKey", Type::String, Req), Own("runtimeInfo", Type::Data(<DVPortStatus as DataType>::INFO), Opt)],
+            instance::<DvsPortLinkDownEvent>,
         );
         &INFO
     };
@@ -2878,34 +2985,25 @@ impl DataType for DvsPortLinkDownEvent {
 
 impl DataObject for DvsPortLinkDownEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.port_key),
-            16 => match &self.runtime_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            15 => look::text(&self.port_key),
+            16 => look::boxed(&self.runtime_info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            16 => fill!(self.runtime_info, DVPortStatus),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.port_key),
+            16 => place::boxed(&mut self.runtime_info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2914,7 +3012,6 @@ impl Extends<DvsEvent> for DvsPortLinkDownEvent {}
 impl Extends<Event> for DvsPortLinkDownEvent {}
 
 /// `DvsPortLinkUpEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortLinkUpEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2924,13 +3021,19 @@ pub struct DvsPortLinkUpEvent {
     pub runtime_info: Option<Box<DVPortStatus>>,
 }
 
+impl Default for DvsPortLinkUpEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), port_key: Unset::UNSET, runtime_info: None }
+    }
+}
+
 impl DataType for DvsPortLinkUpEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortLinkUpEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("portKey", Type::String), FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO))],
-            || Box::new(DvsPortLinkUpEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("portKey", Type::String, Req), Own("runtimeInfo", Type::Data(<DVPortStatus as DataType>::INFO), Opt)],
+            instance::<DvsPortLinkUpEvent>,
         );
         &INFO
     };
@@ -2938,34 +3041,25 @@ impl DataType for DvsPortLinkUpEvent {
 
 impl DataObject for DvsPortLinkUpEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.port_key),
-            16 => match &self.runtime_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            15 => look::text(&self.port_key),
+            16 => look::boxed(&self.runtime_info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            16 => fill!(self.runtime_info, DVPortStatus),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.port_key),
+            16 => place::boxed(&mut self.runtime_info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2974,7 +3068,6 @@ impl Extends<DvsEvent> for DvsPortLinkUpEvent {}
 impl Extends<Event> for DvsPortLinkUpEvent {}
 
 /// `DvsPortReconfiguredEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortReconfiguredEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2984,16 +3077,22 @@ pub struct DvsPortReconfiguredEvent {
     pub config_changes: Vec<ChangesInfoEventArgument>,
 }
 
+impl Default for DvsPortReconfiguredEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), port_key: Unset::UNSET, config_changes: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsPortReconfiguredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortReconfiguredEvent",
-            Some(DvsEvent::INFO),
+            Some(<DvsEvent as DataType>::INFO),
             &[
-                FieldInfo::list_req("portKey", Type::String),
-                FieldInfo::list("configChanges", Type::Data(ChangesInfoEventArgument::INFO)),
+                Own("portKey", Type::String, ListReq),
+                Own("configChanges", Type::Data(<ChangesInfoEventArgument as DataType>::INFO), List),
             ],
-            || Box::new(DvsPortReconfiguredEvent::default()),
+            instance::<DvsPortReconfiguredEvent>,
         );
         &INFO
     };
@@ -3001,31 +3100,25 @@ impl DataType for DvsPortReconfiguredEvent {
 
 impl DataObject for DvsPortReconfiguredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => Value::List(&self.port_key),
+            15 => look::texts(&self.port_key),
             16 => Value::List(&self.config_changes),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
+            15 => place::texts(&mut self.port_key),
             16 => Slot::List(&mut self.config_changes),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3034,7 +3127,6 @@ impl Extends<DvsEvent> for DvsPortReconfiguredEvent {}
 impl Extends<Event> for DvsPortReconfiguredEvent {}
 
 /// `DvsPortRuntimeChangeEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortRuntimeChangeEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -3044,13 +3136,23 @@ pub struct DvsPortRuntimeChangeEvent {
     pub runtime_info: DVPortStatus,
 }
 
+impl Default for DvsPortRuntimeChangeEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            port_key: Unset::UNSET,
+            runtime_info: <DVPortStatus as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DvsPortRuntimeChangeEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortRuntimeChangeEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("portKey", Type::String), FieldInfo::req("runtimeInfo", Type::Data(DVPortStatus::INFO))],
-            || Box::new(DvsPortRuntimeChangeEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("portKey", Type::String, Req), Own("runtimeInfo", Type::Data(<DVPortStatus as DataType>::INFO), Req)],
+            instance::<DvsPortRuntimeChangeEvent>,
         );
         &INFO
     };
@@ -3058,31 +3160,25 @@ impl DataType for DvsPortRuntimeChangeEvent {
 
 impl DataObject for DvsPortRuntimeChangeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.port_key),
+            15 => look::text(&self.port_key),
             16 => Value::Data(&self.runtime_info),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
+            15 => place::text(&mut self.port_key),
             16 => Slot::Data(&mut self.runtime_info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3091,7 +3187,6 @@ impl Extends<DvsEvent> for DvsPortRuntimeChangeEvent {}
 impl Extends<Event> for DvsPortRuntimeChangeEvent {}
 
 /// `DvsPortUnblockedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortUnblockedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -3103,17 +3198,28 @@ pub struct DvsPortUnblockedEvent {
     pub prev_block_state: Option<String>,
 }
 
+impl Default for DvsPortUnblockedEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            port_key: Unset::UNSET,
+            runtime_info: None,
+            prev_block_state: None,
+        }
+    }
+}
+
 impl DataType for DvsPortUnblockedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortUnblockedEvent",
-            Some(DvsEvent::INFO),
+            Some(<DvsEvent as DataType>::INFO),
             &[
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("runtimeInfo", Type::Data(DVPortStatus::INFO)),
-                FieldInfo::opt("prevBlockState", Type::String),
+                Own("portKey", Type::String, Req),
+                Own("runtimeInfo", Type::Data(<DVPortStatus as DataType>::INFO), Opt),
+                Own("prevBlockState", Type::String, Opt),
             ],
-            || Box::new(DvsPortUnblockedEvent::default()),
+            instance::<DvsPortUnblockedEvent>,
         );
         &INFO
     };
@@ -3121,36 +3227,27 @@ impl DataType for DvsPortUnblockedEvent {
 
 impl DataObject for DvsPortUnblockedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.port_key),
-            16 => match &self.runtime_info {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            17 => optional(&self.prev_block_state),
-            _ => self.base.get(index),
+            15 => look::text(&self.port_key),
+            16 => look::boxed(&self.runtime_info),
+            17 => look::optional_text(&self.prev_block_state),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            16 => fill!(self.runtime_info, DVPortStatus),
-            17 => Slot::Scalar(&mut self.prev_block_state),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.port_key),
+            16 => place::boxed(&mut self.runtime_info),
+            17 => place::optional_text(&mut self.prev_block_state),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3159,7 +3256,6 @@ impl Extends<DvsEvent> for DvsPortUnblockedEvent {}
 impl Extends<Event> for DvsPortUnblockedEvent {}
 
 /// `DvsPortVendorSpecificStateChangeEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsPortVendorSpecificStateChangeEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -3167,13 +3263,19 @@ pub struct DvsPortVendorSpecificStateChangeEvent {
     pub port_key: String,
 }
 
+impl Default for DvsPortVendorSpecificStateChangeEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), port_key: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsPortVendorSpecificStateChangeEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsPortVendorSpecificStateChangeEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("portKey", Type::String)],
-            || Box::new(DvsPortVendorSpecificStateChangeEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("portKey", Type::String, Req)],
+            instance::<DvsPortVendorSpecificStateChangeEvent>,
         );
         &INFO
     };
@@ -3181,29 +3283,23 @@ impl DataType for DvsPortVendorSpecificStateChangeEvent {
 
 impl DataObject for DvsPortVendorSpecificStateChangeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.port_key),
-            _ => self.base.get(index),
+            15 => look::text(&self.port_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.port_key),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.port_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3212,7 +3308,6 @@ impl Extends<DvsEvent> for DvsPortVendorSpecificStateChangeEvent {}
 impl Extends<Event> for DvsPortVendorSpecificStateChangeEvent {}
 
 /// `DvsRenamedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsRenamedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -3222,13 +3317,19 @@ pub struct DvsRenamedEvent {
     pub new_name: String,
 }
 
+impl Default for DvsRenamedEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), old_name: Unset::UNSET, new_name: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsRenamedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsRenamedEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
-            || Box::new(DvsRenamedEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("oldName", Type::String, Req), Own("newName", Type::String, Req)],
+            instance::<DvsRenamedEvent>,
         );
         &INFO
     };
@@ -3236,31 +3337,25 @@ impl DataType for DvsRenamedEvent {
 
 impl DataObject for DvsRenamedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.old_name),
-            16 => leaf(&self.new_name),
-            _ => self.base.get(index),
+            15 => look::text(&self.old_name),
+            16 => look::text(&self.new_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.old_name),
-            16 => Slot::Scalar(&mut self.new_name),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.old_name),
+            16 => place::text(&mut self.new_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3269,39 +3364,42 @@ impl Extends<DvsEvent> for DvsRenamedEvent {}
 impl Extends<Event> for DvsRenamedEvent {}
 
 /// `DvsRestoreEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsRestoreEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
 }
 
+impl Default for DvsRestoreEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default() }
+    }
+}
+
 impl DataType for DvsRestoreEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DvsRestoreEvent", Some(DvsEvent::INFO), &[], || Box::new(DvsRestoreEvent::default()));
+            TypeInfo::new("DvsRestoreEvent", Some(<DvsEvent as DataType>::INFO), &[], instance::<DvsRestoreEvent>);
         &INFO
     };
 }
 
 impl DataObject for DvsRestoreEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3310,7 +3408,6 @@ impl Extends<DvsEvent> for DvsRestoreEvent {}
 impl Extends<Event> for DvsRestoreEvent {}
 
 /// `DvsUpgradeAvailableEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsUpgradeAvailableEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -3318,13 +3415,22 @@ pub struct DvsUpgradeAvailableEvent {
     pub product_info: DistributedVirtualSwitchProductSpec,
 }
 
+impl Default for DvsUpgradeAvailableEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            product_info: <DistributedVirtualSwitchProductSpec as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DvsUpgradeAvailableEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpgradeAvailableEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
-            || Box::new(DvsUpgradeAvailableEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("productInfo", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO), Req)],
+            instance::<DvsUpgradeAvailableEvent>,
         );
         &INFO
     };
@@ -3332,29 +3438,23 @@ impl DataType for DvsUpgradeAvailableEvent {
 
 impl DataObject for DvsUpgradeAvailableEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.product_info),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.product_info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3363,7 +3463,6 @@ impl Extends<DvsEvent> for DvsUpgradeAvailableEvent {}
 impl Extends<Event> for DvsUpgradeAvailableEvent {}
 
 /// `DvsUpgradeInProgressEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsUpgradeInProgressEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -3371,13 +3470,22 @@ pub struct DvsUpgradeInProgressEvent {
     pub product_info: DistributedVirtualSwitchProductSpec,
 }
 
+impl Default for DvsUpgradeInProgressEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            product_info: <DistributedVirtualSwitchProductSpec as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DvsUpgradeInProgressEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpgradeInProgressEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
-            || Box::new(DvsUpgradeInProgressEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("productInfo", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO), Req)],
+            instance::<DvsUpgradeInProgressEvent>,
         );
         &INFO
     };
@@ -3385,29 +3493,23 @@ impl DataType for DvsUpgradeInProgressEvent {
 
 impl DataObject for DvsUpgradeInProgressEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.product_info),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.product_info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3416,7 +3518,6 @@ impl Extends<DvsEvent> for DvsUpgradeInProgressEvent {}
 impl Extends<Event> for DvsUpgradeInProgressEvent {}
 
 /// `DvsUpgradeRejectedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsUpgradeRejectedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -3424,13 +3525,22 @@ pub struct DvsUpgradeRejectedEvent {
     pub product_info: DistributedVirtualSwitchProductSpec,
 }
 
+impl Default for DvsUpgradeRejectedEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            product_info: <DistributedVirtualSwitchProductSpec as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DvsUpgradeRejectedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpgradeRejectedEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
-            || Box::new(DvsUpgradeRejectedEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("productInfo", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO), Req)],
+            instance::<DvsUpgradeRejectedEvent>,
         );
         &INFO
     };
@@ -3438,29 +3548,23 @@ impl DataType for DvsUpgradeRejectedEvent {
 
 impl DataObject for DvsUpgradeRejectedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.product_info),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.product_info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3469,7 +3573,6 @@ impl Extends<DvsEvent> for DvsUpgradeRejectedEvent {}
 impl Extends<Event> for DvsUpgradeRejectedEvent {}
 
 /// `DvsUpgradedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsUpgradedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -3477,13 +3580,22 @@ pub struct DvsUpgradedEvent {
     pub product_info: DistributedVirtualSwitchProductSpec,
 }
 
+impl Default for DvsUpgradedEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            product_info: <DistributedVirtualSwitchProductSpec as Default>::default(),
+        }
+    }
+}
+
 impl DataType for DvsUpgradedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsUpgradedEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("productInfo", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
-            || Box::new(DvsUpgradedEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("productInfo", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO), Req)],
+            instance::<DvsUpgradedEvent>,
         );
         &INFO
     };
@@ -3491,29 +3603,23 @@ impl DataType for DvsUpgradedEvent {
 
 impl DataObject for DvsUpgradedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.product_info),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.product_info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3522,40 +3628,46 @@ impl Extends<DvsEvent> for DvsUpgradedEvent {}
 impl Extends<Event> for DvsUpgradedEvent {}
 
 /// `DVPortgroupCreatedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortgroupCreatedEvent {
     /// What it inherits from [`DVPortgroupEvent`].
     pub base: DVPortgroupEvent,
 }
 
+impl Default for DVPortgroupCreatedEvent {
+    fn default() -> Self {
+        Self { base: <DVPortgroupEvent as Default>::default() }
+    }
+}
+
 impl DataType for DVPortgroupCreatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DVPortgroupCreatedEvent", Some(DVPortgroupEvent::INFO), &[], || {
-            Box::new(DVPortgroupCreatedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DVPortgroupCreatedEvent",
+            Some(<DVPortgroupEvent as DataType>::INFO),
+            &[],
+            instance::<DVPortgroupCreatedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DVPortgroupCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3564,40 +3676,46 @@ impl Extends<DVPortgroupEvent> for DVPortgroupCreatedEvent {}
 impl Extends<Event> for DVPortgroupCreatedEvent {}
 
 /// `DVPortgroupDestroyedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortgroupDestroyedEvent {
     /// What it inherits from [`DVPortgroupEvent`].
     pub base: DVPortgroupEvent,
 }
 
+impl Default for DVPortgroupDestroyedEvent {
+    fn default() -> Self {
+        Self { base: <DVPortgroupEvent as Default>::default() }
+    }
+}
+
 impl DataType for DVPortgroupDestroyedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DVPortgroupDestroyedEvent", Some(DVPortgroupEvent::INFO), &[], || {
-            Box::new(DVPortgroupDestroyedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DVPortgroupDestroyedEvent",
+            Some(<DVPortgroupEvent as DataType>::INFO),
+            &[],
+            instance::<DVPortgroupDestroyedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DVPortgroupDestroyedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3606,7 +3724,6 @@ impl Extends<DVPortgroupEvent> for DVPortgroupDestroyedEvent {}
 impl Extends<Event> for DVPortgroupDestroyedEvent {}
 
 /// `DatacenterCreatedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatacenterCreatedEvent {
     /// What it inherits from [`DatacenterEvent`].
     pub base: DatacenterEvent,
@@ -3614,13 +3731,19 @@ pub struct DatacenterCreatedEvent {
     pub parent: FolderEventArgument,
 }
 
+impl Default for DatacenterCreatedEvent {
+    fn default() -> Self {
+        Self { base: <DatacenterEvent as Default>::default(), parent: <FolderEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for DatacenterCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterCreatedEvent",
-            Some(DatacenterEvent::INFO),
-            &[FieldInfo::req("parent", Type::Data(FolderEventArgument::INFO))],
-            || Box::new(DatacenterCreatedEvent::default()),
+            Some(<DatacenterEvent as DataType>::INFO),
+            &[Own("parent", Type::Data(<FolderEventArgument as DataType>::INFO), Req)],
+            instance::<DatacenterCreatedEvent>,
         );
         &INFO
     };
@@ -3628,29 +3751,23 @@ impl DataType for DatacenterCreatedEvent {
 
 impl DataObject for DatacenterCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.parent),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.parent),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3659,7 +3776,6 @@ impl Extends<DatacenterEvent> for DatacenterCreatedEvent {}
 impl Extends<Event> for DatacenterCreatedEvent {}
 
 /// `DatastoreCapacityIncreasedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreCapacityIncreasedEvent {
     /// What it inherits from [`DatastoreEvent`].
     pub base: DatastoreEvent,
@@ -3669,13 +3785,19 @@ pub struct DatastoreCapacityIncreasedEvent {
     pub new_capacity: i64,
 }
 
+impl Default for DatastoreCapacityIncreasedEvent {
+    fn default() -> Self {
+        Self { base: <DatastoreEvent as Default>::default(), old_capacity: 0, new_capacity: 0 }
+    }
+}
+
 impl DataType for DatastoreCapacityIncreasedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreCapacityIncreasedEvent",
-            Some(DatastoreEvent::INFO),
-            &[FieldInfo::req("oldCapacity", Type::Long), FieldInfo::req("newCapacity", Type::Long)],
-            || Box::new(DatastoreCapacityIncreasedEvent::default()),
+            Some(<DatastoreEvent as DataType>::INFO),
+            &[Own("oldCapacity", Type::Long, Req), Own("newCapacity", Type::Long, Req)],
+            instance::<DatastoreCapacityIncreasedEvent>,
         );
         &INFO
     };
@@ -3683,31 +3805,25 @@ impl DataType for DatastoreCapacityIncreasedEvent {
 
 impl DataObject for DatastoreCapacityIncreasedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.old_capacity),
-            17 => leaf(&self.new_capacity),
-            _ => self.base.get(index),
+            16 => Value::Long(self.old_capacity),
+            17 => Value::Long(self.new_capacity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.old_capacity),
-            17 => Slot::Scalar(&mut self.new_capacity),
-            _ => self.base.slot(index),
+            16 => place::long(&mut self.old_capacity),
+            17 => place::long(&mut self.new_capacity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3716,40 +3832,46 @@ impl Extends<DatastoreEvent> for DatastoreCapacityIncreasedEvent {}
 impl Extends<Event> for DatastoreCapacityIncreasedEvent {}
 
 /// `DatastoreDestroyedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreDestroyedEvent {
     /// What it inherits from [`DatastoreEvent`].
     pub base: DatastoreEvent,
 }
 
+impl Default for DatastoreDestroyedEvent {
+    fn default() -> Self {
+        Self { base: <DatastoreEvent as Default>::default() }
+    }
+}
+
 impl DataType for DatastoreDestroyedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DatastoreDestroyedEvent", Some(DatastoreEvent::INFO), &[], || {
-            Box::new(DatastoreDestroyedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DatastoreDestroyedEvent",
+            Some(<DatastoreEvent as DataType>::INFO),
+            &[],
+            instance::<DatastoreDestroyedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DatastoreDestroyedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3758,40 +3880,46 @@ impl Extends<DatastoreEvent> for DatastoreDestroyedEvent {}
 impl Extends<Event> for DatastoreDestroyedEvent {}
 
 /// `DatastoreDuplicatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreDuplicatedEvent {
     /// What it inherits from [`DatastoreEvent`].
     pub base: DatastoreEvent,
 }
 
+impl Default for DatastoreDuplicatedEvent {
+    fn default() -> Self {
+        Self { base: <DatastoreEvent as Default>::default() }
+    }
+}
+
 impl DataType for DatastoreDuplicatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DatastoreDuplicatedEvent", Some(DatastoreEvent::INFO), &[], || {
-            Box::new(DatastoreDuplicatedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DatastoreDuplicatedEvent",
+            Some(<DatastoreEvent as DataType>::INFO),
+            &[],
+            instance::<DatastoreDuplicatedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DatastoreDuplicatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3800,7 +3928,6 @@ impl Extends<DatastoreEvent> for DatastoreDuplicatedEvent {}
 impl Extends<Event> for DatastoreDuplicatedEvent {}
 
 /// `DatastoreFileCopiedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreFileCopiedEvent {
     /// What it inherits from [`DatastoreFileEvent`].
     pub base: DatastoreFileEvent,
@@ -3810,16 +3937,26 @@ pub struct DatastoreFileCopiedEvent {
     pub source_file: String,
 }
 
+impl Default for DatastoreFileCopiedEvent {
+    fn default() -> Self {
+        Self {
+            base: <DatastoreFileEvent as Default>::default(),
+            source_datastore: <DatastoreEventArgument as Default>::default(),
+            source_file: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DatastoreFileCopiedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreFileCopiedEvent",
-            Some(DatastoreFileEvent::INFO),
+            Some(<DatastoreFileEvent as DataType>::INFO),
             &[
-                FieldInfo::req("sourceDatastore", Type::Data(DatastoreEventArgument::INFO)),
-                FieldInfo::req("sourceFile", Type::String),
+                Own("sourceDatastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Req),
+                Own("sourceFile", Type::String, Req),
             ],
-            || Box::new(DatastoreFileCopiedEvent::default()),
+            instance::<DatastoreFileCopiedEvent>,
         );
         &INFO
     };
@@ -3827,31 +3964,25 @@ impl DataType for DatastoreFileCopiedEvent {
 
 impl DataObject for DatastoreFileCopiedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             19 => Value::Data(&self.source_datastore),
-            20 => leaf(&self.source_file),
-            _ => self.base.get(index),
+            20 => look::text(&self.source_file),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             19 => Slot::Data(&mut self.source_datastore),
-            20 => Slot::Scalar(&mut self.source_file),
-            _ => self.base.slot(index),
+            20 => place::text(&mut self.source_file),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3861,40 +3992,46 @@ impl Extends<DatastoreEvent> for DatastoreFileCopiedEvent {}
 impl Extends<Event> for DatastoreFileCopiedEvent {}
 
 /// `DatastoreFileDeletedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreFileDeletedEvent {
     /// What it inherits from [`DatastoreFileEvent`].
     pub base: DatastoreFileEvent,
 }
 
+impl Default for DatastoreFileDeletedEvent {
+    fn default() -> Self {
+        Self { base: <DatastoreFileEvent as Default>::default() }
+    }
+}
+
 impl DataType for DatastoreFileDeletedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DatastoreFileDeletedEvent", Some(DatastoreFileEvent::INFO), &[], || {
-            Box::new(DatastoreFileDeletedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DatastoreFileDeletedEvent",
+            Some(<DatastoreFileEvent as DataType>::INFO),
+            &[],
+            instance::<DatastoreFileDeletedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DatastoreFileDeletedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3904,41 +4041,46 @@ impl Extends<DatastoreEvent> for DatastoreFileDeletedEvent {}
 impl Extends<Event> for DatastoreFileDeletedEvent {}
 
 /// `DrsEnteredStandbyModeEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsEnteredStandbyModeEvent {
     /// What it inherits from [`EnteredStandbyModeEvent`].
     pub base: EnteredStandbyModeEvent,
 }
 
+impl Default for DrsEnteredStandbyModeEvent {
+    fn default() -> Self {
+        Self { base: <EnteredStandbyModeEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsEnteredStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DrsEnteredStandbyModeEvent", Some(EnteredStandbyModeEvent::INFO), &[], || {
-                Box::new(DrsEnteredStandbyModeEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsEnteredStandbyModeEvent",
+            Some(<EnteredStandbyModeEvent as DataType>::INFO),
+            &[],
+            instance::<DrsEnteredStandbyModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsEnteredStandbyModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3948,41 +4090,46 @@ impl Extends<HostEvent> for DrsEnteredStandbyModeEvent {}
 impl Extends<Event> for DrsEnteredStandbyModeEvent {}
 
 /// `DrsEnteringStandbyModeEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsEnteringStandbyModeEvent {
     /// What it inherits from [`EnteringStandbyModeEvent`].
     pub base: EnteringStandbyModeEvent,
 }
 
+impl Default for DrsEnteringStandbyModeEvent {
+    fn default() -> Self {
+        Self { base: <EnteringStandbyModeEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsEnteringStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DrsEnteringStandbyModeEvent", Some(EnteringStandbyModeEvent::INFO), &[], || {
-                Box::new(DrsEnteringStandbyModeEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsEnteringStandbyModeEvent",
+            Some(<EnteringStandbyModeEvent as DataType>::INFO),
+            &[],
+            instance::<DrsEnteringStandbyModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsEnteringStandbyModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3992,41 +4139,46 @@ impl Extends<HostEvent> for DrsEnteringStandbyModeEvent {}
 impl Extends<Event> for DrsEnteringStandbyModeEvent {}
 
 /// `DrsExitStandbyModeFailedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsExitStandbyModeFailedEvent {
     /// What it inherits from [`ExitStandbyModeFailedEvent`].
     pub base: ExitStandbyModeFailedEvent,
 }
 
+impl Default for DrsExitStandbyModeFailedEvent {
+    fn default() -> Self {
+        Self { base: <ExitStandbyModeFailedEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsExitStandbyModeFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DrsExitStandbyModeFailedEvent", Some(ExitStandbyModeFailedEvent::INFO), &[], || {
-                Box::new(DrsExitStandbyModeFailedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsExitStandbyModeFailedEvent",
+            Some(<ExitStandbyModeFailedEvent as DataType>::INFO),
+            &[],
+            instance::<DrsExitStandbyModeFailedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsExitStandbyModeFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4036,41 +4188,46 @@ impl Extends<HostEvent> for DrsExitStandbyModeFailedEvent {}
 impl Extends<Event> for DrsExitStandbyModeFailedEvent {}
 
 /// `DrsExitedStandbyModeEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsExitedStandbyModeEvent {
     /// What it inherits from [`ExitedStandbyModeEvent`].
     pub base: ExitedStandbyModeEvent,
 }
 
+impl Default for DrsExitedStandbyModeEvent {
+    fn default() -> Self {
+        Self { base: <ExitedStandbyModeEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsExitedStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DrsExitedStandbyModeEvent", Some(ExitedStandbyModeEvent::INFO), &[], || {
-                Box::new(DrsExitedStandbyModeEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsExitedStandbyModeEvent",
+            Some(<ExitedStandbyModeEvent as DataType>::INFO),
+            &[],
+            instance::<DrsExitedStandbyModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsExitedStandbyModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4080,41 +4237,46 @@ impl Extends<HostEvent> for DrsExitedStandbyModeEvent {}
 impl Extends<Event> for DrsExitedStandbyModeEvent {}
 
 /// `DrsExitingStandbyModeEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsExitingStandbyModeEvent {
     /// What it inherits from [`ExitingStandbyModeEvent`].
     pub base: ExitingStandbyModeEvent,
 }
 
+impl Default for DrsExitingStandbyModeEvent {
+    fn default() -> Self {
+        Self { base: <ExitingStandbyModeEvent as Default>::default() }
+    }
+}
+
 impl DataType for DrsExitingStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DrsExitingStandbyModeEvent", Some(ExitingStandbyModeEvent::INFO), &[], || {
-                Box::new(DrsExitingStandbyModeEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DrsExitingStandbyModeEvent",
+            Some(<ExitingStandbyModeEvent as DataType>::INFO),
+            &[],
+            instance::<DrsExitingStandbyModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DrsExitingStandbyModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4124,7 +4286,6 @@ impl Extends<HostEvent> for DrsExitingStandbyModeEvent {}
 impl Extends<Event> for DrsExitingStandbyModeEvent {}
 
 /// `DvsCreatedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsCreatedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -4132,13 +4293,19 @@ pub struct DvsCreatedEvent {
     pub parent: FolderEventArgument,
 }
 
+impl Default for DvsCreatedEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), parent: <FolderEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for DvsCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsCreatedEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("parent", Type::Data(FolderEventArgument::INFO))],
-            || Box::new(DvsCreatedEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("parent", Type::Data(<FolderEventArgument as DataType>::INFO), Req)],
+            instance::<DvsCreatedEvent>,
         );
         &INFO
     };
@@ -4146,29 +4313,23 @@ impl DataType for DvsCreatedEvent {
 
 impl DataObject for DvsCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.parent),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.parent),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4177,39 +4338,42 @@ impl Extends<DvsEvent> for DvsCreatedEvent {}
 impl Extends<Event> for DvsCreatedEvent {}
 
 /// `DvsDestroyedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsDestroyedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
 }
 
+impl Default for DvsDestroyedEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default() }
+    }
+}
+
 impl DataType for DvsDestroyedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DvsDestroyedEvent", Some(DvsEvent::INFO), &[], || Box::new(DvsDestroyedEvent::default()));
+            TypeInfo::new("DvsDestroyedEvent", Some(<DvsEvent as DataType>::INFO), &[], instance::<DvsDestroyedEvent>);
         &INFO
     };
 }
 
 impl DataObject for DvsDestroyedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4218,7 +4382,6 @@ impl Extends<DvsEvent> for DvsDestroyedEvent {}
 impl Extends<Event> for DvsDestroyedEvent {}
 
 /// `DvsReconfiguredEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsReconfiguredEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -4228,16 +4391,26 @@ pub struct DvsReconfiguredEvent {
     pub config_changes: Option<Box<ChangesInfoEventArgument>>,
 }
 
+impl Default for DvsReconfiguredEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            config_spec: <Poly<DVSConfigSpec> as Default>::default(),
+            config_changes: None,
+        }
+    }
+}
+
 impl DataType for DvsReconfiguredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsReconfiguredEvent",
-            Some(DvsEvent::INFO),
+            Some(<DvsEvent as DataType>::INFO),
             &[
-                FieldInfo::req("configSpec", Type::Data(DVSConfigSpec::INFO)),
-                FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO)),
+                Own("configSpec", Type::Data(<DVSConfigSpec as DataType>::INFO), Req),
+                Own("configChanges", Type::Data(<ChangesInfoEventArgument as DataType>::INFO), Opt),
             ],
-            || Box::new(DvsReconfiguredEvent::default()),
+            instance::<DvsReconfiguredEvent>,
         );
         &INFO
     };
@@ -4245,34 +4418,25 @@ impl DataType for DvsReconfiguredEvent {
 
 impl DataObject for DvsReconfiguredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.config_spec),
-            16 => match &self.config_changes {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            15 => look::leaf(&self.config_spec),
+            16 => look::boxed(&self.config_changes),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Poly(&mut self.config_spec),
-            16 => fill!(self.config_changes, ChangesInfoEventArgument),
-            _ => self.base.slot(index),
+            16 => place::boxed(&mut self.config_changes),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -8,7 +8,6 @@ use crate::types::{
 };
 
 /// `Event`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct Event {
     /// `key`.
     pub key: i32,
@@ -42,29 +41,51 @@ pub struct Event {
     pub audit_id: Option<String>,
 }
 
+impl Default for Event {
+    fn default() -> Self {
+        Self {
+            key: 0,
+            chain_id: 0,
+            created_time: <DateTime as Default>::default(),
+            user_name: Unset::UNSET,
+            datacenter: None,
+            compute_resource: None,
+            host: None,
+            vm: None,
+            ds: None,
+            net: None,
+            dvs: None,
+            tgw: None,
+            full_formatted_message: None,
+            change_tag: None,
+            audit_id: None,
+        }
+    }
+}
+
 impl DataType for Event {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "Event",
-            Some(DynamicData::INFO),
+            Some(<DynamicData as DataType>::INFO),
             &[
-                FieldInfo::req("key", Type::Int),
-                FieldInfo::req("chainId", Type::Int),
-                FieldInfo::req("createdTime", Type::DateTime),
-                FieldInfo::req("userName", Type::String),
-                FieldInfo::opt("datacenter", Type::Data(DatacenterEventArgument::INFO)),
-                FieldInfo::opt("computeResource", Type::Data(ComputeResourceEventArgument::INFO)),
-                FieldInfo::opt("host", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::opt("vm", Type::Data(VmEventArgument::INFO)),
-                FieldInfo::opt("ds", Type::Data(DatastoreEventArgument::INFO)),
-                FieldInfo::opt("net", Type::Data(NetworkEventArgument::INFO)),
-                FieldInfo::opt("dvs", Type::Data(DvsEventArgument::INFO)),
-                FieldInfo::opt("tgw", Type::Data(TgwEventArgument::INFO)),
-                FieldInfo::opt("fullFormattedMessage", Type::String),
-                FieldInfo::opt("changeTag", Type::String),
-                FieldInfo::opt("auditId", Type::String),
+                Own("key", Type::Int, Req),
+                Own("chainId", Type::Int, Req),
+                Own("createdTime", Type::DateTime, Req),
+                Own("userName", Type::String, Req),
+                Own("datacenter", Type::Data(<DatacenterEventArgument as DataType>::INFO), Opt),
+                Own("computeResource", Type::Data(<ComputeResourceEventArgument as DataType>::INFO), Opt),
+                Own("host", Type::Data(<HostEventArgument as DataType>::INFO), Opt),
+                Own("vm", Type::Data(<VmEventArgument as DataType>::INFO), Opt),
+                Own("ds", Type::Data(<DatastoreEventArgument as DataType>::INFO), Opt),
+                Own("net", Type::Data(<NetworkEventArgument as DataType>::INFO), Opt),
+                Own("dvs", Type::Data(<DvsEventArgument as DataType>::INFO), Opt),
+                Own("tgw", Type::Data(<TgwEventArgument as DataType>::INFO), Opt),
+                Own("fullFormattedMessage", Type::String, Opt),
+                Own("changeTag", Type::String, Opt),
+                Own("auditId", Type::String, Opt),
             ],
-            || Box::new(Event::default()),
+            instance::<Event>,
         );
         &INFO
     };
@@ -72,71 +93,47 @@ impl DataType for Event {
 
 impl DataObject for Event {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => leaf(&self.key),
-            1 => leaf(&self.chain_id),
-            2 => leaf(&self.created_time),
-            3 => leaf(&self.user_name),
-            4 => match &self.datacenter {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            5 => match &self.compute_resource {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            6 => match &self.host {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            7 => match &self.vm {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            8 => match &self.ds {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            9 => match &self.net {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            10 => match &self.dvs {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            11 => match &self.tgw {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            12 => optional(&self.full_formatted_message),
-            13 => optional(&self.change_tag),
-            14 => optional(&self.audit_id),
+            0 => Value::Int(self.key),
+            1 => Value::Int(self.chain_id),
+            2 => look::leaf(&self.created_time),
+            3 => look::text(&self.user_name),
+            4 => look::boxed(&self.datacenter),
+            5 => look::boxed(&self.compute_resource),
+            6 => look::boxed(&self.host),
+            7 => look::boxed(&self.vm),
+            8 => look::boxed(&self.ds),
+            9 => look::boxed(&self.net),
+            10 => look::boxed(&self.dvs),
+            11 => look::boxed(&self.tgw),
+            12 => look::optional_text(&self.full_formatted_message),
+            13 => look::optional_text(&self.change_tag),
+            14 => look::optional_text(&self.audit_id),
             _ => Value::Unset,
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => Slot::Scalar(&mut self.key),
-            1 => Slot::Scalar(&mut self.chain_id),
+            0 => place::int(&mut self.key),
+            1 => place::int(&mut self.chain_id),
             2 => Slot::Scalar(&mut self.created_time),
-            3 => Slot::Scalar(&mut self.user_name),
-            4 => fill!(self.datacenter, DatacenterEventArgument),
-            5 => fill!(self.compute_resource, ComputeResourceEventArgument),
-            6 => fill!(self.host, HostEventArgument),
-            7 => fill!(self.vm, VmEventArgument),
-            8 => fill!(self.ds, DatastoreEventArgument),
-            9 => fill!(self.net, NetworkEventArgument),
-            10 => fill!(self.dvs, DvsEventArgument),
-            11 => fill!(self.tgw, TgwEventArgument),
-            12 => Slot::Scalar(&mut self.full_formatted_message),
-            13 => Slot::Scalar(&mut self.change_tag),
-            14 => Slot::Scalar(&mut self.audit_id),
+            3 => place::text(&mut self.user_name),
+            4 => place::boxed(&mut self.datacenter),
+            5 => place::boxed(&mut self.compute_resource),
+            6 => place::boxed(&mut self.host),
+            7 => place::boxed(&mut self.vm),
+            8 => place::boxed(&mut self.ds),
+            9 => place::boxed(&mut self.net),
+            10 => place::boxed(&mut self.dvs),
+            11 => place::boxed(&mut self.tgw),
+            12 => place::optional_text(&mut self.full_formatted_message),
+            13 => place::optional_text(&mut self.change_tag),
+            14 => place::optional_text(&mut self.audit_id),
             _ => Slot::None,
         }
     }
@@ -145,7 +142,6 @@ impl DataObject for Event {
 root!(Event);
 
 /// `EventEx`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EventEx {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -167,22 +163,38 @@ pub struct EventEx {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for EventEx {
+    fn default() -> Self {
+        Self {
+            base: <Event as Default>::default(),
+            event_type_id: Unset::UNSET,
+            severity: None,
+            message: None,
+            arguments: Unset::UNSET,
+            object_id: None,
+            object_type: None,
+            object_name: None,
+            fault: None,
+        }
+    }
+}
+
 impl DataType for EventEx {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EventEx",
-            Some(Event::INFO),
+            Some(<Event as DataType>::INFO),
             &[
-                FieldInfo::req("eventTypeId", Type::String),
-                FieldInfo::opt("severity", Type::String),
-                FieldInfo::opt("message", Type::String),
-                FieldInfo::list("arguments", Type::Data(KeyAnyValue::INFO)),
-                FieldInfo::opt("objectId", Type::String),
-                FieldInfo::opt("objectType", Type::String),
-                FieldInfo::opt("objectName", Type::String),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("eventTypeId", Type::String, Req),
+                Own("severity", Type::String, Opt),
+                Own("message", Type::String, Opt),
+                Own("arguments", Type::Data(<KeyAnyValue as DataType>::INFO), List),
+                Own("objectId", Type::String, Opt),
+                Own("objectType", Type::String, Opt),
+                Own("objectName", Type::String, Opt),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(EventEx::default()),
+            instance::<EventEx>,
         );
         &INFO
     };
@@ -190,46 +202,37 @@ impl DataType for EventEx {
 
 impl DataObject for EventEx {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.event_type_id),
-            16 => optional(&self.severity),
-            17 => optional(&self.message),
+            15 => look::text(&self.event_type_id),
+            16 => look::optional_text(&self.severity),
+            17 => look::optional_text(&self.message),
             18 => Value::List(&self.arguments),
-            19 => optional(&self.object_id),
-            20 => optional(&self.object_type),
-            21 => optional(&self.object_name),
-            22 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            19 => look::optional_text(&self.object_id),
+            20 => look::optional_text(&self.object_type),
+            21 => look::optional_text(&self.object_name),
+            22 => look::boxed(&self.fault),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.event_type_id),
-            16 => Slot::Scalar(&mut self.severity),
-            17 => Slot::Scalar(&mut self.message),
+            15 => place::text(&mut self.event_type_id),
+            16 => place::optional_text(&mut self.severity),
+            17 => place::optional_text(&mut self.message),
             18 => Slot::List(&mut self.arguments),
-            19 => Slot::Scalar(&mut self.object_id),
-            20 => Slot::Scalar(&mut self.object_type),
-            21 => Slot::Scalar(&mut self.object_name),
-            22 => fill!(self.fault, LocalizedMethodFault),
-            _ => self.base.slot(index),
+            19 => place::optional_text(&mut self.object_id),
+            20 => place::optional_text(&mut self.object_type),
+            21 => place::optional_text(&mut self.object_name),
+            22 => place::boxed(&mut self.fault),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -237,40 +240,46 @@ inherit!(EventEx, Event);
 impl Extends<Event> for EventEx {}
 
 /// `EnteredMaintenanceModeEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EnteredMaintenanceModeEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for EnteredMaintenanceModeEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for EnteredMaintenanceModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("EnteredMaintenanceModeEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(EnteredMaintenanceModeEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "EnteredMaintenanceModeEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<EnteredMaintenanceModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for EnteredMaintenanceModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -279,40 +288,46 @@ impl Extends<HostEvent> for EnteredMaintenanceModeEvent {}
 impl Extends<Event> for EnteredMaintenanceModeEvent {}
 
 /// `EnteredStandbyModeEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct EnteredStandbyModeEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for EnteredStandbyModeEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for EnteredStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("EnteredStandbyModeEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(EnteredStandbyModeEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "EnteredStandbyModeEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<EnteredStandbyModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for EnteredStandbyModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -321,40 +336,46 @@ impl Extends<HostEvent> for EnteredStandbyModeEvent {}
 impl Extends<Event> for EnteredStandbyModeEvent {}
 
 /// `EnteringMaintenanceModeEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EnteringMaintenanceModeEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for EnteringMaintenanceModeEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for EnteringMaintenanceModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("EnteringMaintenanceModeEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(EnteringMaintenanceModeEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "EnteringMaintenanceModeEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<EnteringMaintenanceModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for EnteringMaintenanceModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -363,40 +384,46 @@ impl Extends<HostEvent> for EnteringMaintenanceModeEvent {}
 impl Extends<Event> for EnteringMaintenanceModeEvent {}
 
 /// `EnteringStandbyModeEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct EnteringStandbyModeEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for EnteringStandbyModeEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for EnteringStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("EnteringStandbyModeEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(EnteringStandbyModeEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "EnteringStandbyModeEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<EnteringStandbyModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for EnteringStandbyModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -405,41 +432,46 @@ impl Extends<HostEvent> for EnteringStandbyModeEvent {}
 impl Extends<Event> for EnteringStandbyModeEvent {}
 
 /// `ErrorUpgradeEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ErrorUpgradeEvent {
     /// What it inherits from [`UpgradeEvent`].
     pub base: UpgradeEvent,
 }
 
+impl Default for ErrorUpgradeEvent {
+    fn default() -> Self {
+        Self { base: <UpgradeEvent as Default>::default() }
+    }
+}
+
 impl DataType for ErrorUpgradeEvent {
-    const INFO: &'static TypeInfo =
-        {
-            static INFO: TypeInfo = TypeInfo::new("ErrorUpgradeEvent", Some(UpgradeEvent::INFO), &[], || {
-                Box::new(ErrorUpgradeEvent::default())
-            });
-            &INFO
-        };
+    const INFO: &'static TypeInfo = {
+        static INFO: TypeInfo = TypeInfo::new(
+            "ErrorUpgradeEvent",
+            Some(<UpgradeEvent as DataType>::INFO),
+            &[],
+            instance::<ErrorUpgradeEvent>,
+        );
+        &INFO
+    };
 }
 
 impl DataObject for ErrorUpgradeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -448,40 +480,46 @@ impl Extends<UpgradeEvent> for ErrorUpgradeEvent {}
 impl Extends<Event> for ErrorUpgradeEvent {}
 
 /// `ExitMaintenanceModeEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExitMaintenanceModeEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for ExitMaintenanceModeEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for ExitMaintenanceModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ExitMaintenanceModeEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(ExitMaintenanceModeEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ExitMaintenanceModeEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<ExitMaintenanceModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ExitMaintenanceModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -490,40 +528,46 @@ impl Extends<HostEvent> for ExitMaintenanceModeEvent {}
 impl Extends<Event> for ExitMaintenanceModeEvent {}
 
 /// `ExitStandbyModeFailedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExitStandbyModeFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for ExitStandbyModeFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for ExitStandbyModeFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ExitStandbyModeFailedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(ExitStandbyModeFailedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ExitStandbyModeFailedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<ExitStandbyModeFailedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ExitStandbyModeFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -532,40 +576,46 @@ impl Extends<HostEvent> for ExitStandbyModeFailedEvent {}
 impl Extends<Event> for ExitStandbyModeFailedEvent {}
 
 /// `ExitedStandbyModeEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExitedStandbyModeEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for ExitedStandbyModeEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for ExitedStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ExitedStandbyModeEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(ExitedStandbyModeEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ExitedStandbyModeEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<ExitedStandbyModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ExitedStandbyModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -574,40 +624,46 @@ impl Extends<HostEvent> for ExitedStandbyModeEvent {}
 impl Extends<Event> for ExitedStandbyModeEvent {}
 
 /// `ExitingStandbyModeEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExitingStandbyModeEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for ExitingStandbyModeEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for ExitingStandbyModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ExitingStandbyModeEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(ExitingStandbyModeEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ExitingStandbyModeEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<ExitingStandbyModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ExitingStandbyModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -616,7 +672,6 @@ impl Extends<HostEvent> for ExitingStandbyModeEvent {}
 impl Extends<Event> for ExitingStandbyModeEvent {}
 
 /// `ExtendedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtendedEvent {
     /// What it inherits from [`GeneralEvent`].
     pub base: GeneralEvent,
@@ -628,17 +683,28 @@ pub struct ExtendedEvent {
     pub data: Vec<ExtendedEventPair>,
 }
 
+impl Default for ExtendedEvent {
+    fn default() -> Self {
+        Self {
+            base: <GeneralEvent as Default>::default(),
+            event_type_id: Unset::UNSET,
+            managed_object: Unset::UNSET,
+            data: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ExtendedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtendedEvent",
-            Some(GeneralEvent::INFO),
+            Some(<GeneralEvent as DataType>::INFO),
             &[
-                FieldInfo::req("eventTypeId", Type::String),
-                FieldInfo::req("managedObject", Type::Ref),
-                FieldInfo::list("data", Type::Data(ExtendedEventPair::INFO)),
+                Own("eventTypeId", Type::String, Req),
+                Own("managedObject", Type::Ref, Req),
+                Own("data", Type::Data(<ExtendedEventPair as DataType>::INFO), List),
             ],
-            || Box::new(ExtendedEvent::default()),
+            instance::<ExtendedEvent>,
         );
         &INFO
     };
@@ -646,33 +712,27 @@ impl DataType for ExtendedEvent {
 
 impl DataObject for ExtendedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.event_type_id),
-            17 => leaf(&self.managed_object),
+            16 => look::text(&self.event_type_id),
+            17 => look::reference(&self.managed_object),
             18 => Value::List(&self.data),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.event_type_id),
-            17 => Slot::Scalar(&mut self.managed_object),
+            16 => place::text(&mut self.event_type_id),
+            17 => place::reference(&mut self.managed_object),
             18 => Slot::List(&mut self.data),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

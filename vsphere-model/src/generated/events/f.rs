@@ -4,40 +4,46 @@ use crate::prelude::*;
 use crate::types::{ClusterEvent, Event};
 
 /// `FailoverLevelRestored`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FailoverLevelRestored {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for FailoverLevelRestored {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for FailoverLevelRestored {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("FailoverLevelRestored", Some(ClusterEvent::INFO), &[], || {
-            Box::new(FailoverLevelRestored::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "FailoverLevelRestored",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<FailoverLevelRestored>,
+        );
         &INFO
     };
 }
 
 impl DataObject for FailoverLevelRestored {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{Event, HostEvent, ManagedEntityEventArgument, SessionEvent};
 
 /// `GeneralEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GeneralEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -12,41 +11,43 @@ pub struct GeneralEvent {
     pub message: String,
 }
 
+impl Default for GeneralEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), message: Unset::UNSET }
+    }
+}
+
 impl DataType for GeneralEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("GeneralEvent", Some(Event::INFO), &[FieldInfo::req("message", Type::String)], || {
-                Box::new(GeneralEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GeneralEvent",
+            Some(<Event as DataType>::INFO),
+            &[Own("message", Type::String, Req)],
+            instance::<GeneralEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GeneralEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.message),
-            _ => self.base.get(index),
+            15 => look::text(&self.message),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.message),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.message),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -54,40 +55,46 @@ inherit!(GeneralEvent, Event);
 impl Extends<Event> for GeneralEvent {}
 
 /// `GeneralHostErrorEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GeneralHostErrorEvent {
     /// What it inherits from [`GeneralEvent`].
     pub base: GeneralEvent,
 }
 
+impl Default for GeneralHostErrorEvent {
+    fn default() -> Self {
+        Self { base: <GeneralEvent as Default>::default() }
+    }
+}
+
 impl DataType for GeneralHostErrorEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GeneralHostErrorEvent", Some(GeneralEvent::INFO), &[], || {
-            Box::new(GeneralHostErrorEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GeneralHostErrorEvent",
+            Some(<GeneralEvent as DataType>::INFO),
+            &[],
+            instance::<GeneralHostErrorEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GeneralHostErrorEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -96,40 +103,46 @@ impl Extends<GeneralEvent> for GeneralHostErrorEvent {}
 impl Extends<Event> for GeneralHostErrorEvent {}
 
 /// `GeneralHostInfoEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GeneralHostInfoEvent {
     /// What it inherits from [`GeneralEvent`].
     pub base: GeneralEvent,
 }
 
+impl Default for GeneralHostInfoEvent {
+    fn default() -> Self {
+        Self { base: <GeneralEvent as Default>::default() }
+    }
+}
+
 impl DataType for GeneralHostInfoEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GeneralHostInfoEvent", Some(GeneralEvent::INFO), &[], || {
-            Box::new(GeneralHostInfoEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GeneralHostInfoEvent",
+            Some(<GeneralEvent as DataType>::INFO),
+            &[],
+            instance::<GeneralHostInfoEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GeneralHostInfoEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -138,40 +151,46 @@ impl Extends<GeneralEvent> for GeneralHostInfoEvent {}
 impl Extends<Event> for GeneralHostInfoEvent {}
 
 /// `GeneralHostWarningEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GeneralHostWarningEvent {
     /// What it inherits from [`GeneralEvent`].
     pub base: GeneralEvent,
 }
 
+impl Default for GeneralHostWarningEvent {
+    fn default() -> Self {
+        Self { base: <GeneralEvent as Default>::default() }
+    }
+}
+
 impl DataType for GeneralHostWarningEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GeneralHostWarningEvent", Some(GeneralEvent::INFO), &[], || {
-            Box::new(GeneralHostWarningEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GeneralHostWarningEvent",
+            Some(<GeneralEvent as DataType>::INFO),
+            &[],
+            instance::<GeneralHostWarningEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GeneralHostWarningEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -180,7 +199,6 @@ impl Extends<GeneralEvent> for GeneralHostWarningEvent {}
 impl Extends<Event> for GeneralHostWarningEvent {}
 
 /// `GeneralUserEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GeneralUserEvent {
     /// What it inherits from [`GeneralEvent`].
     pub base: GeneralEvent,
@@ -188,13 +206,19 @@ pub struct GeneralUserEvent {
     pub entity: Option<Box<ManagedEntityEventArgument>>,
 }
 
+impl Default for GeneralUserEvent {
+    fn default() -> Self {
+        Self { base: <GeneralEvent as Default>::default(), entity: None }
+    }
+}
+
 impl DataType for GeneralUserEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GeneralUserEvent",
-            Some(GeneralEvent::INFO),
-            &[FieldInfo::opt("entity", Type::Data(ManagedEntityEventArgument::INFO))],
-            || Box::new(GeneralUserEvent::default()),
+            Some(<GeneralEvent as DataType>::INFO),
+            &[Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Opt)],
+            instance::<GeneralUserEvent>,
         );
         &INFO
     };
@@ -202,32 +226,23 @@ impl DataType for GeneralUserEvent {
 
 impl DataObject for GeneralUserEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => match &self.entity {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            16 => look::boxed(&self.entity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => fill!(self.entity, ManagedEntityEventArgument),
-            _ => self.base.slot(index),
+            16 => place::boxed(&mut self.entity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -236,40 +251,46 @@ impl Extends<GeneralEvent> for GeneralUserEvent {}
 impl Extends<Event> for GeneralUserEvent {}
 
 /// `GeneralVmErrorEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GeneralVmErrorEvent {
     /// What it inherits from [`GeneralEvent`].
     pub base: GeneralEvent,
 }
 
+impl Default for GeneralVmErrorEvent {
+    fn default() -> Self {
+        Self { base: <GeneralEvent as Default>::default() }
+    }
+}
+
 impl DataType for GeneralVmErrorEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GeneralVmErrorEvent", Some(GeneralEvent::INFO), &[], || {
-            Box::new(GeneralVmErrorEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GeneralVmErrorEvent",
+            Some(<GeneralEvent as DataType>::INFO),
+            &[],
+            instance::<GeneralVmErrorEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GeneralVmErrorEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -278,40 +299,46 @@ impl Extends<GeneralEvent> for GeneralVmErrorEvent {}
 impl Extends<Event> for GeneralVmErrorEvent {}
 
 /// `GeneralVmInfoEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GeneralVmInfoEvent {
     /// What it inherits from [`GeneralEvent`].
     pub base: GeneralEvent,
 }
 
+impl Default for GeneralVmInfoEvent {
+    fn default() -> Self {
+        Self { base: <GeneralEvent as Default>::default() }
+    }
+}
+
 impl DataType for GeneralVmInfoEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GeneralVmInfoEvent", Some(GeneralEvent::INFO), &[], || {
-            Box::new(GeneralVmInfoEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GeneralVmInfoEvent",
+            Some(<GeneralEvent as DataType>::INFO),
+            &[],
+            instance::<GeneralVmInfoEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GeneralVmInfoEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -320,40 +347,46 @@ impl Extends<GeneralEvent> for GeneralVmInfoEvent {}
 impl Extends<Event> for GeneralVmInfoEvent {}
 
 /// `GeneralVmWarningEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GeneralVmWarningEvent {
     /// What it inherits from [`GeneralEvent`].
     pub base: GeneralEvent,
 }
 
+impl Default for GeneralVmWarningEvent {
+    fn default() -> Self {
+        Self { base: <GeneralEvent as Default>::default() }
+    }
+}
+
 impl DataType for GeneralVmWarningEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GeneralVmWarningEvent", Some(GeneralEvent::INFO), &[], || {
-            Box::new(GeneralVmWarningEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GeneralVmWarningEvent",
+            Some(<GeneralEvent as DataType>::INFO),
+            &[],
+            instance::<GeneralVmWarningEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GeneralVmWarningEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -362,7 +395,6 @@ impl Extends<GeneralEvent> for GeneralVmWarningEvent {}
 impl Extends<Event> for GeneralVmWarningEvent {}
 
 /// `GhostDvsProxySwitchDetectedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GhostDvsProxySwitchDetectedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -370,13 +402,19 @@ pub struct GhostDvsProxySwitchDetectedEvent {
     pub switch_uuid: Vec<String>,
 }
 
+impl Default for GhostDvsProxySwitchDetectedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), switch_uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for GhostDvsProxySwitchDetectedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GhostDvsProxySwitchDetectedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::list_req("switchUuid", Type::String)],
-            || Box::new(GhostDvsProxySwitchDetectedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("switchUuid", Type::String, ListReq)],
+            instance::<GhostDvsProxySwitchDetectedEvent>,
         );
         &INFO
     };
@@ -384,29 +422,23 @@ impl DataType for GhostDvsProxySwitchDetectedEvent {
 
 impl DataObject for GhostDvsProxySwitchDetectedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => Value::List(&self.switch_uuid),
-            _ => self.base.get(index),
+            15 => look::texts(&self.switch_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.switch_uuid),
-            _ => self.base.slot(index),
+            15 => place::texts(&mut self.switch_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -415,7 +447,6 @@ impl Extends<HostEvent> for GhostDvsProxySwitchDetectedEvent {}
 impl Extends<Event> for GhostDvsProxySwitchDetectedEvent {}
 
 /// `GhostDvsProxySwitchRemovedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GhostDvsProxySwitchRemovedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -423,13 +454,19 @@ pub struct GhostDvsProxySwitchRemovedEvent {
     pub switch_uuid: Vec<String>,
 }
 
+impl Default for GhostDvsProxySwitchRemovedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), switch_uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for GhostDvsProxySwitchRemovedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GhostDvsProxySwitchRemovedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::list_req("switchUuid", Type::String)],
-            || Box::new(GhostDvsProxySwitchRemovedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("switchUuid", Type::String, ListReq)],
+            instance::<GhostDvsProxySwitchRemovedEvent>,
         );
         &INFO
     };
@@ -437,29 +474,23 @@ impl DataType for GhostDvsProxySwitchRemovedEvent {
 
 impl DataObject for GhostDvsProxySwitchRemovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => Value::List(&self.switch_uuid),
-            _ => self.base.get(index),
+            15 => look::texts(&self.switch_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.switch_uuid),
-            _ => self.base.slot(index),
+            15 => place::texts(&mut self.switch_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -468,7 +499,6 @@ impl Extends<HostEvent> for GhostDvsProxySwitchRemovedEvent {}
 impl Extends<Event> for GhostDvsProxySwitchRemovedEvent {}
 
 /// `GlobalMessageChangedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GlobalMessageChangedEvent {
     /// What it inherits from [`SessionEvent`].
     pub base: SessionEvent,
@@ -478,13 +508,19 @@ pub struct GlobalMessageChangedEvent {
     pub prev_message: Option<String>,
 }
 
+impl Default for GlobalMessageChangedEvent {
+    fn default() -> Self {
+        Self { base: <SessionEvent as Default>::default(), message: Unset::UNSET, prev_message: None }
+    }
+}
+
 impl DataType for GlobalMessageChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GlobalMessageChangedEvent",
-            Some(SessionEvent::INFO),
-            &[FieldInfo::req("message", Type::String), FieldInfo::opt("prevMessage", Type::String)],
-            || Box::new(GlobalMessageChangedEvent::default()),
+            Some(<SessionEvent as DataType>::INFO),
+            &[Own("message", Type::String, Req), Own("prevMessage", Type::String, Opt)],
+            instance::<GlobalMessageChangedEvent>,
         );
         &INFO
     };
@@ -492,31 +528,25 @@ impl DataType for GlobalMessageChangedEvent {
 
 impl DataObject for GlobalMessageChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.message),
-            16 => optional(&self.prev_message),
-            _ => self.base.get(index),
+            15 => look::text(&self.message),
+            16 => look::optional_text(&self.prev_message),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.message),
-            16 => Slot::Scalar(&mut self.prev_message),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.message),
+            16 => place::optional_text(&mut self.prev_message),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -8,7 +8,6 @@ use crate::types::{
 };
 
 /// `HealthStatusChangedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HealthStatusChangedEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -24,19 +23,32 @@ pub struct HealthStatusChangedEvent {
     pub service_id: Option<String>,
 }
 
+impl Default for HealthStatusChangedEvent {
+    fn default() -> Self {
+        Self {
+            base: <Event as Default>::default(),
+            component_id: Unset::UNSET,
+            old_status: Unset::UNSET,
+            new_status: Unset::UNSET,
+            component_name: Unset::UNSET,
+            service_id: None,
+        }
+    }
+}
+
 impl DataType for HealthStatusChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HealthStatusChangedEvent",
-            Some(Event::INFO),
+            Some(<Event as DataType>::INFO),
             &[
-                FieldInfo::req("componentId", Type::String),
-                FieldInfo::req("oldStatus", Type::String),
-                FieldInfo::req("newStatus", Type::String),
-                FieldInfo::req("componentName", Type::String),
-                FieldInfo::opt("serviceId", Type::String),
+                Own("componentId", Type::String, Req),
+                Own("oldStatus", Type::String, Req),
+                Own("newStatus", Type::String, Req),
+                Own("componentName", Type::String, Req),
+                Own("serviceId", Type::String, Opt),
             ],
-            || Box::new(HealthStatusChangedEvent::default()),
+            instance::<HealthStatusChangedEvent>,
         );
         &INFO
     };
@@ -44,37 +56,31 @@ impl DataType for HealthStatusChangedEvent {
 
 impl DataObject for HealthStatusChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.component_id),
-            16 => leaf(&self.old_status),
-            17 => leaf(&self.new_status),
-            18 => leaf(&self.component_name),
-            19 => optional(&self.service_id),
-            _ => self.base.get(index),
+            15 => look::text(&self.component_id),
+            16 => look::text(&self.old_status),
+            17 => look::text(&self.new_status),
+            18 => look::text(&self.component_name),
+            19 => look::optional_text(&self.service_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.component_id),
-            16 => Slot::Scalar(&mut self.old_status),
-            17 => Slot::Scalar(&mut self.new_status),
-            18 => Slot::Scalar(&mut self.component_name),
-            19 => Slot::Scalar(&mut self.service_id),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.component_id),
+            16 => place::text(&mut self.old_status),
+            17 => place::text(&mut self.new_status),
+            18 => place::text(&mut self.component_name),
+            19 => place::optional_text(&mut self.service_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -82,38 +88,41 @@ inherit!(HealthStatusChangedEvent, Event);
 impl Extends<Event> for HealthStatusChangedEvent {}
 
 /// `HostEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
 }
 
+impl Default for HostEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default() }
+    }
+}
+
 impl DataType for HostEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostEvent", Some(Event::INFO), &[], || Box::new(HostEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new("HostEvent", Some(<Event as DataType>::INFO), &[], instance::<HostEvent>);
         &INFO
     };
 }
 
 impl DataObject for HostEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -121,40 +130,46 @@ inherit!(HostEvent, Event);
 impl Extends<Event> for HostEvent {}
 
 /// `HostGetShortNameFailedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostGetShortNameFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostGetShortNameFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostGetShortNameFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostGetShortNameFailedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostGetShortNameFailedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostGetShortNameFailedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostGetShortNameFailedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostGetShortNameFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -163,40 +178,46 @@ impl Extends<HostEvent> for HostGetShortNameFailedEvent {}
 impl Extends<Event> for HostGetShortNameFailedEvent {}
 
 /// `HostInAuditModeEvent`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostInAuditModeEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostInAuditModeEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostInAuditModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostInAuditModeEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostInAuditModeEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostInAuditModeEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostInAuditModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostInAuditModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -205,40 +226,46 @@ impl Extends<HostEvent> for HostInAuditModeEvent {}
 impl Extends<Event> for HostInAuditModeEvent {}
 
 /// `HostInventoryUnreadableEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostInventoryUnreadableEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
 }
 
+impl Default for HostInventoryUnreadableEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default() }
+    }
+}
+
 impl DataType for HostInventoryUnreadableEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostInventoryUnreadableEvent", Some(Event::INFO), &[], || {
-            Box::new(HostInventoryUnreadableEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostInventoryUnreadableEvent",
+            Some(<Event as DataType>::INFO),
+            &[],
+            instance::<HostInventoryUnreadableEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostInventoryUnreadableEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -246,7 +273,6 @@ inherit!(HostInventoryUnreadableEvent, Event);
 impl Extends<Event> for HostInventoryUnreadableEvent {}
 
 /// `HostIpChangedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostIpChangedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -256,13 +282,19 @@ pub struct HostIpChangedEvent {
     pub new_ip: String,
 }
 
+impl Default for HostIpChangedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), old_ip: Unset::UNSET, new_ip: Unset::UNSET }
+    }
+}
+
 impl DataType for HostIpChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostIpChangedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("oldIP", Type::String), FieldInfo::req("newIP", Type::String)],
-            || Box::new(HostIpChangedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("oldIP", Type::String, Req), Own("newIP", Type::String, Req)],
+            instance::<HostIpChangedEvent>,
         );
         &INFO
     };
@@ -270,31 +302,25 @@ impl DataType for HostIpChangedEvent {
 
 impl DataObject for HostIpChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.old_ip),
-            16 => leaf(&self.new_ip),
-            _ => self.base.get(index),
+            15 => look::text(&self.old_ip),
+            16 => look::text(&self.new_ip),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.old_ip),
-            16 => Slot::Scalar(&mut self.new_ip),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.old_ip),
+            16 => place::text(&mut self.new_ip),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -303,7 +329,6 @@ impl Extends<HostEvent> for HostIpChangedEvent {}
 impl Extends<Event> for HostIpChangedEvent {}
 
 /// `HostIpInconsistentEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostIpInconsistentEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -313,13 +338,19 @@ pub struct HostIpInconsistentEvent {
     pub ip_address2: String,
 }
 
+impl Default for HostIpInconsistentEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), ip_address: Unset::UNSET, ip_address2: Unset::UNSET }
+    }
+}
+
 impl DataType for HostIpInconsistentEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostIpInconsistentEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("ipAddress", Type::String), FieldInfo::req("ipAddress2", Type::String)],
-            || Box::new(HostIpInconsistentEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("ipAddress", Type::String, Req), Own("ipAddress2", Type::String, Req)],
+            instance::<HostIpInconsistentEvent>,
         );
         &INFO
     };
@@ -327,31 +358,25 @@ impl DataType for HostIpInconsistentEvent {
 
 impl DataObject for HostIpInconsistentEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.ip_address),
-            16 => leaf(&self.ip_address2),
-            _ => self.base.get(index),
+            15 => look::text(&self.ip_address),
+            16 => look::text(&self.ip_address2),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.ip_address),
-            16 => Slot::Scalar(&mut self.ip_address2),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.ip_address),
+            16 => place::text(&mut self.ip_address2),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -360,40 +385,46 @@ impl Extends<HostEvent> for HostIpInconsistentEvent {}
 impl Extends<Event> for HostIpInconsistentEvent {}
 
 /// `HostIpToShortNameFailedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostIpToShortNameFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostIpToShortNameFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostIpToShortNameFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostIpToShortNameFailedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostIpToShortNameFailedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostIpToShortNameFailedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostIpToShortNameFailedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostIpToShortNameFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -402,40 +433,46 @@ impl Extends<HostEvent> for HostIpToShortNameFailedEvent {}
 impl Extends<Event> for HostIpToShortNameFailedEvent {}
 
 /// `HostNonCompliantEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostNonCompliantEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostNonCompliantEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostNonCompliantEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostNonCompliantEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostNonCompliantEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostNonCompliantEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostNonCompliantEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostNonCompliantEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -444,7 +481,6 @@ impl Extends<HostEvent> for HostNonCompliantEvent {}
 impl Extends<Event> for HostNonCompliantEvent {}
 
 /// `HostProfileAppliedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostProfileAppliedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -452,13 +488,19 @@ pub struct HostProfileAppliedEvent {
     pub profile: ProfileEventArgument,
 }
 
+impl Default for HostProfileAppliedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), profile: <ProfileEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for HostProfileAppliedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostProfileAppliedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("profile", Type::Data(ProfileEventArgument::INFO))],
-            || Box::new(HostProfileAppliedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("profile", Type::Data(<ProfileEventArgument as DataType>::INFO), Req)],
+            instance::<HostProfileAppliedEvent>,
         );
         &INFO
     };
@@ -466,29 +508,23 @@ impl DataType for HostProfileAppliedEvent {
 
 impl DataObject for HostProfileAppliedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.profile),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.profile),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -497,40 +533,46 @@ impl Extends<HostEvent> for HostProfileAppliedEvent {}
 impl Extends<Event> for HostProfileAppliedEvent {}
 
 /// `HostReconnectionFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostReconnectionFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostReconnectionFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostReconnectionFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostReconnectionFailedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostReconnectionFailedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostReconnectionFailedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostReconnectionFailedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostReconnectionFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -539,39 +581,42 @@ impl Extends<HostEvent> for HostReconnectionFailedEvent {}
 impl Extends<Event> for HostReconnectionFailedEvent {}
 
 /// `HostRemovedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostRemovedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostRemovedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostRemovedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostRemovedEvent", Some(HostEvent::INFO), &[], || Box::new(HostRemovedEvent::default()));
+            TypeInfo::new("HostRemovedEvent", Some(<HostEvent as DataType>::INFO), &[], instance::<HostRemovedEvent>);
         &INFO
     };
 }
 
 impl DataObject for HostRemovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -580,7 +625,6 @@ impl Extends<HostEvent> for HostRemovedEvent {}
 impl Extends<Event> for HostRemovedEvent {}
 
 /// `HostShortNameToIpFailedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostShortNameToIpFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -588,13 +632,19 @@ pub struct HostShortNameToIpFailedEvent {
     pub short_name: String,
 }
 
+impl Default for HostShortNameToIpFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), short_name: Unset::UNSET }
+    }
+}
+
 impl DataType for HostShortNameToIpFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostShortNameToIpFailedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("shortName", Type::String)],
-            || Box::new(HostShortNameToIpFailedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("shortName", Type::String, Req)],
+            instance::<HostShortNameToIpFailedEvent>,
         );
         &INFO
     };
@@ -602,29 +652,23 @@ impl DataType for HostShortNameToIpFailedEvent {
 
 impl DataObject for HostShortNameToIpFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.short_name),
-            _ => self.base.get(index),
+            15 => look::text(&self.short_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.short_name),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.short_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -633,7 +677,6 @@ impl Extends<HostEvent> for HostShortNameToIpFailedEvent {}
 impl Extends<Event> for HostShortNameToIpFailedEvent {}
 
 /// `HostShutdownEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostShutdownEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -641,13 +684,19 @@ pub struct HostShutdownEvent {
     pub reason: String,
 }
 
+impl Default for HostShutdownEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), reason: Unset::UNSET }
+    }
+}
+
 impl DataType for HostShutdownEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostShutdownEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("reason", Type::String)],
-            || Box::new(HostShutdownEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("reason", Type::String, Req)],
+            instance::<HostShutdownEvent>,
         );
         &INFO
     };
@@ -655,29 +704,23 @@ impl DataType for HostShutdownEvent {
 
 impl DataObject for HostShutdownEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.reason),
-            _ => self.base.get(index),
+            15 => look::text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -686,40 +729,46 @@ impl Extends<HostEvent> for HostShutdownEvent {}
 impl Extends<Event> for HostShutdownEvent {}
 
 /// `HostSpecificationChangedEvent`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostSpecificationChangedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostSpecificationChangedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostSpecificationChangedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostSpecificationChangedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostSpecificationChangedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostSpecificationChangedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostSpecificationChangedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostSpecificationChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -728,40 +777,46 @@ impl Extends<HostEvent> for HostSpecificationChangedEvent {}
 impl Extends<Event> for HostSpecificationChangedEvent {}
 
 /// `HostSpecificationRequireEvent`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostSpecificationRequireEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostSpecificationRequireEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostSpecificationRequireEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostSpecificationRequireEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostSpecificationRequireEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostSpecificationRequireEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostSpecificationRequireEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostSpecificationRequireEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -770,7 +825,6 @@ impl Extends<HostEvent> for HostSpecificationRequireEvent {}
 impl Extends<Event> for HostSpecificationRequireEvent {}
 
 /// `HostSpecificationUpdateEvent`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostSpecificationUpdateEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -778,13 +832,19 @@ pub struct HostSpecificationUpdateEvent {
     pub host_spec: HostSpecification,
 }
 
+impl Default for HostSpecificationUpdateEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), host_spec: <HostSpecification as Default>::default() }
+    }
+}
+
 impl DataType for HostSpecificationUpdateEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSpecificationUpdateEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("hostSpec", Type::Data(HostSpecification::INFO))],
-            || Box::new(HostSpecificationUpdateEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("hostSpec", Type::Data(<HostSpecification as DataType>::INFO), Req)],
+            instance::<HostSpecificationUpdateEvent>,
         );
         &INFO
     };
@@ -792,29 +852,23 @@ impl DataType for HostSpecificationUpdateEvent {
 
 impl DataObject for HostSpecificationUpdateEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.host_spec),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.host_spec),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -823,7 +877,6 @@ impl Extends<HostEvent> for HostSpecificationUpdateEvent {}
 impl Extends<Event> for HostSpecificationUpdateEvent {}
 
 /// `HostSubSpecificationDeleteEvent`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostSubSpecificationDeleteEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -831,13 +884,19 @@ pub struct HostSubSpecificationDeleteEvent {
     pub sub_spec_name: String,
 }
 
+impl Default for HostSubSpecificationDeleteEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), sub_spec_name: Unset::UNSET }
+    }
+}
+
 impl DataType for HostSubSpecificationDeleteEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSubSpecificationDeleteEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("subSpecName", Type::String)],
-            || Box::new(HostSubSpecificationDeleteEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("subSpecName", Type::String, Req)],
+            instance::<HostSubSpecificationDeleteEvent>,
         );
         &INFO
     };
@@ -845,29 +904,23 @@ impl DataType for HostSubSpecificationDeleteEvent {
 
 impl DataObject for HostSubSpecificationDeleteEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.sub_spec_name),
-            _ => self.base.get(index),
+            15 => look::text(&self.sub_spec_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.sub_spec_name),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.sub_spec_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -876,7 +929,6 @@ impl Extends<HostEvent> for HostSubSpecificationDeleteEvent {}
 impl Extends<Event> for HostSubSpecificationDeleteEvent {}
 
 /// `HostSubSpecificationUpdateEvent`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostSubSpecificationUpdateEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -884,13 +936,19 @@ pub struct HostSubSpecificationUpdateEvent {
     pub host_sub_spec: HostSubSpecification,
 }
 
+impl Default for HostSubSpecificationUpdateEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), host_sub_spec: <HostSubSpecification as Default>::default() }
+    }
+}
+
 impl DataType for HostSubSpecificationUpdateEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSubSpecificationUpdateEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("hostSubSpec", Type::Data(HostSubSpecification::INFO))],
-            || Box::new(HostSubSpecificationUpdateEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("hostSubSpec", Type::Data(<HostSubSpecification as DataType>::INFO), Req)],
+            instance::<HostSubSpecificationUpdateEvent>,
         );
         &INFO
     };
@@ -898,29 +956,23 @@ impl DataType for HostSubSpecificationUpdateEvent {
 
 impl DataObject for HostSubSpecificationUpdateEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.host_sub_spec),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.host_sub_spec),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -929,7 +981,6 @@ impl Extends<HostEvent> for HostSubSpecificationUpdateEvent {}
 impl Extends<Event> for HostSubSpecificationUpdateEvent {}
 
 /// `HostSyncFailedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostSyncFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -937,13 +988,19 @@ pub struct HostSyncFailedEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for HostSyncFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), reason: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for HostSyncFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSyncFailedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(HostSyncFailedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<HostSyncFailedEvent>,
         );
         &INFO
     };
@@ -951,29 +1008,23 @@ impl DataType for HostSyncFailedEvent {
 
 impl DataObject for HostSyncFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -982,40 +1033,46 @@ impl Extends<HostEvent> for HostSyncFailedEvent {}
 impl Extends<Event> for HostSyncFailedEvent {}
 
 /// `HostUpgradeFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostUpgradeFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostUpgradeFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostUpgradeFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostUpgradeFailedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostUpgradeFailedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostUpgradeFailedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostUpgradeFailedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostUpgradeFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1024,40 +1081,46 @@ impl Extends<HostEvent> for HostUpgradeFailedEvent {}
 impl Extends<Event> for HostUpgradeFailedEvent {}
 
 /// `HostUserWorldSwapNotEnabledEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostUserWorldSwapNotEnabledEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostUserWorldSwapNotEnabledEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostUserWorldSwapNotEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostUserWorldSwapNotEnabledEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostUserWorldSwapNotEnabledEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostUserWorldSwapNotEnabledEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostUserWorldSwapNotEnabledEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostUserWorldSwapNotEnabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1066,7 +1129,6 @@ impl Extends<HostEvent> for HostUserWorldSwapNotEnabledEvent {}
 impl Extends<Event> for HostUserWorldSwapNotEnabledEvent {}
 
 /// `HostVnicConnectedToCustomizedDVPortEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostVnicConnectedToCustomizedDVPortEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -1076,13 +1138,26 @@ pub struct HostVnicConnectedToCustomizedDVPortEvent {
     pub prev_port_key: Option<String>,
 }
 
+impl Default for HostVnicConnectedToCustomizedDVPortEvent {
+    fn default() -> Self {
+        Self {
+            base: <HostEvent as Default>::default(),
+            vnic: <VnicPortArgument as Default>::default(),
+            prev_port_key: None,
+        }
+    }
+}
+
 impl DataType for HostVnicConnectedToCustomizedDVPortEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostVnicConnectedToCustomizedDVPortEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("vnic", Type::Data(VnicPortArgument::INFO)), FieldInfo::opt("prevPortKey", Type::String)],
-            || Box::new(HostVnicConnectedToCustomizedDVPortEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[
+                Own("vnic", Type::Data(<VnicPortArgument as DataType>::INFO), Req),
+                Own("prevPortKey", Type::String, Opt),
+            ],
+            instance::<HostVnicConnectedToCustomizedDVPortEvent>,
         );
         &INFO
     };
@@ -1090,31 +1165,25 @@ impl DataType for HostVnicConnectedToCustomizedDVPortEvent {
 
 impl DataObject for HostVnicConnectedToCustomizedDVPortEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.vnic),
-            16 => optional(&self.prev_port_key),
-            _ => self.base.get(index),
+            16 => look::optional_text(&self.prev_port_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.vnic),
-            16 => Slot::Scalar(&mut self.prev_port_key),
-            _ => self.base.slot(index),
+            16 => place::optional_text(&mut self.prev_port_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1123,7 +1192,6 @@ impl Extends<HostEvent> for HostVnicConnectedToCustomizedDVPortEvent {}
 impl Extends<Event> for HostVnicConnectedToCustomizedDVPortEvent {}
 
 /// `HostWwnChangedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostWwnChangedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -1137,18 +1205,30 @@ pub struct HostWwnChangedEvent {
     pub new_port_wwns: Vec<i64>,
 }
 
+impl Default for HostWwnChangedEvent {
+    fn default() -> Self {
+        Self {
+            base: <HostEvent as Default>::default(),
+            old_node_wwns: Unset::UNSET,
+            old_port_wwns: Unset::UNSET,
+            new_node_wwns: Unset::UNSET,
+            new_port_wwns: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for HostWwnChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostWwnChangedEvent",
-            Some(HostEvent::INFO),
+            Some(<HostEvent as DataType>::INFO),
             &[
-                FieldInfo::list("oldNodeWwns", Type::Long),
-                FieldInfo::list("oldPortWwns", Type::Long),
-                FieldInfo::list("newNodeWwns", Type::Long),
-                FieldInfo::list("newPortWwns", Type::Long),
+                Own("oldNodeWwns", Type::Long, List),
+                Own("oldPortWwns", Type::Long, List),
+                Own("newNodeWwns", Type::Long, List),
+                Own("newPortWwns", Type::Long, List),
             ],
-            || Box::new(HostWwnChangedEvent::default()),
+            instance::<HostWwnChangedEvent>,
         );
         &INFO
     };
@@ -1156,7 +1236,7 @@ impl DataType for HostWwnChangedEvent {
 
 impl DataObject for HostWwnChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -1165,7 +1245,8 @@ impl DataObject for HostWwnChangedEvent {
             16 => Value::List(&self.old_port_wwns),
             17 => Value::List(&self.new_node_wwns),
             18 => Value::List(&self.new_port_wwns),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -1175,16 +1256,9 @@ impl DataObject for HostWwnChangedEvent {
             16 => Slot::Scalar(&mut self.old_port_wwns),
             17 => Slot::Scalar(&mut self.new_node_wwns),
             18 => Slot::Scalar(&mut self.new_port_wwns),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1193,7 +1267,6 @@ impl Extends<HostEvent> for HostWwnChangedEvent {}
 impl Extends<Event> for HostWwnChangedEvent {}
 
 /// `HostWwnConflictEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostWwnConflictEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -1205,17 +1278,28 @@ pub struct HostWwnConflictEvent {
     pub wwn: i64,
 }
 
+impl Default for HostWwnConflictEvent {
+    fn default() -> Self {
+        Self {
+            base: <HostEvent as Default>::default(),
+            conflicted_vms: Unset::UNSET,
+            conflicted_hosts: Unset::UNSET,
+            wwn: 0,
+        }
+    }
+}
+
 impl DataType for HostWwnConflictEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostWwnConflictEvent",
-            Some(HostEvent::INFO),
+            Some(<HostEvent as DataType>::INFO),
             &[
-                FieldInfo::list("conflictedVms", Type::Data(VmEventArgument::INFO)),
-                FieldInfo::list("conflictedHosts", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::req("wwn", Type::Long),
+                Own("conflictedVms", Type::Data(<VmEventArgument as DataType>::INFO), List),
+                Own("conflictedHosts", Type::Data(<HostEventArgument as DataType>::INFO), List),
+                Own("wwn", Type::Long, Req),
             ],
-            || Box::new(HostWwnConflictEvent::default()),
+            instance::<HostWwnConflictEvent>,
         );
         &INFO
     };
@@ -1223,15 +1307,16 @@ impl DataType for HostWwnConflictEvent {
 
 impl DataObject for HostWwnConflictEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::List(&self.conflicted_vms),
             16 => Value::List(&self.conflicted_hosts),
-            17 => leaf(&self.wwn),
-            _ => self.base.get(index),
+            17 => Value::Long(self.wwn),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -1239,17 +1324,10 @@ impl DataObject for HostWwnConflictEvent {
         match index {
             15 => Slot::List(&mut self.conflicted_vms),
             16 => Slot::List(&mut self.conflicted_hosts),
-            17 => Slot::Scalar(&mut self.wwn),
-            _ => self.base.slot(index),
+            17 => place::long(&mut self.wwn),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1258,7 +1336,6 @@ impl Extends<HostEvent> for HostWwnConflictEvent {}
 impl Extends<Event> for HostWwnConflictEvent {}
 
 /// `HostAddFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostAddFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -1266,13 +1343,19 @@ pub struct HostAddFailedEvent {
     pub hostname: String,
 }
 
+impl Default for HostAddFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), hostname: Unset::UNSET }
+    }
+}
+
 impl DataType for HostAddFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostAddFailedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("hostname", Type::String)],
-            || Box::new(HostAddFailedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("hostname", Type::String, Req)],
+            instance::<HostAddFailedEvent>,
         );
         &INFO
     };
@@ -1280,29 +1363,23 @@ impl DataType for HostAddFailedEvent {
 
 impl DataObject for HostAddFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.hostname),
-            _ => self.base.get(index),
+            15 => look::text(&self.hostname),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.hostname),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.hostname),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1311,39 +1388,42 @@ impl Extends<HostEvent> for HostAddFailedEvent {}
 impl Extends<Event> for HostAddFailedEvent {}
 
 /// `HostAddedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostAddedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostAddedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostAddedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostAddedEvent", Some(HostEvent::INFO), &[], || Box::new(HostAddedEvent::default()));
+            TypeInfo::new("HostAddedEvent", Some(<HostEvent as DataType>::INFO), &[], instance::<HostAddedEvent>);
         &INFO
     };
 }
 
 impl DataObject for HostAddedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1352,40 +1432,46 @@ impl Extends<HostEvent> for HostAddedEvent {}
 impl Extends<Event> for HostAddedEvent {}
 
 /// `HostAdminDisableEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostAdminDisableEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostAdminDisableEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostAdminDisableEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostAdminDisableEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostAdminDisableEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostAdminDisableEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostAdminDisableEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostAdminDisableEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1394,40 +1480,46 @@ impl Extends<HostEvent> for HostAdminDisableEvent {}
 impl Extends<Event> for HostAdminDisableEvent {}
 
 /// `HostAdminEnableEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostAdminEnableEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostAdminEnableEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostAdminEnableEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostAdminEnableEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostAdminEnableEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostAdminEnableEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostAdminEnableEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostAdminEnableEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1436,40 +1528,46 @@ impl Extends<HostEvent> for HostAdminEnableEvent {}
 impl Extends<Event> for HostAdminEnableEvent {}
 
 /// `HostCnxFailedAccountFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedAccountFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCnxFailedAccountFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCnxFailedAccountFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedAccountFailedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostCnxFailedAccountFailedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCnxFailedAccountFailedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCnxFailedAccountFailedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCnxFailedAccountFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1478,7 +1576,6 @@ impl Extends<HostEvent> for HostCnxFailedAccountFailedEvent {}
 impl Extends<Event> for HostCnxFailedAccountFailedEvent {}
 
 /// `HostCnxFailedAlreadyManagedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedAlreadyManagedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -1486,13 +1583,19 @@ pub struct HostCnxFailedAlreadyManagedEvent {
     pub server_name: String,
 }
 
+impl Default for HostCnxFailedAlreadyManagedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), server_name: Unset::UNSET }
+    }
+}
+
 impl DataType for HostCnxFailedAlreadyManagedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostCnxFailedAlreadyManagedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("serverName", Type::String)],
-            || Box::new(HostCnxFailedAlreadyManagedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("serverName", Type::String, Req)],
+            instance::<HostCnxFailedAlreadyManagedEvent>,
         );
         &INFO
     };
@@ -1500,29 +1603,23 @@ impl DataType for HostCnxFailedAlreadyManagedEvent {
 
 impl DataObject for HostCnxFailedAlreadyManagedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.server_name),
-            _ => self.base.get(index),
+            15 => look::text(&self.server_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.server_name),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.server_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1531,40 +1628,46 @@ impl Extends<HostEvent> for HostCnxFailedAlreadyManagedEvent {}
 impl Extends<Event> for HostCnxFailedAlreadyManagedEvent {}
 
 /// `HostCnxFailedBadCcagentEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedBadCcagentEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCnxFailedBadCcagentEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCnxFailedBadCcagentEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedBadCcagentEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostCnxFailedBadCcagentEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCnxFailedBadCcagentEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCnxFailedBadCcagentEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCnxFailedBadCcagentEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1573,40 +1676,46 @@ impl Extends<HostEvent> for HostCnxFailedBadCcagentEvent {}
 impl Extends<Event> for HostCnxFailedBadCcagentEvent {}
 
 /// `HostCnxFailedBadUsernameEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedBadUsernameEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCnxFailedBadUsernameEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCnxFailedBadUsernameEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedBadUsernameEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostCnxFailedBadUsernameEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCnxFailedBadUsernameEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCnxFailedBadUsernameEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCnxFailedBadUsernameEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1615,40 +1724,46 @@ impl Extends<HostEvent> for HostCnxFailedBadUsernameEvent {}
 impl Extends<Event> for HostCnxFailedBadUsernameEvent {}
 
 /// `HostCnxFailedBadVersionEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedBadVersionEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCnxFailedBadVersionEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCnxFailedBadVersionEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedBadVersionEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostCnxFailedBadVersionEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCnxFailedBadVersionEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCnxFailedBadVersionEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCnxFailedBadVersionEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1657,40 +1772,46 @@ impl Extends<HostEvent> for HostCnxFailedBadVersionEvent {}
 impl Extends<Event> for HostCnxFailedBadVersionEvent {}
 
 /// `HostCnxFailedCcagentUpgradeEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedCcagentUpgradeEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCnxFailedCcagentUpgradeEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCnxFailedCcagentUpgradeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedCcagentUpgradeEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostCnxFailedCcagentUpgradeEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCnxFailedCcagentUpgradeEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCnxFailedCcagentUpgradeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCnxFailedCcagentUpgradeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1699,39 +1820,46 @@ impl Extends<HostEvent> for HostCnxFailedCcagentUpgradeEvent {}
 impl Extends<Event> for HostCnxFailedCcagentUpgradeEvent {}
 
 /// `HostCnxFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCnxFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCnxFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostCnxFailedEvent", Some(HostEvent::INFO), &[], || Box::new(HostCnxFailedEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCnxFailedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCnxFailedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCnxFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1740,40 +1868,46 @@ impl Extends<HostEvent> for HostCnxFailedEvent {}
 impl Extends<Event> for HostCnxFailedEvent {}
 
 /// `HostCnxFailedNetworkErrorEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedNetworkErrorEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCnxFailedNetworkErrorEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCnxFailedNetworkErrorEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedNetworkErrorEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostCnxFailedNetworkErrorEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCnxFailedNetworkErrorEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCnxFailedNetworkErrorEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCnxFailedNetworkErrorEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1782,40 +1916,46 @@ impl Extends<HostEvent> for HostCnxFailedNetworkErrorEvent {}
 impl Extends<Event> for HostCnxFailedNetworkErrorEvent {}
 
 /// `HostCnxFailedNoAccessEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedNoAccessEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCnxFailedNoAccessEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCnxFailedNoAccessEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedNoAccessEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostCnxFailedNoAccessEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCnxFailedNoAccessEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCnxFailedNoAccessEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCnxFailedNoAccessEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1824,40 +1964,46 @@ impl Extends<HostEvent> for HostCnxFailedNoAccessEvent {}
 impl Extends<Event> for HostCnxFailedNoAccessEvent {}
 
 /// `HostCnxFailedNoConnectionEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedNoConnectionEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCnxFailedNoConnectionEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCnxFailedNoConnectionEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedNoConnectionEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostCnxFailedNoConnectionEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCnxFailedNoConnectionEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCnxFailedNoConnectionEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCnxFailedNoConnectionEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1866,40 +2012,46 @@ impl Extends<HostEvent> for HostCnxFailedNoConnectionEvent {}
 impl Extends<Event> for HostCnxFailedNoConnectionEvent {}
 
 /// `HostCnxFailedNoLicenseEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedNoLicenseEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCnxFailedNoLicenseEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCnxFailedNoLicenseEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedNoLicenseEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostCnxFailedNoLicenseEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCnxFailedNoLicenseEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCnxFailedNoLicenseEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCnxFailedNoLicenseEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1908,40 +2060,46 @@ impl Extends<HostEvent> for HostCnxFailedNoLicenseEvent {}
 impl Extends<Event> for HostCnxFailedNoLicenseEvent {}
 
 /// `HostCnxFailedNotFoundEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedNotFoundEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCnxFailedNotFoundEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCnxFailedNotFoundEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedNotFoundEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostCnxFailedNotFoundEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCnxFailedNotFoundEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCnxFailedNotFoundEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCnxFailedNotFoundEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1950,40 +2108,46 @@ impl Extends<HostEvent> for HostCnxFailedNotFoundEvent {}
 impl Extends<Event> for HostCnxFailedNotFoundEvent {}
 
 /// `HostCnxFailedTimeoutEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCnxFailedTimeoutEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCnxFailedTimeoutEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCnxFailedTimeoutEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostCnxFailedTimeoutEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostCnxFailedTimeoutEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCnxFailedTimeoutEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCnxFailedTimeoutEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCnxFailedTimeoutEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1992,7 +2156,6 @@ impl Extends<HostEvent> for HostCnxFailedTimeoutEvent {}
 impl Extends<Event> for HostCnxFailedTimeoutEvent {}
 
 /// `HostComplianceCheckedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostComplianceCheckedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -2000,13 +2163,19 @@ pub struct HostComplianceCheckedEvent {
     pub profile: ProfileEventArgument,
 }
 
+impl Default for HostComplianceCheckedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), profile: <ProfileEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for HostComplianceCheckedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostComplianceCheckedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("profile", Type::Data(ProfileEventArgument::INFO))],
-            || Box::new(HostComplianceCheckedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("profile", Type::Data(<ProfileEventArgument as DataType>::INFO), Req)],
+            instance::<HostComplianceCheckedEvent>,
         );
         &INFO
     };
@@ -2014,29 +2183,23 @@ impl DataType for HostComplianceCheckedEvent {
 
 impl DataObject for HostComplianceCheckedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.profile),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.profile),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2045,39 +2208,46 @@ impl Extends<HostEvent> for HostComplianceCheckedEvent {}
 impl Extends<Event> for HostComplianceCheckedEvent {}
 
 /// `HostCompliantEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCompliantEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostCompliantEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostCompliantEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostCompliantEvent", Some(HostEvent::INFO), &[], || Box::new(HostCompliantEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCompliantEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostCompliantEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostCompliantEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2086,40 +2256,46 @@ impl Extends<HostEvent> for HostCompliantEvent {}
 impl Extends<Event> for HostCompliantEvent {}
 
 /// `HostConfigAppliedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostConfigAppliedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostConfigAppliedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostConfigAppliedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostConfigAppliedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostConfigAppliedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostConfigAppliedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostConfigAppliedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostConfigAppliedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2128,39 +2304,46 @@ impl Extends<HostEvent> for HostConfigAppliedEvent {}
 impl Extends<Event> for HostConfigAppliedEvent {}
 
 /// `HostConnectedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostConnectedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostConnectedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostConnectedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostConnectedEvent", Some(HostEvent::INFO), &[], || Box::new(HostConnectedEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostConnectedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostConnectedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostConnectedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2169,40 +2352,46 @@ impl Extends<HostEvent> for HostConnectedEvent {}
 impl Extends<Event> for HostConnectedEvent {}
 
 /// `HostConnectionLostEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostConnectionLostEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostConnectionLostEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostConnectionLostEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostConnectionLostEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostConnectionLostEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostConnectionLostEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostConnectionLostEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostConnectionLostEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2211,40 +2400,46 @@ impl Extends<HostEvent> for HostConnectionLostEvent {}
 impl Extends<Event> for HostConnectionLostEvent {}
 
 /// `HostDasDisabledEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostDasDisabledEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostDasDisabledEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostDasDisabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostDasDisabledEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostDasDisabledEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostDasDisabledEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostDasDisabledEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostDasDisabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2253,40 +2448,46 @@ impl Extends<HostEvent> for HostDasDisabledEvent {}
 impl Extends<Event> for HostDasDisabledEvent {}
 
 /// `HostDasDisablingEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostDasDisablingEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostDasDisablingEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostDasDisablingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostDasDisablingEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostDasDisablingEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostDasDisablingEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostDasDisablingEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostDasDisablingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2295,40 +2496,46 @@ impl Extends<HostEvent> for HostDasDisablingEvent {}
 impl Extends<Event> for HostDasDisablingEvent {}
 
 /// `HostDasEnabledEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostDasEnabledEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostDasEnabledEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostDasEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostDasEnabledEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostDasEnabledEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostDasEnabledEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostDasEnabledEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostDasEnabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2337,40 +2544,46 @@ impl Extends<HostEvent> for HostDasEnabledEvent {}
 impl Extends<Event> for HostDasEnabledEvent {}
 
 /// `HostDasEnablingEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostDasEnablingEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostDasEnablingEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostDasEnablingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostDasEnablingEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(HostDasEnablingEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostDasEnablingEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<HostDasEnablingEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostDasEnablingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2379,7 +2592,6 @@ impl Extends<HostEvent> for HostDasEnablingEvent {}
 impl Extends<Event> for HostDasEnablingEvent {}
 
 /// `HostDasErrorEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostDasErrorEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -2389,13 +2601,19 @@ pub struct HostDasErrorEvent {
     pub reason: Option<String>,
 }
 
+impl Default for HostDasErrorEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), message: None, reason: None }
+    }
+}
+
 impl DataType for HostDasErrorEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDasErrorEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::opt("message", Type::String), FieldInfo::opt("reason", Type::String)],
-            || Box::new(HostDasErrorEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("message", Type::String, Opt), Own("reason", Type::String, Opt)],
+            instance::<HostDasErrorEvent>,
         );
         &INFO
     };
@@ -2403,31 +2621,25 @@ impl DataType for HostDasErrorEvent {
 
 impl DataObject for HostDasErrorEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => optional(&self.message),
-            16 => optional(&self.reason),
-            _ => self.base.get(index),
+            15 => look::optional_text(&self.message),
+            16 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.message),
-            16 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            15 => place::optional_text(&mut self.message),
+            16 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2436,39 +2648,42 @@ impl Extends<HostEvent> for HostDasErrorEvent {}
 impl Extends<Event> for HostDasErrorEvent {}
 
 /// `HostDasEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostDasEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostDasEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostDasEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostDasEvent", Some(HostEvent::INFO), &[], || Box::new(HostDasEvent::default()));
+            TypeInfo::new("HostDasEvent", Some(<HostEvent as DataType>::INFO), &[], instance::<HostDasEvent>);
         &INFO
     };
 }
 
 impl DataObject for HostDasEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2477,39 +2692,42 @@ impl Extends<HostEvent> for HostDasEvent {}
 impl Extends<Event> for HostDasEvent {}
 
 /// `HostDasOkEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostDasOkEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for HostDasOkEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostDasOkEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostDasOkEvent", Some(HostEvent::INFO), &[], || Box::new(HostDasOkEvent::default()));
+            TypeInfo::new("HostDasOkEvent", Some(<HostEvent as DataType>::INFO), &[], instance::<HostDasOkEvent>);
         &INFO
     };
 }
 
 impl DataObject for HostDasOkEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2518,7 +2736,6 @@ impl Extends<HostEvent> for HostDasOkEvent {}
 impl Extends<Event> for HostDasOkEvent {}
 
 /// `HostDisconnectedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostDisconnectedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -2526,13 +2743,19 @@ pub struct HostDisconnectedEvent {
     pub reason: Option<String>,
 }
 
+impl Default for HostDisconnectedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), reason: None }
+    }
+}
+
 impl DataType for HostDisconnectedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostDisconnectedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::opt("reason", Type::String)],
-            || Box::new(HostDisconnectedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("reason", Type::String, Opt)],
+            instance::<HostDisconnectedEvent>,
         );
         &INFO
     };
@@ -2540,29 +2763,23 @@ impl DataType for HostDisconnectedEvent {
 
 impl DataObject for HostDisconnectedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => optional(&self.reason),
-            _ => self.base.get(index),
+            15 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            15 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2571,7 +2788,6 @@ impl Extends<HostEvent> for HostDisconnectedEvent {}
 impl Extends<Event> for HostDisconnectedEvent {}
 
 /// `HostEnableAdminFailedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostEnableAdminFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -2579,13 +2795,19 @@ pub struct HostEnableAdminFailedEvent {
     pub permissions: Vec<Permission>,
 }
 
+impl Default for HostEnableAdminFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), permissions: Unset::UNSET }
+    }
+}
+
 impl DataType for HostEnableAdminFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostEnableAdminFailedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::list_req("permissions", Type::Data(Permission::INFO))],
-            || Box::new(HostEnableAdminFailedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("permissions", Type::Data(<Permission as DataType>::INFO), ListReq)],
+            instance::<HostEnableAdminFailedEvent>,
         );
         &INFO
     };
@@ -2593,29 +2815,23 @@ impl DataType for HostEnableAdminFailedEvent {
 
 impl DataObject for HostEnableAdminFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::List(&self.permissions),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::List(&mut self.permissions),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2624,7 +2840,6 @@ impl Extends<HostEvent> for HostEnableAdminFailedEvent {}
 impl Extends<Event> for HostEnableAdminFailedEvent {}
 
 /// `HostExtraNetworksEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostExtraNetworksEvent {
     /// What it inherits from [`HostDasEvent`].
     pub base: HostDasEvent,
@@ -2632,13 +2847,19 @@ pub struct HostExtraNetworksEvent {
     pub ips: Option<String>,
 }
 
+impl Default for HostExtraNetworksEvent {
+    fn default() -> Self {
+        Self { base: <HostDasEvent as Default>::default(), ips: None }
+    }
+}
+
 impl DataType for HostExtraNetworksEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostExtraNetworksEvent",
-            Some(HostDasEvent::INFO),
-            &[FieldInfo::opt("ips", Type::String)],
-            || Box::new(HostExtraNetworksEvent::default()),
+            Some(<HostDasEvent as DataType>::INFO),
+            &[Own("ips", Type::String, Opt)],
+            instance::<HostExtraNetworksEvent>,
         );
         &INFO
     };
@@ -2646,29 +2867,23 @@ impl DataType for HostExtraNetworksEvent {
 
 impl DataObject for HostExtraNetworksEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => optional(&self.ips),
-            _ => self.base.get(index),
+            15 => look::optional_text(&self.ips),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.ips),
-            _ => self.base.slot(index),
+            15 => place::optional_text(&mut self.ips),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2678,7 +2893,6 @@ impl Extends<HostEvent> for HostExtraNetworksEvent {}
 impl Extends<Event> for HostExtraNetworksEvent {}
 
 /// `HostInventoryFullEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostInventoryFullEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
@@ -2686,13 +2900,19 @@ pub struct HostInventoryFullEvent {
     pub capacity: i32,
 }
 
+impl Default for HostInventoryFullEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default(), capacity: 0 }
+    }
+}
+
 impl DataType for HostInventoryFullEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostInventoryFullEvent",
-            Some(LicenseEvent::INFO),
-            &[FieldInfo::req("capacity", Type::Int)],
-            || Box::new(HostInventoryFullEvent::default()),
+            Some(<LicenseEvent as DataType>::INFO),
+            &[Own("capacity", Type::Int, Req)],
+            instance::<HostInventoryFullEvent>,
         );
         &INFO
     };
@@ -2700,29 +2920,23 @@ impl DataType for HostInventoryFullEvent {
 
 impl DataObject for HostInventoryFullEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.capacity),
-            _ => self.base.get(index),
+            15 => Value::Int(self.capacity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.capacity),
-            _ => self.base.slot(index),
+            15 => place::int(&mut self.capacity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2731,7 +2945,6 @@ impl Extends<LicenseEvent> for HostInventoryFullEvent {}
 impl Extends<Event> for HostInventoryFullEvent {}
 
 /// `HostIsolationIpPingFailedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostIsolationIpPingFailedEvent {
     /// What it inherits from [`HostDasEvent`].
     pub base: HostDasEvent,
@@ -2739,13 +2952,19 @@ pub struct HostIsolationIpPingFailedEvent {
     pub isolation_ip: String,
 }
 
+impl Default for HostIsolationIpPingFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostDasEvent as Default>::default(), isolation_ip: Unset::UNSET }
+    }
+}
+
 impl DataType for HostIsolationIpPingFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostIsolationIpPingFailedEvent",
-            Some(HostDasEvent::INFO),
-            &[FieldInfo::req("isolationIp", Type::String)],
-            || Box::new(HostIsolationIpPingFailedEvent::default()),
+            Some(<HostDasEvent as DataType>::INFO),
+            &[Own("isolationIp", Type::String, Req)],
+            instance::<HostIsolationIpPingFailedEvent>,
         );
         &INFO
     };
@@ -2753,29 +2972,23 @@ impl DataType for HostIsolationIpPingFailedEvent {
 
 impl DataObject for HostIsolationIpPingFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.isolation_ip),
-            _ => self.base.get(index),
+            15 => look::text(&self.isolation_ip),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.isolation_ip),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.isolation_ip),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2785,40 +2998,46 @@ impl Extends<HostEvent> for HostIsolationIpPingFailedEvent {}
 impl Extends<Event> for HostIsolationIpPingFailedEvent {}
 
 /// `HostLicenseExpiredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostLicenseExpiredEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
 }
 
+impl Default for HostLicenseExpiredEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostLicenseExpiredEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostLicenseExpiredEvent", Some(LicenseEvent::INFO), &[], || {
-            Box::new(HostLicenseExpiredEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostLicenseExpiredEvent",
+            Some(<LicenseEvent as DataType>::INFO),
+            &[],
+            instance::<HostLicenseExpiredEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostLicenseExpiredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2827,7 +3046,6 @@ impl Extends<LicenseEvent> for HostLicenseExpiredEvent {}
 impl Extends<Event> for HostLicenseExpiredEvent {}
 
 /// `HostLocalPortCreatedEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostLocalPortCreatedEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -2835,13 +3053,19 @@ pub struct HostLocalPortCreatedEvent {
     pub host_local_port: DVSHostLocalPortInfo,
 }
 
+impl Default for HostLocalPortCreatedEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), host_local_port: <DVSHostLocalPortInfo as Default>::default() }
+    }
+}
+
 impl DataType for HostLocalPortCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostLocalPortCreatedEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("hostLocalPort", Type::Data(DVSHostLocalPortInfo::INFO))],
-            || Box::new(HostLocalPortCreatedEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("hostLocalPort", Type::Data(<DVSHostLocalPortInfo as DataType>::INFO), Req)],
+            instance::<HostLocalPortCreatedEvent>,
         );
         &INFO
     };
@@ -2849,29 +3073,23 @@ impl DataType for HostLocalPortCreatedEvent {
 
 impl DataObject for HostLocalPortCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.host_local_port),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.host_local_port),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2880,7 +3098,6 @@ impl Extends<DvsEvent> for HostLocalPortCreatedEvent {}
 impl Extends<Event> for HostLocalPortCreatedEvent {}
 
 /// `HostMissingNetworksEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostMissingNetworksEvent {
     /// What it inherits from [`HostDasEvent`].
     pub base: HostDasEvent,
@@ -2888,13 +3105,19 @@ pub struct HostMissingNetworksEvent {
     pub ips: Option<String>,
 }
 
+impl Default for HostMissingNetworksEvent {
+    fn default() -> Self {
+        Self { base: <HostDasEvent as Default>::default(), ips: None }
+    }
+}
+
 impl DataType for HostMissingNetworksEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostMissingNetworksEvent",
-            Some(HostDasEvent::INFO),
-            &[FieldInfo::opt("ips", Type::String)],
-            || Box::new(HostMissingNetworksEvent::default()),
+            Some(<HostDasEvent as DataType>::INFO),
+            &[Own("ips", Type::String, Opt)],
+            instance::<HostMissingNetworksEvent>,
         );
         &INFO
     };
@@ -2902,29 +3125,23 @@ impl DataType for HostMissingNetworksEvent {
 
 impl DataObject for HostMissingNetworksEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => optional(&self.ips),
-            _ => self.base.get(index),
+            15 => look::optional_text(&self.ips),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.ips),
-            _ => self.base.slot(index),
+            15 => place::optional_text(&mut self.ips),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2934,7 +3151,6 @@ impl Extends<HostEvent> for HostMissingNetworksEvent {}
 impl Extends<Event> for HostMissingNetworksEvent {}
 
 /// `HostMonitoringStateChangedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostMonitoringStateChangedEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
@@ -2944,13 +3160,19 @@ pub struct HostMonitoringStateChangedEvent {
     pub prev_state: Option<String>,
 }
 
+impl Default for HostMonitoringStateChangedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default(), state: Unset::UNSET, prev_state: None }
+    }
+}
+
 impl DataType for HostMonitoringStateChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostMonitoringStateChangedEvent",
-            Some(ClusterEvent::INFO),
-            &[FieldInfo::req("state", Type::String), FieldInfo::opt("prevState", Type::String)],
-            || Box::new(HostMonitoringStateChangedEvent::default()),
+            Some(<ClusterEvent as DataType>::INFO),
+            &[Own("state", Type::String, Req), Own("prevState", Type::String, Opt)],
+            instance::<HostMonitoringStateChangedEvent>,
         );
         &INFO
     };
@@ -2958,31 +3180,25 @@ impl DataType for HostMonitoringStateChangedEvent {
 
 impl DataObject for HostMonitoringStateChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.state),
-            16 => optional(&self.prev_state),
-            _ => self.base.get(index),
+            15 => look::text(&self.state),
+            16 => look::optional_text(&self.prev_state),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.state),
-            16 => Slot::Scalar(&mut self.prev_state),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.state),
+            16 => place::optional_text(&mut self.prev_state),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2991,7 +3207,6 @@ impl Extends<ClusterEvent> for HostMonitoringStateChangedEvent {}
 impl Extends<Event> for HostMonitoringStateChangedEvent {}
 
 /// `HostNoAvailableNetworksEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostNoAvailableNetworksEvent {
     /// What it inherits from [`HostDasEvent`].
     pub base: HostDasEvent,
@@ -2999,13 +3214,19 @@ pub struct HostNoAvailableNetworksEvent {
     pub ips: Option<String>,
 }
 
+impl Default for HostNoAvailableNetworksEvent {
+    fn default() -> Self {
+        Self { base: <HostDasEvent as Default>::default(), ips: None }
+    }
+}
+
 impl DataType for HostNoAvailableNetworksEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostNoAvailableNetworksEvent",
-            Some(HostDasEvent::INFO),
-            &[FieldInfo::opt("ips", Type::String)],
-            || Box::new(HostNoAvailableNetworksEvent::default()),
+            Some(<HostDasEvent as DataType>::INFO),
+            &[Own("ips", Type::String, Opt)],
+            instance::<HostNoAvailableNetworksEvent>,
         );
         &INFO
     };
@@ -3013,29 +3234,23 @@ impl DataType for HostNoAvailableNetworksEvent {
 
 impl DataObject for HostNoAvailableNetworksEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => optional(&self.ips),
-            _ => self.base.get(index),
+            15 => look::optional_text(&self.ips),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.ips),
-            _ => self.base.slot(index),
+            15 => place::optional_text(&mut self.ips),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3045,40 +3260,46 @@ impl Extends<HostEvent> for HostNoAvailableNetworksEvent {}
 impl Extends<Event> for HostNoAvailableNetworksEvent {}
 
 /// `HostNoHAEnabledPortGroupsEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostNoHAEnabledPortGroupsEvent {
     /// What it inherits from [`HostDasEvent`].
     pub base: HostDasEvent,
 }
 
+impl Default for HostNoHAEnabledPortGroupsEvent {
+    fn default() -> Self {
+        Self { base: <HostDasEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostNoHAEnabledPortGroupsEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostNoHAEnabledPortGroupsEvent", Some(HostDasEvent::INFO), &[], || {
-            Box::new(HostNoHAEnabledPortGroupsEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostNoHAEnabledPortGroupsEvent",
+            Some(<HostDasEvent as DataType>::INFO),
+            &[],
+            instance::<HostNoHAEnabledPortGroupsEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostNoHAEnabledPortGroupsEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3088,41 +3309,46 @@ impl Extends<HostEvent> for HostNoHAEnabledPortGroupsEvent {}
 impl Extends<Event> for HostNoHAEnabledPortGroupsEvent {}
 
 /// `HostNoRedundantManagementNetworkEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostNoRedundantManagementNetworkEvent {
     /// What it inherits from [`HostDasEvent`].
     pub base: HostDasEvent,
 }
 
+impl Default for HostNoRedundantManagementNetworkEvent {
+    fn default() -> Self {
+        Self { base: <HostDasEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostNoRedundantManagementNetworkEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostNoRedundantManagementNetworkEvent", Some(HostDasEvent::INFO), &[], || {
-                Box::new(HostNoRedundantManagementNetworkEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostNoRedundantManagementNetworkEvent",
+            Some(<HostDasEvent as DataType>::INFO),
+            &[],
+            instance::<HostNoRedundantManagementNetworkEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostNoRedundantManagementNetworkEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3132,40 +3358,46 @@ impl Extends<HostEvent> for HostNoRedundantManagementNetworkEvent {}
 impl Extends<Event> for HostNoRedundantManagementNetworkEvent {}
 
 /// `HostNotInClusterEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostNotInClusterEvent {
     /// What it inherits from [`HostDasEvent`].
     pub base: HostDasEvent,
 }
 
+impl Default for HostNotInClusterEvent {
+    fn default() -> Self {
+        Self { base: <HostDasEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostNotInClusterEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostNotInClusterEvent", Some(HostDasEvent::INFO), &[], || {
-            Box::new(HostNotInClusterEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostNotInClusterEvent",
+            Some(<HostDasEvent as DataType>::INFO),
+            &[],
+            instance::<HostNotInClusterEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostNotInClusterEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3175,41 +3407,46 @@ impl Extends<HostEvent> for HostNotInClusterEvent {}
 impl Extends<Event> for HostNotInClusterEvent {}
 
 /// `HostOvercommittedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostOvercommittedEvent {
     /// What it inherits from [`ClusterOvercommittedEvent`].
     pub base: ClusterOvercommittedEvent,
 }
 
+impl Default for HostOvercommittedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterOvercommittedEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostOvercommittedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostOvercommittedEvent", Some(ClusterOvercommittedEvent::INFO), &[], || {
-                Box::new(HostOvercommittedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostOvercommittedEvent",
+            Some(<ClusterOvercommittedEvent as DataType>::INFO),
+            &[],
+            instance::<HostOvercommittedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostOvercommittedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3219,7 +3456,6 @@ impl Extends<ClusterEvent> for HostOvercommittedEvent {}
 impl Extends<Event> for HostOvercommittedEvent {}
 
 /// `HostPrimaryAgentNotShortNameEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostPrimaryAgentNotShortNameEvent {
     /// What it inherits from [`HostDasEvent`].
     pub base: HostDasEvent,
@@ -3227,13 +3463,19 @@ pub struct HostPrimaryAgentNotShortNameEvent {
     pub primary_agent: String,
 }
 
+impl Default for HostPrimaryAgentNotShortNameEvent {
+    fn default() -> Self {
+        Self { base: <HostDasEvent as Default>::default(), primary_agent: Unset::UNSET }
+    }
+}
+
 impl DataType for HostPrimaryAgentNotShortNameEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostPrimaryAgentNotShortNameEvent",
-            Some(HostDasEvent::INFO),
-            &[FieldInfo::req("primaryAgent", Type::String)],
-            || Box::new(HostPrimaryAgentNotShortNameEvent::default()),
+            Some(<HostDasEvent as DataType>::INFO),
+            &[Own("primaryAgent", Type::String, Req)],
+            instance::<HostPrimaryAgentNotShortNameEvent>,
         );
         &INFO
     };
@@ -3241,29 +3483,23 @@ impl DataType for HostPrimaryAgentNotShortNameEvent {
 
 impl DataObject for HostPrimaryAgentNotShortNameEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.primary_agent),
-            _ => self.base.get(index),
+            15 => look::text(&self.primary_agent),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.primary_agent),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.primary_agent),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3273,7 +3509,6 @@ impl Extends<HostEvent> for HostPrimaryAgentNotShortNameEvent {}
 impl Extends<Event> for HostPrimaryAgentNotShortNameEvent {}
 
 /// `HostShortNameInconsistentEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostShortNameInconsistentEvent {
     /// What it inherits from [`HostDasEvent`].
     pub base: HostDasEvent,
@@ -3283,13 +3518,19 @@ pub struct HostShortNameInconsistentEvent {
     pub short_name2: String,
 }
 
+impl Default for HostShortNameInconsistentEvent {
+    fn default() -> Self {
+        Self { base: <HostDasEvent as Default>::default(), short_name: Unset::UNSET, short_name2: Unset::UNSET }
+    }
+}
+
 impl DataType for HostShortNameInconsistentEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostShortNameInconsistentEvent",
-            Some(HostDasEvent::INFO),
-            &[FieldInfo::req("shortName", Type::String), FieldInfo::req("shortName2", Type::String)],
-            || Box::new(HostShortNameInconsistentEvent::default()),
+            Some(<HostDasEvent as DataType>::INFO),
+            &[Own("shortName", Type::String, Req), Own("shortName2", Type::String, Req)],
+            instance::<HostShortNameInconsistentEvent>,
         );
         &INFO
     };
@@ -3297,31 +3538,25 @@ impl DataType for HostShortNameInconsistentEvent {
 
 impl DataObject for HostShortNameInconsistentEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.short_name),
-            16 => leaf(&self.short_name2),
-            _ => self.base.get(index),
+            15 => look::text(&self.short_name),
+            16 => look::text(&self.short_name2),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.short_name),
-            16 => Slot::Scalar(&mut self.short_name2),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.short_name),
+            16 => place::text(&mut self.short_name2),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3331,41 +3566,46 @@ impl Extends<HostEvent> for HostShortNameInconsistentEvent {}
 impl Extends<Event> for HostShortNameInconsistentEvent {}
 
 /// `HostStatusChangedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostStatusChangedEvent {
     /// What it inherits from [`ClusterStatusChangedEvent`].
     pub base: ClusterStatusChangedEvent,
 }
 
+impl Default for HostStatusChangedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterStatusChangedEvent as Default>::default() }
+    }
+}
+
 impl DataType for HostStatusChangedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HostStatusChangedEvent", Some(ClusterStatusChangedEvent::INFO), &[], || {
-                Box::new(HostStatusChangedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostStatusChangedEvent",
+            Some(<ClusterStatusChangedEvent as DataType>::INFO),
+            &[],
+            instance::<HostStatusChangedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostStatusChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

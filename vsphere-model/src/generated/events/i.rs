@@ -4,40 +4,46 @@ use crate::prelude::*;
 use crate::types::{ClusterEvent, Event, HostEvent, LicenseEvent, UpgradeEvent};
 
 /// `IScsiBootFailureEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct IScsiBootFailureEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for IScsiBootFailureEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for IScsiBootFailureEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("IScsiBootFailureEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(IScsiBootFailureEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "IScsiBootFailureEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<IScsiBootFailureEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for IScsiBootFailureEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -46,40 +52,46 @@ impl Extends<HostEvent> for IScsiBootFailureEvent {}
 impl Extends<Event> for IScsiBootFailureEvent {}
 
 /// `IncorrectHostInformationEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct IncorrectHostInformationEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
 }
 
+impl Default for IncorrectHostInformationEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default() }
+    }
+}
+
 impl DataType for IncorrectHostInformationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("IncorrectHostInformationEvent", Some(LicenseEvent::INFO), &[], || {
-            Box::new(IncorrectHostInformationEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "IncorrectHostInformationEvent",
+            Some(<LicenseEvent as DataType>::INFO),
+            &[],
+            instance::<IncorrectHostInformationEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for IncorrectHostInformationEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -88,39 +100,46 @@ impl Extends<LicenseEvent> for IncorrectHostInformationEvent {}
 impl Extends<Event> for IncorrectHostInformationEvent {}
 
 /// `InfoUpgradeEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InfoUpgradeEvent {
     /// What it inherits from [`UpgradeEvent`].
     pub base: UpgradeEvent,
 }
 
+impl Default for InfoUpgradeEvent {
+    fn default() -> Self {
+        Self { base: <UpgradeEvent as Default>::default() }
+    }
+}
+
 impl DataType for InfoUpgradeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InfoUpgradeEvent", Some(UpgradeEvent::INFO), &[], || Box::new(InfoUpgradeEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "InfoUpgradeEvent",
+            Some(<UpgradeEvent as DataType>::INFO),
+            &[],
+            instance::<InfoUpgradeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InfoUpgradeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -129,41 +148,46 @@ impl Extends<UpgradeEvent> for InfoUpgradeEvent {}
 impl Extends<Event> for InfoUpgradeEvent {}
 
 /// `InsufficientFailoverResourcesEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientFailoverResourcesEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
 }
 
+impl Default for InsufficientFailoverResourcesEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default() }
+    }
+}
+
 impl DataType for InsufficientFailoverResourcesEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InsufficientFailoverResourcesEvent", Some(ClusterEvent::INFO), &[], || {
-                Box::new(InsufficientFailoverResourcesEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InsufficientFailoverResourcesEvent",
+            Some(<ClusterEvent as DataType>::INFO),
+            &[],
+            instance::<InsufficientFailoverResourcesEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InsufficientFailoverResourcesEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -172,7 +196,6 @@ impl Extends<ClusterEvent> for InsufficientFailoverResourcesEvent {}
 impl Extends<Event> for InsufficientFailoverResourcesEvent {}
 
 /// `InvalidEditionEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidEditionEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
@@ -180,13 +203,19 @@ pub struct InvalidEditionEvent {
     pub feature: String,
 }
 
+impl Default for InvalidEditionEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default(), feature: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidEditionEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidEditionEvent",
-            Some(LicenseEvent::INFO),
-            &[FieldInfo::req("feature", Type::String)],
-            || Box::new(InvalidEditionEvent::default()),
+            Some(<LicenseEvent as DataType>::INFO),
+            &[Own("feature", Type::String, Req)],
+            instance::<InvalidEditionEvent>,
         );
         &INFO
     };
@@ -194,29 +223,23 @@ impl DataType for InvalidEditionEvent {
 
 impl DataObject for InvalidEditionEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.feature),
-            _ => self.base.get(index),
+            15 => look::text(&self.feature),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.feature),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.feature),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

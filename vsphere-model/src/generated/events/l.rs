@@ -4,39 +4,42 @@ use crate::prelude::*;
 use crate::types::{DatastoreEventArgument, Event, HostEvent, LicenseFeatureInfo};
 
 /// `LicenseEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
 }
 
+impl Default for LicenseEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default() }
+    }
+}
+
 impl DataType for LicenseEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("LicenseEvent", Some(Event::INFO), &[], || Box::new(LicenseEvent::default()));
+            TypeInfo::new("LicenseEvent", Some(<Event as DataType>::INFO), &[], instance::<LicenseEvent>);
         &INFO
     };
 }
 
 impl DataObject for LicenseEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -44,7 +47,6 @@ inherit!(LicenseEvent, Event);
 impl Extends<Event> for LicenseEvent {}
 
 /// `LicenseExpiredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseExpiredEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -52,13 +54,19 @@ pub struct LicenseExpiredEvent {
     pub feature: LicenseFeatureInfo,
 }
 
+impl Default for LicenseExpiredEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), feature: <LicenseFeatureInfo as Default>::default() }
+    }
+}
+
 impl DataType for LicenseExpiredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseExpiredEvent",
-            Some(Event::INFO),
-            &[FieldInfo::req("feature", Type::Data(LicenseFeatureInfo::INFO))],
-            || Box::new(LicenseExpiredEvent::default()),
+            Some(<Event as DataType>::INFO),
+            &[Own("feature", Type::Data(<LicenseFeatureInfo as DataType>::INFO), Req)],
+            instance::<LicenseExpiredEvent>,
         );
         &INFO
     };
@@ -66,29 +74,23 @@ impl DataType for LicenseExpiredEvent {
 
 impl DataObject for LicenseExpiredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.feature),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.feature),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -96,7 +98,6 @@ inherit!(LicenseExpiredEvent, Event);
 impl Extends<Event> for LicenseExpiredEvent {}
 
 /// `LicenseNonComplianceEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseNonComplianceEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
@@ -104,13 +105,19 @@ pub struct LicenseNonComplianceEvent {
     pub url: String,
 }
 
+impl Default for LicenseNonComplianceEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default(), url: Unset::UNSET }
+    }
+}
+
 impl DataType for LicenseNonComplianceEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseNonComplianceEvent",
-            Some(LicenseEvent::INFO),
-            &[FieldInfo::req("url", Type::String)],
-            || Box::new(LicenseNonComplianceEvent::default()),
+            Some(<LicenseEvent as DataType>::INFO),
+            &[Own("url", Type::String, Req)],
+            instance::<LicenseNonComplianceEvent>,
         );
         &INFO
     };
@@ -118,29 +125,23 @@ impl DataType for LicenseNonComplianceEvent {
 
 impl DataObject for LicenseNonComplianceEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.url),
-            _ => self.base.get(index),
+            15 => look::text(&self.url),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.url),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.url),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -149,40 +150,46 @@ impl Extends<LicenseEvent> for LicenseNonComplianceEvent {}
 impl Extends<Event> for LicenseNonComplianceEvent {}
 
 /// `LicenseRestrictedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseRestrictedEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
 }
 
+impl Default for LicenseRestrictedEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default() }
+    }
+}
+
 impl DataType for LicenseRestrictedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("LicenseRestrictedEvent", Some(LicenseEvent::INFO), &[], || {
-            Box::new(LicenseRestrictedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "LicenseRestrictedEvent",
+            Some(<LicenseEvent as DataType>::INFO),
+            &[],
+            instance::<LicenseRestrictedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for LicenseRestrictedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -191,7 +198,6 @@ impl Extends<LicenseEvent> for LicenseRestrictedEvent {}
 impl Extends<Event> for LicenseRestrictedEvent {}
 
 /// `LicenseServerAvailableEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseServerAvailableEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
@@ -199,13 +205,19 @@ pub struct LicenseServerAvailableEvent {
     pub license_server: String,
 }
 
+impl Default for LicenseServerAvailableEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default(), license_server: Unset::UNSET }
+    }
+}
+
 impl DataType for LicenseServerAvailableEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseServerAvailableEvent",
-            Some(LicenseEvent::INFO),
-            &[FieldInfo::req("licenseServer", Type::String)],
-            || Box::new(LicenseServerAvailableEvent::default()),
+            Some(<LicenseEvent as DataType>::INFO),
+            &[Own("licenseServer", Type::String, Req)],
+            instance::<LicenseServerAvailableEvent>,
         );
         &INFO
     };
@@ -213,29 +225,23 @@ impl DataType for LicenseServerAvailableEvent {
 
 impl DataObject for LicenseServerAvailableEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.license_server),
-            _ => self.base.get(index),
+            15 => look::text(&self.license_server),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.license_server),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.license_server),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -244,7 +250,6 @@ impl Extends<LicenseEvent> for LicenseServerAvailableEvent {}
 impl Extends<Event> for LicenseServerAvailableEvent {}
 
 /// `LicenseServerUnavailableEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseServerUnavailableEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
@@ -252,13 +257,19 @@ pub struct LicenseServerUnavailableEvent {
     pub license_server: String,
 }
 
+impl Default for LicenseServerUnavailableEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default(), license_server: Unset::UNSET }
+    }
+}
+
 impl DataType for LicenseServerUnavailableEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseServerUnavailableEvent",
-            Some(LicenseEvent::INFO),
-            &[FieldInfo::req("licenseServer", Type::String)],
-            || Box::new(LicenseServerUnavailableEvent::default()),
+            Some(<LicenseEvent as DataType>::INFO),
+            &[Own("licenseServer", Type::String, Req)],
+            instance::<LicenseServerUnavailableEvent>,
         );
         &INFO
     };
@@ -266,29 +277,23 @@ impl DataType for LicenseServerUnavailableEvent {
 
 impl DataObject for LicenseServerUnavailableEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.license_server),
-            _ => self.base.get(index),
+            15 => look::text(&self.license_server),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.license_server),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.license_server),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -297,7 +302,6 @@ impl Extends<LicenseEvent> for LicenseServerUnavailableEvent {}
 impl Extends<Event> for LicenseServerUnavailableEvent {}
 
 /// `LocalDatastoreCreatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LocalDatastoreCreatedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -307,16 +311,26 @@ pub struct LocalDatastoreCreatedEvent {
     pub datastore_url: Option<String>,
 }
 
+impl Default for LocalDatastoreCreatedEvent {
+    fn default() -> Self {
+        Self {
+            base: <HostEvent as Default>::default(),
+            datastore: <DatastoreEventArgument as Default>::default(),
+            datastore_url: None,
+        }
+    }
+}
+
 impl DataType for LocalDatastoreCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LocalDatastoreCreatedEvent",
-            Some(HostEvent::INFO),
+            Some(<HostEvent as DataType>::INFO),
             &[
-                FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO)),
-                FieldInfo::opt("datastoreUrl", Type::String),
+                Own("datastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Req),
+                Own("datastoreUrl", Type::String, Opt),
             ],
-            || Box::new(LocalDatastoreCreatedEvent::default()),
+            instance::<LocalDatastoreCreatedEvent>,
         );
         &INFO
     };
@@ -324,31 +338,25 @@ impl DataType for LocalDatastoreCreatedEvent {
 
 impl DataObject for LocalDatastoreCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.datastore),
-            16 => optional(&self.datastore_url),
-            _ => self.base.get(index),
+            16 => look::optional_text(&self.datastore_url),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.datastore),
-            16 => Slot::Scalar(&mut self.datastore_url),
-            _ => self.base.slot(index),
+            16 => place::optional_text(&mut self.datastore_url),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -357,40 +365,46 @@ impl Extends<HostEvent> for LocalDatastoreCreatedEvent {}
 impl Extends<Event> for LocalDatastoreCreatedEvent {}
 
 /// `LocalTSMEnabledEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct LocalTSMEnabledEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for LocalTSMEnabledEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for LocalTSMEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("LocalTSMEnabledEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(LocalTSMEnabledEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "LocalTSMEnabledEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<LocalTSMEnabledEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for LocalTSMEnabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -399,7 +413,6 @@ impl Extends<HostEvent> for LocalTSMEnabledEvent {}
 impl Extends<Event> for LocalTSMEnabledEvent {}
 
 /// `LockerMisconfiguredEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct LockerMisconfiguredEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -407,13 +420,19 @@ pub struct LockerMisconfiguredEvent {
     pub datastore: DatastoreEventArgument,
 }
 
+impl Default for LockerMisconfiguredEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), datastore: <DatastoreEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for LockerMisconfiguredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LockerMisconfiguredEvent",
-            Some(Event::INFO),
-            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
-            || Box::new(LockerMisconfiguredEvent::default()),
+            Some(<Event as DataType>::INFO),
+            &[Own("datastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Req)],
+            instance::<LockerMisconfiguredEvent>,
         );
         &INFO
     };
@@ -421,29 +440,23 @@ impl DataType for LockerMisconfiguredEvent {
 
 impl DataObject for LockerMisconfiguredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.datastore),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.datastore),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -451,7 +464,6 @@ inherit!(LockerMisconfiguredEvent, Event);
 impl Extends<Event> for LockerMisconfiguredEvent {}
 
 /// `LockerReconfiguredEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct LockerReconfiguredEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -461,16 +473,22 @@ pub struct LockerReconfiguredEvent {
     pub new_datastore: Option<Box<DatastoreEventArgument>>,
 }
 
+impl Default for LockerReconfiguredEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), old_datastore: None, new_datastore: None }
+    }
+}
+
 impl DataType for LockerReconfiguredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LockerReconfiguredEvent",
-            Some(Event::INFO),
+            Some(<Event as DataType>::INFO),
             &[
-                FieldInfo::opt("oldDatastore", Type::Data(DatastoreEventArgument::INFO)),
-                FieldInfo::opt("newDatastore", Type::Data(DatastoreEventArgument::INFO)),
+                Own("oldDatastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Opt),
+                Own("newDatastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Opt),
             ],
-            || Box::new(LockerReconfiguredEvent::default()),
+            instance::<LockerReconfiguredEvent>,
         );
         &INFO
     };
@@ -478,37 +496,25 @@ impl DataType for LockerReconfiguredEvent {
 
 impl DataObject for LockerReconfiguredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => match &self.old_datastore {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            16 => match &self.new_datastore {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            15 => look::boxed(&self.old_datastore),
+            16 => look::boxed(&self.new_datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => fill!(self.old_datastore, DatastoreEventArgument),
-            16 => fill!(self.new_datastore, DatastoreEventArgument),
-            _ => self.base.slot(index),
+            15 => place::boxed(&mut self.old_datastore),
+            16 => place::boxed(&mut self.new_datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `MigrationEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MigrationEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -15,13 +14,19 @@ pub struct MigrationEvent {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for MigrationEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), fault: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for MigrationEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MigrationEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(MigrationEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<MigrationEvent>,
         );
         &INFO
     };
@@ -29,29 +34,23 @@ impl DataType for MigrationEvent {
 
 impl DataObject for MigrationEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.fault),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.fault),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -60,7 +59,6 @@ impl Extends<VmEvent> for MigrationEvent {}
 impl Extends<Event> for MigrationEvent {}
 
 /// `MigrationHostErrorEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MigrationHostErrorEvent {
     /// What it inherits from [`MigrationEvent`].
     pub base: MigrationEvent,
@@ -68,13 +66,19 @@ pub struct MigrationHostErrorEvent {
     pub dst_host: HostEventArgument,
 }
 
+impl Default for MigrationHostErrorEvent {
+    fn default() -> Self {
+        Self { base: <MigrationEvent as Default>::default(), dst_host: <HostEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for MigrationHostErrorEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MigrationHostErrorEvent",
-            Some(MigrationEvent::INFO),
-            &[FieldInfo::req("dstHost", Type::Data(HostEventArgument::INFO))],
-            || Box::new(MigrationHostErrorEvent::default()),
+            Some(<MigrationEvent as DataType>::INFO),
+            &[Own("dstHost", Type::Data(<HostEventArgument as DataType>::INFO), Req)],
+            instance::<MigrationHostErrorEvent>,
         );
         &INFO
     };
@@ -82,29 +86,23 @@ impl DataType for MigrationHostErrorEvent {
 
 impl DataObject for MigrationHostErrorEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             17 => Value::Data(&self.dst_host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             17 => Slot::Data(&mut self.dst_host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -114,7 +112,6 @@ impl Extends<VmEvent> for MigrationHostErrorEvent {}
 impl Extends<Event> for MigrationHostErrorEvent {}
 
 /// `MigrationHostWarningEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MigrationHostWarningEvent {
     /// What it inherits from [`MigrationEvent`].
     pub base: MigrationEvent,
@@ -122,13 +119,19 @@ pub struct MigrationHostWarningEvent {
     pub dst_host: HostEventArgument,
 }
 
+impl Default for MigrationHostWarningEvent {
+    fn default() -> Self {
+        Self { base: <MigrationEvent as Default>::default(), dst_host: <HostEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for MigrationHostWarningEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MigrationHostWarningEvent",
-            Some(MigrationEvent::INFO),
-            &[FieldInfo::req("dstHost", Type::Data(HostEventArgument::INFO))],
-            || Box::new(MigrationHostWarningEvent::default()),
+            Some(<MigrationEvent as DataType>::INFO),
+            &[Own("dstHost", Type::Data(<HostEventArgument as DataType>::INFO), Req)],
+            instance::<MigrationHostWarningEvent>,
         );
         &INFO
     };
@@ -136,29 +139,23 @@ impl DataType for MigrationHostWarningEvent {
 
 impl DataObject for MigrationHostWarningEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             17 => Value::Data(&self.dst_host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             17 => Slot::Data(&mut self.dst_host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -168,7 +165,6 @@ impl Extends<VmEvent> for MigrationHostWarningEvent {}
 impl Extends<Event> for MigrationHostWarningEvent {}
 
 /// `MigrationResourceErrorEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MigrationResourceErrorEvent {
     /// What it inherits from [`MigrationEvent`].
     pub base: MigrationEvent,
@@ -178,16 +174,26 @@ pub struct MigrationResourceErrorEvent {
     pub dst_host: HostEventArgument,
 }
 
+impl Default for MigrationResourceErrorEvent {
+    fn default() -> Self {
+        Self {
+            base: <MigrationEvent as Default>::default(),
+            dst_pool: <ResourcePoolEventArgument as Default>::default(),
+            dst_host: <HostEventArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for MigrationResourceErrorEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MigrationResourceErrorEvent",
-            Some(MigrationEvent::INFO),
+            Some(<MigrationEvent as DataType>::INFO),
             &[
-                FieldInfo::req("dstPool", Type::Data(ResourcePoolEventArgument::INFO)),
-                FieldInfo::req("dstHost", Type::Data(HostEventArgument::INFO)),
+                Own("dstPool", Type::Data(<ResourcePoolEventArgument as DataType>::INFO), Req),
+                Own("dstHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
             ],
-            || Box::new(MigrationResourceErrorEvent::default()),
+            instance::<MigrationResourceErrorEvent>,
         );
         &INFO
     };
@@ -195,14 +201,15 @@ impl DataType for MigrationResourceErrorEvent {
 
 impl DataObject for MigrationResourceErrorEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             17 => Value::Data(&self.dst_pool),
             18 => Value::Data(&self.dst_host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -210,16 +217,9 @@ impl DataObject for MigrationResourceErrorEvent {
         match index {
             17 => Slot::Data(&mut self.dst_pool),
             18 => Slot::Data(&mut self.dst_host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -229,7 +229,6 @@ impl Extends<VmEvent> for MigrationResourceErrorEvent {}
 impl Extends<Event> for MigrationResourceErrorEvent {}
 
 /// `MigrationResourceWarningEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MigrationResourceWarningEvent {
     /// What it inherits from [`MigrationEvent`].
     pub base: MigrationEvent,
@@ -239,16 +238,26 @@ pub struct MigrationResourceWarningEvent {
     pub dst_host: HostEventArgument,
 }
 
+impl Default for MigrationResourceWarningEvent {
+    fn default() -> Self {
+        Self {
+            base: <MigrationEvent as Default>::default(),
+            dst_pool: <ResourcePoolEventArgument as Default>::default(),
+            dst_host: <HostEventArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for MigrationResourceWarningEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MigrationResourceWarningEvent",
-            Some(MigrationEvent::INFO),
+            Some(<MigrationEvent as DataType>::INFO),
             &[
-                FieldInfo::req("dstPool", Type::Data(ResourcePoolEventArgument::INFO)),
-                FieldInfo::req("dstHost", Type::Data(HostEventArgument::INFO)),
+                Own("dstPool", Type::Data(<ResourcePoolEventArgument as DataType>::INFO), Req),
+                Own("dstHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
             ],
-            || Box::new(MigrationResourceWarningEvent::default()),
+            instance::<MigrationResourceWarningEvent>,
         );
         &INFO
     };
@@ -256,14 +265,15 @@ impl DataType for MigrationResourceWarningEvent {
 
 impl DataObject for MigrationResourceWarningEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             17 => Value::Data(&self.dst_pool),
             18 => Value::Data(&self.dst_host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -271,16 +281,9 @@ impl DataObject for MigrationResourceWarningEvent {
         match index {
             17 => Slot::Data(&mut self.dst_pool),
             18 => Slot::Data(&mut self.dst_host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -290,40 +293,46 @@ impl Extends<VmEvent> for MigrationResourceWarningEvent {}
 impl Extends<Event> for MigrationResourceWarningEvent {}
 
 /// `MigrationWarningEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MigrationWarningEvent {
     /// What it inherits from [`MigrationEvent`].
     pub base: MigrationEvent,
 }
 
+impl Default for MigrationWarningEvent {
+    fn default() -> Self {
+        Self { base: <MigrationEvent as Default>::default() }
+    }
+}
+
 impl DataType for MigrationWarningEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MigrationWarningEvent", Some(MigrationEvent::INFO), &[], || {
-            Box::new(MigrationWarningEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MigrationWarningEvent",
+            Some(<MigrationEvent as DataType>::INFO),
+            &[],
+            instance::<MigrationWarningEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MigrationWarningEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -333,40 +342,46 @@ impl Extends<VmEvent> for MigrationWarningEvent {}
 impl Extends<Event> for MigrationWarningEvent {}
 
 /// `MtuMatchEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct MtuMatchEvent {
     /// What it inherits from [`DvsHealthStatusChangeEvent`].
     pub base: DvsHealthStatusChangeEvent,
 }
 
+impl Default for MtuMatchEvent {
+    fn default() -> Self {
+        Self { base: <DvsHealthStatusChangeEvent as Default>::default() }
+    }
+}
+
 impl DataType for MtuMatchEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MtuMatchEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
-            Box::new(MtuMatchEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MtuMatchEvent",
+            Some(<DvsHealthStatusChangeEvent as DataType>::INFO),
+            &[],
+            instance::<MtuMatchEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MtuMatchEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -376,40 +391,46 @@ impl Extends<HostEvent> for MtuMatchEvent {}
 impl Extends<Event> for MtuMatchEvent {}
 
 /// `MtuMismatchEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct MtuMismatchEvent {
     /// What it inherits from [`DvsHealthStatusChangeEvent`].
     pub base: DvsHealthStatusChangeEvent,
 }
 
+impl Default for MtuMismatchEvent {
+    fn default() -> Self {
+        Self { base: <DvsHealthStatusChangeEvent as Default>::default() }
+    }
+}
+
 impl DataType for MtuMismatchEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MtuMismatchEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
-            Box::new(MtuMismatchEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MtuMismatchEvent",
+            Some(<DvsHealthStatusChangeEvent as DataType>::INFO),
+            &[],
+            instance::<MtuMismatchEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MtuMismatchEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -419,40 +440,46 @@ impl Extends<HostEvent> for MtuMismatchEvent {}
 impl Extends<Event> for MtuMismatchEvent {}
 
 /// `MigrationErrorEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MigrationErrorEvent {
     /// What it inherits from [`MigrationEvent`].
     pub base: MigrationEvent,
 }
 
+impl Default for MigrationErrorEvent {
+    fn default() -> Self {
+        Self { base: <MigrationEvent as Default>::default() }
+    }
+}
+
 impl DataType for MigrationErrorEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MigrationErrorEvent", Some(MigrationEvent::INFO), &[], || {
-            Box::new(MigrationErrorEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MigrationErrorEvent",
+            Some(<MigrationEvent as DataType>::INFO),
+            &[],
+            instance::<MigrationErrorEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MigrationErrorEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use crate::types::{
 };
 
 /// `NASDatastoreCreatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NASDatastoreCreatedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -16,16 +15,26 @@ pub struct NASDatastoreCreatedEvent {
     pub datastore_url: Option<String>,
 }
 
+impl Default for NASDatastoreCreatedEvent {
+    fn default() -> Self {
+        Self {
+            base: <HostEvent as Default>::default(),
+            datastore: <DatastoreEventArgument as Default>::default(),
+            datastore_url: None,
+        }
+    }
+}
+
 impl DataType for NASDatastoreCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NASDatastoreCreatedEvent",
-            Some(HostEvent::INFO),
+            Some(<HostEvent as DataType>::INFO),
             &[
-                FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO)),
-                FieldInfo::opt("datastoreUrl", Type::String),
+                Own("datastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Req),
+                Own("datastoreUrl", Type::String, Opt),
             ],
-            || Box::new(NASDatastoreCreatedEvent::default()),
+            instance::<NASDatastoreCreatedEvent>,
         );
         &INFO
     };
@@ -33,31 +42,25 @@ impl DataType for NASDatastoreCreatedEvent {
 
 impl DataObject for NASDatastoreCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.datastore),
-            16 => optional(&self.datastore_url),
-            _ => self.base.get(index),
+            16 => look::optional_text(&self.datastore_url),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.datastore),
-            16 => Slot::Scalar(&mut self.datastore_url),
-            _ => self.base.slot(index),
+            16 => place::optional_text(&mut self.datastore_url),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -66,7 +69,6 @@ impl Extends<HostEvent> for NASDatastoreCreatedEvent {}
 impl Extends<Event> for NASDatastoreCreatedEvent {}
 
 /// `NetworkRollbackEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetworkRollbackEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -76,13 +78,19 @@ pub struct NetworkRollbackEvent {
     pub transaction_id: String,
 }
 
+impl Default for NetworkRollbackEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), method_name: Unset::UNSET, transaction_id: Unset::UNSET }
+    }
+}
+
 impl DataType for NetworkRollbackEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetworkRollbackEvent",
-            Some(Event::INFO),
-            &[FieldInfo::req("methodName", Type::String), FieldInfo::req("transactionId", Type::String)],
-            || Box::new(NetworkRollbackEvent::default()),
+            Some(<Event as DataType>::INFO),
+            &[Own("methodName", Type::String, Req), Own("transactionId", Type::String, Req)],
+            instance::<NetworkRollbackEvent>,
         );
         &INFO
     };
@@ -90,31 +98,25 @@ impl DataType for NetworkRollbackEvent {
 
 impl DataObject for NetworkRollbackEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.method_name),
-            16 => leaf(&self.transaction_id),
-            _ => self.base.get(index),
+            15 => look::text(&self.method_name),
+            16 => look::text(&self.transaction_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.method_name),
-            16 => Slot::Scalar(&mut self.transaction_id),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.method_name),
+            16 => place::text(&mut self.transaction_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -122,40 +124,46 @@ inherit!(NetworkRollbackEvent, Event);
 impl Extends<Event> for NetworkRollbackEvent {}
 
 /// `NoDatastoresConfiguredEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoDatastoresConfiguredEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for NoDatastoresConfiguredEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for NoDatastoresConfiguredEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoDatastoresConfiguredEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(NoDatastoresConfiguredEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoDatastoresConfiguredEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<NoDatastoresConfiguredEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoDatastoresConfiguredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -164,7 +172,6 @@ impl Extends<HostEvent> for NoDatastoresConfiguredEvent {}
 impl Extends<Event> for NoDatastoresConfiguredEvent {}
 
 /// `NoLicenseEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoLicenseEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
@@ -172,13 +179,19 @@ pub struct NoLicenseEvent {
     pub feature: LicenseFeatureInfo,
 }
 
+impl Default for NoLicenseEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default(), feature: <LicenseFeatureInfo as Default>::default() }
+    }
+}
+
 impl DataType for NoLicenseEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NoLicenseEvent",
-            Some(LicenseEvent::INFO),
-            &[FieldInfo::req("feature", Type::Data(LicenseFeatureInfo::INFO))],
-            || Box::new(NoLicenseEvent::default()),
+            Some(<LicenseEvent as DataType>::INFO),
+            &[Own("feature", Type::Data(<LicenseFeatureInfo as DataType>::INFO), Req)],
+            instance::<NoLicenseEvent>,
         );
         &INFO
     };
@@ -186,29 +199,23 @@ impl DataType for NoLicenseEvent {
 
 impl DataObject for NoLicenseEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.feature),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.feature),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -217,7 +224,6 @@ impl Extends<LicenseEvent> for NoLicenseEvent {}
 impl Extends<Event> for NoLicenseEvent {}
 
 /// `NoAccessUserEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoAccessUserEvent {
     /// What it inherits from [`SessionEvent`].
     pub base: SessionEvent,
@@ -225,13 +231,19 @@ pub struct NoAccessUserEvent {
     pub ip_address: String,
 }
 
+impl Default for NoAccessUserEvent {
+    fn default() -> Self {
+        Self { base: <SessionEvent as Default>::default(), ip_address: Unset::UNSET }
+    }
+}
+
 impl DataType for NoAccessUserEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NoAccessUserEvent",
-            Some(SessionEvent::INFO),
-            &[FieldInfo::req("ipAddress", Type::String)],
-            || Box::new(NoAccessUserEvent::default()),
+            Some(<SessionEvent as DataType>::INFO),
+            &[Own("ipAddress", Type::String, Req)],
+            instance::<NoAccessUserEvent>,
         );
         &INFO
     };
@@ -239,29 +251,23 @@ impl DataType for NoAccessUserEvent {
 
 impl DataObject for NoAccessUserEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.ip_address),
-            _ => self.base.get(index),
+            15 => look::text(&self.ip_address),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.ip_address),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.ip_address),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -270,41 +276,46 @@ impl Extends<SessionEvent> for NoAccessUserEvent {}
 impl Extends<Event> for NoAccessUserEvent {}
 
 /// `NoMaintenanceModeDrsRecommendationForVM`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoMaintenanceModeDrsRecommendationForVM {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for NoMaintenanceModeDrsRecommendationForVM {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for NoMaintenanceModeDrsRecommendationForVM {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NoMaintenanceModeDrsRecommendationForVM", Some(VmEvent::INFO), &[], || {
-                Box::new(NoMaintenanceModeDrsRecommendationForVM::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoMaintenanceModeDrsRecommendationForVM",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<NoMaintenanceModeDrsRecommendationForVM>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoMaintenanceModeDrsRecommendationForVM {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -313,41 +324,46 @@ impl Extends<VmEvent> for NoMaintenanceModeDrsRecommendationForVM {}
 impl Extends<Event> for NoMaintenanceModeDrsRecommendationForVM {}
 
 /// `NonVIWorkloadDetectedOnDatastoreEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NonVIWorkloadDetectedOnDatastoreEvent {
     /// What it inherits from [`DatastoreEvent`].
     pub base: DatastoreEvent,
 }
 
+impl Default for NonVIWorkloadDetectedOnDatastoreEvent {
+    fn default() -> Self {
+        Self { base: <DatastoreEvent as Default>::default() }
+    }
+}
+
 impl DataType for NonVIWorkloadDetectedOnDatastoreEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NonVIWorkloadDetectedOnDatastoreEvent", Some(DatastoreEvent::INFO), &[], || {
-                Box::new(NonVIWorkloadDetectedOnDatastoreEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NonVIWorkloadDetectedOnDatastoreEvent",
+            Some(<DatastoreEvent as DataType>::INFO),
+            &[],
+            instance::<NonVIWorkloadDetectedOnDatastoreEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NonVIWorkloadDetectedOnDatastoreEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -356,7 +372,6 @@ impl Extends<DatastoreEvent> for NonVIWorkloadDetectedOnDatastoreEvent {}
 impl Extends<Event> for NonVIWorkloadDetectedOnDatastoreEvent {}
 
 /// `NotEnoughResourcesToStartVmEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotEnoughResourcesToStartVmEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -364,13 +379,19 @@ pub struct NotEnoughResourcesToStartVmEvent {
     pub reason: Option<String>,
 }
 
+impl Default for NotEnoughResourcesToStartVmEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: None }
+    }
+}
+
 impl DataType for NotEnoughResourcesToStartVmEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NotEnoughResourcesToStartVmEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::opt("reason", Type::String)],
-            || Box::new(NotEnoughResourcesToStartVmEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::String, Opt)],
+            instance::<NotEnoughResourcesToStartVmEvent>,
         );
         &INFO
     };
@@ -378,29 +399,23 @@ impl DataType for NotEnoughResourcesToStartVmEvent {
 
 impl DataObject for NotEnoughResourcesToStartVmEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => optional(&self.reason),
-            _ => self.base.get(index),
+            16 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            16 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{DvsEvent, DvsOutOfSyncHostArgument, Event};
 
 /// `OutOfSyncDvsHost`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OutOfSyncDvsHost {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -12,13 +11,19 @@ pub struct OutOfSyncDvsHost {
     pub host_out_of_sync: Vec<DvsOutOfSyncHostArgument>,
 }
 
+impl Default for OutOfSyncDvsHost {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), host_out_of_sync: Unset::UNSET }
+    }
+}
+
 impl DataType for OutOfSyncDvsHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OutOfSyncDvsHost",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::list_req("hostOutOfSync", Type::Data(DvsOutOfSyncHostArgument::INFO))],
-            || Box::new(OutOfSyncDvsHost::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("hostOutOfSync", Type::Data(<DvsOutOfSyncHostArgument as DataType>::INFO), ListReq)],
+            instance::<OutOfSyncDvsHost>,
         );
         &INFO
     };
@@ -26,29 +31,23 @@ impl DataType for OutOfSyncDvsHost {
 
 impl DataObject for OutOfSyncDvsHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::List(&self.host_out_of_sync),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::List(&mut self.host_out_of_sync),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{AuthorizationEvent, Event, ManagedEntityEventArgument, ProfileEventArgument, RoleEventArgument};
 
 /// `ProfileEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -12,13 +11,19 @@ pub struct ProfileEvent {
     pub profile: ProfileEventArgument,
 }
 
+impl Default for ProfileEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), profile: <ProfileEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for ProfileEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileEvent",
-            Some(Event::INFO),
-            &[FieldInfo::req("profile", Type::Data(ProfileEventArgument::INFO))],
-            || Box::new(ProfileEvent::default()),
+            Some(<Event as DataType>::INFO),
+            &[Own("profile", Type::Data(<ProfileEventArgument as DataType>::INFO), Req)],
+            instance::<ProfileEvent>,
         );
         &INFO
     };
@@ -26,29 +31,23 @@ impl DataType for ProfileEvent {
 
 impl DataObject for ProfileEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.profile),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.profile),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -56,7 +55,6 @@ inherit!(ProfileEvent, Event);
 impl Extends<Event> for ProfileEvent {}
 
 /// `ProfileReferenceHostChangedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileReferenceHostChangedEvent {
     /// What it inherits from [`ProfileEvent`].
     pub base: ProfileEvent,
@@ -68,17 +66,28 @@ pub struct ProfileReferenceHostChangedEvent {
     pub prev_reference_host_name: Option<String>,
 }
 
+impl Default for ProfileReferenceHostChangedEvent {
+    fn default() -> Self {
+        Self {
+            base: <ProfileEvent as Default>::default(),
+            reference_host: None,
+            reference_host_name: None,
+            prev_reference_host_name: None,
+        }
+    }
+}
+
 impl DataType for ProfileReferenceHostChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileReferenceHostChangedEvent",
-            Some(ProfileEvent::INFO),
+            Some(<ProfileEvent as DataType>::INFO),
             &[
-                FieldInfo::opt("referenceHost", Type::Ref),
-                FieldInfo::opt("referenceHostName", Type::String),
-                FieldInfo::opt("prevReferenceHostName", Type::String),
+                Own("referenceHost", Type::Ref, Opt),
+                Own("referenceHostName", Type::String, Opt),
+                Own("prevReferenceHostName", Type::String, Opt),
             ],
-            || Box::new(ProfileReferenceHostChangedEvent::default()),
+            instance::<ProfileReferenceHostChangedEvent>,
         );
         &INFO
     };
@@ -86,33 +95,27 @@ impl DataType for ProfileReferenceHostChangedEvent {
 
 impl DataObject for ProfileReferenceHostChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => optional(&self.reference_host),
-            17 => optional(&self.reference_host_name),
-            18 => optional(&self.prev_reference_host_name),
-            _ => self.base.get(index),
+            16 => look::optional_reference(&self.reference_host),
+            17 => look::optional_text(&self.reference_host_name),
+            18 => look::optional_text(&self.prev_reference_host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.reference_host),
-            17 => Slot::Scalar(&mut self.reference_host_name),
-            18 => Slot::Scalar(&mut self.prev_reference_host_name),
-            _ => self.base.slot(index),
+            16 => place::optional_reference(&mut self.reference_host),
+            17 => place::optional_text(&mut self.reference_host_name),
+            18 => place::optional_text(&mut self.prev_reference_host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -121,40 +124,46 @@ impl Extends<ProfileEvent> for ProfileReferenceHostChangedEvent {}
 impl Extends<Event> for ProfileReferenceHostChangedEvent {}
 
 /// `ProfileRemovedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileRemovedEvent {
     /// What it inherits from [`ProfileEvent`].
     pub base: ProfileEvent,
 }
 
+impl Default for ProfileRemovedEvent {
+    fn default() -> Self {
+        Self { base: <ProfileEvent as Default>::default() }
+    }
+}
+
 impl DataType for ProfileRemovedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ProfileRemovedEvent", Some(ProfileEvent::INFO), &[], || {
-            Box::new(ProfileRemovedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ProfileRemovedEvent",
+            Some(<ProfileEvent as DataType>::INFO),
+            &[],
+            instance::<ProfileRemovedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ProfileRemovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -163,7 +172,6 @@ impl Extends<ProfileEvent> for ProfileRemovedEvent {}
 impl Extends<Event> for ProfileRemovedEvent {}
 
 /// `PermissionEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PermissionEvent {
     /// What it inherits from [`AuthorizationEvent`].
     pub base: AuthorizationEvent,
@@ -175,17 +183,28 @@ pub struct PermissionEvent {
     pub group: bool,
 }
 
+impl Default for PermissionEvent {
+    fn default() -> Self {
+        Self {
+            base: <AuthorizationEvent as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+            principal: Unset::UNSET,
+            group: false,
+        }
+    }
+}
+
 impl DataType for PermissionEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PermissionEvent",
-            Some(AuthorizationEvent::INFO),
+            Some(<AuthorizationEvent as DataType>::INFO),
             &[
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
-                FieldInfo::req("principal", Type::String),
-                FieldInfo::req("group", Type::Boolean),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
+                Own("principal", Type::String, Req),
+                Own("group", Type::Boolean, Req),
             ],
-            || Box::new(PermissionEvent::default()),
+            instance::<PermissionEvent>,
         );
         &INFO
     };
@@ -193,33 +212,27 @@ impl DataType for PermissionEvent {
 
 impl DataObject for PermissionEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.entity),
-            16 => leaf(&self.principal),
-            17 => leaf(&self.group),
-            _ => self.base.get(index),
+            16 => look::text(&self.principal),
+            17 => Value::Boolean(self.group),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.entity),
-            16 => Slot::Scalar(&mut self.principal),
-            17 => Slot::Scalar(&mut self.group),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.principal),
+            17 => place::boolean(&mut self.group),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -228,40 +241,46 @@ impl Extends<AuthorizationEvent> for PermissionEvent {}
 impl Extends<Event> for PermissionEvent {}
 
 /// `PermissionRemovedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PermissionRemovedEvent {
     /// What it inherits from [`PermissionEvent`].
     pub base: PermissionEvent,
 }
 
+impl Default for PermissionRemovedEvent {
+    fn default() -> Self {
+        Self { base: <PermissionEvent as Default>::default() }
+    }
+}
+
 impl DataType for PermissionRemovedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("PermissionRemovedEvent", Some(PermissionEvent::INFO), &[], || {
-            Box::new(PermissionRemovedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "PermissionRemovedEvent",
+            Some(<PermissionEvent as DataType>::INFO),
+            &[],
+            instance::<PermissionRemovedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for PermissionRemovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -271,7 +290,6 @@ impl Extends<AuthorizationEvent> for PermissionRemovedEvent {}
 impl Extends<Event> for PermissionRemovedEvent {}
 
 /// `PermissionUpdatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PermissionUpdatedEvent {
     /// What it inherits from [`PermissionEvent`].
     pub base: PermissionEvent,
@@ -285,18 +303,30 @@ pub struct PermissionUpdatedEvent {
     pub prev_propagate: Option<bool>,
 }
 
+impl Default for PermissionUpdatedEvent {
+    fn default() -> Self {
+        Self {
+            base: <PermissionEvent as Default>::default(),
+            role: <RoleEventArgument as Default>::default(),
+            propagate: false,
+            prev_role: None,
+            prev_propagate: None,
+        }
+    }
+}
+
 impl DataType for PermissionUpdatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PermissionUpdatedEvent",
-            Some(PermissionEvent::INFO),
+            Some(<PermissionEvent as DataType>::INFO),
             &[
-                FieldInfo::req("role", Type::Data(RoleEventArgument::INFO)),
-                FieldInfo::req("propagate", Type::Boolean),
-                FieldInfo::opt("prevRole", Type::Data(RoleEventArgument::INFO)),
-                FieldInfo::opt("prevPropagate", Type::Boolean),
+                Own("role", Type::Data(<RoleEventArgument as DataType>::INFO), Req),
+                Own("propagate", Type::Boolean, Req),
+                Own("prevRole", Type::Data(<RoleEventArgument as DataType>::INFO), Opt),
+                Own("prevPropagate", Type::Boolean, Opt),
             ],
-            || Box::new(PermissionUpdatedEvent::default()),
+            instance::<PermissionUpdatedEvent>,
         );
         &INFO
     };
@@ -304,38 +334,29 @@ impl DataType for PermissionUpdatedEvent {
 
 impl DataObject for PermissionUpdatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             18 => Value::Data(&self.role),
-            19 => leaf(&self.propagate),
-            20 => match &self.prev_role {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            21 => optional(&self.prev_propagate),
-            _ => self.base.get(index),
+            19 => Value::Boolean(self.propagate),
+            20 => look::boxed(&self.prev_role),
+            21 => look::optional_boolean(&self.prev_propagate),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             18 => Slot::Data(&mut self.role),
-            19 => Slot::Scalar(&mut self.propagate),
-            20 => fill!(self.prev_role, RoleEventArgument),
-            21 => Slot::Scalar(&mut self.prev_propagate),
-            _ => self.base.slot(index),
+            19 => place::boolean(&mut self.propagate),
+            20 => place::boxed(&mut self.prev_role),
+            21 => place::optional_boolean(&mut self.prev_propagate),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -345,40 +366,46 @@ impl Extends<AuthorizationEvent> for PermissionUpdatedEvent {}
 impl Extends<Event> for PermissionUpdatedEvent {}
 
 /// `ProfileAssociatedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileAssociatedEvent {
     /// What it inherits from [`ProfileEvent`].
     pub base: ProfileEvent,
 }
 
+impl Default for ProfileAssociatedEvent {
+    fn default() -> Self {
+        Self { base: <ProfileEvent as Default>::default() }
+    }
+}
+
 impl DataType for ProfileAssociatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ProfileAssociatedEvent", Some(ProfileEvent::INFO), &[], || {
-            Box::new(ProfileAssociatedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ProfileAssociatedEvent",
+            Some(<ProfileEvent as DataType>::INFO),
+            &[],
+            instance::<ProfileAssociatedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ProfileAssociatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -387,40 +414,46 @@ impl Extends<ProfileEvent> for ProfileAssociatedEvent {}
 impl Extends<Event> for ProfileAssociatedEvent {}
 
 /// `ProfileChangedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileChangedEvent {
     /// What it inherits from [`ProfileEvent`].
     pub base: ProfileEvent,
 }
 
+impl Default for ProfileChangedEvent {
+    fn default() -> Self {
+        Self { base: <ProfileEvent as Default>::default() }
+    }
+}
+
 impl DataType for ProfileChangedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ProfileChangedEvent", Some(ProfileEvent::INFO), &[], || {
-            Box::new(ProfileChangedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ProfileChangedEvent",
+            Some(<ProfileEvent as DataType>::INFO),
+            &[],
+            instance::<ProfileChangedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ProfileChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -429,40 +462,46 @@ impl Extends<ProfileEvent> for ProfileChangedEvent {}
 impl Extends<Event> for ProfileChangedEvent {}
 
 /// `ProfileCreatedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileCreatedEvent {
     /// What it inherits from [`ProfileEvent`].
     pub base: ProfileEvent,
 }
 
+impl Default for ProfileCreatedEvent {
+    fn default() -> Self {
+        Self { base: <ProfileEvent as Default>::default() }
+    }
+}
+
 impl DataType for ProfileCreatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ProfileCreatedEvent", Some(ProfileEvent::INFO), &[], || {
-            Box::new(ProfileCreatedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ProfileCreatedEvent",
+            Some(<ProfileEvent as DataType>::INFO),
+            &[],
+            instance::<ProfileCreatedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ProfileCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -471,40 +510,46 @@ impl Extends<ProfileEvent> for ProfileCreatedEvent {}
 impl Extends<Event> for ProfileCreatedEvent {}
 
 /// `ProfileDissociatedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileDissociatedEvent {
     /// What it inherits from [`ProfileEvent`].
     pub base: ProfileEvent,
 }
 
+impl Default for ProfileDissociatedEvent {
+    fn default() -> Self {
+        Self { base: <ProfileEvent as Default>::default() }
+    }
+}
+
 impl DataType for ProfileDissociatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ProfileDissociatedEvent", Some(ProfileEvent::INFO), &[], || {
-            Box::new(ProfileDissociatedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ProfileDissociatedEvent",
+            Some(<ProfileEvent as DataType>::INFO),
+            &[],
+            instance::<ProfileDissociatedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ProfileDissociatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -513,7 +558,6 @@ impl Extends<ProfileEvent> for ProfileDissociatedEvent {}
 impl Extends<Event> for ProfileDissociatedEvent {}
 
 /// `PermissionAddedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PermissionAddedEvent {
     /// What it inherits from [`PermissionEvent`].
     pub base: PermissionEvent,
@@ -523,13 +567,26 @@ pub struct PermissionAddedEvent {
     pub propagate: bool,
 }
 
+impl Default for PermissionAddedEvent {
+    fn default() -> Self {
+        Self {
+            base: <PermissionEvent as Default>::default(),
+            role: <RoleEventArgument as Default>::default(),
+            propagate: false,
+        }
+    }
+}
+
 impl DataType for PermissionAddedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PermissionAddedEvent",
-            Some(PermissionEvent::INFO),
-            &[FieldInfo::req("role", Type::Data(RoleEventArgument::INFO)), FieldInfo::req("propagate", Type::Boolean)],
-            || Box::new(PermissionAddedEvent::default()),
+            Some(<PermissionEvent as DataType>::INFO),
+            &[
+                Own("role", Type::Data(<RoleEventArgument as DataType>::INFO), Req),
+                Own("propagate", Type::Boolean, Req),
+            ],
+            instance::<PermissionAddedEvent>,
         );
         &INFO
     };
@@ -537,31 +594,25 @@ impl DataType for PermissionAddedEvent {
 
 impl DataObject for PermissionAddedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             18 => Value::Data(&self.role),
-            19 => leaf(&self.propagate),
-            _ => self.base.get(index),
+            19 => Value::Boolean(self.propagate),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             18 => Slot::Data(&mut self.role),
-            19 => Slot::Scalar(&mut self.propagate),
-            _ => self.base.slot(index),
+            19 => place::boolean(&mut self.propagate),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

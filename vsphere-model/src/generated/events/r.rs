@@ -7,40 +7,46 @@ use crate::types::{
 };
 
 /// `RemoteTSMEnabledEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct RemoteTSMEnabledEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for RemoteTSMEnabledEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for RemoteTSMEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("RemoteTSMEnabledEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(RemoteTSMEnabledEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "RemoteTSMEnabledEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<RemoteTSMEnabledEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for RemoteTSMEnabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -49,7 +55,6 @@ impl Extends<HostEvent> for RemoteTSMEnabledEvent {}
 impl Extends<Event> for RemoteTSMEnabledEvent {}
 
 /// `ResourcePoolEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourcePoolEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -57,13 +62,19 @@ pub struct ResourcePoolEvent {
     pub resource_pool: ResourcePoolEventArgument,
 }
 
+impl Default for ResourcePoolEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), resource_pool: <ResourcePoolEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for ResourcePoolEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourcePoolEvent",
-            Some(Event::INFO),
-            &[FieldInfo::req("resourcePool", Type::Data(ResourcePoolEventArgument::INFO))],
-            || Box::new(ResourcePoolEvent::default()),
+            Some(<Event as DataType>::INFO),
+            &[Own("resourcePool", Type::Data(<ResourcePoolEventArgument as DataType>::INFO), Req)],
+            instance::<ResourcePoolEvent>,
         );
         &INFO
     };
@@ -71,29 +82,23 @@ impl DataType for ResourcePoolEvent {
 
 impl DataObject for ResourcePoolEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.resource_pool),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.resource_pool),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -101,7 +106,6 @@ inherit!(ResourcePoolEvent, Event);
 impl Extends<Event> for ResourcePoolEvent {}
 
 /// `ResourcePoolMovedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourcePoolMovedEvent {
     /// What it inherits from [`ResourcePoolEvent`].
     pub base: ResourcePoolEvent,
@@ -111,16 +115,26 @@ pub struct ResourcePoolMovedEvent {
     pub new_parent: ResourcePoolEventArgument,
 }
 
+impl Default for ResourcePoolMovedEvent {
+    fn default() -> Self {
+        Self {
+            base: <ResourcePoolEvent as Default>::default(),
+            old_parent: <ResourcePoolEventArgument as Default>::default(),
+            new_parent: <ResourcePoolEventArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for ResourcePoolMovedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourcePoolMovedEvent",
-            Some(ResourcePoolEvent::INFO),
+            Some(<ResourcePoolEvent as DataType>::INFO),
             &[
-                FieldInfo::req("oldParent", Type::Data(ResourcePoolEventArgument::INFO)),
-                FieldInfo::req("newParent", Type::Data(ResourcePoolEventArgument::INFO)),
+                Own("oldParent", Type::Data(<ResourcePoolEventArgument as DataType>::INFO), Req),
+                Own("newParent", Type::Data(<ResourcePoolEventArgument as DataType>::INFO), Req),
             ],
-            || Box::new(ResourcePoolMovedEvent::default()),
+            instance::<ResourcePoolMovedEvent>,
         );
         &INFO
     };
@@ -128,14 +142,15 @@ impl DataType for ResourcePoolMovedEvent {
 
 impl DataObject for ResourcePoolMovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.old_parent),
             17 => Value::Data(&self.new_parent),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -143,16 +158,9 @@ impl DataObject for ResourcePoolMovedEvent {
         match index {
             16 => Slot::Data(&mut self.old_parent),
             17 => Slot::Data(&mut self.new_parent),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -161,7 +169,6 @@ impl Extends<ResourcePoolEvent> for ResourcePoolMovedEvent {}
 impl Extends<Event> for ResourcePoolMovedEvent {}
 
 /// `ResourcePoolReconfiguredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourcePoolReconfiguredEvent {
     /// What it inherits from [`ResourcePoolEvent`].
     pub base: ResourcePoolEvent,
@@ -169,13 +176,19 @@ pub struct ResourcePoolReconfiguredEvent {
     pub config_changes: Option<Box<ChangesInfoEventArgument>>,
 }
 
+impl Default for ResourcePoolReconfiguredEvent {
+    fn default() -> Self {
+        Self { base: <ResourcePoolEvent as Default>::default(), config_changes: None }
+    }
+}
+
 impl DataType for ResourcePoolReconfiguredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourcePoolReconfiguredEvent",
-            Some(ResourcePoolEvent::INFO),
-            &[FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO))],
-            || Box::new(ResourcePoolReconfiguredEvent::default()),
+            Some(<ResourcePoolEvent as DataType>::INFO),
+            &[Own("configChanges", Type::Data(<ChangesInfoEventArgument as DataType>::INFO), Opt)],
+            instance::<ResourcePoolReconfiguredEvent>,
         );
         &INFO
     };
@@ -183,32 +196,23 @@ impl DataType for ResourcePoolReconfiguredEvent {
 
 impl DataObject for ResourcePoolReconfiguredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => match &self.config_changes {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            16 => look::boxed(&self.config_changes),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => fill!(self.config_changes, ChangesInfoEventArgument),
-            _ => self.base.slot(index),
+            16 => place::boxed(&mut self.config_changes),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -217,40 +221,46 @@ impl Extends<ResourcePoolEvent> for ResourcePoolReconfiguredEvent {}
 impl Extends<Event> for ResourcePoolReconfiguredEvent {}
 
 /// `ResourceViolatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourceViolatedEvent {
     /// What it inherits from [`ResourcePoolEvent`].
     pub base: ResourcePoolEvent,
 }
 
+impl Default for ResourceViolatedEvent {
+    fn default() -> Self {
+        Self { base: <ResourcePoolEvent as Default>::default() }
+    }
+}
+
 impl DataType for ResourceViolatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ResourceViolatedEvent", Some(ResourcePoolEvent::INFO), &[], || {
-            Box::new(ResourceViolatedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ResourceViolatedEvent",
+            Some(<ResourcePoolEvent as DataType>::INFO),
+            &[],
+            instance::<ResourceViolatedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ResourceViolatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -259,7 +269,6 @@ impl Extends<ResourcePoolEvent> for ResourceViolatedEvent {}
 impl Extends<Event> for ResourceViolatedEvent {}
 
 /// `RecoveryEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct RecoveryEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -273,18 +282,30 @@ pub struct RecoveryEvent {
     pub vnic: Option<String>,
 }
 
+impl Default for RecoveryEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            host_name: Unset::UNSET,
+            port_key: Unset::UNSET,
+            dvs_uuid: None,
+            vnic: None,
+        }
+    }
+}
+
 impl DataType for RecoveryEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RecoveryEvent",
-            Some(DvsEvent::INFO),
+            Some(<DvsEvent as DataType>::INFO),
             &[
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("portKey", Type::String),
-                FieldInfo::opt("dvsUuid", Type::String),
-                FieldInfo::opt("vnic", Type::String),
+                Own("hostName", Type::String, Req),
+                Own("portKey", Type::String, Req),
+                Own("dvsUuid", Type::String, Opt),
+                Own("vnic", Type::String, Opt),
             ],
-            || Box::new(RecoveryEvent::default()),
+            instance::<RecoveryEvent>,
         );
         &INFO
     };
@@ -292,35 +313,29 @@ impl DataType for RecoveryEvent {
 
 impl DataObject for RecoveryEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.host_name),
-            16 => leaf(&self.port_key),
-            17 => optional(&self.dvs_uuid),
-            18 => optional(&self.vnic),
-            _ => self.base.get(index),
+            15 => look::text(&self.host_name),
+            16 => look::text(&self.port_key),
+            17 => look::optional_text(&self.dvs_uuid),
+            18 => look::optional_text(&self.vnic),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.host_name),
-            16 => Slot::Scalar(&mut self.port_key),
-            17 => Slot::Scalar(&mut self.dvs_uuid),
-            18 => Slot::Scalar(&mut self.vnic),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.host_name),
+            16 => place::text(&mut self.port_key),
+            17 => place::optional_text(&mut self.dvs_uuid),
+            18 => place::optional_text(&mut self.vnic),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -329,7 +344,6 @@ impl Extends<DvsEvent> for RecoveryEvent {}
 impl Extends<Event> for RecoveryEvent {}
 
 /// `ResourcePoolCreatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourcePoolCreatedEvent {
     /// What it inherits from [`ResourcePoolEvent`].
     pub base: ResourcePoolEvent,
@@ -337,13 +351,22 @@ pub struct ResourcePoolCreatedEvent {
     pub parent: ResourcePoolEventArgument,
 }
 
+impl Default for ResourcePoolCreatedEvent {
+    fn default() -> Self {
+        Self {
+            base: <ResourcePoolEvent as Default>::default(),
+            parent: <ResourcePoolEventArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for ResourcePoolCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourcePoolCreatedEvent",
-            Some(ResourcePoolEvent::INFO),
-            &[FieldInfo::req("parent", Type::Data(ResourcePoolEventArgument::INFO))],
-            || Box::new(ResourcePoolCreatedEvent::default()),
+            Some(<ResourcePoolEvent as DataType>::INFO),
+            &[Own("parent", Type::Data(<ResourcePoolEventArgument as DataType>::INFO), Req)],
+            instance::<ResourcePoolCreatedEvent>,
         );
         &INFO
     };
@@ -351,29 +374,23 @@ impl DataType for ResourcePoolCreatedEvent {
 
 impl DataObject for ResourcePoolCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.parent),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.parent),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -382,40 +399,46 @@ impl Extends<ResourcePoolEvent> for ResourcePoolCreatedEvent {}
 impl Extends<Event> for ResourcePoolCreatedEvent {}
 
 /// `ResourcePoolDestroyedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourcePoolDestroyedEvent {
     /// What it inherits from [`ResourcePoolEvent`].
     pub base: ResourcePoolEvent,
 }
 
+impl Default for ResourcePoolDestroyedEvent {
+    fn default() -> Self {
+        Self { base: <ResourcePoolEvent as Default>::default() }
+    }
+}
+
 impl DataType for ResourcePoolDestroyedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ResourcePoolDestroyedEvent", Some(ResourcePoolEvent::INFO), &[], || {
-            Box::new(ResourcePoolDestroyedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ResourcePoolDestroyedEvent",
+            Some(<ResourcePoolEvent as DataType>::INFO),
+            &[],
+            instance::<ResourcePoolDestroyedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ResourcePoolDestroyedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -424,7 +447,6 @@ impl Extends<ResourcePoolEvent> for ResourcePoolDestroyedEvent {}
 impl Extends<Event> for ResourcePoolDestroyedEvent {}
 
 /// `RoleEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RoleEvent {
     /// What it inherits from [`AuthorizationEvent`].
     pub base: AuthorizationEvent,
@@ -432,13 +454,19 @@ pub struct RoleEvent {
     pub role: RoleEventArgument,
 }
 
+impl Default for RoleEvent {
+    fn default() -> Self {
+        Self { base: <AuthorizationEvent as Default>::default(), role: <RoleEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for RoleEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RoleEvent",
-            Some(AuthorizationEvent::INFO),
-            &[FieldInfo::req("role", Type::Data(RoleEventArgument::INFO))],
-            || Box::new(RoleEvent::default()),
+            Some(<AuthorizationEvent as DataType>::INFO),
+            &[Own("role", Type::Data(<RoleEventArgument as DataType>::INFO), Req)],
+            instance::<RoleEvent>,
         );
         &INFO
     };
@@ -446,29 +474,23 @@ impl DataType for RoleEvent {
 
 impl DataObject for RoleEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.role),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.role),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -477,39 +499,42 @@ impl Extends<AuthorizationEvent> for RoleEvent {}
 impl Extends<Event> for RoleEvent {}
 
 /// `RoleRemovedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RoleRemovedEvent {
     /// What it inherits from [`RoleEvent`].
     pub base: RoleEvent,
 }
 
+impl Default for RoleRemovedEvent {
+    fn default() -> Self {
+        Self { base: <RoleEvent as Default>::default() }
+    }
+}
+
 impl DataType for RoleRemovedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("RoleRemovedEvent", Some(RoleEvent::INFO), &[], || Box::new(RoleRemovedEvent::default()));
+            TypeInfo::new("RoleRemovedEvent", Some(<RoleEvent as DataType>::INFO), &[], instance::<RoleRemovedEvent>);
         &INFO
     };
 }
 
 impl DataObject for RoleRemovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -519,7 +544,6 @@ impl Extends<AuthorizationEvent> for RoleRemovedEvent {}
 impl Extends<Event> for RoleRemovedEvent {}
 
 /// `RoleUpdatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RoleUpdatedEvent {
     /// What it inherits from [`RoleEvent`].
     pub base: RoleEvent,
@@ -533,18 +557,30 @@ pub struct RoleUpdatedEvent {
     pub privileges_removed: Vec<String>,
 }
 
+impl Default for RoleUpdatedEvent {
+    fn default() -> Self {
+        Self {
+            base: <RoleEvent as Default>::default(),
+            privilege_list: Unset::UNSET,
+            prev_role_name: None,
+            privileges_added: Unset::UNSET,
+            privileges_removed: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for RoleUpdatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RoleUpdatedEvent",
-            Some(RoleEvent::INFO),
+            Some(<RoleEvent as DataType>::INFO),
             &[
-                FieldInfo::list("privilegeList", Type::String),
-                FieldInfo::opt("prevRoleName", Type::String),
-                FieldInfo::list("privilegesAdded", Type::String),
-                FieldInfo::list("privilegesRemoved", Type::String),
+                Own("privilegeList", Type::String, List),
+                Own("prevRoleName", Type::String, Opt),
+                Own("privilegesAdded", Type::String, List),
+                Own("privilegesRemoved", Type::String, List),
             ],
-            || Box::new(RoleUpdatedEvent::default()),
+            instance::<RoleUpdatedEvent>,
         );
         &INFO
     };
@@ -552,35 +588,29 @@ impl DataType for RoleUpdatedEvent {
 
 impl DataObject for RoleUpdatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => Value::List(&self.privilege_list),
-            17 => optional(&self.prev_role_name),
-            18 => Value::List(&self.privileges_added),
-            19 => Value::List(&self.privileges_removed),
-            _ => self.base.get(index),
+            16 => look::texts(&self.privilege_list),
+            17 => look::optional_text(&self.prev_role_name),
+            18 => look::texts(&self.privileges_added),
+            19 => look::texts(&self.privileges_removed),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.privilege_list),
-            17 => Slot::Scalar(&mut self.prev_role_name),
-            18 => Slot::Scalar(&mut self.privileges_added),
-            19 => Slot::Scalar(&mut self.privileges_removed),
-            _ => self.base.slot(index),
+            16 => place::texts(&mut self.privilege_list),
+            17 => place::optional_text(&mut self.prev_role_name),
+            18 => place::texts(&mut self.privileges_added),
+            19 => place::texts(&mut self.privileges_removed),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -590,7 +620,6 @@ impl Extends<AuthorizationEvent> for RoleUpdatedEvent {}
 impl Extends<Event> for RoleUpdatedEvent {}
 
 /// `RollbackEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct RollbackEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -600,13 +629,19 @@ pub struct RollbackEvent {
     pub method_name: Option<String>,
 }
 
+impl Default for RollbackEvent {
+    fn default() -> Self {
+        Self { base: <DvsEvent as Default>::default(), host_name: Unset::UNSET, method_name: None }
+    }
+}
+
 impl DataType for RollbackEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RollbackEvent",
-            Some(DvsEvent::INFO),
-            &[FieldInfo::req("hostName", Type::String), FieldInfo::opt("methodName", Type::String)],
-            || Box::new(RollbackEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("hostName", Type::String, Req), Own("methodName", Type::String, Opt)],
+            instance::<RollbackEvent>,
         );
         &INFO
     };
@@ -614,31 +649,25 @@ impl DataType for RollbackEvent {
 
 impl DataObject for RollbackEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.host_name),
-            16 => optional(&self.method_name),
-            _ => self.base.get(index),
+            15 => look::text(&self.host_name),
+            16 => look::optional_text(&self.method_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.host_name),
-            16 => Slot::Scalar(&mut self.method_name),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.host_name),
+            16 => place::optional_text(&mut self.method_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -647,7 +676,6 @@ impl Extends<DvsEvent> for RollbackEvent {}
 impl Extends<Event> for RollbackEvent {}
 
 /// `RoleAddedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RoleAddedEvent {
     /// What it inherits from [`RoleEvent`].
     pub base: RoleEvent,
@@ -655,13 +683,19 @@ pub struct RoleAddedEvent {
     pub privilege_list: Vec<String>,
 }
 
+impl Default for RoleAddedEvent {
+    fn default() -> Self {
+        Self { base: <RoleEvent as Default>::default(), privilege_list: Unset::UNSET }
+    }
+}
+
 impl DataType for RoleAddedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RoleAddedEvent",
-            Some(RoleEvent::INFO),
-            &[FieldInfo::list("privilegeList", Type::String)],
-            || Box::new(RoleAddedEvent::default()),
+            Some(<RoleEvent as DataType>::INFO),
+            &[Own("privilegeList", Type::String, List)],
+            instance::<RoleAddedEvent>,
         );
         &INFO
     };
@@ -669,29 +703,23 @@ impl DataType for RoleAddedEvent {
 
 impl DataObject for RoleAddedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => Value::List(&self.privilege_list),
-            _ => self.base.get(index),
+            16 => look::texts(&self.privilege_list),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.privilege_list),
-            _ => self.base.slot(index),
+            16 => place::texts(&mut self.privilege_list),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

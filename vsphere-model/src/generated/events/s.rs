@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `ScheduledTaskEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -17,16 +16,26 @@ pub struct ScheduledTaskEvent {
     pub entity: ManagedEntityEventArgument,
 }
 
+impl Default for ScheduledTaskEvent {
+    fn default() -> Self {
+        Self {
+            base: <Event as Default>::default(),
+            scheduled_task: <ScheduledTaskEventArgument as Default>::default(),
+            entity: <ManagedEntityEventArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for ScheduledTaskEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskEvent",
-            Some(Event::INFO),
+            Some(<Event as DataType>::INFO),
             &[
-                FieldInfo::req("scheduledTask", Type::Data(ScheduledTaskEventArgument::INFO)),
-                FieldInfo::req("entity", Type::Data(ManagedEntityEventArgument::INFO)),
+                Own("scheduledTask", Type::Data(<ScheduledTaskEventArgument as DataType>::INFO), Req),
+                Own("entity", Type::Data(<ManagedEntityEventArgument as DataType>::INFO), Req),
             ],
-            || Box::new(ScheduledTaskEvent::default()),
+            instance::<ScheduledTaskEvent>,
         );
         &INFO
     };
@@ -34,14 +43,15 @@ impl DataType for ScheduledTaskEvent {
 
 impl DataObject for ScheduledTaskEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.scheduled_task),
             16 => Value::Data(&self.entity),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -49,16 +59,9 @@ impl DataObject for ScheduledTaskEvent {
         match index {
             15 => Slot::Data(&mut self.scheduled_task),
             16 => Slot::Data(&mut self.entity),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -66,7 +69,6 @@ inherit!(ScheduledTaskEvent, Event);
 impl Extends<Event> for ScheduledTaskEvent {}
 
 /// `ScheduledTaskFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskFailedEvent {
     /// What it inherits from [`ScheduledTaskEvent`].
     pub base: ScheduledTaskEvent,
@@ -74,13 +76,19 @@ pub struct ScheduledTaskFailedEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for ScheduledTaskFailedEvent {
+    fn default() -> Self {
+        Self { base: <ScheduledTaskEvent as Default>::default(), reason: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for ScheduledTaskFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskFailedEvent",
-            Some(ScheduledTaskEvent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(ScheduledTaskFailedEvent::default()),
+            Some(<ScheduledTaskEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<ScheduledTaskFailedEvent>,
         );
         &INFO
     };
@@ -88,29 +96,23 @@ impl DataType for ScheduledTaskFailedEvent {
 
 impl DataObject for ScheduledTaskFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             17 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             17 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -119,7 +121,6 @@ impl Extends<ScheduledTaskEvent> for ScheduledTaskFailedEvent {}
 impl Extends<Event> for ScheduledTaskFailedEvent {}
 
 /// `ScheduledTaskReconfiguredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskReconfiguredEvent {
     /// What it inherits from [`ScheduledTaskEvent`].
     pub base: ScheduledTaskEvent,
@@ -127,13 +128,19 @@ pub struct ScheduledTaskReconfiguredEvent {
     pub config_changes: Option<Box<ChangesInfoEventArgument>>,
 }
 
+impl Default for ScheduledTaskReconfiguredEvent {
+    fn default() -> Self {
+        Self { base: <ScheduledTaskEvent as Default>::default(), config_changes: None }
+    }
+}
+
 impl DataType for ScheduledTaskReconfiguredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskReconfiguredEvent",
-            Some(ScheduledTaskEvent::INFO),
-            &[FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO))],
-            || Box::new(ScheduledTaskReconfiguredEvent::default()),
+            Some(<ScheduledTaskEvent as DataType>::INFO),
+            &[Own("configChanges", Type::Data(<ChangesInfoEventArgument as DataType>::INFO), Opt)],
+            instance::<ScheduledTaskReconfiguredEvent>,
         );
         &INFO
     };
@@ -141,32 +148,23 @@ impl DataType for ScheduledTaskReconfiguredEvent {
 
 impl DataObject for ScheduledTaskReconfiguredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            17 => match &self.config_changes {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            17 => look::boxed(&self.config_changes),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            17 => fill!(self.config_changes, ChangesInfoEventArgument),
-            _ => self.base.slot(index),
+            17 => place::boxed(&mut self.config_changes),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -175,40 +173,46 @@ impl Extends<ScheduledTaskEvent> for ScheduledTaskReconfiguredEvent {}
 impl Extends<Event> for ScheduledTaskReconfiguredEvent {}
 
 /// `ScheduledTaskRemovedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskRemovedEvent {
     /// What it inherits from [`ScheduledTaskEvent`].
     pub base: ScheduledTaskEvent,
 }
 
+impl Default for ScheduledTaskRemovedEvent {
+    fn default() -> Self {
+        Self { base: <ScheduledTaskEvent as Default>::default() }
+    }
+}
+
 impl DataType for ScheduledTaskRemovedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ScheduledTaskRemovedEvent", Some(ScheduledTaskEvent::INFO), &[], || {
-            Box::new(ScheduledTaskRemovedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ScheduledTaskRemovedEvent",
+            Some(<ScheduledTaskEvent as DataType>::INFO),
+            &[],
+            instance::<ScheduledTaskRemovedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ScheduledTaskRemovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -217,40 +221,46 @@ impl Extends<ScheduledTaskEvent> for ScheduledTaskRemovedEvent {}
 impl Extends<Event> for ScheduledTaskRemovedEvent {}
 
 /// `ScheduledTaskStartedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskStartedEvent {
     /// What it inherits from [`ScheduledTaskEvent`].
     pub base: ScheduledTaskEvent,
 }
 
+impl Default for ScheduledTaskStartedEvent {
+    fn default() -> Self {
+        Self { base: <ScheduledTaskEvent as Default>::default() }
+    }
+}
+
 impl DataType for ScheduledTaskStartedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ScheduledTaskStartedEvent", Some(ScheduledTaskEvent::INFO), &[], || {
-            Box::new(ScheduledTaskStartedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ScheduledTaskStartedEvent",
+            Some(<ScheduledTaskEvent as DataType>::INFO),
+            &[],
+            instance::<ScheduledTaskStartedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ScheduledTaskStartedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -259,7 +269,6 @@ impl Extends<ScheduledTaskEvent> for ScheduledTaskStartedEvent {}
 impl Extends<Event> for ScheduledTaskStartedEvent {}
 
 /// `ServerLicenseExpiredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ServerLicenseExpiredEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
@@ -267,13 +276,19 @@ pub struct ServerLicenseExpiredEvent {
     pub product: String,
 }
 
+impl Default for ServerLicenseExpiredEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default(), product: Unset::UNSET }
+    }
+}
+
 impl DataType for ServerLicenseExpiredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ServerLicenseExpiredEvent",
-            Some(LicenseEvent::INFO),
-            &[FieldInfo::req("product", Type::String)],
-            || Box::new(ServerLicenseExpiredEvent::default()),
+            Some(<LicenseEvent as DataType>::INFO),
+            &[Own("product", Type::String, Req)],
+            instance::<ServerLicenseExpiredEvent>,
         );
         &INFO
     };
@@ -281,29 +296,23 @@ impl DataType for ServerLicenseExpiredEvent {
 
 impl DataObject for ServerLicenseExpiredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.product),
-            _ => self.base.get(index),
+            15 => look::text(&self.product),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.product),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.product),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -312,39 +321,42 @@ impl Extends<LicenseEvent> for ServerLicenseExpiredEvent {}
 impl Extends<Event> for ServerLicenseExpiredEvent {}
 
 /// `SessionEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SessionEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
 }
 
+impl Default for SessionEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default() }
+    }
+}
+
 impl DataType for SessionEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SessionEvent", Some(Event::INFO), &[], || Box::new(SessionEvent::default()));
+            TypeInfo::new("SessionEvent", Some(<Event as DataType>::INFO), &[], instance::<SessionEvent>);
         &INFO
     };
 }
 
 impl DataObject for SessionEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -352,7 +364,6 @@ inherit!(SessionEvent, Event);
 impl Extends<Event> for SessionEvent {}
 
 /// `SessionTerminatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SessionTerminatedEvent {
     /// What it inherits from [`SessionEvent`].
     pub base: SessionEvent,
@@ -362,13 +373,19 @@ pub struct SessionTerminatedEvent {
     pub terminated_username: String,
 }
 
+impl Default for SessionTerminatedEvent {
+    fn default() -> Self {
+        Self { base: <SessionEvent as Default>::default(), session_id: Unset::UNSET, terminated_username: Unset::UNSET }
+    }
+}
+
 impl DataType for SessionTerminatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SessionTerminatedEvent",
-            Some(SessionEvent::INFO),
-            &[FieldInfo::req("sessionId", Type::String), FieldInfo::req("terminatedUsername", Type::String)],
-            || Box::new(SessionTerminatedEvent::default()),
+            Some(<SessionEvent as DataType>::INFO),
+            &[Own("sessionId", Type::String, Req), Own("terminatedUsername", Type::String, Req)],
+            instance::<SessionTerminatedEvent>,
         );
         &INFO
     };
@@ -376,31 +393,25 @@ impl DataType for SessionTerminatedEvent {
 
 impl DataObject for SessionTerminatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.session_id),
-            16 => leaf(&self.terminated_username),
-            _ => self.base.get(index),
+            15 => look::text(&self.session_id),
+            16 => look::text(&self.terminated_username),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.session_id),
-            16 => Slot::Scalar(&mut self.terminated_username),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.session_id),
+            16 => place::text(&mut self.terminated_username),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -409,41 +420,46 @@ impl Extends<SessionEvent> for SessionTerminatedEvent {}
 impl Extends<Event> for SessionTerminatedEvent {}
 
 /// `ScheduledTaskCompletedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskCompletedEvent {
     /// What it inherits from [`ScheduledTaskEvent`].
     pub base: ScheduledTaskEvent,
 }
 
+impl Default for ScheduledTaskCompletedEvent {
+    fn default() -> Self {
+        Self { base: <ScheduledTaskEvent as Default>::default() }
+    }
+}
+
 impl DataType for ScheduledTaskCompletedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ScheduledTaskCompletedEvent", Some(ScheduledTaskEvent::INFO), &[], || {
-                Box::new(ScheduledTaskCompletedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ScheduledTaskCompletedEvent",
+            Some(<ScheduledTaskEvent as DataType>::INFO),
+            &[],
+            instance::<ScheduledTaskCompletedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ScheduledTaskCompletedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -452,40 +468,46 @@ impl Extends<ScheduledTaskEvent> for ScheduledTaskCompletedEvent {}
 impl Extends<Event> for ScheduledTaskCompletedEvent {}
 
 /// `ScheduledTaskCreatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskCreatedEvent {
     /// What it inherits from [`ScheduledTaskEvent`].
     pub base: ScheduledTaskEvent,
 }
 
+impl Default for ScheduledTaskCreatedEvent {
+    fn default() -> Self {
+        Self { base: <ScheduledTaskEvent as Default>::default() }
+    }
+}
+
 impl DataType for ScheduledTaskCreatedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ScheduledTaskCreatedEvent", Some(ScheduledTaskEvent::INFO), &[], || {
-            Box::new(ScheduledTaskCreatedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ScheduledTaskCreatedEvent",
+            Some(<ScheduledTaskEvent as DataType>::INFO),
+            &[],
+            instance::<ScheduledTaskCreatedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ScheduledTaskCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -494,7 +516,6 @@ impl Extends<ScheduledTaskEvent> for ScheduledTaskCreatedEvent {}
 impl Extends<Event> for ScheduledTaskCreatedEvent {}
 
 /// `ScheduledTaskEmailCompletedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskEmailCompletedEvent {
     /// What it inherits from [`ScheduledTaskEvent`].
     pub base: ScheduledTaskEvent,
@@ -502,13 +523,19 @@ pub struct ScheduledTaskEmailCompletedEvent {
     pub to: String,
 }
 
+impl Default for ScheduledTaskEmailCompletedEvent {
+    fn default() -> Self {
+        Self { base: <ScheduledTaskEvent as Default>::default(), to: Unset::UNSET }
+    }
+}
+
 impl DataType for ScheduledTaskEmailCompletedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskEmailCompletedEvent",
-            Some(ScheduledTaskEvent::INFO),
-            &[FieldInfo::req("to", Type::String)],
-            || Box::new(ScheduledTaskEmailCompletedEvent::default()),
+            Some(<ScheduledTaskEvent as DataType>::INFO),
+            &[Own("to", Type::String, Req)],
+            instance::<ScheduledTaskEmailCompletedEvent>,
         );
         &INFO
     };
@@ -516,29 +543,23 @@ impl DataType for ScheduledTaskEmailCompletedEvent {
 
 impl DataObject for ScheduledTaskEmailCompletedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            17 => leaf(&self.to),
-            _ => self.base.get(index),
+            17 => look::text(&self.to),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            17 => Slot::Scalar(&mut self.to),
-            _ => self.base.slot(index),
+            17 => place::text(&mut self.to),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -547,7 +568,6 @@ impl Extends<ScheduledTaskEvent> for ScheduledTaskEmailCompletedEvent {}
 impl Extends<Event> for ScheduledTaskEmailCompletedEvent {}
 
 /// `ScheduledTaskEmailFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ScheduledTaskEmailFailedEvent {
     /// What it inherits from [`ScheduledTaskEvent`].
     pub base: ScheduledTaskEvent,
@@ -557,13 +577,23 @@ pub struct ScheduledTaskEmailFailedEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for ScheduledTaskEmailFailedEvent {
+    fn default() -> Self {
+        Self {
+            base: <ScheduledTaskEvent as Default>::default(),
+            to: Unset::UNSET,
+            reason: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for ScheduledTaskEmailFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ScheduledTaskEmailFailedEvent",
-            Some(ScheduledTaskEvent::INFO),
-            &[FieldInfo::req("to", Type::String), FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(ScheduledTaskEmailFailedEvent::default()),
+            Some(<ScheduledTaskEvent as DataType>::INFO),
+            &[Own("to", Type::String, Req), Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<ScheduledTaskEmailFailedEvent>,
         );
         &INFO
     };
@@ -571,31 +601,25 @@ impl DataType for ScheduledTaskEmailFailedEvent {
 
 impl DataObject for ScheduledTaskEmailFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            17 => leaf(&self.to),
+            17 => look::text(&self.to),
             18 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            17 => Slot::Scalar(&mut self.to),
+            17 => place::text(&mut self.to),
             18 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -604,40 +628,46 @@ impl Extends<ScheduledTaskEvent> for ScheduledTaskEmailFailedEvent {}
 impl Extends<Event> for ScheduledTaskEmailFailedEvent {}
 
 /// `ServerStartedSessionEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ServerStartedSessionEvent {
     /// What it inherits from [`SessionEvent`].
     pub base: SessionEvent,
 }
 
+impl Default for ServerStartedSessionEvent {
+    fn default() -> Self {
+        Self { base: <SessionEvent as Default>::default() }
+    }
+}
+
 impl DataType for ServerStartedSessionEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ServerStartedSessionEvent", Some(SessionEvent::INFO), &[], || {
-            Box::new(ServerStartedSessionEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ServerStartedSessionEvent",
+            Some(<SessionEvent as DataType>::INFO),
+            &[],
+            instance::<ServerStartedSessionEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ServerStartedSessionEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

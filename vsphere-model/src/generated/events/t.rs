@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{DvsHealthStatusChangeEvent, Event, HostEvent, LocalizedMethodFault, TaskInfo};
 
 /// `TaskEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -12,13 +11,19 @@ pub struct TaskEvent {
     pub info: TaskInfo,
 }
 
+impl Default for TaskEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), info: <TaskInfo as Default>::default() }
+    }
+}
+
 impl DataType for TaskEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TaskEvent",
-            Some(Event::INFO),
-            &[FieldInfo::req("info", Type::Data(TaskInfo::INFO))],
-            || Box::new(TaskEvent::default()),
+            Some(<Event as DataType>::INFO),
+            &[Own("info", Type::Data(<TaskInfo as DataType>::INFO), Req)],
+            instance::<TaskEvent>,
         );
         &INFO
     };
@@ -26,29 +31,23 @@ impl DataType for TaskEvent {
 
 impl DataObject for TaskEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.info),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -56,39 +55,42 @@ inherit!(TaskEvent, Event);
 impl Extends<Event> for TaskEvent {}
 
 /// `TaskTimeoutEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskTimeoutEvent {
     /// What it inherits from [`TaskEvent`].
     pub base: TaskEvent,
 }
 
+impl Default for TaskTimeoutEvent {
+    fn default() -> Self {
+        Self { base: <TaskEvent as Default>::default() }
+    }
+}
+
 impl DataType for TaskTimeoutEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("TaskTimeoutEvent", Some(TaskEvent::INFO), &[], || Box::new(TaskTimeoutEvent::default()));
+            TypeInfo::new("TaskTimeoutEvent", Some(<TaskEvent as DataType>::INFO), &[], instance::<TaskTimeoutEvent>);
         &INFO
     };
 }
 
 impl DataObject for TaskTimeoutEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -97,7 +99,6 @@ impl Extends<TaskEvent> for TaskTimeoutEvent {}
 impl Extends<Event> for TaskTimeoutEvent {}
 
 /// `TemplateUpgradeEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TemplateUpgradeEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -105,13 +106,19 @@ pub struct TemplateUpgradeEvent {
     pub legacy_template: String,
 }
 
+impl Default for TemplateUpgradeEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), legacy_template: Unset::UNSET }
+    }
+}
+
 impl DataType for TemplateUpgradeEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TemplateUpgradeEvent",
-            Some(Event::INFO),
-            &[FieldInfo::req("legacyTemplate", Type::String)],
-            || Box::new(TemplateUpgradeEvent::default()),
+            Some(<Event as DataType>::INFO),
+            &[Own("legacyTemplate", Type::String, Req)],
+            instance::<TemplateUpgradeEvent>,
         );
         &INFO
     };
@@ -119,29 +126,23 @@ impl DataType for TemplateUpgradeEvent {
 
 impl DataObject for TemplateUpgradeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.legacy_template),
-            _ => self.base.get(index),
+            15 => look::text(&self.legacy_template),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.legacy_template),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.legacy_template),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -149,7 +150,6 @@ inherit!(TemplateUpgradeEvent, Event);
 impl Extends<Event> for TemplateUpgradeEvent {}
 
 /// `TemplateUpgradeFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TemplateUpgradeFailedEvent {
     /// What it inherits from [`TemplateUpgradeEvent`].
     pub base: TemplateUpgradeEvent,
@@ -157,13 +157,22 @@ pub struct TemplateUpgradeFailedEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for TemplateUpgradeFailedEvent {
+    fn default() -> Self {
+        Self {
+            base: <TemplateUpgradeEvent as Default>::default(),
+            reason: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for TemplateUpgradeFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TemplateUpgradeFailedEvent",
-            Some(TemplateUpgradeEvent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(TemplateUpgradeFailedEvent::default()),
+            Some(<TemplateUpgradeEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<TemplateUpgradeFailedEvent>,
         );
         &INFO
     };
@@ -171,29 +180,23 @@ impl DataType for TemplateUpgradeFailedEvent {
 
 impl DataObject for TemplateUpgradeFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -202,40 +205,46 @@ impl Extends<TemplateUpgradeEvent> for TemplateUpgradeFailedEvent {}
 impl Extends<Event> for TemplateUpgradeFailedEvent {}
 
 /// `TemplateUpgradedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TemplateUpgradedEvent {
     /// What it inherits from [`TemplateUpgradeEvent`].
     pub base: TemplateUpgradeEvent,
 }
 
+impl Default for TemplateUpgradedEvent {
+    fn default() -> Self {
+        Self { base: <TemplateUpgradeEvent as Default>::default() }
+    }
+}
+
 impl DataType for TemplateUpgradedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TemplateUpgradedEvent", Some(TemplateUpgradeEvent::INFO), &[], || {
-            Box::new(TemplateUpgradedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TemplateUpgradedEvent",
+            Some(<TemplateUpgradeEvent as DataType>::INFO),
+            &[],
+            instance::<TemplateUpgradedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TemplateUpgradedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -244,40 +253,46 @@ impl Extends<TemplateUpgradeEvent> for TemplateUpgradedEvent {}
 impl Extends<Event> for TemplateUpgradedEvent {}
 
 /// `TimedOutHostOperationEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TimedOutHostOperationEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for TimedOutHostOperationEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for TimedOutHostOperationEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TimedOutHostOperationEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(TimedOutHostOperationEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TimedOutHostOperationEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<TimedOutHostOperationEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TimedOutHostOperationEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -286,40 +301,46 @@ impl Extends<HostEvent> for TimedOutHostOperationEvent {}
 impl Extends<Event> for TimedOutHostOperationEvent {}
 
 /// `TeamingMatchEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct TeamingMatchEvent {
     /// What it inherits from [`DvsHealthStatusChangeEvent`].
     pub base: DvsHealthStatusChangeEvent,
 }
 
+impl Default for TeamingMatchEvent {
+    fn default() -> Self {
+        Self { base: <DvsHealthStatusChangeEvent as Default>::default() }
+    }
+}
+
 impl DataType for TeamingMatchEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TeamingMatchEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
-            Box::new(TeamingMatchEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TeamingMatchEvent",
+            Some(<DvsHealthStatusChangeEvent as DataType>::INFO),
+            &[],
+            instance::<TeamingMatchEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TeamingMatchEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -329,41 +350,46 @@ impl Extends<HostEvent> for TeamingMatchEvent {}
 impl Extends<Event> for TeamingMatchEvent {}
 
 /// `TeamingMisMatchEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct TeamingMisMatchEvent {
     /// What it inherits from [`DvsHealthStatusChangeEvent`].
     pub base: DvsHealthStatusChangeEvent,
 }
 
+impl Default for TeamingMisMatchEvent {
+    fn default() -> Self {
+        Self { base: <DvsHealthStatusChangeEvent as Default>::default() }
+    }
+}
+
 impl DataType for TeamingMisMatchEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("TeamingMisMatchEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
-                Box::new(TeamingMisMatchEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TeamingMisMatchEvent",
+            Some(<DvsHealthStatusChangeEvent as DataType>::INFO),
+            &[],
+            instance::<TeamingMisMatchEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TeamingMisMatchEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -373,41 +399,46 @@ impl Extends<HostEvent> for TeamingMisMatchEvent {}
 impl Extends<Event> for TeamingMisMatchEvent {}
 
 /// `TemplateBeingUpgradedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TemplateBeingUpgradedEvent {
     /// What it inherits from [`TemplateUpgradeEvent`].
     pub base: TemplateUpgradeEvent,
 }
 
+impl Default for TemplateBeingUpgradedEvent {
+    fn default() -> Self {
+        Self { base: <TemplateUpgradeEvent as Default>::default() }
+    }
+}
+
 impl DataType for TemplateBeingUpgradedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("TemplateBeingUpgradedEvent", Some(TemplateUpgradeEvent::INFO), &[], || {
-                Box::new(TemplateBeingUpgradedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TemplateBeingUpgradedEvent",
+            Some(<TemplateUpgradeEvent as DataType>::INFO),
+            &[],
+            instance::<TemplateBeingUpgradedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TemplateBeingUpgradedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{DvsHealthStatusChangeEvent, Event, HostEvent, LicenseEvent, SessionEvent};
 
 /// `UnlicensedVirtualMachinesEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnlicensedVirtualMachinesEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
@@ -14,13 +13,19 @@ pub struct UnlicensedVirtualMachinesEvent {
     pub available: i32,
 }
 
+impl Default for UnlicensedVirtualMachinesEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default(), unlicensed: 0, available: 0 }
+    }
+}
+
 impl DataType for UnlicensedVirtualMachinesEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UnlicensedVirtualMachinesEvent",
-            Some(LicenseEvent::INFO),
-            &[FieldInfo::req("unlicensed", Type::Int), FieldInfo::req("available", Type::Int)],
-            || Box::new(UnlicensedVirtualMachinesEvent::default()),
+            Some(<LicenseEvent as DataType>::INFO),
+            &[Own("unlicensed", Type::Int, Req), Own("available", Type::Int, Req)],
+            instance::<UnlicensedVirtualMachinesEvent>,
         );
         &INFO
     };
@@ -28,31 +33,25 @@ impl DataType for UnlicensedVirtualMachinesEvent {
 
 impl DataObject for UnlicensedVirtualMachinesEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.unlicensed),
-            16 => leaf(&self.available),
-            _ => self.base.get(index),
+            15 => Value::Int(self.unlicensed),
+            16 => Value::Int(self.available),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.unlicensed),
-            16 => Slot::Scalar(&mut self.available),
-            _ => self.base.slot(index),
+            15 => place::int(&mut self.unlicensed),
+            16 => place::int(&mut self.available),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -61,7 +60,6 @@ impl Extends<LicenseEvent> for UnlicensedVirtualMachinesEvent {}
 impl Extends<Event> for UnlicensedVirtualMachinesEvent {}
 
 /// `UnlicensedVirtualMachinesFoundEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnlicensedVirtualMachinesFoundEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
@@ -69,13 +67,19 @@ pub struct UnlicensedVirtualMachinesFoundEvent {
     pub available: i32,
 }
 
+impl Default for UnlicensedVirtualMachinesFoundEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default(), available: 0 }
+    }
+}
+
 impl DataType for UnlicensedVirtualMachinesFoundEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UnlicensedVirtualMachinesFoundEvent",
-            Some(LicenseEvent::INFO),
-            &[FieldInfo::req("available", Type::Int)],
-            || Box::new(UnlicensedVirtualMachinesFoundEvent::default()),
+            Some(<LicenseEvent as DataType>::INFO),
+            &[Own("available", Type::Int, Req)],
+            instance::<UnlicensedVirtualMachinesFoundEvent>,
         );
         &INFO
     };
@@ -83,29 +87,23 @@ impl DataType for UnlicensedVirtualMachinesFoundEvent {
 
 impl DataObject for UnlicensedVirtualMachinesFoundEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.available),
-            _ => self.base.get(index),
+            15 => Value::Int(self.available),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.available),
-            _ => self.base.slot(index),
+            15 => place::int(&mut self.available),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -114,40 +112,46 @@ impl Extends<LicenseEvent> for UnlicensedVirtualMachinesFoundEvent {}
 impl Extends<Event> for UnlicensedVirtualMachinesFoundEvent {}
 
 /// `UpdatedAgentBeingRestartedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct UpdatedAgentBeingRestartedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for UpdatedAgentBeingRestartedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for UpdatedAgentBeingRestartedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("UpdatedAgentBeingRestartedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(UpdatedAgentBeingRestartedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UpdatedAgentBeingRestartedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<UpdatedAgentBeingRestartedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UpdatedAgentBeingRestartedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -156,7 +160,6 @@ impl Extends<HostEvent> for UpdatedAgentBeingRestartedEvent {}
 impl Extends<Event> for UpdatedAgentBeingRestartedEvent {}
 
 /// `UpgradeEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UpgradeEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -164,41 +167,43 @@ pub struct UpgradeEvent {
     pub message: String,
 }
 
+impl Default for UpgradeEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), message: Unset::UNSET }
+    }
+}
+
 impl DataType for UpgradeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("UpgradeEvent", Some(Event::INFO), &[FieldInfo::req("message", Type::String)], || {
-                Box::new(UpgradeEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UpgradeEvent",
+            Some(<Event as DataType>::INFO),
+            &[Own("message", Type::String, Req)],
+            instance::<UpgradeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UpgradeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.message),
-            _ => self.base.get(index),
+            15 => look::text(&self.message),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.message),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.message),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -206,7 +211,6 @@ inherit!(UpgradeEvent, Event);
 impl Extends<Event> for UpgradeEvent {}
 
 /// `UserAssignedToGroup`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserAssignedToGroup {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -216,13 +220,19 @@ pub struct UserAssignedToGroup {
     pub group: String,
 }
 
+impl Default for UserAssignedToGroup {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), user_login: Unset::UNSET, group: Unset::UNSET }
+    }
+}
+
 impl DataType for UserAssignedToGroup {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UserAssignedToGroup",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("userLogin", Type::String), FieldInfo::req("group", Type::String)],
-            || Box::new(UserAssignedToGroup::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("userLogin", Type::String, Req), Own("group", Type::String, Req)],
+            instance::<UserAssignedToGroup>,
         );
         &INFO
     };
@@ -230,31 +240,25 @@ impl DataType for UserAssignedToGroup {
 
 impl DataObject for UserAssignedToGroup {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.user_login),
-            16 => leaf(&self.group),
-            _ => self.base.get(index),
+            15 => look::text(&self.user_login),
+            16 => look::text(&self.group),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.user_login),
-            16 => Slot::Scalar(&mut self.group),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.user_login),
+            16 => place::text(&mut self.group),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -263,7 +267,6 @@ impl Extends<HostEvent> for UserAssignedToGroup {}
 impl Extends<Event> for UserAssignedToGroup {}
 
 /// `UserLoginSessionEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserLoginSessionEvent {
     /// What it inherits from [`SessionEvent`].
     pub base: SessionEvent,
@@ -277,18 +280,30 @@ pub struct UserLoginSessionEvent {
     pub session_id: String,
 }
 
+impl Default for UserLoginSessionEvent {
+    fn default() -> Self {
+        Self {
+            base: <SessionEvent as Default>::default(),
+            ip_address: Unset::UNSET,
+            user_agent: None,
+            locale: Unset::UNSET,
+            session_id: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for UserLoginSessionEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UserLoginSessionEvent",
-            Some(SessionEvent::INFO),
+            Some(<SessionEvent as DataType>::INFO),
             &[
-                FieldInfo::req("ipAddress", Type::String),
-                FieldInfo::opt("userAgent", Type::String),
-                FieldInfo::req("locale", Type::String),
-                FieldInfo::req("sessionId", Type::String),
+                Own("ipAddress", Type::String, Req),
+                Own("userAgent", Type::String, Opt),
+                Own("locale", Type::String, Req),
+                Own("sessionId", Type::String, Req),
             ],
-            || Box::new(UserLoginSessionEvent::default()),
+            instance::<UserLoginSessionEvent>,
         );
         &INFO
     };
@@ -296,35 +311,29 @@ impl DataType for UserLoginSessionEvent {
 
 impl DataObject for UserLoginSessionEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.ip_address),
-            16 => optional(&self.user_agent),
-            17 => leaf(&self.locale),
-            18 => leaf(&self.session_id),
-            _ => self.base.get(index),
+            15 => look::text(&self.ip_address),
+            16 => look::optional_text(&self.user_agent),
+            17 => look::text(&self.locale),
+            18 => look::text(&self.session_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.ip_address),
-            16 => Slot::Scalar(&mut self.user_agent),
-            17 => Slot::Scalar(&mut self.locale),
-            18 => Slot::Scalar(&mut self.session_id),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.ip_address),
+            16 => place::optional_text(&mut self.user_agent),
+            17 => place::text(&mut self.locale),
+            18 => place::text(&mut self.session_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -333,7 +342,6 @@ impl Extends<SessionEvent> for UserLoginSessionEvent {}
 impl Extends<Event> for UserLoginSessionEvent {}
 
 /// `UserLogoutSessionEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserLogoutSessionEvent {
     /// What it inherits from [`SessionEvent`].
     pub base: SessionEvent,
@@ -349,19 +357,32 @@ pub struct UserLogoutSessionEvent {
     pub login_time: Option<DateTime>,
 }
 
+impl Default for UserLogoutSessionEvent {
+    fn default() -> Self {
+        Self {
+            base: <SessionEvent as Default>::default(),
+            ip_address: None,
+            user_agent: None,
+            call_count: None,
+            session_id: None,
+            login_time: None,
+        }
+    }
+}
+
 impl DataType for UserLogoutSessionEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UserLogoutSessionEvent",
-            Some(SessionEvent::INFO),
+            Some(<SessionEvent as DataType>::INFO),
             &[
-                FieldInfo::opt("ipAddress", Type::String),
-                FieldInfo::opt("userAgent", Type::String),
-                FieldInfo::opt("callCount", Type::Long),
-                FieldInfo::opt("sessionId", Type::String),
-                FieldInfo::opt("loginTime", Type::DateTime),
+                Own("ipAddress", Type::String, Opt),
+                Own("userAgent", Type::String, Opt),
+                Own("callCount", Type::Long, Opt),
+                Own("sessionId", Type::String, Opt),
+                Own("loginTime", Type::DateTime, Opt),
             ],
-            || Box::new(UserLogoutSessionEvent::default()),
+            instance::<UserLogoutSessionEvent>,
         );
         &INFO
     };
@@ -369,37 +390,31 @@ impl DataType for UserLogoutSessionEvent {
 
 impl DataObject for UserLogoutSessionEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => optional(&self.ip_address),
-            16 => optional(&self.user_agent),
-            17 => optional(&self.call_count),
-            18 => optional(&self.session_id),
-            19 => optional(&self.login_time),
-            _ => self.base.get(index),
+            15 => look::optional_text(&self.ip_address),
+            16 => look::optional_text(&self.user_agent),
+            17 => look::optional_long(&self.call_count),
+            18 => look::optional_text(&self.session_id),
+            19 => look::optional(&self.login_time),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.ip_address),
-            16 => Slot::Scalar(&mut self.user_agent),
-            17 => Slot::Scalar(&mut self.call_count),
-            18 => Slot::Scalar(&mut self.session_id),
+            15 => place::optional_text(&mut self.ip_address),
+            16 => place::optional_text(&mut self.user_agent),
+            17 => place::optional_long(&mut self.call_count),
+            18 => place::optional_text(&mut self.session_id),
             19 => Slot::Scalar(&mut self.login_time),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -408,7 +423,6 @@ impl Extends<SessionEvent> for UserLogoutSessionEvent {}
 impl Extends<Event> for UserLogoutSessionEvent {}
 
 /// `UserPasswordChanged`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserPasswordChanged {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -416,13 +430,19 @@ pub struct UserPasswordChanged {
     pub user_login: String,
 }
 
+impl Default for UserPasswordChanged {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), user_login: Unset::UNSET }
+    }
+}
+
 impl DataType for UserPasswordChanged {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UserPasswordChanged",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("userLogin", Type::String)],
-            || Box::new(UserPasswordChanged::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("userLogin", Type::String, Req)],
+            instance::<UserPasswordChanged>,
         );
         &INFO
     };
@@ -430,29 +450,23 @@ impl DataType for UserPasswordChanged {
 
 impl DataObject for UserPasswordChanged {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.user_login),
-            _ => self.base.get(index),
+            15 => look::text(&self.user_login),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.user_login),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.user_login),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -461,7 +475,6 @@ impl Extends<HostEvent> for UserPasswordChanged {}
 impl Extends<Event> for UserPasswordChanged {}
 
 /// `UserUnassignedFromGroup`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserUnassignedFromGroup {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -471,13 +484,19 @@ pub struct UserUnassignedFromGroup {
     pub group: String,
 }
 
+impl Default for UserUnassignedFromGroup {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), user_login: Unset::UNSET, group: Unset::UNSET }
+    }
+}
+
 impl DataType for UserUnassignedFromGroup {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UserUnassignedFromGroup",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("userLogin", Type::String), FieldInfo::req("group", Type::String)],
-            || Box::new(UserUnassignedFromGroup::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("userLogin", Type::String, Req), Own("group", Type::String, Req)],
+            instance::<UserUnassignedFromGroup>,
         );
         &INFO
     };
@@ -485,31 +504,25 @@ impl DataType for UserUnassignedFromGroup {
 
 impl DataObject for UserUnassignedFromGroup {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.user_login),
-            16 => leaf(&self.group),
-            _ => self.base.get(index),
+            15 => look::text(&self.user_login),
+            16 => look::text(&self.group),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.user_login),
-            16 => Slot::Scalar(&mut self.group),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.user_login),
+            16 => place::text(&mut self.group),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -518,39 +531,46 @@ impl Extends<HostEvent> for UserUnassignedFromGroup {}
 impl Extends<Event> for UserUnassignedFromGroup {}
 
 /// `UserUpgradeEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserUpgradeEvent {
     /// What it inherits from [`UpgradeEvent`].
     pub base: UpgradeEvent,
 }
 
+impl Default for UserUpgradeEvent {
+    fn default() -> Self {
+        Self { base: <UpgradeEvent as Default>::default() }
+    }
+}
+
 impl DataType for UserUpgradeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("UserUpgradeEvent", Some(UpgradeEvent::INFO), &[], || Box::new(UserUpgradeEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "UserUpgradeEvent",
+            Some(<UpgradeEvent as DataType>::INFO),
+            &[],
+            instance::<UserUpgradeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UserUpgradeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -559,41 +579,46 @@ impl Extends<UpgradeEvent> for UserUpgradeEvent {}
 impl Extends<Event> for UserUpgradeEvent {}
 
 /// `UplinkPortMtuNotSupportEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct UplinkPortMtuNotSupportEvent {
     /// What it inherits from [`DvsHealthStatusChangeEvent`].
     pub base: DvsHealthStatusChangeEvent,
 }
 
+impl Default for UplinkPortMtuNotSupportEvent {
+    fn default() -> Self {
+        Self { base: <DvsHealthStatusChangeEvent as Default>::default() }
+    }
+}
+
 impl DataType for UplinkPortMtuNotSupportEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("UplinkPortMtuNotSupportEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
-                Box::new(UplinkPortMtuNotSupportEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UplinkPortMtuNotSupportEvent",
+            Some(<DvsHealthStatusChangeEvent as DataType>::INFO),
+            &[],
+            instance::<UplinkPortMtuNotSupportEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UplinkPortMtuNotSupportEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -603,41 +628,46 @@ impl Extends<HostEvent> for UplinkPortMtuNotSupportEvent {}
 impl Extends<Event> for UplinkPortMtuNotSupportEvent {}
 
 /// `UplinkPortMtuSupportEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct UplinkPortMtuSupportEvent {
     /// What it inherits from [`DvsHealthStatusChangeEvent`].
     pub base: DvsHealthStatusChangeEvent,
 }
 
+impl Default for UplinkPortMtuSupportEvent {
+    fn default() -> Self {
+        Self { base: <DvsHealthStatusChangeEvent as Default>::default() }
+    }
+}
+
 impl DataType for UplinkPortMtuSupportEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("UplinkPortMtuSupportEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
-                Box::new(UplinkPortMtuSupportEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UplinkPortMtuSupportEvent",
+            Some(<DvsHealthStatusChangeEvent as DataType>::INFO),
+            &[],
+            instance::<UplinkPortMtuSupportEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UplinkPortMtuSupportEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -647,41 +677,46 @@ impl Extends<HostEvent> for UplinkPortMtuSupportEvent {}
 impl Extends<Event> for UplinkPortMtuSupportEvent {}
 
 /// `UplinkPortVlanTrunkedEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct UplinkPortVlanTrunkedEvent {
     /// What it inherits from [`DvsHealthStatusChangeEvent`].
     pub base: DvsHealthStatusChangeEvent,
 }
 
+impl Default for UplinkPortVlanTrunkedEvent {
+    fn default() -> Self {
+        Self { base: <DvsHealthStatusChangeEvent as Default>::default() }
+    }
+}
+
 impl DataType for UplinkPortVlanTrunkedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("UplinkPortVlanTrunkedEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
-                Box::new(UplinkPortVlanTrunkedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UplinkPortVlanTrunkedEvent",
+            Some(<DvsHealthStatusChangeEvent as DataType>::INFO),
+            &[],
+            instance::<UplinkPortVlanTrunkedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UplinkPortVlanTrunkedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -691,41 +726,46 @@ impl Extends<HostEvent> for UplinkPortVlanTrunkedEvent {}
 impl Extends<Event> for UplinkPortVlanTrunkedEvent {}
 
 /// `UplinkPortVlanUntrunkedEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct UplinkPortVlanUntrunkedEvent {
     /// What it inherits from [`DvsHealthStatusChangeEvent`].
     pub base: DvsHealthStatusChangeEvent,
 }
 
+impl Default for UplinkPortVlanUntrunkedEvent {
+    fn default() -> Self {
+        Self { base: <DvsHealthStatusChangeEvent as Default>::default() }
+    }
+}
+
 impl DataType for UplinkPortVlanUntrunkedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("UplinkPortVlanUntrunkedEvent", Some(DvsHealthStatusChangeEvent::INFO), &[], || {
-                Box::new(UplinkPortVlanUntrunkedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UplinkPortVlanUntrunkedEvent",
+            Some(<DvsHealthStatusChangeEvent as DataType>::INFO),
+            &[],
+            instance::<UplinkPortVlanUntrunkedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UplinkPortVlanUntrunkedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

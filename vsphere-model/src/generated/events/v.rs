@@ -9,7 +9,6 @@ use crate::types::{
 };
 
 /// `VMFSDatastoreCreatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMFSDatastoreCreatedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -19,16 +18,26 @@ pub struct VMFSDatastoreCreatedEvent {
     pub datastore_url: Option<String>,
 }
 
+impl Default for VMFSDatastoreCreatedEvent {
+    fn default() -> Self {
+        Self {
+            base: <HostEvent as Default>::default(),
+            datastore: <DatastoreEventArgument as Default>::default(),
+            datastore_url: None,
+        }
+    }
+}
+
 impl DataType for VMFSDatastoreCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMFSDatastoreCreatedEvent",
-            Some(HostEvent::INFO),
+            Some(<HostEvent as DataType>::INFO),
             &[
-                FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO)),
-                FieldInfo::opt("datastoreUrl", Type::String),
+                Own("datastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Req),
+                Own("datastoreUrl", Type::String, Opt),
             ],
-            || Box::new(VMFSDatastoreCreatedEvent::default()),
+            instance::<VMFSDatastoreCreatedEvent>,
         );
         &INFO
     };
@@ -36,31 +45,25 @@ impl DataType for VMFSDatastoreCreatedEvent {
 
 impl DataObject for VMFSDatastoreCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.datastore),
-            16 => optional(&self.datastore_url),
-            _ => self.base.get(index),
+            16 => look::optional_text(&self.datastore_url),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.datastore),
-            16 => Slot::Scalar(&mut self.datastore_url),
-            _ => self.base.slot(index),
+            16 => place::optional_text(&mut self.datastore_url),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -69,7 +72,6 @@ impl Extends<HostEvent> for VMFSDatastoreCreatedEvent {}
 impl Extends<Event> for VMFSDatastoreCreatedEvent {}
 
 /// `VMFSDatastoreExpandedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMFSDatastoreExpandedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -77,13 +79,19 @@ pub struct VMFSDatastoreExpandedEvent {
     pub datastore: DatastoreEventArgument,
 }
 
+impl Default for VMFSDatastoreExpandedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), datastore: <DatastoreEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for VMFSDatastoreExpandedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMFSDatastoreExpandedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
-            || Box::new(VMFSDatastoreExpandedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("datastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Req)],
+            instance::<VMFSDatastoreExpandedEvent>,
         );
         &INFO
     };
@@ -91,29 +99,23 @@ impl DataType for VMFSDatastoreExpandedEvent {
 
 impl DataObject for VMFSDatastoreExpandedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.datastore),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.datastore),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -122,7 +124,6 @@ impl Extends<HostEvent> for VMFSDatastoreExpandedEvent {}
 impl Extends<Event> for VMFSDatastoreExpandedEvent {}
 
 /// `VMFSDatastoreExtendedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMFSDatastoreExtendedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -130,13 +131,19 @@ pub struct VMFSDatastoreExtendedEvent {
     pub datastore: DatastoreEventArgument,
 }
 
+impl Default for VMFSDatastoreExtendedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), datastore: <DatastoreEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for VMFSDatastoreExtendedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMFSDatastoreExtendedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::req("datastore", Type::Data(DatastoreEventArgument::INFO))],
-            || Box::new(VMFSDatastoreExtendedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("datastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Req)],
+            instance::<VMFSDatastoreExtendedEvent>,
         );
         &INFO
     };
@@ -144,29 +151,23 @@ impl DataType for VMFSDatastoreExtendedEvent {
 
 impl DataObject for VMFSDatastoreExtendedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             15 => Value::Data(&self.datastore),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             15 => Slot::Data(&mut self.datastore),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -175,40 +176,46 @@ impl Extends<HostEvent> for VMFSDatastoreExtendedEvent {}
 impl Extends<Event> for VMFSDatastoreExtendedEvent {}
 
 /// `VMotionLicenseExpiredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMotionLicenseExpiredEvent {
     /// What it inherits from [`LicenseEvent`].
     pub base: LicenseEvent,
 }
 
+impl Default for VMotionLicenseExpiredEvent {
+    fn default() -> Self {
+        Self { base: <LicenseEvent as Default>::default() }
+    }
+}
+
 impl DataType for VMotionLicenseExpiredEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VMotionLicenseExpiredEvent", Some(LicenseEvent::INFO), &[], || {
-            Box::new(VMotionLicenseExpiredEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VMotionLicenseExpiredEvent",
+            Some(<LicenseEvent as DataType>::INFO),
+            &[],
+            instance::<VMotionLicenseExpiredEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VMotionLicenseExpiredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -217,7 +224,6 @@ impl Extends<LicenseEvent> for VMotionLicenseExpiredEvent {}
 impl Extends<Event> for VMotionLicenseExpiredEvent {}
 
 /// `VcAgentUninstallFailedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VcAgentUninstallFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -225,13 +231,19 @@ pub struct VcAgentUninstallFailedEvent {
     pub reason: Option<String>,
 }
 
+impl Default for VcAgentUninstallFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), reason: None }
+    }
+}
+
 impl DataType for VcAgentUninstallFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VcAgentUninstallFailedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::opt("reason", Type::String)],
-            || Box::new(VcAgentUninstallFailedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("reason", Type::String, Opt)],
+            instance::<VcAgentUninstallFailedEvent>,
         );
         &INFO
     };
@@ -239,29 +251,23 @@ impl DataType for VcAgentUninstallFailedEvent {
 
 impl DataObject for VcAgentUninstallFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => optional(&self.reason),
-            _ => self.base.get(index),
+            15 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            15 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -270,40 +276,46 @@ impl Extends<HostEvent> for VcAgentUninstallFailedEvent {}
 impl Extends<Event> for VcAgentUninstallFailedEvent {}
 
 /// `VcAgentUninstalledEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VcAgentUninstalledEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for VcAgentUninstalledEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for VcAgentUninstalledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VcAgentUninstalledEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(VcAgentUninstalledEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VcAgentUninstalledEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<VcAgentUninstalledEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VcAgentUninstalledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -312,7 +324,6 @@ impl Extends<HostEvent> for VcAgentUninstalledEvent {}
 impl Extends<Event> for VcAgentUninstalledEvent {}
 
 /// `VcAgentUpgradeFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VcAgentUpgradeFailedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
@@ -320,13 +331,19 @@ pub struct VcAgentUpgradeFailedEvent {
     pub reason: Option<String>,
 }
 
+impl Default for VcAgentUpgradeFailedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default(), reason: None }
+    }
+}
+
 impl DataType for VcAgentUpgradeFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VcAgentUpgradeFailedEvent",
-            Some(HostEvent::INFO),
-            &[FieldInfo::opt("reason", Type::String)],
-            || Box::new(VcAgentUpgradeFailedEvent::default()),
+            Some(<HostEvent as DataType>::INFO),
+            &[Own("reason", Type::String, Opt)],
+            instance::<VcAgentUpgradeFailedEvent>,
         );
         &INFO
     };
@@ -334,29 +351,23 @@ impl DataType for VcAgentUpgradeFailedEvent {
 
 impl DataObject for VcAgentUpgradeFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => optional(&self.reason),
-            _ => self.base.get(index),
+            15 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            15 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -365,40 +376,46 @@ impl Extends<HostEvent> for VcAgentUpgradeFailedEvent {}
 impl Extends<Event> for VcAgentUpgradeFailedEvent {}
 
 /// `VcAgentUpgradedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VcAgentUpgradedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for VcAgentUpgradedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for VcAgentUpgradedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VcAgentUpgradedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(VcAgentUpgradedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VcAgentUpgradedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<VcAgentUpgradedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VcAgentUpgradedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -407,40 +424,46 @@ impl Extends<HostEvent> for VcAgentUpgradedEvent {}
 impl Extends<Event> for VcAgentUpgradedEvent {}
 
 /// `VimAccountPasswordChangedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VimAccountPasswordChangedEvent {
     /// What it inherits from [`HostEvent`].
     pub base: HostEvent,
 }
 
+impl Default for VimAccountPasswordChangedEvent {
+    fn default() -> Self {
+        Self { base: <HostEvent as Default>::default() }
+    }
+}
+
 impl DataType for VimAccountPasswordChangedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VimAccountPasswordChangedEvent", Some(HostEvent::INFO), &[], || {
-            Box::new(VimAccountPasswordChangedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VimAccountPasswordChangedEvent",
+            Some(<HostEvent as DataType>::INFO),
+            &[],
+            instance::<VimAccountPasswordChangedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VimAccountPasswordChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -449,7 +472,6 @@ impl Extends<HostEvent> for VimAccountPasswordChangedEvent {}
 impl Extends<Event> for VimAccountPasswordChangedEvent {}
 
 /// `VmEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmEvent {
     /// What it inherits from [`Event`].
     pub base: Event,
@@ -457,41 +479,43 @@ pub struct VmEvent {
     pub template: bool,
 }
 
+impl Default for VmEvent {
+    fn default() -> Self {
+        Self { base: <Event as Default>::default(), template: false }
+    }
+}
+
 impl DataType for VmEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmEvent", Some(Event::INFO), &[FieldInfo::req("template", Type::Boolean)], || {
-                Box::new(VmEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmEvent",
+            Some(<Event as DataType>::INFO),
+            &[Own("template", Type::Boolean, Req)],
+            instance::<VmEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.template),
-            _ => self.base.get(index),
+            15 => Value::Boolean(self.template),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.template),
-            _ => self.base.slot(index),
+            15 => place::boolean(&mut self.template),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -499,7 +523,6 @@ inherit!(VmEvent, Event);
 impl Extends<Event> for VmEvent {}
 
 /// `VmFailedMigrateEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailedMigrateEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -513,18 +536,30 @@ pub struct VmFailedMigrateEvent {
     pub dest_datastore: Option<Box<DatastoreEventArgument>>,
 }
 
+impl Default for VmFailedMigrateEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            dest_host: <HostEventArgument as Default>::default(),
+            reason: <LocalizedMethodFault as Default>::default(),
+            dest_datacenter: None,
+            dest_datastore: None,
+        }
+    }
+}
+
 impl DataType for VmFailedMigrateEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedMigrateEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("destHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::opt("destDatacenter", Type::Data(DatacenterEventArgument::INFO)),
-                FieldInfo::opt("destDatastore", Type::Data(DatastoreEventArgument::INFO)),
+                Own("destHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
+                Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
+                Own("destDatacenter", Type::Data(<DatacenterEventArgument as DataType>::INFO), Opt),
+                Own("destDatastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Opt),
             ],
-            || Box::new(VmFailedMigrateEvent::default()),
+            instance::<VmFailedMigrateEvent>,
         );
         &INFO
     };
@@ -532,22 +567,17 @@ impl DataType for VmFailedMigrateEvent {
 
 impl DataObject for VmFailedMigrateEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.dest_host),
             17 => Value::Data(&self.reason),
-            18 => match &self.dest_datacenter {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            19 => match &self.dest_datastore {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            18 => look::boxed(&self.dest_datacenter),
+            19 => look::boxed(&self.dest_datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -555,18 +585,11 @@ impl DataObject for VmFailedMigrateEvent {
         match index {
             16 => Slot::Data(&mut self.dest_host),
             17 => Slot::Data(&mut self.reason),
-            18 => fill!(self.dest_datacenter, DatacenterEventArgument),
-            19 => fill!(self.dest_datastore, DatastoreEventArgument),
-            _ => self.base.slot(index),
+            18 => place::boxed(&mut self.dest_datacenter),
+            19 => place::boxed(&mut self.dest_datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -575,7 +598,6 @@ impl Extends<VmEvent> for VmFailedMigrateEvent {}
 impl Extends<Event> for VmFailedMigrateEvent {}
 
 /// `VmFailedRelayoutEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailedRelayoutEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -583,13 +605,19 @@ pub struct VmFailedRelayoutEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for VmFailedRelayoutEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for VmFailedRelayoutEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedRelayoutEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmFailedRelayoutEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<VmFailedRelayoutEvent>,
         );
         &INFO
     };
@@ -597,29 +625,23 @@ impl DataType for VmFailedRelayoutEvent {
 
 impl DataObject for VmFailedRelayoutEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -628,41 +650,46 @@ impl Extends<VmEvent> for VmFailedRelayoutEvent {}
 impl Extends<Event> for VmFailedRelayoutEvent {}
 
 /// `VmFailedRelayoutOnVmfs2DatastoreEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailedRelayoutOnVmfs2DatastoreEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmFailedRelayoutOnVmfs2DatastoreEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmFailedRelayoutOnVmfs2DatastoreEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmFailedRelayoutOnVmfs2DatastoreEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmFailedRelayoutOnVmfs2DatastoreEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmFailedRelayoutOnVmfs2DatastoreEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmFailedRelayoutOnVmfs2DatastoreEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmFailedRelayoutOnVmfs2DatastoreEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -671,7 +698,6 @@ impl Extends<VmEvent> for VmFailedRelayoutOnVmfs2DatastoreEvent {}
 impl Extends<Event> for VmFailedRelayoutOnVmfs2DatastoreEvent {}
 
 /// `VmFailedStartingSecondaryEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailedStartingSecondaryEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -679,13 +705,19 @@ pub struct VmFailedStartingSecondaryEvent {
     pub reason: Option<String>,
 }
 
+impl Default for VmFailedStartingSecondaryEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: None }
+    }
+}
+
 impl DataType for VmFailedStartingSecondaryEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedStartingSecondaryEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::opt("reason", Type::String)],
-            || Box::new(VmFailedStartingSecondaryEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::String, Opt)],
+            instance::<VmFailedStartingSecondaryEvent>,
         );
         &INFO
     };
@@ -693,29 +725,23 @@ impl DataType for VmFailedStartingSecondaryEvent {
 
 impl DataObject for VmFailedStartingSecondaryEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => optional(&self.reason),
-            _ => self.base.get(index),
+            16 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            16 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -724,7 +750,6 @@ impl Extends<VmEvent> for VmFailedStartingSecondaryEvent {}
 impl Extends<Event> for VmFailedStartingSecondaryEvent {}
 
 /// `VmFailedToPowerOffEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailedToPowerOffEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -732,13 +757,19 @@ pub struct VmFailedToPowerOffEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for VmFailedToPowerOffEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for VmFailedToPowerOffEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToPowerOffEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmFailedToPowerOffEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<VmFailedToPowerOffEvent>,
         );
         &INFO
     };
@@ -746,29 +777,23 @@ impl DataType for VmFailedToPowerOffEvent {
 
 impl DataObject for VmFailedToPowerOffEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -777,7 +802,6 @@ impl Extends<VmEvent> for VmFailedToPowerOffEvent {}
 impl Extends<Event> for VmFailedToPowerOffEvent {}
 
 /// `VmFailedToPowerOnEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailedToPowerOnEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -785,13 +809,19 @@ pub struct VmFailedToPowerOnEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for VmFailedToPowerOnEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for VmFailedToPowerOnEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToPowerOnEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmFailedToPowerOnEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<VmFailedToPowerOnEvent>,
         );
         &INFO
     };
@@ -799,29 +829,23 @@ impl DataType for VmFailedToPowerOnEvent {
 
 impl DataObject for VmFailedToPowerOnEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -830,7 +854,6 @@ impl Extends<VmEvent> for VmFailedToPowerOnEvent {}
 impl Extends<Event> for VmFailedToPowerOnEvent {}
 
 /// `VmFailedToRebootGuestEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailedToRebootGuestEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -838,13 +861,19 @@ pub struct VmFailedToRebootGuestEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for VmFailedToRebootGuestEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for VmFailedToRebootGuestEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToRebootGuestEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmFailedToRebootGuestEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<VmFailedToRebootGuestEvent>,
         );
         &INFO
     };
@@ -852,29 +881,23 @@ impl DataType for VmFailedToRebootGuestEvent {
 
 impl DataObject for VmFailedToRebootGuestEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -883,7 +906,6 @@ impl Extends<VmEvent> for VmFailedToRebootGuestEvent {}
 impl Extends<Event> for VmFailedToRebootGuestEvent {}
 
 /// `VmFailedToResetEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailedToResetEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -891,13 +913,19 @@ pub struct VmFailedToResetEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for VmFailedToResetEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for VmFailedToResetEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToResetEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmFailedToResetEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<VmFailedToResetEvent>,
         );
         &INFO
     };
@@ -905,29 +933,23 @@ impl DataType for VmFailedToResetEvent {
 
 impl DataObject for VmFailedToResetEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -936,7 +958,6 @@ impl Extends<VmEvent> for VmFailedToResetEvent {}
 impl Extends<Event> for VmFailedToResetEvent {}
 
 /// `VmFailedToShutdownGuestEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailedToShutdownGuestEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -944,13 +965,19 @@ pub struct VmFailedToShutdownGuestEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for VmFailedToShutdownGuestEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for VmFailedToShutdownGuestEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToShutdownGuestEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmFailedToShutdownGuestEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<VmFailedToShutdownGuestEvent>,
         );
         &INFO
     };
@@ -958,29 +985,23 @@ impl DataType for VmFailedToShutdownGuestEvent {
 
 impl DataObject for VmFailedToShutdownGuestEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -989,7 +1010,6 @@ impl Extends<VmEvent> for VmFailedToShutdownGuestEvent {}
 impl Extends<Event> for VmFailedToShutdownGuestEvent {}
 
 /// `VmFailedToStandbyGuestEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailedToStandbyGuestEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -997,13 +1017,19 @@ pub struct VmFailedToStandbyGuestEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for VmFailedToStandbyGuestEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for VmFailedToStandbyGuestEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToStandbyGuestEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmFailedToStandbyGuestEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<VmFailedToStandbyGuestEvent>,
         );
         &INFO
     };
@@ -1011,29 +1037,23 @@ impl DataType for VmFailedToStandbyGuestEvent {
 
 impl DataObject for VmFailedToStandbyGuestEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1042,7 +1062,6 @@ impl Extends<VmEvent> for VmFailedToStandbyGuestEvent {}
 impl Extends<Event> for VmFailedToStandbyGuestEvent {}
 
 /// `VmFailedToSuspendEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailedToSuspendEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -1050,13 +1069,19 @@ pub struct VmFailedToSuspendEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for VmFailedToSuspendEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for VmFailedToSuspendEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailedToSuspendEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmFailedToSuspendEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<VmFailedToSuspendEvent>,
         );
         &INFO
     };
@@ -1064,29 +1089,23 @@ impl DataType for VmFailedToSuspendEvent {
 
 impl DataObject for VmFailedToSuspendEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1095,40 +1114,46 @@ impl Extends<VmEvent> for VmFailedToSuspendEvent {}
 impl Extends<Event> for VmFailedToSuspendEvent {}
 
 /// `VmFailedUpdatingSecondaryConfig`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailedUpdatingSecondaryConfig {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmFailedUpdatingSecondaryConfig {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmFailedUpdatingSecondaryConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmFailedUpdatingSecondaryConfig", Some(VmEvent::INFO), &[], || {
-            Box::new(VmFailedUpdatingSecondaryConfig::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmFailedUpdatingSecondaryConfig",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmFailedUpdatingSecondaryConfig>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmFailedUpdatingSecondaryConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1137,7 +1162,6 @@ impl Extends<VmEvent> for VmFailedUpdatingSecondaryConfig {}
 impl Extends<Event> for VmFailedUpdatingSecondaryConfig {}
 
 /// `VmFailoverFailed`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFailoverFailed {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -1145,13 +1169,19 @@ pub struct VmFailoverFailed {
     pub reason: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for VmFailoverFailed {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: None }
+    }
+}
+
 impl DataType for VmFailoverFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFailoverFailed",
-            Some(VmEvent::INFO),
-            &[FieldInfo::opt("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmFailoverFailed::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt)],
+            instance::<VmFailoverFailed>,
         );
         &INFO
     };
@@ -1159,32 +1189,23 @@ impl DataType for VmFailoverFailed {
 
 impl DataObject for VmFailoverFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => match &self.reason {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            16 => look::boxed(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => fill!(self.reason, LocalizedMethodFault),
-            _ => self.base.slot(index),
+            16 => place::boxed(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1193,40 +1214,46 @@ impl Extends<VmEvent> for VmFailoverFailed {}
 impl Extends<Event> for VmFailoverFailed {}
 
 /// `VmFaultToleranceTurnedOffEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFaultToleranceTurnedOffEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmFaultToleranceTurnedOffEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmFaultToleranceTurnedOffEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmFaultToleranceTurnedOffEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmFaultToleranceTurnedOffEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmFaultToleranceTurnedOffEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmFaultToleranceTurnedOffEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmFaultToleranceTurnedOffEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1235,7 +1262,6 @@ impl Extends<VmEvent> for VmFaultToleranceTurnedOffEvent {}
 impl Extends<Event> for VmFaultToleranceTurnedOffEvent {}
 
 /// `VmFaultToleranceVmTerminatedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFaultToleranceVmTerminatedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -1243,13 +1269,19 @@ pub struct VmFaultToleranceVmTerminatedEvent {
     pub reason: Option<String>,
 }
 
+impl Default for VmFaultToleranceVmTerminatedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: None }
+    }
+}
+
 impl DataType for VmFaultToleranceVmTerminatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceVmTerminatedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::opt("reason", Type::String)],
-            || Box::new(VmFaultToleranceVmTerminatedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::String, Opt)],
+            instance::<VmFaultToleranceVmTerminatedEvent>,
         );
         &INFO
     };
@@ -1257,29 +1289,23 @@ impl DataType for VmFaultToleranceVmTerminatedEvent {
 
 impl DataObject for VmFaultToleranceVmTerminatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => optional(&self.reason),
-            _ => self.base.get(index),
+            16 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            16 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1288,40 +1314,46 @@ impl Extends<VmEvent> for VmFaultToleranceVmTerminatedEvent {}
 impl Extends<Event> for VmFaultToleranceVmTerminatedEvent {}
 
 /// `VmGuestOSCrashedEvent`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmGuestOSCrashedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmGuestOSCrashedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmGuestOSCrashedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmGuestOSCrashedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmGuestOSCrashedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmGuestOSCrashedEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmGuestOSCrashedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmGuestOSCrashedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1330,39 +1362,42 @@ impl Extends<VmEvent> for VmGuestOSCrashedEvent {}
 impl Extends<Event> for VmGuestOSCrashedEvent {}
 
 /// `VmGuestRebootEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmGuestRebootEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmGuestRebootEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmGuestRebootEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmGuestRebootEvent", Some(VmEvent::INFO), &[], || Box::new(VmGuestRebootEvent::default()));
+            TypeInfo::new("VmGuestRebootEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmGuestRebootEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmGuestRebootEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1371,40 +1406,46 @@ impl Extends<VmEvent> for VmGuestRebootEvent {}
 impl Extends<Event> for VmGuestRebootEvent {}
 
 /// `VmGuestShutdownEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmGuestShutdownEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmGuestShutdownEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmGuestShutdownEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmGuestShutdownEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmGuestShutdownEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmGuestShutdownEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmGuestShutdownEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmGuestShutdownEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1413,39 +1454,46 @@ impl Extends<VmEvent> for VmGuestShutdownEvent {}
 impl Extends<Event> for VmGuestShutdownEvent {}
 
 /// `VmGuestStandbyEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmGuestStandbyEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmGuestStandbyEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmGuestStandbyEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmGuestStandbyEvent", Some(VmEvent::INFO), &[], || Box::new(VmGuestStandbyEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmGuestStandbyEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmGuestStandbyEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmGuestStandbyEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1454,7 +1502,6 @@ impl Extends<VmEvent> for VmGuestStandbyEvent {}
 impl Extends<Event> for VmGuestStandbyEvent {}
 
 /// `VmInstanceUuidAssignedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmInstanceUuidAssignedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -1462,13 +1509,19 @@ pub struct VmInstanceUuidAssignedEvent {
     pub instance_uuid: String,
 }
 
+impl Default for VmInstanceUuidAssignedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), instance_uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for VmInstanceUuidAssignedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmInstanceUuidAssignedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("instanceUuid", Type::String)],
-            || Box::new(VmInstanceUuidAssignedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("instanceUuid", Type::String, Req)],
+            instance::<VmInstanceUuidAssignedEvent>,
         );
         &INFO
     };
@@ -1476,29 +1529,23 @@ impl DataType for VmInstanceUuidAssignedEvent {
 
 impl DataObject for VmInstanceUuidAssignedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.instance_uuid),
-            _ => self.base.get(index),
+            16 => look::text(&self.instance_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.instance_uuid),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.instance_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1507,7 +1554,6 @@ impl Extends<VmEvent> for VmInstanceUuidAssignedEvent {}
 impl Extends<Event> for VmInstanceUuidAssignedEvent {}
 
 /// `VmInstanceUuidChangedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmInstanceUuidChangedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -1517,13 +1563,19 @@ pub struct VmInstanceUuidChangedEvent {
     pub new_instance_uuid: String,
 }
 
+impl Default for VmInstanceUuidChangedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), old_instance_uuid: Unset::UNSET, new_instance_uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for VmInstanceUuidChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmInstanceUuidChangedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("oldInstanceUuid", Type::String), FieldInfo::req("newInstanceUuid", Type::String)],
-            || Box::new(VmInstanceUuidChangedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("oldInstanceUuid", Type::String, Req), Own("newInstanceUuid", Type::String, Req)],
+            instance::<VmInstanceUuidChangedEvent>,
         );
         &INFO
     };
@@ -1531,31 +1583,25 @@ impl DataType for VmInstanceUuidChangedEvent {
 
 impl DataObject for VmInstanceUuidChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.old_instance_uuid),
-            17 => leaf(&self.new_instance_uuid),
-            _ => self.base.get(index),
+            16 => look::text(&self.old_instance_uuid),
+            17 => look::text(&self.new_instance_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.old_instance_uuid),
-            17 => Slot::Scalar(&mut self.new_instance_uuid),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.old_instance_uuid),
+            17 => place::text(&mut self.new_instance_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1564,7 +1610,6 @@ impl Extends<VmEvent> for VmInstanceUuidChangedEvent {}
 impl Extends<Event> for VmInstanceUuidChangedEvent {}
 
 /// `VmInstanceUuidConflictEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmInstanceUuidConflictEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -1574,16 +1619,26 @@ pub struct VmInstanceUuidConflictEvent {
     pub instance_uuid: String,
 }
 
+impl Default for VmInstanceUuidConflictEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            conflicted_vm: <VmEventArgument as Default>::default(),
+            instance_uuid: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VmInstanceUuidConflictEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmInstanceUuidConflictEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)),
-                FieldInfo::req("instanceUuid", Type::String),
+                Own("conflictedVm", Type::Data(<VmEventArgument as DataType>::INFO), Req),
+                Own("instanceUuid", Type::String, Req),
             ],
-            || Box::new(VmInstanceUuidConflictEvent::default()),
+            instance::<VmInstanceUuidConflictEvent>,
         );
         &INFO
     };
@@ -1591,31 +1646,25 @@ impl DataType for VmInstanceUuidConflictEvent {
 
 impl DataObject for VmInstanceUuidConflictEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.conflicted_vm),
-            17 => leaf(&self.instance_uuid),
-            _ => self.base.get(index),
+            17 => look::text(&self.instance_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.conflicted_vm),
-            17 => Slot::Scalar(&mut self.instance_uuid),
-            _ => self.base.slot(index),
+            17 => place::text(&mut self.instance_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1624,7 +1673,6 @@ impl Extends<VmEvent> for VmInstanceUuidConflictEvent {}
 impl Extends<Event> for VmInstanceUuidConflictEvent {}
 
 /// `VmMacAssignedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmMacAssignedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -1634,13 +1682,19 @@ pub struct VmMacAssignedEvent {
     pub mac: String,
 }
 
+impl Default for VmMacAssignedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), adapter: Unset::UNSET, mac: Unset::UNSET }
+    }
+}
+
 impl DataType for VmMacAssignedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmMacAssignedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("adapter", Type::String), FieldInfo::req("mac", Type::String)],
-            || Box::new(VmMacAssignedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("adapter", Type::String, Req), Own("mac", Type::String, Req)],
+            instance::<VmMacAssignedEvent>,
         );
         &INFO
     };
@@ -1648,31 +1702,25 @@ impl DataType for VmMacAssignedEvent {
 
 impl DataObject for VmMacAssignedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.adapter),
-            17 => leaf(&self.mac),
-            _ => self.base.get(index),
+            16 => look::text(&self.adapter),
+            17 => look::text(&self.mac),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.adapter),
-            17 => Slot::Scalar(&mut self.mac),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.adapter),
+            17 => place::text(&mut self.mac),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1681,7 +1729,6 @@ impl Extends<VmEvent> for VmMacAssignedEvent {}
 impl Extends<Event> for VmMacAssignedEvent {}
 
 /// `VmMacChangedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmMacChangedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -1693,17 +1740,24 @@ pub struct VmMacChangedEvent {
     pub new_mac: String,
 }
 
+impl Default for VmMacChangedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            adapter: Unset::UNSET,
+            old_mac: Unset::UNSET,
+            new_mac: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VmMacChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmMacChangedEvent",
-            Some(VmEvent::INFO),
-            &[
-                FieldInfo::req("adapter", Type::String),
-                FieldInfo::req("oldMac", Type::String),
-                FieldInfo::req("newMac", Type::String),
-            ],
-            || Box::new(VmMacChangedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("adapter", Type::String, Req), Own("oldMac", Type::String, Req), Own("newMac", Type::String, Req)],
+            instance::<VmMacChangedEvent>,
         );
         &INFO
     };
@@ -1711,33 +1765,27 @@ impl DataType for VmMacChangedEvent {
 
 impl DataObject for VmMacChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.adapter),
-            17 => leaf(&self.old_mac),
-            18 => leaf(&self.new_mac),
-            _ => self.base.get(index),
+            16 => look::text(&self.adapter),
+            17 => look::text(&self.old_mac),
+            18 => look::text(&self.new_mac),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.adapter),
-            17 => Slot::Scalar(&mut self.old_mac),
-            18 => Slot::Scalar(&mut self.new_mac),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.adapter),
+            17 => place::text(&mut self.old_mac),
+            18 => place::text(&mut self.new_mac),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1746,7 +1794,6 @@ impl Extends<VmEvent> for VmMacChangedEvent {}
 impl Extends<Event> for VmMacChangedEvent {}
 
 /// `VmMacConflictEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmMacConflictEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -1756,13 +1803,23 @@ pub struct VmMacConflictEvent {
     pub mac: String,
 }
 
+impl Default for VmMacConflictEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            conflicted_vm: <VmEventArgument as Default>::default(),
+            mac: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VmMacConflictEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmMacConflictEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)), FieldInfo::req("mac", Type::String)],
-            || Box::new(VmMacConflictEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("conflictedVm", Type::Data(<VmEventArgument as DataType>::INFO), Req), Own("mac", Type::String, Req)],
+            instance::<VmMacConflictEvent>,
         );
         &INFO
     };
@@ -1770,31 +1827,25 @@ impl DataType for VmMacConflictEvent {
 
 impl DataObject for VmMacConflictEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.conflicted_vm),
-            17 => leaf(&self.mac),
-            _ => self.base.get(index),
+            17 => look::text(&self.mac),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.conflicted_vm),
-            17 => Slot::Scalar(&mut self.mac),
-            _ => self.base.slot(index),
+            17 => place::text(&mut self.mac),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1803,40 +1854,46 @@ impl Extends<VmEvent> for VmMacConflictEvent {}
 impl Extends<Event> for VmMacConflictEvent {}
 
 /// `VmMaxFTRestartCountReached`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmMaxFTRestartCountReached {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmMaxFTRestartCountReached {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmMaxFTRestartCountReached {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmMaxFTRestartCountReached", Some(VmEvent::INFO), &[], || {
-            Box::new(VmMaxFTRestartCountReached::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmMaxFTRestartCountReached",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmMaxFTRestartCountReached>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmMaxFTRestartCountReached {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1845,40 +1902,46 @@ impl Extends<VmEvent> for VmMaxFTRestartCountReached {}
 impl Extends<Event> for VmMaxFTRestartCountReached {}
 
 /// `VmMaxRestartCountReached`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmMaxRestartCountReached {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmMaxRestartCountReached {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmMaxRestartCountReached {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmMaxRestartCountReached", Some(VmEvent::INFO), &[], || {
-            Box::new(VmMaxRestartCountReached::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmMaxRestartCountReached",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmMaxRestartCountReached>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmMaxRestartCountReached {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1887,7 +1950,6 @@ impl Extends<VmEvent> for VmMaxRestartCountReached {}
 impl Extends<Event> for VmMaxRestartCountReached {}
 
 /// `VmMessageErrorEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmMessageErrorEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -1897,16 +1959,22 @@ pub struct VmMessageErrorEvent {
     pub message_info: Vec<VirtualMachineMessage>,
 }
 
+impl Default for VmMessageErrorEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), message: Unset::UNSET, message_info: Unset::UNSET }
+    }
+}
+
 impl DataType for VmMessageErrorEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmMessageErrorEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("message", Type::String),
-                FieldInfo::list("messageInfo", Type::Data(VirtualMachineMessage::INFO)),
+                Own("message", Type::String, Req),
+                Own("messageInfo", Type::Data(<VirtualMachineMessage as DataType>::INFO), List),
             ],
-            || Box::new(VmMessageErrorEvent::default()),
+            instance::<VmMessageErrorEvent>,
         );
         &INFO
     };
@@ -1914,31 +1982,25 @@ impl DataType for VmMessageErrorEvent {
 
 impl DataObject for VmMessageErrorEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.message),
+            16 => look::text(&self.message),
             17 => Value::List(&self.message_info),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.message),
+            16 => place::text(&mut self.message),
             17 => Slot::List(&mut self.message_info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1947,7 +2009,6 @@ impl Extends<VmEvent> for VmMessageErrorEvent {}
 impl Extends<Event> for VmMessageErrorEvent {}
 
 /// `VmMessageEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmMessageEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -1957,16 +2018,22 @@ pub struct VmMessageEvent {
     pub message_info: Vec<VirtualMachineMessage>,
 }
 
+impl Default for VmMessageEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), message: Unset::UNSET, message_info: Unset::UNSET }
+    }
+}
+
 impl DataType for VmMessageEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmMessageEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("message", Type::String),
-                FieldInfo::list("messageInfo", Type::Data(VirtualMachineMessage::INFO)),
+                Own("message", Type::String, Req),
+                Own("messageInfo", Type::Data(<VirtualMachineMessage as DataType>::INFO), List),
             ],
-            || Box::new(VmMessageEvent::default()),
+            instance::<VmMessageEvent>,
         );
         &INFO
     };
@@ -1974,31 +2041,25 @@ impl DataType for VmMessageEvent {
 
 impl DataObject for VmMessageEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.message),
+            16 => look::text(&self.message),
             17 => Value::List(&self.message_info),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.message),
+            16 => place::text(&mut self.message),
             17 => Slot::List(&mut self.message_info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2007,7 +2068,6 @@ impl Extends<VmEvent> for VmMessageEvent {}
 impl Extends<Event> for VmMessageEvent {}
 
 /// `VmMessageWarningEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmMessageWarningEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -2017,16 +2077,22 @@ pub struct VmMessageWarningEvent {
     pub message_info: Vec<VirtualMachineMessage>,
 }
 
+impl Default for VmMessageWarningEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), message: Unset::UNSET, message_info: Unset::UNSET }
+    }
+}
+
 impl DataType for VmMessageWarningEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmMessageWarningEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("message", Type::String),
-                FieldInfo::list("messageInfo", Type::Data(VirtualMachineMessage::INFO)),
+                Own("message", Type::String, Req),
+                Own("messageInfo", Type::Data(<VirtualMachineMessage as DataType>::INFO), List),
             ],
-            || Box::new(VmMessageWarningEvent::default()),
+            instance::<VmMessageWarningEvent>,
         );
         &INFO
     };
@@ -2034,31 +2100,25 @@ impl DataType for VmMessageWarningEvent {
 
 impl DataObject for VmMessageWarningEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.message),
+            16 => look::text(&self.message),
             17 => Value::List(&self.message_info),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.message),
+            16 => place::text(&mut self.message),
             17 => Slot::List(&mut self.message_info),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2067,7 +2127,6 @@ impl Extends<VmEvent> for VmMessageWarningEvent {}
 impl Extends<Event> for VmMessageWarningEvent {}
 
 /// `VmMigratedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmMigratedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -2079,17 +2138,28 @@ pub struct VmMigratedEvent {
     pub source_datastore: Option<Box<DatastoreEventArgument>>,
 }
 
+impl Default for VmMigratedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            source_host: <HostEventArgument as Default>::default(),
+            source_datacenter: None,
+            source_datastore: None,
+        }
+    }
+}
+
 impl DataType for VmMigratedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmMigratedEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("sourceHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::opt("sourceDatacenter", Type::Data(DatacenterEventArgument::INFO)),
-                FieldInfo::opt("sourceDatastore", Type::Data(DatastoreEventArgument::INFO)),
+                Own("sourceHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
+                Own("sourceDatacenter", Type::Data(<DatacenterEventArgument as DataType>::INFO), Opt),
+                Own("sourceDatastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Opt),
             ],
-            || Box::new(VmMigratedEvent::default()),
+            instance::<VmMigratedEvent>,
         );
         &INFO
     };
@@ -2097,39 +2167,27 @@ impl DataType for VmMigratedEvent {
 
 impl DataObject for VmMigratedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.source_host),
-            17 => match &self.source_datacenter {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => match &self.source_datastore {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            17 => look::boxed(&self.source_datacenter),
+            18 => look::boxed(&self.source_datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.source_host),
-            17 => fill!(self.source_datacenter, DatacenterEventArgument),
-            18 => fill!(self.source_datastore, DatastoreEventArgument),
-            _ => self.base.slot(index),
+            17 => place::boxed(&mut self.source_datacenter),
+            18 => place::boxed(&mut self.source_datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2138,40 +2196,46 @@ impl Extends<VmEvent> for VmMigratedEvent {}
 impl Extends<Event> for VmMigratedEvent {}
 
 /// `VmNoCompatibleHostForSecondaryEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmNoCompatibleHostForSecondaryEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmNoCompatibleHostForSecondaryEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmNoCompatibleHostForSecondaryEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmNoCompatibleHostForSecondaryEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmNoCompatibleHostForSecondaryEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmNoCompatibleHostForSecondaryEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmNoCompatibleHostForSecondaryEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmNoCompatibleHostForSecondaryEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2180,7 +2244,6 @@ impl Extends<VmEvent> for VmNoCompatibleHostForSecondaryEvent {}
 impl Extends<Event> for VmNoCompatibleHostForSecondaryEvent {}
 
 /// `VmNoNetworkAccessEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmNoNetworkAccessEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -2188,13 +2251,19 @@ pub struct VmNoNetworkAccessEvent {
     pub dest_host: HostEventArgument,
 }
 
+impl Default for VmNoNetworkAccessEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), dest_host: <HostEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for VmNoNetworkAccessEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmNoNetworkAccessEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("destHost", Type::Data(HostEventArgument::INFO))],
-            || Box::new(VmNoNetworkAccessEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("destHost", Type::Data(<HostEventArgument as DataType>::INFO), Req)],
+            instance::<VmNoNetworkAccessEvent>,
         );
         &INFO
     };
@@ -2202,29 +2271,23 @@ impl DataType for VmNoNetworkAccessEvent {
 
 impl DataObject for VmNoNetworkAccessEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.dest_host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.dest_host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2233,39 +2296,42 @@ impl Extends<VmEvent> for VmNoNetworkAccessEvent {}
 impl Extends<Event> for VmNoNetworkAccessEvent {}
 
 /// `VmOrphanedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmOrphanedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmOrphanedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmOrphanedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmOrphanedEvent", Some(VmEvent::INFO), &[], || Box::new(VmOrphanedEvent::default()));
+            TypeInfo::new("VmOrphanedEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmOrphanedEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmOrphanedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2274,39 +2340,42 @@ impl Extends<VmEvent> for VmOrphanedEvent {}
 impl Extends<Event> for VmOrphanedEvent {}
 
 /// `VmPoweredOffEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmPoweredOffEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmPoweredOffEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmPoweredOffEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmPoweredOffEvent", Some(VmEvent::INFO), &[], || Box::new(VmPoweredOffEvent::default()));
+            TypeInfo::new("VmPoweredOffEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmPoweredOffEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmPoweredOffEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2315,39 +2384,42 @@ impl Extends<VmEvent> for VmPoweredOffEvent {}
 impl Extends<Event> for VmPoweredOffEvent {}
 
 /// `VmPoweredOnEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmPoweredOnEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmPoweredOnEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmPoweredOnEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmPoweredOnEvent", Some(VmEvent::INFO), &[], || Box::new(VmPoweredOnEvent::default()));
+            TypeInfo::new("VmPoweredOnEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmPoweredOnEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmPoweredOnEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2356,7 +2428,6 @@ impl Extends<VmEvent> for VmPoweredOnEvent {}
 impl Extends<Event> for VmPoweredOnEvent {}
 
 /// `VmPoweringOnWithCustomizedDVPortEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmPoweringOnWithCustomizedDVPortEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -2364,13 +2435,19 @@ pub struct VmPoweringOnWithCustomizedDVPortEvent {
     pub vnic: Vec<VnicPortArgument>,
 }
 
+impl Default for VmPoweringOnWithCustomizedDVPortEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), vnic: Unset::UNSET }
+    }
+}
+
 impl DataType for VmPoweringOnWithCustomizedDVPortEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmPoweringOnWithCustomizedDVPortEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::list_req("vnic", Type::Data(VnicPortArgument::INFO))],
-            || Box::new(VmPoweringOnWithCustomizedDVPortEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("vnic", Type::Data(<VnicPortArgument as DataType>::INFO), ListReq)],
+            instance::<VmPoweringOnWithCustomizedDVPortEvent>,
         );
         &INFO
     };
@@ -2378,29 +2455,23 @@ impl DataType for VmPoweringOnWithCustomizedDVPortEvent {
 
 impl DataObject for VmPoweringOnWithCustomizedDVPortEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::List(&self.vnic),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::List(&mut self.vnic),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2409,7 +2480,6 @@ impl Extends<VmEvent> for VmPoweringOnWithCustomizedDVPortEvent {}
 impl Extends<Event> for VmPoweringOnWithCustomizedDVPortEvent {}
 
 /// `VmPrimaryFailoverEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmPrimaryFailoverEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -2417,13 +2487,19 @@ pub struct VmPrimaryFailoverEvent {
     pub reason: Option<String>,
 }
 
+impl Default for VmPrimaryFailoverEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: None }
+    }
+}
+
 impl DataType for VmPrimaryFailoverEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmPrimaryFailoverEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::opt("reason", Type::String)],
-            || Box::new(VmPrimaryFailoverEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::String, Opt)],
+            instance::<VmPrimaryFailoverEvent>,
         );
         &INFO
     };
@@ -2431,29 +2507,23 @@ impl DataType for VmPrimaryFailoverEvent {
 
 impl DataObject for VmPrimaryFailoverEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => optional(&self.reason),
-            _ => self.base.get(index),
+            16 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            16 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2462,7 +2532,6 @@ impl Extends<VmEvent> for VmPrimaryFailoverEvent {}
 impl Extends<Event> for VmPrimaryFailoverEvent {}
 
 /// `VmReconfiguredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmReconfiguredEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -2472,16 +2541,26 @@ pub struct VmReconfiguredEvent {
     pub config_changes: Option<Box<ChangesInfoEventArgument>>,
 }
 
+impl Default for VmReconfiguredEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            config_spec: <VirtualMachineConfigSpec as Default>::default(),
+            config_changes: None,
+        }
+    }
+}
+
 impl DataType for VmReconfiguredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmReconfiguredEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("configSpec", Type::Data(VirtualMachineConfigSpec::INFO)),
-                FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO)),
+                Own("configSpec", Type::Data(<VirtualMachineConfigSpec as DataType>::INFO), Req),
+                Own("configChanges", Type::Data(<ChangesInfoEventArgument as DataType>::INFO), Opt),
             ],
-            || Box::new(VmReconfiguredEvent::default()),
+            instance::<VmReconfiguredEvent>,
         );
         &INFO
     };
@@ -2489,34 +2568,25 @@ impl DataType for VmReconfiguredEvent {
 
 impl DataObject for VmReconfiguredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.config_spec),
-            17 => match &self.config_changes {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            17 => look::boxed(&self.config_changes),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.config_spec),
-            17 => fill!(self.config_changes, ChangesInfoEventArgument),
-            _ => self.base.slot(index),
+            17 => place::boxed(&mut self.config_changes),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2525,39 +2595,42 @@ impl Extends<VmEvent> for VmReconfiguredEvent {}
 impl Extends<Event> for VmReconfiguredEvent {}
 
 /// `VmRegisteredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmRegisteredEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmRegisteredEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmRegisteredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmRegisteredEvent", Some(VmEvent::INFO), &[], || Box::new(VmRegisteredEvent::default()));
+            TypeInfo::new("VmRegisteredEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmRegisteredEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmRegisteredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2566,40 +2639,46 @@ impl Extends<VmEvent> for VmRegisteredEvent {}
 impl Extends<Event> for VmRegisteredEvent {}
 
 /// `VmRelayoutSuccessfulEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmRelayoutSuccessfulEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmRelayoutSuccessfulEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmRelayoutSuccessfulEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmRelayoutSuccessfulEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmRelayoutSuccessfulEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmRelayoutSuccessfulEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmRelayoutSuccessfulEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmRelayoutSuccessfulEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2608,40 +2687,46 @@ impl Extends<VmEvent> for VmRelayoutSuccessfulEvent {}
 impl Extends<Event> for VmRelayoutSuccessfulEvent {}
 
 /// `VmRelayoutUpToDateEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmRelayoutUpToDateEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmRelayoutUpToDateEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmRelayoutUpToDateEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmRelayoutUpToDateEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmRelayoutUpToDateEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmRelayoutUpToDateEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmRelayoutUpToDateEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmRelayoutUpToDateEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2650,7 +2735,6 @@ impl Extends<VmEvent> for VmRelayoutUpToDateEvent {}
 impl Extends<Event> for VmRelayoutUpToDateEvent {}
 
 /// `VmReloadFromPathEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmReloadFromPathEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -2658,13 +2742,19 @@ pub struct VmReloadFromPathEvent {
     pub config_path: String,
 }
 
+impl Default for VmReloadFromPathEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), config_path: Unset::UNSET }
+    }
+}
+
 impl DataType for VmReloadFromPathEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmReloadFromPathEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("configPath", Type::String)],
-            || Box::new(VmReloadFromPathEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("configPath", Type::String, Req)],
+            instance::<VmReloadFromPathEvent>,
         );
         &INFO
     };
@@ -2672,29 +2762,23 @@ impl DataType for VmReloadFromPathEvent {
 
 impl DataObject for VmReloadFromPathEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.config_path),
-            _ => self.base.get(index),
+            16 => look::text(&self.config_path),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.config_path),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.config_path),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2703,7 +2787,6 @@ impl Extends<VmEvent> for VmReloadFromPathEvent {}
 impl Extends<Event> for VmReloadFromPathEvent {}
 
 /// `VmReloadFromPathFailedEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmReloadFromPathFailedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -2711,13 +2794,19 @@ pub struct VmReloadFromPathFailedEvent {
     pub config_path: String,
 }
 
+impl Default for VmReloadFromPathFailedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), config_path: Unset::UNSET }
+    }
+}
+
 impl DataType for VmReloadFromPathFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmReloadFromPathFailedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("configPath", Type::String)],
-            || Box::new(VmReloadFromPathFailedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("configPath", Type::String, Req)],
+            instance::<VmReloadFromPathFailedEvent>,
         );
         &INFO
     };
@@ -2725,29 +2814,23 @@ impl DataType for VmReloadFromPathFailedEvent {
 
 impl DataObject for VmReloadFromPathFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.config_path),
-            _ => self.base.get(index),
+            16 => look::text(&self.config_path),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.config_path),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.config_path),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2756,39 +2839,46 @@ impl Extends<VmEvent> for VmReloadFromPathFailedEvent {}
 impl Extends<Event> for VmReloadFromPathFailedEvent {}
 
 /// `VmRelocateSpecEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmRelocateSpecEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmRelocateSpecEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmRelocateSpecEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmRelocateSpecEvent", Some(VmEvent::INFO), &[], || Box::new(VmRelocateSpecEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmRelocateSpecEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmRelocateSpecEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmRelocateSpecEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2797,7 +2887,6 @@ impl Extends<VmEvent> for VmRelocateSpecEvent {}
 impl Extends<Event> for VmRelocateSpecEvent {}
 
 /// `VmRelocatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmRelocatedEvent {
     /// What it inherits from [`VmRelocateSpecEvent`].
     pub base: VmRelocateSpecEvent,
@@ -2809,17 +2898,28 @@ pub struct VmRelocatedEvent {
     pub source_datastore: Option<Box<DatastoreEventArgument>>,
 }
 
+impl Default for VmRelocatedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmRelocateSpecEvent as Default>::default(),
+            source_host: <HostEventArgument as Default>::default(),
+            source_datacenter: None,
+            source_datastore: None,
+        }
+    }
+}
+
 impl DataType for VmRelocatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmRelocatedEvent",
-            Some(VmRelocateSpecEvent::INFO),
+            Some(<VmRelocateSpecEvent as DataType>::INFO),
             &[
-                FieldInfo::req("sourceHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::opt("sourceDatacenter", Type::Data(DatacenterEventArgument::INFO)),
-                FieldInfo::opt("sourceDatastore", Type::Data(DatastoreEventArgument::INFO)),
+                Own("sourceHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
+                Own("sourceDatacenter", Type::Data(<DatacenterEventArgument as DataType>::INFO), Opt),
+                Own("sourceDatastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Opt),
             ],
-            || Box::new(VmRelocatedEvent::default()),
+            instance::<VmRelocatedEvent>,
         );
         &INFO
     };
@@ -2827,39 +2927,27 @@ impl DataType for VmRelocatedEvent {
 
 impl DataObject for VmRelocatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.source_host),
-            17 => match &self.source_datacenter {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => match &self.source_datastore {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            17 => look::boxed(&self.source_datacenter),
+            18 => look::boxed(&self.source_datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.source_host),
-            17 => fill!(self.source_datacenter, DatacenterEventArgument),
-            18 => fill!(self.source_datastore, DatastoreEventArgument),
-            _ => self.base.slot(index),
+            17 => place::boxed(&mut self.source_datacenter),
+            18 => place::boxed(&mut self.source_datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2869,40 +2957,46 @@ impl Extends<VmEvent> for VmRelocatedEvent {}
 impl Extends<Event> for VmRelocatedEvent {}
 
 /// `VmRemoteConsoleConnectedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmRemoteConsoleConnectedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmRemoteConsoleConnectedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmRemoteConsoleConnectedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmRemoteConsoleConnectedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmRemoteConsoleConnectedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmRemoteConsoleConnectedEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmRemoteConsoleConnectedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmRemoteConsoleConnectedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2911,40 +3005,46 @@ impl Extends<VmEvent> for VmRemoteConsoleConnectedEvent {}
 impl Extends<Event> for VmRemoteConsoleConnectedEvent {}
 
 /// `VmRemoteConsoleDisconnectedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmRemoteConsoleDisconnectedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmRemoteConsoleDisconnectedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmRemoteConsoleDisconnectedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmRemoteConsoleDisconnectedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmRemoteConsoleDisconnectedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmRemoteConsoleDisconnectedEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmRemoteConsoleDisconnectedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmRemoteConsoleDisconnectedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2953,39 +3053,42 @@ impl Extends<VmEvent> for VmRemoteConsoleDisconnectedEvent {}
 impl Extends<Event> for VmRemoteConsoleDisconnectedEvent {}
 
 /// `VmRemovedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmRemovedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmRemovedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmRemovedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmRemovedEvent", Some(VmEvent::INFO), &[], || Box::new(VmRemovedEvent::default()));
+            TypeInfo::new("VmRemovedEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmRemovedEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmRemovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2994,7 +3097,6 @@ impl Extends<VmEvent> for VmRemovedEvent {}
 impl Extends<Event> for VmRemovedEvent {}
 
 /// `VmRenamedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmRenamedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -3004,13 +3106,19 @@ pub struct VmRenamedEvent {
     pub new_name: String,
 }
 
+impl Default for VmRenamedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), old_name: Unset::UNSET, new_name: Unset::UNSET }
+    }
+}
+
 impl DataType for VmRenamedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmRenamedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
-            || Box::new(VmRenamedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("oldName", Type::String, Req), Own("newName", Type::String, Req)],
+            instance::<VmRenamedEvent>,
         );
         &INFO
     };
@@ -3018,31 +3126,25 @@ impl DataType for VmRenamedEvent {
 
 impl DataObject for VmRenamedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.old_name),
-            17 => leaf(&self.new_name),
-            _ => self.base.get(index),
+            16 => look::text(&self.old_name),
+            17 => look::text(&self.new_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.old_name),
-            17 => Slot::Scalar(&mut self.new_name),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.old_name),
+            17 => place::text(&mut self.new_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3051,41 +3153,46 @@ impl Extends<VmEvent> for VmRenamedEvent {}
 impl Extends<Event> for VmRenamedEvent {}
 
 /// `VmRequirementsExceedCurrentEVCModeEvent`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmRequirementsExceedCurrentEVCModeEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmRequirementsExceedCurrentEVCModeEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmRequirementsExceedCurrentEVCModeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmRequirementsExceedCurrentEVCModeEvent", Some(VmEvent::INFO), &[], || {
-                Box::new(VmRequirementsExceedCurrentEVCModeEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmRequirementsExceedCurrentEVCModeEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmRequirementsExceedCurrentEVCModeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmRequirementsExceedCurrentEVCModeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3094,39 +3201,42 @@ impl Extends<VmEvent> for VmRequirementsExceedCurrentEVCModeEvent {}
 impl Extends<Event> for VmRequirementsExceedCurrentEVCModeEvent {}
 
 /// `VmResettingEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmResettingEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmResettingEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmResettingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmResettingEvent", Some(VmEvent::INFO), &[], || Box::new(VmResettingEvent::default()));
+            TypeInfo::new("VmResettingEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmResettingEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmResettingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3135,7 +3245,6 @@ impl Extends<VmEvent> for VmResettingEvent {}
 impl Extends<Event> for VmResettingEvent {}
 
 /// `VmResourcePoolMovedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmResourcePoolMovedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -3145,16 +3254,26 @@ pub struct VmResourcePoolMovedEvent {
     pub new_parent: ResourcePoolEventArgument,
 }
 
+impl Default for VmResourcePoolMovedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            old_parent: <ResourcePoolEventArgument as Default>::default(),
+            new_parent: <ResourcePoolEventArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VmResourcePoolMovedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmResourcePoolMovedEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("oldParent", Type::Data(ResourcePoolEventArgument::INFO)),
-                FieldInfo::req("newParent", Type::Data(ResourcePoolEventArgument::INFO)),
+                Own("oldParent", Type::Data(<ResourcePoolEventArgument as DataType>::INFO), Req),
+                Own("newParent", Type::Data(<ResourcePoolEventArgument as DataType>::INFO), Req),
             ],
-            || Box::new(VmResourcePoolMovedEvent::default()),
+            instance::<VmResourcePoolMovedEvent>,
         );
         &INFO
     };
@@ -3162,14 +3281,15 @@ impl DataType for VmResourcePoolMovedEvent {
 
 impl DataObject for VmResourcePoolMovedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.old_parent),
             17 => Value::Data(&self.new_parent),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -3177,16 +3297,9 @@ impl DataObject for VmResourcePoolMovedEvent {
         match index {
             16 => Slot::Data(&mut self.old_parent),
             17 => Slot::Data(&mut self.new_parent),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3195,7 +3308,6 @@ impl Extends<VmEvent> for VmResourcePoolMovedEvent {}
 impl Extends<Event> for VmResourcePoolMovedEvent {}
 
 /// `VmResourceReallocatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmResourceReallocatedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -3203,13 +3315,19 @@ pub struct VmResourceReallocatedEvent {
     pub config_changes: Option<Box<ChangesInfoEventArgument>>,
 }
 
+impl Default for VmResourceReallocatedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), config_changes: None }
+    }
+}
+
 impl DataType for VmResourceReallocatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmResourceReallocatedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::opt("configChanges", Type::Data(ChangesInfoEventArgument::INFO))],
-            || Box::new(VmResourceReallocatedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("configChanges", Type::Data(<ChangesInfoEventArgument as DataType>::INFO), Opt)],
+            instance::<VmResourceReallocatedEvent>,
         );
         &INFO
     };
@@ -3217,32 +3335,23 @@ impl DataType for VmResourceReallocatedEvent {
 
 impl DataObject for VmResourceReallocatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => match &self.config_changes {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            16 => look::boxed(&self.config_changes),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => fill!(self.config_changes, ChangesInfoEventArgument),
-            _ => self.base.slot(index),
+            16 => place::boxed(&mut self.config_changes),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3251,7 +3360,6 @@ impl Extends<VmEvent> for VmResourceReallocatedEvent {}
 impl Extends<Event> for VmResourceReallocatedEvent {}
 
 /// `VmRestartedOnAlternateHostEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmRestartedOnAlternateHostEvent {
     /// What it inherits from [`VmPoweredOnEvent`].
     pub base: VmPoweredOnEvent,
@@ -3259,13 +3367,19 @@ pub struct VmRestartedOnAlternateHostEvent {
     pub source_host: HostEventArgument,
 }
 
+impl Default for VmRestartedOnAlternateHostEvent {
+    fn default() -> Self {
+        Self { base: <VmPoweredOnEvent as Default>::default(), source_host: <HostEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for VmRestartedOnAlternateHostEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmRestartedOnAlternateHostEvent",
-            Some(VmPoweredOnEvent::INFO),
-            &[FieldInfo::req("sourceHost", Type::Data(HostEventArgument::INFO))],
-            || Box::new(VmRestartedOnAlternateHostEvent::default()),
+            Some(<VmPoweredOnEvent as DataType>::INFO),
+            &[Own("sourceHost", Type::Data(<HostEventArgument as DataType>::INFO), Req)],
+            instance::<VmRestartedOnAlternateHostEvent>,
         );
         &INFO
     };
@@ -3273,29 +3387,23 @@ impl DataType for VmRestartedOnAlternateHostEvent {
 
 impl DataObject for VmRestartedOnAlternateHostEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.source_host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.source_host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3305,39 +3413,42 @@ impl Extends<VmEvent> for VmRestartedOnAlternateHostEvent {}
 impl Extends<Event> for VmRestartedOnAlternateHostEvent {}
 
 /// `VmResumingEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmResumingEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmResumingEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmResumingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmResumingEvent", Some(VmEvent::INFO), &[], || Box::new(VmResumingEvent::default()));
+            TypeInfo::new("VmResumingEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmResumingEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmResumingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3346,40 +3457,46 @@ impl Extends<VmEvent> for VmResumingEvent {}
 impl Extends<Event> for VmResumingEvent {}
 
 /// `VmSecondaryAddedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmSecondaryAddedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmSecondaryAddedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmSecondaryAddedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmSecondaryAddedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmSecondaryAddedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmSecondaryAddedEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmSecondaryAddedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmSecondaryAddedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3388,7 +3505,6 @@ impl Extends<VmEvent> for VmSecondaryAddedEvent {}
 impl Extends<Event> for VmSecondaryAddedEvent {}
 
 /// `VmSecondaryDisabledBySystemEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmSecondaryDisabledBySystemEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -3396,13 +3512,19 @@ pub struct VmSecondaryDisabledBySystemEvent {
     pub reason: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for VmSecondaryDisabledBySystemEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: None }
+    }
+}
+
 impl DataType for VmSecondaryDisabledBySystemEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmSecondaryDisabledBySystemEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::opt("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmSecondaryDisabledBySystemEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt)],
+            instance::<VmSecondaryDisabledBySystemEvent>,
         );
         &INFO
     };
@@ -3410,32 +3532,23 @@ impl DataType for VmSecondaryDisabledBySystemEvent {
 
 impl DataObject for VmSecondaryDisabledBySystemEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => match &self.reason {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            16 => look::boxed(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => fill!(self.reason, LocalizedMethodFault),
-            _ => self.base.slot(index),
+            16 => place::boxed(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3444,40 +3557,46 @@ impl Extends<VmEvent> for VmSecondaryDisabledBySystemEvent {}
 impl Extends<Event> for VmSecondaryDisabledBySystemEvent {}
 
 /// `VmSecondaryDisabledEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmSecondaryDisabledEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmSecondaryDisabledEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmSecondaryDisabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmSecondaryDisabledEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmSecondaryDisabledEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmSecondaryDisabledEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmSecondaryDisabledEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmSecondaryDisabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3486,40 +3605,46 @@ impl Extends<VmEvent> for VmSecondaryDisabledEvent {}
 impl Extends<Event> for VmSecondaryDisabledEvent {}
 
 /// `VmSecondaryEnabledEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmSecondaryEnabledEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmSecondaryEnabledEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmSecondaryEnabledEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmSecondaryEnabledEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmSecondaryEnabledEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmSecondaryEnabledEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmSecondaryEnabledEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmSecondaryEnabledEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3528,40 +3653,46 @@ impl Extends<VmEvent> for VmSecondaryEnabledEvent {}
 impl Extends<Event> for VmSecondaryEnabledEvent {}
 
 /// `VmSecondaryStartedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmSecondaryStartedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmSecondaryStartedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmSecondaryStartedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmSecondaryStartedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmSecondaryStartedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmSecondaryStartedEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmSecondaryStartedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmSecondaryStartedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3570,7 +3701,6 @@ impl Extends<VmEvent> for VmSecondaryStartedEvent {}
 impl Extends<Event> for VmSecondaryStartedEvent {}
 
 /// `VmShutdownOnIsolationEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmShutdownOnIsolationEvent {
     /// What it inherits from [`VmPoweredOffEvent`].
     pub base: VmPoweredOffEvent,
@@ -3580,16 +3710,26 @@ pub struct VmShutdownOnIsolationEvent {
     pub shutdown_result: Option<String>,
 }
 
+impl Default for VmShutdownOnIsolationEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmPoweredOffEvent as Default>::default(),
+            isolated_host: <HostEventArgument as Default>::default(),
+            shutdown_result: None,
+        }
+    }
+}
+
 impl DataType for VmShutdownOnIsolationEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmShutdownOnIsolationEvent",
-            Some(VmPoweredOffEvent::INFO),
+            Some(<VmPoweredOffEvent as DataType>::INFO),
             &[
-                FieldInfo::req("isolatedHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::opt("shutdownResult", Type::String),
+                Own("isolatedHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
+                Own("shutdownResult", Type::String, Opt),
             ],
-            || Box::new(VmShutdownOnIsolationEvent::default()),
+            instance::<VmShutdownOnIsolationEvent>,
         );
         &INFO
     };
@@ -3597,31 +3737,25 @@ impl DataType for VmShutdownOnIsolationEvent {
 
 impl DataObject for VmShutdownOnIsolationEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.isolated_host),
-            17 => optional(&self.shutdown_result),
-            _ => self.base.get(index),
+            17 => look::optional_text(&self.shutdown_result),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.isolated_host),
-            17 => Slot::Scalar(&mut self.shutdown_result),
-            _ => self.base.slot(index),
+            17 => place::optional_text(&mut self.shutdown_result),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3631,40 +3765,46 @@ impl Extends<VmEvent> for VmShutdownOnIsolationEvent {}
 impl Extends<Event> for VmShutdownOnIsolationEvent {}
 
 /// `VmStartRecordingEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmStartRecordingEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmStartRecordingEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmStartRecordingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmStartRecordingEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmStartRecordingEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmStartRecordingEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmStartRecordingEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmStartRecordingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3673,40 +3813,46 @@ impl Extends<VmEvent> for VmStartRecordingEvent {}
 impl Extends<Event> for VmStartRecordingEvent {}
 
 /// `VmStartReplayingEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmStartReplayingEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmStartReplayingEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmStartReplayingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmStartReplayingEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmStartReplayingEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmStartReplayingEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmStartReplayingEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmStartReplayingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3715,39 +3861,42 @@ impl Extends<VmEvent> for VmStartReplayingEvent {}
 impl Extends<Event> for VmStartReplayingEvent {}
 
 /// `VmStartingEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmStartingEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmStartingEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmStartingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmStartingEvent", Some(VmEvent::INFO), &[], || Box::new(VmStartingEvent::default()));
+            TypeInfo::new("VmStartingEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmStartingEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmStartingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3756,40 +3905,46 @@ impl Extends<VmEvent> for VmStartingEvent {}
 impl Extends<Event> for VmStartingEvent {}
 
 /// `VmStartingSecondaryEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmStartingSecondaryEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmStartingSecondaryEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmStartingSecondaryEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmStartingSecondaryEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmStartingSecondaryEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmStartingSecondaryEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmStartingSecondaryEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmStartingSecondaryEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3798,7 +3953,6 @@ impl Extends<VmEvent> for VmStartingSecondaryEvent {}
 impl Extends<Event> for VmStartingSecondaryEvent {}
 
 /// `VmStaticMacConflictEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmStaticMacConflictEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -3808,13 +3962,23 @@ pub struct VmStaticMacConflictEvent {
     pub mac: String,
 }
 
+impl Default for VmStaticMacConflictEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            conflicted_vm: <VmEventArgument as Default>::default(),
+            mac: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VmStaticMacConflictEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmStaticMacConflictEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)), FieldInfo::req("mac", Type::String)],
-            || Box::new(VmStaticMacConflictEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("conflictedVm", Type::Data(<VmEventArgument as DataType>::INFO), Req), Own("mac", Type::String, Req)],
+            instance::<VmStaticMacConflictEvent>,
         );
         &INFO
     };
@@ -3822,31 +3986,25 @@ impl DataType for VmStaticMacConflictEvent {
 
 impl DataObject for VmStaticMacConflictEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.conflicted_vm),
-            17 => leaf(&self.mac),
-            _ => self.base.get(index),
+            17 => look::text(&self.mac),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.conflicted_vm),
-            17 => Slot::Scalar(&mut self.mac),
-            _ => self.base.slot(index),
+            17 => place::text(&mut self.mac),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3855,39 +4013,42 @@ impl Extends<VmEvent> for VmStaticMacConflictEvent {}
 impl Extends<Event> for VmStaticMacConflictEvent {}
 
 /// `VmStoppingEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmStoppingEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmStoppingEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmStoppingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmStoppingEvent", Some(VmEvent::INFO), &[], || Box::new(VmStoppingEvent::default()));
+            TypeInfo::new("VmStoppingEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmStoppingEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmStoppingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3896,39 +4057,42 @@ impl Extends<VmEvent> for VmStoppingEvent {}
 impl Extends<Event> for VmStoppingEvent {}
 
 /// `VmSuspendedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmSuspendedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmSuspendedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmSuspendedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmSuspendedEvent", Some(VmEvent::INFO), &[], || Box::new(VmSuspendedEvent::default()));
+            TypeInfo::new("VmSuspendedEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmSuspendedEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmSuspendedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3937,39 +4101,42 @@ impl Extends<VmEvent> for VmSuspendedEvent {}
 impl Extends<Event> for VmSuspendedEvent {}
 
 /// `VmSuspendingEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmSuspendingEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmSuspendingEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmSuspendingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmSuspendingEvent", Some(VmEvent::INFO), &[], || Box::new(VmSuspendingEvent::default()));
+            TypeInfo::new("VmSuspendingEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmSuspendingEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmSuspendingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3978,7 +4145,6 @@ impl Extends<VmEvent> for VmSuspendingEvent {}
 impl Extends<Event> for VmSuspendingEvent {}
 
 /// `VmTimedoutStartingSecondaryEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmTimedoutStartingSecondaryEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -3986,13 +4152,19 @@ pub struct VmTimedoutStartingSecondaryEvent {
     pub timeout: Option<i64>,
 }
 
+impl Default for VmTimedoutStartingSecondaryEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), timeout: None }
+    }
+}
+
 impl DataType for VmTimedoutStartingSecondaryEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmTimedoutStartingSecondaryEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::opt("timeout", Type::Long)],
-            || Box::new(VmTimedoutStartingSecondaryEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("timeout", Type::Long, Opt)],
+            instance::<VmTimedoutStartingSecondaryEvent>,
         );
         &INFO
     };
@@ -4000,29 +4172,23 @@ impl DataType for VmTimedoutStartingSecondaryEvent {
 
 impl DataObject for VmTimedoutStartingSecondaryEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => optional(&self.timeout),
-            _ => self.base.get(index),
+            16 => look::optional_long(&self.timeout),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.timeout),
-            _ => self.base.slot(index),
+            16 => place::optional_long(&mut self.timeout),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4031,7 +4197,6 @@ impl Extends<VmEvent> for VmTimedoutStartingSecondaryEvent {}
 impl Extends<Event> for VmTimedoutStartingSecondaryEvent {}
 
 /// `VmUnsupportedStartingEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmUnsupportedStartingEvent {
     /// What it inherits from [`VmStartingEvent`].
     pub base: VmStartingEvent,
@@ -4039,13 +4204,19 @@ pub struct VmUnsupportedStartingEvent {
     pub guest_id: String,
 }
 
+impl Default for VmUnsupportedStartingEvent {
+    fn default() -> Self {
+        Self { base: <VmStartingEvent as Default>::default(), guest_id: Unset::UNSET }
+    }
+}
+
 impl DataType for VmUnsupportedStartingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmUnsupportedStartingEvent",
-            Some(VmStartingEvent::INFO),
-            &[FieldInfo::req("guestId", Type::String)],
-            || Box::new(VmUnsupportedStartingEvent::default()),
+            Some(<VmStartingEvent as DataType>::INFO),
+            &[Own("guestId", Type::String, Req)],
+            instance::<VmUnsupportedStartingEvent>,
         );
         &INFO
     };
@@ -4053,29 +4224,23 @@ impl DataType for VmUnsupportedStartingEvent {
 
 impl DataObject for VmUnsupportedStartingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.guest_id),
-            _ => self.base.get(index),
+            16 => look::text(&self.guest_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.guest_id),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.guest_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4085,7 +4250,6 @@ impl Extends<VmEvent> for VmUnsupportedStartingEvent {}
 impl Extends<Event> for VmUnsupportedStartingEvent {}
 
 /// `VmUpgradeCompleteEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmUpgradeCompleteEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4093,13 +4257,19 @@ pub struct VmUpgradeCompleteEvent {
     pub version: String,
 }
 
+impl Default for VmUpgradeCompleteEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), version: Unset::UNSET }
+    }
+}
+
 impl DataType for VmUpgradeCompleteEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmUpgradeCompleteEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("version", Type::String)],
-            || Box::new(VmUpgradeCompleteEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("version", Type::String, Req)],
+            instance::<VmUpgradeCompleteEvent>,
         );
         &INFO
     };
@@ -4107,29 +4277,23 @@ impl DataType for VmUpgradeCompleteEvent {
 
 impl DataObject for VmUpgradeCompleteEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.version),
-            _ => self.base.get(index),
+            16 => look::text(&self.version),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.version),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.version),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4138,40 +4302,46 @@ impl Extends<VmEvent> for VmUpgradeCompleteEvent {}
 impl Extends<Event> for VmUpgradeCompleteEvent {}
 
 /// `VmUpgradeFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmUpgradeFailedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmUpgradeFailedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmUpgradeFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmUpgradeFailedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmUpgradeFailedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmUpgradeFailedEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmUpgradeFailedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmUpgradeFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4180,7 +4350,6 @@ impl Extends<VmEvent> for VmUpgradeFailedEvent {}
 impl Extends<Event> for VmUpgradeFailedEvent {}
 
 /// `VmUpgradingEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmUpgradingEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4188,41 +4357,43 @@ pub struct VmUpgradingEvent {
     pub version: String,
 }
 
+impl Default for VmUpgradingEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), version: Unset::UNSET }
+    }
+}
+
 impl DataType for VmUpgradingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmUpgradingEvent", Some(VmEvent::INFO), &[FieldInfo::req("version", Type::String)], || {
-                Box::new(VmUpgradingEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmUpgradingEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("version", Type::String, Req)],
+            instance::<VmUpgradingEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmUpgradingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.version),
-            _ => self.base.get(index),
+            16 => look::text(&self.version),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.version),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.version),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4231,7 +4402,6 @@ impl Extends<VmEvent> for VmUpgradingEvent {}
 impl Extends<Event> for VmUpgradingEvent {}
 
 /// `VmUuidAssignedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmUuidAssignedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4239,41 +4409,43 @@ pub struct VmUuidAssignedEvent {
     pub uuid: String,
 }
 
+impl Default for VmUuidAssignedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for VmUuidAssignedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmUuidAssignedEvent", Some(VmEvent::INFO), &[FieldInfo::req("uuid", Type::String)], || {
-                Box::new(VmUuidAssignedEvent::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmUuidAssignedEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("uuid", Type::String, Req)],
+            instance::<VmUuidAssignedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmUuidAssignedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.uuid),
-            _ => self.base.get(index),
+            16 => look::text(&self.uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.uuid),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4282,7 +4454,6 @@ impl Extends<VmEvent> for VmUuidAssignedEvent {}
 impl Extends<Event> for VmUuidAssignedEvent {}
 
 /// `VmUuidChangedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmUuidChangedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4292,13 +4463,19 @@ pub struct VmUuidChangedEvent {
     pub new_uuid: String,
 }
 
+impl Default for VmUuidChangedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), old_uuid: Unset::UNSET, new_uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for VmUuidChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmUuidChangedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("oldUuid", Type::String), FieldInfo::req("newUuid", Type::String)],
-            || Box::new(VmUuidChangedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("oldUuid", Type::String, Req), Own("newUuid", Type::String, Req)],
+            instance::<VmUuidChangedEvent>,
         );
         &INFO
     };
@@ -4306,31 +4483,25 @@ impl DataType for VmUuidChangedEvent {
 
 impl DataObject for VmUuidChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.old_uuid),
-            17 => leaf(&self.new_uuid),
-            _ => self.base.get(index),
+            16 => look::text(&self.old_uuid),
+            17 => look::text(&self.new_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.old_uuid),
-            17 => Slot::Scalar(&mut self.new_uuid),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.old_uuid),
+            17 => place::text(&mut self.new_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4339,7 +4510,6 @@ impl Extends<VmEvent> for VmUuidChangedEvent {}
 impl Extends<Event> for VmUuidChangedEvent {}
 
 /// `VmUuidConflictEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmUuidConflictEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4349,13 +4519,26 @@ pub struct VmUuidConflictEvent {
     pub uuid: String,
 }
 
+impl Default for VmUuidConflictEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            conflicted_vm: <VmEventArgument as Default>::default(),
+            uuid: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VmUuidConflictEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmUuidConflictEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("conflictedVm", Type::Data(VmEventArgument::INFO)), FieldInfo::req("uuid", Type::String)],
-            || Box::new(VmUuidConflictEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[
+                Own("conflictedVm", Type::Data(<VmEventArgument as DataType>::INFO), Req),
+                Own("uuid", Type::String, Req),
+            ],
+            instance::<VmUuidConflictEvent>,
         );
         &INFO
     };
@@ -4363,31 +4546,25 @@ impl DataType for VmUuidConflictEvent {
 
 impl DataObject for VmUuidConflictEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.conflicted_vm),
-            17 => leaf(&self.uuid),
-            _ => self.base.get(index),
+            17 => look::text(&self.uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.conflicted_vm),
-            17 => Slot::Scalar(&mut self.uuid),
-            _ => self.base.slot(index),
+            17 => place::text(&mut self.uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4396,7 +4573,6 @@ impl Extends<VmEvent> for VmUuidConflictEvent {}
 impl Extends<Event> for VmUuidConflictEvent {}
 
 /// `VmWwnAssignedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmWwnAssignedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4406,13 +4582,19 @@ pub struct VmWwnAssignedEvent {
     pub port_wwns: Vec<i64>,
 }
 
+impl Default for VmWwnAssignedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), node_wwns: Unset::UNSET, port_wwns: Unset::UNSET }
+    }
+}
+
 impl DataType for VmWwnAssignedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmWwnAssignedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::list_req("nodeWwns", Type::Long), FieldInfo::list_req("portWwns", Type::Long)],
-            || Box::new(VmWwnAssignedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("nodeWwns", Type::Long, ListReq), Own("portWwns", Type::Long, ListReq)],
+            instance::<VmWwnAssignedEvent>,
         );
         &INFO
     };
@@ -4420,14 +4602,15 @@ impl DataType for VmWwnAssignedEvent {
 
 impl DataObject for VmWwnAssignedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::List(&self.node_wwns),
             17 => Value::List(&self.port_wwns),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -4435,16 +4618,9 @@ impl DataObject for VmWwnAssignedEvent {
         match index {
             16 => Slot::Scalar(&mut self.node_wwns),
             17 => Slot::Scalar(&mut self.port_wwns),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4453,7 +4629,6 @@ impl Extends<VmEvent> for VmWwnAssignedEvent {}
 impl Extends<Event> for VmWwnAssignedEvent {}
 
 /// `VmWwnChangedEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmWwnChangedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4467,18 +4642,30 @@ pub struct VmWwnChangedEvent {
     pub new_port_wwns: Vec<i64>,
 }
 
+impl Default for VmWwnChangedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            old_node_wwns: Unset::UNSET,
+            old_port_wwns: Unset::UNSET,
+            new_node_wwns: Unset::UNSET,
+            new_port_wwns: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VmWwnChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmWwnChangedEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::list("oldNodeWwns", Type::Long),
-                FieldInfo::list("oldPortWwns", Type::Long),
-                FieldInfo::list("newNodeWwns", Type::Long),
-                FieldInfo::list("newPortWwns", Type::Long),
+                Own("oldNodeWwns", Type::Long, List),
+                Own("oldPortWwns", Type::Long, List),
+                Own("newNodeWwns", Type::Long, List),
+                Own("newPortWwns", Type::Long, List),
             ],
-            || Box::new(VmWwnChangedEvent::default()),
+            instance::<VmWwnChangedEvent>,
         );
         &INFO
     };
@@ -4486,7 +4673,7 @@ impl DataType for VmWwnChangedEvent {
 
 impl DataObject for VmWwnChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
@@ -4495,7 +4682,8 @@ impl DataObject for VmWwnChangedEvent {
             17 => Value::List(&self.old_port_wwns),
             18 => Value::List(&self.new_node_wwns),
             19 => Value::List(&self.new_port_wwns),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -4505,16 +4693,9 @@ impl DataObject for VmWwnChangedEvent {
             17 => Slot::Scalar(&mut self.old_port_wwns),
             18 => Slot::Scalar(&mut self.new_node_wwns),
             19 => Slot::Scalar(&mut self.new_port_wwns),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4523,7 +4704,6 @@ impl Extends<VmEvent> for VmWwnChangedEvent {}
 impl Extends<Event> for VmWwnChangedEvent {}
 
 /// `VmWwnConflictEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmWwnConflictEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4535,17 +4715,28 @@ pub struct VmWwnConflictEvent {
     pub wwn: i64,
 }
 
+impl Default for VmWwnConflictEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            conflicted_vms: Unset::UNSET,
+            conflicted_hosts: Unset::UNSET,
+            wwn: 0,
+        }
+    }
+}
+
 impl DataType for VmWwnConflictEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmWwnConflictEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::list("conflictedVms", Type::Data(VmEventArgument::INFO)),
-                FieldInfo::list("conflictedHosts", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::req("wwn", Type::Long),
+                Own("conflictedVms", Type::Data(<VmEventArgument as DataType>::INFO), List),
+                Own("conflictedHosts", Type::Data(<HostEventArgument as DataType>::INFO), List),
+                Own("wwn", Type::Long, Req),
             ],
-            || Box::new(VmWwnConflictEvent::default()),
+            instance::<VmWwnConflictEvent>,
         );
         &INFO
     };
@@ -4553,15 +4744,16 @@ impl DataType for VmWwnConflictEvent {
 
 impl DataObject for VmWwnConflictEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::List(&self.conflicted_vms),
             17 => Value::List(&self.conflicted_hosts),
-            18 => leaf(&self.wwn),
-            _ => self.base.get(index),
+            18 => Value::Long(self.wwn),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -4569,17 +4761,10 @@ impl DataObject for VmWwnConflictEvent {
         match index {
             16 => Slot::List(&mut self.conflicted_vms),
             17 => Slot::List(&mut self.conflicted_hosts),
-            18 => Slot::Scalar(&mut self.wwn),
-            _ => self.base.slot(index),
+            18 => place::long(&mut self.wwn),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4588,40 +4773,46 @@ impl Extends<VmEvent> for VmWwnConflictEvent {}
 impl Extends<Event> for VmWwnConflictEvent {}
 
 /// `VmAcquiredMksTicketEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmAcquiredMksTicketEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmAcquiredMksTicketEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmAcquiredMksTicketEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmAcquiredMksTicketEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmAcquiredMksTicketEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmAcquiredMksTicketEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmAcquiredMksTicketEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmAcquiredMksTicketEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4630,7 +4821,6 @@ impl Extends<VmEvent> for VmAcquiredMksTicketEvent {}
 impl Extends<Event> for VmAcquiredMksTicketEvent {}
 
 /// `VmAcquiredTicketEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmAcquiredTicketEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4638,13 +4828,19 @@ pub struct VmAcquiredTicketEvent {
     pub ticket_type: String,
 }
 
+impl Default for VmAcquiredTicketEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), ticket_type: Unset::UNSET }
+    }
+}
+
 impl DataType for VmAcquiredTicketEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmAcquiredTicketEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("ticketType", Type::String)],
-            || Box::new(VmAcquiredTicketEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("ticketType", Type::String, Req)],
+            instance::<VmAcquiredTicketEvent>,
         );
         &INFO
     };
@@ -4652,29 +4848,23 @@ impl DataType for VmAcquiredTicketEvent {
 
 impl DataObject for VmAcquiredTicketEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.ticket_type),
-            _ => self.base.get(index),
+            16 => look::text(&self.ticket_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.ticket_type),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.ticket_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4683,7 +4873,6 @@ impl Extends<VmEvent> for VmAcquiredTicketEvent {}
 impl Extends<Event> for VmAcquiredTicketEvent {}
 
 /// `VmAutoRenameEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmAutoRenameEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4693,13 +4882,19 @@ pub struct VmAutoRenameEvent {
     pub new_name: String,
 }
 
+impl Default for VmAutoRenameEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), old_name: Unset::UNSET, new_name: Unset::UNSET }
+    }
+}
+
 impl DataType for VmAutoRenameEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmAutoRenameEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("oldName", Type::String), FieldInfo::req("newName", Type::String)],
-            || Box::new(VmAutoRenameEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("oldName", Type::String, Req), Own("newName", Type::String, Req)],
+            instance::<VmAutoRenameEvent>,
         );
         &INFO
     };
@@ -4707,31 +4902,25 @@ impl DataType for VmAutoRenameEvent {
 
 impl DataObject for VmAutoRenameEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.old_name),
-            17 => leaf(&self.new_name),
-            _ => self.base.get(index),
+            16 => look::text(&self.old_name),
+            17 => look::text(&self.new_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.old_name),
-            17 => Slot::Scalar(&mut self.new_name),
-            _ => self.base.slot(index),
+            16 => place::text(&mut self.old_name),
+            17 => place::text(&mut self.new_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4740,7 +4929,6 @@ impl Extends<VmEvent> for VmAutoRenameEvent {}
 impl Extends<Event> for VmAutoRenameEvent {}
 
 /// `VmBeingCreatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmBeingCreatedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4748,13 +4936,19 @@ pub struct VmBeingCreatedEvent {
     pub config_spec: Option<Box<VirtualMachineConfigSpec>>,
 }
 
+impl Default for VmBeingCreatedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), config_spec: None }
+    }
+}
+
 impl DataType for VmBeingCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmBeingCreatedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::opt("configSpec", Type::Data(VirtualMachineConfigSpec::INFO))],
-            || Box::new(VmBeingCreatedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("configSpec", Type::Data(<VirtualMachineConfigSpec as DataType>::INFO), Opt)],
+            instance::<VmBeingCreatedEvent>,
         );
         &INFO
     };
@@ -4762,32 +4956,23 @@ impl DataType for VmBeingCreatedEvent {
 
 impl DataObject for VmBeingCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => match &self.config_spec {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            16 => look::boxed(&self.config_spec),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => fill!(self.config_spec, VirtualMachineConfigSpec),
-            _ => self.base.slot(index),
+            16 => place::boxed(&mut self.config_spec),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4796,7 +4981,6 @@ impl Extends<VmEvent> for VmBeingCreatedEvent {}
 impl Extends<Event> for VmBeingCreatedEvent {}
 
 /// `VmBeingDeployedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmBeingDeployedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4804,13 +4988,19 @@ pub struct VmBeingDeployedEvent {
     pub src_template: VmEventArgument,
 }
 
+impl Default for VmBeingDeployedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), src_template: <VmEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for VmBeingDeployedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmBeingDeployedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("srcTemplate", Type::Data(VmEventArgument::INFO))],
-            || Box::new(VmBeingDeployedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("srcTemplate", Type::Data(<VmEventArgument as DataType>::INFO), Req)],
+            instance::<VmBeingDeployedEvent>,
         );
         &INFO
     };
@@ -4818,29 +5008,23 @@ impl DataType for VmBeingDeployedEvent {
 
 impl DataObject for VmBeingDeployedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.src_template),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.src_template),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4849,7 +5033,6 @@ impl Extends<VmEvent> for VmBeingDeployedEvent {}
 impl Extends<Event> for VmBeingDeployedEvent {}
 
 /// `VmBeingHotMigratedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmBeingHotMigratedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4861,17 +5044,28 @@ pub struct VmBeingHotMigratedEvent {
     pub dest_datastore: Option<Box<DatastoreEventArgument>>,
 }
 
+impl Default for VmBeingHotMigratedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            dest_host: <HostEventArgument as Default>::default(),
+            dest_datacenter: None,
+            dest_datastore: None,
+        }
+    }
+}
+
 impl DataType for VmBeingHotMigratedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmBeingHotMigratedEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("destHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::opt("destDatacenter", Type::Data(DatacenterEventArgument::INFO)),
-                FieldInfo::opt("destDatastore", Type::Data(DatastoreEventArgument::INFO)),
+                Own("destHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
+                Own("destDatacenter", Type::Data(<DatacenterEventArgument as DataType>::INFO), Opt),
+                Own("destDatastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Opt),
             ],
-            || Box::new(VmBeingHotMigratedEvent::default()),
+            instance::<VmBeingHotMigratedEvent>,
         );
         &INFO
     };
@@ -4879,39 +5073,27 @@ impl DataType for VmBeingHotMigratedEvent {
 
 impl DataObject for VmBeingHotMigratedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.dest_host),
-            17 => match &self.dest_datacenter {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => match &self.dest_datastore {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            17 => look::boxed(&self.dest_datacenter),
+            18 => look::boxed(&self.dest_datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.dest_host),
-            17 => fill!(self.dest_datacenter, DatacenterEventArgument),
-            18 => fill!(self.dest_datastore, DatastoreEventArgument),
-            _ => self.base.slot(index),
+            17 => place::boxed(&mut self.dest_datacenter),
+            18 => place::boxed(&mut self.dest_datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4920,7 +5102,6 @@ impl Extends<VmEvent> for VmBeingHotMigratedEvent {}
 impl Extends<Event> for VmBeingHotMigratedEvent {}
 
 /// `VmBeingMigratedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmBeingMigratedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -4932,17 +5113,28 @@ pub struct VmBeingMigratedEvent {
     pub dest_datastore: Option<Box<DatastoreEventArgument>>,
 }
 
+impl Default for VmBeingMigratedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            dest_host: <HostEventArgument as Default>::default(),
+            dest_datacenter: None,
+            dest_datastore: None,
+        }
+    }
+}
+
 impl DataType for VmBeingMigratedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmBeingMigratedEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("destHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::opt("destDatacenter", Type::Data(DatacenterEventArgument::INFO)),
-                FieldInfo::opt("destDatastore", Type::Data(DatastoreEventArgument::INFO)),
+                Own("destHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
+                Own("destDatacenter", Type::Data(<DatacenterEventArgument as DataType>::INFO), Opt),
+                Own("destDatastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Opt),
             ],
-            || Box::new(VmBeingMigratedEvent::default()),
+            instance::<VmBeingMigratedEvent>,
         );
         &INFO
     };
@@ -4950,39 +5142,27 @@ impl DataType for VmBeingMigratedEvent {
 
 impl DataObject for VmBeingMigratedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.dest_host),
-            17 => match &self.dest_datacenter {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => match &self.dest_datastore {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            17 => look::boxed(&self.dest_datacenter),
+            18 => look::boxed(&self.dest_datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.dest_host),
-            17 => fill!(self.dest_datacenter, DatacenterEventArgument),
-            18 => fill!(self.dest_datastore, DatastoreEventArgument),
-            _ => self.base.slot(index),
+            17 => place::boxed(&mut self.dest_datacenter),
+            18 => place::boxed(&mut self.dest_datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4991,7 +5171,6 @@ impl Extends<VmEvent> for VmBeingMigratedEvent {}
 impl Extends<Event> for VmBeingMigratedEvent {}
 
 /// `VmBeingRelocatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmBeingRelocatedEvent {
     /// What it inherits from [`VmRelocateSpecEvent`].
     pub base: VmRelocateSpecEvent,
@@ -5003,17 +5182,28 @@ pub struct VmBeingRelocatedEvent {
     pub dest_datastore: Option<Box<DatastoreEventArgument>>,
 }
 
+impl Default for VmBeingRelocatedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmRelocateSpecEvent as Default>::default(),
+            dest_host: <HostEventArgument as Default>::default(),
+            dest_datacenter: None,
+            dest_datastore: None,
+        }
+    }
+}
+
 impl DataType for VmBeingRelocatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmBeingRelocatedEvent",
-            Some(VmRelocateSpecEvent::INFO),
+            Some(<VmRelocateSpecEvent as DataType>::INFO),
             &[
-                FieldInfo::req("destHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::opt("destDatacenter", Type::Data(DatacenterEventArgument::INFO)),
-                FieldInfo::opt("destDatastore", Type::Data(DatastoreEventArgument::INFO)),
+                Own("destHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
+                Own("destDatacenter", Type::Data(<DatacenterEventArgument as DataType>::INFO), Opt),
+                Own("destDatastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Opt),
             ],
-            || Box::new(VmBeingRelocatedEvent::default()),
+            instance::<VmBeingRelocatedEvent>,
         );
         &INFO
     };
@@ -5021,39 +5211,27 @@ impl DataType for VmBeingRelocatedEvent {
 
 impl DataObject for VmBeingRelocatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.dest_host),
-            17 => match &self.dest_datacenter {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            18 => match &self.dest_datastore {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            17 => look::boxed(&self.dest_datacenter),
+            18 => look::boxed(&self.dest_datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.dest_host),
-            17 => fill!(self.dest_datacenter, DatacenterEventArgument),
-            18 => fill!(self.dest_datastore, DatastoreEventArgument),
-            _ => self.base.slot(index),
+            17 => place::boxed(&mut self.dest_datacenter),
+            18 => place::boxed(&mut self.dest_datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5063,39 +5241,42 @@ impl Extends<VmEvent> for VmBeingRelocatedEvent {}
 impl Extends<Event> for VmBeingRelocatedEvent {}
 
 /// `VmCloneEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmCloneEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmCloneEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmCloneEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmCloneEvent", Some(VmEvent::INFO), &[], || Box::new(VmCloneEvent::default()));
+            TypeInfo::new("VmCloneEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmCloneEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmCloneEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5104,7 +5285,6 @@ impl Extends<VmEvent> for VmCloneEvent {}
 impl Extends<Event> for VmCloneEvent {}
 
 /// `VmCloneFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmCloneFailedEvent {
     /// What it inherits from [`VmCloneEvent`].
     pub base: VmCloneEvent,
@@ -5118,18 +5298,30 @@ pub struct VmCloneFailedEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for VmCloneFailedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmCloneEvent as Default>::default(),
+            dest_folder: <FolderEventArgument as Default>::default(),
+            dest_name: Unset::UNSET,
+            dest_host: <HostEventArgument as Default>::default(),
+            reason: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VmCloneFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmCloneFailedEvent",
-            Some(VmCloneEvent::INFO),
+            Some(<VmCloneEvent as DataType>::INFO),
             &[
-                FieldInfo::req("destFolder", Type::Data(FolderEventArgument::INFO)),
-                FieldInfo::req("destName", Type::String),
-                FieldInfo::req("destHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO)),
+                Own("destFolder", Type::Data(<FolderEventArgument as DataType>::INFO), Req),
+                Own("destName", Type::String, Req),
+                Own("destHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
+                Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(VmCloneFailedEvent::default()),
+            instance::<VmCloneFailedEvent>,
         );
         &INFO
     };
@@ -5137,35 +5329,29 @@ impl DataType for VmCloneFailedEvent {
 
 impl DataObject for VmCloneFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.dest_folder),
-            17 => leaf(&self.dest_name),
+            17 => look::text(&self.dest_name),
             18 => Value::Data(&self.dest_host),
             19 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.dest_folder),
-            17 => Slot::Scalar(&mut self.dest_name),
+            17 => place::text(&mut self.dest_name),
             18 => Slot::Data(&mut self.dest_host),
             19 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5175,7 +5361,6 @@ impl Extends<VmEvent> for VmCloneFailedEvent {}
 impl Extends<Event> for VmCloneFailedEvent {}
 
 /// `VmClonedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmClonedEvent {
     /// What it inherits from [`VmCloneEvent`].
     pub base: VmCloneEvent,
@@ -5183,13 +5368,19 @@ pub struct VmClonedEvent {
     pub source_vm: VmEventArgument,
 }
 
+impl Default for VmClonedEvent {
+    fn default() -> Self {
+        Self { base: <VmCloneEvent as Default>::default(), source_vm: <VmEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for VmClonedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmClonedEvent",
-            Some(VmCloneEvent::INFO),
-            &[FieldInfo::req("sourceVm", Type::Data(VmEventArgument::INFO))],
-            || Box::new(VmClonedEvent::default()),
+            Some(<VmCloneEvent as DataType>::INFO),
+            &[Own("sourceVm", Type::Data(<VmEventArgument as DataType>::INFO), Req)],
+            instance::<VmClonedEvent>,
         );
         &INFO
     };
@@ -5197,29 +5388,23 @@ impl DataType for VmClonedEvent {
 
 impl DataObject for VmClonedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.source_vm),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.source_vm),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5229,40 +5414,46 @@ impl Extends<VmEvent> for VmClonedEvent {}
 impl Extends<Event> for VmClonedEvent {}
 
 /// `VmConfigMissingEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmConfigMissingEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmConfigMissingEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmConfigMissingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmConfigMissingEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmConfigMissingEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmConfigMissingEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmConfigMissingEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmConfigMissingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5271,39 +5462,42 @@ impl Extends<VmEvent> for VmConfigMissingEvent {}
 impl Extends<Event> for VmConfigMissingEvent {}
 
 /// `VmConnectedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmConnectedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmConnectedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmConnectedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmConnectedEvent", Some(VmEvent::INFO), &[], || Box::new(VmConnectedEvent::default()));
+            TypeInfo::new("VmConnectedEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmConnectedEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmConnectedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5312,39 +5506,42 @@ impl Extends<VmEvent> for VmConnectedEvent {}
 impl Extends<Event> for VmConnectedEvent {}
 
 /// `VmCreatedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmCreatedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmCreatedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmCreatedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmCreatedEvent", Some(VmEvent::INFO), &[], || Box::new(VmCreatedEvent::default()));
+            TypeInfo::new("VmCreatedEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmCreatedEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmCreatedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5353,7 +5550,6 @@ impl Extends<VmEvent> for VmCreatedEvent {}
 impl Extends<Event> for VmCreatedEvent {}
 
 /// `VmDasBeingResetEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDasBeingResetEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -5361,13 +5557,19 @@ pub struct VmDasBeingResetEvent {
     pub reason: Option<String>,
 }
 
+impl Default for VmDasBeingResetEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), reason: None }
+    }
+}
+
 impl DataType for VmDasBeingResetEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDasBeingResetEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::opt("reason", Type::String)],
-            || Box::new(VmDasBeingResetEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("reason", Type::String, Opt)],
+            instance::<VmDasBeingResetEvent>,
         );
         &INFO
     };
@@ -5375,29 +5577,23 @@ impl DataType for VmDasBeingResetEvent {
 
 impl DataObject for VmDasBeingResetEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => optional(&self.reason),
-            _ => self.base.get(index),
+            16 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            16 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5406,7 +5602,6 @@ impl Extends<VmEvent> for VmDasBeingResetEvent {}
 impl Extends<Event> for VmDasBeingResetEvent {}
 
 /// `VmDasBeingResetWithScreenshotEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDasBeingResetWithScreenshotEvent {
     /// What it inherits from [`VmDasBeingResetEvent`].
     pub base: VmDasBeingResetEvent,
@@ -5414,13 +5609,19 @@ pub struct VmDasBeingResetWithScreenshotEvent {
     pub screenshot_file_path: String,
 }
 
+impl Default for VmDasBeingResetWithScreenshotEvent {
+    fn default() -> Self {
+        Self { base: <VmDasBeingResetEvent as Default>::default(), screenshot_file_path: Unset::UNSET }
+    }
+}
+
 impl DataType for VmDasBeingResetWithScreenshotEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDasBeingResetWithScreenshotEvent",
-            Some(VmDasBeingResetEvent::INFO),
-            &[FieldInfo::req("screenshotFilePath", Type::String)],
-            || Box::new(VmDasBeingResetWithScreenshotEvent::default()),
+            Some(<VmDasBeingResetEvent as DataType>::INFO),
+            &[Own("screenshotFilePath", Type::String, Req)],
+            instance::<VmDasBeingResetWithScreenshotEvent>,
         );
         &INFO
     };
@@ -5428,29 +5629,23 @@ impl DataType for VmDasBeingResetWithScreenshotEvent {
 
 impl DataObject for VmDasBeingResetWithScreenshotEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            17 => leaf(&self.screenshot_file_path),
-            _ => self.base.get(index),
+            17 => look::text(&self.screenshot_file_path),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            17 => Slot::Scalar(&mut self.screenshot_file_path),
-            _ => self.base.slot(index),
+            17 => place::text(&mut self.screenshot_file_path),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5460,40 +5655,46 @@ impl Extends<VmEvent> for VmDasBeingResetWithScreenshotEvent {}
 impl Extends<Event> for VmDasBeingResetWithScreenshotEvent {}
 
 /// `VmDasResetFailedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDasResetFailedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmDasResetFailedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmDasResetFailedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmDasResetFailedEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmDasResetFailedEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmDasResetFailedEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmDasResetFailedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmDasResetFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5502,40 +5703,46 @@ impl Extends<VmEvent> for VmDasResetFailedEvent {}
 impl Extends<Event> for VmDasResetFailedEvent {}
 
 /// `VmDasUpdateErrorEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDasUpdateErrorEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmDasUpdateErrorEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmDasUpdateErrorEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmDasUpdateErrorEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmDasUpdateErrorEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmDasUpdateErrorEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmDasUpdateErrorEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmDasUpdateErrorEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5544,39 +5751,42 @@ impl Extends<VmEvent> for VmDasUpdateErrorEvent {}
 impl Extends<Event> for VmDasUpdateErrorEvent {}
 
 /// `VmDasUpdateOkEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDasUpdateOkEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmDasUpdateOkEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmDasUpdateOkEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmDasUpdateOkEvent", Some(VmEvent::INFO), &[], || Box::new(VmDasUpdateOkEvent::default()));
+            TypeInfo::new("VmDasUpdateOkEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmDasUpdateOkEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmDasUpdateOkEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5585,40 +5795,46 @@ impl Extends<VmEvent> for VmDasUpdateOkEvent {}
 impl Extends<Event> for VmDasUpdateOkEvent {}
 
 /// `VmDateRolledBackEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDateRolledBackEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmDateRolledBackEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmDateRolledBackEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmDateRolledBackEvent", Some(VmEvent::INFO), &[], || {
-            Box::new(VmDateRolledBackEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmDateRolledBackEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmDateRolledBackEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmDateRolledBackEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5627,7 +5843,6 @@ impl Extends<VmEvent> for VmDateRolledBackEvent {}
 impl Extends<Event> for VmDateRolledBackEvent {}
 
 /// `VmDeployFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDeployFailedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -5637,16 +5852,26 @@ pub struct VmDeployFailedEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for VmDeployFailedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            dest_datastore: <Poly<EntityEventArgument> as Default>::default(),
+            reason: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VmDeployFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDeployFailedEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("destDatastore", Type::Data(EntityEventArgument::INFO)),
-                FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO)),
+                Own("destDatastore", Type::Data(<EntityEventArgument as DataType>::INFO), Req),
+                Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(VmDeployFailedEvent::default()),
+            instance::<VmDeployFailedEvent>,
         );
         &INFO
     };
@@ -5654,14 +5879,15 @@ impl DataType for VmDeployFailedEvent {
 
 impl DataObject for VmDeployFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.dest_datastore),
+            16 => look::leaf(&self.dest_datastore),
             17 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -5669,16 +5895,9 @@ impl DataObject for VmDeployFailedEvent {
         match index {
             16 => Slot::Poly(&mut self.dest_datastore),
             17 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5687,7 +5906,6 @@ impl Extends<VmEvent> for VmDeployFailedEvent {}
 impl Extends<Event> for VmDeployFailedEvent {}
 
 /// `VmDeployedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDeployedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -5695,13 +5913,19 @@ pub struct VmDeployedEvent {
     pub src_template: VmEventArgument,
 }
 
+impl Default for VmDeployedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default(), src_template: <VmEventArgument as Default>::default() }
+    }
+}
+
 impl DataType for VmDeployedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDeployedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("srcTemplate", Type::Data(VmEventArgument::INFO))],
-            || Box::new(VmDeployedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("srcTemplate", Type::Data(<VmEventArgument as DataType>::INFO), Req)],
+            instance::<VmDeployedEvent>,
         );
         &INFO
     };
@@ -5709,29 +5933,23 @@ impl DataType for VmDeployedEvent {
 
 impl DataObject for VmDeployedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.src_template),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.src_template),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5740,39 +5958,46 @@ impl Extends<VmEvent> for VmDeployedEvent {}
 impl Extends<Event> for VmDeployedEvent {}
 
 /// `VmDisconnectedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDisconnectedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmDisconnectedEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmDisconnectedEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmDisconnectedEvent", Some(VmEvent::INFO), &[], || Box::new(VmDisconnectedEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmDisconnectedEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmDisconnectedEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmDisconnectedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5781,39 +6006,42 @@ impl Extends<VmEvent> for VmDisconnectedEvent {}
 impl Extends<Event> for VmDisconnectedEvent {}
 
 /// `VmDiscoveredEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDiscoveredEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmDiscoveredEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmDiscoveredEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmDiscoveredEvent", Some(VmEvent::INFO), &[], || Box::new(VmDiscoveredEvent::default()));
+            TypeInfo::new("VmDiscoveredEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmDiscoveredEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmDiscoveredEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5822,7 +6050,6 @@ impl Extends<VmEvent> for VmDiscoveredEvent {}
 impl Extends<Event> for VmDiscoveredEvent {}
 
 /// `VmDiskFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmDiskFailedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -5832,13 +6059,23 @@ pub struct VmDiskFailedEvent {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for VmDiskFailedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            disk: Unset::UNSET,
+            reason: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VmDiskFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmDiskFailedEvent",
-            Some(VmEvent::INFO),
-            &[FieldInfo::req("disk", Type::String), FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmDiskFailedEvent::default()),
+            Some(<VmEvent as DataType>::INFO),
+            &[Own("disk", Type::String, Req), Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<VmDiskFailedEvent>,
         );
         &INFO
     };
@@ -5846,31 +6083,25 @@ impl DataType for VmDiskFailedEvent {
 
 impl DataObject for VmDiskFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.disk),
+            16 => look::text(&self.disk),
             17 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.disk),
+            16 => place::text(&mut self.disk),
             17 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5879,39 +6110,42 @@ impl Extends<VmEvent> for VmDiskFailedEvent {}
 impl Extends<Event> for VmDiskFailedEvent {}
 
 /// `VmEmigratingEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmEmigratingEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmEmigratingEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmEmigratingEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmEmigratingEvent", Some(VmEvent::INFO), &[], || Box::new(VmEmigratingEvent::default()));
+            TypeInfo::new("VmEmigratingEvent", Some(<VmEvent as DataType>::INFO), &[], instance::<VmEmigratingEvent>);
         &INFO
     };
 }
 
 impl DataObject for VmEmigratingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5920,39 +6154,46 @@ impl Extends<VmEvent> for VmEmigratingEvent {}
 impl Extends<Event> for VmEmigratingEvent {}
 
 /// `VmEndRecordingEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmEndRecordingEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmEndRecordingEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmEndRecordingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmEndRecordingEvent", Some(VmEvent::INFO), &[], || Box::new(VmEndRecordingEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmEndRecordingEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmEndRecordingEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmEndRecordingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5961,39 +6202,46 @@ impl Extends<VmEvent> for VmEndRecordingEvent {}
 impl Extends<Event> for VmEndRecordingEvent {}
 
 /// `VmEndReplayingEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmEndReplayingEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
 }
 
+impl Default for VmEndReplayingEvent {
+    fn default() -> Self {
+        Self { base: <VmEvent as Default>::default() }
+    }
+}
+
 impl DataType for VmEndReplayingEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmEndReplayingEvent", Some(VmEvent::INFO), &[], || Box::new(VmEndReplayingEvent::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmEndReplayingEvent",
+            Some(<VmEvent as DataType>::INFO),
+            &[],
+            instance::<VmEndReplayingEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmEndReplayingEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -6002,7 +6250,6 @@ impl Extends<VmEvent> for VmEndReplayingEvent {}
 impl Extends<Event> for VmEndReplayingEvent {}
 
 /// `VmFaultToleranceStateChangedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFaultToleranceStateChangedEvent {
     /// What it inherits from [`VmEvent`].
     pub base: VmEvent,
@@ -6012,16 +6259,26 @@ pub struct VmFaultToleranceStateChangedEvent {
     pub new_state: VirtualMachineFaultToleranceState,
 }
 
+impl Default for VmFaultToleranceStateChangedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmEvent as Default>::default(),
+            old_state: VirtualMachineFaultToleranceState::Unrecognized(Unset::UNSET),
+            new_state: VirtualMachineFaultToleranceState::Unrecognized(Unset::UNSET),
+        }
+    }
+}
+
 impl DataType for VmFaultToleranceStateChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceStateChangedEvent",
-            Some(VmEvent::INFO),
+            Some(<VmEvent as DataType>::INFO),
             &[
-                FieldInfo::req("oldState", Type::Enum(VirtualMachineFaultToleranceState::INFO)),
-                FieldInfo::req("newState", Type::Enum(VirtualMachineFaultToleranceState::INFO)),
+                Own("oldState", Type::Enum(<VirtualMachineFaultToleranceState as EnumType>::INFO), Req),
+                Own("newState", Type::Enum(<VirtualMachineFaultToleranceState as EnumType>::INFO), Req),
             ],
-            || Box::new(VmFaultToleranceStateChangedEvent::default()),
+            instance::<VmFaultToleranceStateChangedEvent>,
         );
         &INFO
     };
@@ -6029,14 +6286,15 @@ impl DataType for VmFaultToleranceStateChangedEvent {
 
 impl DataObject for VmFaultToleranceStateChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.old_state),
-            17 => leaf(&self.new_state),
-            _ => self.base.get(index),
+            16 => look::leaf(&self.old_state),
+            17 => look::leaf(&self.new_state),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -6044,16 +6302,9 @@ impl DataObject for VmFaultToleranceStateChangedEvent {
         match index {
             16 => Slot::Scalar(&mut self.old_state),
             17 => Slot::Scalar(&mut self.new_state),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6062,7 +6313,6 @@ impl Extends<VmEvent> for VmFaultToleranceStateChangedEvent {}
 impl Extends<Event> for VmFaultToleranceStateChangedEvent {}
 
 /// `VmHealthMonitoringStateChangedEvent`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmHealthMonitoringStateChangedEvent {
     /// What it inherits from [`ClusterEvent`].
     pub base: ClusterEvent,
@@ -6072,13 +6322,19 @@ pub struct VmHealthMonitoringStateChangedEvent {
     pub prev_state: Option<String>,
 }
 
+impl Default for VmHealthMonitoringStateChangedEvent {
+    fn default() -> Self {
+        Self { base: <ClusterEvent as Default>::default(), state: Unset::UNSET, prev_state: None }
+    }
+}
+
 impl DataType for VmHealthMonitoringStateChangedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmHealthMonitoringStateChangedEvent",
-            Some(ClusterEvent::INFO),
-            &[FieldInfo::req("state", Type::String), FieldInfo::opt("prevState", Type::String)],
-            || Box::new(VmHealthMonitoringStateChangedEvent::default()),
+            Some(<ClusterEvent as DataType>::INFO),
+            &[Own("state", Type::String, Req), Own("prevState", Type::String, Opt)],
+            instance::<VmHealthMonitoringStateChangedEvent>,
         );
         &INFO
     };
@@ -6086,31 +6342,25 @@ impl DataType for VmHealthMonitoringStateChangedEvent {
 
 impl DataObject for VmHealthMonitoringStateChangedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.state),
-            16 => optional(&self.prev_state),
-            _ => self.base.get(index),
+            15 => look::text(&self.state),
+            16 => look::optional_text(&self.prev_state),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.state),
-            16 => Slot::Scalar(&mut self.prev_state),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.state),
+            16 => place::optional_text(&mut self.prev_state),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6119,7 +6369,6 @@ impl Extends<ClusterEvent> for VmHealthMonitoringStateChangedEvent {}
 impl Extends<Event> for VmHealthMonitoringStateChangedEvent {}
 
 /// `VmPowerOffOnIsolationEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmPowerOffOnIsolationEvent {
     /// What it inherits from [`VmPoweredOffEvent`].
     pub base: VmPoweredOffEvent,
@@ -6127,13 +6376,22 @@ pub struct VmPowerOffOnIsolationEvent {
     pub isolated_host: HostEventArgument,
 }
 
+impl Default for VmPowerOffOnIsolationEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmPoweredOffEvent as Default>::default(),
+            isolated_host: <HostEventArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VmPowerOffOnIsolationEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmPowerOffOnIsolationEvent",
-            Some(VmPoweredOffEvent::INFO),
-            &[FieldInfo::req("isolatedHost", Type::Data(HostEventArgument::INFO))],
-            || Box::new(VmPowerOffOnIsolationEvent::default()),
+            Some(<VmPoweredOffEvent as DataType>::INFO),
+            &[Own("isolatedHost", Type::Data(<HostEventArgument as DataType>::INFO), Req)],
+            instance::<VmPowerOffOnIsolationEvent>,
         );
         &INFO
     };
@@ -6141,29 +6399,23 @@ impl DataType for VmPowerOffOnIsolationEvent {
 
 impl DataObject for VmPowerOffOnIsolationEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.isolated_host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.isolated_host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6173,7 +6425,6 @@ impl Extends<VmEvent> for VmPowerOffOnIsolationEvent {}
 impl Extends<Event> for VmPowerOffOnIsolationEvent {}
 
 /// `VmRelocateFailedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmRelocateFailedEvent {
     /// What it inherits from [`VmRelocateSpecEvent`].
     pub base: VmRelocateSpecEvent,
@@ -6187,18 +6438,30 @@ pub struct VmRelocateFailedEvent {
     pub dest_datastore: Option<Box<DatastoreEventArgument>>,
 }
 
+impl Default for VmRelocateFailedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmRelocateSpecEvent as Default>::default(),
+            dest_host: <HostEventArgument as Default>::default(),
+            reason: <LocalizedMethodFault as Default>::default(),
+            dest_datacenter: None,
+            dest_datastore: None,
+        }
+    }
+}
+
 impl DataType for VmRelocateFailedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmRelocateFailedEvent",
-            Some(VmRelocateSpecEvent::INFO),
+            Some(<VmRelocateSpecEvent as DataType>::INFO),
             &[
-                FieldInfo::req("destHost", Type::Data(HostEventArgument::INFO)),
-                FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::opt("destDatacenter", Type::Data(DatacenterEventArgument::INFO)),
-                FieldInfo::opt("destDatastore", Type::Data(DatastoreEventArgument::INFO)),
+                Own("destHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
+                Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
+                Own("destDatacenter", Type::Data(<DatacenterEventArgument as DataType>::INFO), Opt),
+                Own("destDatastore", Type::Data(<DatastoreEventArgument as DataType>::INFO), Opt),
             ],
-            || Box::new(VmRelocateFailedEvent::default()),
+            instance::<VmRelocateFailedEvent>,
         );
         &INFO
     };
@@ -6206,22 +6469,17 @@ impl DataType for VmRelocateFailedEvent {
 
 impl DataObject for VmRelocateFailedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.dest_host),
             17 => Value::Data(&self.reason),
-            18 => match &self.dest_datacenter {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            19 => match &self.dest_datastore {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            18 => look::boxed(&self.dest_datacenter),
+            19 => look::boxed(&self.dest_datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -6229,18 +6487,11 @@ impl DataObject for VmRelocateFailedEvent {
         match index {
             16 => Slot::Data(&mut self.dest_host),
             17 => Slot::Data(&mut self.reason),
-            18 => fill!(self.dest_datacenter, DatacenterEventArgument),
-            19 => fill!(self.dest_datastore, DatastoreEventArgument),
-            _ => self.base.slot(index),
+            18 => place::boxed(&mut self.dest_datacenter),
+            19 => place::boxed(&mut self.dest_datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6250,7 +6501,6 @@ impl Extends<VmEvent> for VmRelocateFailedEvent {}
 impl Extends<Event> for VmRelocateFailedEvent {}
 
 /// `VmVnicPoolReservationViolationClearEvent`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmVnicPoolReservationViolationClearEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -6260,16 +6510,23 @@ pub struct VmVnicPoolReservationViolationClearEvent {
     pub vm_vnic_resource_pool_name: Option<String>,
 }
 
+impl Default for VmVnicPoolReservationViolationClearEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            vm_vnic_resource_pool_key: Unset::UNSET,
+            vm_vnic_resource_pool_name: None,
+        }
+    }
+}
+
 impl DataType for VmVnicPoolReservationViolationClearEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmVnicPoolReservationViolationClearEvent",
-            Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("vmVnicResourcePoolKey", Type::String),
-                FieldInfo::opt("vmVnicResourcePoolName", Type::String),
-            ],
-            || Box::new(VmVnicPoolReservationViolationClearEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("vmVnicResourcePoolKey", Type::String, Req), Own("vmVnicResourcePoolName", Type::String, Opt)],
+            instance::<VmVnicPoolReservationViolationClearEvent>,
         );
         &INFO
     };
@@ -6277,31 +6534,25 @@ impl DataType for VmVnicPoolReservationViolationClearEvent {
 
 impl DataObject for VmVnicPoolReservationViolationClearEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.vm_vnic_resource_pool_key),
-            16 => optional(&self.vm_vnic_resource_pool_name),
-            _ => self.base.get(index),
+            15 => look::text(&self.vm_vnic_resource_pool_key),
+            16 => look::optional_text(&self.vm_vnic_resource_pool_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.vm_vnic_resource_pool_key),
-            16 => Slot::Scalar(&mut self.vm_vnic_resource_pool_name),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.vm_vnic_resource_pool_key),
+            16 => place::optional_text(&mut self.vm_vnic_resource_pool_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6310,7 +6561,6 @@ impl Extends<DvsEvent> for VmVnicPoolReservationViolationClearEvent {}
 impl Extends<Event> for VmVnicPoolReservationViolationClearEvent {}
 
 /// `VmVnicPoolReservationViolationRaiseEvent`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmVnicPoolReservationViolationRaiseEvent {
     /// What it inherits from [`DvsEvent`].
     pub base: DvsEvent,
@@ -6320,16 +6570,23 @@ pub struct VmVnicPoolReservationViolationRaiseEvent {
     pub vm_vnic_resource_pool_name: Option<String>,
 }
 
+impl Default for VmVnicPoolReservationViolationRaiseEvent {
+    fn default() -> Self {
+        Self {
+            base: <DvsEvent as Default>::default(),
+            vm_vnic_resource_pool_key: Unset::UNSET,
+            vm_vnic_resource_pool_name: None,
+        }
+    }
+}
+
 impl DataType for VmVnicPoolReservationViolationRaiseEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmVnicPoolReservationViolationRaiseEvent",
-            Some(DvsEvent::INFO),
-            &[
-                FieldInfo::req("vmVnicResourcePoolKey", Type::String),
-                FieldInfo::opt("vmVnicResourcePoolName", Type::String),
-            ],
-            || Box::new(VmVnicPoolReservationViolationRaiseEvent::default()),
+            Some(<DvsEvent as DataType>::INFO),
+            &[Own("vmVnicResourcePoolKey", Type::String, Req), Own("vmVnicResourcePoolName", Type::String, Opt)],
+            instance::<VmVnicPoolReservationViolationRaiseEvent>,
         );
         &INFO
     };
@@ -6337,31 +6594,25 @@ impl DataType for VmVnicPoolReservationViolationRaiseEvent {
 
 impl DataObject for VmVnicPoolReservationViolationRaiseEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            15 => leaf(&self.vm_vnic_resource_pool_key),
-            16 => optional(&self.vm_vnic_resource_pool_name),
-            _ => self.base.get(index),
+            15 => look::text(&self.vm_vnic_resource_pool_key),
+            16 => look::optional_text(&self.vm_vnic_resource_pool_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            15 => Slot::Scalar(&mut self.vm_vnic_resource_pool_key),
-            16 => Slot::Scalar(&mut self.vm_vnic_resource_pool_name),
-            _ => self.base.slot(index),
+            15 => place::text(&mut self.vm_vnic_resource_pool_key),
+            16 => place::optional_text(&mut self.vm_vnic_resource_pool_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6370,7 +6621,6 @@ impl Extends<DvsEvent> for VmVnicPoolReservationViolationRaiseEvent {}
 impl Extends<Event> for VmVnicPoolReservationViolationRaiseEvent {}
 
 /// `VmBeingClonedEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmBeingClonedEvent {
     /// What it inherits from [`VmCloneEvent`].
     pub base: VmCloneEvent,
@@ -6382,17 +6632,28 @@ pub struct VmBeingClonedEvent {
     pub dest_host: HostEventArgument,
 }
 
+impl Default for VmBeingClonedEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmCloneEvent as Default>::default(),
+            dest_folder: <FolderEventArgument as Default>::default(),
+            dest_name: Unset::UNSET,
+            dest_host: <HostEventArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VmBeingClonedEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmBeingClonedEvent",
-            Some(VmCloneEvent::INFO),
+            Some(<VmCloneEvent as DataType>::INFO),
             &[
-                FieldInfo::req("destFolder", Type::Data(FolderEventArgument::INFO)),
-                FieldInfo::req("destName", Type::String),
-                FieldInfo::req("destHost", Type::Data(HostEventArgument::INFO)),
+                Own("destFolder", Type::Data(<FolderEventArgument as DataType>::INFO), Req),
+                Own("destName", Type::String, Req),
+                Own("destHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
             ],
-            || Box::new(VmBeingClonedEvent::default()),
+            instance::<VmBeingClonedEvent>,
         );
         &INFO
     };
@@ -6400,33 +6661,27 @@ impl DataType for VmBeingClonedEvent {
 
 impl DataObject for VmBeingClonedEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             16 => Value::Data(&self.dest_folder),
-            17 => leaf(&self.dest_name),
+            17 => look::text(&self.dest_name),
             18 => Value::Data(&self.dest_host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             16 => Slot::Data(&mut self.dest_folder),
-            17 => Slot::Scalar(&mut self.dest_name),
+            17 => place::text(&mut self.dest_name),
             18 => Slot::Data(&mut self.dest_host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -6436,7 +6691,6 @@ impl Extends<VmEvent> for VmBeingClonedEvent {}
 impl Extends<Event> for VmBeingClonedEvent {}
 
 /// `VmBeingClonedNoFolderEvent`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmBeingClonedNoFolderEvent {
     /// What it inherits from [`VmCloneEvent`].
     pub base: VmCloneEvent,
@@ -6446,16 +6700,26 @@ pub struct VmBeingClonedNoFolderEvent {
     pub dest_host: HostEventArgument,
 }
 
+impl Default for VmBeingClonedNoFolderEvent {
+    fn default() -> Self {
+        Self {
+            base: <VmCloneEvent as Default>::default(),
+            dest_name: Unset::UNSET,
+            dest_host: <HostEventArgument as Default>::default(),
+        }
+    }
+}
+
 impl DataType for VmBeingClonedNoFolderEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmBeingClonedNoFolderEvent",
-            Some(VmCloneEvent::INFO),
+            Some(<VmCloneEvent as DataType>::INFO),
             &[
-                FieldInfo::req("destName", Type::String),
-                FieldInfo::req("destHost", Type::Data(HostEventArgument::INFO)),
+                Own("destName", Type::String, Req),
+                Own("destHost", Type::Data(<HostEventArgument as DataType>::INFO), Req),
             ],
-            || Box::new(VmBeingClonedNoFolderEvent::default()),
+            instance::<VmBeingClonedNoFolderEvent>,
         );
         &INFO
     };
@@ -6463,31 +6727,25 @@ impl DataType for VmBeingClonedNoFolderEvent {
 
 impl DataObject for VmBeingClonedNoFolderEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            16 => leaf(&self.dest_name),
+            16 => look::text(&self.dest_name),
             17 => Value::Data(&self.dest_host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            16 => Slot::Scalar(&mut self.dest_name),
+            16 => place::text(&mut self.dest_name),
             17 => Slot::Data(&mut self.dest_host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

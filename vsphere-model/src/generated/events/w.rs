@@ -4,40 +4,46 @@ use crate::prelude::*;
 use crate::types::{Event, UpgradeEvent};
 
 /// `WarningUpgradeEvent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct WarningUpgradeEvent {
     /// What it inherits from [`UpgradeEvent`].
     pub base: UpgradeEvent,
 }
 
+impl Default for WarningUpgradeEvent {
+    fn default() -> Self {
+        Self { base: <UpgradeEvent as Default>::default() }
+    }
+}
+
 impl DataType for WarningUpgradeEvent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("WarningUpgradeEvent", Some(UpgradeEvent::INFO), &[], || {
-            Box::new(WarningUpgradeEvent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "WarningUpgradeEvent",
+            Some(<UpgradeEvent as DataType>::INFO),
+            &[],
+            instance::<WarningUpgradeEvent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for WarningUpgradeEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `AuthenticationRequired`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AuthenticationRequired {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -15,13 +14,19 @@ pub struct AuthenticationRequired {
     pub authenticate: Vec<AuthenticationRequiredChallenge>,
 }
 
+impl Default for AuthenticationRequired {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), authenticate: Unset::UNSET }
+    }
+}
+
 impl DataType for AuthenticationRequired {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AuthenticationRequired",
-            Some(RuntimeFault::INFO),
-            &[FieldInfo::list_req("authenticate", Type::Data(AuthenticationRequiredChallenge::INFO))],
-            || Box::new(AuthenticationRequired::default()),
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("authenticate", Type::Data(<AuthenticationRequiredChallenge as DataType>::INFO), ListReq)],
+            instance::<AuthenticationRequired>,
         );
         &INFO
     };
@@ -29,29 +34,23 @@ impl DataType for AuthenticationRequired {
 
 impl DataObject for AuthenticationRequired {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.authenticate),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.authenticate),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -60,7 +59,6 @@ impl Extends<RuntimeFault> for AuthenticationRequired {}
 impl Extends<MethodFault> for AuthenticationRequired {}
 
 /// `ActiveDirectoryFault`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ActiveDirectoryFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -68,13 +66,19 @@ pub struct ActiveDirectoryFault {
     pub error_code: Option<i32>,
 }
 
+impl Default for ActiveDirectoryFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), error_code: None }
+    }
+}
+
 impl DataType for ActiveDirectoryFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ActiveDirectoryFault",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("errorCode", Type::Int)],
-            || Box::new(ActiveDirectoryFault::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("errorCode", Type::Int, Opt)],
+            instance::<ActiveDirectoryFault>,
         );
         &INFO
     };
@@ -82,29 +86,23 @@ impl DataType for ActiveDirectoryFault {
 
 impl DataObject for ActiveDirectoryFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.error_code),
-            _ => self.base.get(index),
+            2 => look::optional_int(&self.error_code),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.error_code),
-            _ => self.base.slot(index),
+            2 => place::optional_int(&mut self.error_code),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -113,7 +111,6 @@ impl Extends<VimFault> for ActiveDirectoryFault {}
 impl Extends<MethodFault> for ActiveDirectoryFault {}
 
 /// `AlreadyExists`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlreadyExists {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -121,41 +118,43 @@ pub struct AlreadyExists {
     pub name: Option<String>,
 }
 
+impl Default for AlreadyExists {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), name: None }
+    }
+}
+
 impl DataType for AlreadyExists {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("AlreadyExists", Some(VimFault::INFO), &[FieldInfo::opt("name", Type::String)], || {
-                Box::new(AlreadyExists::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "AlreadyExists",
+            Some(<VimFault as DataType>::INFO),
+            &[Own("name", Type::String, Opt)],
+            instance::<AlreadyExists>,
+        );
         &INFO
     };
 }
 
 impl DataObject for AlreadyExists {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.name),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -164,39 +163,42 @@ impl Extends<VimFault> for AlreadyExists {}
 impl Extends<MethodFault> for AlreadyExists {}
 
 /// `AlreadyUpgraded`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlreadyUpgraded {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for AlreadyUpgraded {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for AlreadyUpgraded {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("AlreadyUpgraded", Some(VimFault::INFO), &[], || Box::new(AlreadyUpgraded::default()));
+            TypeInfo::new("AlreadyUpgraded", Some(<VimFault as DataType>::INFO), &[], instance::<AlreadyUpgraded>);
         &INFO
     };
 }
 
 impl DataObject for AlreadyUpgraded {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -205,7 +207,6 @@ impl Extends<VimFault> for AlreadyUpgraded {}
 impl Extends<MethodFault> for AlreadyUpgraded {}
 
 /// `AnswerFileUpdateFailed`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AnswerFileUpdateFailed {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -213,13 +214,19 @@ pub struct AnswerFileUpdateFailed {
     pub failure: Vec<AnswerFileUpdateFailure>,
 }
 
+impl Default for AnswerFileUpdateFailed {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), failure: Unset::UNSET }
+    }
+}
+
 impl DataType for AnswerFileUpdateFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AnswerFileUpdateFailed",
-            Some(VimFault::INFO),
-            &[FieldInfo::list_req("failure", Type::Data(AnswerFileUpdateFailure::INFO))],
-            || Box::new(AnswerFileUpdateFailed::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("failure", Type::Data(<AnswerFileUpdateFailure as DataType>::INFO), ListReq)],
+            instance::<AnswerFileUpdateFailed>,
         );
         &INFO
     };
@@ -227,29 +234,23 @@ impl DataType for AnswerFileUpdateFailed {
 
 impl DataObject for AnswerFileUpdateFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.failure),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.failure),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -258,40 +259,46 @@ impl Extends<VimFault> for AnswerFileUpdateFailed {}
 impl Extends<MethodFault> for AnswerFileUpdateFailed {}
 
 /// `AuthMinimumAdminPermission`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AuthMinimumAdminPermission {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for AuthMinimumAdminPermission {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for AuthMinimumAdminPermission {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("AuthMinimumAdminPermission", Some(VimFault::INFO), &[], || {
-            Box::new(AuthMinimumAdminPermission::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "AuthMinimumAdminPermission",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<AuthMinimumAdminPermission>,
+        );
         &INFO
     };
 }
 
 impl DataObject for AuthMinimumAdminPermission {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -300,7 +307,6 @@ impl Extends<VimFault> for AuthMinimumAdminPermission {}
 impl Extends<MethodFault> for AuthMinimumAdminPermission {}
 
 /// `ActiveVMsBlockingEVC`, since 2.5u2.
-#[derive(Clone, Default, PartialEq)]
 pub struct ActiveVMsBlockingEVC {
     /// What it inherits from [`EVCConfigFault`].
     pub base: EVCConfigFault,
@@ -312,17 +318,24 @@ pub struct ActiveVMsBlockingEVC {
     pub host_name: Vec<String>,
 }
 
+impl Default for ActiveVMsBlockingEVC {
+    fn default() -> Self {
+        Self {
+            base: <EVCConfigFault as Default>::default(),
+            evc_mode: None,
+            host: Unset::UNSET,
+            host_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ActiveVMsBlockingEVC {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ActiveVMsBlockingEVC",
-            Some(EVCConfigFault::INFO),
-            &[
-                FieldInfo::opt("evcMode", Type::String),
-                FieldInfo::list("host", Type::Ref),
-                FieldInfo::list("hostName", Type::String),
-            ],
-            || Box::new(ActiveVMsBlockingEVC::default()),
+            Some(<EVCConfigFault as DataType>::INFO),
+            &[Own("evcMode", Type::String, Opt), Own("host", Type::Ref, List), Own("hostName", Type::String, List)],
+            instance::<ActiveVMsBlockingEVC>,
         );
         &INFO
     };
@@ -330,33 +343,27 @@ impl DataType for ActiveVMsBlockingEVC {
 
 impl DataObject for ActiveVMsBlockingEVC {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => optional(&self.evc_mode),
+            3 => look::optional_text(&self.evc_mode),
             4 => Value::List(&self.host),
-            5 => Value::List(&self.host_name),
-            _ => self.base.get(index),
+            5 => look::texts(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.evc_mode),
+            3 => place::optional_text(&mut self.evc_mode),
             4 => Slot::Scalar(&mut self.host),
-            5 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            5 => place::texts(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -366,39 +373,42 @@ impl Extends<VimFault> for ActiveVMsBlockingEVC {}
 impl Extends<MethodFault> for ActiveVMsBlockingEVC {}
 
 /// `AdminDisabled`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct AdminDisabled {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
 }
 
+impl Default for AdminDisabled {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for AdminDisabled {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("AdminDisabled", Some(HostConfigFault::INFO), &[], || Box::new(AdminDisabled::default()));
+            TypeInfo::new("AdminDisabled", Some(<HostConfigFault as DataType>::INFO), &[], instance::<AdminDisabled>);
         &INFO
     };
 }
 
 impl DataObject for AdminDisabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -408,40 +418,46 @@ impl Extends<VimFault> for AdminDisabled {}
 impl Extends<MethodFault> for AdminDisabled {}
 
 /// `AdminNotDisabled`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct AdminNotDisabled {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
 }
 
+impl Default for AdminNotDisabled {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for AdminNotDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("AdminNotDisabled", Some(HostConfigFault::INFO), &[], || {
-            Box::new(AdminNotDisabled::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "AdminNotDisabled",
+            Some(<HostConfigFault as DataType>::INFO),
+            &[],
+            instance::<AdminNotDisabled>,
+        );
         &INFO
     };
 }
 
 impl DataObject for AdminNotDisabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -451,7 +467,6 @@ impl Extends<VimFault> for AdminNotDisabled {}
 impl Extends<MethodFault> for AdminNotDisabled {}
 
 /// `AffinityConfigured`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AffinityConfigured {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -459,13 +474,19 @@ pub struct AffinityConfigured {
     pub configured_affinity: Vec<String>,
 }
 
+impl Default for AffinityConfigured {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), configured_affinity: Unset::UNSET }
+    }
+}
+
 impl DataType for AffinityConfigured {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AffinityConfigured",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::list_req("configuredAffinity", Type::String)],
-            || Box::new(AffinityConfigured::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("configuredAffinity", Type::String, ListReq)],
+            instance::<AffinityConfigured>,
         );
         &INFO
     };
@@ -473,29 +494,23 @@ impl DataType for AffinityConfigured {
 
 impl DataObject for AffinityConfigured {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => Value::List(&self.configured_affinity),
-            _ => self.base.get(index),
+            2 => look::texts(&self.configured_affinity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.configured_affinity),
-            _ => self.base.slot(index),
+            2 => place::texts(&mut self.configured_affinity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -505,7 +520,6 @@ impl Extends<VimFault> for AffinityConfigured {}
 impl Extends<MethodFault> for AffinityConfigured {}
 
 /// `AgentInstallFailed`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AgentInstallFailed {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
@@ -517,17 +531,23 @@ pub struct AgentInstallFailed {
     pub installer_output: Option<String>,
 }
 
+impl Default for AgentInstallFailed {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default(), reason: None, status_code: None, installer_output: None }
+    }
+}
+
 impl DataType for AgentInstallFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AgentInstallFailed",
-            Some(HostConnectFault::INFO),
+            Some(<HostConnectFault as DataType>::INFO),
             &[
-                FieldInfo::opt("reason", Type::String),
-                FieldInfo::opt("statusCode", Type::Int),
-                FieldInfo::opt("installerOutput", Type::String),
+                Own("reason", Type::String, Opt),
+                Own("statusCode", Type::Int, Opt),
+                Own("installerOutput", Type::String, Opt),
             ],
-            || Box::new(AgentInstallFailed::default()),
+            instance::<AgentInstallFailed>,
         );
         &INFO
     };
@@ -535,33 +555,27 @@ impl DataType for AgentInstallFailed {
 
 impl DataObject for AgentInstallFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.reason),
-            3 => optional(&self.status_code),
-            4 => optional(&self.installer_output),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.reason),
+            3 => look::optional_int(&self.status_code),
+            4 => look::optional_text(&self.installer_output),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.reason),
-            3 => Slot::Scalar(&mut self.status_code),
-            4 => Slot::Scalar(&mut self.installer_output),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.reason),
+            3 => place::optional_int(&mut self.status_code),
+            4 => place::optional_text(&mut self.installer_output),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -571,7 +585,6 @@ impl Extends<VimFault> for AgentInstallFailed {}
 impl Extends<MethodFault> for AgentInstallFailed {}
 
 /// `AlreadyBeingManaged`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlreadyBeingManaged {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
@@ -579,13 +592,19 @@ pub struct AlreadyBeingManaged {
     pub ip_address: String,
 }
 
+impl Default for AlreadyBeingManaged {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default(), ip_address: Unset::UNSET }
+    }
+}
+
 impl DataType for AlreadyBeingManaged {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlreadyBeingManaged",
-            Some(HostConnectFault::INFO),
-            &[FieldInfo::req("ipAddress", Type::String)],
-            || Box::new(AlreadyBeingManaged::default()),
+            Some(<HostConnectFault as DataType>::INFO),
+            &[Own("ipAddress", Type::String, Req)],
+            instance::<AlreadyBeingManaged>,
         );
         &INFO
     };
@@ -593,29 +612,23 @@ impl DataType for AlreadyBeingManaged {
 
 impl DataObject for AlreadyBeingManaged {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.ip_address),
-            _ => self.base.get(index),
+            2 => look::text(&self.ip_address),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.ip_address),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.ip_address),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -625,7 +638,6 @@ impl Extends<VimFault> for AlreadyBeingManaged {}
 impl Extends<MethodFault> for AlreadyBeingManaged {}
 
 /// `AlreadyConnected`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct AlreadyConnected {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
@@ -633,13 +645,19 @@ pub struct AlreadyConnected {
     pub name: String,
 }
 
+impl Default for AlreadyConnected {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for AlreadyConnected {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "AlreadyConnected",
-            Some(HostConnectFault::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(AlreadyConnected::default()),
+            Some(<HostConnectFault as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<AlreadyConnected>,
         );
         &INFO
     };
@@ -647,29 +665,23 @@ impl DataType for AlreadyConnected {
 
 impl DataObject for AlreadyConnected {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.name),
-            _ => self.base.get(index),
+            2 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -679,40 +691,46 @@ impl Extends<VimFault> for AlreadyConnected {}
 impl Extends<MethodFault> for AlreadyConnected {}
 
 /// `ApplicationQuiesceFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ApplicationQuiesceFault {
     /// What it inherits from [`SnapshotFault`].
     pub base: SnapshotFault,
 }
 
+impl Default for ApplicationQuiesceFault {
+    fn default() -> Self {
+        Self { base: <SnapshotFault as Default>::default() }
+    }
+}
+
 impl DataType for ApplicationQuiesceFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ApplicationQuiesceFault", Some(SnapshotFault::INFO), &[], || {
-            Box::new(ApplicationQuiesceFault::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ApplicationQuiesceFault",
+            Some(<SnapshotFault as DataType>::INFO),
+            &[],
+            instance::<ApplicationQuiesceFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ApplicationQuiesceFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{DvsFault, HostConfigFault, LocalizedMethodFault, MethodFault, VimFault};
 
 /// `BackupBlobReadFailure`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct BackupBlobReadFailure {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -16,17 +15,28 @@ pub struct BackupBlobReadFailure {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for BackupBlobReadFailure {
+    fn default() -> Self {
+        Self {
+            base: <DvsFault as Default>::default(),
+            entity_name: Unset::UNSET,
+            entity_type: Unset::UNSET,
+            fault: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for BackupBlobReadFailure {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "BackupBlobReadFailure",
-            Some(DvsFault::INFO),
+            Some(<DvsFault as DataType>::INFO),
             &[
-                FieldInfo::req("entityName", Type::String),
-                FieldInfo::req("entityType", Type::String),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("entityName", Type::String, Req),
+                Own("entityType", Type::String, Req),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(BackupBlobReadFailure::default()),
+            instance::<BackupBlobReadFailure>,
         );
         &INFO
     };
@@ -34,33 +44,27 @@ impl DataType for BackupBlobReadFailure {
 
 impl DataObject for BackupBlobReadFailure {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.entity_name),
-            3 => leaf(&self.entity_type),
+            2 => look::text(&self.entity_name),
+            3 => look::text(&self.entity_type),
             4 => Value::Data(&self.fault),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.entity_name),
-            3 => Slot::Scalar(&mut self.entity_type),
+            2 => place::text(&mut self.entity_name),
+            3 => place::text(&mut self.entity_type),
             4 => Slot::Data(&mut self.fault),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -70,7 +74,6 @@ impl Extends<VimFault> for BackupBlobReadFailure {}
 impl Extends<MethodFault> for BackupBlobReadFailure {}
 
 /// `BackupBlobWriteFailure`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct BackupBlobWriteFailure {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -82,17 +85,28 @@ pub struct BackupBlobWriteFailure {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for BackupBlobWriteFailure {
+    fn default() -> Self {
+        Self {
+            base: <DvsFault as Default>::default(),
+            entity_name: Unset::UNSET,
+            entity_type: Unset::UNSET,
+            fault: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for BackupBlobWriteFailure {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "BackupBlobWriteFailure",
-            Some(DvsFault::INFO),
+            Some(<DvsFault as DataType>::INFO),
             &[
-                FieldInfo::req("entityName", Type::String),
-                FieldInfo::req("entityType", Type::String),
-                FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("entityName", Type::String, Req),
+                Own("entityType", Type::String, Req),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(BackupBlobWriteFailure::default()),
+            instance::<BackupBlobWriteFailure>,
         );
         &INFO
     };
@@ -100,33 +114,27 @@ impl DataType for BackupBlobWriteFailure {
 
 impl DataObject for BackupBlobWriteFailure {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.entity_name),
-            3 => leaf(&self.entity_type),
+            2 => look::text(&self.entity_name),
+            3 => look::text(&self.entity_type),
             4 => Value::Data(&self.fault),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.entity_name),
-            3 => Slot::Scalar(&mut self.entity_type),
+            2 => place::text(&mut self.entity_name),
+            3 => place::text(&mut self.entity_type),
             4 => Slot::Data(&mut self.fault),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -136,40 +144,46 @@ impl Extends<VimFault> for BackupBlobWriteFailure {}
 impl Extends<MethodFault> for BackupBlobWriteFailure {}
 
 /// `BlockedByFirewall`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct BlockedByFirewall {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
 }
 
+impl Default for BlockedByFirewall {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for BlockedByFirewall {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("BlockedByFirewall", Some(HostConfigFault::INFO), &[], || {
-            Box::new(BlockedByFirewall::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "BlockedByFirewall",
+            Some(<HostConfigFault as DataType>::INFO),
+            &[],
+            instance::<BlockedByFirewall>,
+        );
         &INFO
     };
 }
 
 impl DataObject for BlockedByFirewall {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -9,41 +9,46 @@ use crate::types::{
 };
 
 /// `CannotDisableDrsOnClustersWithVApps`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotDisableDrsOnClustersWithVApps {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for CannotDisableDrsOnClustersWithVApps {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotDisableDrsOnClustersWithVApps {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CannotDisableDrsOnClustersWithVApps", Some(RuntimeFault::INFO), &[], || {
-                Box::new(CannotDisableDrsOnClustersWithVApps::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotDisableDrsOnClustersWithVApps",
+            Some(<RuntimeFault as DataType>::INFO),
+            &[],
+            instance::<CannotDisableDrsOnClustersWithVApps>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotDisableDrsOnClustersWithVApps {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -52,7 +57,6 @@ impl Extends<RuntimeFault> for CannotDisableDrsOnClustersWithVApps {}
 impl Extends<MethodFault> for CannotDisableDrsOnClustersWithVApps {}
 
 /// `ConflictingDatastoreFound`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ConflictingDatastoreFound {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -62,13 +66,19 @@ pub struct ConflictingDatastoreFound {
     pub url: String,
 }
 
+impl Default for ConflictingDatastoreFound {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), name: Unset::UNSET, url: Unset::UNSET }
+    }
+}
+
 impl DataType for ConflictingDatastoreFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ConflictingDatastoreFound",
-            Some(RuntimeFault::INFO),
-            &[FieldInfo::req("name", Type::String), FieldInfo::req("url", Type::String)],
-            || Box::new(ConflictingDatastoreFound::default()),
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("url", Type::String, Req)],
+            instance::<ConflictingDatastoreFound>,
         );
         &INFO
     };
@@ -76,31 +86,25 @@ impl DataType for ConflictingDatastoreFound {
 
 impl DataObject for ConflictingDatastoreFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.name),
-            3 => leaf(&self.url),
-            _ => self.base.get(index),
+            2 => look::text(&self.name),
+            3 => look::text(&self.url),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            3 => Slot::Scalar(&mut self.url),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.name),
+            3 => place::text(&mut self.url),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -109,40 +113,46 @@ impl Extends<RuntimeFault> for ConflictingDatastoreFound {}
 impl Extends<MethodFault> for ConflictingDatastoreFound {}
 
 /// `CannotAccessLocalSource`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotAccessLocalSource {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for CannotAccessLocalSource {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotAccessLocalSource {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CannotAccessLocalSource", Some(VimFault::INFO), &[], || {
-            Box::new(CannotAccessLocalSource::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotAccessLocalSource",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<CannotAccessLocalSource>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotAccessLocalSource {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -151,40 +161,46 @@ impl Extends<VimFault> for CannotAccessLocalSource {}
 impl Extends<MethodFault> for CannotAccessLocalSource {}
 
 /// `CannotAccessVmComponent`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotAccessVmComponent {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
 }
 
+impl Default for CannotAccessVmComponent {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotAccessVmComponent {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CannotAccessVmComponent", Some(VmConfigFault::INFO), &[], || {
-            Box::new(CannotAccessVmComponent::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotAccessVmComponent",
+            Some(<VmConfigFault as DataType>::INFO),
+            &[],
+            instance::<CannotAccessVmComponent>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotAccessVmComponent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -194,7 +210,6 @@ impl Extends<VimFault> for CannotAccessVmComponent {}
 impl Extends<MethodFault> for CannotAccessVmComponent {}
 
 /// `CannotAccessVmConfig`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotAccessVmConfig {
     /// What it inherits from [`CannotAccessVmComponent`].
     pub base: CannotAccessVmComponent,
@@ -202,13 +217,22 @@ pub struct CannotAccessVmConfig {
     pub reason: LocalizedMethodFault,
 }
 
+impl Default for CannotAccessVmConfig {
+    fn default() -> Self {
+        Self {
+            base: <CannotAccessVmComponent as Default>::default(),
+            reason: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for CannotAccessVmConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotAccessVmConfig",
-            Some(CannotAccessVmComponent::INFO),
-            &[FieldInfo::req("reason", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(CannotAccessVmConfig::default()),
+            Some(<CannotAccessVmComponent as DataType>::INFO),
+            &[Own("reason", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<CannotAccessVmConfig>,
         );
         &INFO
     };
@@ -216,29 +240,23 @@ impl DataType for CannotAccessVmConfig {
 
 impl DataObject for CannotAccessVmConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.reason),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.reason),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -249,7 +267,6 @@ impl Extends<VimFault> for CannotAccessVmConfig {}
 impl Extends<MethodFault> for CannotAccessVmConfig {}
 
 /// `CannotAccessVmDevice`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotAccessVmDevice {
     /// What it inherits from [`CannotAccessVmComponent`].
     pub base: CannotAccessVmComponent,
@@ -261,17 +278,28 @@ pub struct CannotAccessVmDevice {
     pub connected: bool,
 }
 
+impl Default for CannotAccessVmDevice {
+    fn default() -> Self {
+        Self {
+            base: <CannotAccessVmComponent as Default>::default(),
+            device: Unset::UNSET,
+            backing: Unset::UNSET,
+            connected: false,
+        }
+    }
+}
+
 impl DataType for CannotAccessVmDevice {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotAccessVmDevice",
-            Some(CannotAccessVmComponent::INFO),
+            Some(<CannotAccessVmComponent as DataType>::INFO),
             &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("backing", Type::String),
-                FieldInfo::req("connected", Type::Boolean),
+                Own("device", Type::String, Req),
+                Own("backing", Type::String, Req),
+                Own("connected", Type::Boolean, Req),
             ],
-            || Box::new(CannotAccessVmDevice::default()),
+            instance::<CannotAccessVmDevice>,
         );
         &INFO
     };
@@ -279,33 +307,27 @@ impl DataType for CannotAccessVmDevice {
 
 impl DataObject for CannotAccessVmDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            3 => leaf(&self.backing),
-            4 => leaf(&self.connected),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            3 => look::text(&self.backing),
+            4 => Value::Boolean(self.connected),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            3 => Slot::Scalar(&mut self.backing),
-            4 => Slot::Scalar(&mut self.connected),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            3 => place::text(&mut self.backing),
+            4 => place::boolean(&mut self.connected),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -316,7 +338,6 @@ impl Extends<VimFault> for CannotAccessVmDevice {}
 impl Extends<MethodFault> for CannotAccessVmDevice {}
 
 /// `CannotAccessVmDisk`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotAccessVmDisk {
     /// What it inherits from [`CannotAccessVmDevice`].
     pub base: CannotAccessVmDevice,
@@ -324,13 +345,19 @@ pub struct CannotAccessVmDisk {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for CannotAccessVmDisk {
+    fn default() -> Self {
+        Self { base: <CannotAccessVmDevice as Default>::default(), fault: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotAccessVmDisk {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotAccessVmDisk",
-            Some(CannotAccessVmDevice::INFO),
-            &[FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(CannotAccessVmDisk::default()),
+            Some(<CannotAccessVmDevice as DataType>::INFO),
+            &[Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<CannotAccessVmDisk>,
         );
         &INFO
     };
@@ -338,29 +365,23 @@ impl DataType for CannotAccessVmDisk {
 
 impl DataObject for CannotAccessVmDisk {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             5 => Value::Data(&self.fault),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             5 => Slot::Data(&mut self.fault),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -372,7 +393,6 @@ impl Extends<VimFault> for CannotAccessVmDisk {}
 impl Extends<MethodFault> for CannotAccessVmDisk {}
 
 /// `CannotChangeDrsBehaviorForFtSecondary`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotChangeDrsBehaviorForFtSecondary {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -382,13 +402,19 @@ pub struct CannotChangeDrsBehaviorForFtSecondary {
     pub vm_name: String,
 }
 
+impl Default for CannotChangeDrsBehaviorForFtSecondary {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), vm: Unset::UNSET, vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for CannotChangeDrsBehaviorForFtSecondary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotChangeDrsBehaviorForFtSecondary",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
-            || Box::new(CannotChangeDrsBehaviorForFtSecondary::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("vmName", Type::String, Req)],
+            instance::<CannotChangeDrsBehaviorForFtSecondary>,
         );
         &INFO
     };
@@ -396,31 +422,25 @@ impl DataType for CannotChangeDrsBehaviorForFtSecondary {
 
 impl DataObject for CannotChangeDrsBehaviorForFtSecondary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm),
-            3 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::reference(&self.vm),
+            3 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm),
-            3 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.vm),
+            3 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -430,7 +450,6 @@ impl Extends<VimFault> for CannotChangeDrsBehaviorForFtSecondary {}
 impl Extends<MethodFault> for CannotChangeDrsBehaviorForFtSecondary {}
 
 /// `CannotChangeHaSettingsForFtSecondary`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotChangeHaSettingsForFtSecondary {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -440,13 +459,19 @@ pub struct CannotChangeHaSettingsForFtSecondary {
     pub vm_name: String,
 }
 
+impl Default for CannotChangeHaSettingsForFtSecondary {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), vm: Unset::UNSET, vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for CannotChangeHaSettingsForFtSecondary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotChangeHaSettingsForFtSecondary",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
-            || Box::new(CannotChangeHaSettingsForFtSecondary::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("vmName", Type::String, Req)],
+            instance::<CannotChangeHaSettingsForFtSecondary>,
         );
         &INFO
     };
@@ -454,31 +479,25 @@ impl DataType for CannotChangeHaSettingsForFtSecondary {
 
 impl DataObject for CannotChangeHaSettingsForFtSecondary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm),
-            3 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::reference(&self.vm),
+            3 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm),
-            3 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.vm),
+            3 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -488,40 +507,46 @@ impl Extends<VimFault> for CannotChangeHaSettingsForFtSecondary {}
 impl Extends<MethodFault> for CannotChangeHaSettingsForFtSecondary {}
 
 /// `CannotChangeVsanClusterUuid`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotChangeVsanClusterUuid {
     /// What it inherits from [`VsanFault`].
     pub base: VsanFault,
 }
 
+impl Default for CannotChangeVsanClusterUuid {
+    fn default() -> Self {
+        Self { base: <VsanFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotChangeVsanClusterUuid {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CannotChangeVsanClusterUuid", Some(VsanFault::INFO), &[], || {
-            Box::new(CannotChangeVsanClusterUuid::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotChangeVsanClusterUuid",
+            Some(<VsanFault as DataType>::INFO),
+            &[],
+            instance::<CannotChangeVsanClusterUuid>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotChangeVsanClusterUuid {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -531,40 +556,46 @@ impl Extends<VimFault> for CannotChangeVsanClusterUuid {}
 impl Extends<MethodFault> for CannotChangeVsanClusterUuid {}
 
 /// `CannotChangeVsanNodeUuid`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotChangeVsanNodeUuid {
     /// What it inherits from [`VsanFault`].
     pub base: VsanFault,
 }
 
+impl Default for CannotChangeVsanNodeUuid {
+    fn default() -> Self {
+        Self { base: <VsanFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotChangeVsanNodeUuid {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CannotChangeVsanNodeUuid", Some(VsanFault::INFO), &[], || {
-            Box::new(CannotChangeVsanNodeUuid::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotChangeVsanNodeUuid",
+            Some(<VsanFault as DataType>::INFO),
+            &[],
+            instance::<CannotChangeVsanNodeUuid>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotChangeVsanNodeUuid {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -574,7 +605,6 @@ impl Extends<VimFault> for CannotChangeVsanNodeUuid {}
 impl Extends<MethodFault> for CannotChangeVsanNodeUuid {}
 
 /// `CannotComputeFTCompatibleHosts`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotComputeFTCompatibleHosts {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -584,13 +614,19 @@ pub struct CannotComputeFTCompatibleHosts {
     pub vm_name: String,
 }
 
+impl Default for CannotComputeFTCompatibleHosts {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), vm: Unset::UNSET, vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for CannotComputeFTCompatibleHosts {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotComputeFTCompatibleHosts",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
-            || Box::new(CannotComputeFTCompatibleHosts::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("vmName", Type::String, Req)],
+            instance::<CannotComputeFTCompatibleHosts>,
         );
         &INFO
     };
@@ -598,31 +634,25 @@ impl DataType for CannotComputeFTCompatibleHosts {
 
 impl DataObject for CannotComputeFTCompatibleHosts {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm),
-            3 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::reference(&self.vm),
+            3 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm),
-            3 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.vm),
+            3 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -632,40 +662,46 @@ impl Extends<VimFault> for CannotComputeFTCompatibleHosts {}
 impl Extends<MethodFault> for CannotComputeFTCompatibleHosts {}
 
 /// `CannotDisableSnapshot`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotDisableSnapshot {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
 }
 
+impl Default for CannotDisableSnapshot {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotDisableSnapshot {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CannotDisableSnapshot", Some(VmConfigFault::INFO), &[], || {
-            Box::new(CannotDisableSnapshot::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotDisableSnapshot",
+            Some(<VmConfigFault as DataType>::INFO),
+            &[],
+            instance::<CannotDisableSnapshot>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotDisableSnapshot {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -675,7 +711,6 @@ impl Extends<VimFault> for CannotDisableSnapshot {}
 impl Extends<MethodFault> for CannotDisableSnapshot {}
 
 /// `CannotDisconnectHostWithFaultToleranceVm`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotDisconnectHostWithFaultToleranceVm {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -683,13 +718,19 @@ pub struct CannotDisconnectHostWithFaultToleranceVm {
     pub host_name: String,
 }
 
+impl Default for CannotDisconnectHostWithFaultToleranceVm {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), host_name: Unset::UNSET }
+    }
+}
+
 impl DataType for CannotDisconnectHostWithFaultToleranceVm {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotDisconnectHostWithFaultToleranceVm",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("hostName", Type::String)],
-            || Box::new(CannotDisconnectHostWithFaultToleranceVm::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("hostName", Type::String, Req)],
+            instance::<CannotDisconnectHostWithFaultToleranceVm>,
         );
         &INFO
     };
@@ -697,29 +738,23 @@ impl DataType for CannotDisconnectHostWithFaultToleranceVm {
 
 impl DataObject for CannotDisconnectHostWithFaultToleranceVm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -728,7 +763,6 @@ impl Extends<VimFault> for CannotDisconnectHostWithFaultToleranceVm {}
 impl Extends<MethodFault> for CannotDisconnectHostWithFaultToleranceVm {}
 
 /// `CannotEnableVmcpForCluster`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotEnableVmcpForCluster {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -740,17 +774,19 @@ pub struct CannotEnableVmcpForCluster {
     pub reason: Option<String>,
 }
 
+impl Default for CannotEnableVmcpForCluster {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), host: None, host_name: None, reason: None }
+    }
+}
+
 impl DataType for CannotEnableVmcpForCluster {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotEnableVmcpForCluster",
-            Some(VimFault::INFO),
-            &[
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::opt("reason", Type::String),
-            ],
-            || Box::new(CannotEnableVmcpForCluster::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("host", Type::Ref, Opt), Own("hostName", Type::String, Opt), Own("reason", Type::String, Opt)],
+            instance::<CannotEnableVmcpForCluster>,
         );
         &INFO
     };
@@ -758,33 +794,27 @@ impl DataType for CannotEnableVmcpForCluster {
 
 impl DataObject for CannotEnableVmcpForCluster {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.host),
-            3 => optional(&self.host_name),
-            4 => optional(&self.reason),
-            _ => self.base.get(index),
+            2 => look::optional_reference(&self.host),
+            3 => look::optional_text(&self.host_name),
+            4 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host),
-            3 => Slot::Scalar(&mut self.host_name),
-            4 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            2 => place::optional_reference(&mut self.host),
+            3 => place::optional_text(&mut self.host_name),
+            4 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -793,7 +823,6 @@ impl Extends<VimFault> for CannotEnableVmcpForCluster {}
 impl Extends<MethodFault> for CannotEnableVmcpForCluster {}
 
 /// `CannotMoveFaultToleranceVm`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotMoveFaultToleranceVm {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -803,13 +832,19 @@ pub struct CannotMoveFaultToleranceVm {
     pub vm_name: String,
 }
 
+impl Default for CannotMoveFaultToleranceVm {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), move_type: Unset::UNSET, vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for CannotMoveFaultToleranceVm {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotMoveFaultToleranceVm",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("moveType", Type::String), FieldInfo::req("vmName", Type::String)],
-            || Box::new(CannotMoveFaultToleranceVm::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("moveType", Type::String, Req), Own("vmName", Type::String, Req)],
+            instance::<CannotMoveFaultToleranceVm>,
         );
         &INFO
     };
@@ -817,31 +852,25 @@ impl DataType for CannotMoveFaultToleranceVm {
 
 impl DataObject for CannotMoveFaultToleranceVm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.move_type),
-            3 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.move_type),
+            3 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.move_type),
-            3 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.move_type),
+            3 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -850,40 +879,46 @@ impl Extends<VimFault> for CannotMoveFaultToleranceVm {}
 impl Extends<MethodFault> for CannotMoveFaultToleranceVm {}
 
 /// `CannotMoveHostWithFaultToleranceVm`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotMoveHostWithFaultToleranceVm {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for CannotMoveHostWithFaultToleranceVm {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotMoveHostWithFaultToleranceVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CannotMoveHostWithFaultToleranceVm", Some(VimFault::INFO), &[], || {
-            Box::new(CannotMoveHostWithFaultToleranceVm::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotMoveHostWithFaultToleranceVm",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<CannotMoveHostWithFaultToleranceVm>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotMoveHostWithFaultToleranceVm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -892,40 +927,46 @@ impl Extends<VimFault> for CannotMoveHostWithFaultToleranceVm {}
 impl Extends<MethodFault> for CannotMoveHostWithFaultToleranceVm {}
 
 /// `CannotMoveVsanEnabledHost`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotMoveVsanEnabledHost {
     /// What it inherits from [`VsanFault`].
     pub base: VsanFault,
 }
 
+impl Default for CannotMoveVsanEnabledHost {
+    fn default() -> Self {
+        Self { base: <VsanFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotMoveVsanEnabledHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CannotMoveVsanEnabledHost", Some(VsanFault::INFO), &[], || {
-            Box::new(CannotMoveVsanEnabledHost::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotMoveVsanEnabledHost",
+            Some(<VsanFault as DataType>::INFO),
+            &[],
+            instance::<CannotMoveVsanEnabledHost>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotMoveVsanEnabledHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -935,40 +976,46 @@ impl Extends<VimFault> for CannotMoveVsanEnabledHost {}
 impl Extends<MethodFault> for CannotMoveVsanEnabledHost {}
 
 /// `CannotPlaceWithoutPrerequisiteMoves`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotPlaceWithoutPrerequisiteMoves {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for CannotPlaceWithoutPrerequisiteMoves {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotPlaceWithoutPrerequisiteMoves {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CannotPlaceWithoutPrerequisiteMoves", Some(VimFault::INFO), &[], || {
-            Box::new(CannotPlaceWithoutPrerequisiteMoves::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotPlaceWithoutPrerequisiteMoves",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<CannotPlaceWithoutPrerequisiteMoves>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotPlaceWithoutPrerequisiteMoves {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -977,40 +1024,46 @@ impl Extends<VimFault> for CannotPlaceWithoutPrerequisiteMoves {}
 impl Extends<MethodFault> for CannotPlaceWithoutPrerequisiteMoves {}
 
 /// `CannotReconfigureVsanWhenHaEnabled`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotReconfigureVsanWhenHaEnabled {
     /// What it inherits from [`VsanFault`].
     pub base: VsanFault,
 }
 
+impl Default for CannotReconfigureVsanWhenHaEnabled {
+    fn default() -> Self {
+        Self { base: <VsanFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotReconfigureVsanWhenHaEnabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CannotReconfigureVsanWhenHaEnabled", Some(VsanFault::INFO), &[], || {
-            Box::new(CannotReconfigureVsanWhenHaEnabled::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotReconfigureVsanWhenHaEnabled",
+            Some(<VsanFault as DataType>::INFO),
+            &[],
+            instance::<CannotReconfigureVsanWhenHaEnabled>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotReconfigureVsanWhenHaEnabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1020,7 +1073,6 @@ impl Extends<VimFault> for CannotReconfigureVsanWhenHaEnabled {}
 impl Extends<MethodFault> for CannotReconfigureVsanWhenHaEnabled {}
 
 /// `CannotUseNetwork`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotUseNetwork {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -1036,19 +1088,32 @@ pub struct CannotUseNetwork {
     pub network: Option<ManagedObjectReference>,
 }
 
+impl Default for CannotUseNetwork {
+    fn default() -> Self {
+        Self {
+            base: <VmConfigFault as Default>::default(),
+            device: Unset::UNSET,
+            backing: Unset::UNSET,
+            connected: false,
+            reason: Unset::UNSET,
+            network: None,
+        }
+    }
+}
+
 impl DataType for CannotUseNetwork {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotUseNetwork",
-            Some(VmConfigFault::INFO),
+            Some(<VmConfigFault as DataType>::INFO),
             &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("backing", Type::String),
-                FieldInfo::req("connected", Type::Boolean),
-                FieldInfo::req("reason", Type::String),
-                FieldInfo::opt("network", Type::Ref),
+                Own("device", Type::String, Req),
+                Own("backing", Type::String, Req),
+                Own("connected", Type::Boolean, Req),
+                Own("reason", Type::String, Req),
+                Own("network", Type::Ref, Opt),
             ],
-            || Box::new(CannotUseNetwork::default()),
+            instance::<CannotUseNetwork>,
         );
         &INFO
     };
@@ -1056,37 +1121,31 @@ impl DataType for CannotUseNetwork {
 
 impl DataObject for CannotUseNetwork {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            3 => leaf(&self.backing),
-            4 => leaf(&self.connected),
-            5 => leaf(&self.reason),
-            6 => optional(&self.network),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            3 => look::text(&self.backing),
+            4 => Value::Boolean(self.connected),
+            5 => look::text(&self.reason),
+            6 => look::optional_reference(&self.network),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            3 => Slot::Scalar(&mut self.backing),
-            4 => Slot::Scalar(&mut self.connected),
-            5 => Slot::Scalar(&mut self.reason),
-            6 => Slot::Scalar(&mut self.network),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            3 => place::text(&mut self.backing),
+            4 => place::boolean(&mut self.connected),
+            5 => place::text(&mut self.reason),
+            6 => place::optional_reference(&mut self.network),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1096,39 +1155,42 @@ impl Extends<VimFault> for CannotUseNetwork {}
 impl Extends<MethodFault> for CannotUseNetwork {}
 
 /// `ConcurrentAccess`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ConcurrentAccess {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for ConcurrentAccess {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for ConcurrentAccess {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ConcurrentAccess", Some(VimFault::INFO), &[], || Box::new(ConcurrentAccess::default()));
+            TypeInfo::new("ConcurrentAccess", Some(<VimFault as DataType>::INFO), &[], instance::<ConcurrentAccess>);
         &INFO
     };
 }
 
 impl DataObject for ConcurrentAccess {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1137,40 +1199,46 @@ impl Extends<VimFault> for ConcurrentAccess {}
 impl Extends<MethodFault> for ConcurrentAccess {}
 
 /// `CpuHotPlugNotSupported`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CpuHotPlugNotSupported {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
 }
 
+impl Default for CpuHotPlugNotSupported {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for CpuHotPlugNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CpuHotPlugNotSupported", Some(VmConfigFault::INFO), &[], || {
-            Box::new(CpuHotPlugNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CpuHotPlugNotSupported",
+            Some(<VmConfigFault as DataType>::INFO),
+            &[],
+            instance::<CpuHotPlugNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CpuHotPlugNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1180,39 +1248,46 @@ impl Extends<VimFault> for CpuHotPlugNotSupported {}
 impl Extends<MethodFault> for CpuHotPlugNotSupported {}
 
 /// `CustomizationFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for CustomizationFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CustomizationFault", Some(VimFault::INFO), &[], || Box::new(CustomizationFault::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationFault",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<CustomizationFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1221,40 +1296,46 @@ impl Extends<VimFault> for CustomizationFault {}
 impl Extends<MethodFault> for CustomizationFault {}
 
 /// `CustomizationPending`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CustomizationPending {
     /// What it inherits from [`CustomizationFault`].
     pub base: CustomizationFault,
 }
 
+impl Default for CustomizationPending {
+    fn default() -> Self {
+        Self { base: <CustomizationFault as Default>::default() }
+    }
+}
+
 impl DataType for CustomizationPending {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CustomizationPending", Some(CustomizationFault::INFO), &[], || {
-            Box::new(CustomizationPending::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CustomizationPending",
+            Some(<CustomizationFault as DataType>::INFO),
+            &[],
+            instance::<CustomizationPending>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CustomizationPending {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1264,40 +1345,46 @@ impl Extends<VimFault> for CustomizationPending {}
 impl Extends<MethodFault> for CustomizationPending {}
 
 /// `CAMServerRefusedConnection`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CAMServerRefusedConnection {
     /// What it inherits from [`InvalidCAMServer`].
     pub base: InvalidCAMServer,
 }
 
+impl Default for CAMServerRefusedConnection {
+    fn default() -> Self {
+        Self { base: <InvalidCAMServer as Default>::default() }
+    }
+}
+
 impl DataType for CAMServerRefusedConnection {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CAMServerRefusedConnection", Some(InvalidCAMServer::INFO), &[], || {
-            Box::new(CAMServerRefusedConnection::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CAMServerRefusedConnection",
+            Some(<InvalidCAMServer as DataType>::INFO),
+            &[],
+            instance::<CAMServerRefusedConnection>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CAMServerRefusedConnection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1308,39 +1395,42 @@ impl Extends<VimFault> for CAMServerRefusedConnection {}
 impl Extends<MethodFault> for CAMServerRefusedConnection {}
 
 /// `CannotAccessFile`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotAccessFile {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for CannotAccessFile {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotAccessFile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CannotAccessFile", Some(FileFault::INFO), &[], || Box::new(CannotAccessFile::default()));
+            TypeInfo::new("CannotAccessFile", Some(<FileFault as DataType>::INFO), &[], instance::<CannotAccessFile>);
         &INFO
     };
 }
 
 impl DataObject for CannotAccessFile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1350,7 +1440,6 @@ impl Extends<VimFault> for CannotAccessFile {}
 impl Extends<MethodFault> for CannotAccessFile {}
 
 /// `CannotAccessNetwork`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotAccessNetwork {
     /// What it inherits from [`CannotAccessVmDevice`].
     pub base: CannotAccessVmDevice,
@@ -1358,13 +1447,19 @@ pub struct CannotAccessNetwork {
     pub network: Option<ManagedObjectReference>,
 }
 
+impl Default for CannotAccessNetwork {
+    fn default() -> Self {
+        Self { base: <CannotAccessVmDevice as Default>::default(), network: None }
+    }
+}
+
 impl DataType for CannotAccessNetwork {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotAccessNetwork",
-            Some(CannotAccessVmDevice::INFO),
-            &[FieldInfo::opt("network", Type::Ref)],
-            || Box::new(CannotAccessNetwork::default()),
+            Some(<CannotAccessVmDevice as DataType>::INFO),
+            &[Own("network", Type::Ref, Opt)],
+            instance::<CannotAccessNetwork>,
         );
         &INFO
     };
@@ -1372,29 +1467,23 @@ impl DataType for CannotAccessNetwork {
 
 impl DataObject for CannotAccessNetwork {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => optional(&self.network),
-            _ => self.base.get(index),
+            5 => look::optional_reference(&self.network),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.network),
-            _ => self.base.slot(index),
+            5 => place::optional_reference(&mut self.network),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1406,41 +1495,46 @@ impl Extends<VimFault> for CannotAccessNetwork {}
 impl Extends<MethodFault> for CannotAccessNetwork {}
 
 /// `CannotAddHostWithFTVmAsStandalone`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotAddHostWithFTVmAsStandalone {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
 }
 
+impl Default for CannotAddHostWithFTVmAsStandalone {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotAddHostWithFTVmAsStandalone {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CannotAddHostWithFTVmAsStandalone", Some(HostConnectFault::INFO), &[], || {
-                Box::new(CannotAddHostWithFTVmAsStandalone::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotAddHostWithFTVmAsStandalone",
+            Some(<HostConnectFault as DataType>::INFO),
+            &[],
+            instance::<CannotAddHostWithFTVmAsStandalone>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotAddHostWithFTVmAsStandalone {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1450,41 +1544,46 @@ impl Extends<VimFault> for CannotAddHostWithFTVmAsStandalone {}
 impl Extends<MethodFault> for CannotAddHostWithFTVmAsStandalone {}
 
 /// `CannotAddHostWithFTVmToDifferentCluster`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotAddHostWithFTVmToDifferentCluster {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
 }
 
+impl Default for CannotAddHostWithFTVmToDifferentCluster {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotAddHostWithFTVmToDifferentCluster {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CannotAddHostWithFTVmToDifferentCluster", Some(HostConnectFault::INFO), &[], || {
-                Box::new(CannotAddHostWithFTVmToDifferentCluster::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotAddHostWithFTVmToDifferentCluster",
+            Some(<HostConnectFault as DataType>::INFO),
+            &[],
+            instance::<CannotAddHostWithFTVmToDifferentCluster>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotAddHostWithFTVmToDifferentCluster {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1494,41 +1593,46 @@ impl Extends<VimFault> for CannotAddHostWithFTVmToDifferentCluster {}
 impl Extends<MethodFault> for CannotAddHostWithFTVmToDifferentCluster {}
 
 /// `CannotAddHostWithFTVmToNonHACluster`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotAddHostWithFTVmToNonHACluster {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
 }
 
+impl Default for CannotAddHostWithFTVmToNonHACluster {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotAddHostWithFTVmToNonHACluster {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CannotAddHostWithFTVmToNonHACluster", Some(HostConnectFault::INFO), &[], || {
-                Box::new(CannotAddHostWithFTVmToNonHACluster::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotAddHostWithFTVmToNonHACluster",
+            Some(<HostConnectFault as DataType>::INFO),
+            &[],
+            instance::<CannotAddHostWithFTVmToNonHACluster>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotAddHostWithFTVmToNonHACluster {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1538,39 +1642,42 @@ impl Extends<VimFault> for CannotAddHostWithFTVmToNonHACluster {}
 impl Extends<MethodFault> for CannotAddHostWithFTVmToNonHACluster {}
 
 /// `CannotCreateFile`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotCreateFile {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for CannotCreateFile {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotCreateFile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CannotCreateFile", Some(FileFault::INFO), &[], || Box::new(CannotCreateFile::default()));
+            TypeInfo::new("CannotCreateFile", Some(<FileFault as DataType>::INFO), &[], instance::<CannotCreateFile>);
         &INFO
     };
 }
 
 impl DataObject for CannotCreateFile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1580,40 +1687,46 @@ impl Extends<VimFault> for CannotCreateFile {}
 impl Extends<MethodFault> for CannotCreateFile {}
 
 /// `CannotDecryptPasswords`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotDecryptPasswords {
     /// What it inherits from [`CustomizationFault`].
     pub base: CustomizationFault,
 }
 
+impl Default for CannotDecryptPasswords {
+    fn default() -> Self {
+        Self { base: <CustomizationFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotDecryptPasswords {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CannotDecryptPasswords", Some(CustomizationFault::INFO), &[], || {
-            Box::new(CannotDecryptPasswords::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotDecryptPasswords",
+            Some(<CustomizationFault as DataType>::INFO),
+            &[],
+            instance::<CannotDecryptPasswords>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotDecryptPasswords {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1623,39 +1736,42 @@ impl Extends<VimFault> for CannotDecryptPasswords {}
 impl Extends<MethodFault> for CannotDecryptPasswords {}
 
 /// `CannotDeleteFile`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotDeleteFile {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for CannotDeleteFile {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotDeleteFile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("CannotDeleteFile", Some(FileFault::INFO), &[], || Box::new(CannotDeleteFile::default()));
+            TypeInfo::new("CannotDeleteFile", Some(<FileFault as DataType>::INFO), &[], instance::<CannotDeleteFile>);
         &INFO
     };
 }
 
 impl DataObject for CannotDeleteFile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1665,41 +1781,46 @@ impl Extends<VimFault> for CannotDeleteFile {}
 impl Extends<MethodFault> for CannotDeleteFile {}
 
 /// `CannotModifyConfigCpuRequirements`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotModifyConfigCpuRequirements {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for CannotModifyConfigCpuRequirements {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotModifyConfigCpuRequirements {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CannotModifyConfigCpuRequirements", Some(MigrationFault::INFO), &[], || {
-                Box::new(CannotModifyConfigCpuRequirements::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotModifyConfigCpuRequirements",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<CannotModifyConfigCpuRequirements>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotModifyConfigCpuRequirements {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1709,7 +1830,6 @@ impl Extends<VimFault> for CannotModifyConfigCpuRequirements {}
 impl Extends<MethodFault> for CannotModifyConfigCpuRequirements {}
 
 /// `CannotMoveVmWithDeltaDisk`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotMoveVmWithDeltaDisk {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -1717,13 +1837,19 @@ pub struct CannotMoveVmWithDeltaDisk {
     pub device: String,
 }
 
+impl Default for CannotMoveVmWithDeltaDisk {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), device: Unset::UNSET }
+    }
+}
+
 impl DataType for CannotMoveVmWithDeltaDisk {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotMoveVmWithDeltaDisk",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("device", Type::String)],
-            || Box::new(CannotMoveVmWithDeltaDisk::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("device", Type::String, Req)],
+            instance::<CannotMoveVmWithDeltaDisk>,
         );
         &INFO
     };
@@ -1731,29 +1857,23 @@ impl DataType for CannotMoveVmWithDeltaDisk {
 
 impl DataObject for CannotMoveVmWithDeltaDisk {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1763,41 +1883,46 @@ impl Extends<VimFault> for CannotMoveVmWithDeltaDisk {}
 impl Extends<MethodFault> for CannotMoveVmWithDeltaDisk {}
 
 /// `CannotMoveVmWithNativeDeltaDisk`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotMoveVmWithNativeDeltaDisk {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for CannotMoveVmWithNativeDeltaDisk {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for CannotMoveVmWithNativeDeltaDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("CannotMoveVmWithNativeDeltaDisk", Some(MigrationFault::INFO), &[], || {
-                Box::new(CannotMoveVmWithNativeDeltaDisk::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CannotMoveVmWithNativeDeltaDisk",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<CannotMoveVmWithNativeDeltaDisk>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CannotMoveVmWithNativeDeltaDisk {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1807,7 +1932,6 @@ impl Extends<VimFault> for CannotMoveVmWithNativeDeltaDisk {}
 impl Extends<MethodFault> for CannotMoveVmWithNativeDeltaDisk {}
 
 /// `CannotPowerOffVmInCluster`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CannotPowerOffVmInCluster {
     /// What it inherits from [`InvalidState`].
     pub base: InvalidState,
@@ -1819,17 +1943,24 @@ pub struct CannotPowerOffVmInCluster {
     pub vm_name: String,
 }
 
+impl Default for CannotPowerOffVmInCluster {
+    fn default() -> Self {
+        Self {
+            base: <InvalidState as Default>::default(),
+            operation: Unset::UNSET,
+            vm: Unset::UNSET,
+            vm_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for CannotPowerOffVmInCluster {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CannotPowerOffVmInCluster",
-            Some(InvalidState::INFO),
-            &[
-                FieldInfo::req("operation", Type::String),
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-            ],
-            || Box::new(CannotPowerOffVmInCluster::default()),
+            Some(<InvalidState as DataType>::INFO),
+            &[Own("operation", Type::String, Req), Own("vm", Type::Ref, Req), Own("vmName", Type::String, Req)],
+            instance::<CannotPowerOffVmInCluster>,
         );
         &INFO
     };
@@ -1837,33 +1968,27 @@ impl DataType for CannotPowerOffVmInCluster {
 
 impl DataObject for CannotPowerOffVmInCluster {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.operation),
-            3 => leaf(&self.vm),
-            4 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.operation),
+            3 => look::reference(&self.vm),
+            4 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.operation),
-            3 => Slot::Scalar(&mut self.vm),
-            4 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.operation),
+            3 => place::reference(&mut self.vm),
+            4 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1873,39 +1998,42 @@ impl Extends<VimFault> for CannotPowerOffVmInCluster {}
 impl Extends<MethodFault> for CannotPowerOffVmInCluster {}
 
 /// `ClockSkew`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ClockSkew {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
 }
 
+impl Default for ClockSkew {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for ClockSkew {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ClockSkew", Some(HostConfigFault::INFO), &[], || Box::new(ClockSkew::default()));
+            TypeInfo::new("ClockSkew", Some(<HostConfigFault as DataType>::INFO), &[], instance::<ClockSkew>);
         &INFO
     };
 }
 
 impl DataObject for ClockSkew {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1915,40 +2043,46 @@ impl Extends<VimFault> for ClockSkew {}
 impl Extends<MethodFault> for ClockSkew {}
 
 /// `CloneFromSnapshotNotSupported`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CloneFromSnapshotNotSupported {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for CloneFromSnapshotNotSupported {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for CloneFromSnapshotNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CloneFromSnapshotNotSupported", Some(MigrationFault::INFO), &[], || {
-            Box::new(CloneFromSnapshotNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CloneFromSnapshotNotSupported",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<CloneFromSnapshotNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CloneFromSnapshotNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1958,40 +2092,46 @@ impl Extends<VimFault> for CloneFromSnapshotNotSupported {}
 impl Extends<MethodFault> for CloneFromSnapshotNotSupported {}
 
 /// `CollectorAddressUnset`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct CollectorAddressUnset {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
 }
 
+impl Default for CollectorAddressUnset {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default() }
+    }
+}
+
 impl DataType for CollectorAddressUnset {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CollectorAddressUnset", Some(DvsFault::INFO), &[], || {
-            Box::new(CollectorAddressUnset::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CollectorAddressUnset",
+            Some(<DvsFault as DataType>::INFO),
+            &[],
+            instance::<CollectorAddressUnset>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CollectorAddressUnset {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2001,7 +2141,6 @@ impl Extends<VimFault> for CollectorAddressUnset {}
 impl Extends<MethodFault> for CollectorAddressUnset {}
 
 /// `ConflictingConfiguration`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ConflictingConfiguration {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -2009,13 +2148,19 @@ pub struct ConflictingConfiguration {
     pub config_in_conflict: Vec<ConflictingConfigurationConfig>,
 }
 
+impl Default for ConflictingConfiguration {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), config_in_conflict: Unset::UNSET }
+    }
+}
+
 impl DataType for ConflictingConfiguration {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ConflictingConfiguration",
-            Some(DvsFault::INFO),
-            &[FieldInfo::list_req("configInConflict", Type::Data(ConflictingConfigurationConfig::INFO))],
-            || Box::new(ConflictingConfiguration::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("configInConflict", Type::Data(<ConflictingConfigurationConfig as DataType>::INFO), ListReq)],
+            instance::<ConflictingConfiguration>,
         );
         &INFO
     };
@@ -2023,29 +2168,23 @@ impl DataType for ConflictingConfiguration {
 
 impl DataObject for ConflictingConfiguration {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.config_in_conflict),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.config_in_conflict),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2055,7 +2194,6 @@ impl Extends<VimFault> for ConflictingConfiguration {}
 impl Extends<MethodFault> for ConflictingConfiguration {}
 
 /// `CpuIncompatible`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CpuIncompatible {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -2071,19 +2209,32 @@ pub struct CpuIncompatible {
     pub host: Option<ManagedObjectReference>,
 }
 
+impl Default for CpuIncompatible {
+    fn default() -> Self {
+        Self {
+            base: <VirtualHardwareCompatibilityIssue as Default>::default(),
+            level: 0,
+            register_name: Unset::UNSET,
+            register_bits: None,
+            desired_bits: None,
+            host: None,
+        }
+    }
+}
+
 impl DataType for CpuIncompatible {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CpuIncompatible",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
             &[
-                FieldInfo::req("level", Type::Int),
-                FieldInfo::req("registerName", Type::String),
-                FieldInfo::opt("registerBits", Type::String),
-                FieldInfo::opt("desiredBits", Type::String),
-                FieldInfo::opt("host", Type::Ref),
+                Own("level", Type::Int, Req),
+                Own("registerName", Type::String, Req),
+                Own("registerBits", Type::String, Opt),
+                Own("desiredBits", Type::String, Opt),
+                Own("host", Type::Ref, Opt),
             ],
-            || Box::new(CpuIncompatible::default()),
+            instance::<CpuIncompatible>,
         );
         &INFO
     };
@@ -2091,37 +2242,31 @@ impl DataType for CpuIncompatible {
 
 impl DataObject for CpuIncompatible {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.level),
-            3 => leaf(&self.register_name),
-            4 => optional(&self.register_bits),
-            5 => optional(&self.desired_bits),
-            6 => optional(&self.host),
-            _ => self.base.get(index),
+            2 => Value::Int(self.level),
+            3 => look::text(&self.register_name),
+            4 => look::optional_text(&self.register_bits),
+            5 => look::optional_text(&self.desired_bits),
+            6 => look::optional_reference(&self.host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.level),
-            3 => Slot::Scalar(&mut self.register_name),
-            4 => Slot::Scalar(&mut self.register_bits),
-            5 => Slot::Scalar(&mut self.desired_bits),
-            6 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.level),
+            3 => place::text(&mut self.register_name),
+            4 => place::optional_text(&mut self.register_bits),
+            5 => place::optional_text(&mut self.desired_bits),
+            6 => place::optional_reference(&mut self.host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2132,7 +2277,6 @@ impl Extends<VimFault> for CpuIncompatible {}
 impl Extends<MethodFault> for CpuIncompatible {}
 
 /// `CpuIncompatible1ECX`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CpuIncompatible1ECX {
     /// What it inherits from [`CpuIncompatible`].
     pub base: CpuIncompatible,
@@ -2154,22 +2298,38 @@ pub struct CpuIncompatible1ECX {
     pub other_only: bool,
 }
 
+impl Default for CpuIncompatible1ECX {
+    fn default() -> Self {
+        Self {
+            base: <CpuIncompatible as Default>::default(),
+            sse3: false,
+            pclmulqdq: None,
+            ssse3: false,
+            sse41: false,
+            sse42: false,
+            aes: None,
+            other: false,
+            other_only: false,
+        }
+    }
+}
+
 impl DataType for CpuIncompatible1ECX {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CpuIncompatible1ECX",
-            Some(CpuIncompatible::INFO),
+            Some(<CpuIncompatible as DataType>::INFO),
             &[
-                FieldInfo::req("sse3", Type::Boolean),
-                FieldInfo::opt("pclmulqdq", Type::Boolean),
-                FieldInfo::req("ssse3", Type::Boolean),
-                FieldInfo::req("sse41", Type::Boolean),
-                FieldInfo::req("sse42", Type::Boolean),
-                FieldInfo::opt("aes", Type::Boolean),
-                FieldInfo::req("other", Type::Boolean),
-                FieldInfo::req("otherOnly", Type::Boolean),
+                Own("sse3", Type::Boolean, Req),
+                Own("pclmulqdq", Type::Boolean, Opt),
+                Own("ssse3", Type::Boolean, Req),
+                Own("sse41", Type::Boolean, Req),
+                Own("sse42", Type::Boolean, Req),
+                Own("aes", Type::Boolean, Opt),
+                Own("other", Type::Boolean, Req),
+                Own("otherOnly", Type::Boolean, Req),
             ],
-            || Box::new(CpuIncompatible1ECX::default()),
+            instance::<CpuIncompatible1ECX>,
         );
         &INFO
     };
@@ -2177,43 +2337,37 @@ impl DataType for CpuIncompatible1ECX {
 
 impl DataObject for CpuIncompatible1ECX {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            7 => leaf(&self.sse3),
-            8 => optional(&self.pclmulqdq),
-            9 => leaf(&self.ssse3),
-            10 => leaf(&self.sse41),
-            11 => leaf(&self.sse42),
-            12 => optional(&self.aes),
-            13 => leaf(&self.other),
-            14 => leaf(&self.other_only),
-            _ => self.base.get(index),
+            7 => Value::Boolean(self.sse3),
+            8 => look::optional_boolean(&self.pclmulqdq),
+            9 => Value::Boolean(self.ssse3),
+            10 => Value::Boolean(self.sse41),
+            11 => Value::Boolean(self.sse42),
+            12 => look::optional_boolean(&self.aes),
+            13 => Value::Boolean(self.other),
+            14 => Value::Boolean(self.other_only),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            7 => Slot::Scalar(&mut self.sse3),
-            8 => Slot::Scalar(&mut self.pclmulqdq),
-            9 => Slot::Scalar(&mut self.ssse3),
-            10 => Slot::Scalar(&mut self.sse41),
-            11 => Slot::Scalar(&mut self.sse42),
-            12 => Slot::Scalar(&mut self.aes),
-            13 => Slot::Scalar(&mut self.other),
-            14 => Slot::Scalar(&mut self.other_only),
-            _ => self.base.slot(index),
+            7 => place::boolean(&mut self.sse3),
+            8 => place::optional_boolean(&mut self.pclmulqdq),
+            9 => place::boolean(&mut self.ssse3),
+            10 => place::boolean(&mut self.sse41),
+            11 => place::boolean(&mut self.sse42),
+            12 => place::optional_boolean(&mut self.aes),
+            13 => place::boolean(&mut self.other),
+            14 => place::boolean(&mut self.other_only),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2225,7 +2379,6 @@ impl Extends<VimFault> for CpuIncompatible1ECX {}
 impl Extends<MethodFault> for CpuIncompatible1ECX {}
 
 /// `CpuIncompatible81EDX`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct CpuIncompatible81EDX {
     /// What it inherits from [`CpuIncompatible`].
     pub base: CpuIncompatible,
@@ -2243,20 +2396,34 @@ pub struct CpuIncompatible81EDX {
     pub other_only: bool,
 }
 
+impl Default for CpuIncompatible81EDX {
+    fn default() -> Self {
+        Self {
+            base: <CpuIncompatible as Default>::default(),
+            nx: false,
+            ffxsr: false,
+            rdtscp: false,
+            lm: false,
+            other: false,
+            other_only: false,
+        }
+    }
+}
+
 impl DataType for CpuIncompatible81EDX {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "CpuIncompatible81EDX",
-            Some(CpuIncompatible::INFO),
+            Some(<CpuIncompatible as DataType>::INFO),
             &[
-                FieldInfo::req("nx", Type::Boolean),
-                FieldInfo::req("ffxsr", Type::Boolean),
-                FieldInfo::req("rdtscp", Type::Boolean),
-                FieldInfo::req("lm", Type::Boolean),
-                FieldInfo::req("other", Type::Boolean),
-                FieldInfo::req("otherOnly", Type::Boolean),
+                Own("nx", Type::Boolean, Req),
+                Own("ffxsr", Type::Boolean, Req),
+                Own("rdtscp", Type::Boolean, Req),
+                Own("lm", Type::Boolean, Req),
+                Own("other", Type::Boolean, Req),
+                Own("otherOnly", Type::Boolean, Req),
             ],
-            || Box::new(CpuIncompatible81EDX::default()),
+            instance::<CpuIncompatible81EDX>,
         );
         &INFO
     };
@@ -2264,39 +2431,33 @@ impl DataType for CpuIncompatible81EDX {
 
 impl DataObject for CpuIncompatible81EDX {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            7 => leaf(&self.nx),
-            8 => leaf(&self.ffxsr),
-            9 => leaf(&self.rdtscp),
-            10 => leaf(&self.lm),
-            11 => leaf(&self.other),
-            12 => leaf(&self.other_only),
-            _ => self.base.get(index),
+            7 => Value::Boolean(self.nx),
+            8 => Value::Boolean(self.ffxsr),
+            9 => Value::Boolean(self.rdtscp),
+            10 => Value::Boolean(self.lm),
+            11 => Value::Boolean(self.other),
+            12 => Value::Boolean(self.other_only),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            7 => Slot::Scalar(&mut self.nx),
-            8 => Slot::Scalar(&mut self.ffxsr),
-            9 => Slot::Scalar(&mut self.rdtscp),
-            10 => Slot::Scalar(&mut self.lm),
-            11 => Slot::Scalar(&mut self.other),
-            12 => Slot::Scalar(&mut self.other_only),
-            _ => self.base.slot(index),
+            7 => place::boolean(&mut self.nx),
+            8 => place::boolean(&mut self.ffxsr),
+            9 => place::boolean(&mut self.rdtscp),
+            10 => place::boolean(&mut self.lm),
+            11 => place::boolean(&mut self.other),
+            12 => place::boolean(&mut self.other_only),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2308,7 +2469,6 @@ impl Extends<VimFault> for CpuIncompatible81EDX {}
 impl Extends<MethodFault> for CpuIncompatible81EDX {}
 
 /// `ConnectedIso`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ConnectedIso {
     /// What it inherits from [`OvfExport`].
     pub base: OvfExport,
@@ -2318,13 +2478,23 @@ pub struct ConnectedIso {
     pub filename: String,
 }
 
+impl Default for ConnectedIso {
+    fn default() -> Self {
+        Self {
+            base: <OvfExport as Default>::default(),
+            cdrom: <VirtualCdrom as Default>::default(),
+            filename: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ConnectedIso {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ConnectedIso",
-            Some(OvfExport::INFO),
-            &[FieldInfo::req("cdrom", Type::Data(VirtualCdrom::INFO)), FieldInfo::req("filename", Type::String)],
-            || Box::new(ConnectedIso::default()),
+            Some(<OvfExport as DataType>::INFO),
+            &[Own("cdrom", Type::Data(<VirtualCdrom as DataType>::INFO), Req), Own("filename", Type::String, Req)],
+            instance::<ConnectedIso>,
         );
         &INFO
     };
@@ -2332,31 +2502,25 @@ impl DataType for ConnectedIso {
 
 impl DataObject for ConnectedIso {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.cdrom),
-            3 => leaf(&self.filename),
-            _ => self.base.get(index),
+            3 => look::text(&self.filename),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.cdrom),
-            3 => Slot::Scalar(&mut self.filename),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.filename),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2367,40 +2531,46 @@ impl Extends<VimFault> for ConnectedIso {}
 impl Extends<MethodFault> for ConnectedIso {}
 
 /// `CpuCompatibilityUnknown`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct CpuCompatibilityUnknown {
     /// What it inherits from [`CpuIncompatible`].
     pub base: CpuIncompatible,
 }
 
+impl Default for CpuCompatibilityUnknown {
+    fn default() -> Self {
+        Self { base: <CpuIncompatible as Default>::default() }
+    }
+}
+
 impl DataType for CpuCompatibilityUnknown {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("CpuCompatibilityUnknown", Some(CpuIncompatible::INFO), &[], || {
-            Box::new(CpuCompatibilityUnknown::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "CpuCompatibilityUnknown",
+            Some(<CpuIncompatible as DataType>::INFO),
+            &[],
+            instance::<CpuCompatibilityUnknown>,
+        );
         &INFO
     };
 }
 
 impl DataObject for CpuCompatibilityUnknown {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

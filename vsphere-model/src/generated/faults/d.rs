@@ -10,39 +10,42 @@ use crate::types::{
 };
 
 /// `DatabaseError`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatabaseError {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for DatabaseError {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for DatabaseError {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DatabaseError", Some(RuntimeFault::INFO), &[], || Box::new(DatabaseError::default()));
+            TypeInfo::new("DatabaseError", Some(<RuntimeFault as DataType>::INFO), &[], instance::<DatabaseError>);
         &INFO
     };
 }
 
 impl DataObject for DatabaseError {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -51,7 +54,6 @@ impl Extends<RuntimeFault> for DatabaseError {}
 impl Extends<MethodFault> for DatabaseError {}
 
 /// `DisallowedChangeByService`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DisallowedChangeByService {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -61,13 +63,19 @@ pub struct DisallowedChangeByService {
     pub disallowed_change: Option<String>,
 }
 
+impl Default for DisallowedChangeByService {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), service_name: Unset::UNSET, disallowed_change: None }
+    }
+}
+
 impl DataType for DisallowedChangeByService {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DisallowedChangeByService",
-            Some(RuntimeFault::INFO),
-            &[FieldInfo::req("serviceName", Type::String), FieldInfo::opt("disallowedChange", Type::String)],
-            || Box::new(DisallowedChangeByService::default()),
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("serviceName", Type::String, Req), Own("disallowedChange", Type::String, Opt)],
+            instance::<DisallowedChangeByService>,
         );
         &INFO
     };
@@ -75,31 +83,25 @@ impl DataType for DisallowedChangeByService {
 
 impl DataObject for DisallowedChangeByService {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.service_name),
-            3 => optional(&self.disallowed_change),
-            _ => self.base.get(index),
+            2 => look::text(&self.service_name),
+            3 => look::optional_text(&self.disallowed_change),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.service_name),
-            3 => Slot::Scalar(&mut self.disallowed_change),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.service_name),
+            3 => place::optional_text(&mut self.disallowed_change),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -108,7 +110,6 @@ impl Extends<RuntimeFault> for DisallowedChangeByService {}
 impl Extends<MethodFault> for DisallowedChangeByService {}
 
 /// `DisallowedOperationOnFailoverHost`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DisallowedOperationOnFailoverHost {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -118,13 +119,19 @@ pub struct DisallowedOperationOnFailoverHost {
     pub hostname: String,
 }
 
+impl Default for DisallowedOperationOnFailoverHost {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), host: Unset::UNSET, hostname: Unset::UNSET }
+    }
+}
+
 impl DataType for DisallowedOperationOnFailoverHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DisallowedOperationOnFailoverHost",
-            Some(RuntimeFault::INFO),
-            &[FieldInfo::req("host", Type::Ref), FieldInfo::req("hostname", Type::String)],
-            || Box::new(DisallowedOperationOnFailoverHost::default()),
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("hostname", Type::String, Req)],
+            instance::<DisallowedOperationOnFailoverHost>,
         );
         &INFO
     };
@@ -132,31 +139,25 @@ impl DataType for DisallowedOperationOnFailoverHost {
 
 impl DataObject for DisallowedOperationOnFailoverHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host),
-            3 => leaf(&self.hostname),
-            _ => self.base.get(index),
+            2 => look::reference(&self.host),
+            3 => look::text(&self.hostname),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host),
-            3 => Slot::Scalar(&mut self.hostname),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.host),
+            3 => place::text(&mut self.hostname),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -165,7 +166,6 @@ impl Extends<RuntimeFault> for DisallowedOperationOnFailoverHost {}
 impl Extends<MethodFault> for DisallowedOperationOnFailoverHost {}
 
 /// `DasConfigFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DasConfigFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -177,17 +177,23 @@ pub struct DasConfigFault {
     pub event: Vec<Poly<Event>>,
 }
 
+impl Default for DasConfigFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), reason: None, output: None, event: Unset::UNSET }
+    }
+}
+
 impl DataType for DasConfigFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DasConfigFault",
-            Some(VimFault::INFO),
+            Some(<VimFault as DataType>::INFO),
             &[
-                FieldInfo::opt("reason", Type::String),
-                FieldInfo::opt("output", Type::String),
-                FieldInfo::list("event", Type::Data(Event::INFO)),
+                Own("reason", Type::String, Opt),
+                Own("output", Type::String, Opt),
+                Own("event", Type::Data(<Event as DataType>::INFO), List),
             ],
-            || Box::new(DasConfigFault::default()),
+            instance::<DasConfigFault>,
         );
         &INFO
     };
@@ -195,33 +201,27 @@ impl DataType for DasConfigFault {
 
 impl DataObject for DasConfigFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.reason),
-            3 => optional(&self.output),
+            2 => look::optional_text(&self.reason),
+            3 => look::optional_text(&self.output),
             4 => Value::List(&self.event),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.reason),
-            3 => Slot::Scalar(&mut self.output),
+            2 => place::optional_text(&mut self.reason),
+            3 => place::optional_text(&mut self.output),
             4 => Slot::Poly(&mut self.event),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -230,7 +230,6 @@ impl Extends<VimFault> for DasConfigFault {}
 impl Extends<MethodFault> for DasConfigFault {}
 
 /// `DeltaDiskFormatNotSupported`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DeltaDiskFormatNotSupported {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -240,13 +239,19 @@ pub struct DeltaDiskFormatNotSupported {
     pub delta_disk_format: String,
 }
 
+impl Default for DeltaDiskFormatNotSupported {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), datastore: Unset::UNSET, delta_disk_format: Unset::UNSET }
+    }
+}
+
 impl DataType for DeltaDiskFormatNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DeltaDiskFormatNotSupported",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::list("datastore", Type::Ref), FieldInfo::req("deltaDiskFormat", Type::String)],
-            || Box::new(DeltaDiskFormatNotSupported::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("datastore", Type::Ref, List), Own("deltaDiskFormat", Type::String, Req)],
+            instance::<DeltaDiskFormatNotSupported>,
         );
         &INFO
     };
@@ -254,31 +259,25 @@ impl DataType for DeltaDiskFormatNotSupported {
 
 impl DataObject for DeltaDiskFormatNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.datastore),
-            3 => leaf(&self.delta_disk_format),
-            _ => self.base.get(index),
+            3 => look::text(&self.delta_disk_format),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Scalar(&mut self.datastore),
-            3 => Slot::Scalar(&mut self.delta_disk_format),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.delta_disk_format),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -288,7 +287,6 @@ impl Extends<VimFault> for DeltaDiskFormatNotSupported {}
 impl Extends<MethodFault> for DeltaDiskFormatNotSupported {}
 
 /// `DestinationVsanDisabled`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DestinationVsanDisabled {
     /// What it inherits from [`CannotMoveVsanEnabledHost`].
     pub base: CannotMoveVsanEnabledHost,
@@ -296,13 +294,19 @@ pub struct DestinationVsanDisabled {
     pub destination_cluster: String,
 }
 
+impl Default for DestinationVsanDisabled {
+    fn default() -> Self {
+        Self { base: <CannotMoveVsanEnabledHost as Default>::default(), destination_cluster: Unset::UNSET }
+    }
+}
+
 impl DataType for DestinationVsanDisabled {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DestinationVsanDisabled",
-            Some(CannotMoveVsanEnabledHost::INFO),
-            &[FieldInfo::req("destinationCluster", Type::String)],
-            || Box::new(DestinationVsanDisabled::default()),
+            Some(<CannotMoveVsanEnabledHost as DataType>::INFO),
+            &[Own("destinationCluster", Type::String, Req)],
+            instance::<DestinationVsanDisabled>,
         );
         &INFO
     };
@@ -310,29 +314,23 @@ impl DataType for DestinationVsanDisabled {
 
 impl DataObject for DestinationVsanDisabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.destination_cluster),
-            _ => self.base.get(index),
+            2 => look::text(&self.destination_cluster),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.destination_cluster),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.destination_cluster),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -343,7 +341,6 @@ impl Extends<VimFault> for DestinationVsanDisabled {}
 impl Extends<MethodFault> for DestinationVsanDisabled {}
 
 /// `DomainNotFound`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DomainNotFound {
     /// What it inherits from [`ActiveDirectoryFault`].
     pub base: ActiveDirectoryFault,
@@ -351,13 +348,19 @@ pub struct DomainNotFound {
     pub domain_name: String,
 }
 
+impl Default for DomainNotFound {
+    fn default() -> Self {
+        Self { base: <ActiveDirectoryFault as Default>::default(), domain_name: Unset::UNSET }
+    }
+}
+
 impl DataType for DomainNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DomainNotFound",
-            Some(ActiveDirectoryFault::INFO),
-            &[FieldInfo::req("domainName", Type::String)],
-            || Box::new(DomainNotFound::default()),
+            Some(<ActiveDirectoryFault as DataType>::INFO),
+            &[Own("domainName", Type::String, Req)],
+            instance::<DomainNotFound>,
         );
         &INFO
     };
@@ -365,29 +368,23 @@ impl DataType for DomainNotFound {
 
 impl DataObject for DomainNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.domain_name),
-            _ => self.base.get(index),
+            3 => look::text(&self.domain_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.domain_name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.domain_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -397,39 +394,42 @@ impl Extends<VimFault> for DomainNotFound {}
 impl Extends<MethodFault> for DomainNotFound {}
 
 /// `DrsDisabledOnVm`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsDisabledOnVm {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for DrsDisabledOnVm {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for DrsDisabledOnVm {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DrsDisabledOnVm", Some(VimFault::INFO), &[], || Box::new(DrsDisabledOnVm::default()));
+            TypeInfo::new("DrsDisabledOnVm", Some(<VimFault as DataType>::INFO), &[], instance::<DrsDisabledOnVm>);
         &INFO
     };
 }
 
 impl DataObject for DrsDisabledOnVm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -438,7 +438,6 @@ impl Extends<VimFault> for DrsDisabledOnVm {}
 impl Extends<MethodFault> for DrsDisabledOnVm {}
 
 /// `DuplicateName`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DuplicateName {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -448,13 +447,19 @@ pub struct DuplicateName {
     pub object: ManagedObjectReference,
 }
 
+impl Default for DuplicateName {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), name: Unset::UNSET, object: Unset::UNSET }
+    }
+}
+
 impl DataType for DuplicateName {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DuplicateName",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("name", Type::String), FieldInfo::req("object", Type::Ref)],
-            || Box::new(DuplicateName::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("object", Type::Ref, Req)],
+            instance::<DuplicateName>,
         );
         &INFO
     };
@@ -462,31 +467,25 @@ impl DataType for DuplicateName {
 
 impl DataObject for DuplicateName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.name),
-            3 => leaf(&self.object),
-            _ => self.base.get(index),
+            2 => look::text(&self.name),
+            3 => look::reference(&self.object),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            3 => Slot::Scalar(&mut self.object),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.name),
+            3 => place::reference(&mut self.object),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -495,7 +494,6 @@ impl Extends<VimFault> for DuplicateName {}
 impl Extends<MethodFault> for DuplicateName {}
 
 /// `DuplicateVsanNetworkInterface`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DuplicateVsanNetworkInterface {
     /// What it inherits from [`VsanFault`].
     pub base: VsanFault,
@@ -503,13 +501,19 @@ pub struct DuplicateVsanNetworkInterface {
     pub device: String,
 }
 
+impl Default for DuplicateVsanNetworkInterface {
+    fn default() -> Self {
+        Self { base: <VsanFault as Default>::default(), device: Unset::UNSET }
+    }
+}
+
 impl DataType for DuplicateVsanNetworkInterface {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DuplicateVsanNetworkInterface",
-            Some(VsanFault::INFO),
-            &[FieldInfo::req("device", Type::String)],
-            || Box::new(DuplicateVsanNetworkInterface::default()),
+            Some(<VsanFault as DataType>::INFO),
+            &[Own("device", Type::String, Req)],
+            instance::<DuplicateVsanNetworkInterface>,
         );
         &INFO
     };
@@ -517,29 +521,23 @@ impl DataType for DuplicateVsanNetworkInterface {
 
 impl DataObject for DuplicateVsanNetworkInterface {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -549,38 +547,42 @@ impl Extends<VimFault> for DuplicateVsanNetworkInterface {}
 impl Extends<MethodFault> for DuplicateVsanNetworkInterface {}
 
 /// `DvsFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for DvsFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for DvsFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DvsFault", Some(VimFault::INFO), &[], || Box::new(DvsFault::default()));
+        static INFO: TypeInfo =
+            TypeInfo::new("DvsFault", Some(<VimFault as DataType>::INFO), &[], instance::<DvsFault>);
         &INFO
     };
 }
 
 impl DataObject for DvsFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -589,7 +591,6 @@ impl Extends<VimFault> for DvsFault {}
 impl Extends<MethodFault> for DvsFault {}
 
 /// `DvsNotAuthorized`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsNotAuthorized {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -599,13 +600,19 @@ pub struct DvsNotAuthorized {
     pub dvs_extension_key: Option<String>,
 }
 
+impl Default for DvsNotAuthorized {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), session_extension_key: None, dvs_extension_key: None }
+    }
+}
+
 impl DataType for DvsNotAuthorized {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsNotAuthorized",
-            Some(DvsFault::INFO),
-            &[FieldInfo::opt("sessionExtensionKey", Type::String), FieldInfo::opt("dvsExtensionKey", Type::String)],
-            || Box::new(DvsNotAuthorized::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("sessionExtensionKey", Type::String, Opt), Own("dvsExtensionKey", Type::String, Opt)],
+            instance::<DvsNotAuthorized>,
         );
         &INFO
     };
@@ -613,31 +620,25 @@ impl DataType for DvsNotAuthorized {
 
 impl DataObject for DvsNotAuthorized {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.session_extension_key),
-            3 => optional(&self.dvs_extension_key),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.session_extension_key),
+            3 => look::optional_text(&self.dvs_extension_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.session_extension_key),
-            3 => Slot::Scalar(&mut self.dvs_extension_key),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.session_extension_key),
+            3 => place::optional_text(&mut self.dvs_extension_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -647,7 +648,6 @@ impl Extends<VimFault> for DvsNotAuthorized {}
 impl Extends<MethodFault> for DvsNotAuthorized {}
 
 /// `DvsOperationBulkFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsOperationBulkFault {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -655,13 +655,19 @@ pub struct DvsOperationBulkFault {
     pub host_fault: Vec<DvsOperationBulkFaultFaultOnHost>,
 }
 
+impl Default for DvsOperationBulkFault {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), host_fault: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsOperationBulkFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsOperationBulkFault",
-            Some(DvsFault::INFO),
-            &[FieldInfo::list_req("hostFault", Type::Data(DvsOperationBulkFaultFaultOnHost::INFO))],
-            || Box::new(DvsOperationBulkFault::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("hostFault", Type::Data(<DvsOperationBulkFaultFaultOnHost as DataType>::INFO), ListReq)],
+            instance::<DvsOperationBulkFault>,
         );
         &INFO
     };
@@ -669,29 +675,23 @@ impl DataType for DvsOperationBulkFault {
 
 impl DataObject for DvsOperationBulkFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.host_fault),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.host_fault),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -701,7 +701,6 @@ impl Extends<VimFault> for DvsOperationBulkFault {}
 impl Extends<MethodFault> for DvsOperationBulkFault {}
 
 /// `DvsScopeViolated`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsScopeViolated {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -711,13 +710,19 @@ pub struct DvsScopeViolated {
     pub entity: ManagedObjectReference,
 }
 
+impl Default for DvsScopeViolated {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), scope: Unset::UNSET, entity: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsScopeViolated {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsScopeViolated",
-            Some(DvsFault::INFO),
-            &[FieldInfo::list_req("scope", Type::Ref), FieldInfo::req("entity", Type::Ref)],
-            || Box::new(DvsScopeViolated::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("scope", Type::Ref, ListReq), Own("entity", Type::Ref, Req)],
+            instance::<DvsScopeViolated>,
         );
         &INFO
     };
@@ -725,31 +730,25 @@ impl DataType for DvsScopeViolated {
 
 impl DataObject for DvsScopeViolated {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.scope),
-            3 => leaf(&self.entity),
-            _ => self.base.get(index),
+            3 => look::reference(&self.entity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Scalar(&mut self.scope),
-            3 => Slot::Scalar(&mut self.entity),
-            _ => self.base.slot(index),
+            3 => place::reference(&mut self.entity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -759,7 +758,6 @@ impl Extends<VimFault> for DvsScopeViolated {}
 impl Extends<MethodFault> for DvsScopeViolated {}
 
 /// `DatacenterMismatch`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatacenterMismatch {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -769,16 +767,26 @@ pub struct DatacenterMismatch {
     pub expected_datacenter: ManagedObjectReference,
 }
 
+impl Default for DatacenterMismatch {
+    fn default() -> Self {
+        Self {
+            base: <MigrationFault as Default>::default(),
+            invalid_argument: Unset::UNSET,
+            expected_datacenter: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DatacenterMismatch {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatacenterMismatch",
-            Some(MigrationFault::INFO),
+            Some(<MigrationFault as DataType>::INFO),
             &[
-                FieldInfo::list_req("invalidArgument", Type::Data(DatacenterMismatchArgument::INFO)),
-                FieldInfo::req("expectedDatacenter", Type::Ref),
+                Own("invalidArgument", Type::Data(<DatacenterMismatchArgument as DataType>::INFO), ListReq),
+                Own("expectedDatacenter", Type::Ref, Req),
             ],
-            || Box::new(DatacenterMismatch::default()),
+            instance::<DatacenterMismatch>,
         );
         &INFO
     };
@@ -786,31 +794,25 @@ impl DataType for DatacenterMismatch {
 
 impl DataObject for DatacenterMismatch {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.invalid_argument),
-            3 => leaf(&self.expected_datacenter),
-            _ => self.base.get(index),
+            3 => look::reference(&self.expected_datacenter),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.invalid_argument),
-            3 => Slot::Scalar(&mut self.expected_datacenter),
-            _ => self.base.slot(index),
+            3 => place::reference(&mut self.expected_datacenter),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -820,7 +822,6 @@ impl Extends<VimFault> for DatacenterMismatch {}
 impl Extends<MethodFault> for DatacenterMismatch {}
 
 /// `DatastoreNotWritableOnHost`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DatastoreNotWritableOnHost {
     /// What it inherits from [`InvalidDatastore`].
     pub base: InvalidDatastore,
@@ -828,13 +829,19 @@ pub struct DatastoreNotWritableOnHost {
     pub host: ManagedObjectReference,
 }
 
+impl Default for DatastoreNotWritableOnHost {
+    fn default() -> Self {
+        Self { base: <InvalidDatastore as Default>::default(), host: Unset::UNSET }
+    }
+}
+
 impl DataType for DatastoreNotWritableOnHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DatastoreNotWritableOnHost",
-            Some(InvalidDatastore::INFO),
-            &[FieldInfo::req("host", Type::Ref)],
-            || Box::new(DatastoreNotWritableOnHost::default()),
+            Some(<InvalidDatastore as DataType>::INFO),
+            &[Own("host", Type::Ref, Req)],
+            instance::<DatastoreNotWritableOnHost>,
         );
         &INFO
     };
@@ -842,29 +849,23 @@ impl DataType for DatastoreNotWritableOnHost {
 
 impl DataObject for DatastoreNotWritableOnHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.host),
-            _ => self.base.get(index),
+            4 => look::reference(&self.host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            4 => place::reference(&mut self.host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -874,40 +875,46 @@ impl Extends<VimFault> for DatastoreNotWritableOnHost {}
 impl Extends<MethodFault> for DatastoreNotWritableOnHost {}
 
 /// `DestinationSwitchFull`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DestinationSwitchFull {
     /// What it inherits from [`CannotAccessNetwork`].
     pub base: CannotAccessNetwork,
 }
 
+impl Default for DestinationSwitchFull {
+    fn default() -> Self {
+        Self { base: <CannotAccessNetwork as Default>::default() }
+    }
+}
+
 impl DataType for DestinationSwitchFull {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DestinationSwitchFull", Some(CannotAccessNetwork::INFO), &[], || {
-            Box::new(DestinationSwitchFull::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DestinationSwitchFull",
+            Some(<CannotAccessNetwork as DataType>::INFO),
+            &[],
+            instance::<DestinationSwitchFull>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DestinationSwitchFull {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -920,7 +927,6 @@ impl Extends<VimFault> for DestinationSwitchFull {}
 impl Extends<MethodFault> for DestinationSwitchFull {}
 
 /// `DeviceNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DeviceNotSupported {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -930,13 +936,19 @@ pub struct DeviceNotSupported {
     pub reason: Option<String>,
 }
 
+impl Default for DeviceNotSupported {
+    fn default() -> Self {
+        Self { base: <VirtualHardwareCompatibilityIssue as Default>::default(), device: Unset::UNSET, reason: None }
+    }
+}
+
 impl DataType for DeviceNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DeviceNotSupported",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[FieldInfo::req("device", Type::String), FieldInfo::opt("reason", Type::String)],
-            || Box::new(DeviceNotSupported::default()),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
+            &[Own("device", Type::String, Req), Own("reason", Type::String, Opt)],
+            instance::<DeviceNotSupported>,
         );
         &INFO
     };
@@ -944,31 +956,25 @@ impl DataType for DeviceNotSupported {
 
 impl DataObject for DeviceNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            3 => optional(&self.reason),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            3 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            3 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            3 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -979,40 +985,46 @@ impl Extends<VimFault> for DeviceNotSupported {}
 impl Extends<MethodFault> for DeviceNotSupported {}
 
 /// `DigestNotSupported`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DigestNotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
 }
 
+impl Default for DigestNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for DigestNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DigestNotSupported", Some(DeviceNotSupported::INFO), &[], || {
-            Box::new(DigestNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DigestNotSupported",
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[],
+            instance::<DigestNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DigestNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1024,39 +1036,42 @@ impl Extends<VimFault> for DigestNotSupported {}
 impl Extends<MethodFault> for DigestNotSupported {}
 
 /// `DirectoryNotEmpty`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DirectoryNotEmpty {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for DirectoryNotEmpty {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for DirectoryNotEmpty {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DirectoryNotEmpty", Some(FileFault::INFO), &[], || Box::new(DirectoryNotEmpty::default()));
+            TypeInfo::new("DirectoryNotEmpty", Some(<FileFault as DataType>::INFO), &[], instance::<DirectoryNotEmpty>);
         &INFO
     };
 }
 
 impl DataObject for DirectoryNotEmpty {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1066,40 +1081,46 @@ impl Extends<VimFault> for DirectoryNotEmpty {}
 impl Extends<MethodFault> for DirectoryNotEmpty {}
 
 /// `DisableAdminNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DisableAdminNotSupported {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
 }
 
+impl Default for DisableAdminNotSupported {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for DisableAdminNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DisableAdminNotSupported", Some(HostConfigFault::INFO), &[], || {
-            Box::new(DisableAdminNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DisableAdminNotSupported",
+            Some(<HostConfigFault as DataType>::INFO),
+            &[],
+            instance::<DisableAdminNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DisableAdminNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1109,7 +1130,6 @@ impl Extends<VimFault> for DisableAdminNotSupported {}
 impl Extends<MethodFault> for DisableAdminNotSupported {}
 
 /// `DisallowedMigrationDeviceAttached`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DisallowedMigrationDeviceAttached {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -1117,13 +1137,19 @@ pub struct DisallowedMigrationDeviceAttached {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for DisallowedMigrationDeviceAttached {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), fault: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for DisallowedMigrationDeviceAttached {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DisallowedMigrationDeviceAttached",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(DisallowedMigrationDeviceAttached::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<DisallowedMigrationDeviceAttached>,
         );
         &INFO
     };
@@ -1131,29 +1157,23 @@ impl DataType for DisallowedMigrationDeviceAttached {
 
 impl DataObject for DisallowedMigrationDeviceAttached {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.fault),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.fault),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1163,40 +1183,46 @@ impl Extends<VimFault> for DisallowedMigrationDeviceAttached {}
 impl Extends<MethodFault> for DisallowedMigrationDeviceAttached {}
 
 /// `DisconnectedHostsBlockingEVC`, since 2.5u2.
-#[derive(Clone, Default, PartialEq)]
 pub struct DisconnectedHostsBlockingEVC {
     /// What it inherits from [`EVCConfigFault`].
     pub base: EVCConfigFault,
 }
 
+impl Default for DisconnectedHostsBlockingEVC {
+    fn default() -> Self {
+        Self { base: <EVCConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for DisconnectedHostsBlockingEVC {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DisconnectedHostsBlockingEVC", Some(EVCConfigFault::INFO), &[], || {
-            Box::new(DisconnectedHostsBlockingEVC::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DisconnectedHostsBlockingEVC",
+            Some(<EVCConfigFault as DataType>::INFO),
+            &[],
+            instance::<DisconnectedHostsBlockingEVC>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DisconnectedHostsBlockingEVC {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1206,40 +1232,46 @@ impl Extends<VimFault> for DisconnectedHostsBlockingEVC {}
 impl Extends<MethodFault> for DisconnectedHostsBlockingEVC {}
 
 /// `DiskHasPartitions`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiskHasPartitions {
     /// What it inherits from [`VsanDiskFault`].
     pub base: VsanDiskFault,
 }
 
+impl Default for DiskHasPartitions {
+    fn default() -> Self {
+        Self { base: <VsanDiskFault as Default>::default() }
+    }
+}
+
 impl DataType for DiskHasPartitions {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DiskHasPartitions", Some(VsanDiskFault::INFO), &[], || {
-            Box::new(DiskHasPartitions::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DiskHasPartitions",
+            Some(<VsanDiskFault as DataType>::INFO),
+            &[],
+            instance::<DiskHasPartitions>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DiskHasPartitions {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1250,40 +1282,46 @@ impl Extends<VimFault> for DiskHasPartitions {}
 impl Extends<MethodFault> for DiskHasPartitions {}
 
 /// `DiskIsLastRemainingNonSSD`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiskIsLastRemainingNonSSD {
     /// What it inherits from [`VsanDiskFault`].
     pub base: VsanDiskFault,
 }
 
+impl Default for DiskIsLastRemainingNonSSD {
+    fn default() -> Self {
+        Self { base: <VsanDiskFault as Default>::default() }
+    }
+}
+
 impl DataType for DiskIsLastRemainingNonSSD {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DiskIsLastRemainingNonSSD", Some(VsanDiskFault::INFO), &[], || {
-            Box::new(DiskIsLastRemainingNonSSD::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DiskIsLastRemainingNonSSD",
+            Some(<VsanDiskFault as DataType>::INFO),
+            &[],
+            instance::<DiskIsLastRemainingNonSSD>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DiskIsLastRemainingNonSSD {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1294,39 +1332,42 @@ impl Extends<VimFault> for DiskIsLastRemainingNonSSD {}
 impl Extends<MethodFault> for DiskIsLastRemainingNonSSD {}
 
 /// `DiskIsNonLocal`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiskIsNonLocal {
     /// What it inherits from [`VsanDiskFault`].
     pub base: VsanDiskFault,
 }
 
+impl Default for DiskIsNonLocal {
+    fn default() -> Self {
+        Self { base: <VsanDiskFault as Default>::default() }
+    }
+}
+
 impl DataType for DiskIsNonLocal {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DiskIsNonLocal", Some(VsanDiskFault::INFO), &[], || Box::new(DiskIsNonLocal::default()));
+            TypeInfo::new("DiskIsNonLocal", Some(<VsanDiskFault as DataType>::INFO), &[], instance::<DiskIsNonLocal>);
         &INFO
     };
 }
 
 impl DataObject for DiskIsNonLocal {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1337,39 +1378,42 @@ impl Extends<VimFault> for DiskIsNonLocal {}
 impl Extends<MethodFault> for DiskIsNonLocal {}
 
 /// `DiskIsUSB`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiskIsUSB {
     /// What it inherits from [`VsanDiskFault`].
     pub base: VsanDiskFault,
 }
 
+impl Default for DiskIsUSB {
+    fn default() -> Self {
+        Self { base: <VsanDiskFault as Default>::default() }
+    }
+}
+
 impl DataType for DiskIsUSB {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DiskIsUSB", Some(VsanDiskFault::INFO), &[], || Box::new(DiskIsUSB::default()));
+            TypeInfo::new("DiskIsUSB", Some(<VsanDiskFault as DataType>::INFO), &[], instance::<DiskIsUSB>);
         &INFO
     };
 }
 
 impl DataObject for DiskIsUSB {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1380,40 +1424,46 @@ impl Extends<VimFault> for DiskIsUSB {}
 impl Extends<MethodFault> for DiskIsUSB {}
 
 /// `DiskMoveTypeNotSupported`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiskMoveTypeNotSupported {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for DiskMoveTypeNotSupported {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for DiskMoveTypeNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DiskMoveTypeNotSupported", Some(MigrationFault::INFO), &[], || {
-            Box::new(DiskMoveTypeNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DiskMoveTypeNotSupported",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<DiskMoveTypeNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DiskMoveTypeNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1423,7 +1473,6 @@ impl Extends<VimFault> for DiskMoveTypeNotSupported {}
 impl Extends<MethodFault> for DiskMoveTypeNotSupported {}
 
 /// `DiskNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiskNotSupported {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -1431,13 +1480,19 @@ pub struct DiskNotSupported {
     pub disk: i32,
 }
 
+impl Default for DiskNotSupported {
+    fn default() -> Self {
+        Self { base: <VirtualHardwareCompatibilityIssue as Default>::default(), disk: 0 }
+    }
+}
+
 impl DataType for DiskNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DiskNotSupported",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[FieldInfo::req("disk", Type::Int)],
-            || Box::new(DiskNotSupported::default()),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
+            &[Own("disk", Type::Int, Req)],
+            instance::<DiskNotSupported>,
         );
         &INFO
     };
@@ -1445,29 +1500,23 @@ impl DataType for DiskNotSupported {
 
 impl DataObject for DiskNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.disk),
-            _ => self.base.get(index),
+            2 => Value::Int(self.disk),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.disk),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.disk),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1478,39 +1527,42 @@ impl Extends<VimFault> for DiskNotSupported {}
 impl Extends<MethodFault> for DiskNotSupported {}
 
 /// `DiskTooSmall`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DiskTooSmall {
     /// What it inherits from [`VsanDiskFault`].
     pub base: VsanDiskFault,
 }
 
+impl Default for DiskTooSmall {
+    fn default() -> Self {
+        Self { base: <VsanDiskFault as Default>::default() }
+    }
+}
+
 impl DataType for DiskTooSmall {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DiskTooSmall", Some(VsanDiskFault::INFO), &[], || Box::new(DiskTooSmall::default()));
+            TypeInfo::new("DiskTooSmall", Some(<VsanDiskFault as DataType>::INFO), &[], instance::<DiskTooSmall>);
         &INFO
     };
 }
 
 impl DataObject for DiskTooSmall {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1521,7 +1573,6 @@ impl Extends<VimFault> for DiskTooSmall {}
 impl Extends<MethodFault> for DiskTooSmall {}
 
 /// `DrsVmotionIncompatibleFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DrsVmotionIncompatibleFault {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -1529,13 +1580,19 @@ pub struct DrsVmotionIncompatibleFault {
     pub host: ManagedObjectReference,
 }
 
+impl Default for DrsVmotionIncompatibleFault {
+    fn default() -> Self {
+        Self { base: <VirtualHardwareCompatibilityIssue as Default>::default(), host: Unset::UNSET }
+    }
+}
+
 impl DataType for DrsVmotionIncompatibleFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DrsVmotionIncompatibleFault",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[FieldInfo::req("host", Type::Ref)],
-            || Box::new(DrsVmotionIncompatibleFault::default()),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
+            &[Own("host", Type::Ref, Req)],
+            instance::<DrsVmotionIncompatibleFault>,
         );
         &INFO
     };
@@ -1543,29 +1600,23 @@ impl DataType for DrsVmotionIncompatibleFault {
 
 impl DataObject for DrsVmotionIncompatibleFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host),
-            _ => self.base.get(index),
+            2 => look::reference(&self.host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1576,39 +1627,42 @@ impl Extends<VimFault> for DrsVmotionIncompatibleFault {}
 impl Extends<MethodFault> for DrsVmotionIncompatibleFault {}
 
 /// `DuplicateDisks`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DuplicateDisks {
     /// What it inherits from [`VsanDiskFault`].
     pub base: VsanDiskFault,
 }
 
+impl Default for DuplicateDisks {
+    fn default() -> Self {
+        Self { base: <VsanDiskFault as Default>::default() }
+    }
+}
+
 impl DataType for DuplicateDisks {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("DuplicateDisks", Some(VsanDiskFault::INFO), &[], || Box::new(DuplicateDisks::default()));
+            TypeInfo::new("DuplicateDisks", Some(<VsanDiskFault as DataType>::INFO), &[], instance::<DuplicateDisks>);
         &INFO
     };
 }
 
 impl DataObject for DuplicateDisks {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1619,7 +1673,6 @@ impl Extends<VimFault> for DuplicateDisks {}
 impl Extends<MethodFault> for DuplicateDisks {}
 
 /// `DvsApplyOperationFault`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DvsApplyOperationFault {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -1627,13 +1680,19 @@ pub struct DvsApplyOperationFault {
     pub object_fault: Vec<DvsApplyOperationFaultFaultOnObject>,
 }
 
+impl Default for DvsApplyOperationFault {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), object_fault: Unset::UNSET }
+    }
+}
+
 impl DataType for DvsApplyOperationFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DvsApplyOperationFault",
-            Some(DvsFault::INFO),
-            &[FieldInfo::list_req("objectFault", Type::Data(DvsApplyOperationFaultFaultOnObject::INFO))],
-            || Box::new(DvsApplyOperationFault::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("objectFault", Type::Data(<DvsApplyOperationFaultFaultOnObject as DataType>::INFO), ListReq)],
+            instance::<DvsApplyOperationFault>,
         );
         &INFO
     };
@@ -1641,29 +1700,23 @@ impl DataType for DvsApplyOperationFault {
 
 impl DataObject for DvsApplyOperationFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.object_fault),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.object_fault),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1673,7 +1726,6 @@ impl Extends<VimFault> for DvsApplyOperationFault {}
 impl Extends<MethodFault> for DvsApplyOperationFault {}
 
 /// `DeviceBackingNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DeviceBackingNotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
@@ -1681,13 +1733,19 @@ pub struct DeviceBackingNotSupported {
     pub backing: String,
 }
 
+impl Default for DeviceBackingNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default(), backing: Unset::UNSET }
+    }
+}
+
 impl DataType for DeviceBackingNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DeviceBackingNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[FieldInfo::req("backing", Type::String)],
-            || Box::new(DeviceBackingNotSupported::default()),
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[Own("backing", Type::String, Req)],
+            instance::<DeviceBackingNotSupported>,
         );
         &INFO
     };
@@ -1695,29 +1753,23 @@ impl DataType for DeviceBackingNotSupported {
 
 impl DataObject for DeviceBackingNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.backing),
-            _ => self.base.get(index),
+            4 => look::text(&self.backing),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.backing),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.backing),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1729,7 +1781,6 @@ impl Extends<VimFault> for DeviceBackingNotSupported {}
 impl Extends<MethodFault> for DeviceBackingNotSupported {}
 
 /// `DeviceControllerNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct DeviceControllerNotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
@@ -1737,13 +1788,19 @@ pub struct DeviceControllerNotSupported {
     pub controller: String,
 }
 
+impl Default for DeviceControllerNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default(), controller: Unset::UNSET }
+    }
+}
+
 impl DataType for DeviceControllerNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DeviceControllerNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[FieldInfo::req("controller", Type::String)],
-            || Box::new(DeviceControllerNotSupported::default()),
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[Own("controller", Type::String, Req)],
+            instance::<DeviceControllerNotSupported>,
         );
         &INFO
     };
@@ -1751,29 +1808,23 @@ impl DataType for DeviceControllerNotSupported {
 
 impl DataObject for DeviceControllerNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.controller),
-            _ => self.base.get(index),
+            4 => look::text(&self.controller),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.controller),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.controller),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1785,40 +1836,46 @@ impl Extends<VimFault> for DeviceControllerNotSupported {}
 impl Extends<MethodFault> for DeviceControllerNotSupported {}
 
 /// `DeviceHotPlugNotSupported`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct DeviceHotPlugNotSupported {
     /// What it inherits from [`InvalidDeviceSpec`].
     pub base: InvalidDeviceSpec,
 }
 
+impl Default for DeviceHotPlugNotSupported {
+    fn default() -> Self {
+        Self { base: <InvalidDeviceSpec as Default>::default() }
+    }
+}
+
 impl DataType for DeviceHotPlugNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DeviceHotPlugNotSupported", Some(InvalidDeviceSpec::INFO), &[], || {
-            Box::new(DeviceHotPlugNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DeviceHotPlugNotSupported",
+            Some(<InvalidDeviceSpec as DataType>::INFO),
+            &[],
+            instance::<DeviceHotPlugNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DeviceHotPlugNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1830,39 +1887,46 @@ impl Extends<VimFault> for DeviceHotPlugNotSupported {}
 impl Extends<MethodFault> for DeviceHotPlugNotSupported {}
 
 /// `DeviceNotFound`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DeviceNotFound {
     /// What it inherits from [`InvalidDeviceSpec`].
     pub base: InvalidDeviceSpec,
 }
 
+impl Default for DeviceNotFound {
+    fn default() -> Self {
+        Self { base: <InvalidDeviceSpec as Default>::default() }
+    }
+}
+
 impl DataType for DeviceNotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DeviceNotFound", Some(InvalidDeviceSpec::INFO), &[], || Box::new(DeviceNotFound::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "DeviceNotFound",
+            Some(<InvalidDeviceSpec as DataType>::INFO),
+            &[],
+            instance::<DeviceNotFound>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DeviceNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1874,41 +1938,46 @@ impl Extends<VimFault> for DeviceNotFound {}
 impl Extends<MethodFault> for DeviceNotFound {}
 
 /// `DeviceUnsupportedForVmPlatform`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct DeviceUnsupportedForVmPlatform {
     /// What it inherits from [`InvalidDeviceSpec`].
     pub base: InvalidDeviceSpec,
 }
 
+impl Default for DeviceUnsupportedForVmPlatform {
+    fn default() -> Self {
+        Self { base: <InvalidDeviceSpec as Default>::default() }
+    }
+}
+
 impl DataType for DeviceUnsupportedForVmPlatform {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("DeviceUnsupportedForVmPlatform", Some(InvalidDeviceSpec::INFO), &[], || {
-                Box::new(DeviceUnsupportedForVmPlatform::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DeviceUnsupportedForVmPlatform",
+            Some(<InvalidDeviceSpec as DataType>::INFO),
+            &[],
+            instance::<DeviceUnsupportedForVmPlatform>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DeviceUnsupportedForVmPlatform {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1920,7 +1989,6 @@ impl Extends<VimFault> for DeviceUnsupportedForVmPlatform {}
 impl Extends<MethodFault> for DeviceUnsupportedForVmPlatform {}
 
 /// `DeviceUnsupportedForVmVersion`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct DeviceUnsupportedForVmVersion {
     /// What it inherits from [`InvalidDeviceSpec`].
     pub base: InvalidDeviceSpec,
@@ -1930,13 +1998,23 @@ pub struct DeviceUnsupportedForVmVersion {
     pub expected_version: String,
 }
 
+impl Default for DeviceUnsupportedForVmVersion {
+    fn default() -> Self {
+        Self {
+            base: <InvalidDeviceSpec as Default>::default(),
+            current_version: Unset::UNSET,
+            expected_version: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for DeviceUnsupportedForVmVersion {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "DeviceUnsupportedForVmVersion",
-            Some(InvalidDeviceSpec::INFO),
-            &[FieldInfo::req("currentVersion", Type::String), FieldInfo::req("expectedVersion", Type::String)],
-            || Box::new(DeviceUnsupportedForVmVersion::default()),
+            Some(<InvalidDeviceSpec as DataType>::INFO),
+            &[Own("currentVersion", Type::String, Req), Own("expectedVersion", Type::String, Req)],
+            instance::<DeviceUnsupportedForVmVersion>,
         );
         &INFO
     };
@@ -1944,31 +2022,25 @@ impl DataType for DeviceUnsupportedForVmVersion {
 
 impl DataObject for DeviceUnsupportedForVmVersion {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.current_version),
-            5 => leaf(&self.expected_version),
-            _ => self.base.get(index),
+            4 => look::text(&self.current_version),
+            5 => look::text(&self.expected_version),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.current_version),
-            5 => Slot::Scalar(&mut self.expected_version),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.current_version),
+            5 => place::text(&mut self.expected_version),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1980,40 +2052,46 @@ impl Extends<VimFault> for DeviceUnsupportedForVmVersion {}
 impl Extends<MethodFault> for DeviceUnsupportedForVmVersion {}
 
 /// `DisallowedDiskModeChange`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct DisallowedDiskModeChange {
     /// What it inherits from [`InvalidDeviceSpec`].
     pub base: InvalidDeviceSpec,
 }
 
+impl Default for DisallowedDiskModeChange {
+    fn default() -> Self {
+        Self { base: <InvalidDeviceSpec as Default>::default() }
+    }
+}
+
 impl DataType for DisallowedDiskModeChange {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DisallowedDiskModeChange", Some(InvalidDeviceSpec::INFO), &[], || {
-            Box::new(DisallowedDiskModeChange::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DisallowedDiskModeChange",
+            Some(<InvalidDeviceSpec as DataType>::INFO),
+            &[],
+            instance::<DisallowedDiskModeChange>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DisallowedDiskModeChange {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2025,40 +2103,46 @@ impl Extends<VimFault> for DisallowedDiskModeChange {}
 impl Extends<MethodFault> for DisallowedDiskModeChange {}
 
 /// `DVPortNotSupported`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct DVPortNotSupported {
     /// What it inherits from [`DeviceBackingNotSupported`].
     pub base: DeviceBackingNotSupported,
 }
 
+impl Default for DVPortNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceBackingNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for DVPortNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("DVPortNotSupported", Some(DeviceBackingNotSupported::INFO), &[], || {
-            Box::new(DVPortNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "DVPortNotSupported",
+            Some(<DeviceBackingNotSupported as DataType>::INFO),
+            &[],
+            instance::<DVPortNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for DVPortNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

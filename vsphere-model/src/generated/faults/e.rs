@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `ExpiredFeatureLicense`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExpiredFeatureLicense {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
@@ -19,17 +18,28 @@ pub struct ExpiredFeatureLicense {
     pub expiration_date: DateTime,
 }
 
+impl Default for ExpiredFeatureLicense {
+    fn default() -> Self {
+        Self {
+            base: <NotEnoughLicenses as Default>::default(),
+            feature: Unset::UNSET,
+            count: 0,
+            expiration_date: <DateTime as Default>::default(),
+        }
+    }
+}
+
 impl DataType for ExpiredFeatureLicense {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExpiredFeatureLicense",
-            Some(NotEnoughLicenses::INFO),
+            Some(<NotEnoughLicenses as DataType>::INFO),
             &[
-                FieldInfo::req("feature", Type::String),
-                FieldInfo::req("count", Type::Int),
-                FieldInfo::req("expirationDate", Type::DateTime),
+                Own("feature", Type::String, Req),
+                Own("count", Type::Int, Req),
+                Own("expirationDate", Type::DateTime, Req),
             ],
-            || Box::new(ExpiredFeatureLicense::default()),
+            instance::<ExpiredFeatureLicense>,
         );
         &INFO
     };
@@ -37,33 +47,27 @@ impl DataType for ExpiredFeatureLicense {
 
 impl DataObject for ExpiredFeatureLicense {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.feature),
-            3 => leaf(&self.count),
-            4 => leaf(&self.expiration_date),
-            _ => self.base.get(index),
+            2 => look::text(&self.feature),
+            3 => Value::Int(self.count),
+            4 => look::leaf(&self.expiration_date),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.feature),
-            3 => Slot::Scalar(&mut self.count),
+            2 => place::text(&mut self.feature),
+            3 => place::int(&mut self.count),
             4 => Slot::Scalar(&mut self.expiration_date),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -73,7 +77,6 @@ impl Extends<RuntimeFault> for ExpiredFeatureLicense {}
 impl Extends<MethodFault> for ExpiredFeatureLicense {}
 
 /// `EVCConfigFault`, since 2.5u2.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCConfigFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -81,13 +84,19 @@ pub struct EVCConfigFault {
     pub faults: Vec<LocalizedMethodFault>,
 }
 
+impl Default for EVCConfigFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), faults: Unset::UNSET }
+    }
+}
+
 impl DataType for EVCConfigFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCConfigFault",
-            Some(VimFault::INFO),
-            &[FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(EVCConfigFault::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("faults", Type::Data(<LocalizedMethodFault as DataType>::INFO), List)],
+            instance::<EVCConfigFault>,
         );
         &INFO
     };
@@ -95,29 +104,23 @@ impl DataType for EVCConfigFault {
 
 impl DataObject for EVCConfigFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.faults),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.faults),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -126,7 +129,6 @@ impl Extends<VimFault> for EVCConfigFault {}
 impl Extends<MethodFault> for EVCConfigFault {}
 
 /// `EVCModeIllegalByVendor`, since 2.5u2.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCModeIllegalByVendor {
     /// What it inherits from [`EVCConfigFault`].
     pub base: EVCConfigFault,
@@ -136,13 +138,23 @@ pub struct EVCModeIllegalByVendor {
     pub mode_cpu_vendor: String,
 }
 
+impl Default for EVCModeIllegalByVendor {
+    fn default() -> Self {
+        Self {
+            base: <EVCConfigFault as Default>::default(),
+            cluster_cpu_vendor: Unset::UNSET,
+            mode_cpu_vendor: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for EVCModeIllegalByVendor {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCModeIllegalByVendor",
-            Some(EVCConfigFault::INFO),
-            &[FieldInfo::req("clusterCPUVendor", Type::String), FieldInfo::req("modeCPUVendor", Type::String)],
-            || Box::new(EVCModeIllegalByVendor::default()),
+            Some(<EVCConfigFault as DataType>::INFO),
+            &[Own("clusterCPUVendor", Type::String, Req), Own("modeCPUVendor", Type::String, Req)],
+            instance::<EVCModeIllegalByVendor>,
         );
         &INFO
     };
@@ -150,31 +162,25 @@ impl DataType for EVCModeIllegalByVendor {
 
 impl DataObject for EVCModeIllegalByVendor {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.cluster_cpu_vendor),
-            4 => leaf(&self.mode_cpu_vendor),
-            _ => self.base.get(index),
+            3 => look::text(&self.cluster_cpu_vendor),
+            4 => look::text(&self.mode_cpu_vendor),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.cluster_cpu_vendor),
-            4 => Slot::Scalar(&mut self.mode_cpu_vendor),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.cluster_cpu_vendor),
+            4 => place::text(&mut self.mode_cpu_vendor),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -184,7 +190,6 @@ impl Extends<VimFault> for EVCModeIllegalByVendor {}
 impl Extends<MethodFault> for EVCModeIllegalByVendor {}
 
 /// `EVCModeUnsupportedByHosts`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCModeUnsupportedByHosts {
     /// What it inherits from [`EVCConfigFault`].
     pub base: EVCConfigFault,
@@ -196,17 +201,24 @@ pub struct EVCModeUnsupportedByHosts {
     pub host_name: Vec<String>,
 }
 
+impl Default for EVCModeUnsupportedByHosts {
+    fn default() -> Self {
+        Self {
+            base: <EVCConfigFault as Default>::default(),
+            evc_mode: None,
+            host: Unset::UNSET,
+            host_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for EVCModeUnsupportedByHosts {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCModeUnsupportedByHosts",
-            Some(EVCConfigFault::INFO),
-            &[
-                FieldInfo::opt("evcMode", Type::String),
-                FieldInfo::list("host", Type::Ref),
-                FieldInfo::list("hostName", Type::String),
-            ],
-            || Box::new(EVCModeUnsupportedByHosts::default()),
+            Some(<EVCConfigFault as DataType>::INFO),
+            &[Own("evcMode", Type::String, Opt), Own("host", Type::Ref, List), Own("hostName", Type::String, List)],
+            instance::<EVCModeUnsupportedByHosts>,
         );
         &INFO
     };
@@ -214,33 +226,27 @@ impl DataType for EVCModeUnsupportedByHosts {
 
 impl DataObject for EVCModeUnsupportedByHosts {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => optional(&self.evc_mode),
+            3 => look::optional_text(&self.evc_mode),
             4 => Value::List(&self.host),
-            5 => Value::List(&self.host_name),
-            _ => self.base.get(index),
+            5 => look::texts(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.evc_mode),
+            3 => place::optional_text(&mut self.evc_mode),
             4 => Slot::Scalar(&mut self.host),
-            5 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            5 => place::texts(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -250,7 +256,6 @@ impl Extends<VimFault> for EVCModeUnsupportedByHosts {}
 impl Extends<MethodFault> for EVCModeUnsupportedByHosts {}
 
 /// `EVCUnsupportedByHostHardware`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCUnsupportedByHostHardware {
     /// What it inherits from [`EVCConfigFault`].
     pub base: EVCConfigFault,
@@ -260,13 +265,19 @@ pub struct EVCUnsupportedByHostHardware {
     pub host_name: Vec<String>,
 }
 
+impl Default for EVCUnsupportedByHostHardware {
+    fn default() -> Self {
+        Self { base: <EVCConfigFault as Default>::default(), host: Unset::UNSET, host_name: Unset::UNSET }
+    }
+}
+
 impl DataType for EVCUnsupportedByHostHardware {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCUnsupportedByHostHardware",
-            Some(EVCConfigFault::INFO),
-            &[FieldInfo::list_req("host", Type::Ref), FieldInfo::list_req("hostName", Type::String)],
-            || Box::new(EVCUnsupportedByHostHardware::default()),
+            Some(<EVCConfigFault as DataType>::INFO),
+            &[Own("host", Type::Ref, ListReq), Own("hostName", Type::String, ListReq)],
+            instance::<EVCUnsupportedByHostHardware>,
         );
         &INFO
     };
@@ -274,31 +285,25 @@ impl DataType for EVCUnsupportedByHostHardware {
 
 impl DataObject for EVCUnsupportedByHostHardware {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             3 => Value::List(&self.host),
-            4 => Value::List(&self.host_name),
-            _ => self.base.get(index),
+            4 => look::texts(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             3 => Slot::Scalar(&mut self.host),
-            4 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            4 => place::texts(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -308,7 +313,6 @@ impl Extends<VimFault> for EVCUnsupportedByHostHardware {}
 impl Extends<MethodFault> for EVCUnsupportedByHostHardware {}
 
 /// `EVCUnsupportedByHostSoftware`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCUnsupportedByHostSoftware {
     /// What it inherits from [`EVCConfigFault`].
     pub base: EVCConfigFault,
@@ -318,13 +322,19 @@ pub struct EVCUnsupportedByHostSoftware {
     pub host_name: Vec<String>,
 }
 
+impl Default for EVCUnsupportedByHostSoftware {
+    fn default() -> Self {
+        Self { base: <EVCConfigFault as Default>::default(), host: Unset::UNSET, host_name: Unset::UNSET }
+    }
+}
+
 impl DataType for EVCUnsupportedByHostSoftware {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCUnsupportedByHostSoftware",
-            Some(EVCConfigFault::INFO),
-            &[FieldInfo::list_req("host", Type::Ref), FieldInfo::list_req("hostName", Type::String)],
-            || Box::new(EVCUnsupportedByHostSoftware::default()),
+            Some(<EVCConfigFault as DataType>::INFO),
+            &[Own("host", Type::Ref, ListReq), Own("hostName", Type::String, ListReq)],
+            instance::<EVCUnsupportedByHostSoftware>,
         );
         &INFO
     };
@@ -332,31 +342,25 @@ impl DataType for EVCUnsupportedByHostSoftware {
 
 impl DataObject for EVCUnsupportedByHostSoftware {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             3 => Value::List(&self.host),
-            4 => Value::List(&self.host_name),
-            _ => self.base.get(index),
+            4 => look::texts(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             3 => Slot::Scalar(&mut self.host),
-            4 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            4 => place::texts(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -366,40 +370,46 @@ impl Extends<VimFault> for EVCUnsupportedByHostSoftware {}
 impl Extends<MethodFault> for EVCUnsupportedByHostSoftware {}
 
 /// `EightHostLimitViolated`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EightHostLimitViolated {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
 }
 
+impl Default for EightHostLimitViolated {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for EightHostLimitViolated {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("EightHostLimitViolated", Some(VmConfigFault::INFO), &[], || {
-            Box::new(EightHostLimitViolated::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "EightHostLimitViolated",
+            Some(<VmConfigFault as DataType>::INFO),
+            &[],
+            instance::<EightHostLimitViolated>,
+        );
         &INFO
     };
 }
 
 impl DataObject for EightHostLimitViolated {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -409,40 +419,46 @@ impl Extends<VimFault> for EightHostLimitViolated {}
 impl Extends<MethodFault> for EightHostLimitViolated {}
 
 /// `ExpiredAddonLicense`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExpiredAddonLicense {
     /// What it inherits from [`ExpiredFeatureLicense`].
     pub base: ExpiredFeatureLicense,
 }
 
+impl Default for ExpiredAddonLicense {
+    fn default() -> Self {
+        Self { base: <ExpiredFeatureLicense as Default>::default() }
+    }
+}
+
 impl DataType for ExpiredAddonLicense {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ExpiredAddonLicense", Some(ExpiredFeatureLicense::INFO), &[], || {
-            Box::new(ExpiredAddonLicense::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ExpiredAddonLicense",
+            Some(<ExpiredFeatureLicense as DataType>::INFO),
+            &[],
+            instance::<ExpiredAddonLicense>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ExpiredAddonLicense {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -453,40 +469,46 @@ impl Extends<RuntimeFault> for ExpiredAddonLicense {}
 impl Extends<MethodFault> for ExpiredAddonLicense {}
 
 /// `ExpiredEditionLicense`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExpiredEditionLicense {
     /// What it inherits from [`ExpiredFeatureLicense`].
     pub base: ExpiredFeatureLicense,
 }
 
+impl Default for ExpiredEditionLicense {
+    fn default() -> Self {
+        Self { base: <ExpiredFeatureLicense as Default>::default() }
+    }
+}
+
 impl DataType for ExpiredEditionLicense {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ExpiredEditionLicense", Some(ExpiredFeatureLicense::INFO), &[], || {
-            Box::new(ExpiredEditionLicense::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ExpiredEditionLicense",
+            Some(<ExpiredFeatureLicense as DataType>::INFO),
+            &[],
+            instance::<ExpiredEditionLicense>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ExpiredEditionLicense {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -497,7 +519,6 @@ impl Extends<RuntimeFault> for ExpiredEditionLicense {}
 impl Extends<MethodFault> for ExpiredEditionLicense {}
 
 /// `ExtendedFault`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct ExtendedFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -507,13 +528,19 @@ pub struct ExtendedFault {
     pub data: Vec<KeyValue>,
 }
 
+impl Default for ExtendedFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), fault_type_id: Unset::UNSET, data: Unset::UNSET }
+    }
+}
+
 impl DataType for ExtendedFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ExtendedFault",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("faultTypeId", Type::String), FieldInfo::list("data", Type::Data(KeyValue::INFO))],
-            || Box::new(ExtendedFault::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("faultTypeId", Type::String, Req), Own("data", Type::Data(<KeyValue as DataType>::INFO), List)],
+            instance::<ExtendedFault>,
         );
         &INFO
     };
@@ -521,31 +548,25 @@ impl DataType for ExtendedFault {
 
 impl DataObject for ExtendedFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.fault_type_id),
+            2 => look::text(&self.fault_type_id),
             3 => Value::List(&self.data),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.fault_type_id),
+            2 => place::text(&mut self.fault_type_id),
             3 => Slot::List(&mut self.data),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -554,7 +575,6 @@ impl Extends<VimFault> for ExtendedFault {}
 impl Extends<MethodFault> for ExtendedFault {}
 
 /// `EVCAdmissionFailed`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCAdmissionFailed {
     /// What it inherits from [`NotSupportedHostInCluster`].
     pub base: NotSupportedHostInCluster,
@@ -562,13 +582,19 @@ pub struct EVCAdmissionFailed {
     pub faults: Vec<LocalizedMethodFault>,
 }
 
+impl Default for EVCAdmissionFailed {
+    fn default() -> Self {
+        Self { base: <NotSupportedHostInCluster as Default>::default(), faults: Unset::UNSET }
+    }
+}
+
 impl DataType for EVCAdmissionFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCAdmissionFailed",
-            Some(NotSupportedHostInCluster::INFO),
-            &[FieldInfo::list("faults", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(EVCAdmissionFailed::default()),
+            Some(<NotSupportedHostInCluster as DataType>::INFO),
+            &[Own("faults", Type::Data(<LocalizedMethodFault as DataType>::INFO), List)],
+            instance::<EVCAdmissionFailed>,
         );
         &INFO
     };
@@ -576,29 +602,23 @@ impl DataType for EVCAdmissionFailed {
 
 impl DataObject for EVCAdmissionFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             4 => Value::List(&self.faults),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             4 => Slot::List(&mut self.faults),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -610,7 +630,6 @@ impl Extends<VimFault> for EVCAdmissionFailed {}
 impl Extends<MethodFault> for EVCAdmissionFailed {}
 
 /// `EVCAdmissionFailedCPUFeaturesForMode`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCAdmissionFailedCPUFeaturesForMode {
     /// What it inherits from [`EVCAdmissionFailed`].
     pub base: EVCAdmissionFailed,
@@ -618,13 +637,19 @@ pub struct EVCAdmissionFailedCPUFeaturesForMode {
     pub current_evc_mode_key: String,
 }
 
+impl Default for EVCAdmissionFailedCPUFeaturesForMode {
+    fn default() -> Self {
+        Self { base: <EVCAdmissionFailed as Default>::default(), current_evc_mode_key: Unset::UNSET }
+    }
+}
+
 impl DataType for EVCAdmissionFailedCPUFeaturesForMode {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCAdmissionFailedCPUFeaturesForMode",
-            Some(EVCAdmissionFailed::INFO),
-            &[FieldInfo::req("currentEVCModeKey", Type::String)],
-            || Box::new(EVCAdmissionFailedCPUFeaturesForMode::default()),
+            Some(<EVCAdmissionFailed as DataType>::INFO),
+            &[Own("currentEVCModeKey", Type::String, Req)],
+            instance::<EVCAdmissionFailedCPUFeaturesForMode>,
         );
         &INFO
     };
@@ -632,29 +657,23 @@ impl DataType for EVCAdmissionFailedCPUFeaturesForMode {
 
 impl DataObject for EVCAdmissionFailedCPUFeaturesForMode {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.current_evc_mode_key),
-            _ => self.base.get(index),
+            5 => look::text(&self.current_evc_mode_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.current_evc_mode_key),
-            _ => self.base.slot(index),
+            5 => place::text(&mut self.current_evc_mode_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -667,41 +686,46 @@ impl Extends<VimFault> for EVCAdmissionFailedCPUFeaturesForMode {}
 impl Extends<MethodFault> for EVCAdmissionFailedCPUFeaturesForMode {}
 
 /// `EVCAdmissionFailedCPUModel`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCAdmissionFailedCPUModel {
     /// What it inherits from [`EVCAdmissionFailed`].
     pub base: EVCAdmissionFailed,
 }
 
+impl Default for EVCAdmissionFailedCPUModel {
+    fn default() -> Self {
+        Self { base: <EVCAdmissionFailed as Default>::default() }
+    }
+}
+
 impl DataType for EVCAdmissionFailedCPUModel {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("EVCAdmissionFailedCPUModel", Some(EVCAdmissionFailed::INFO), &[], || {
-                Box::new(EVCAdmissionFailedCPUModel::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "EVCAdmissionFailedCPUModel",
+            Some(<EVCAdmissionFailed as DataType>::INFO),
+            &[],
+            instance::<EVCAdmissionFailedCPUModel>,
+        );
         &INFO
     };
 }
 
 impl DataObject for EVCAdmissionFailedCPUModel {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -714,7 +738,6 @@ impl Extends<VimFault> for EVCAdmissionFailedCPUModel {}
 impl Extends<MethodFault> for EVCAdmissionFailedCPUModel {}
 
 /// `EVCAdmissionFailedCPUModelForMode`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCAdmissionFailedCPUModelForMode {
     /// What it inherits from [`EVCAdmissionFailed`].
     pub base: EVCAdmissionFailed,
@@ -722,13 +745,19 @@ pub struct EVCAdmissionFailedCPUModelForMode {
     pub current_evc_mode_key: String,
 }
 
+impl Default for EVCAdmissionFailedCPUModelForMode {
+    fn default() -> Self {
+        Self { base: <EVCAdmissionFailed as Default>::default(), current_evc_mode_key: Unset::UNSET }
+    }
+}
+
 impl DataType for EVCAdmissionFailedCPUModelForMode {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCAdmissionFailedCPUModelForMode",
-            Some(EVCAdmissionFailed::INFO),
-            &[FieldInfo::req("currentEVCModeKey", Type::String)],
-            || Box::new(EVCAdmissionFailedCPUModelForMode::default()),
+            Some(<EVCAdmissionFailed as DataType>::INFO),
+            &[Own("currentEVCModeKey", Type::String, Req)],
+            instance::<EVCAdmissionFailedCPUModelForMode>,
         );
         &INFO
     };
@@ -736,29 +765,23 @@ impl DataType for EVCAdmissionFailedCPUModelForMode {
 
 impl DataObject for EVCAdmissionFailedCPUModelForMode {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.current_evc_mode_key),
-            _ => self.base.get(index),
+            5 => look::text(&self.current_evc_mode_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.current_evc_mode_key),
-            _ => self.base.slot(index),
+            5 => place::text(&mut self.current_evc_mode_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -771,7 +794,6 @@ impl Extends<VimFault> for EVCAdmissionFailedCPUModelForMode {}
 impl Extends<MethodFault> for EVCAdmissionFailedCPUModelForMode {}
 
 /// `EVCAdmissionFailedCPUVendor`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCAdmissionFailedCPUVendor {
     /// What it inherits from [`EVCAdmissionFailed`].
     pub base: EVCAdmissionFailed,
@@ -781,13 +803,23 @@ pub struct EVCAdmissionFailedCPUVendor {
     pub host_cpu_vendor: String,
 }
 
+impl Default for EVCAdmissionFailedCPUVendor {
+    fn default() -> Self {
+        Self {
+            base: <EVCAdmissionFailed as Default>::default(),
+            cluster_cpu_vendor: Unset::UNSET,
+            host_cpu_vendor: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for EVCAdmissionFailedCPUVendor {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EVCAdmissionFailedCPUVendor",
-            Some(EVCAdmissionFailed::INFO),
-            &[FieldInfo::req("clusterCPUVendor", Type::String), FieldInfo::req("hostCPUVendor", Type::String)],
-            || Box::new(EVCAdmissionFailedCPUVendor::default()),
+            Some(<EVCAdmissionFailed as DataType>::INFO),
+            &[Own("clusterCPUVendor", Type::String, Req), Own("hostCPUVendor", Type::String, Req)],
+            instance::<EVCAdmissionFailedCPUVendor>,
         );
         &INFO
     };
@@ -795,31 +827,25 @@ impl DataType for EVCAdmissionFailedCPUVendor {
 
 impl DataObject for EVCAdmissionFailedCPUVendor {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.cluster_cpu_vendor),
-            6 => leaf(&self.host_cpu_vendor),
-            _ => self.base.get(index),
+            5 => look::text(&self.cluster_cpu_vendor),
+            6 => look::text(&self.host_cpu_vendor),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.cluster_cpu_vendor),
-            6 => Slot::Scalar(&mut self.host_cpu_vendor),
-            _ => self.base.slot(index),
+            5 => place::text(&mut self.cluster_cpu_vendor),
+            6 => place::text(&mut self.host_cpu_vendor),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -832,41 +858,46 @@ impl Extends<VimFault> for EVCAdmissionFailedCPUVendor {}
 impl Extends<MethodFault> for EVCAdmissionFailedCPUVendor {}
 
 /// `EVCAdmissionFailedCPUVendorUnknown`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCAdmissionFailedCPUVendorUnknown {
     /// What it inherits from [`EVCAdmissionFailed`].
     pub base: EVCAdmissionFailed,
 }
 
+impl Default for EVCAdmissionFailedCPUVendorUnknown {
+    fn default() -> Self {
+        Self { base: <EVCAdmissionFailed as Default>::default() }
+    }
+}
+
 impl DataType for EVCAdmissionFailedCPUVendorUnknown {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("EVCAdmissionFailedCPUVendorUnknown", Some(EVCAdmissionFailed::INFO), &[], || {
-                Box::new(EVCAdmissionFailedCPUVendorUnknown::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "EVCAdmissionFailedCPUVendorUnknown",
+            Some(<EVCAdmissionFailed as DataType>::INFO),
+            &[],
+            instance::<EVCAdmissionFailedCPUVendorUnknown>,
+        );
         &INFO
     };
 }
 
 impl DataObject for EVCAdmissionFailedCPUVendorUnknown {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -879,41 +910,46 @@ impl Extends<VimFault> for EVCAdmissionFailedCPUVendorUnknown {}
 impl Extends<MethodFault> for EVCAdmissionFailedCPUVendorUnknown {}
 
 /// `EVCAdmissionFailedHostDisconnected`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCAdmissionFailedHostDisconnected {
     /// What it inherits from [`EVCAdmissionFailed`].
     pub base: EVCAdmissionFailed,
 }
 
+impl Default for EVCAdmissionFailedHostDisconnected {
+    fn default() -> Self {
+        Self { base: <EVCAdmissionFailed as Default>::default() }
+    }
+}
+
 impl DataType for EVCAdmissionFailedHostDisconnected {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("EVCAdmissionFailedHostDisconnected", Some(EVCAdmissionFailed::INFO), &[], || {
-                Box::new(EVCAdmissionFailedHostDisconnected::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "EVCAdmissionFailedHostDisconnected",
+            Some(<EVCAdmissionFailed as DataType>::INFO),
+            &[],
+            instance::<EVCAdmissionFailedHostDisconnected>,
+        );
         &INFO
     };
 }
 
 impl DataObject for EVCAdmissionFailedHostDisconnected {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -926,41 +962,46 @@ impl Extends<VimFault> for EVCAdmissionFailedHostDisconnected {}
 impl Extends<MethodFault> for EVCAdmissionFailedHostDisconnected {}
 
 /// `EVCAdmissionFailedHostSoftware`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCAdmissionFailedHostSoftware {
     /// What it inherits from [`EVCAdmissionFailed`].
     pub base: EVCAdmissionFailed,
 }
 
+impl Default for EVCAdmissionFailedHostSoftware {
+    fn default() -> Self {
+        Self { base: <EVCAdmissionFailed as Default>::default() }
+    }
+}
+
 impl DataType for EVCAdmissionFailedHostSoftware {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("EVCAdmissionFailedHostSoftware", Some(EVCAdmissionFailed::INFO), &[], || {
-                Box::new(EVCAdmissionFailedHostSoftware::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "EVCAdmissionFailedHostSoftware",
+            Some(<EVCAdmissionFailed as DataType>::INFO),
+            &[],
+            instance::<EVCAdmissionFailedHostSoftware>,
+        );
         &INFO
     };
 }
 
 impl DataObject for EVCAdmissionFailedHostSoftware {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -973,41 +1014,46 @@ impl Extends<VimFault> for EVCAdmissionFailedHostSoftware {}
 impl Extends<MethodFault> for EVCAdmissionFailedHostSoftware {}
 
 /// `EVCAdmissionFailedHostSoftwareForMode`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCAdmissionFailedHostSoftwareForMode {
     /// What it inherits from [`EVCAdmissionFailed`].
     pub base: EVCAdmissionFailed,
 }
 
+impl Default for EVCAdmissionFailedHostSoftwareForMode {
+    fn default() -> Self {
+        Self { base: <EVCAdmissionFailed as Default>::default() }
+    }
+}
+
 impl DataType for EVCAdmissionFailedHostSoftwareForMode {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("EVCAdmissionFailedHostSoftwareForMode", Some(EVCAdmissionFailed::INFO), &[], || {
-                Box::new(EVCAdmissionFailedHostSoftwareForMode::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "EVCAdmissionFailedHostSoftwareForMode",
+            Some(<EVCAdmissionFailed as DataType>::INFO),
+            &[],
+            instance::<EVCAdmissionFailedHostSoftwareForMode>,
+        );
         &INFO
     };
 }
 
 impl DataObject for EVCAdmissionFailedHostSoftwareForMode {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1020,41 +1066,46 @@ impl Extends<VimFault> for EVCAdmissionFailedHostSoftwareForMode {}
 impl Extends<MethodFault> for EVCAdmissionFailedHostSoftwareForMode {}
 
 /// `EVCAdmissionFailedVmActive`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct EVCAdmissionFailedVmActive {
     /// What it inherits from [`EVCAdmissionFailed`].
     pub base: EVCAdmissionFailed,
 }
 
+impl Default for EVCAdmissionFailedVmActive {
+    fn default() -> Self {
+        Self { base: <EVCAdmissionFailed as Default>::default() }
+    }
+}
+
 impl DataType for EVCAdmissionFailedVmActive {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("EVCAdmissionFailedVmActive", Some(EVCAdmissionFailed::INFO), &[], || {
-                Box::new(EVCAdmissionFailedVmActive::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "EVCAdmissionFailedVmActive",
+            Some(<EVCAdmissionFailed as DataType>::INFO),
+            &[],
+            instance::<EVCAdmissionFailedVmActive>,
+        );
         &INFO
     };
 }
 
 impl DataObject for EVCAdmissionFailedVmActive {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1067,7 +1118,6 @@ impl Extends<VimFault> for EVCAdmissionFailedVmActive {}
 impl Extends<MethodFault> for EVCAdmissionFailedVmActive {}
 
 /// `EncryptionKeyRequired`, since 6.7.
-#[derive(Clone, Default, PartialEq)]
 pub struct EncryptionKeyRequired {
     /// What it inherits from [`InvalidState`].
     pub base: InvalidState,
@@ -1075,13 +1125,19 @@ pub struct EncryptionKeyRequired {
     pub required_key: Vec<CryptoKeyId>,
 }
 
+impl Default for EncryptionKeyRequired {
+    fn default() -> Self {
+        Self { base: <InvalidState as Default>::default(), required_key: Unset::UNSET }
+    }
+}
+
 impl DataType for EncryptionKeyRequired {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "EncryptionKeyRequired",
-            Some(InvalidState::INFO),
-            &[FieldInfo::list("requiredKey", Type::Data(CryptoKeyId::INFO))],
-            || Box::new(EncryptionKeyRequired::default()),
+            Some(<InvalidState as DataType>::INFO),
+            &[Own("requiredKey", Type::Data(<CryptoKeyId as DataType>::INFO), List)],
+            instance::<EncryptionKeyRequired>,
         );
         &INFO
     };
@@ -1089,29 +1145,23 @@ impl DataType for EncryptionKeyRequired {
 
 impl DataObject for EncryptionKeyRequired {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.required_key),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.required_key),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -9,7 +9,6 @@ use crate::types::{
 };
 
 /// `FailToLockFaultToleranceVMs`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct FailToLockFaultToleranceVMs {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -21,17 +20,24 @@ pub struct FailToLockFaultToleranceVMs {
     pub already_locked_vm: ManagedObjectReference,
 }
 
+impl Default for FailToLockFaultToleranceVMs {
+    fn default() -> Self {
+        Self {
+            base: <RuntimeFault as Default>::default(),
+            vm_name: Unset::UNSET,
+            vm: Unset::UNSET,
+            already_locked_vm: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for FailToLockFaultToleranceVMs {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FailToLockFaultToleranceVMs",
-            Some(RuntimeFault::INFO),
-            &[
-                FieldInfo::req("vmName", Type::String),
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("alreadyLockedVm", Type::Ref),
-            ],
-            || Box::new(FailToLockFaultToleranceVMs::default()),
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("vmName", Type::String, Req), Own("vm", Type::Ref, Req), Own("alreadyLockedVm", Type::Ref, Req)],
+            instance::<FailToLockFaultToleranceVMs>,
         );
         &INFO
     };
@@ -39,33 +45,27 @@ impl DataType for FailToLockFaultToleranceVMs {
 
 impl DataObject for FailToLockFaultToleranceVMs {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm_name),
-            3 => leaf(&self.vm),
-            4 => leaf(&self.already_locked_vm),
-            _ => self.base.get(index),
+            2 => look::text(&self.vm_name),
+            3 => look::reference(&self.vm),
+            4 => look::reference(&self.already_locked_vm),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm_name),
-            3 => Slot::Scalar(&mut self.vm),
-            4 => Slot::Scalar(&mut self.already_locked_vm),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vm_name),
+            3 => place::reference(&mut self.vm),
+            4 => place::reference(&mut self.already_locked_vm),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -74,7 +74,6 @@ impl Extends<RuntimeFault> for FailToLockFaultToleranceVMs {}
 impl Extends<MethodFault> for FailToLockFaultToleranceVMs {}
 
 /// `FaultToleranceCannotEditMem`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceCannotEditMem {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -84,13 +83,19 @@ pub struct FaultToleranceCannotEditMem {
     pub vm: ManagedObjectReference,
 }
 
+impl Default for FaultToleranceCannotEditMem {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), vm_name: Unset::UNSET, vm: Unset::UNSET }
+    }
+}
+
 impl DataType for FaultToleranceCannotEditMem {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceCannotEditMem",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::req("vmName", Type::String), FieldInfo::req("vm", Type::Ref)],
-            || Box::new(FaultToleranceCannotEditMem::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("vmName", Type::String, Req), Own("vm", Type::Ref, Req)],
+            instance::<FaultToleranceCannotEditMem>,
         );
         &INFO
     };
@@ -98,31 +103,25 @@ impl DataType for FaultToleranceCannotEditMem {
 
 impl DataObject for FaultToleranceCannotEditMem {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm_name),
-            3 => leaf(&self.vm),
-            _ => self.base.get(index),
+            2 => look::text(&self.vm_name),
+            3 => look::reference(&self.vm),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm_name),
-            3 => Slot::Scalar(&mut self.vm),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vm_name),
+            3 => place::reference(&mut self.vm),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -132,7 +131,6 @@ impl Extends<VimFault> for FaultToleranceCannotEditMem {}
 impl Extends<MethodFault> for FaultToleranceCannotEditMem {}
 
 /// `FaultToleranceNotLicensed`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceNotLicensed {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -140,13 +138,19 @@ pub struct FaultToleranceNotLicensed {
     pub host_name: Option<String>,
 }
 
+impl Default for FaultToleranceNotLicensed {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), host_name: None }
+    }
+}
+
 impl DataType for FaultToleranceNotLicensed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceNotLicensed",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::opt("hostName", Type::String)],
-            || Box::new(FaultToleranceNotLicensed::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("hostName", Type::String, Opt)],
+            instance::<FaultToleranceNotLicensed>,
         );
         &INFO
     };
@@ -154,29 +158,23 @@ impl DataType for FaultToleranceNotLicensed {
 
 impl DataObject for FaultToleranceNotLicensed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.host_name),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -186,7 +184,6 @@ impl Extends<VimFault> for FaultToleranceNotLicensed {}
 impl Extends<MethodFault> for FaultToleranceNotLicensed {}
 
 /// `FaultTolerancePrimaryPowerOnNotAttempted`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultTolerancePrimaryPowerOnNotAttempted {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -196,13 +193,23 @@ pub struct FaultTolerancePrimaryPowerOnNotAttempted {
     pub primary_vm: ManagedObjectReference,
 }
 
+impl Default for FaultTolerancePrimaryPowerOnNotAttempted {
+    fn default() -> Self {
+        Self {
+            base: <VmFaultToleranceIssue as Default>::default(),
+            secondary_vm: Unset::UNSET,
+            primary_vm: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for FaultTolerancePrimaryPowerOnNotAttempted {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultTolerancePrimaryPowerOnNotAttempted",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::req("secondaryVm", Type::Ref), FieldInfo::req("primaryVm", Type::Ref)],
-            || Box::new(FaultTolerancePrimaryPowerOnNotAttempted::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("secondaryVm", Type::Ref, Req), Own("primaryVm", Type::Ref, Req)],
+            instance::<FaultTolerancePrimaryPowerOnNotAttempted>,
         );
         &INFO
     };
@@ -210,31 +217,25 @@ impl DataType for FaultTolerancePrimaryPowerOnNotAttempted {
 
 impl DataObject for FaultTolerancePrimaryPowerOnNotAttempted {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.secondary_vm),
-            3 => leaf(&self.primary_vm),
-            _ => self.base.get(index),
+            2 => look::reference(&self.secondary_vm),
+            3 => look::reference(&self.primary_vm),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.secondary_vm),
-            3 => Slot::Scalar(&mut self.primary_vm),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.secondary_vm),
+            3 => place::reference(&mut self.primary_vm),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -244,7 +245,6 @@ impl Extends<VimFault> for FaultTolerancePrimaryPowerOnNotAttempted {}
 impl Extends<MethodFault> for FaultTolerancePrimaryPowerOnNotAttempted {}
 
 /// `FaultToleranceVmNotDasProtected`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceVmNotDasProtected {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -254,13 +254,19 @@ pub struct FaultToleranceVmNotDasProtected {
     pub vm_name: String,
 }
 
+impl Default for FaultToleranceVmNotDasProtected {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), vm: Unset::UNSET, vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for FaultToleranceVmNotDasProtected {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceVmNotDasProtected",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
-            || Box::new(FaultToleranceVmNotDasProtected::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("vmName", Type::String, Req)],
+            instance::<FaultToleranceVmNotDasProtected>,
         );
         &INFO
     };
@@ -268,31 +274,25 @@ impl DataType for FaultToleranceVmNotDasProtected {
 
 impl DataObject for FaultToleranceVmNotDasProtected {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm),
-            3 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::reference(&self.vm),
+            3 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm),
-            3 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.vm),
+            3 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -301,39 +301,42 @@ impl Extends<VimFault> for FaultToleranceVmNotDasProtected {}
 impl Extends<MethodFault> for FaultToleranceVmNotDasProtected {}
 
 /// `FcoeFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FcoeFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for FcoeFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for FcoeFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FcoeFault", Some(VimFault::INFO), &[], || Box::new(FcoeFault::default()));
+            TypeInfo::new("FcoeFault", Some(<VimFault as DataType>::INFO), &[], instance::<FcoeFault>);
         &INFO
     };
 }
 
 impl DataObject for FcoeFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -342,7 +345,6 @@ impl Extends<VimFault> for FcoeFault {}
 impl Extends<MethodFault> for FcoeFault {}
 
 /// `FcoeFaultPnicHasNoPortSet`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FcoeFaultPnicHasNoPortSet {
     /// What it inherits from [`FcoeFault`].
     pub base: FcoeFault,
@@ -350,13 +352,19 @@ pub struct FcoeFaultPnicHasNoPortSet {
     pub nic_device: String,
 }
 
+impl Default for FcoeFaultPnicHasNoPortSet {
+    fn default() -> Self {
+        Self { base: <FcoeFault as Default>::default(), nic_device: Unset::UNSET }
+    }
+}
+
 impl DataType for FcoeFaultPnicHasNoPortSet {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FcoeFaultPnicHasNoPortSet",
-            Some(FcoeFault::INFO),
-            &[FieldInfo::req("nicDevice", Type::String)],
-            || Box::new(FcoeFaultPnicHasNoPortSet::default()),
+            Some(<FcoeFault as DataType>::INFO),
+            &[Own("nicDevice", Type::String, Req)],
+            instance::<FcoeFaultPnicHasNoPortSet>,
         );
         &INFO
     };
@@ -364,29 +372,23 @@ impl DataType for FcoeFaultPnicHasNoPortSet {
 
 impl DataObject for FcoeFaultPnicHasNoPortSet {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.nic_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.nic_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.nic_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.nic_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -396,7 +398,6 @@ impl Extends<VimFault> for FcoeFaultPnicHasNoPortSet {}
 impl Extends<MethodFault> for FcoeFaultPnicHasNoPortSet {}
 
 /// `FileFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -404,41 +405,43 @@ pub struct FileFault {
     pub file: String,
 }
 
+impl Default for FileFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), file: Unset::UNSET }
+    }
+}
+
 impl DataType for FileFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("FileFault", Some(VimFault::INFO), &[FieldInfo::req("file", Type::String)], || {
-                Box::new(FileFault::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "FileFault",
+            Some(<VimFault as DataType>::INFO),
+            &[Own("file", Type::String, Req)],
+            instance::<FileFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for FileFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.file),
-            _ => self.base.get(index),
+            2 => look::text(&self.file),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.file),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.file),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -447,39 +450,42 @@ impl Extends<VimFault> for FileFault {}
 impl Extends<MethodFault> for FileFault {}
 
 /// `FileLocked`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileLocked {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for FileLocked {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for FileLocked {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FileLocked", Some(FileFault::INFO), &[], || Box::new(FileLocked::default()));
+            TypeInfo::new("FileLocked", Some(<FileFault as DataType>::INFO), &[], instance::<FileLocked>);
         &INFO
     };
 }
 
 impl DataObject for FileLocked {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -489,39 +495,42 @@ impl Extends<VimFault> for FileLocked {}
 impl Extends<MethodFault> for FileLocked {}
 
 /// `FileNameTooLong`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileNameTooLong {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for FileNameTooLong {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for FileNameTooLong {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FileNameTooLong", Some(FileFault::INFO), &[], || Box::new(FileNameTooLong::default()));
+            TypeInfo::new("FileNameTooLong", Some(<FileFault as DataType>::INFO), &[], instance::<FileNameTooLong>);
         &INFO
     };
 }
 
 impl DataObject for FileNameTooLong {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -531,39 +540,42 @@ impl Extends<VimFault> for FileNameTooLong {}
 impl Extends<MethodFault> for FileNameTooLong {}
 
 /// `FileNotFound`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileNotFound {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for FileNotFound {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for FileNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FileNotFound", Some(FileFault::INFO), &[], || Box::new(FileNotFound::default()));
+            TypeInfo::new("FileNotFound", Some(<FileFault as DataType>::INFO), &[], instance::<FileNotFound>);
         &INFO
     };
 }
 
 impl DataObject for FileNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -573,39 +585,42 @@ impl Extends<VimFault> for FileNotFound {}
 impl Extends<MethodFault> for FileNotFound {}
 
 /// `FileNotWritable`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileNotWritable {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for FileNotWritable {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for FileNotWritable {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FileNotWritable", Some(FileFault::INFO), &[], || Box::new(FileNotWritable::default()));
+            TypeInfo::new("FileNotWritable", Some(<FileFault as DataType>::INFO), &[], instance::<FileNotWritable>);
         &INFO
     };
 }
 
 impl DataObject for FileNotWritable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -615,7 +630,6 @@ impl Extends<VimFault> for FileNotWritable {}
 impl Extends<MethodFault> for FileNotWritable {}
 
 /// `FileTooLarge`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileTooLarge {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
@@ -627,17 +641,23 @@ pub struct FileTooLarge {
     pub max_file_size: Option<i64>,
 }
 
+impl Default for FileTooLarge {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default(), datastore: Unset::UNSET, file_size: 0, max_file_size: None }
+    }
+}
+
 impl DataType for FileTooLarge {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FileTooLarge",
-            Some(FileFault::INFO),
+            Some(<FileFault as DataType>::INFO),
             &[
-                FieldInfo::req("datastore", Type::String),
-                FieldInfo::req("fileSize", Type::Long),
-                FieldInfo::opt("maxFileSize", Type::Long),
+                Own("datastore", Type::String, Req),
+                Own("fileSize", Type::Long, Req),
+                Own("maxFileSize", Type::Long, Opt),
             ],
-            || Box::new(FileTooLarge::default()),
+            instance::<FileTooLarge>,
         );
         &INFO
     };
@@ -645,33 +665,27 @@ impl DataType for FileTooLarge {
 
 impl DataObject for FileTooLarge {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.datastore),
-            4 => leaf(&self.file_size),
-            5 => optional(&self.max_file_size),
-            _ => self.base.get(index),
+            3 => look::text(&self.datastore),
+            4 => Value::Long(self.file_size),
+            5 => look::optional_long(&self.max_file_size),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.datastore),
-            4 => Slot::Scalar(&mut self.file_size),
-            5 => Slot::Scalar(&mut self.max_file_size),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.datastore),
+            4 => place::long(&mut self.file_size),
+            5 => place::optional_long(&mut self.max_file_size),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -681,7 +695,6 @@ impl Extends<VimFault> for FileTooLarge {}
 impl Extends<MethodFault> for FileTooLarge {}
 
 /// `FtIssuesOnHost`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FtIssuesOnHost {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -693,17 +706,28 @@ pub struct FtIssuesOnHost {
     pub errors: Vec<LocalizedMethodFault>,
 }
 
+impl Default for FtIssuesOnHost {
+    fn default() -> Self {
+        Self {
+            base: <VmFaultToleranceIssue as Default>::default(),
+            host: Unset::UNSET,
+            host_name: Unset::UNSET,
+            errors: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for FtIssuesOnHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FtIssuesOnHost",
-            Some(VmFaultToleranceIssue::INFO),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
             &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::list("errors", Type::Data(LocalizedMethodFault::INFO)),
+                Own("host", Type::Ref, Req),
+                Own("hostName", Type::String, Req),
+                Own("errors", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
             ],
-            || Box::new(FtIssuesOnHost::default()),
+            instance::<FtIssuesOnHost>,
         );
         &INFO
     };
@@ -711,33 +735,27 @@ impl DataType for FtIssuesOnHost {
 
 impl DataObject for FtIssuesOnHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host),
-            3 => leaf(&self.host_name),
+            2 => look::reference(&self.host),
+            3 => look::text(&self.host_name),
             4 => Value::List(&self.errors),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host),
-            3 => Slot::Scalar(&mut self.host_name),
+            2 => place::reference(&mut self.host),
+            3 => place::text(&mut self.host_name),
             4 => Slot::List(&mut self.errors),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -747,7 +765,6 @@ impl Extends<VimFault> for FtIssuesOnHost {}
 impl Extends<MethodFault> for FtIssuesOnHost {}
 
 /// `FtVmHostRuleViolation`, since 8.0.3.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FtVmHostRuleViolation {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -759,17 +776,28 @@ pub struct FtVmHostRuleViolation {
     pub host_group: String,
 }
 
+impl Default for FtVmHostRuleViolation {
+    fn default() -> Self {
+        Self {
+            base: <VmConfigFault as Default>::default(),
+            vm_name: Unset::UNSET,
+            host_name: Unset::UNSET,
+            host_group: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for FtVmHostRuleViolation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FtVmHostRuleViolation",
-            Some(VmConfigFault::INFO),
+            Some(<VmConfigFault as DataType>::INFO),
             &[
-                FieldInfo::req("vmName", Type::String),
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("hostGroup", Type::String),
+                Own("vmName", Type::String, Req),
+                Own("hostName", Type::String, Req),
+                Own("hostGroup", Type::String, Req),
             ],
-            || Box::new(FtVmHostRuleViolation::default()),
+            instance::<FtVmHostRuleViolation>,
         );
         &INFO
     };
@@ -777,33 +805,27 @@ impl DataType for FtVmHostRuleViolation {
 
 impl DataObject for FtVmHostRuleViolation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm_name),
-            3 => leaf(&self.host_name),
-            4 => leaf(&self.host_group),
-            _ => self.base.get(index),
+            2 => look::text(&self.vm_name),
+            3 => look::text(&self.host_name),
+            4 => look::text(&self.host_group),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm_name),
-            3 => Slot::Scalar(&mut self.host_name),
-            4 => Slot::Scalar(&mut self.host_group),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vm_name),
+            3 => place::text(&mut self.host_name),
+            4 => place::text(&mut self.host_group),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -813,7 +835,6 @@ impl Extends<VimFault> for FtVmHostRuleViolation {}
 impl Extends<MethodFault> for FtVmHostRuleViolation {}
 
 /// `FailToEnableSPBM`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FailToEnableSPBM {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
@@ -825,17 +846,28 @@ pub struct FailToEnableSPBM {
     pub host_license_states: Vec<ComputeResourceHostSPBMLicenseInfo>,
 }
 
+impl Default for FailToEnableSPBM {
+    fn default() -> Self {
+        Self {
+            base: <NotEnoughLicenses as Default>::default(),
+            cs: Unset::UNSET,
+            cs_name: Unset::UNSET,
+            host_license_states: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for FailToEnableSPBM {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FailToEnableSPBM",
-            Some(NotEnoughLicenses::INFO),
+            Some(<NotEnoughLicenses as DataType>::INFO),
             &[
-                FieldInfo::req("cs", Type::Ref),
-                FieldInfo::req("csName", Type::String),
-                FieldInfo::list_req("hostLicenseStates", Type::Data(ComputeResourceHostSPBMLicenseInfo::INFO)),
+                Own("cs", Type::Ref, Req),
+                Own("csName", Type::String, Req),
+                Own("hostLicenseStates", Type::Data(<ComputeResourceHostSPBMLicenseInfo as DataType>::INFO), ListReq),
             ],
-            || Box::new(FailToEnableSPBM::default()),
+            instance::<FailToEnableSPBM>,
         );
         &INFO
     };
@@ -843,33 +875,27 @@ impl DataType for FailToEnableSPBM {
 
 impl DataObject for FailToEnableSPBM {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.cs),
-            3 => leaf(&self.cs_name),
+            2 => look::reference(&self.cs),
+            3 => look::text(&self.cs_name),
             4 => Value::List(&self.host_license_states),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.cs),
-            3 => Slot::Scalar(&mut self.cs_name),
+            2 => place::reference(&mut self.cs),
+            3 => place::text(&mut self.cs_name),
             4 => Slot::List(&mut self.host_license_states),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -879,7 +905,6 @@ impl Extends<RuntimeFault> for FailToEnableSPBM {}
 impl Extends<MethodFault> for FailToEnableSPBM {}
 
 /// `FaultToleranceAntiAffinityViolated`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceAntiAffinityViolated {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -889,13 +914,19 @@ pub struct FaultToleranceAntiAffinityViolated {
     pub host: ManagedObjectReference,
 }
 
+impl Default for FaultToleranceAntiAffinityViolated {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), host_name: Unset::UNSET, host: Unset::UNSET }
+    }
+}
+
 impl DataType for FaultToleranceAntiAffinityViolated {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceAntiAffinityViolated",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("hostName", Type::String), FieldInfo::req("host", Type::Ref)],
-            || Box::new(FaultToleranceAntiAffinityViolated::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("hostName", Type::String, Req), Own("host", Type::Ref, Req)],
+            instance::<FaultToleranceAntiAffinityViolated>,
         );
         &INFO
     };
@@ -903,31 +934,25 @@ impl DataType for FaultToleranceAntiAffinityViolated {
 
 impl DataObject for FaultToleranceAntiAffinityViolated {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host_name),
-            3 => leaf(&self.host),
-            _ => self.base.get(index),
+            2 => look::text(&self.host_name),
+            3 => look::reference(&self.host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            3 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.host_name),
+            3 => place::reference(&mut self.host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -937,7 +962,6 @@ impl Extends<VimFault> for FaultToleranceAntiAffinityViolated {}
 impl Extends<MethodFault> for FaultToleranceAntiAffinityViolated {}
 
 /// `FaultToleranceCpuIncompatible`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceCpuIncompatible {
     /// What it inherits from [`CpuIncompatible`].
     pub base: CpuIncompatible,
@@ -949,17 +973,19 @@ pub struct FaultToleranceCpuIncompatible {
     pub stepping: bool,
 }
 
+impl Default for FaultToleranceCpuIncompatible {
+    fn default() -> Self {
+        Self { base: <CpuIncompatible as Default>::default(), model: false, family: false, stepping: false }
+    }
+}
+
 impl DataType for FaultToleranceCpuIncompatible {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceCpuIncompatible",
-            Some(CpuIncompatible::INFO),
-            &[
-                FieldInfo::req("model", Type::Boolean),
-                FieldInfo::req("family", Type::Boolean),
-                FieldInfo::req("stepping", Type::Boolean),
-            ],
-            || Box::new(FaultToleranceCpuIncompatible::default()),
+            Some(<CpuIncompatible as DataType>::INFO),
+            &[Own("model", Type::Boolean, Req), Own("family", Type::Boolean, Req), Own("stepping", Type::Boolean, Req)],
+            instance::<FaultToleranceCpuIncompatible>,
         );
         &INFO
     };
@@ -967,33 +993,27 @@ impl DataType for FaultToleranceCpuIncompatible {
 
 impl DataObject for FaultToleranceCpuIncompatible {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            7 => leaf(&self.model),
-            8 => leaf(&self.family),
-            9 => leaf(&self.stepping),
-            _ => self.base.get(index),
+            7 => Value::Boolean(self.model),
+            8 => Value::Boolean(self.family),
+            9 => Value::Boolean(self.stepping),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            7 => Slot::Scalar(&mut self.model),
-            8 => Slot::Scalar(&mut self.family),
-            9 => Slot::Scalar(&mut self.stepping),
-            _ => self.base.slot(index),
+            7 => place::boolean(&mut self.model),
+            8 => place::boolean(&mut self.family),
+            9 => place::boolean(&mut self.stepping),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1005,7 +1025,6 @@ impl Extends<VimFault> for FaultToleranceCpuIncompatible {}
 impl Extends<MethodFault> for FaultToleranceCpuIncompatible {}
 
 /// `FaultToleranceNeedsThickDisk`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceNeedsThickDisk {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -1013,13 +1032,19 @@ pub struct FaultToleranceNeedsThickDisk {
     pub vm_name: String,
 }
 
+impl Default for FaultToleranceNeedsThickDisk {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for FaultToleranceNeedsThickDisk {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceNeedsThickDisk",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("vmName", Type::String)],
-            || Box::new(FaultToleranceNeedsThickDisk::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("vmName", Type::String, Req)],
+            instance::<FaultToleranceNeedsThickDisk>,
         );
         &INFO
     };
@@ -1027,29 +1052,23 @@ impl DataType for FaultToleranceNeedsThickDisk {
 
 impl DataObject for FaultToleranceNeedsThickDisk {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1059,7 +1078,6 @@ impl Extends<VimFault> for FaultToleranceNeedsThickDisk {}
 impl Extends<MethodFault> for FaultToleranceNeedsThickDisk {}
 
 /// `FaultToleranceNotSameBuild`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FaultToleranceNotSameBuild {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -1067,13 +1085,19 @@ pub struct FaultToleranceNotSameBuild {
     pub build: String,
 }
 
+impl Default for FaultToleranceNotSameBuild {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), build: Unset::UNSET }
+    }
+}
+
 impl DataType for FaultToleranceNotSameBuild {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FaultToleranceNotSameBuild",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("build", Type::String)],
-            || Box::new(FaultToleranceNotSameBuild::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("build", Type::String, Req)],
+            instance::<FaultToleranceNotSameBuild>,
         );
         &INFO
     };
@@ -1081,29 +1105,23 @@ impl DataType for FaultToleranceNotSameBuild {
 
 impl DataObject for FaultToleranceNotSameBuild {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.build),
-            _ => self.base.get(index),
+            2 => look::text(&self.build),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.build),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.build),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1113,7 +1131,6 @@ impl Extends<VimFault> for FaultToleranceNotSameBuild {}
 impl Extends<MethodFault> for FaultToleranceNotSameBuild {}
 
 /// `FeatureRequirementsNotMet`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct FeatureRequirementsNotMet {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -1125,17 +1142,28 @@ pub struct FeatureRequirementsNotMet {
     pub host: Option<ManagedObjectReference>,
 }
 
+impl Default for FeatureRequirementsNotMet {
+    fn default() -> Self {
+        Self {
+            base: <VirtualHardwareCompatibilityIssue as Default>::default(),
+            feature_requirement: Unset::UNSET,
+            vm: None,
+            host: None,
+        }
+    }
+}
+
 impl DataType for FeatureRequirementsNotMet {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FeatureRequirementsNotMet",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
             &[
-                FieldInfo::list("featureRequirement", Type::Data(VirtualMachineFeatureRequirement::INFO)),
-                FieldInfo::opt("vm", Type::Ref),
-                FieldInfo::opt("host", Type::Ref),
+                Own("featureRequirement", Type::Data(<VirtualMachineFeatureRequirement as DataType>::INFO), List),
+                Own("vm", Type::Ref, Opt),
+                Own("host", Type::Ref, Opt),
             ],
-            || Box::new(FeatureRequirementsNotMet::default()),
+            instance::<FeatureRequirementsNotMet>,
         );
         &INFO
     };
@@ -1143,33 +1171,27 @@ impl DataType for FeatureRequirementsNotMet {
 
 impl DataObject for FeatureRequirementsNotMet {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.feature_requirement),
-            3 => optional(&self.vm),
-            4 => optional(&self.host),
-            _ => self.base.get(index),
+            3 => look::optional_reference(&self.vm),
+            4 => look::optional_reference(&self.host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.feature_requirement),
-            3 => Slot::Scalar(&mut self.vm),
-            4 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            3 => place::optional_reference(&mut self.vm),
+            4 => place::optional_reference(&mut self.host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1180,39 +1202,42 @@ impl Extends<VimFault> for FeatureRequirementsNotMet {}
 impl Extends<MethodFault> for FeatureRequirementsNotMet {}
 
 /// `FileAlreadyExists`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileAlreadyExists {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for FileAlreadyExists {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for FileAlreadyExists {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("FileAlreadyExists", Some(FileFault::INFO), &[], || Box::new(FileAlreadyExists::default()));
+            TypeInfo::new("FileAlreadyExists", Some(<FileFault as DataType>::INFO), &[], instance::<FileAlreadyExists>);
         &INFO
     };
 }
 
 impl DataObject for FileAlreadyExists {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1222,41 +1247,46 @@ impl Extends<VimFault> for FileAlreadyExists {}
 impl Extends<MethodFault> for FileAlreadyExists {}
 
 /// `FileBackedPortNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct FileBackedPortNotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
 }
 
+impl Default for FileBackedPortNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for FileBackedPortNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("FileBackedPortNotSupported", Some(DeviceNotSupported::INFO), &[], || {
-                Box::new(FileBackedPortNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "FileBackedPortNotSupported",
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[],
+            instance::<FileBackedPortNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for FileBackedPortNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1268,40 +1298,46 @@ impl Extends<VimFault> for FileBackedPortNotSupported {}
 impl Extends<MethodFault> for FileBackedPortNotSupported {}
 
 /// `FilesystemQuiesceFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FilesystemQuiesceFault {
     /// What it inherits from [`SnapshotFault`].
     pub base: SnapshotFault,
 }
 
+impl Default for FilesystemQuiesceFault {
+    fn default() -> Self {
+        Self { base: <SnapshotFault as Default>::default() }
+    }
+}
+
 impl DataType for FilesystemQuiesceFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("FilesystemQuiesceFault", Some(SnapshotFault::INFO), &[], || {
-            Box::new(FilesystemQuiesceFault::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "FilesystemQuiesceFault",
+            Some(<SnapshotFault as DataType>::INFO),
+            &[],
+            instance::<FilesystemQuiesceFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for FilesystemQuiesceFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1311,7 +1347,6 @@ impl Extends<VimFault> for FilesystemQuiesceFault {}
 impl Extends<MethodFault> for FilesystemQuiesceFault {}
 
 /// `FilterInUse`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct FilterInUse {
     /// What it inherits from [`ResourceInUse`].
     pub base: ResourceInUse,
@@ -1319,13 +1354,19 @@ pub struct FilterInUse {
     pub disk: Vec<VirtualDiskId>,
 }
 
+impl Default for FilterInUse {
+    fn default() -> Self {
+        Self { base: <ResourceInUse as Default>::default(), disk: Unset::UNSET }
+    }
+}
+
 impl DataType for FilterInUse {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "FilterInUse",
-            Some(ResourceInUse::INFO),
-            &[FieldInfo::list("disk", Type::Data(VirtualDiskId::INFO))],
-            || Box::new(FilterInUse::default()),
+            Some(<ResourceInUse as DataType>::INFO),
+            &[Own("disk", Type::Data(<VirtualDiskId as DataType>::INFO), List)],
+            instance::<FilterInUse>,
         );
         &INFO
     };
@@ -1333,29 +1374,23 @@ impl DataType for FilterInUse {
 
 impl DataObject for FilterInUse {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             4 => Value::List(&self.disk),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             4 => Slot::List(&mut self.disk),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1365,41 +1400,46 @@ impl Extends<VimFault> for FilterInUse {}
 impl Extends<MethodFault> for FilterInUse {}
 
 /// `FullStorageVMotionNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct FullStorageVMotionNotSupported {
     /// What it inherits from [`MigrationFeatureNotSupported`].
     pub base: MigrationFeatureNotSupported,
 }
 
+impl Default for FullStorageVMotionNotSupported {
+    fn default() -> Self {
+        Self { base: <MigrationFeatureNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for FullStorageVMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("FullStorageVMotionNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
-                Box::new(FullStorageVMotionNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "FullStorageVMotionNotSupported",
+            Some(<MigrationFeatureNotSupported as DataType>::INFO),
+            &[],
+            instance::<FullStorageVMotionNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for FullStorageVMotionNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

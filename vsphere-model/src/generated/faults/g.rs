@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `GenericDrsFault`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct GenericDrsFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -15,13 +14,19 @@ pub struct GenericDrsFault {
     pub host_faults: Vec<LocalizedMethodFault>,
 }
 
+impl Default for GenericDrsFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), host_faults: Unset::UNSET }
+    }
+}
+
 impl DataType for GenericDrsFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GenericDrsFault",
-            Some(VimFault::INFO),
-            &[FieldInfo::list("hostFaults", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(GenericDrsFault::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("hostFaults", Type::Data(<LocalizedMethodFault as DataType>::INFO), List)],
+            instance::<GenericDrsFault>,
         );
         &INFO
     };
@@ -29,29 +34,23 @@ impl DataType for GenericDrsFault {
 
 impl DataObject for GenericDrsFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.host_faults),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.host_faults),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -60,7 +59,6 @@ impl Extends<VimFault> for GenericDrsFault {}
 impl Extends<MethodFault> for GenericDrsFault {}
 
 /// `GenericVmConfigFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GenericVmConfigFault {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -68,13 +66,19 @@ pub struct GenericVmConfigFault {
     pub reason: String,
 }
 
+impl Default for GenericVmConfigFault {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), reason: Unset::UNSET }
+    }
+}
+
 impl DataType for GenericVmConfigFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GenericVmConfigFault",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::req("reason", Type::String)],
-            || Box::new(GenericVmConfigFault::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("reason", Type::String, Req)],
+            instance::<GenericVmConfigFault>,
         );
         &INFO
     };
@@ -82,29 +86,23 @@ impl DataType for GenericVmConfigFault {
 
 impl DataObject for GenericVmConfigFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.reason),
-            _ => self.base.get(index),
+            2 => look::text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -114,40 +112,46 @@ impl Extends<VimFault> for GenericVmConfigFault {}
 impl Extends<MethodFault> for GenericVmConfigFault {}
 
 /// `GuestOperationsFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestOperationsFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for GuestOperationsFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for GuestOperationsFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GuestOperationsFault", Some(VimFault::INFO), &[], || {
-            Box::new(GuestOperationsFault::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GuestOperationsFault",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<GuestOperationsFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GuestOperationsFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -156,41 +160,46 @@ impl Extends<VimFault> for GuestOperationsFault {}
 impl Extends<MethodFault> for GuestOperationsFault {}
 
 /// `GuestOperationsUnavailable`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestOperationsUnavailable {
     /// What it inherits from [`GuestOperationsFault`].
     pub base: GuestOperationsFault,
 }
 
+impl Default for GuestOperationsUnavailable {
+    fn default() -> Self {
+        Self { base: <GuestOperationsFault as Default>::default() }
+    }
+}
+
 impl DataType for GuestOperationsUnavailable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("GuestOperationsUnavailable", Some(GuestOperationsFault::INFO), &[], || {
-                Box::new(GuestOperationsUnavailable::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GuestOperationsUnavailable",
+            Some(<GuestOperationsFault as DataType>::INFO),
+            &[],
+            instance::<GuestOperationsUnavailable>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GuestOperationsUnavailable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -200,40 +209,46 @@ impl Extends<VimFault> for GuestOperationsUnavailable {}
 impl Extends<MethodFault> for GuestOperationsUnavailable {}
 
 /// `GuestPermissionDenied`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestPermissionDenied {
     /// What it inherits from [`GuestOperationsFault`].
     pub base: GuestOperationsFault,
 }
 
+impl Default for GuestPermissionDenied {
+    fn default() -> Self {
+        Self { base: <GuestOperationsFault as Default>::default() }
+    }
+}
+
 impl DataType for GuestPermissionDenied {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GuestPermissionDenied", Some(GuestOperationsFault::INFO), &[], || {
-            Box::new(GuestPermissionDenied::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GuestPermissionDenied",
+            Some(<GuestOperationsFault as DataType>::INFO),
+            &[],
+            instance::<GuestPermissionDenied>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GuestPermissionDenied {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -243,7 +258,6 @@ impl Extends<VimFault> for GuestPermissionDenied {}
 impl Extends<MethodFault> for GuestPermissionDenied {}
 
 /// `GuestProcessNotFound`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestProcessNotFound {
     /// What it inherits from [`GuestOperationsFault`].
     pub base: GuestOperationsFault,
@@ -251,13 +265,19 @@ pub struct GuestProcessNotFound {
     pub pid: i64,
 }
 
+impl Default for GuestProcessNotFound {
+    fn default() -> Self {
+        Self { base: <GuestOperationsFault as Default>::default(), pid: 0 }
+    }
+}
+
 impl DataType for GuestProcessNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestProcessNotFound",
-            Some(GuestOperationsFault::INFO),
-            &[FieldInfo::req("pid", Type::Long)],
-            || Box::new(GuestProcessNotFound::default()),
+            Some(<GuestOperationsFault as DataType>::INFO),
+            &[Own("pid", Type::Long, Req)],
+            instance::<GuestProcessNotFound>,
         );
         &INFO
     };
@@ -265,29 +285,23 @@ impl DataType for GuestProcessNotFound {
 
 impl DataObject for GuestProcessNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.pid),
-            _ => self.base.get(index),
+            2 => Value::Long(self.pid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.pid),
-            _ => self.base.slot(index),
+            2 => place::long(&mut self.pid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -297,7 +311,6 @@ impl Extends<VimFault> for GuestProcessNotFound {}
 impl Extends<MethodFault> for GuestProcessNotFound {}
 
 /// `GuestRegistryFault`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegistryFault {
     /// What it inherits from [`GuestOperationsFault`].
     pub base: GuestOperationsFault,
@@ -305,13 +318,19 @@ pub struct GuestRegistryFault {
     pub windows_system_error_code: i64,
 }
 
+impl Default for GuestRegistryFault {
+    fn default() -> Self {
+        Self { base: <GuestOperationsFault as Default>::default(), windows_system_error_code: 0 }
+    }
+}
+
 impl DataType for GuestRegistryFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegistryFault",
-            Some(GuestOperationsFault::INFO),
-            &[FieldInfo::req("windowsSystemErrorCode", Type::Long)],
-            || Box::new(GuestRegistryFault::default()),
+            Some(<GuestOperationsFault as DataType>::INFO),
+            &[Own("windowsSystemErrorCode", Type::Long, Req)],
+            instance::<GuestRegistryFault>,
         );
         &INFO
     };
@@ -319,29 +338,23 @@ impl DataType for GuestRegistryFault {
 
 impl DataObject for GuestRegistryFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.windows_system_error_code),
-            _ => self.base.get(index),
+            2 => Value::Long(self.windows_system_error_code),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.windows_system_error_code),
-            _ => self.base.slot(index),
+            2 => place::long(&mut self.windows_system_error_code),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -351,7 +364,6 @@ impl Extends<VimFault> for GuestRegistryFault {}
 impl Extends<MethodFault> for GuestRegistryFault {}
 
 /// `GuestRegistryKeyFault`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegistryKeyFault {
     /// What it inherits from [`GuestRegistryFault`].
     pub base: GuestRegistryFault,
@@ -359,13 +371,19 @@ pub struct GuestRegistryKeyFault {
     pub key_name: String,
 }
 
+impl Default for GuestRegistryKeyFault {
+    fn default() -> Self {
+        Self { base: <GuestRegistryFault as Default>::default(), key_name: Unset::UNSET }
+    }
+}
+
 impl DataType for GuestRegistryKeyFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegistryKeyFault",
-            Some(GuestRegistryFault::INFO),
-            &[FieldInfo::req("keyName", Type::String)],
-            || Box::new(GuestRegistryKeyFault::default()),
+            Some(<GuestRegistryFault as DataType>::INFO),
+            &[Own("keyName", Type::String, Req)],
+            instance::<GuestRegistryKeyFault>,
         );
         &INFO
     };
@@ -373,29 +391,23 @@ impl DataType for GuestRegistryKeyFault {
 
 impl DataObject for GuestRegistryKeyFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.key_name),
-            _ => self.base.get(index),
+            3 => look::text(&self.key_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.key_name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.key_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -406,41 +418,46 @@ impl Extends<VimFault> for GuestRegistryKeyFault {}
 impl Extends<MethodFault> for GuestRegistryKeyFault {}
 
 /// `GuestRegistryKeyHasSubkeys`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegistryKeyHasSubkeys {
     /// What it inherits from [`GuestRegistryKeyFault`].
     pub base: GuestRegistryKeyFault,
 }
 
+impl Default for GuestRegistryKeyHasSubkeys {
+    fn default() -> Self {
+        Self { base: <GuestRegistryKeyFault as Default>::default() }
+    }
+}
+
 impl DataType for GuestRegistryKeyHasSubkeys {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("GuestRegistryKeyHasSubkeys", Some(GuestRegistryKeyFault::INFO), &[], || {
-                Box::new(GuestRegistryKeyHasSubkeys::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GuestRegistryKeyHasSubkeys",
+            Some(<GuestRegistryKeyFault as DataType>::INFO),
+            &[],
+            instance::<GuestRegistryKeyHasSubkeys>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GuestRegistryKeyHasSubkeys {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -452,41 +469,46 @@ impl Extends<VimFault> for GuestRegistryKeyHasSubkeys {}
 impl Extends<MethodFault> for GuestRegistryKeyHasSubkeys {}
 
 /// `GuestRegistryKeyInvalid`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegistryKeyInvalid {
     /// What it inherits from [`GuestRegistryKeyFault`].
     pub base: GuestRegistryKeyFault,
 }
 
+impl Default for GuestRegistryKeyInvalid {
+    fn default() -> Self {
+        Self { base: <GuestRegistryKeyFault as Default>::default() }
+    }
+}
+
 impl DataType for GuestRegistryKeyInvalid {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("GuestRegistryKeyInvalid", Some(GuestRegistryKeyFault::INFO), &[], || {
-                Box::new(GuestRegistryKeyInvalid::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GuestRegistryKeyInvalid",
+            Some(<GuestRegistryKeyFault as DataType>::INFO),
+            &[],
+            instance::<GuestRegistryKeyInvalid>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GuestRegistryKeyInvalid {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -498,41 +520,46 @@ impl Extends<VimFault> for GuestRegistryKeyInvalid {}
 impl Extends<MethodFault> for GuestRegistryKeyInvalid {}
 
 /// `GuestRegistryKeyParentVolatile`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegistryKeyParentVolatile {
     /// What it inherits from [`GuestRegistryKeyFault`].
     pub base: GuestRegistryKeyFault,
 }
 
+impl Default for GuestRegistryKeyParentVolatile {
+    fn default() -> Self {
+        Self { base: <GuestRegistryKeyFault as Default>::default() }
+    }
+}
+
 impl DataType for GuestRegistryKeyParentVolatile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("GuestRegistryKeyParentVolatile", Some(GuestRegistryKeyFault::INFO), &[], || {
-                Box::new(GuestRegistryKeyParentVolatile::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GuestRegistryKeyParentVolatile",
+            Some(<GuestRegistryKeyFault as DataType>::INFO),
+            &[],
+            instance::<GuestRegistryKeyParentVolatile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GuestRegistryKeyParentVolatile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -544,7 +571,6 @@ impl Extends<VimFault> for GuestRegistryKeyParentVolatile {}
 impl Extends<MethodFault> for GuestRegistryKeyParentVolatile {}
 
 /// `GuestRegistryValueFault`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegistryValueFault {
     /// What it inherits from [`GuestRegistryFault`].
     pub base: GuestRegistryFault,
@@ -554,13 +580,19 @@ pub struct GuestRegistryValueFault {
     pub value_name: String,
 }
 
+impl Default for GuestRegistryValueFault {
+    fn default() -> Self {
+        Self { base: <GuestRegistryFault as Default>::default(), key_name: Unset::UNSET, value_name: Unset::UNSET }
+    }
+}
+
 impl DataType for GuestRegistryValueFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestRegistryValueFault",
-            Some(GuestRegistryFault::INFO),
-            &[FieldInfo::req("keyName", Type::String), FieldInfo::req("valueName", Type::String)],
-            || Box::new(GuestRegistryValueFault::default()),
+            Some(<GuestRegistryFault as DataType>::INFO),
+            &[Own("keyName", Type::String, Req), Own("valueName", Type::String, Req)],
+            instance::<GuestRegistryValueFault>,
         );
         &INFO
     };
@@ -568,31 +600,25 @@ impl DataType for GuestRegistryValueFault {
 
 impl DataObject for GuestRegistryValueFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.key_name),
-            4 => leaf(&self.value_name),
-            _ => self.base.get(index),
+            3 => look::text(&self.key_name),
+            4 => look::text(&self.value_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.key_name),
-            4 => Slot::Scalar(&mut self.value_name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.key_name),
+            4 => place::text(&mut self.value_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -603,41 +629,46 @@ impl Extends<VimFault> for GuestRegistryValueFault {}
 impl Extends<MethodFault> for GuestRegistryValueFault {}
 
 /// `GuestRegistryValueNotFound`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegistryValueNotFound {
     /// What it inherits from [`GuestRegistryValueFault`].
     pub base: GuestRegistryValueFault,
 }
 
+impl Default for GuestRegistryValueNotFound {
+    fn default() -> Self {
+        Self { base: <GuestRegistryValueFault as Default>::default() }
+    }
+}
+
 impl DataType for GuestRegistryValueNotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("GuestRegistryValueNotFound", Some(GuestRegistryValueFault::INFO), &[], || {
-                Box::new(GuestRegistryValueNotFound::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GuestRegistryValueNotFound",
+            Some(<GuestRegistryValueFault as DataType>::INFO),
+            &[],
+            instance::<GuestRegistryValueNotFound>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GuestRegistryValueNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -649,7 +680,6 @@ impl Extends<VimFault> for GuestRegistryValueNotFound {}
 impl Extends<MethodFault> for GuestRegistryValueNotFound {}
 
 /// `GatewayConnectFault`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GatewayConnectFault {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
@@ -663,18 +693,30 @@ pub struct GatewayConnectFault {
     pub details: Option<Box<LocalizableMessage>>,
 }
 
+impl Default for GatewayConnectFault {
+    fn default() -> Self {
+        Self {
+            base: <HostConnectFault as Default>::default(),
+            gateway_type: Unset::UNSET,
+            gateway_id: Unset::UNSET,
+            gateway_info: Unset::UNSET,
+            details: None,
+        }
+    }
+}
+
 impl DataType for GatewayConnectFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GatewayConnectFault",
-            Some(HostConnectFault::INFO),
+            Some(<HostConnectFault as DataType>::INFO),
             &[
-                FieldInfo::req("gatewayType", Type::String),
-                FieldInfo::req("gatewayId", Type::String),
-                FieldInfo::req("gatewayInfo", Type::String),
-                FieldInfo::opt("details", Type::Data(LocalizableMessage::INFO)),
+                Own("gatewayType", Type::String, Req),
+                Own("gatewayId", Type::String, Req),
+                Own("gatewayInfo", Type::String, Req),
+                Own("details", Type::Data(<LocalizableMessage as DataType>::INFO), Opt),
             ],
-            || Box::new(GatewayConnectFault::default()),
+            instance::<GatewayConnectFault>,
         );
         &INFO
     };
@@ -682,38 +724,29 @@ impl DataType for GatewayConnectFault {
 
 impl DataObject for GatewayConnectFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.gateway_type),
-            3 => leaf(&self.gateway_id),
-            4 => leaf(&self.gateway_info),
-            5 => match &self.details {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::text(&self.gateway_type),
+            3 => look::text(&self.gateway_id),
+            4 => look::text(&self.gateway_info),
+            5 => look::boxed(&self.details),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.gateway_type),
-            3 => Slot::Scalar(&mut self.gateway_id),
-            4 => Slot::Scalar(&mut self.gateway_info),
-            5 => fill!(self.details, LocalizableMessage),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.gateway_type),
+            3 => place::text(&mut self.gateway_id),
+            4 => place::text(&mut self.gateway_info),
+            5 => place::boxed(&mut self.details),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -723,40 +756,46 @@ impl Extends<VimFault> for GatewayConnectFault {}
 impl Extends<MethodFault> for GatewayConnectFault {}
 
 /// `GatewayNotFound`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GatewayNotFound {
     /// What it inherits from [`GatewayConnectFault`].
     pub base: GatewayConnectFault,
 }
 
+impl Default for GatewayNotFound {
+    fn default() -> Self {
+        Self { base: <GatewayConnectFault as Default>::default() }
+    }
+}
+
 impl DataType for GatewayNotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GatewayNotFound", Some(GatewayConnectFault::INFO), &[], || {
-            Box::new(GatewayNotFound::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GatewayNotFound",
+            Some(<GatewayConnectFault as DataType>::INFO),
+            &[],
+            instance::<GatewayNotFound>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GatewayNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -767,40 +806,46 @@ impl Extends<VimFault> for GatewayNotFound {}
 impl Extends<MethodFault> for GatewayNotFound {}
 
 /// `GatewayNotReachable`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GatewayNotReachable {
     /// What it inherits from [`GatewayConnectFault`].
     pub base: GatewayConnectFault,
 }
 
+impl Default for GatewayNotReachable {
+    fn default() -> Self {
+        Self { base: <GatewayConnectFault as Default>::default() }
+    }
+}
+
 impl DataType for GatewayNotReachable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GatewayNotReachable", Some(GatewayConnectFault::INFO), &[], || {
-            Box::new(GatewayNotReachable::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GatewayNotReachable",
+            Some(<GatewayConnectFault as DataType>::INFO),
+            &[],
+            instance::<GatewayNotReachable>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GatewayNotReachable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -811,40 +856,46 @@ impl Extends<VimFault> for GatewayNotReachable {}
 impl Extends<MethodFault> for GatewayNotReachable {}
 
 /// `GatewayOperationRefused`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GatewayOperationRefused {
     /// What it inherits from [`GatewayConnectFault`].
     pub base: GatewayConnectFault,
 }
 
+impl Default for GatewayOperationRefused {
+    fn default() -> Self {
+        Self { base: <GatewayConnectFault as Default>::default() }
+    }
+}
+
 impl DataType for GatewayOperationRefused {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GatewayOperationRefused", Some(GatewayConnectFault::INFO), &[], || {
-            Box::new(GatewayOperationRefused::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GatewayOperationRefused",
+            Some(<GatewayConnectFault as DataType>::INFO),
+            &[],
+            instance::<GatewayOperationRefused>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GatewayOperationRefused {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -855,7 +906,6 @@ impl Extends<VimFault> for GatewayOperationRefused {}
 impl Extends<MethodFault> for GatewayOperationRefused {}
 
 /// `GatewayToHostConnectFault`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GatewayToHostConnectFault {
     /// What it inherits from [`GatewayConnectFault`].
     pub base: GatewayConnectFault,
@@ -865,13 +915,19 @@ pub struct GatewayToHostConnectFault {
     pub port: Option<i32>,
 }
 
+impl Default for GatewayToHostConnectFault {
+    fn default() -> Self {
+        Self { base: <GatewayConnectFault as Default>::default(), hostname: Unset::UNSET, port: None }
+    }
+}
+
 impl DataType for GatewayToHostConnectFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GatewayToHostConnectFault",
-            Some(GatewayConnectFault::INFO),
-            &[FieldInfo::req("hostname", Type::String), FieldInfo::opt("port", Type::Int)],
-            || Box::new(GatewayToHostConnectFault::default()),
+            Some(<GatewayConnectFault as DataType>::INFO),
+            &[Own("hostname", Type::String, Req), Own("port", Type::Int, Opt)],
+            instance::<GatewayToHostConnectFault>,
         );
         &INFO
     };
@@ -879,31 +935,25 @@ impl DataType for GatewayToHostConnectFault {
 
 impl DataObject for GatewayToHostConnectFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            6 => leaf(&self.hostname),
-            7 => optional(&self.port),
-            _ => self.base.get(index),
+            6 => look::text(&self.hostname),
+            7 => look::optional_int(&self.port),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            6 => Slot::Scalar(&mut self.hostname),
-            7 => Slot::Scalar(&mut self.port),
-            _ => self.base.slot(index),
+            6 => place::text(&mut self.hostname),
+            7 => place::optional_int(&mut self.port),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -914,7 +964,6 @@ impl Extends<VimFault> for GatewayToHostConnectFault {}
 impl Extends<MethodFault> for GatewayToHostConnectFault {}
 
 /// `GatewayToHostTrustVerifyFault`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GatewayToHostTrustVerifyFault {
     /// What it inherits from [`GatewayToHostConnectFault`].
     pub base: GatewayToHostConnectFault,
@@ -924,16 +973,26 @@ pub struct GatewayToHostTrustVerifyFault {
     pub properties_to_verify: Vec<KeyValue>,
 }
 
+impl Default for GatewayToHostTrustVerifyFault {
+    fn default() -> Self {
+        Self {
+            base: <GatewayToHostConnectFault as Default>::default(),
+            verification_token: Unset::UNSET,
+            properties_to_verify: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for GatewayToHostTrustVerifyFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GatewayToHostTrustVerifyFault",
-            Some(GatewayToHostConnectFault::INFO),
+            Some(<GatewayToHostConnectFault as DataType>::INFO),
             &[
-                FieldInfo::req("verificationToken", Type::String),
-                FieldInfo::list_req("propertiesToVerify", Type::Data(KeyValue::INFO)),
+                Own("verificationToken", Type::String, Req),
+                Own("propertiesToVerify", Type::Data(<KeyValue as DataType>::INFO), ListReq),
             ],
-            || Box::new(GatewayToHostTrustVerifyFault::default()),
+            instance::<GatewayToHostTrustVerifyFault>,
         );
         &INFO
     };
@@ -941,31 +1000,25 @@ impl DataType for GatewayToHostTrustVerifyFault {
 
 impl DataObject for GatewayToHostTrustVerifyFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            8 => leaf(&self.verification_token),
+            8 => look::text(&self.verification_token),
             9 => Value::List(&self.properties_to_verify),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            8 => Slot::Scalar(&mut self.verification_token),
+            8 => place::text(&mut self.verification_token),
             9 => Slot::List(&mut self.properties_to_verify),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -977,7 +1030,6 @@ impl Extends<VimFault> for GatewayToHostTrustVerifyFault {}
 impl Extends<MethodFault> for GatewayToHostTrustVerifyFault {}
 
 /// `GuestAuthenticationChallenge`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestAuthenticationChallenge {
     /// What it inherits from [`GuestOperationsFault`].
     pub base: GuestOperationsFault,
@@ -987,16 +1039,26 @@ pub struct GuestAuthenticationChallenge {
     pub session_id: i64,
 }
 
+impl Default for GuestAuthenticationChallenge {
+    fn default() -> Self {
+        Self {
+            base: <GuestOperationsFault as Default>::default(),
+            server_challenge: <Poly<GuestAuthentication> as Default>::default(),
+            session_id: 0,
+        }
+    }
+}
+
 impl DataType for GuestAuthenticationChallenge {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GuestAuthenticationChallenge",
-            Some(GuestOperationsFault::INFO),
+            Some(<GuestOperationsFault as DataType>::INFO),
             &[
-                FieldInfo::req("serverChallenge", Type::Data(GuestAuthentication::INFO)),
-                FieldInfo::req("sessionID", Type::Long),
+                Own("serverChallenge", Type::Data(<GuestAuthentication as DataType>::INFO), Req),
+                Own("sessionID", Type::Long, Req),
             ],
-            || Box::new(GuestAuthenticationChallenge::default()),
+            instance::<GuestAuthenticationChallenge>,
         );
         &INFO
     };
@@ -1004,31 +1066,25 @@ impl DataType for GuestAuthenticationChallenge {
 
 impl DataObject for GuestAuthenticationChallenge {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.server_challenge),
-            3 => leaf(&self.session_id),
-            _ => self.base.get(index),
+            2 => look::leaf(&self.server_challenge),
+            3 => Value::Long(self.session_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Poly(&mut self.server_challenge),
-            3 => Slot::Scalar(&mut self.session_id),
-            _ => self.base.slot(index),
+            3 => place::long(&mut self.session_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1038,41 +1094,46 @@ impl Extends<VimFault> for GuestAuthenticationChallenge {}
 impl Extends<MethodFault> for GuestAuthenticationChallenge {}
 
 /// `GuestComponentsOutOfDate`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestComponentsOutOfDate {
     /// What it inherits from [`GuestOperationsFault`].
     pub base: GuestOperationsFault,
 }
 
+impl Default for GuestComponentsOutOfDate {
+    fn default() -> Self {
+        Self { base: <GuestOperationsFault as Default>::default() }
+    }
+}
+
 impl DataType for GuestComponentsOutOfDate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("GuestComponentsOutOfDate", Some(GuestOperationsFault::INFO), &[], || {
-                Box::new(GuestComponentsOutOfDate::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GuestComponentsOutOfDate",
+            Some(<GuestOperationsFault as DataType>::INFO),
+            &[],
+            instance::<GuestComponentsOutOfDate>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GuestComponentsOutOfDate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1082,40 +1143,46 @@ impl Extends<VimFault> for GuestComponentsOutOfDate {}
 impl Extends<MethodFault> for GuestComponentsOutOfDate {}
 
 /// `GuestMultipleMappings`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestMultipleMappings {
     /// What it inherits from [`GuestOperationsFault`].
     pub base: GuestOperationsFault,
 }
 
+impl Default for GuestMultipleMappings {
+    fn default() -> Self {
+        Self { base: <GuestOperationsFault as Default>::default() }
+    }
+}
+
 impl DataType for GuestMultipleMappings {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("GuestMultipleMappings", Some(GuestOperationsFault::INFO), &[], || {
-            Box::new(GuestMultipleMappings::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GuestMultipleMappings",
+            Some(<GuestOperationsFault as DataType>::INFO),
+            &[],
+            instance::<GuestMultipleMappings>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GuestMultipleMappings {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1125,41 +1192,46 @@ impl Extends<VimFault> for GuestMultipleMappings {}
 impl Extends<MethodFault> for GuestMultipleMappings {}
 
 /// `GuestRegistryKeyAlreadyExists`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GuestRegistryKeyAlreadyExists {
     /// What it inherits from [`GuestRegistryKeyFault`].
     pub base: GuestRegistryKeyFault,
 }
 
+impl Default for GuestRegistryKeyAlreadyExists {
+    fn default() -> Self {
+        Self { base: <GuestRegistryKeyFault as Default>::default() }
+    }
+}
+
 impl DataType for GuestRegistryKeyAlreadyExists {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("GuestRegistryKeyAlreadyExists", Some(GuestRegistryKeyFault::INFO), &[], || {
-                Box::new(GuestRegistryKeyAlreadyExists::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GuestRegistryKeyAlreadyExists",
+            Some(<GuestRegistryKeyFault as DataType>::INFO),
+            &[],
+            instance::<GuestRegistryKeyAlreadyExists>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GuestRegistryKeyAlreadyExists {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1171,41 +1243,46 @@ impl Extends<VimFault> for GuestRegistryKeyAlreadyExists {}
 impl Extends<MethodFault> for GuestRegistryKeyAlreadyExists {}
 
 /// `GatewayHostNotReachable`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GatewayHostNotReachable {
     /// What it inherits from [`GatewayToHostConnectFault`].
     pub base: GatewayToHostConnectFault,
 }
 
+impl Default for GatewayHostNotReachable {
+    fn default() -> Self {
+        Self { base: <GatewayToHostConnectFault as Default>::default() }
+    }
+}
+
 impl DataType for GatewayHostNotReachable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("GatewayHostNotReachable", Some(GatewayToHostConnectFault::INFO), &[], || {
-                Box::new(GatewayHostNotReachable::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "GatewayHostNotReachable",
+            Some(<GatewayToHostConnectFault as DataType>::INFO),
+            &[],
+            instance::<GatewayHostNotReachable>,
+        );
         &INFO
     };
 }
 
 impl DataObject for GatewayHostNotReachable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1217,7 +1294,6 @@ impl Extends<VimFault> for GatewayHostNotReachable {}
 impl Extends<MethodFault> for GatewayHostNotReachable {}
 
 /// `GatewayToHostAuthFault`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct GatewayToHostAuthFault {
     /// What it inherits from [`GatewayToHostConnectFault`].
     pub base: GatewayToHostConnectFault,
@@ -1227,16 +1303,23 @@ pub struct GatewayToHostAuthFault {
     pub missing_properties: Vec<String>,
 }
 
+impl Default for GatewayToHostAuthFault {
+    fn default() -> Self {
+        Self {
+            base: <GatewayToHostConnectFault as Default>::default(),
+            invalid_properties: Unset::UNSET,
+            missing_properties: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for GatewayToHostAuthFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "GatewayToHostAuthFault",
-            Some(GatewayToHostConnectFault::INFO),
-            &[
-                FieldInfo::list_req("invalidProperties", Type::String),
-                FieldInfo::list_req("missingProperties", Type::String),
-            ],
-            || Box::new(GatewayToHostAuthFault::default()),
+            Some(<GatewayToHostConnectFault as DataType>::INFO),
+            &[Own("invalidProperties", Type::String, ListReq), Own("missingProperties", Type::String, ListReq)],
+            instance::<GatewayToHostAuthFault>,
         );
         &INFO
     };
@@ -1244,31 +1327,25 @@ impl DataType for GatewayToHostAuthFault {
 
 impl DataObject for GatewayToHostAuthFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            8 => Value::List(&self.invalid_properties),
-            9 => Value::List(&self.missing_properties),
-            _ => self.base.get(index),
+            8 => look::texts(&self.invalid_properties),
+            9 => look::texts(&self.missing_properties),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            8 => Slot::Scalar(&mut self.invalid_properties),
-            9 => Slot::Scalar(&mut self.missing_properties),
-            _ => self.base.slot(index),
+            8 => place::texts(&mut self.invalid_properties),
+            9 => place::texts(&mut self.missing_properties),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -7,41 +7,46 @@ use crate::types::{
 };
 
 /// `HostCommunication`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostCommunication {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for HostCommunication {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for HostCommunication {
-    const INFO: &'static TypeInfo =
-        {
-            static INFO: TypeInfo = TypeInfo::new("HostCommunication", Some(RuntimeFault::INFO), &[], || {
-                Box::new(HostCommunication::default())
-            });
-            &INFO
-        };
+    const INFO: &'static TypeInfo = {
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostCommunication",
+            Some(<RuntimeFault as DataType>::INFO),
+            &[],
+            instance::<HostCommunication>,
+        );
+        &INFO
+    };
 }
 
 impl DataObject for HostCommunication {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -50,40 +55,46 @@ impl Extends<RuntimeFault> for HostCommunication {}
 impl Extends<MethodFault> for HostCommunication {}
 
 /// `HostNotConnected`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostNotConnected {
     /// What it inherits from [`HostCommunication`].
     pub base: HostCommunication,
 }
 
+impl Default for HostNotConnected {
+    fn default() -> Self {
+        Self { base: <HostCommunication as Default>::default() }
+    }
+}
+
 impl DataType for HostNotConnected {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostNotConnected", Some(HostCommunication::INFO), &[], || {
-            Box::new(HostNotConnected::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostNotConnected",
+            Some(<HostCommunication as DataType>::INFO),
+            &[],
+            instance::<HostNotConnected>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostNotConnected {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -93,40 +104,46 @@ impl Extends<RuntimeFault> for HostNotConnected {}
 impl Extends<MethodFault> for HostNotConnected {}
 
 /// `HostNotReachable`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostNotReachable {
     /// What it inherits from [`HostCommunication`].
     pub base: HostCommunication,
 }
 
+impl Default for HostNotReachable {
+    fn default() -> Self {
+        Self { base: <HostCommunication as Default>::default() }
+    }
+}
+
 impl DataType for HostNotReachable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HostNotReachable", Some(HostCommunication::INFO), &[], || {
-            Box::new(HostNotReachable::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HostNotReachable",
+            Some(<HostCommunication as DataType>::INFO),
+            &[],
+            instance::<HostNotReachable>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HostNotReachable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -136,7 +153,6 @@ impl Extends<RuntimeFault> for HostNotReachable {}
 impl Extends<MethodFault> for HostNotReachable {}
 
 /// `HostAccessRestrictedToManagementServer`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostAccessRestrictedToManagementServer {
     /// What it inherits from [`NotSupported`].
     pub base: NotSupported,
@@ -144,13 +160,19 @@ pub struct HostAccessRestrictedToManagementServer {
     pub management_server: String,
 }
 
+impl Default for HostAccessRestrictedToManagementServer {
+    fn default() -> Self {
+        Self { base: <NotSupported as Default>::default(), management_server: Unset::UNSET }
+    }
+}
+
 impl DataType for HostAccessRestrictedToManagementServer {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostAccessRestrictedToManagementServer",
-            Some(NotSupported::INFO),
-            &[FieldInfo::req("managementServer", Type::String)],
-            || Box::new(HostAccessRestrictedToManagementServer::default()),
+            Some(<NotSupported as DataType>::INFO),
+            &[Own("managementServer", Type::String, Req)],
+            instance::<HostAccessRestrictedToManagementServer>,
         );
         &INFO
     };
@@ -158,29 +180,23 @@ impl DataType for HostAccessRestrictedToManagementServer {
 
 impl DataObject for HostAccessRestrictedToManagementServer {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.management_server),
-            _ => self.base.get(index),
+            2 => look::text(&self.management_server),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.management_server),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.management_server),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -190,7 +206,6 @@ impl Extends<RuntimeFault> for HostAccessRestrictedToManagementServer {}
 impl Extends<MethodFault> for HostAccessRestrictedToManagementServer {}
 
 /// `HostInventoryFull`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostInventoryFull {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
@@ -198,13 +213,19 @@ pub struct HostInventoryFull {
     pub capacity: i32,
 }
 
+impl Default for HostInventoryFull {
+    fn default() -> Self {
+        Self { base: <NotEnoughLicenses as Default>::default(), capacity: 0 }
+    }
+}
+
 impl DataType for HostInventoryFull {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostInventoryFull",
-            Some(NotEnoughLicenses::INFO),
-            &[FieldInfo::req("capacity", Type::Int)],
-            || Box::new(HostInventoryFull::default()),
+            Some(<NotEnoughLicenses as DataType>::INFO),
+            &[Own("capacity", Type::Int, Req)],
+            instance::<HostInventoryFull>,
         );
         &INFO
     };
@@ -212,29 +233,23 @@ impl DataType for HostInventoryFull {
 
 impl DataObject for HostInventoryFull {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.capacity),
-            _ => self.base.get(index),
+            2 => Value::Int(self.capacity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.capacity),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.capacity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -244,40 +259,46 @@ impl Extends<RuntimeFault> for HostInventoryFull {}
 impl Extends<MethodFault> for HostInventoryFull {}
 
 /// `HeterogenousHostsBlockingEVC`, since 2.5u2.
-#[derive(Clone, Default, PartialEq)]
 pub struct HeterogenousHostsBlockingEVC {
     /// What it inherits from [`EVCConfigFault`].
     pub base: EVCConfigFault,
 }
 
+impl Default for HeterogenousHostsBlockingEVC {
+    fn default() -> Self {
+        Self { base: <EVCConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for HeterogenousHostsBlockingEVC {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("HeterogenousHostsBlockingEVC", Some(EVCConfigFault::INFO), &[], || {
-            Box::new(HeterogenousHostsBlockingEVC::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HeterogenousHostsBlockingEVC",
+            Some(<EVCConfigFault as DataType>::INFO),
+            &[],
+            instance::<HeterogenousHostsBlockingEVC>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HeterogenousHostsBlockingEVC {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -287,39 +308,42 @@ impl Extends<VimFault> for HeterogenousHostsBlockingEVC {}
 impl Extends<MethodFault> for HeterogenousHostsBlockingEVC {}
 
 /// `HostConfigFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostConfigFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for HostConfigFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for HostConfigFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostConfigFault", Some(VimFault::INFO), &[], || Box::new(HostConfigFault::default()));
+            TypeInfo::new("HostConfigFault", Some(<VimFault as DataType>::INFO), &[], instance::<HostConfigFault>);
         &INFO
     };
 }
 
 impl DataObject for HostConfigFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -328,39 +352,42 @@ impl Extends<VimFault> for HostConfigFault {}
 impl Extends<MethodFault> for HostConfigFault {}
 
 /// `HostConnectFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostConnectFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for HostConnectFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for HostConnectFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostConnectFault", Some(VimFault::INFO), &[], || Box::new(HostConnectFault::default()));
+            TypeInfo::new("HostConnectFault", Some(<VimFault as DataType>::INFO), &[], instance::<HostConnectFault>);
         &INFO
     };
 }
 
 impl DataObject for HostConnectFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -369,7 +396,6 @@ impl Extends<VimFault> for HostConnectFault {}
 impl Extends<MethodFault> for HostConnectFault {}
 
 /// `HostHasComponentFailure`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostHasComponentFailure {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -381,17 +407,28 @@ pub struct HostHasComponentFailure {
     pub component_name: String,
 }
 
+impl Default for HostHasComponentFailure {
+    fn default() -> Self {
+        Self {
+            base: <VimFault as Default>::default(),
+            host_name: Unset::UNSET,
+            component_type: Unset::UNSET,
+            component_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for HostHasComponentFailure {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostHasComponentFailure",
-            Some(VimFault::INFO),
+            Some(<VimFault as DataType>::INFO),
             &[
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("componentType", Type::String),
-                FieldInfo::req("componentName", Type::String),
+                Own("hostName", Type::String, Req),
+                Own("componentType", Type::String, Req),
+                Own("componentName", Type::String, Req),
             ],
-            || Box::new(HostHasComponentFailure::default()),
+            instance::<HostHasComponentFailure>,
         );
         &INFO
     };
@@ -399,33 +436,27 @@ impl DataType for HostHasComponentFailure {
 
 impl DataObject for HostHasComponentFailure {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host_name),
-            3 => leaf(&self.component_type),
-            4 => leaf(&self.component_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.host_name),
+            3 => look::text(&self.component_type),
+            4 => look::text(&self.component_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            3 => Slot::Scalar(&mut self.component_type),
-            4 => Slot::Scalar(&mut self.component_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.host_name),
+            3 => place::text(&mut self.component_type),
+            4 => place::text(&mut self.component_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -434,39 +465,42 @@ impl Extends<VimFault> for HostHasComponentFailure {}
 impl Extends<MethodFault> for HostHasComponentFailure {}
 
 /// `HostInDomain`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostInDomain {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
 }
 
+impl Default for HostInDomain {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for HostInDomain {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostInDomain", Some(HostConfigFault::INFO), &[], || Box::new(HostInDomain::default()));
+            TypeInfo::new("HostInDomain", Some(<HostConfigFault as DataType>::INFO), &[], instance::<HostInDomain>);
         &INFO
     };
 }
 
 impl DataObject for HostInDomain {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -476,7 +510,6 @@ impl Extends<VimFault> for HostInDomain {}
 impl Extends<MethodFault> for HostInDomain {}
 
 /// `HostIncompatibleForFaultTolerance`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostIncompatibleForFaultTolerance {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -486,13 +519,19 @@ pub struct HostIncompatibleForFaultTolerance {
     pub reason: Option<String>,
 }
 
+impl Default for HostIncompatibleForFaultTolerance {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), host_name: None, reason: None }
+    }
+}
+
 impl DataType for HostIncompatibleForFaultTolerance {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostIncompatibleForFaultTolerance",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::opt("hostName", Type::String), FieldInfo::opt("reason", Type::String)],
-            || Box::new(HostIncompatibleForFaultTolerance::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("hostName", Type::String, Opt), Own("reason", Type::String, Opt)],
+            instance::<HostIncompatibleForFaultTolerance>,
         );
         &INFO
     };
@@ -500,31 +539,25 @@ impl DataType for HostIncompatibleForFaultTolerance {
 
 impl DataObject for HostIncompatibleForFaultTolerance {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.host_name),
-            3 => optional(&self.reason),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.host_name),
+            3 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            3 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.host_name),
+            3 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -534,7 +567,6 @@ impl Extends<VimFault> for HostIncompatibleForFaultTolerance {}
 impl Extends<MethodFault> for HostIncompatibleForFaultTolerance {}
 
 /// `HostIncompatibleForRecordReplay`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostIncompatibleForRecordReplay {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -544,13 +576,19 @@ pub struct HostIncompatibleForRecordReplay {
     pub reason: Option<String>,
 }
 
+impl Default for HostIncompatibleForRecordReplay {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), host_name: None, reason: None }
+    }
+}
+
 impl DataType for HostIncompatibleForRecordReplay {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostIncompatibleForRecordReplay",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("hostName", Type::String), FieldInfo::opt("reason", Type::String)],
-            || Box::new(HostIncompatibleForRecordReplay::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("hostName", Type::String, Opt), Own("reason", Type::String, Opt)],
+            instance::<HostIncompatibleForRecordReplay>,
         );
         &INFO
     };
@@ -558,31 +596,25 @@ impl DataType for HostIncompatibleForRecordReplay {
 
 impl DataObject for HostIncompatibleForRecordReplay {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.host_name),
-            3 => optional(&self.reason),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.host_name),
+            3 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            3 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.host_name),
+            3 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -591,39 +623,42 @@ impl Extends<VimFault> for HostIncompatibleForRecordReplay {}
 impl Extends<MethodFault> for HostIncompatibleForRecordReplay {}
 
 /// `HostPowerOpFailed`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostPowerOpFailed {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for HostPowerOpFailed {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for HostPowerOpFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HostPowerOpFailed", Some(VimFault::INFO), &[], || Box::new(HostPowerOpFailed::default()));
+            TypeInfo::new("HostPowerOpFailed", Some(<VimFault as DataType>::INFO), &[], instance::<HostPowerOpFailed>);
         &INFO
     };
 }
 
 impl DataObject for HostPowerOpFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -632,7 +667,6 @@ impl Extends<VimFault> for HostPowerOpFailed {}
 impl Extends<MethodFault> for HostPowerOpFailed {}
 
 /// `HostSpecificationOperationFailed`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostSpecificationOperationFailed {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -640,13 +674,19 @@ pub struct HostSpecificationOperationFailed {
     pub host: ManagedObjectReference,
 }
 
+impl Default for HostSpecificationOperationFailed {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), host: Unset::UNSET }
+    }
+}
+
 impl DataType for HostSpecificationOperationFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostSpecificationOperationFailed",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("host", Type::Ref)],
-            || Box::new(HostSpecificationOperationFailed::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("host", Type::Ref, Req)],
+            instance::<HostSpecificationOperationFailed>,
         );
         &INFO
     };
@@ -654,29 +694,23 @@ impl DataType for HostSpecificationOperationFailed {
 
 impl DataObject for HostSpecificationOperationFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host),
-            _ => self.base.get(index),
+            2 => look::reference(&self.host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -685,7 +719,6 @@ impl Extends<VimFault> for HostSpecificationOperationFailed {}
 impl Extends<MethodFault> for HostSpecificationOperationFailed {}
 
 /// `HttpFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HttpFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -695,13 +728,19 @@ pub struct HttpFault {
     pub status_message: String,
 }
 
+impl Default for HttpFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), status_code: 0, status_message: Unset::UNSET }
+    }
+}
+
 impl DataType for HttpFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HttpFault",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("statusCode", Type::Int), FieldInfo::req("statusMessage", Type::String)],
-            || Box::new(HttpFault::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("statusCode", Type::Int, Req), Own("statusMessage", Type::String, Req)],
+            instance::<HttpFault>,
         );
         &INFO
     };
@@ -709,31 +748,25 @@ impl DataType for HttpFault {
 
 impl DataObject for HttpFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.status_code),
-            3 => leaf(&self.status_message),
-            _ => self.base.get(index),
+            2 => Value::Int(self.status_code),
+            3 => look::text(&self.status_message),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.status_code),
-            3 => Slot::Scalar(&mut self.status_message),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.status_code),
+            3 => place::text(&mut self.status_message),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -742,39 +775,42 @@ impl Extends<VimFault> for HttpFault {}
 impl Extends<MethodFault> for HttpFault {}
 
 /// `HAErrorsAtDest`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HAErrorsAtDest {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for HAErrorsAtDest {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for HAErrorsAtDest {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("HAErrorsAtDest", Some(MigrationFault::INFO), &[], || Box::new(HAErrorsAtDest::default()));
+            TypeInfo::new("HAErrorsAtDest", Some(<MigrationFault as DataType>::INFO), &[], instance::<HAErrorsAtDest>);
         &INFO
     };
 }
 
 impl DataObject for HAErrorsAtDest {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -784,7 +820,6 @@ impl Extends<VimFault> for HAErrorsAtDest {}
 impl Extends<MethodFault> for HAErrorsAtDest {}
 
 /// `HostConfigFailed`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct HostConfigFailed {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
@@ -792,13 +827,19 @@ pub struct HostConfigFailed {
     pub failure: Vec<LocalizedMethodFault>,
 }
 
+impl Default for HostConfigFailed {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default(), failure: Unset::UNSET }
+    }
+}
+
 impl DataType for HostConfigFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "HostConfigFailed",
-            Some(HostConfigFault::INFO),
-            &[FieldInfo::list_req("failure", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(HostConfigFailed::default()),
+            Some(<HostConfigFault as DataType>::INFO),
+            &[Own("failure", Type::Data(<LocalizedMethodFault as DataType>::INFO), ListReq)],
+            instance::<HostConfigFailed>,
         );
         &INFO
     };
@@ -806,29 +847,23 @@ impl DataType for HostConfigFailed {
 
 impl DataObject for HostConfigFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.failure),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.failure),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -838,41 +873,46 @@ impl Extends<VimFault> for HostConfigFailed {}
 impl Extends<MethodFault> for HostConfigFailed {}
 
 /// `HotSnapshotMoveNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct HotSnapshotMoveNotSupported {
     /// What it inherits from [`SnapshotCopyNotSupported`].
     pub base: SnapshotCopyNotSupported,
 }
 
+impl Default for HotSnapshotMoveNotSupported {
+    fn default() -> Self {
+        Self { base: <SnapshotCopyNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for HotSnapshotMoveNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("HotSnapshotMoveNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
-                Box::new(HotSnapshotMoveNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "HotSnapshotMoveNotSupported",
+            Some(<SnapshotCopyNotSupported as DataType>::INFO),
+            &[],
+            instance::<HotSnapshotMoveNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for HotSnapshotMoveNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -11,7 +11,6 @@ use crate::types::{
 };
 
 /// `InvalidArgument`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidArgument {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -19,13 +18,19 @@ pub struct InvalidArgument {
     pub invalid_property: Option<String>,
 }
 
+impl Default for InvalidArgument {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), invalid_property: None }
+    }
+}
+
 impl DataType for InvalidArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidArgument",
-            Some(RuntimeFault::INFO),
-            &[FieldInfo::opt("invalidProperty", Type::String)],
-            || Box::new(InvalidArgument::default()),
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("invalidProperty", Type::String, Opt)],
+            instance::<InvalidArgument>,
         );
         &INFO
     };
@@ -33,29 +38,23 @@ impl DataType for InvalidArgument {
 
 impl DataObject for InvalidArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.invalid_property),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.invalid_property),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.invalid_property),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.invalid_property),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -64,39 +63,42 @@ impl Extends<RuntimeFault> for InvalidArgument {}
 impl Extends<MethodFault> for InvalidArgument {}
 
 /// `InvalidRequest`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidRequest {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for InvalidRequest {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidRequest {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidRequest", Some(RuntimeFault::INFO), &[], || Box::new(InvalidRequest::default()));
+            TypeInfo::new("InvalidRequest", Some(<RuntimeFault as DataType>::INFO), &[], instance::<InvalidRequest>);
         &INFO
     };
 }
 
 impl DataObject for InvalidRequest {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -105,39 +107,42 @@ impl Extends<RuntimeFault> for InvalidRequest {}
 impl Extends<MethodFault> for InvalidRequest {}
 
 /// `InvalidToken`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidToken {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for InvalidToken {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidToken {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidToken", Some(RuntimeFault::INFO), &[], || Box::new(InvalidToken::default()));
+            TypeInfo::new("InvalidToken", Some(<RuntimeFault as DataType>::INFO), &[], instance::<InvalidToken>);
         &INFO
     };
 }
 
 impl DataObject for InvalidToken {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -146,7 +151,6 @@ impl Extends<RuntimeFault> for InvalidToken {}
 impl Extends<MethodFault> for InvalidToken {}
 
 /// `InvalidType`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidType {
     /// What it inherits from [`InvalidRequest`].
     pub base: InvalidRequest,
@@ -154,13 +158,19 @@ pub struct InvalidType {
     pub argument: Option<String>,
 }
 
+impl Default for InvalidType {
+    fn default() -> Self {
+        Self { base: <InvalidRequest as Default>::default(), argument: None }
+    }
+}
+
 impl DataType for InvalidType {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidType",
-            Some(InvalidRequest::INFO),
-            &[FieldInfo::opt("argument", Type::String)],
-            || Box::new(InvalidType::default()),
+            Some(<InvalidRequest as DataType>::INFO),
+            &[Own("argument", Type::String, Opt)],
+            instance::<InvalidType>,
         );
         &INFO
     };
@@ -168,29 +178,23 @@ impl DataType for InvalidType {
 
 impl DataObject for InvalidType {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.argument),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.argument),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.argument),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.argument),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -200,40 +204,46 @@ impl Extends<RuntimeFault> for InvalidType {}
 impl Extends<MethodFault> for InvalidType {}
 
 /// `InvalidCollectorVersion`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidCollectorVersion {
     /// What it inherits from [`MethodFault`].
     pub base: MethodFault,
 }
 
+impl Default for InvalidCollectorVersion {
+    fn default() -> Self {
+        Self { base: <MethodFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidCollectorVersion {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidCollectorVersion", Some(MethodFault::INFO), &[], || {
-            Box::new(InvalidCollectorVersion::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidCollectorVersion",
+            Some(<MethodFault as DataType>::INFO),
+            &[],
+            instance::<InvalidCollectorVersion>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidCollectorVersion {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -241,7 +251,6 @@ inherit!(InvalidCollectorVersion, MethodFault);
 impl Extends<MethodFault> for InvalidCollectorVersion {}
 
 /// `InvalidProperty`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidProperty {
     /// What it inherits from [`MethodFault`].
     pub base: MethodFault,
@@ -249,41 +258,43 @@ pub struct InvalidProperty {
     pub name: String,
 }
 
+impl Default for InvalidProperty {
+    fn default() -> Self {
+        Self { base: <MethodFault as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidProperty {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InvalidProperty", Some(MethodFault::INFO), &[FieldInfo::req("name", Type::String)], || {
-                Box::new(InvalidProperty::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidProperty",
+            Some(<MethodFault as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<InvalidProperty>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidProperty {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.name),
-            _ => self.base.get(index),
+            2 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -291,41 +302,46 @@ inherit!(InvalidProperty, MethodFault);
 impl Extends<MethodFault> for InvalidProperty {}
 
 /// `InUseFeatureManipulationDisallowed`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InUseFeatureManipulationDisallowed {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
 }
 
+impl Default for InUseFeatureManipulationDisallowed {
+    fn default() -> Self {
+        Self { base: <NotEnoughLicenses as Default>::default() }
+    }
+}
+
 impl DataType for InUseFeatureManipulationDisallowed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InUseFeatureManipulationDisallowed", Some(NotEnoughLicenses::INFO), &[], || {
-                Box::new(InUseFeatureManipulationDisallowed::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InUseFeatureManipulationDisallowed",
+            Some(<NotEnoughLicenses as DataType>::INFO),
+            &[],
+            instance::<InUseFeatureManipulationDisallowed>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InUseFeatureManipulationDisallowed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -335,7 +351,6 @@ impl Extends<RuntimeFault> for InUseFeatureManipulationDisallowed {}
 impl Extends<MethodFault> for InUseFeatureManipulationDisallowed {}
 
 /// `IncompatibleSetting`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IncompatibleSetting {
     /// What it inherits from [`InvalidArgument`].
     pub base: InvalidArgument,
@@ -343,13 +358,19 @@ pub struct IncompatibleSetting {
     pub conflicting_property: String,
 }
 
+impl Default for IncompatibleSetting {
+    fn default() -> Self {
+        Self { base: <InvalidArgument as Default>::default(), conflicting_property: Unset::UNSET }
+    }
+}
+
 impl DataType for IncompatibleSetting {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IncompatibleSetting",
-            Some(InvalidArgument::INFO),
-            &[FieldInfo::req("conflictingProperty", Type::String)],
-            || Box::new(IncompatibleSetting::default()),
+            Some(<InvalidArgument as DataType>::INFO),
+            &[Own("conflictingProperty", Type::String, Req)],
+            instance::<IncompatibleSetting>,
         );
         &INFO
     };
@@ -357,29 +378,23 @@ impl DataType for IncompatibleSetting {
 
 impl DataObject for IncompatibleSetting {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.conflicting_property),
-            _ => self.base.get(index),
+            3 => look::text(&self.conflicting_property),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.conflicting_property),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.conflicting_property),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -389,40 +404,46 @@ impl Extends<RuntimeFault> for IncompatibleSetting {}
 impl Extends<MethodFault> for IncompatibleSetting {}
 
 /// `IncorrectHostInformation`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct IncorrectHostInformation {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
 }
 
+impl Default for IncorrectHostInformation {
+    fn default() -> Self {
+        Self { base: <NotEnoughLicenses as Default>::default() }
+    }
+}
+
 impl DataType for IncorrectHostInformation {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("IncorrectHostInformation", Some(NotEnoughLicenses::INFO), &[], || {
-            Box::new(IncorrectHostInformation::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "IncorrectHostInformation",
+            Some(<NotEnoughLicenses as DataType>::INFO),
+            &[],
+            instance::<IncorrectHostInformation>,
+        );
         &INFO
     };
 }
 
 impl DataObject for IncorrectHostInformation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -432,7 +453,6 @@ impl Extends<RuntimeFault> for IncorrectHostInformation {}
 impl Extends<MethodFault> for IncorrectHostInformation {}
 
 /// `InvalidDasConfigArgument`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidDasConfigArgument {
     /// What it inherits from [`InvalidArgument`].
     pub base: InvalidArgument,
@@ -442,13 +462,19 @@ pub struct InvalidDasConfigArgument {
     pub cluster_name: Option<String>,
 }
 
+impl Default for InvalidDasConfigArgument {
+    fn default() -> Self {
+        Self { base: <InvalidArgument as Default>::default(), entry: None, cluster_name: None }
+    }
+}
+
 impl DataType for InvalidDasConfigArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDasConfigArgument",
-            Some(InvalidArgument::INFO),
-            &[FieldInfo::opt("entry", Type::String), FieldInfo::opt("clusterName", Type::String)],
-            || Box::new(InvalidDasConfigArgument::default()),
+            Some(<InvalidArgument as DataType>::INFO),
+            &[Own("entry", Type::String, Opt), Own("clusterName", Type::String, Opt)],
+            instance::<InvalidDasConfigArgument>,
         );
         &INFO
     };
@@ -456,31 +482,25 @@ impl DataType for InvalidDasConfigArgument {
 
 impl DataObject for InvalidDasConfigArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => optional(&self.entry),
-            4 => optional(&self.cluster_name),
-            _ => self.base.get(index),
+            3 => look::optional_text(&self.entry),
+            4 => look::optional_text(&self.cluster_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.entry),
-            4 => Slot::Scalar(&mut self.cluster_name),
-            _ => self.base.slot(index),
+            3 => place::optional_text(&mut self.entry),
+            4 => place::optional_text(&mut self.cluster_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -490,7 +510,6 @@ impl Extends<RuntimeFault> for InvalidDasConfigArgument {}
 impl Extends<MethodFault> for InvalidDasConfigArgument {}
 
 /// `InvalidDasRestartPriorityForFtVm`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidDasRestartPriorityForFtVm {
     /// What it inherits from [`InvalidArgument`].
     pub base: InvalidArgument,
@@ -500,13 +519,19 @@ pub struct InvalidDasRestartPriorityForFtVm {
     pub vm_name: String,
 }
 
+impl Default for InvalidDasRestartPriorityForFtVm {
+    fn default() -> Self {
+        Self { base: <InvalidArgument as Default>::default(), vm: Unset::UNSET, vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidDasRestartPriorityForFtVm {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDasRestartPriorityForFtVm",
-            Some(InvalidArgument::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
-            || Box::new(InvalidDasRestartPriorityForFtVm::default()),
+            Some(<InvalidArgument as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("vmName", Type::String, Req)],
+            instance::<InvalidDasRestartPriorityForFtVm>,
         );
         &INFO
     };
@@ -514,31 +539,25 @@ impl DataType for InvalidDasRestartPriorityForFtVm {
 
 impl DataObject for InvalidDasRestartPriorityForFtVm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.vm),
-            4 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            3 => look::reference(&self.vm),
+            4 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.vm),
-            4 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            3 => place::reference(&mut self.vm),
+            4 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -548,7 +567,6 @@ impl Extends<RuntimeFault> for InvalidDasRestartPriorityForFtVm {}
 impl Extends<MethodFault> for InvalidDasRestartPriorityForFtVm {}
 
 /// `InvalidDrsBehaviorForFtVm`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidDrsBehaviorForFtVm {
     /// What it inherits from [`InvalidArgument`].
     pub base: InvalidArgument,
@@ -558,13 +576,19 @@ pub struct InvalidDrsBehaviorForFtVm {
     pub vm_name: String,
 }
 
+impl Default for InvalidDrsBehaviorForFtVm {
+    fn default() -> Self {
+        Self { base: <InvalidArgument as Default>::default(), vm: Unset::UNSET, vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidDrsBehaviorForFtVm {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDrsBehaviorForFtVm",
-            Some(InvalidArgument::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
-            || Box::new(InvalidDrsBehaviorForFtVm::default()),
+            Some(<InvalidArgument as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("vmName", Type::String, Req)],
+            instance::<InvalidDrsBehaviorForFtVm>,
         );
         &INFO
     };
@@ -572,31 +596,25 @@ impl DataType for InvalidDrsBehaviorForFtVm {
 
 impl DataObject for InvalidDrsBehaviorForFtVm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.vm),
-            4 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            3 => look::reference(&self.vm),
+            4 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.vm),
-            4 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            3 => place::reference(&mut self.vm),
+            4 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -606,7 +624,6 @@ impl Extends<RuntimeFault> for InvalidDrsBehaviorForFtVm {}
 impl Extends<MethodFault> for InvalidDrsBehaviorForFtVm {}
 
 /// `InvalidEditionLicense`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidEditionLicense {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
@@ -614,13 +631,19 @@ pub struct InvalidEditionLicense {
     pub feature: String,
 }
 
+impl Default for InvalidEditionLicense {
+    fn default() -> Self {
+        Self { base: <NotEnoughLicenses as Default>::default(), feature: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidEditionLicense {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidEditionLicense",
-            Some(NotEnoughLicenses::INFO),
-            &[FieldInfo::req("feature", Type::String)],
-            || Box::new(InvalidEditionLicense::default()),
+            Some(<NotEnoughLicenses as DataType>::INFO),
+            &[Own("feature", Type::String, Req)],
+            instance::<InvalidEditionLicense>,
         );
         &INFO
     };
@@ -628,29 +651,23 @@ impl DataType for InvalidEditionLicense {
 
 impl DataObject for InvalidEditionLicense {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.feature),
-            _ => self.base.get(index),
+            2 => look::text(&self.feature),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.feature),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.feature),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -660,7 +677,6 @@ impl Extends<RuntimeFault> for InvalidEditionLicense {}
 impl Extends<MethodFault> for InvalidEditionLicense {}
 
 /// `InvalidIndexArgument`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidIndexArgument {
     /// What it inherits from [`InvalidArgument`].
     pub base: InvalidArgument,
@@ -668,13 +684,19 @@ pub struct InvalidIndexArgument {
     pub key: String,
 }
 
+impl Default for InvalidIndexArgument {
+    fn default() -> Self {
+        Self { base: <InvalidArgument as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidIndexArgument {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidIndexArgument",
-            Some(InvalidArgument::INFO),
-            &[FieldInfo::req("key", Type::String)],
-            || Box::new(InvalidIndexArgument::default()),
+            Some(<InvalidArgument as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<InvalidIndexArgument>,
         );
         &INFO
     };
@@ -682,29 +704,23 @@ impl DataType for InvalidIndexArgument {
 
 impl DataObject for InvalidIndexArgument {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.key),
-            _ => self.base.get(index),
+            3 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -714,7 +730,6 @@ impl Extends<RuntimeFault> for InvalidIndexArgument {}
 impl Extends<MethodFault> for InvalidIndexArgument {}
 
 /// `InvalidProfileReferenceHost`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidProfileReferenceHost {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -728,18 +743,24 @@ pub struct InvalidProfileReferenceHost {
     pub profile_name: Option<String>,
 }
 
+impl Default for InvalidProfileReferenceHost {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), reason: None, host: None, profile: None, profile_name: None }
+    }
+}
+
 impl DataType for InvalidProfileReferenceHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidProfileReferenceHost",
-            Some(RuntimeFault::INFO),
+            Some(<RuntimeFault as DataType>::INFO),
             &[
-                FieldInfo::opt("reason", Type::String),
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::opt("profile", Type::Ref),
-                FieldInfo::opt("profileName", Type::String),
+                Own("reason", Type::String, Opt),
+                Own("host", Type::Ref, Opt),
+                Own("profile", Type::Ref, Opt),
+                Own("profileName", Type::String, Opt),
             ],
-            || Box::new(InvalidProfileReferenceHost::default()),
+            instance::<InvalidProfileReferenceHost>,
         );
         &INFO
     };
@@ -747,35 +768,29 @@ impl DataType for InvalidProfileReferenceHost {
 
 impl DataObject for InvalidProfileReferenceHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.reason),
-            3 => optional(&self.host),
-            4 => optional(&self.profile),
-            5 => optional(&self.profile_name),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.reason),
+            3 => look::optional_reference(&self.host),
+            4 => look::optional_reference(&self.profile),
+            5 => look::optional_text(&self.profile_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.reason),
-            3 => Slot::Scalar(&mut self.host),
-            4 => Slot::Scalar(&mut self.profile),
-            5 => Slot::Scalar(&mut self.profile_name),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.reason),
+            3 => place::optional_reference(&mut self.host),
+            4 => place::optional_reference(&mut self.profile),
+            5 => place::optional_text(&mut self.profile_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -784,40 +799,46 @@ impl Extends<RuntimeFault> for InvalidProfileReferenceHost {}
 impl Extends<MethodFault> for InvalidProfileReferenceHost {}
 
 /// `InvalidScheduledTask`, since 8.0.2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidScheduledTask {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for InvalidScheduledTask {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidScheduledTask {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidScheduledTask", Some(RuntimeFault::INFO), &[], || {
-            Box::new(InvalidScheduledTask::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidScheduledTask",
+            Some(<RuntimeFault as DataType>::INFO),
+            &[],
+            instance::<InvalidScheduledTask>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidScheduledTask {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -826,7 +847,6 @@ impl Extends<RuntimeFault> for InvalidScheduledTask {}
 impl Extends<MethodFault> for InvalidScheduledTask {}
 
 /// `InventoryHasStandardAloneHosts`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InventoryHasStandardAloneHosts {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
@@ -834,13 +854,19 @@ pub struct InventoryHasStandardAloneHosts {
     pub hosts: Vec<String>,
 }
 
+impl Default for InventoryHasStandardAloneHosts {
+    fn default() -> Self {
+        Self { base: <NotEnoughLicenses as Default>::default(), hosts: Unset::UNSET }
+    }
+}
+
 impl DataType for InventoryHasStandardAloneHosts {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InventoryHasStandardAloneHosts",
-            Some(NotEnoughLicenses::INFO),
-            &[FieldInfo::list_req("hosts", Type::String)],
-            || Box::new(InventoryHasStandardAloneHosts::default()),
+            Some(<NotEnoughLicenses as DataType>::INFO),
+            &[Own("hosts", Type::String, ListReq)],
+            instance::<InventoryHasStandardAloneHosts>,
         );
         &INFO
     };
@@ -848,29 +874,23 @@ impl DataType for InventoryHasStandardAloneHosts {
 
 impl DataObject for InventoryHasStandardAloneHosts {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => Value::List(&self.hosts),
-            _ => self.base.get(index),
+            2 => look::texts(&self.hosts),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.hosts),
-            _ => self.base.slot(index),
+            2 => place::texts(&mut self.hosts),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -880,7 +900,6 @@ impl Extends<RuntimeFault> for InventoryHasStandardAloneHosts {}
 impl Extends<MethodFault> for InventoryHasStandardAloneHosts {}
 
 /// `IORMNotSupportedHostOnDatastore`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct IORMNotSupportedHostOnDatastore {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -892,17 +911,24 @@ pub struct IORMNotSupportedHostOnDatastore {
     pub host: Vec<ManagedObjectReference>,
 }
 
+impl Default for IORMNotSupportedHostOnDatastore {
+    fn default() -> Self {
+        Self {
+            base: <VimFault as Default>::default(),
+            datastore: Unset::UNSET,
+            datastore_name: Unset::UNSET,
+            host: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for IORMNotSupportedHostOnDatastore {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IORMNotSupportedHostOnDatastore",
-            Some(VimFault::INFO),
-            &[
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::req("datastoreName", Type::String),
-                FieldInfo::list("host", Type::Ref),
-            ],
-            || Box::new(IORMNotSupportedHostOnDatastore::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("datastore", Type::Ref, Req), Own("datastoreName", Type::String, Req), Own("host", Type::Ref, List)],
+            instance::<IORMNotSupportedHostOnDatastore>,
         );
         &INFO
     };
@@ -910,33 +936,27 @@ impl DataType for IORMNotSupportedHostOnDatastore {
 
 impl DataObject for IORMNotSupportedHostOnDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.datastore),
-            3 => leaf(&self.datastore_name),
+            2 => look::reference(&self.datastore),
+            3 => look::text(&self.datastore_name),
             4 => Value::List(&self.host),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.datastore),
-            3 => Slot::Scalar(&mut self.datastore_name),
+            2 => place::reference(&mut self.datastore),
+            3 => place::text(&mut self.datastore_name),
             4 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -945,7 +965,6 @@ impl Extends<VimFault> for IORMNotSupportedHostOnDatastore {}
 impl Extends<MethodFault> for IORMNotSupportedHostOnDatastore {}
 
 /// `ImportHostAddFailure`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ImportHostAddFailure {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -953,13 +972,19 @@ pub struct ImportHostAddFailure {
     pub host_ip: Vec<String>,
 }
 
+impl Default for ImportHostAddFailure {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), host_ip: Unset::UNSET }
+    }
+}
+
 impl DataType for ImportHostAddFailure {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ImportHostAddFailure",
-            Some(DvsFault::INFO),
-            &[FieldInfo::list_req("hostIp", Type::String)],
-            || Box::new(ImportHostAddFailure::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("hostIp", Type::String, ListReq)],
+            instance::<ImportHostAddFailure>,
         );
         &INFO
     };
@@ -967,29 +992,23 @@ impl DataType for ImportHostAddFailure {
 
 impl DataObject for ImportHostAddFailure {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => Value::List(&self.host_ip),
-            _ => self.base.get(index),
+            2 => look::texts(&self.host_ip),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_ip),
-            _ => self.base.slot(index),
+            2 => place::texts(&mut self.host_ip),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -999,7 +1018,6 @@ impl Extends<VimFault> for ImportHostAddFailure {}
 impl Extends<MethodFault> for ImportHostAddFailure {}
 
 /// `ImportOperationBulkFault`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ImportOperationBulkFault {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -1007,13 +1025,19 @@ pub struct ImportOperationBulkFault {
     pub import_faults: Vec<ImportOperationBulkFaultFaultOnImport>,
 }
 
+impl Default for ImportOperationBulkFault {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), import_faults: Unset::UNSET }
+    }
+}
+
 impl DataType for ImportOperationBulkFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ImportOperationBulkFault",
-            Some(DvsFault::INFO),
-            &[FieldInfo::list_req("importFaults", Type::Data(ImportOperationBulkFaultFaultOnImport::INFO))],
-            || Box::new(ImportOperationBulkFault::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("importFaults", Type::Data(<ImportOperationBulkFaultFaultOnImport as DataType>::INFO), ListReq)],
+            instance::<ImportOperationBulkFault>,
         );
         &INFO
     };
@@ -1021,29 +1045,23 @@ impl DataType for ImportOperationBulkFault {
 
 impl DataObject for ImportOperationBulkFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.import_faults),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.import_faults),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1053,7 +1071,6 @@ impl Extends<VimFault> for ImportOperationBulkFault {}
 impl Extends<MethodFault> for ImportOperationBulkFault {}
 
 /// `InaccessibleVFlashSource`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct InaccessibleVFlashSource {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -1061,13 +1078,19 @@ pub struct InaccessibleVFlashSource {
     pub host_name: String,
 }
 
+impl Default for InaccessibleVFlashSource {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), host_name: Unset::UNSET }
+    }
+}
+
 impl DataType for InaccessibleVFlashSource {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InaccessibleVFlashSource",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("hostName", Type::String)],
-            || Box::new(InaccessibleVFlashSource::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("hostName", Type::String, Req)],
+            instance::<InaccessibleVFlashSource>,
         );
         &INFO
     };
@@ -1075,29 +1098,23 @@ impl DataType for InaccessibleVFlashSource {
 
 impl DataObject for InaccessibleVFlashSource {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1106,7 +1123,6 @@ impl Extends<VimFault> for InaccessibleVFlashSource {}
 impl Extends<MethodFault> for InaccessibleVFlashSource {}
 
 /// `IncompatibleHostForFtSecondary`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IncompatibleHostForFtSecondary {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -1116,13 +1132,19 @@ pub struct IncompatibleHostForFtSecondary {
     pub error: Vec<LocalizedMethodFault>,
 }
 
+impl Default for IncompatibleHostForFtSecondary {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), host: Unset::UNSET, error: Unset::UNSET }
+    }
+}
+
 impl DataType for IncompatibleHostForFtSecondary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IncompatibleHostForFtSecondary",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::req("host", Type::Ref), FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(IncompatibleHostForFtSecondary::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), List)],
+            instance::<IncompatibleHostForFtSecondary>,
         );
         &INFO
     };
@@ -1130,31 +1152,25 @@ impl DataType for IncompatibleHostForFtSecondary {
 
 impl DataObject for IncompatibleHostForFtSecondary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host),
+            2 => look::reference(&self.host),
             3 => Value::List(&self.error),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host),
+            2 => place::reference(&mut self.host),
             3 => Slot::List(&mut self.error),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1164,39 +1180,42 @@ impl Extends<VimFault> for IncompatibleHostForFtSecondary {}
 impl Extends<MethodFault> for IncompatibleHostForFtSecondary {}
 
 /// `IncorrectFileType`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IncorrectFileType {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for IncorrectFileType {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for IncorrectFileType {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("IncorrectFileType", Some(FileFault::INFO), &[], || Box::new(IncorrectFileType::default()));
+            TypeInfo::new("IncorrectFileType", Some(<FileFault as DataType>::INFO), &[], instance::<IncorrectFileType>);
         &INFO
     };
 }
 
 impl DataObject for IncorrectFileType {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1206,40 +1225,46 @@ impl Extends<VimFault> for IncorrectFileType {}
 impl Extends<MethodFault> for IncorrectFileType {}
 
 /// `InsufficientResourcesFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientResourcesFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for InsufficientResourcesFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for InsufficientResourcesFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InsufficientResourcesFault", Some(VimFault::INFO), &[], || {
-            Box::new(InsufficientResourcesFault::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InsufficientResourcesFault",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<InsufficientResourcesFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InsufficientResourcesFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1248,41 +1273,46 @@ impl Extends<VimFault> for InsufficientResourcesFault {}
 impl Extends<MethodFault> for InsufficientResourcesFault {}
 
 /// `InsufficientStandbyResource`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientStandbyResource {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
 }
 
+impl Default for InsufficientStandbyResource {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default() }
+    }
+}
+
 impl DataType for InsufficientStandbyResource {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InsufficientStandbyResource", Some(InsufficientResourcesFault::INFO), &[], || {
-                Box::new(InsufficientStandbyResource::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InsufficientStandbyResource",
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[],
+            instance::<InsufficientStandbyResource>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InsufficientStandbyResource {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1292,7 +1322,6 @@ impl Extends<VimFault> for InsufficientStandbyResource {}
 impl Extends<MethodFault> for InsufficientStandbyResource {}
 
 /// `InsufficientStorageIops`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientStorageIops {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -1304,17 +1333,28 @@ pub struct InsufficientStorageIops {
     pub datastore_name: String,
 }
 
+impl Default for InsufficientStorageIops {
+    fn default() -> Self {
+        Self {
+            base: <VimFault as Default>::default(),
+            unreserved_iops: 0,
+            requested_iops: 0,
+            datastore_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for InsufficientStorageIops {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientStorageIops",
-            Some(VimFault::INFO),
+            Some(<VimFault as DataType>::INFO),
             &[
-                FieldInfo::req("unreservedIops", Type::Long),
-                FieldInfo::req("requestedIops", Type::Long),
-                FieldInfo::req("datastoreName", Type::String),
+                Own("unreservedIops", Type::Long, Req),
+                Own("requestedIops", Type::Long, Req),
+                Own("datastoreName", Type::String, Req),
             ],
-            || Box::new(InsufficientStorageIops::default()),
+            instance::<InsufficientStorageIops>,
         );
         &INFO
     };
@@ -1322,33 +1362,27 @@ impl DataType for InsufficientStorageIops {
 
 impl DataObject for InsufficientStorageIops {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.unreserved_iops),
-            3 => leaf(&self.requested_iops),
-            4 => leaf(&self.datastore_name),
-            _ => self.base.get(index),
+            2 => Value::Long(self.unreserved_iops),
+            3 => Value::Long(self.requested_iops),
+            4 => look::text(&self.datastore_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.unreserved_iops),
-            3 => Slot::Scalar(&mut self.requested_iops),
-            4 => Slot::Scalar(&mut self.datastore_name),
-            _ => self.base.slot(index),
+            2 => place::long(&mut self.unreserved_iops),
+            3 => place::long(&mut self.requested_iops),
+            4 => place::text(&mut self.datastore_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1357,41 +1391,46 @@ impl Extends<VimFault> for InsufficientStorageIops {}
 impl Extends<MethodFault> for InsufficientStorageIops {}
 
 /// `InsufficientStorageSpace`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientStorageSpace {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
 }
 
+impl Default for InsufficientStorageSpace {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default() }
+    }
+}
+
 impl DataType for InsufficientStorageSpace {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InsufficientStorageSpace", Some(InsufficientResourcesFault::INFO), &[], || {
-                Box::new(InsufficientStorageSpace::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InsufficientStorageSpace",
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[],
+            instance::<InsufficientStorageSpace>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InsufficientStorageSpace {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1401,7 +1440,6 @@ impl Extends<VimFault> for InsufficientStorageSpace {}
 impl Extends<MethodFault> for InsufficientStorageSpace {}
 
 /// `InsufficientVFlashResourcesFault`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientVFlashResourcesFault {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
@@ -1415,18 +1453,30 @@ pub struct InsufficientVFlashResourcesFault {
     pub requested_space: i64,
 }
 
+impl Default for InsufficientVFlashResourcesFault {
+    fn default() -> Self {
+        Self {
+            base: <InsufficientResourcesFault as Default>::default(),
+            free_space_in_mb: None,
+            free_space: 0,
+            requested_space_in_mb: None,
+            requested_space: 0,
+        }
+    }
+}
+
 impl DataType for InsufficientVFlashResourcesFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientVFlashResourcesFault",
-            Some(InsufficientResourcesFault::INFO),
+            Some(<InsufficientResourcesFault as DataType>::INFO),
             &[
-                FieldInfo::opt("freeSpaceInMB", Type::Long),
-                FieldInfo::req("freeSpace", Type::Long),
-                FieldInfo::opt("requestedSpaceInMB", Type::Long),
-                FieldInfo::req("requestedSpace", Type::Long),
+                Own("freeSpaceInMB", Type::Long, Opt),
+                Own("freeSpace", Type::Long, Req),
+                Own("requestedSpaceInMB", Type::Long, Opt),
+                Own("requestedSpace", Type::Long, Req),
             ],
-            || Box::new(InsufficientVFlashResourcesFault::default()),
+            instance::<InsufficientVFlashResourcesFault>,
         );
         &INFO
     };
@@ -1434,35 +1484,29 @@ impl DataType for InsufficientVFlashResourcesFault {
 
 impl DataObject for InsufficientVFlashResourcesFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.free_space_in_mb),
-            3 => leaf(&self.free_space),
-            4 => optional(&self.requested_space_in_mb),
-            5 => leaf(&self.requested_space),
-            _ => self.base.get(index),
+            2 => look::optional_long(&self.free_space_in_mb),
+            3 => Value::Long(self.free_space),
+            4 => look::optional_long(&self.requested_space_in_mb),
+            5 => Value::Long(self.requested_space),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.free_space_in_mb),
-            3 => Slot::Scalar(&mut self.free_space),
-            4 => Slot::Scalar(&mut self.requested_space_in_mb),
-            5 => Slot::Scalar(&mut self.requested_space),
-            _ => self.base.slot(index),
+            2 => place::optional_long(&mut self.free_space_in_mb),
+            3 => place::long(&mut self.free_space),
+            4 => place::optional_long(&mut self.requested_space_in_mb),
+            5 => place::long(&mut self.requested_space),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1472,40 +1516,46 @@ impl Extends<VimFault> for InsufficientVFlashResourcesFault {}
 impl Extends<MethodFault> for InsufficientVFlashResourcesFault {}
 
 /// `InvalidAffinitySettingFault`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidAffinitySettingFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for InvalidAffinitySettingFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidAffinitySettingFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidAffinitySettingFault", Some(VimFault::INFO), &[], || {
-            Box::new(InvalidAffinitySettingFault::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidAffinitySettingFault",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<InvalidAffinitySettingFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidAffinitySettingFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1514,39 +1564,42 @@ impl Extends<VimFault> for InvalidAffinitySettingFault {}
 impl Extends<MethodFault> for InvalidAffinitySettingFault {}
 
 /// `InvalidBmcRole`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidBmcRole {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for InvalidBmcRole {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidBmcRole {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidBmcRole", Some(VimFault::INFO), &[], || Box::new(InvalidBmcRole::default()));
+            TypeInfo::new("InvalidBmcRole", Some(<VimFault as DataType>::INFO), &[], instance::<InvalidBmcRole>);
         &INFO
     };
 }
 
 impl DataObject for InvalidBmcRole {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1555,7 +1608,6 @@ impl Extends<VimFault> for InvalidBmcRole {}
 impl Extends<MethodFault> for InvalidBmcRole {}
 
 /// `InvalidCAMServer`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidCAMServer {
     /// What it inherits from [`ActiveDirectoryFault`].
     pub base: ActiveDirectoryFault,
@@ -1563,13 +1615,19 @@ pub struct InvalidCAMServer {
     pub cam_server: String,
 }
 
+impl Default for InvalidCAMServer {
+    fn default() -> Self {
+        Self { base: <ActiveDirectoryFault as Default>::default(), cam_server: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidCAMServer {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidCAMServer",
-            Some(ActiveDirectoryFault::INFO),
-            &[FieldInfo::req("camServer", Type::String)],
-            || Box::new(InvalidCAMServer::default()),
+            Some(<ActiveDirectoryFault as DataType>::INFO),
+            &[Own("camServer", Type::String, Req)],
+            instance::<InvalidCAMServer>,
         );
         &INFO
     };
@@ -1577,29 +1635,23 @@ impl DataType for InvalidCAMServer {
 
 impl DataObject for InvalidCAMServer {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.cam_server),
-            _ => self.base.get(index),
+            3 => look::text(&self.cam_server),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.cam_server),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.cam_server),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1609,7 +1661,6 @@ impl Extends<VimFault> for InvalidCAMServer {}
 impl Extends<MethodFault> for InvalidCAMServer {}
 
 /// `InvalidDatastore`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidDatastore {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -1619,13 +1670,19 @@ pub struct InvalidDatastore {
     pub name: Option<String>,
 }
 
+impl Default for InvalidDatastore {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), datastore: None, name: None }
+    }
+}
+
 impl DataType for InvalidDatastore {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDatastore",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("datastore", Type::Ref), FieldInfo::opt("name", Type::String)],
-            || Box::new(InvalidDatastore::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("datastore", Type::Ref, Opt), Own("name", Type::String, Opt)],
+            instance::<InvalidDatastore>,
         );
         &INFO
     };
@@ -1633,31 +1690,25 @@ impl DataType for InvalidDatastore {
 
 impl DataObject for InvalidDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.datastore),
-            3 => optional(&self.name),
-            _ => self.base.get(index),
+            2 => look::optional_reference(&self.datastore),
+            3 => look::optional_text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.datastore),
-            3 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            2 => place::optional_reference(&mut self.datastore),
+            3 => place::optional_text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1666,7 +1717,6 @@ impl Extends<VimFault> for InvalidDatastore {}
 impl Extends<MethodFault> for InvalidDatastore {}
 
 /// `InvalidDatastorePath`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidDatastorePath {
     /// What it inherits from [`InvalidDatastore`].
     pub base: InvalidDatastore,
@@ -1674,13 +1724,19 @@ pub struct InvalidDatastorePath {
     pub datastore_path: String,
 }
 
+impl Default for InvalidDatastorePath {
+    fn default() -> Self {
+        Self { base: <InvalidDatastore as Default>::default(), datastore_path: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidDatastorePath {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDatastorePath",
-            Some(InvalidDatastore::INFO),
-            &[FieldInfo::req("datastorePath", Type::String)],
-            || Box::new(InvalidDatastorePath::default()),
+            Some(<InvalidDatastore as DataType>::INFO),
+            &[Own("datastorePath", Type::String, Req)],
+            instance::<InvalidDatastorePath>,
         );
         &INFO
     };
@@ -1688,29 +1744,23 @@ impl DataType for InvalidDatastorePath {
 
 impl DataObject for InvalidDatastorePath {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.datastore_path),
-            _ => self.base.get(index),
+            4 => look::text(&self.datastore_path),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.datastore_path),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.datastore_path),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1720,39 +1770,42 @@ impl Extends<VimFault> for InvalidDatastorePath {}
 impl Extends<MethodFault> for InvalidDatastorePath {}
 
 /// `InvalidEvent`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidEvent {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for InvalidEvent {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidEvent {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidEvent", Some(VimFault::INFO), &[], || Box::new(InvalidEvent::default()));
+            TypeInfo::new("InvalidEvent", Some(<VimFault as DataType>::INFO), &[], instance::<InvalidEvent>);
         &INFO
     };
 }
 
 impl DataObject for InvalidEvent {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1761,7 +1814,6 @@ impl Extends<VimFault> for InvalidEvent {}
 impl Extends<MethodFault> for InvalidEvent {}
 
 /// `InvalidFolder`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidFolder {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -1769,41 +1821,43 @@ pub struct InvalidFolder {
     pub target: ManagedObjectReference,
 }
 
+impl Default for InvalidFolder {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), target: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidFolder {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InvalidFolder", Some(VimFault::INFO), &[FieldInfo::req("target", Type::Ref)], || {
-                Box::new(InvalidFolder::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidFolder",
+            Some(<VimFault as DataType>::INFO),
+            &[Own("target", Type::Ref, Req)],
+            instance::<InvalidFolder>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidFolder {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.target),
-            _ => self.base.get(index),
+            2 => look::reference(&self.target),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.target),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.target),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1812,39 +1866,42 @@ impl Extends<VimFault> for InvalidFolder {}
 impl Extends<MethodFault> for InvalidFolder {}
 
 /// `InvalidFormat`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidFormat {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
 }
 
+impl Default for InvalidFormat {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidFormat {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidFormat", Some(VmConfigFault::INFO), &[], || Box::new(InvalidFormat::default()));
+            TypeInfo::new("InvalidFormat", Some(<VmConfigFault as DataType>::INFO), &[], instance::<InvalidFormat>);
         &INFO
     };
 }
 
 impl DataObject for InvalidFormat {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1854,40 +1911,46 @@ impl Extends<VimFault> for InvalidFormat {}
 impl Extends<MethodFault> for InvalidFormat {}
 
 /// `InvalidGuestLogin`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidGuestLogin {
     /// What it inherits from [`GuestOperationsFault`].
     pub base: GuestOperationsFault,
 }
 
+impl Default for InvalidGuestLogin {
+    fn default() -> Self {
+        Self { base: <GuestOperationsFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidGuestLogin {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidGuestLogin", Some(GuestOperationsFault::INFO), &[], || {
-            Box::new(InvalidGuestLogin::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidGuestLogin",
+            Some(<GuestOperationsFault as DataType>::INFO),
+            &[],
+            instance::<InvalidGuestLogin>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidGuestLogin {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1897,39 +1960,46 @@ impl Extends<VimFault> for InvalidGuestLogin {}
 impl Extends<MethodFault> for InvalidGuestLogin {}
 
 /// `InvalidHostName`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidHostName {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
 }
 
+impl Default for InvalidHostName {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidHostName {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InvalidHostName", Some(HostConfigFault::INFO), &[], || Box::new(InvalidHostName::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidHostName",
+            Some(<HostConfigFault as DataType>::INFO),
+            &[],
+            instance::<InvalidHostName>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidHostName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1939,7 +2009,6 @@ impl Extends<VimFault> for InvalidHostName {}
 impl Extends<MethodFault> for InvalidHostName {}
 
 /// `InvalidIpfixConfig`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidIpfixConfig {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -1947,13 +2016,19 @@ pub struct InvalidIpfixConfig {
     pub property: Option<String>,
 }
 
+impl Default for InvalidIpfixConfig {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), property: None }
+    }
+}
+
 impl DataType for InvalidIpfixConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidIpfixConfig",
-            Some(DvsFault::INFO),
-            &[FieldInfo::opt("property", Type::String)],
-            || Box::new(InvalidIpfixConfig::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("property", Type::String, Opt)],
+            instance::<InvalidIpfixConfig>,
         );
         &INFO
     };
@@ -1961,29 +2036,23 @@ impl DataType for InvalidIpfixConfig {
 
 impl DataObject for InvalidIpfixConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.property),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.property),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.property),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.property),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1993,40 +2062,46 @@ impl Extends<VimFault> for InvalidIpfixConfig {}
 impl Extends<MethodFault> for InvalidIpfixConfig {}
 
 /// `InvalidIpmiLoginInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidIpmiLoginInfo {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for InvalidIpmiLoginInfo {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidIpmiLoginInfo {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidIpmiLoginInfo", Some(VimFault::INFO), &[], || {
-            Box::new(InvalidIpmiLoginInfo::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidIpmiLoginInfo",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<InvalidIpmiLoginInfo>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidIpmiLoginInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2035,7 +2110,6 @@ impl Extends<VimFault> for InvalidIpmiLoginInfo {}
 impl Extends<MethodFault> for InvalidIpmiLoginInfo {}
 
 /// `InvalidIpmiMacAddress`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidIpmiMacAddress {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -2045,16 +2119,23 @@ pub struct InvalidIpmiMacAddress {
     pub observed_mac_address: String,
 }
 
+impl Default for InvalidIpmiMacAddress {
+    fn default() -> Self {
+        Self {
+            base: <VimFault as Default>::default(),
+            user_provided_mac_address: Unset::UNSET,
+            observed_mac_address: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for InvalidIpmiMacAddress {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidIpmiMacAddress",
-            Some(VimFault::INFO),
-            &[
-                FieldInfo::req("userProvidedMacAddress", Type::String),
-                FieldInfo::req("observedMacAddress", Type::String),
-            ],
-            || Box::new(InvalidIpmiMacAddress::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("userProvidedMacAddress", Type::String, Req), Own("observedMacAddress", Type::String, Req)],
+            instance::<InvalidIpmiMacAddress>,
         );
         &INFO
     };
@@ -2062,31 +2143,25 @@ impl DataType for InvalidIpmiMacAddress {
 
 impl DataObject for InvalidIpmiMacAddress {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.user_provided_mac_address),
-            3 => leaf(&self.observed_mac_address),
-            _ => self.base.get(index),
+            2 => look::text(&self.user_provided_mac_address),
+            3 => look::text(&self.observed_mac_address),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.user_provided_mac_address),
-            3 => Slot::Scalar(&mut self.observed_mac_address),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.user_provided_mac_address),
+            3 => place::text(&mut self.observed_mac_address),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2095,7 +2170,6 @@ impl Extends<VimFault> for InvalidIpmiMacAddress {}
 impl Extends<MethodFault> for InvalidIpmiMacAddress {}
 
 /// `InvalidLicense`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidLicense {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -2103,13 +2177,19 @@ pub struct InvalidLicense {
     pub license_content: String,
 }
 
+impl Default for InvalidLicense {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), license_content: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidLicense {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidLicense",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("licenseContent", Type::String)],
-            || Box::new(InvalidLicense::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("licenseContent", Type::String, Req)],
+            instance::<InvalidLicense>,
         );
         &INFO
     };
@@ -2117,29 +2197,23 @@ impl DataType for InvalidLicense {
 
 impl DataObject for InvalidLicense {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.license_content),
-            _ => self.base.get(index),
+            2 => look::text(&self.license_content),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.license_content),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.license_content),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2148,39 +2222,42 @@ impl Extends<VimFault> for InvalidLicense {}
 impl Extends<MethodFault> for InvalidLicense {}
 
 /// `InvalidLocale`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidLocale {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for InvalidLocale {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidLocale {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidLocale", Some(VimFault::INFO), &[], || Box::new(InvalidLocale::default()));
+            TypeInfo::new("InvalidLocale", Some(<VimFault as DataType>::INFO), &[], instance::<InvalidLocale>);
         &INFO
     };
 }
 
 impl DataObject for InvalidLocale {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2189,39 +2266,42 @@ impl Extends<VimFault> for InvalidLocale {}
 impl Extends<MethodFault> for InvalidLocale {}
 
 /// `InvalidLogin`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidLogin {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for InvalidLogin {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidLogin {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidLogin", Some(VimFault::INFO), &[], || Box::new(InvalidLogin::default()));
+            TypeInfo::new("InvalidLogin", Some(<VimFault as DataType>::INFO), &[], instance::<InvalidLogin>);
         &INFO
     };
 }
 
 impl DataObject for InvalidLogin {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2230,7 +2310,6 @@ impl Extends<VimFault> for InvalidLogin {}
 impl Extends<MethodFault> for InvalidLogin {}
 
 /// `InvalidName`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidName {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -2240,13 +2319,19 @@ pub struct InvalidName {
     pub entity: Option<ManagedObjectReference>,
 }
 
+impl Default for InvalidName {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), name: Unset::UNSET, entity: None }
+    }
+}
+
 impl DataType for InvalidName {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidName",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("name", Type::String), FieldInfo::opt("entity", Type::Ref)],
-            || Box::new(InvalidName::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("entity", Type::Ref, Opt)],
+            instance::<InvalidName>,
         );
         &INFO
     };
@@ -2254,31 +2339,25 @@ impl DataType for InvalidName {
 
 impl DataObject for InvalidName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.name),
-            3 => optional(&self.entity),
-            _ => self.base.get(index),
+            2 => look::text(&self.name),
+            3 => look::optional_reference(&self.entity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            3 => Slot::Scalar(&mut self.entity),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.name),
+            3 => place::optional_reference(&mut self.entity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2287,7 +2366,6 @@ impl Extends<VimFault> for InvalidName {}
 impl Extends<MethodFault> for InvalidName {}
 
 /// `InvalidOperationOnSecondaryVm`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidOperationOnSecondaryVm {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -2295,13 +2373,19 @@ pub struct InvalidOperationOnSecondaryVm {
     pub instance_uuid: String,
 }
 
+impl Default for InvalidOperationOnSecondaryVm {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), instance_uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidOperationOnSecondaryVm {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidOperationOnSecondaryVm",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::req("instanceUuid", Type::String)],
-            || Box::new(InvalidOperationOnSecondaryVm::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("instanceUuid", Type::String, Req)],
+            instance::<InvalidOperationOnSecondaryVm>,
         );
         &INFO
     };
@@ -2309,29 +2393,23 @@ impl DataType for InvalidOperationOnSecondaryVm {
 
 impl DataObject for InvalidOperationOnSecondaryVm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.instance_uuid),
-            _ => self.base.get(index),
+            2 => look::text(&self.instance_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.instance_uuid),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.instance_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2341,7 +2419,6 @@ impl Extends<VimFault> for InvalidOperationOnSecondaryVm {}
 impl Extends<MethodFault> for InvalidOperationOnSecondaryVm {}
 
 /// `InvalidPrivilege`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidPrivilege {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -2349,13 +2426,19 @@ pub struct InvalidPrivilege {
     pub privilege: String,
 }
 
+impl Default for InvalidPrivilege {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), privilege: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidPrivilege {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidPrivilege",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("privilege", Type::String)],
-            || Box::new(InvalidPrivilege::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("privilege", Type::String, Req)],
+            instance::<InvalidPrivilege>,
         );
         &INFO
     };
@@ -2363,29 +2446,23 @@ impl DataType for InvalidPrivilege {
 
 impl DataObject for InvalidPrivilege {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.privilege),
-            _ => self.base.get(index),
+            2 => look::text(&self.privilege),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.privilege),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.privilege),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2394,41 +2471,46 @@ impl Extends<VimFault> for InvalidPrivilege {}
 impl Extends<MethodFault> for InvalidPrivilege {}
 
 /// `InvalidResourcePoolStructureFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidResourcePoolStructureFault {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
 }
 
+impl Default for InvalidResourcePoolStructureFault {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidResourcePoolStructureFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InvalidResourcePoolStructureFault", Some(InsufficientResourcesFault::INFO), &[], || {
-                Box::new(InvalidResourcePoolStructureFault::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidResourcePoolStructureFault",
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[],
+            instance::<InvalidResourcePoolStructureFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidResourcePoolStructureFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2438,40 +2520,46 @@ impl Extends<VimFault> for InvalidResourcePoolStructureFault {}
 impl Extends<MethodFault> for InvalidResourcePoolStructureFault {}
 
 /// `InvalidSnapshotFormat`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidSnapshotFormat {
     /// What it inherits from [`InvalidFormat`].
     pub base: InvalidFormat,
 }
 
+impl Default for InvalidSnapshotFormat {
+    fn default() -> Self {
+        Self { base: <InvalidFormat as Default>::default() }
+    }
+}
+
 impl DataType for InvalidSnapshotFormat {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidSnapshotFormat", Some(InvalidFormat::INFO), &[], || {
-            Box::new(InvalidSnapshotFormat::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidSnapshotFormat",
+            Some(<InvalidFormat as DataType>::INFO),
+            &[],
+            instance::<InvalidSnapshotFormat>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidSnapshotFormat {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2482,39 +2570,42 @@ impl Extends<VimFault> for InvalidSnapshotFormat {}
 impl Extends<MethodFault> for InvalidSnapshotFormat {}
 
 /// `InvalidState`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidState {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for InvalidState {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("InvalidState", Some(VimFault::INFO), &[], || Box::new(InvalidState::default()));
+            TypeInfo::new("InvalidState", Some(<VimFault as DataType>::INFO), &[], instance::<InvalidState>);
         &INFO
     };
 }
 
 impl DataObject for InvalidState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2523,7 +2614,6 @@ impl Extends<VimFault> for InvalidState {}
 impl Extends<MethodFault> for InvalidState {}
 
 /// `InvalidVmConfig`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidVmConfig {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -2531,13 +2621,19 @@ pub struct InvalidVmConfig {
     pub property: Option<String>,
 }
 
+impl Default for InvalidVmConfig {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), property: None }
+    }
+}
+
 impl DataType for InvalidVmConfig {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidVmConfig",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::opt("property", Type::String)],
-            || Box::new(InvalidVmConfig::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("property", Type::String, Opt)],
+            instance::<InvalidVmConfig>,
         );
         &INFO
     };
@@ -2545,29 +2641,23 @@ impl DataType for InvalidVmConfig {
 
 impl DataObject for InvalidVmConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.property),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.property),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.property),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.property),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2577,7 +2667,6 @@ impl Extends<VimFault> for InvalidVmConfig {}
 impl Extends<MethodFault> for InvalidVmConfig {}
 
 /// `InvalidVmState`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidVmState {
     /// What it inherits from [`InvalidState`].
     pub base: InvalidState,
@@ -2585,41 +2674,43 @@ pub struct InvalidVmState {
     pub vm: ManagedObjectReference,
 }
 
+impl Default for InvalidVmState {
+    fn default() -> Self {
+        Self { base: <InvalidState as Default>::default(), vm: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidVmState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InvalidVmState", Some(InvalidState::INFO), &[FieldInfo::req("vm", Type::Ref)], || {
-                Box::new(InvalidVmState::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidVmState",
+            Some(<InvalidState as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req)],
+            instance::<InvalidVmState>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidVmState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm),
-            _ => self.base.get(index),
+            2 => look::reference(&self.vm),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.vm),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2629,40 +2720,46 @@ impl Extends<VimFault> for InvalidVmState {}
 impl Extends<MethodFault> for InvalidVmState {}
 
 /// `IpHostnameGeneratorError`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IpHostnameGeneratorError {
     /// What it inherits from [`CustomizationFault`].
     pub base: CustomizationFault,
 }
 
+impl Default for IpHostnameGeneratorError {
+    fn default() -> Self {
+        Self { base: <CustomizationFault as Default>::default() }
+    }
+}
+
 impl DataType for IpHostnameGeneratorError {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("IpHostnameGeneratorError", Some(CustomizationFault::INFO), &[], || {
-            Box::new(IpHostnameGeneratorError::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "IpHostnameGeneratorError",
+            Some(<CustomizationFault as DataType>::INFO),
+            &[],
+            instance::<IpHostnameGeneratorError>,
+        );
         &INFO
     };
 }
 
 impl DataObject for IpHostnameGeneratorError {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2672,39 +2769,42 @@ impl Extends<VimFault> for IpHostnameGeneratorError {}
 impl Extends<MethodFault> for IpHostnameGeneratorError {}
 
 /// `IscsiFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for IscsiFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for IscsiFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("IscsiFault", Some(VimFault::INFO), &[], || Box::new(IscsiFault::default()));
+            TypeInfo::new("IscsiFault", Some(<VimFault as DataType>::INFO), &[], instance::<IscsiFault>);
         &INFO
     };
 }
 
 impl DataObject for IscsiFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2713,7 +2813,6 @@ impl Extends<VimFault> for IscsiFault {}
 impl Extends<MethodFault> for IscsiFault {}
 
 /// `IscsiFaultInvalidVnic`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiFaultInvalidVnic {
     /// What it inherits from [`IscsiFault`].
     pub base: IscsiFault,
@@ -2721,13 +2820,19 @@ pub struct IscsiFaultInvalidVnic {
     pub vnic_device: String,
 }
 
+impl Default for IscsiFaultInvalidVnic {
+    fn default() -> Self {
+        Self { base: <IscsiFault as Default>::default(), vnic_device: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiFaultInvalidVnic {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiFaultInvalidVnic",
-            Some(IscsiFault::INFO),
-            &[FieldInfo::req("vnicDevice", Type::String)],
-            || Box::new(IscsiFaultInvalidVnic::default()),
+            Some(<IscsiFault as DataType>::INFO),
+            &[Own("vnicDevice", Type::String, Req)],
+            instance::<IscsiFaultInvalidVnic>,
         );
         &INFO
     };
@@ -2735,29 +2840,23 @@ impl DataType for IscsiFaultInvalidVnic {
 
 impl DataObject for IscsiFaultInvalidVnic {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vnic_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.vnic_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vnic_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vnic_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2767,7 +2866,6 @@ impl Extends<VimFault> for IscsiFaultInvalidVnic {}
 impl Extends<MethodFault> for IscsiFaultInvalidVnic {}
 
 /// `IscsiFaultPnicInUse`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiFaultPnicInUse {
     /// What it inherits from [`IscsiFault`].
     pub base: IscsiFault,
@@ -2775,13 +2873,19 @@ pub struct IscsiFaultPnicInUse {
     pub pnic_device: String,
 }
 
+impl Default for IscsiFaultPnicInUse {
+    fn default() -> Self {
+        Self { base: <IscsiFault as Default>::default(), pnic_device: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiFaultPnicInUse {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiFaultPnicInUse",
-            Some(IscsiFault::INFO),
-            &[FieldInfo::req("pnicDevice", Type::String)],
-            || Box::new(IscsiFaultPnicInUse::default()),
+            Some(<IscsiFault as DataType>::INFO),
+            &[Own("pnicDevice", Type::String, Req)],
+            instance::<IscsiFaultPnicInUse>,
         );
         &INFO
     };
@@ -2789,29 +2893,23 @@ impl DataType for IscsiFaultPnicInUse {
 
 impl DataObject for IscsiFaultPnicInUse {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.pnic_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.pnic_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.pnic_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.pnic_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2821,7 +2919,6 @@ impl Extends<VimFault> for IscsiFaultPnicInUse {}
 impl Extends<MethodFault> for IscsiFaultPnicInUse {}
 
 /// `IscsiFaultVnicAlreadyBound`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiFaultVnicAlreadyBound {
     /// What it inherits from [`IscsiFault`].
     pub base: IscsiFault,
@@ -2829,13 +2926,19 @@ pub struct IscsiFaultVnicAlreadyBound {
     pub vnic_device: String,
 }
 
+impl Default for IscsiFaultVnicAlreadyBound {
+    fn default() -> Self {
+        Self { base: <IscsiFault as Default>::default(), vnic_device: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiFaultVnicAlreadyBound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiFaultVnicAlreadyBound",
-            Some(IscsiFault::INFO),
-            &[FieldInfo::req("vnicDevice", Type::String)],
-            || Box::new(IscsiFaultVnicAlreadyBound::default()),
+            Some(<IscsiFault as DataType>::INFO),
+            &[Own("vnicDevice", Type::String, Req)],
+            instance::<IscsiFaultVnicAlreadyBound>,
         );
         &INFO
     };
@@ -2843,29 +2946,23 @@ impl DataType for IscsiFaultVnicAlreadyBound {
 
 impl DataObject for IscsiFaultVnicAlreadyBound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vnic_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.vnic_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vnic_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vnic_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2875,7 +2972,6 @@ impl Extends<VimFault> for IscsiFaultVnicAlreadyBound {}
 impl Extends<MethodFault> for IscsiFaultVnicAlreadyBound {}
 
 /// `IscsiFaultVnicHasActivePaths`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiFaultVnicHasActivePaths {
     /// What it inherits from [`IscsiFault`].
     pub base: IscsiFault,
@@ -2883,13 +2979,19 @@ pub struct IscsiFaultVnicHasActivePaths {
     pub vnic_device: String,
 }
 
+impl Default for IscsiFaultVnicHasActivePaths {
+    fn default() -> Self {
+        Self { base: <IscsiFault as Default>::default(), vnic_device: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiFaultVnicHasActivePaths {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiFaultVnicHasActivePaths",
-            Some(IscsiFault::INFO),
-            &[FieldInfo::req("vnicDevice", Type::String)],
-            || Box::new(IscsiFaultVnicHasActivePaths::default()),
+            Some(<IscsiFault as DataType>::INFO),
+            &[Own("vnicDevice", Type::String, Req)],
+            instance::<IscsiFaultVnicHasActivePaths>,
         );
         &INFO
     };
@@ -2897,29 +2999,23 @@ impl DataType for IscsiFaultVnicHasActivePaths {
 
 impl DataObject for IscsiFaultVnicHasActivePaths {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vnic_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.vnic_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vnic_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vnic_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2929,7 +3025,6 @@ impl Extends<VimFault> for IscsiFaultVnicHasActivePaths {}
 impl Extends<MethodFault> for IscsiFaultVnicHasActivePaths {}
 
 /// `IscsiFaultVnicHasMultipleUplinks`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiFaultVnicHasMultipleUplinks {
     /// What it inherits from [`IscsiFault`].
     pub base: IscsiFault,
@@ -2937,13 +3032,19 @@ pub struct IscsiFaultVnicHasMultipleUplinks {
     pub vnic_device: String,
 }
 
+impl Default for IscsiFaultVnicHasMultipleUplinks {
+    fn default() -> Self {
+        Self { base: <IscsiFault as Default>::default(), vnic_device: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiFaultVnicHasMultipleUplinks {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiFaultVnicHasMultipleUplinks",
-            Some(IscsiFault::INFO),
-            &[FieldInfo::req("vnicDevice", Type::String)],
-            || Box::new(IscsiFaultVnicHasMultipleUplinks::default()),
+            Some(<IscsiFault as DataType>::INFO),
+            &[Own("vnicDevice", Type::String, Req)],
+            instance::<IscsiFaultVnicHasMultipleUplinks>,
         );
         &INFO
     };
@@ -2951,29 +3052,23 @@ impl DataType for IscsiFaultVnicHasMultipleUplinks {
 
 impl DataObject for IscsiFaultVnicHasMultipleUplinks {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vnic_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.vnic_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vnic_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vnic_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2983,7 +3078,6 @@ impl Extends<VimFault> for IscsiFaultVnicHasMultipleUplinks {}
 impl Extends<MethodFault> for IscsiFaultVnicHasMultipleUplinks {}
 
 /// `IscsiFaultVnicHasNoUplinks`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiFaultVnicHasNoUplinks {
     /// What it inherits from [`IscsiFault`].
     pub base: IscsiFault,
@@ -2991,13 +3085,19 @@ pub struct IscsiFaultVnicHasNoUplinks {
     pub vnic_device: String,
 }
 
+impl Default for IscsiFaultVnicHasNoUplinks {
+    fn default() -> Self {
+        Self { base: <IscsiFault as Default>::default(), vnic_device: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiFaultVnicHasNoUplinks {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiFaultVnicHasNoUplinks",
-            Some(IscsiFault::INFO),
-            &[FieldInfo::req("vnicDevice", Type::String)],
-            || Box::new(IscsiFaultVnicHasNoUplinks::default()),
+            Some(<IscsiFault as DataType>::INFO),
+            &[Own("vnicDevice", Type::String, Req)],
+            instance::<IscsiFaultVnicHasNoUplinks>,
         );
         &INFO
     };
@@ -3005,29 +3105,23 @@ impl DataType for IscsiFaultVnicHasNoUplinks {
 
 impl DataObject for IscsiFaultVnicHasNoUplinks {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vnic_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.vnic_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vnic_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vnic_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3037,7 +3131,6 @@ impl Extends<VimFault> for IscsiFaultVnicHasNoUplinks {}
 impl Extends<MethodFault> for IscsiFaultVnicHasNoUplinks {}
 
 /// `IscsiFaultVnicHasWrongUplink`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiFaultVnicHasWrongUplink {
     /// What it inherits from [`IscsiFault`].
     pub base: IscsiFault,
@@ -3045,13 +3138,19 @@ pub struct IscsiFaultVnicHasWrongUplink {
     pub vnic_device: String,
 }
 
+impl Default for IscsiFaultVnicHasWrongUplink {
+    fn default() -> Self {
+        Self { base: <IscsiFault as Default>::default(), vnic_device: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiFaultVnicHasWrongUplink {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiFaultVnicHasWrongUplink",
-            Some(IscsiFault::INFO),
-            &[FieldInfo::req("vnicDevice", Type::String)],
-            || Box::new(IscsiFaultVnicHasWrongUplink::default()),
+            Some(<IscsiFault as DataType>::INFO),
+            &[Own("vnicDevice", Type::String, Req)],
+            instance::<IscsiFaultVnicHasWrongUplink>,
         );
         &INFO
     };
@@ -3059,29 +3158,23 @@ impl DataType for IscsiFaultVnicHasWrongUplink {
 
 impl DataObject for IscsiFaultVnicHasWrongUplink {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vnic_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.vnic_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vnic_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vnic_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3091,7 +3184,6 @@ impl Extends<VimFault> for IscsiFaultVnicHasWrongUplink {}
 impl Extends<MethodFault> for IscsiFaultVnicHasWrongUplink {}
 
 /// `IscsiFaultVnicInUse`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiFaultVnicInUse {
     /// What it inherits from [`IscsiFault`].
     pub base: IscsiFault,
@@ -3099,13 +3191,19 @@ pub struct IscsiFaultVnicInUse {
     pub vnic_device: String,
 }
 
+impl Default for IscsiFaultVnicInUse {
+    fn default() -> Self {
+        Self { base: <IscsiFault as Default>::default(), vnic_device: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiFaultVnicInUse {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiFaultVnicInUse",
-            Some(IscsiFault::INFO),
-            &[FieldInfo::req("vnicDevice", Type::String)],
-            || Box::new(IscsiFaultVnicInUse::default()),
+            Some(<IscsiFault as DataType>::INFO),
+            &[Own("vnicDevice", Type::String, Req)],
+            instance::<IscsiFaultVnicInUse>,
         );
         &INFO
     };
@@ -3113,29 +3211,23 @@ impl DataType for IscsiFaultVnicInUse {
 
 impl DataObject for IscsiFaultVnicInUse {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vnic_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.vnic_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vnic_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vnic_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3145,7 +3237,6 @@ impl Extends<VimFault> for IscsiFaultVnicInUse {}
 impl Extends<MethodFault> for IscsiFaultVnicInUse {}
 
 /// `IscsiFaultVnicIsLastPath`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiFaultVnicIsLastPath {
     /// What it inherits from [`IscsiFault`].
     pub base: IscsiFault,
@@ -3153,13 +3244,19 @@ pub struct IscsiFaultVnicIsLastPath {
     pub vnic_device: String,
 }
 
+impl Default for IscsiFaultVnicIsLastPath {
+    fn default() -> Self {
+        Self { base: <IscsiFault as Default>::default(), vnic_device: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiFaultVnicIsLastPath {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiFaultVnicIsLastPath",
-            Some(IscsiFault::INFO),
-            &[FieldInfo::req("vnicDevice", Type::String)],
-            || Box::new(IscsiFaultVnicIsLastPath::default()),
+            Some(<IscsiFault as DataType>::INFO),
+            &[Own("vnicDevice", Type::String, Req)],
+            instance::<IscsiFaultVnicIsLastPath>,
         );
         &INFO
     };
@@ -3167,29 +3264,23 @@ impl DataType for IscsiFaultVnicIsLastPath {
 
 impl DataObject for IscsiFaultVnicIsLastPath {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vnic_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.vnic_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vnic_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vnic_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3199,7 +3290,6 @@ impl Extends<VimFault> for IscsiFaultVnicIsLastPath {}
 impl Extends<MethodFault> for IscsiFaultVnicIsLastPath {}
 
 /// `IscsiFaultVnicNotBound`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiFaultVnicNotBound {
     /// What it inherits from [`IscsiFault`].
     pub base: IscsiFault,
@@ -3207,13 +3297,19 @@ pub struct IscsiFaultVnicNotBound {
     pub vnic_device: String,
 }
 
+impl Default for IscsiFaultVnicNotBound {
+    fn default() -> Self {
+        Self { base: <IscsiFault as Default>::default(), vnic_device: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiFaultVnicNotBound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiFaultVnicNotBound",
-            Some(IscsiFault::INFO),
-            &[FieldInfo::req("vnicDevice", Type::String)],
-            || Box::new(IscsiFaultVnicNotBound::default()),
+            Some(<IscsiFault as DataType>::INFO),
+            &[Own("vnicDevice", Type::String, Req)],
+            instance::<IscsiFaultVnicNotBound>,
         );
         &INFO
     };
@@ -3221,29 +3317,23 @@ impl DataType for IscsiFaultVnicNotBound {
 
 impl DataObject for IscsiFaultVnicNotBound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vnic_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.vnic_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vnic_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vnic_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3253,7 +3343,6 @@ impl Extends<VimFault> for IscsiFaultVnicNotBound {}
 impl Extends<MethodFault> for IscsiFaultVnicNotBound {}
 
 /// `IscsiFaultVnicNotFound`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IscsiFaultVnicNotFound {
     /// What it inherits from [`IscsiFault`].
     pub base: IscsiFault,
@@ -3261,13 +3350,19 @@ pub struct IscsiFaultVnicNotFound {
     pub vnic_device: String,
 }
 
+impl Default for IscsiFaultVnicNotFound {
+    fn default() -> Self {
+        Self { base: <IscsiFault as Default>::default(), vnic_device: Unset::UNSET }
+    }
+}
+
 impl DataType for IscsiFaultVnicNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IscsiFaultVnicNotFound",
-            Some(IscsiFault::INFO),
-            &[FieldInfo::req("vnicDevice", Type::String)],
-            || Box::new(IscsiFaultVnicNotFound::default()),
+            Some(<IscsiFault as DataType>::INFO),
+            &[Own("vnicDevice", Type::String, Req)],
+            instance::<IscsiFaultVnicNotFound>,
         );
         &INFO
     };
@@ -3275,29 +3370,23 @@ impl DataType for IscsiFaultVnicNotFound {
 
 impl DataObject for IscsiFaultVnicNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vnic_device),
-            _ => self.base.get(index),
+            2 => look::text(&self.vnic_device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vnic_device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vnic_device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3307,40 +3396,46 @@ impl Extends<VimFault> for IscsiFaultVnicNotFound {}
 impl Extends<MethodFault> for IscsiFaultVnicNotFound {}
 
 /// `IDEDiskNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IDEDiskNotSupported {
     /// What it inherits from [`DiskNotSupported`].
     pub base: DiskNotSupported,
 }
 
+impl Default for IDEDiskNotSupported {
+    fn default() -> Self {
+        Self { base: <DiskNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for IDEDiskNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("IDEDiskNotSupported", Some(DiskNotSupported::INFO), &[], || {
-            Box::new(IDEDiskNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "IDEDiskNotSupported",
+            Some(<DiskNotSupported as DataType>::INFO),
+            &[],
+            instance::<IDEDiskNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for IDEDiskNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3352,7 +3447,6 @@ impl Extends<VimFault> for IDEDiskNotSupported {}
 impl Extends<MethodFault> for IDEDiskNotSupported {}
 
 /// `InaccessibleDatastore`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InaccessibleDatastore {
     /// What it inherits from [`InvalidDatastore`].
     pub base: InvalidDatastore,
@@ -3360,13 +3454,19 @@ pub struct InaccessibleDatastore {
     pub detail: Option<String>,
 }
 
+impl Default for InaccessibleDatastore {
+    fn default() -> Self {
+        Self { base: <InvalidDatastore as Default>::default(), detail: None }
+    }
+}
+
 impl DataType for InaccessibleDatastore {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InaccessibleDatastore",
-            Some(InvalidDatastore::INFO),
-            &[FieldInfo::opt("detail", Type::String)],
-            || Box::new(InaccessibleDatastore::default()),
+            Some(<InvalidDatastore as DataType>::INFO),
+            &[Own("detail", Type::String, Opt)],
+            instance::<InaccessibleDatastore>,
         );
         &INFO
     };
@@ -3374,29 +3474,23 @@ impl DataType for InaccessibleDatastore {
 
 impl DataObject for InaccessibleDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => optional(&self.detail),
-            _ => self.base.get(index),
+            4 => look::optional_text(&self.detail),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.detail),
-            _ => self.base.slot(index),
+            4 => place::optional_text(&mut self.detail),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3406,41 +3500,46 @@ impl Extends<VimFault> for InaccessibleDatastore {}
 impl Extends<MethodFault> for InaccessibleDatastore {}
 
 /// `InaccessibleFTMetadataDatastore`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InaccessibleFTMetadataDatastore {
     /// What it inherits from [`InaccessibleDatastore`].
     pub base: InaccessibleDatastore,
 }
 
+impl Default for InaccessibleFTMetadataDatastore {
+    fn default() -> Self {
+        Self { base: <InaccessibleDatastore as Default>::default() }
+    }
+}
+
 impl DataType for InaccessibleFTMetadataDatastore {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InaccessibleFTMetadataDatastore", Some(InaccessibleDatastore::INFO), &[], || {
-                Box::new(InaccessibleFTMetadataDatastore::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InaccessibleFTMetadataDatastore",
+            Some(<InaccessibleDatastore as DataType>::INFO),
+            &[],
+            instance::<InaccessibleFTMetadataDatastore>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InaccessibleFTMetadataDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3451,7 +3550,6 @@ impl Extends<VimFault> for InaccessibleFTMetadataDatastore {}
 impl Extends<MethodFault> for InaccessibleFTMetadataDatastore {}
 
 /// `IncompatibleDefaultDevice`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct IncompatibleDefaultDevice {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -3459,13 +3557,19 @@ pub struct IncompatibleDefaultDevice {
     pub device: String,
 }
 
+impl Default for IncompatibleDefaultDevice {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), device: Unset::UNSET }
+    }
+}
+
 impl DataType for IncompatibleDefaultDevice {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IncompatibleDefaultDevice",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("device", Type::String)],
-            || Box::new(IncompatibleDefaultDevice::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("device", Type::String, Req)],
+            instance::<IncompatibleDefaultDevice>,
         );
         &INFO
     };
@@ -3473,29 +3577,23 @@ impl DataType for IncompatibleDefaultDevice {
 
 impl DataObject for IncompatibleDefaultDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3505,7 +3603,6 @@ impl Extends<VimFault> for IncompatibleDefaultDevice {}
 impl Extends<MethodFault> for IncompatibleDefaultDevice {}
 
 /// `IncompatibleHostForVmReplication`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct IncompatibleHostForVmReplication {
     /// What it inherits from [`ReplicationFault`].
     pub base: ReplicationFault,
@@ -3517,17 +3614,24 @@ pub struct IncompatibleHostForVmReplication {
     pub reason: String,
 }
 
+impl Default for IncompatibleHostForVmReplication {
+    fn default() -> Self {
+        Self {
+            base: <ReplicationFault as Default>::default(),
+            vm_name: Unset::UNSET,
+            host_name: Unset::UNSET,
+            reason: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for IncompatibleHostForVmReplication {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "IncompatibleHostForVmReplication",
-            Some(ReplicationFault::INFO),
-            &[
-                FieldInfo::req("vmName", Type::String),
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("reason", Type::String),
-            ],
-            || Box::new(IncompatibleHostForVmReplication::default()),
+            Some(<ReplicationFault as DataType>::INFO),
+            &[Own("vmName", Type::String, Req), Own("hostName", Type::String, Req), Own("reason", Type::String, Req)],
+            instance::<IncompatibleHostForVmReplication>,
         );
         &INFO
     };
@@ -3535,33 +3639,27 @@ impl DataType for IncompatibleHostForVmReplication {
 
 impl DataObject for IncompatibleHostForVmReplication {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm_name),
-            3 => leaf(&self.host_name),
-            4 => leaf(&self.reason),
-            _ => self.base.get(index),
+            2 => look::text(&self.vm_name),
+            3 => look::text(&self.host_name),
+            4 => look::text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm_name),
-            3 => Slot::Scalar(&mut self.host_name),
-            4 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vm_name),
+            3 => place::text(&mut self.host_name),
+            4 => place::text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3571,41 +3669,46 @@ impl Extends<VimFault> for IncompatibleHostForVmReplication {}
 impl Extends<MethodFault> for IncompatibleHostForVmReplication {}
 
 /// `IndependentDiskVMotionNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct IndependentDiskVMotionNotSupported {
     /// What it inherits from [`MigrationFeatureNotSupported`].
     pub base: MigrationFeatureNotSupported,
 }
 
+impl Default for IndependentDiskVMotionNotSupported {
+    fn default() -> Self {
+        Self { base: <MigrationFeatureNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for IndependentDiskVMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("IndependentDiskVMotionNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
-                Box::new(IndependentDiskVMotionNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "IndependentDiskVMotionNotSupported",
+            Some(<MigrationFeatureNotSupported as DataType>::INFO),
+            &[],
+            instance::<IndependentDiskVMotionNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for IndependentDiskVMotionNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3616,7 +3719,6 @@ impl Extends<VimFault> for IndependentDiskVMotionNotSupported {}
 impl Extends<MethodFault> for IndependentDiskVMotionNotSupported {}
 
 /// `InsufficientAgentVmsDeployed`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientAgentVmsDeployed {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
@@ -3628,17 +3730,28 @@ pub struct InsufficientAgentVmsDeployed {
     pub current_num_agent_vms: i32,
 }
 
+impl Default for InsufficientAgentVmsDeployed {
+    fn default() -> Self {
+        Self {
+            base: <InsufficientResourcesFault as Default>::default(),
+            host_name: Unset::UNSET,
+            required_num_agent_vms: 0,
+            current_num_agent_vms: 0,
+        }
+    }
+}
+
 impl DataType for InsufficientAgentVmsDeployed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientAgentVmsDeployed",
-            Some(InsufficientResourcesFault::INFO),
+            Some(<InsufficientResourcesFault as DataType>::INFO),
             &[
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("requiredNumAgentVms", Type::Int),
-                FieldInfo::req("currentNumAgentVms", Type::Int),
+                Own("hostName", Type::String, Req),
+                Own("requiredNumAgentVms", Type::Int, Req),
+                Own("currentNumAgentVms", Type::Int, Req),
             ],
-            || Box::new(InsufficientAgentVmsDeployed::default()),
+            instance::<InsufficientAgentVmsDeployed>,
         );
         &INFO
     };
@@ -3646,33 +3759,27 @@ impl DataType for InsufficientAgentVmsDeployed {
 
 impl DataObject for InsufficientAgentVmsDeployed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host_name),
-            3 => leaf(&self.required_num_agent_vms),
-            4 => leaf(&self.current_num_agent_vms),
-            _ => self.base.get(index),
+            2 => look::text(&self.host_name),
+            3 => Value::Int(self.required_num_agent_vms),
+            4 => Value::Int(self.current_num_agent_vms),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            3 => Slot::Scalar(&mut self.required_num_agent_vms),
-            4 => Slot::Scalar(&mut self.current_num_agent_vms),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.host_name),
+            3 => place::int(&mut self.required_num_agent_vms),
+            4 => place::int(&mut self.current_num_agent_vms),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3682,7 +3789,6 @@ impl Extends<VimFault> for InsufficientAgentVmsDeployed {}
 impl Extends<MethodFault> for InsufficientAgentVmsDeployed {}
 
 /// `InsufficientCpuResourcesFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientCpuResourcesFault {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
@@ -3692,13 +3798,19 @@ pub struct InsufficientCpuResourcesFault {
     pub requested: i64,
 }
 
+impl Default for InsufficientCpuResourcesFault {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default(), unreserved: 0, requested: 0 }
+    }
+}
+
 impl DataType for InsufficientCpuResourcesFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientCpuResourcesFault",
-            Some(InsufficientResourcesFault::INFO),
-            &[FieldInfo::req("unreserved", Type::Long), FieldInfo::req("requested", Type::Long)],
-            || Box::new(InsufficientCpuResourcesFault::default()),
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[Own("unreserved", Type::Long, Req), Own("requested", Type::Long, Req)],
+            instance::<InsufficientCpuResourcesFault>,
         );
         &INFO
     };
@@ -3706,31 +3818,25 @@ impl DataType for InsufficientCpuResourcesFault {
 
 impl DataObject for InsufficientCpuResourcesFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.unreserved),
-            3 => leaf(&self.requested),
-            _ => self.base.get(index),
+            2 => Value::Long(self.unreserved),
+            3 => Value::Long(self.requested),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.unreserved),
-            3 => Slot::Scalar(&mut self.requested),
-            _ => self.base.slot(index),
+            2 => place::long(&mut self.unreserved),
+            3 => place::long(&mut self.requested),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3740,40 +3846,46 @@ impl Extends<VimFault> for InsufficientCpuResourcesFault {}
 impl Extends<MethodFault> for InsufficientCpuResourcesFault {}
 
 /// `InsufficientDisks`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientDisks {
     /// What it inherits from [`VsanDiskFault`].
     pub base: VsanDiskFault,
 }
 
+impl Default for InsufficientDisks {
+    fn default() -> Self {
+        Self { base: <VsanDiskFault as Default>::default() }
+    }
+}
+
 impl DataType for InsufficientDisks {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InsufficientDisks", Some(VsanDiskFault::INFO), &[], || {
-            Box::new(InsufficientDisks::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InsufficientDisks",
+            Some(<VsanDiskFault as DataType>::INFO),
+            &[],
+            instance::<InsufficientDisks>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InsufficientDisks {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3784,41 +3896,46 @@ impl Extends<VimFault> for InsufficientDisks {}
 impl Extends<MethodFault> for InsufficientDisks {}
 
 /// `InsufficientFailoverResourcesFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientFailoverResourcesFault {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
 }
 
+impl Default for InsufficientFailoverResourcesFault {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default() }
+    }
+}
+
 impl DataType for InsufficientFailoverResourcesFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InsufficientFailoverResourcesFault", Some(InsufficientResourcesFault::INFO), &[], || {
-                Box::new(InsufficientFailoverResourcesFault::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InsufficientFailoverResourcesFault",
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[],
+            instance::<InsufficientFailoverResourcesFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InsufficientFailoverResourcesFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3828,41 +3945,46 @@ impl Extends<VimFault> for InsufficientFailoverResourcesFault {}
 impl Extends<MethodFault> for InsufficientFailoverResourcesFault {}
 
 /// `InsufficientGraphicsResourcesFault`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientGraphicsResourcesFault {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
 }
 
+impl Default for InsufficientGraphicsResourcesFault {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default() }
+    }
+}
+
 impl DataType for InsufficientGraphicsResourcesFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InsufficientGraphicsResourcesFault", Some(InsufficientResourcesFault::INFO), &[], || {
-                Box::new(InsufficientGraphicsResourcesFault::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InsufficientGraphicsResourcesFault",
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[],
+            instance::<InsufficientGraphicsResourcesFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InsufficientGraphicsResourcesFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3872,7 +3994,6 @@ impl Extends<VimFault> for InsufficientGraphicsResourcesFault {}
 impl Extends<MethodFault> for InsufficientGraphicsResourcesFault {}
 
 /// `InsufficientHostCapacityFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientHostCapacityFault {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
@@ -3880,13 +4001,19 @@ pub struct InsufficientHostCapacityFault {
     pub host: Option<ManagedObjectReference>,
 }
 
+impl Default for InsufficientHostCapacityFault {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default(), host: None }
+    }
+}
+
 impl DataType for InsufficientHostCapacityFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientHostCapacityFault",
-            Some(InsufficientResourcesFault::INFO),
-            &[FieldInfo::opt("host", Type::Ref)],
-            || Box::new(InsufficientHostCapacityFault::default()),
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[Own("host", Type::Ref, Opt)],
+            instance::<InsufficientHostCapacityFault>,
         );
         &INFO
     };
@@ -3894,29 +4021,23 @@ impl DataType for InsufficientHostCapacityFault {
 
 impl DataObject for InsufficientHostCapacityFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.host),
-            _ => self.base.get(index),
+            2 => look::optional_reference(&self.host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            2 => place::optional_reference(&mut self.host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3926,7 +4047,6 @@ impl Extends<VimFault> for InsufficientHostCapacityFault {}
 impl Extends<MethodFault> for InsufficientHostCapacityFault {}
 
 /// `InsufficientHostCpuCapacityFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientHostCpuCapacityFault {
     /// What it inherits from [`InsufficientHostCapacityFault`].
     pub base: InsufficientHostCapacityFault,
@@ -3936,13 +4056,19 @@ pub struct InsufficientHostCpuCapacityFault {
     pub requested: i64,
 }
 
+impl Default for InsufficientHostCpuCapacityFault {
+    fn default() -> Self {
+        Self { base: <InsufficientHostCapacityFault as Default>::default(), unreserved: 0, requested: 0 }
+    }
+}
+
 impl DataType for InsufficientHostCpuCapacityFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientHostCpuCapacityFault",
-            Some(InsufficientHostCapacityFault::INFO),
-            &[FieldInfo::req("unreserved", Type::Long), FieldInfo::req("requested", Type::Long)],
-            || Box::new(InsufficientHostCpuCapacityFault::default()),
+            Some(<InsufficientHostCapacityFault as DataType>::INFO),
+            &[Own("unreserved", Type::Long, Req), Own("requested", Type::Long, Req)],
+            instance::<InsufficientHostCpuCapacityFault>,
         );
         &INFO
     };
@@ -3950,31 +4076,25 @@ impl DataType for InsufficientHostCpuCapacityFault {
 
 impl DataObject for InsufficientHostCpuCapacityFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.unreserved),
-            4 => leaf(&self.requested),
-            _ => self.base.get(index),
+            3 => Value::Long(self.unreserved),
+            4 => Value::Long(self.requested),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.unreserved),
-            4 => Slot::Scalar(&mut self.requested),
-            _ => self.base.slot(index),
+            3 => place::long(&mut self.unreserved),
+            4 => place::long(&mut self.requested),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3985,7 +4105,6 @@ impl Extends<VimFault> for InsufficientHostCpuCapacityFault {}
 impl Extends<MethodFault> for InsufficientHostCpuCapacityFault {}
 
 /// `InsufficientHostMemoryCapacityFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientHostMemoryCapacityFault {
     /// What it inherits from [`InsufficientHostCapacityFault`].
     pub base: InsufficientHostCapacityFault,
@@ -3995,13 +4114,19 @@ pub struct InsufficientHostMemoryCapacityFault {
     pub requested: i64,
 }
 
+impl Default for InsufficientHostMemoryCapacityFault {
+    fn default() -> Self {
+        Self { base: <InsufficientHostCapacityFault as Default>::default(), unreserved: 0, requested: 0 }
+    }
+}
+
 impl DataType for InsufficientHostMemoryCapacityFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientHostMemoryCapacityFault",
-            Some(InsufficientHostCapacityFault::INFO),
-            &[FieldInfo::req("unreserved", Type::Long), FieldInfo::req("requested", Type::Long)],
-            || Box::new(InsufficientHostMemoryCapacityFault::default()),
+            Some(<InsufficientHostCapacityFault as DataType>::INFO),
+            &[Own("unreserved", Type::Long, Req), Own("requested", Type::Long, Req)],
+            instance::<InsufficientHostMemoryCapacityFault>,
         );
         &INFO
     };
@@ -4009,31 +4134,25 @@ impl DataType for InsufficientHostMemoryCapacityFault {
 
 impl DataObject for InsufficientHostMemoryCapacityFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.unreserved),
-            4 => leaf(&self.requested),
-            _ => self.base.get(index),
+            3 => Value::Long(self.unreserved),
+            4 => Value::Long(self.requested),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.unreserved),
-            4 => Slot::Scalar(&mut self.requested),
-            _ => self.base.slot(index),
+            3 => place::long(&mut self.unreserved),
+            4 => place::long(&mut self.requested),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4044,7 +4163,6 @@ impl Extends<VimFault> for InsufficientHostMemoryCapacityFault {}
 impl Extends<MethodFault> for InsufficientHostMemoryCapacityFault {}
 
 /// `InsufficientMemoryResourcesFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientMemoryResourcesFault {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
@@ -4054,13 +4172,19 @@ pub struct InsufficientMemoryResourcesFault {
     pub requested: i64,
 }
 
+impl Default for InsufficientMemoryResourcesFault {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default(), unreserved: 0, requested: 0 }
+    }
+}
+
 impl DataType for InsufficientMemoryResourcesFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientMemoryResourcesFault",
-            Some(InsufficientResourcesFault::INFO),
-            &[FieldInfo::req("unreserved", Type::Long), FieldInfo::req("requested", Type::Long)],
-            || Box::new(InsufficientMemoryResourcesFault::default()),
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[Own("unreserved", Type::Long, Req), Own("requested", Type::Long, Req)],
+            instance::<InsufficientMemoryResourcesFault>,
         );
         &INFO
     };
@@ -4068,31 +4192,25 @@ impl DataType for InsufficientMemoryResourcesFault {
 
 impl DataObject for InsufficientMemoryResourcesFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.unreserved),
-            3 => leaf(&self.requested),
-            _ => self.base.get(index),
+            2 => Value::Long(self.unreserved),
+            3 => Value::Long(self.requested),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.unreserved),
-            3 => Slot::Scalar(&mut self.requested),
-            _ => self.base.slot(index),
+            2 => place::long(&mut self.unreserved),
+            3 => place::long(&mut self.requested),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4102,41 +4220,46 @@ impl Extends<VimFault> for InsufficientMemoryResourcesFault {}
 impl Extends<MethodFault> for InsufficientMemoryResourcesFault {}
 
 /// `InsufficientNetworkCapacity`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientNetworkCapacity {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
 }
 
+impl Default for InsufficientNetworkCapacity {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default() }
+    }
+}
+
 impl DataType for InsufficientNetworkCapacity {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InsufficientNetworkCapacity", Some(InsufficientResourcesFault::INFO), &[], || {
-                Box::new(InsufficientNetworkCapacity::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InsufficientNetworkCapacity",
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[],
+            instance::<InsufficientNetworkCapacity>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InsufficientNetworkCapacity {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4146,7 +4269,6 @@ impl Extends<VimFault> for InsufficientNetworkCapacity {}
 impl Extends<MethodFault> for InsufficientNetworkCapacity {}
 
 /// `InsufficientNetworkResourcePoolCapacity`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientNetworkResourcePoolCapacity {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
@@ -4164,20 +4286,34 @@ pub struct InsufficientNetworkResourcePoolCapacity {
     pub device: Vec<String>,
 }
 
+impl Default for InsufficientNetworkResourcePoolCapacity {
+    fn default() -> Self {
+        Self {
+            base: <InsufficientResourcesFault as Default>::default(),
+            dvs_name: Unset::UNSET,
+            dvs_uuid: Unset::UNSET,
+            resource_pool_key: Unset::UNSET,
+            available: 0,
+            requested: 0,
+            device: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for InsufficientNetworkResourcePoolCapacity {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientNetworkResourcePoolCapacity",
-            Some(InsufficientResourcesFault::INFO),
+            Some(<InsufficientResourcesFault as DataType>::INFO),
             &[
-                FieldInfo::req("dvsName", Type::String),
-                FieldInfo::req("dvsUuid", Type::String),
-                FieldInfo::req("resourcePoolKey", Type::String),
-                FieldInfo::req("available", Type::Long),
-                FieldInfo::req("requested", Type::Long),
-                FieldInfo::list_req("device", Type::String),
+                Own("dvsName", Type::String, Req),
+                Own("dvsUuid", Type::String, Req),
+                Own("resourcePoolKey", Type::String, Req),
+                Own("available", Type::Long, Req),
+                Own("requested", Type::Long, Req),
+                Own("device", Type::String, ListReq),
             ],
-            || Box::new(InsufficientNetworkResourcePoolCapacity::default()),
+            instance::<InsufficientNetworkResourcePoolCapacity>,
         );
         &INFO
     };
@@ -4185,39 +4321,33 @@ impl DataType for InsufficientNetworkResourcePoolCapacity {
 
 impl DataObject for InsufficientNetworkResourcePoolCapacity {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.dvs_name),
-            3 => leaf(&self.dvs_uuid),
-            4 => leaf(&self.resource_pool_key),
-            5 => leaf(&self.available),
-            6 => leaf(&self.requested),
-            7 => Value::List(&self.device),
-            _ => self.base.get(index),
+            2 => look::text(&self.dvs_name),
+            3 => look::text(&self.dvs_uuid),
+            4 => look::text(&self.resource_pool_key),
+            5 => Value::Long(self.available),
+            6 => Value::Long(self.requested),
+            7 => look::texts(&self.device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.dvs_name),
-            3 => Slot::Scalar(&mut self.dvs_uuid),
-            4 => Slot::Scalar(&mut self.resource_pool_key),
-            5 => Slot::Scalar(&mut self.available),
-            6 => Slot::Scalar(&mut self.requested),
-            7 => Slot::Scalar(&mut self.device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.dvs_name),
+            3 => place::text(&mut self.dvs_uuid),
+            4 => place::text(&mut self.resource_pool_key),
+            5 => place::long(&mut self.available),
+            6 => place::long(&mut self.requested),
+            7 => place::texts(&mut self.device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4227,41 +4357,46 @@ impl Extends<VimFault> for InsufficientNetworkResourcePoolCapacity {}
 impl Extends<MethodFault> for InsufficientNetworkResourcePoolCapacity {}
 
 /// `InsufficientPerCpuCapacity`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientPerCpuCapacity {
     /// What it inherits from [`InsufficientHostCapacityFault`].
     pub base: InsufficientHostCapacityFault,
 }
 
+impl Default for InsufficientPerCpuCapacity {
+    fn default() -> Self {
+        Self { base: <InsufficientHostCapacityFault as Default>::default() }
+    }
+}
+
 impl DataType for InsufficientPerCpuCapacity {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InsufficientPerCpuCapacity", Some(InsufficientHostCapacityFault::INFO), &[], || {
-                Box::new(InsufficientPerCpuCapacity::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InsufficientPerCpuCapacity",
+            Some(<InsufficientHostCapacityFault as DataType>::INFO),
+            &[],
+            instance::<InsufficientPerCpuCapacity>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InsufficientPerCpuCapacity {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4272,7 +4407,6 @@ impl Extends<VimFault> for InsufficientPerCpuCapacity {}
 impl Extends<MethodFault> for InsufficientPerCpuCapacity {}
 
 /// `InsufficientStandbyCpuResource`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientStandbyCpuResource {
     /// What it inherits from [`InsufficientStandbyResource`].
     pub base: InsufficientStandbyResource,
@@ -4282,13 +4416,19 @@ pub struct InsufficientStandbyCpuResource {
     pub requested: i64,
 }
 
+impl Default for InsufficientStandbyCpuResource {
+    fn default() -> Self {
+        Self { base: <InsufficientStandbyResource as Default>::default(), available: 0, requested: 0 }
+    }
+}
+
 impl DataType for InsufficientStandbyCpuResource {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientStandbyCpuResource",
-            Some(InsufficientStandbyResource::INFO),
-            &[FieldInfo::req("available", Type::Long), FieldInfo::req("requested", Type::Long)],
-            || Box::new(InsufficientStandbyCpuResource::default()),
+            Some(<InsufficientStandbyResource as DataType>::INFO),
+            &[Own("available", Type::Long, Req), Own("requested", Type::Long, Req)],
+            instance::<InsufficientStandbyCpuResource>,
         );
         &INFO
     };
@@ -4296,31 +4436,25 @@ impl DataType for InsufficientStandbyCpuResource {
 
 impl DataObject for InsufficientStandbyCpuResource {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.available),
-            3 => leaf(&self.requested),
-            _ => self.base.get(index),
+            2 => Value::Long(self.available),
+            3 => Value::Long(self.requested),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.available),
-            3 => Slot::Scalar(&mut self.requested),
-            _ => self.base.slot(index),
+            2 => place::long(&mut self.available),
+            3 => place::long(&mut self.requested),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4331,7 +4465,6 @@ impl Extends<VimFault> for InsufficientStandbyCpuResource {}
 impl Extends<MethodFault> for InsufficientStandbyCpuResource {}
 
 /// `InsufficientStandbyMemoryResource`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InsufficientStandbyMemoryResource {
     /// What it inherits from [`InsufficientStandbyResource`].
     pub base: InsufficientStandbyResource,
@@ -4341,13 +4474,19 @@ pub struct InsufficientStandbyMemoryResource {
     pub requested: i64,
 }
 
+impl Default for InsufficientStandbyMemoryResource {
+    fn default() -> Self {
+        Self { base: <InsufficientStandbyResource as Default>::default(), available: 0, requested: 0 }
+    }
+}
+
 impl DataType for InsufficientStandbyMemoryResource {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InsufficientStandbyMemoryResource",
-            Some(InsufficientStandbyResource::INFO),
-            &[FieldInfo::req("available", Type::Long), FieldInfo::req("requested", Type::Long)],
-            || Box::new(InsufficientStandbyMemoryResource::default()),
+            Some(<InsufficientStandbyResource as DataType>::INFO),
+            &[Own("available", Type::Long, Req), Own("requested", Type::Long, Req)],
+            instance::<InsufficientStandbyMemoryResource>,
         );
         &INFO
     };
@@ -4355,31 +4494,25 @@ impl DataType for InsufficientStandbyMemoryResource {
 
 impl DataObject for InsufficientStandbyMemoryResource {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.available),
-            3 => leaf(&self.requested),
-            _ => self.base.get(index),
+            2 => Value::Long(self.available),
+            3 => Value::Long(self.requested),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.available),
-            3 => Slot::Scalar(&mut self.requested),
-            _ => self.base.slot(index),
+            2 => place::long(&mut self.available),
+            3 => place::long(&mut self.requested),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4390,39 +4523,46 @@ impl Extends<VimFault> for InsufficientStandbyMemoryResource {}
 impl Extends<MethodFault> for InsufficientStandbyMemoryResource {}
 
 /// `InvalidBundle`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidBundle {
     /// What it inherits from [`PlatformConfigFault`].
     pub base: PlatformConfigFault,
 }
 
+impl Default for InvalidBundle {
+    fn default() -> Self {
+        Self { base: <PlatformConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidBundle {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InvalidBundle", Some(PlatformConfigFault::INFO), &[], || Box::new(InvalidBundle::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidBundle",
+            Some(<PlatformConfigFault as DataType>::INFO),
+            &[],
+            instance::<InvalidBundle>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidBundle {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4433,40 +4573,46 @@ impl Extends<VimFault> for InvalidBundle {}
 impl Extends<MethodFault> for InvalidBundle {}
 
 /// `InvalidCAMCertificate`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidCAMCertificate {
     /// What it inherits from [`InvalidCAMServer`].
     pub base: InvalidCAMServer,
 }
 
+impl Default for InvalidCAMCertificate {
+    fn default() -> Self {
+        Self { base: <InvalidCAMServer as Default>::default() }
+    }
+}
+
 impl DataType for InvalidCAMCertificate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidCAMCertificate", Some(InvalidCAMServer::INFO), &[], || {
-            Box::new(InvalidCAMCertificate::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidCAMCertificate",
+            Some(<InvalidCAMServer as DataType>::INFO),
+            &[],
+            instance::<InvalidCAMCertificate>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidCAMCertificate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4477,40 +4623,46 @@ impl Extends<VimFault> for InvalidCAMCertificate {}
 impl Extends<MethodFault> for InvalidCAMCertificate {}
 
 /// `InvalidClientCertificate`, since 2.5u2.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidClientCertificate {
     /// What it inherits from [`InvalidLogin`].
     pub base: InvalidLogin,
 }
 
+impl Default for InvalidClientCertificate {
+    fn default() -> Self {
+        Self { base: <InvalidLogin as Default>::default() }
+    }
+}
+
 impl DataType for InvalidClientCertificate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidClientCertificate", Some(InvalidLogin::INFO), &[], || {
-            Box::new(InvalidClientCertificate::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidClientCertificate",
+            Some(<InvalidLogin as DataType>::INFO),
+            &[],
+            instance::<InvalidClientCertificate>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidClientCertificate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4520,7 +4672,6 @@ impl Extends<VimFault> for InvalidClientCertificate {}
 impl Extends<MethodFault> for InvalidClientCertificate {}
 
 /// `InvalidDatastoreState`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidDatastoreState {
     /// What it inherits from [`InvalidState`].
     pub base: InvalidState,
@@ -4528,13 +4679,19 @@ pub struct InvalidDatastoreState {
     pub datastore_name: Option<String>,
 }
 
+impl Default for InvalidDatastoreState {
+    fn default() -> Self {
+        Self { base: <InvalidState as Default>::default(), datastore_name: None }
+    }
+}
+
 impl DataType for InvalidDatastoreState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDatastoreState",
-            Some(InvalidState::INFO),
-            &[FieldInfo::opt("datastoreName", Type::String)],
-            || Box::new(InvalidDatastoreState::default()),
+            Some(<InvalidState as DataType>::INFO),
+            &[Own("datastoreName", Type::String, Opt)],
+            instance::<InvalidDatastoreState>,
         );
         &INFO
     };
@@ -4542,29 +4699,23 @@ impl DataType for InvalidDatastoreState {
 
 impl DataObject for InvalidDatastoreState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.datastore_name),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.datastore_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.datastore_name),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.datastore_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4574,7 +4725,6 @@ impl Extends<VimFault> for InvalidDatastoreState {}
 impl Extends<MethodFault> for InvalidDatastoreState {}
 
 /// `InvalidDeviceSpec`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidDeviceSpec {
     /// What it inherits from [`InvalidVmConfig`].
     pub base: InvalidVmConfig,
@@ -4582,13 +4732,19 @@ pub struct InvalidDeviceSpec {
     pub device_index: i32,
 }
 
+impl Default for InvalidDeviceSpec {
+    fn default() -> Self {
+        Self { base: <InvalidVmConfig as Default>::default(), device_index: 0 }
+    }
+}
+
 impl DataType for InvalidDeviceSpec {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDeviceSpec",
-            Some(InvalidVmConfig::INFO),
-            &[FieldInfo::req("deviceIndex", Type::Int)],
-            || Box::new(InvalidDeviceSpec::default()),
+            Some(<InvalidVmConfig as DataType>::INFO),
+            &[Own("deviceIndex", Type::Int, Req)],
+            instance::<InvalidDeviceSpec>,
         );
         &INFO
     };
@@ -4596,29 +4752,23 @@ impl DataType for InvalidDeviceSpec {
 
 impl DataObject for InvalidDeviceSpec {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.device_index),
-            _ => self.base.get(index),
+            3 => Value::Int(self.device_index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.device_index),
-            _ => self.base.slot(index),
+            3 => place::int(&mut self.device_index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4629,40 +4779,46 @@ impl Extends<VimFault> for InvalidDeviceSpec {}
 impl Extends<MethodFault> for InvalidDeviceSpec {}
 
 /// `InvalidDiskFormat`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidDiskFormat {
     /// What it inherits from [`InvalidFormat`].
     pub base: InvalidFormat,
 }
 
+impl Default for InvalidDiskFormat {
+    fn default() -> Self {
+        Self { base: <InvalidFormat as Default>::default() }
+    }
+}
+
 impl DataType for InvalidDiskFormat {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidDiskFormat", Some(InvalidFormat::INFO), &[], || {
-            Box::new(InvalidDiskFormat::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidDiskFormat",
+            Some(<InvalidFormat as DataType>::INFO),
+            &[],
+            instance::<InvalidDiskFormat>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidDiskFormat {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4673,7 +4829,6 @@ impl Extends<VimFault> for InvalidDiskFormat {}
 impl Extends<MethodFault> for InvalidDiskFormat {}
 
 /// `InvalidHostState`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidHostState {
     /// What it inherits from [`InvalidState`].
     pub base: InvalidState,
@@ -4681,41 +4836,43 @@ pub struct InvalidHostState {
     pub host: Option<ManagedObjectReference>,
 }
 
+impl Default for InvalidHostState {
+    fn default() -> Self {
+        Self { base: <InvalidState as Default>::default(), host: None }
+    }
+}
+
 impl DataType for InvalidHostState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("InvalidHostState", Some(InvalidState::INFO), &[FieldInfo::opt("host", Type::Ref)], || {
-                Box::new(InvalidHostState::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidHostState",
+            Some(<InvalidState as DataType>::INFO),
+            &[Own("host", Type::Ref, Opt)],
+            instance::<InvalidHostState>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidHostState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.host),
-            _ => self.base.get(index),
+            2 => look::optional_reference(&self.host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            2 => place::optional_reference(&mut self.host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4725,7 +4882,6 @@ impl Extends<VimFault> for InvalidHostState {}
 impl Extends<MethodFault> for InvalidHostState {}
 
 /// `InvalidNasCredentials`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidNasCredentials {
     /// What it inherits from [`NasConfigFault`].
     pub base: NasConfigFault,
@@ -4733,13 +4889,19 @@ pub struct InvalidNasCredentials {
     pub user_name: String,
 }
 
+impl Default for InvalidNasCredentials {
+    fn default() -> Self {
+        Self { base: <NasConfigFault as Default>::default(), user_name: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidNasCredentials {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidNasCredentials",
-            Some(NasConfigFault::INFO),
-            &[FieldInfo::req("userName", Type::String)],
-            || Box::new(InvalidNasCredentials::default()),
+            Some(<NasConfigFault as DataType>::INFO),
+            &[Own("userName", Type::String, Req)],
+            instance::<InvalidNasCredentials>,
         );
         &INFO
     };
@@ -4747,29 +4909,23 @@ impl DataType for InvalidNasCredentials {
 
 impl DataObject for InvalidNasCredentials {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.user_name),
-            _ => self.base.get(index),
+            3 => look::text(&self.user_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.user_name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.user_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4780,40 +4936,46 @@ impl Extends<VimFault> for InvalidNasCredentials {}
 impl Extends<MethodFault> for InvalidNasCredentials {}
 
 /// `InvalidNetworkInType`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidNetworkInType {
     /// What it inherits from [`VAppPropertyFault`].
     pub base: VAppPropertyFault,
 }
 
+impl Default for InvalidNetworkInType {
+    fn default() -> Self {
+        Self { base: <VAppPropertyFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidNetworkInType {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidNetworkInType", Some(VAppPropertyFault::INFO), &[], || {
-            Box::new(InvalidNetworkInType::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidNetworkInType",
+            Some(<VAppPropertyFault as DataType>::INFO),
+            &[],
+            instance::<InvalidNetworkInType>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidNetworkInType {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4824,7 +4986,6 @@ impl Extends<VimFault> for InvalidNetworkInType {}
 impl Extends<MethodFault> for InvalidNetworkInType {}
 
 /// `InvalidNetworkResource`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidNetworkResource {
     /// What it inherits from [`NasConfigFault`].
     pub base: NasConfigFault,
@@ -4834,13 +4995,19 @@ pub struct InvalidNetworkResource {
     pub remote_path: String,
 }
 
+impl Default for InvalidNetworkResource {
+    fn default() -> Self {
+        Self { base: <NasConfigFault as Default>::default(), remote_host: Unset::UNSET, remote_path: Unset::UNSET }
+    }
+}
+
 impl DataType for InvalidNetworkResource {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidNetworkResource",
-            Some(NasConfigFault::INFO),
-            &[FieldInfo::req("remoteHost", Type::String), FieldInfo::req("remotePath", Type::String)],
-            || Box::new(InvalidNetworkResource::default()),
+            Some(<NasConfigFault as DataType>::INFO),
+            &[Own("remoteHost", Type::String, Req), Own("remotePath", Type::String, Req)],
+            instance::<InvalidNetworkResource>,
         );
         &INFO
     };
@@ -4848,31 +5015,25 @@ impl DataType for InvalidNetworkResource {
 
 impl DataObject for InvalidNetworkResource {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.remote_host),
-            4 => leaf(&self.remote_path),
-            _ => self.base.get(index),
+            3 => look::text(&self.remote_host),
+            4 => look::text(&self.remote_path),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.remote_host),
-            4 => Slot::Scalar(&mut self.remote_path),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.remote_host),
+            4 => place::text(&mut self.remote_path),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4883,7 +5044,6 @@ impl Extends<VimFault> for InvalidNetworkResource {}
 impl Extends<MethodFault> for InvalidNetworkResource {}
 
 /// `InvalidPowerState`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidPowerState {
     /// What it inherits from [`InvalidState`].
     pub base: InvalidState,
@@ -4893,16 +5053,26 @@ pub struct InvalidPowerState {
     pub existing_state: VirtualMachinePowerState,
 }
 
+impl Default for InvalidPowerState {
+    fn default() -> Self {
+        Self {
+            base: <InvalidState as Default>::default(),
+            requested_state: None,
+            existing_state: VirtualMachinePowerState::Unrecognized(Unset::UNSET),
+        }
+    }
+}
+
 impl DataType for InvalidPowerState {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidPowerState",
-            Some(InvalidState::INFO),
+            Some(<InvalidState as DataType>::INFO),
             &[
-                FieldInfo::opt("requestedState", Type::Enum(VirtualMachinePowerState::INFO)),
-                FieldInfo::req("existingState", Type::Enum(VirtualMachinePowerState::INFO)),
+                Own("requestedState", Type::Enum(<VirtualMachinePowerState as EnumType>::INFO), Opt),
+                Own("existingState", Type::Enum(<VirtualMachinePowerState as EnumType>::INFO), Req),
             ],
-            || Box::new(InvalidPowerState::default()),
+            instance::<InvalidPowerState>,
         );
         &INFO
     };
@@ -4910,14 +5080,15 @@ impl DataType for InvalidPowerState {
 
 impl DataObject for InvalidPowerState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.requested_state),
-            3 => leaf(&self.existing_state),
-            _ => self.base.get(index),
+            2 => look::optional(&self.requested_state),
+            3 => look::leaf(&self.existing_state),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -4925,16 +5096,9 @@ impl DataObject for InvalidPowerState {
         match index {
             2 => Slot::Scalar(&mut self.requested_state),
             3 => Slot::Scalar(&mut self.existing_state),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4944,40 +5108,46 @@ impl Extends<VimFault> for InvalidPowerState {}
 impl Extends<MethodFault> for InvalidPowerState {}
 
 /// `InvalidPropertyType`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidPropertyType {
     /// What it inherits from [`VAppPropertyFault`].
     pub base: VAppPropertyFault,
 }
 
+impl Default for InvalidPropertyType {
+    fn default() -> Self {
+        Self { base: <VAppPropertyFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidPropertyType {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidPropertyType", Some(VAppPropertyFault::INFO), &[], || {
-            Box::new(InvalidPropertyType::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidPropertyType",
+            Some(<VAppPropertyFault as DataType>::INFO),
+            &[],
+            instance::<InvalidPropertyType>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidPropertyType {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4988,40 +5158,46 @@ impl Extends<VimFault> for InvalidPropertyType {}
 impl Extends<MethodFault> for InvalidPropertyType {}
 
 /// `InvalidPropertyValue`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidPropertyValue {
     /// What it inherits from [`VAppPropertyFault`].
     pub base: VAppPropertyFault,
 }
 
+impl Default for InvalidPropertyValue {
+    fn default() -> Self {
+        Self { base: <VAppPropertyFault as Default>::default() }
+    }
+}
+
 impl DataType for InvalidPropertyValue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidPropertyValue", Some(VAppPropertyFault::INFO), &[], || {
-            Box::new(InvalidPropertyValue::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidPropertyValue",
+            Some(<VAppPropertyFault as DataType>::INFO),
+            &[],
+            instance::<InvalidPropertyValue>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidPropertyValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5032,7 +5208,6 @@ impl Extends<VimFault> for InvalidPropertyValue {}
 impl Extends<MethodFault> for InvalidPropertyValue {}
 
 /// `InvalidController`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidController {
     /// What it inherits from [`InvalidDeviceSpec`].
     pub base: InvalidDeviceSpec,
@@ -5040,13 +5215,19 @@ pub struct InvalidController {
     pub controller_key: i32,
 }
 
+impl Default for InvalidController {
+    fn default() -> Self {
+        Self { base: <InvalidDeviceSpec as Default>::default(), controller_key: 0 }
+    }
+}
+
 impl DataType for InvalidController {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidController",
-            Some(InvalidDeviceSpec::INFO),
-            &[FieldInfo::req("controllerKey", Type::Int)],
-            || Box::new(InvalidController::default()),
+            Some(<InvalidDeviceSpec as DataType>::INFO),
+            &[Own("controllerKey", Type::Int, Req)],
+            instance::<InvalidController>,
         );
         &INFO
     };
@@ -5054,29 +5235,23 @@ impl DataType for InvalidController {
 
 impl DataObject for InvalidController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.controller_key),
-            _ => self.base.get(index),
+            4 => Value::Int(self.controller_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.controller_key),
-            _ => self.base.slot(index),
+            4 => place::int(&mut self.controller_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5088,40 +5263,46 @@ impl Extends<VimFault> for InvalidController {}
 impl Extends<MethodFault> for InvalidController {}
 
 /// `InvalidDeviceBacking`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidDeviceBacking {
     /// What it inherits from [`InvalidDeviceSpec`].
     pub base: InvalidDeviceSpec,
 }
 
+impl Default for InvalidDeviceBacking {
+    fn default() -> Self {
+        Self { base: <InvalidDeviceSpec as Default>::default() }
+    }
+}
+
 impl DataType for InvalidDeviceBacking {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidDeviceBacking", Some(InvalidDeviceSpec::INFO), &[], || {
-            Box::new(InvalidDeviceBacking::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidDeviceBacking",
+            Some(<InvalidDeviceSpec as DataType>::INFO),
+            &[],
+            instance::<InvalidDeviceBacking>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidDeviceBacking {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -5133,7 +5314,6 @@ impl Extends<VimFault> for InvalidDeviceBacking {}
 impl Extends<MethodFault> for InvalidDeviceBacking {}
 
 /// `InvalidDeviceOperation`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidDeviceOperation {
     /// What it inherits from [`InvalidDeviceSpec`].
     pub base: InvalidDeviceSpec,
@@ -5143,16 +5323,22 @@ pub struct InvalidDeviceOperation {
     pub bad_file_op: Option<VirtualDeviceConfigSpecFileOperation>,
 }
 
+impl Default for InvalidDeviceOperation {
+    fn default() -> Self {
+        Self { base: <InvalidDeviceSpec as Default>::default(), bad_op: None, bad_file_op: None }
+    }
+}
+
 impl DataType for InvalidDeviceOperation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "InvalidDeviceOperation",
-            Some(InvalidDeviceSpec::INFO),
+            Some(<InvalidDeviceSpec as DataType>::INFO),
             &[
-                FieldInfo::opt("badOp", Type::Enum(VirtualDeviceConfigSpecOperation::INFO)),
-                FieldInfo::opt("badFileOp", Type::Enum(VirtualDeviceConfigSpecFileOperation::INFO)),
+                Own("badOp", Type::Enum(<VirtualDeviceConfigSpecOperation as EnumType>::INFO), Opt),
+                Own("badFileOp", Type::Enum(<VirtualDeviceConfigSpecFileOperation as EnumType>::INFO), Opt),
             ],
-            || Box::new(InvalidDeviceOperation::default()),
+            instance::<InvalidDeviceOperation>,
         );
         &INFO
     };
@@ -5160,14 +5346,15 @@ impl DataType for InvalidDeviceOperation {
 
 impl DataObject for InvalidDeviceOperation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => optional(&self.bad_op),
-            5 => optional(&self.bad_file_op),
-            _ => self.base.get(index),
+            4 => look::optional(&self.bad_op),
+            5 => look::optional(&self.bad_file_op),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -5175,16 +5362,9 @@ impl DataObject for InvalidDeviceOperation {
         match index {
             4 => Slot::Scalar(&mut self.bad_op),
             5 => Slot::Scalar(&mut self.bad_file_op),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -5196,40 +5376,46 @@ impl Extends<VimFault> for InvalidDeviceOperation {}
 impl Extends<MethodFault> for InvalidDeviceOperation {}
 
 /// `InvalidHostConnectionState`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct InvalidHostConnectionState {
     /// What it inherits from [`InvalidHostState`].
     pub base: InvalidHostState,
 }
 
+impl Default for InvalidHostConnectionState {
+    fn default() -> Self {
+        Self { base: <InvalidHostState as Default>::default() }
+    }
+}
+
 impl DataType for InvalidHostConnectionState {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("InvalidHostConnectionState", Some(InvalidHostState::INFO), &[], || {
-            Box::new(InvalidHostConnectionState::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "InvalidHostConnectionState",
+            Some(<InvalidHostState as DataType>::INFO),
+            &[],
+            instance::<InvalidHostConnectionState>,
+        );
         &INFO
     };
 }
 
 impl DataObject for InvalidHostConnectionState {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

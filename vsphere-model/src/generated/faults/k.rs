@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{MethodFault, VimFault};
 
 /// `KeyNotFound`, since 6.7.2.
-#[derive(Clone, Default, PartialEq)]
 pub struct KeyNotFound {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -12,41 +11,43 @@ pub struct KeyNotFound {
     pub key: String,
 }
 
+impl Default for KeyNotFound {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), key: Unset::UNSET }
+    }
+}
+
 impl DataType for KeyNotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("KeyNotFound", Some(VimFault::INFO), &[FieldInfo::req("key", Type::String)], || {
-                Box::new(KeyNotFound::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "KeyNotFound",
+            Some(<VimFault as DataType>::INFO),
+            &[Own("key", Type::String, Req)],
+            instance::<KeyNotFound>,
+        );
         &INFO
     };
 }
 
 impl DataObject for KeyNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.key),
-            _ => self.base.get(index),
+            2 => look::text(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

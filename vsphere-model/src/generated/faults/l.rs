@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `LicenseAssignmentFailed`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseAssignmentFailed {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -15,13 +14,19 @@ pub struct LicenseAssignmentFailed {
     pub reason: Option<String>,
 }
 
+impl Default for LicenseAssignmentFailed {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), reason: None }
+    }
+}
+
 impl DataType for LicenseAssignmentFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseAssignmentFailed",
-            Some(RuntimeFault::INFO),
-            &[FieldInfo::opt("reason", Type::String)],
-            || Box::new(LicenseAssignmentFailed::default()),
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("reason", Type::String, Opt)],
+            instance::<LicenseAssignmentFailed>,
         );
         &INFO
     };
@@ -29,29 +34,23 @@ impl DataType for LicenseAssignmentFailed {
 
 impl DataObject for LicenseAssignmentFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.reason),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -60,7 +59,6 @@ impl Extends<RuntimeFault> for LicenseAssignmentFailed {}
 impl Extends<MethodFault> for LicenseAssignmentFailed {}
 
 /// `LicenseDowngradeDisallowed`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseDowngradeDisallowed {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
@@ -72,17 +70,28 @@ pub struct LicenseDowngradeDisallowed {
     pub features: Vec<KeyAnyValue>,
 }
 
+impl Default for LicenseDowngradeDisallowed {
+    fn default() -> Self {
+        Self {
+            base: <NotEnoughLicenses as Default>::default(),
+            edition: Unset::UNSET,
+            entity_id: Unset::UNSET,
+            features: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for LicenseDowngradeDisallowed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseDowngradeDisallowed",
-            Some(NotEnoughLicenses::INFO),
+            Some(<NotEnoughLicenses as DataType>::INFO),
             &[
-                FieldInfo::req("edition", Type::String),
-                FieldInfo::req("entityId", Type::String),
-                FieldInfo::list_req("features", Type::Data(KeyAnyValue::INFO)),
+                Own("edition", Type::String, Req),
+                Own("entityId", Type::String, Req),
+                Own("features", Type::Data(<KeyAnyValue as DataType>::INFO), ListReq),
             ],
-            || Box::new(LicenseDowngradeDisallowed::default()),
+            instance::<LicenseDowngradeDisallowed>,
         );
         &INFO
     };
@@ -90,33 +99,27 @@ impl DataType for LicenseDowngradeDisallowed {
 
 impl DataObject for LicenseDowngradeDisallowed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.edition),
-            3 => leaf(&self.entity_id),
+            2 => look::text(&self.edition),
+            3 => look::text(&self.entity_id),
             4 => Value::List(&self.features),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.edition),
-            3 => Slot::Scalar(&mut self.entity_id),
+            2 => place::text(&mut self.edition),
+            3 => place::text(&mut self.entity_id),
             4 => Slot::List(&mut self.features),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -126,7 +129,6 @@ impl Extends<RuntimeFault> for LicenseDowngradeDisallowed {}
 impl Extends<MethodFault> for LicenseDowngradeDisallowed {}
 
 /// `LicenseExpired`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseExpired {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
@@ -134,13 +136,19 @@ pub struct LicenseExpired {
     pub license_key: String,
 }
 
+impl Default for LicenseExpired {
+    fn default() -> Self {
+        Self { base: <NotEnoughLicenses as Default>::default(), license_key: Unset::UNSET }
+    }
+}
+
 impl DataType for LicenseExpired {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseExpired",
-            Some(NotEnoughLicenses::INFO),
-            &[FieldInfo::req("licenseKey", Type::String)],
-            || Box::new(LicenseExpired::default()),
+            Some(<NotEnoughLicenses as DataType>::INFO),
+            &[Own("licenseKey", Type::String, Req)],
+            instance::<LicenseExpired>,
         );
         &INFO
     };
@@ -148,29 +156,23 @@ impl DataType for LicenseExpired {
 
 impl DataObject for LicenseExpired {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.license_key),
-            _ => self.base.get(index),
+            2 => look::text(&self.license_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.license_key),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.license_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -180,40 +182,46 @@ impl Extends<RuntimeFault> for LicenseExpired {}
 impl Extends<MethodFault> for LicenseExpired {}
 
 /// `LicenseKeyEntityMismatch`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseKeyEntityMismatch {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
 }
 
+impl Default for LicenseKeyEntityMismatch {
+    fn default() -> Self {
+        Self { base: <NotEnoughLicenses as Default>::default() }
+    }
+}
+
 impl DataType for LicenseKeyEntityMismatch {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("LicenseKeyEntityMismatch", Some(NotEnoughLicenses::INFO), &[], || {
-            Box::new(LicenseKeyEntityMismatch::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "LicenseKeyEntityMismatch",
+            Some(<NotEnoughLicenses as DataType>::INFO),
+            &[],
+            instance::<LicenseKeyEntityMismatch>,
+        );
         &INFO
     };
 }
 
 impl DataObject for LicenseKeyEntityMismatch {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -223,40 +231,46 @@ impl Extends<RuntimeFault> for LicenseKeyEntityMismatch {}
 impl Extends<MethodFault> for LicenseKeyEntityMismatch {}
 
 /// `LicenseRestricted`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseRestricted {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
 }
 
+impl Default for LicenseRestricted {
+    fn default() -> Self {
+        Self { base: <NotEnoughLicenses as Default>::default() }
+    }
+}
+
 impl DataType for LicenseRestricted {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("LicenseRestricted", Some(NotEnoughLicenses::INFO), &[], || {
-            Box::new(LicenseRestricted::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "LicenseRestricted",
+            Some(<NotEnoughLicenses as DataType>::INFO),
+            &[],
+            instance::<LicenseRestricted>,
+        );
         &INFO
     };
 }
 
 impl DataObject for LicenseRestricted {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -266,7 +280,6 @@ impl Extends<RuntimeFault> for LicenseRestricted {}
 impl Extends<MethodFault> for LicenseRestricted {}
 
 /// `LicenseSourceUnavailable`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseSourceUnavailable {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
@@ -274,13 +287,22 @@ pub struct LicenseSourceUnavailable {
     pub license_source: Poly<LicenseSource>,
 }
 
+impl Default for LicenseSourceUnavailable {
+    fn default() -> Self {
+        Self {
+            base: <NotEnoughLicenses as Default>::default(),
+            license_source: <Poly<LicenseSource> as Default>::default(),
+        }
+    }
+}
+
 impl DataType for LicenseSourceUnavailable {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseSourceUnavailable",
-            Some(NotEnoughLicenses::INFO),
-            &[FieldInfo::req("licenseSource", Type::Data(LicenseSource::INFO))],
-            || Box::new(LicenseSourceUnavailable::default()),
+            Some(<NotEnoughLicenses as DataType>::INFO),
+            &[Own("licenseSource", Type::Data(<LicenseSource as DataType>::INFO), Req)],
+            instance::<LicenseSourceUnavailable>,
         );
         &INFO
     };
@@ -288,29 +310,23 @@ impl DataType for LicenseSourceUnavailable {
 
 impl DataObject for LicenseSourceUnavailable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.license_source),
-            _ => self.base.get(index),
+            2 => look::leaf(&self.license_source),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Poly(&mut self.license_source),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -320,7 +336,6 @@ impl Extends<RuntimeFault> for LicenseSourceUnavailable {}
 impl Extends<MethodFault> for LicenseSourceUnavailable {}
 
 /// `LargeRDMNotSupportedOnDatastore`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LargeRDMNotSupportedOnDatastore {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -332,17 +347,28 @@ pub struct LargeRDMNotSupportedOnDatastore {
     pub datastore_name: String,
 }
 
+impl Default for LargeRDMNotSupportedOnDatastore {
+    fn default() -> Self {
+        Self {
+            base: <VmConfigFault as Default>::default(),
+            device: Unset::UNSET,
+            datastore: Unset::UNSET,
+            datastore_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for LargeRDMNotSupportedOnDatastore {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LargeRDMNotSupportedOnDatastore",
-            Some(VmConfigFault::INFO),
+            Some(<VmConfigFault as DataType>::INFO),
             &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::req("datastoreName", Type::String),
+                Own("device", Type::String, Req),
+                Own("datastore", Type::Ref, Req),
+                Own("datastoreName", Type::String, Req),
             ],
-            || Box::new(LargeRDMNotSupportedOnDatastore::default()),
+            instance::<LargeRDMNotSupportedOnDatastore>,
         );
         &INFO
     };
@@ -350,33 +376,27 @@ impl DataType for LargeRDMNotSupportedOnDatastore {
 
 impl DataObject for LargeRDMNotSupportedOnDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            3 => leaf(&self.datastore),
-            4 => leaf(&self.datastore_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            3 => look::reference(&self.datastore),
+            4 => look::text(&self.datastore_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            3 => Slot::Scalar(&mut self.datastore),
-            4 => Slot::Scalar(&mut self.datastore_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            3 => place::reference(&mut self.datastore),
+            4 => place::text(&mut self.datastore_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -386,7 +406,6 @@ impl Extends<VimFault> for LargeRDMNotSupportedOnDatastore {}
 impl Extends<MethodFault> for LargeRDMNotSupportedOnDatastore {}
 
 /// `LicenseEntityNotFound`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseEntityNotFound {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -394,13 +413,19 @@ pub struct LicenseEntityNotFound {
     pub entity_id: String,
 }
 
+impl Default for LicenseEntityNotFound {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), entity_id: Unset::UNSET }
+    }
+}
+
 impl DataType for LicenseEntityNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseEntityNotFound",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("entityId", Type::String)],
-            || Box::new(LicenseEntityNotFound::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("entityId", Type::String, Req)],
+            instance::<LicenseEntityNotFound>,
         );
         &INFO
     };
@@ -408,29 +433,23 @@ impl DataType for LicenseEntityNotFound {
 
 impl DataObject for LicenseEntityNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.entity_id),
-            _ => self.base.get(index),
+            2 => look::text(&self.entity_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.entity_id),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.entity_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -439,7 +458,6 @@ impl Extends<VimFault> for LicenseEntityNotFound {}
 impl Extends<MethodFault> for LicenseEntityNotFound {}
 
 /// `LicenseServerUnavailable`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LicenseServerUnavailable {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -447,13 +465,19 @@ pub struct LicenseServerUnavailable {
     pub license_server: String,
 }
 
+impl Default for LicenseServerUnavailable {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), license_server: Unset::UNSET }
+    }
+}
+
 impl DataType for LicenseServerUnavailable {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LicenseServerUnavailable",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("licenseServer", Type::String)],
-            || Box::new(LicenseServerUnavailable::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("licenseServer", Type::String, Req)],
+            instance::<LicenseServerUnavailable>,
         );
         &INFO
     };
@@ -461,29 +485,23 @@ impl DataType for LicenseServerUnavailable {
 
 impl DataObject for LicenseServerUnavailable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.license_server),
-            _ => self.base.get(index),
+            2 => look::text(&self.license_server),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.license_server),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.license_server),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -492,7 +510,6 @@ impl Extends<VimFault> for LicenseServerUnavailable {}
 impl Extends<MethodFault> for LicenseServerUnavailable {}
 
 /// `LimitExceeded`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LimitExceeded {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -502,13 +519,19 @@ pub struct LimitExceeded {
     pub limit: Option<i32>,
 }
 
+impl Default for LimitExceeded {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), property: None, limit: None }
+    }
+}
+
 impl DataType for LimitExceeded {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LimitExceeded",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("property", Type::String), FieldInfo::opt("limit", Type::Int)],
-            || Box::new(LimitExceeded::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("property", Type::String, Opt), Own("limit", Type::Int, Opt)],
+            instance::<LimitExceeded>,
         );
         &INFO
     };
@@ -516,31 +539,25 @@ impl DataType for LimitExceeded {
 
 impl DataObject for LimitExceeded {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.property),
-            3 => optional(&self.limit),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.property),
+            3 => look::optional_int(&self.limit),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.property),
-            3 => Slot::Scalar(&mut self.limit),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.property),
+            3 => place::optional_int(&mut self.limit),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -549,40 +566,46 @@ impl Extends<VimFault> for LimitExceeded {}
 impl Extends<MethodFault> for LimitExceeded {}
 
 /// `LinuxVolumeNotClean`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LinuxVolumeNotClean {
     /// What it inherits from [`CustomizationFault`].
     pub base: CustomizationFault,
 }
 
+impl Default for LinuxVolumeNotClean {
+    fn default() -> Self {
+        Self { base: <CustomizationFault as Default>::default() }
+    }
+}
+
 impl DataType for LinuxVolumeNotClean {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("LinuxVolumeNotClean", Some(CustomizationFault::INFO), &[], || {
-            Box::new(LinuxVolumeNotClean::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "LinuxVolumeNotClean",
+            Some(<CustomizationFault as DataType>::INFO),
+            &[],
+            instance::<LinuxVolumeNotClean>,
+        );
         &INFO
     };
 }
 
 impl DataObject for LinuxVolumeNotClean {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -592,39 +615,42 @@ impl Extends<VimFault> for LinuxVolumeNotClean {}
 impl Extends<MethodFault> for LinuxVolumeNotClean {}
 
 /// `LogBundlingFailed`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LogBundlingFailed {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for LogBundlingFailed {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for LogBundlingFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("LogBundlingFailed", Some(VimFault::INFO), &[], || Box::new(LogBundlingFailed::default()));
+            TypeInfo::new("LogBundlingFailed", Some(<VimFault as DataType>::INFO), &[], instance::<LogBundlingFailed>);
         &INFO
     };
 }
 
 impl DataObject for LogBundlingFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -633,7 +659,6 @@ impl Extends<VimFault> for LogBundlingFailed {}
 impl Extends<MethodFault> for LogBundlingFailed {}
 
 /// `LargeRDMConversionNotSupported`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LargeRDMConversionNotSupported {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -641,13 +666,19 @@ pub struct LargeRDMConversionNotSupported {
     pub device: String,
 }
 
+impl Default for LargeRDMConversionNotSupported {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), device: Unset::UNSET }
+    }
+}
+
 impl DataType for LargeRDMConversionNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "LargeRDMConversionNotSupported",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("device", Type::String)],
-            || Box::new(LargeRDMConversionNotSupported::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("device", Type::String, Req)],
+            instance::<LargeRDMConversionNotSupported>,
         );
         &INFO
     };
@@ -655,29 +686,23 @@ impl DataType for LargeRDMConversionNotSupported {
 
 impl DataObject for LargeRDMConversionNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -687,41 +712,46 @@ impl Extends<VimFault> for LargeRDMConversionNotSupported {}
 impl Extends<MethodFault> for LargeRDMConversionNotSupported {}
 
 /// `LegacyNetworkInterfaceInUse`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct LegacyNetworkInterfaceInUse {
     /// What it inherits from [`CannotAccessNetwork`].
     pub base: CannotAccessNetwork,
 }
 
+impl Default for LegacyNetworkInterfaceInUse {
+    fn default() -> Self {
+        Self { base: <CannotAccessNetwork as Default>::default() }
+    }
+}
+
 impl DataType for LegacyNetworkInterfaceInUse {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("LegacyNetworkInterfaceInUse", Some(CannotAccessNetwork::INFO), &[], || {
-                Box::new(LegacyNetworkInterfaceInUse::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "LegacyNetworkInterfaceInUse",
+            Some(<CannotAccessNetwork as DataType>::INFO),
+            &[],
+            instance::<LegacyNetworkInterfaceInUse>,
+        );
         &INFO
     };
 }
 
 impl DataObject for LegacyNetworkInterfaceInUse {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -9,7 +9,6 @@ use crate::types::{
 };
 
 /// `ManagedObjectNotFound`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ManagedObjectNotFound {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -17,13 +16,19 @@ pub struct ManagedObjectNotFound {
     pub obj: ManagedObjectReference,
 }
 
+impl Default for ManagedObjectNotFound {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), obj: Unset::UNSET }
+    }
+}
+
 impl DataType for ManagedObjectNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ManagedObjectNotFound",
-            Some(RuntimeFault::INFO),
-            &[FieldInfo::req("obj", Type::Ref)],
-            || Box::new(ManagedObjectNotFound::default()),
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("obj", Type::Ref, Req)],
+            instance::<ManagedObjectNotFound>,
         );
         &INFO
     };
@@ -31,29 +36,23 @@ impl DataType for ManagedObjectNotFound {
 
 impl DataObject for ManagedObjectNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.obj),
-            _ => self.base.get(index),
+            2 => look::reference(&self.obj),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.obj),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.obj),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -62,7 +61,6 @@ impl Extends<RuntimeFault> for ManagedObjectNotFound {}
 impl Extends<MethodFault> for ManagedObjectNotFound {}
 
 /// `MethodNotFound`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MethodNotFound {
     /// What it inherits from [`InvalidRequest`].
     pub base: InvalidRequest,
@@ -72,13 +70,19 @@ pub struct MethodNotFound {
     pub method: String,
 }
 
+impl Default for MethodNotFound {
+    fn default() -> Self {
+        Self { base: <InvalidRequest as Default>::default(), receiver: Unset::UNSET, method: Unset::UNSET }
+    }
+}
+
 impl DataType for MethodNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MethodNotFound",
-            Some(InvalidRequest::INFO),
-            &[FieldInfo::req("receiver", Type::Ref), FieldInfo::req("method", Type::String)],
-            || Box::new(MethodNotFound::default()),
+            Some(<InvalidRequest as DataType>::INFO),
+            &[Own("receiver", Type::Ref, Req), Own("method", Type::String, Req)],
+            instance::<MethodNotFound>,
         );
         &INFO
     };
@@ -86,31 +90,25 @@ impl DataType for MethodNotFound {
 
 impl DataObject for MethodNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.receiver),
-            3 => leaf(&self.method),
-            _ => self.base.get(index),
+            2 => look::reference(&self.receiver),
+            3 => look::text(&self.method),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.receiver),
-            3 => Slot::Scalar(&mut self.method),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.receiver),
+            3 => place::text(&mut self.method),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -120,12 +118,17 @@ impl Extends<RuntimeFault> for MethodNotFound {}
 impl Extends<MethodFault> for MethodNotFound {}
 
 /// `MethodFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MethodFault {
     /// `faultCause`, since 4.0.
     pub fault_cause: Option<Box<LocalizedMethodFault>>,
     /// `faultMessage`, since 4.0.
     pub fault_message: Vec<LocalizableMessage>,
+}
+
+impl Default for MethodFault {
+    fn default() -> Self {
+        Self { fault_cause: None, fault_message: Unset::UNSET }
+    }
 }
 
 impl DataType for MethodFault {
@@ -134,10 +137,10 @@ impl DataType for MethodFault {
             "MethodFault",
             None,
             &[
-                FieldInfo::opt("faultCause", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::list("faultMessage", Type::Data(LocalizableMessage::INFO)),
+                Own("faultCause", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
+                Own("faultMessage", Type::Data(<LocalizableMessage as DataType>::INFO), List),
             ],
-            || Box::new(MethodFault::default()),
+            instance::<MethodFault>,
         );
         &INFO
     };
@@ -145,15 +148,12 @@ impl DataType for MethodFault {
 
 impl DataObject for MethodFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            0 => match &self.fault_cause {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
+            0 => look::boxed(&self.fault_cause),
             1 => Value::List(&self.fault_message),
             _ => Value::Unset,
         }
@@ -161,7 +161,7 @@ impl DataObject for MethodFault {
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            0 => fill!(self.fault_cause, LocalizedMethodFault),
+            0 => place::boxed(&mut self.fault_cause),
             1 => Slot::List(&mut self.fault_message),
             _ => Slot::None,
         }
@@ -171,7 +171,6 @@ impl DataObject for MethodFault {
 root!(MethodFault);
 
 /// `MethodAlreadyDisabledFault`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct MethodAlreadyDisabledFault {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -179,13 +178,19 @@ pub struct MethodAlreadyDisabledFault {
     pub source_id: String,
 }
 
+impl Default for MethodAlreadyDisabledFault {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), source_id: Unset::UNSET }
+    }
+}
+
 impl DataType for MethodAlreadyDisabledFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MethodAlreadyDisabledFault",
-            Some(RuntimeFault::INFO),
-            &[FieldInfo::req("sourceId", Type::String)],
-            || Box::new(MethodAlreadyDisabledFault::default()),
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("sourceId", Type::String, Req)],
+            instance::<MethodAlreadyDisabledFault>,
         );
         &INFO
     };
@@ -193,29 +198,23 @@ impl DataType for MethodAlreadyDisabledFault {
 
 impl DataObject for MethodAlreadyDisabledFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.source_id),
-            _ => self.base.get(index),
+            2 => look::text(&self.source_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.source_id),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.source_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -224,7 +223,6 @@ impl Extends<RuntimeFault> for MethodAlreadyDisabledFault {}
 impl Extends<MethodFault> for MethodAlreadyDisabledFault {}
 
 /// `MethodDisabled`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct MethodDisabled {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -232,13 +230,19 @@ pub struct MethodDisabled {
     pub source: Option<String>,
 }
 
+impl Default for MethodDisabled {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), source: None }
+    }
+}
+
 impl DataType for MethodDisabled {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MethodDisabled",
-            Some(RuntimeFault::INFO),
-            &[FieldInfo::opt("source", Type::String)],
-            || Box::new(MethodDisabled::default()),
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("source", Type::String, Opt)],
+            instance::<MethodDisabled>,
         );
         &INFO
     };
@@ -246,29 +250,23 @@ impl DataType for MethodDisabled {
 
 impl DataObject for MethodDisabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.source),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.source),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.source),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.source),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -277,40 +275,46 @@ impl Extends<RuntimeFault> for MethodDisabled {}
 impl Extends<MethodFault> for MethodDisabled {}
 
 /// `MemoryHotPlugNotSupported`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MemoryHotPlugNotSupported {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
 }
 
+impl Default for MemoryHotPlugNotSupported {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for MemoryHotPlugNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MemoryHotPlugNotSupported", Some(VmConfigFault::INFO), &[], || {
-            Box::new(MemoryHotPlugNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MemoryHotPlugNotSupported",
+            Some(<VmConfigFault as DataType>::INFO),
+            &[],
+            instance::<MemoryHotPlugNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MemoryHotPlugNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -320,39 +324,42 @@ impl Extends<VimFault> for MemoryHotPlugNotSupported {}
 impl Extends<MethodFault> for MemoryHotPlugNotSupported {}
 
 /// `MigrationFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MigrationFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for MigrationFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for MigrationFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("MigrationFault", Some(VimFault::INFO), &[], || Box::new(MigrationFault::default()));
+            TypeInfo::new("MigrationFault", Some(<VimFault as DataType>::INFO), &[], instance::<MigrationFault>);
         &INFO
     };
 }
 
 impl DataObject for MigrationFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -361,7 +368,6 @@ impl Extends<VimFault> for MigrationFault {}
 impl Extends<MethodFault> for MigrationFault {}
 
 /// `MigrationFeatureNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct MigrationFeatureNotSupported {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -373,17 +379,28 @@ pub struct MigrationFeatureNotSupported {
     pub failed_host: ManagedObjectReference,
 }
 
+impl Default for MigrationFeatureNotSupported {
+    fn default() -> Self {
+        Self {
+            base: <MigrationFault as Default>::default(),
+            at_source_host: false,
+            failed_host_name: Unset::UNSET,
+            failed_host: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for MigrationFeatureNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MigrationFeatureNotSupported",
-            Some(MigrationFault::INFO),
+            Some(<MigrationFault as DataType>::INFO),
             &[
-                FieldInfo::req("atSourceHost", Type::Boolean),
-                FieldInfo::req("failedHostName", Type::String),
-                FieldInfo::req("failedHost", Type::Ref),
+                Own("atSourceHost", Type::Boolean, Req),
+                Own("failedHostName", Type::String, Req),
+                Own("failedHost", Type::Ref, Req),
             ],
-            || Box::new(MigrationFeatureNotSupported::default()),
+            instance::<MigrationFeatureNotSupported>,
         );
         &INFO
     };
@@ -391,33 +408,27 @@ impl DataType for MigrationFeatureNotSupported {
 
 impl DataObject for MigrationFeatureNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.at_source_host),
-            3 => leaf(&self.failed_host_name),
-            4 => leaf(&self.failed_host),
-            _ => self.base.get(index),
+            2 => Value::Boolean(self.at_source_host),
+            3 => look::text(&self.failed_host_name),
+            4 => look::reference(&self.failed_host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.at_source_host),
-            3 => Slot::Scalar(&mut self.failed_host_name),
-            4 => Slot::Scalar(&mut self.failed_host),
-            _ => self.base.slot(index),
+            2 => place::boolean(&mut self.at_source_host),
+            3 => place::text(&mut self.failed_host_name),
+            4 => place::reference(&mut self.failed_host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -427,7 +438,6 @@ impl Extends<VimFault> for MigrationFeatureNotSupported {}
 impl Extends<MethodFault> for MigrationFeatureNotSupported {}
 
 /// `MigrationNotReady`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MigrationNotReady {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -435,13 +445,19 @@ pub struct MigrationNotReady {
     pub reason: String,
 }
 
+impl Default for MigrationNotReady {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), reason: Unset::UNSET }
+    }
+}
+
 impl DataType for MigrationNotReady {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MigrationNotReady",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("reason", Type::String)],
-            || Box::new(MigrationNotReady::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("reason", Type::String, Req)],
+            instance::<MigrationNotReady>,
         );
         &INFO
     };
@@ -449,29 +465,23 @@ impl DataType for MigrationNotReady {
 
 impl DataObject for MigrationNotReady {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.reason),
-            _ => self.base.get(index),
+            2 => look::text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -481,7 +491,6 @@ impl Extends<VimFault> for MigrationNotReady {}
 impl Extends<MethodFault> for MigrationNotReady {}
 
 /// `MismatchedBundle`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct MismatchedBundle {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -495,18 +504,30 @@ pub struct MismatchedBundle {
     pub host_build_number: i32,
 }
 
+impl Default for MismatchedBundle {
+    fn default() -> Self {
+        Self {
+            base: <VimFault as Default>::default(),
+            bundle_uuid: Unset::UNSET,
+            host_uuid: Unset::UNSET,
+            bundle_build_number: 0,
+            host_build_number: 0,
+        }
+    }
+}
+
 impl DataType for MismatchedBundle {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MismatchedBundle",
-            Some(VimFault::INFO),
+            Some(<VimFault as DataType>::INFO),
             &[
-                FieldInfo::req("bundleUuid", Type::String),
-                FieldInfo::req("hostUuid", Type::String),
-                FieldInfo::req("bundleBuildNumber", Type::Int),
-                FieldInfo::req("hostBuildNumber", Type::Int),
+                Own("bundleUuid", Type::String, Req),
+                Own("hostUuid", Type::String, Req),
+                Own("bundleBuildNumber", Type::Int, Req),
+                Own("hostBuildNumber", Type::Int, Req),
             ],
-            || Box::new(MismatchedBundle::default()),
+            instance::<MismatchedBundle>,
         );
         &INFO
     };
@@ -514,35 +535,29 @@ impl DataType for MismatchedBundle {
 
 impl DataObject for MismatchedBundle {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.bundle_uuid),
-            3 => leaf(&self.host_uuid),
-            4 => leaf(&self.bundle_build_number),
-            5 => leaf(&self.host_build_number),
-            _ => self.base.get(index),
+            2 => look::text(&self.bundle_uuid),
+            3 => look::text(&self.host_uuid),
+            4 => Value::Int(self.bundle_build_number),
+            5 => Value::Int(self.host_build_number),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.bundle_uuid),
-            3 => Slot::Scalar(&mut self.host_uuid),
-            4 => Slot::Scalar(&mut self.bundle_build_number),
-            5 => Slot::Scalar(&mut self.host_build_number),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.bundle_uuid),
+            3 => place::text(&mut self.host_uuid),
+            4 => place::int(&mut self.bundle_build_number),
+            5 => place::int(&mut self.host_build_number),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -551,7 +566,6 @@ impl Extends<VimFault> for MismatchedBundle {}
 impl Extends<MethodFault> for MismatchedBundle {}
 
 /// `MismatchedNetworkPolicies`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MismatchedNetworkPolicies {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -563,17 +577,28 @@ pub struct MismatchedNetworkPolicies {
     pub connected: bool,
 }
 
+impl Default for MismatchedNetworkPolicies {
+    fn default() -> Self {
+        Self {
+            base: <MigrationFault as Default>::default(),
+            device: Unset::UNSET,
+            backing: Unset::UNSET,
+            connected: false,
+        }
+    }
+}
+
 impl DataType for MismatchedNetworkPolicies {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MismatchedNetworkPolicies",
-            Some(MigrationFault::INFO),
+            Some(<MigrationFault as DataType>::INFO),
             &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("backing", Type::String),
-                FieldInfo::req("connected", Type::Boolean),
+                Own("device", Type::String, Req),
+                Own("backing", Type::String, Req),
+                Own("connected", Type::Boolean, Req),
             ],
-            || Box::new(MismatchedNetworkPolicies::default()),
+            instance::<MismatchedNetworkPolicies>,
         );
         &INFO
     };
@@ -581,33 +606,27 @@ impl DataType for MismatchedNetworkPolicies {
 
 impl DataObject for MismatchedNetworkPolicies {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            3 => leaf(&self.backing),
-            4 => leaf(&self.connected),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            3 => look::text(&self.backing),
+            4 => Value::Boolean(self.connected),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            3 => Slot::Scalar(&mut self.backing),
-            4 => Slot::Scalar(&mut self.connected),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            3 => place::text(&mut self.backing),
+            4 => place::boolean(&mut self.connected),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -617,7 +636,6 @@ impl Extends<VimFault> for MismatchedNetworkPolicies {}
 impl Extends<MethodFault> for MismatchedNetworkPolicies {}
 
 /// `MismatchedVMotionNetworkNames`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MismatchedVMotionNetworkNames {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -627,13 +645,19 @@ pub struct MismatchedVMotionNetworkNames {
     pub dest_network: String,
 }
 
+impl Default for MismatchedVMotionNetworkNames {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), source_network: Unset::UNSET, dest_network: Unset::UNSET }
+    }
+}
+
 impl DataType for MismatchedVMotionNetworkNames {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MismatchedVMotionNetworkNames",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("sourceNetwork", Type::String), FieldInfo::req("destNetwork", Type::String)],
-            || Box::new(MismatchedVMotionNetworkNames::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("sourceNetwork", Type::String, Req), Own("destNetwork", Type::String, Req)],
+            instance::<MismatchedVMotionNetworkNames>,
         );
         &INFO
     };
@@ -641,31 +665,25 @@ impl DataType for MismatchedVMotionNetworkNames {
 
 impl DataObject for MismatchedVMotionNetworkNames {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.source_network),
-            3 => leaf(&self.dest_network),
-            _ => self.base.get(index),
+            2 => look::text(&self.source_network),
+            3 => look::text(&self.dest_network),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.source_network),
-            3 => Slot::Scalar(&mut self.dest_network),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.source_network),
+            3 => place::text(&mut self.dest_network),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -675,39 +693,42 @@ impl Extends<VimFault> for MismatchedVMotionNetworkNames {}
 impl Extends<MethodFault> for MismatchedVMotionNetworkNames {}
 
 /// `MissingBmcSupport`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MissingBmcSupport {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for MissingBmcSupport {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for MissingBmcSupport {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("MissingBmcSupport", Some(VimFault::INFO), &[], || Box::new(MissingBmcSupport::default()));
+            TypeInfo::new("MissingBmcSupport", Some(<VimFault as DataType>::INFO), &[], instance::<MissingBmcSupport>);
         &INFO
     };
 }
 
 impl DataObject for MissingBmcSupport {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -716,40 +737,46 @@ impl Extends<VimFault> for MissingBmcSupport {}
 impl Extends<MethodFault> for MissingBmcSupport {}
 
 /// `MissingLinuxCustResources`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MissingLinuxCustResources {
     /// What it inherits from [`CustomizationFault`].
     pub base: CustomizationFault,
 }
 
+impl Default for MissingLinuxCustResources {
+    fn default() -> Self {
+        Self { base: <CustomizationFault as Default>::default() }
+    }
+}
+
 impl DataType for MissingLinuxCustResources {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MissingLinuxCustResources", Some(CustomizationFault::INFO), &[], || {
-            Box::new(MissingLinuxCustResources::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MissingLinuxCustResources",
+            Some(<CustomizationFault as DataType>::INFO),
+            &[],
+            instance::<MissingLinuxCustResources>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MissingLinuxCustResources {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -759,41 +786,46 @@ impl Extends<VimFault> for MissingLinuxCustResources {}
 impl Extends<MethodFault> for MissingLinuxCustResources {}
 
 /// `MissingWindowsCustResources`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MissingWindowsCustResources {
     /// What it inherits from [`CustomizationFault`].
     pub base: CustomizationFault,
 }
 
+impl Default for MissingWindowsCustResources {
+    fn default() -> Self {
+        Self { base: <CustomizationFault as Default>::default() }
+    }
+}
+
 impl DataType for MissingWindowsCustResources {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("MissingWindowsCustResources", Some(CustomizationFault::INFO), &[], || {
-                Box::new(MissingWindowsCustResources::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MissingWindowsCustResources",
+            Some(<CustomizationFault as DataType>::INFO),
+            &[],
+            instance::<MissingWindowsCustResources>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MissingWindowsCustResources {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -803,7 +835,6 @@ impl Extends<VimFault> for MissingWindowsCustResources {}
 impl Extends<MethodFault> for MissingWindowsCustResources {}
 
 /// `MksConnectionLimitReached`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MksConnectionLimitReached {
     /// What it inherits from [`InvalidState`].
     pub base: InvalidState,
@@ -811,13 +842,19 @@ pub struct MksConnectionLimitReached {
     pub connection_limit: i32,
 }
 
+impl Default for MksConnectionLimitReached {
+    fn default() -> Self {
+        Self { base: <InvalidState as Default>::default(), connection_limit: 0 }
+    }
+}
+
 impl DataType for MksConnectionLimitReached {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MksConnectionLimitReached",
-            Some(InvalidState::INFO),
-            &[FieldInfo::req("connectionLimit", Type::Int)],
-            || Box::new(MksConnectionLimitReached::default()),
+            Some(<InvalidState as DataType>::INFO),
+            &[Own("connectionLimit", Type::Int, Req)],
+            instance::<MksConnectionLimitReached>,
         );
         &INFO
     };
@@ -825,29 +862,23 @@ impl DataType for MksConnectionLimitReached {
 
 impl DataObject for MksConnectionLimitReached {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.connection_limit),
-            _ => self.base.get(index),
+            2 => Value::Int(self.connection_limit),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.connection_limit),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.connection_limit),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -857,7 +888,6 @@ impl Extends<VimFault> for MksConnectionLimitReached {}
 impl Extends<MethodFault> for MksConnectionLimitReached {}
 
 /// `MountError`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MountError {
     /// What it inherits from [`CustomizationFault`].
     pub base: CustomizationFault,
@@ -867,13 +897,19 @@ pub struct MountError {
     pub disk_index: i32,
 }
 
+impl Default for MountError {
+    fn default() -> Self {
+        Self { base: <CustomizationFault as Default>::default(), vm: Unset::UNSET, disk_index: 0 }
+    }
+}
+
 impl DataType for MountError {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MountError",
-            Some(CustomizationFault::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("diskIndex", Type::Int)],
-            || Box::new(MountError::default()),
+            Some(<CustomizationFault as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("diskIndex", Type::Int, Req)],
+            instance::<MountError>,
         );
         &INFO
     };
@@ -881,31 +917,25 @@ impl DataType for MountError {
 
 impl DataObject for MountError {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm),
-            3 => leaf(&self.disk_index),
-            _ => self.base.get(index),
+            2 => look::reference(&self.vm),
+            3 => Value::Int(self.disk_index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm),
-            3 => Slot::Scalar(&mut self.disk_index),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.vm),
+            3 => place::int(&mut self.disk_index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -915,7 +945,6 @@ impl Extends<VimFault> for MountError {}
 impl Extends<MethodFault> for MountError {}
 
 /// `MultipleCertificatesVerifyFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MultipleCertificatesVerifyFault {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
@@ -923,13 +952,23 @@ pub struct MultipleCertificatesVerifyFault {
     pub thumbprint_data: Vec<MultipleCertificatesVerifyFaultThumbprintData>,
 }
 
+impl Default for MultipleCertificatesVerifyFault {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default(), thumbprint_data: Unset::UNSET }
+    }
+}
+
 impl DataType for MultipleCertificatesVerifyFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MultipleCertificatesVerifyFault",
-            Some(HostConnectFault::INFO),
-            &[FieldInfo::list_req("thumbprintData", Type::Data(MultipleCertificatesVerifyFaultThumbprintData::INFO))],
-            || Box::new(MultipleCertificatesVerifyFault::default()),
+            Some(<HostConnectFault as DataType>::INFO),
+            &[Own(
+                "thumbprintData",
+                Type::Data(<MultipleCertificatesVerifyFaultThumbprintData as DataType>::INFO),
+                ListReq,
+            )],
+            instance::<MultipleCertificatesVerifyFault>,
         );
         &INFO
     };
@@ -937,29 +976,23 @@ impl DataType for MultipleCertificatesVerifyFault {
 
 impl DataObject for MultipleCertificatesVerifyFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.thumbprint_data),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::List(&mut self.thumbprint_data),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -969,40 +1002,46 @@ impl Extends<VimFault> for MultipleCertificatesVerifyFault {}
 impl Extends<MethodFault> for MultipleCertificatesVerifyFault {}
 
 /// `MaintenanceModeFileMove`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct MaintenanceModeFileMove {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for MaintenanceModeFileMove {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for MaintenanceModeFileMove {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MaintenanceModeFileMove", Some(MigrationFault::INFO), &[], || {
-            Box::new(MaintenanceModeFileMove::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MaintenanceModeFileMove",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<MaintenanceModeFileMove>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MaintenanceModeFileMove {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1012,7 +1051,6 @@ impl Extends<VimFault> for MaintenanceModeFileMove {}
 impl Extends<MethodFault> for MaintenanceModeFileMove {}
 
 /// `MemoryFileFormatNotSupportedByDatastore`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MemoryFileFormatNotSupportedByDatastore {
     /// What it inherits from [`UnsupportedDatastore`].
     pub base: UnsupportedDatastore,
@@ -1022,13 +1060,19 @@ pub struct MemoryFileFormatNotSupportedByDatastore {
     pub type_: String,
 }
 
+impl Default for MemoryFileFormatNotSupportedByDatastore {
+    fn default() -> Self {
+        Self { base: <UnsupportedDatastore as Default>::default(), datastore_name: Unset::UNSET, type_: Unset::UNSET }
+    }
+}
+
 impl DataType for MemoryFileFormatNotSupportedByDatastore {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MemoryFileFormatNotSupportedByDatastore",
-            Some(UnsupportedDatastore::INFO),
-            &[FieldInfo::req("datastoreName", Type::String), FieldInfo::req("type", Type::String)],
-            || Box::new(MemoryFileFormatNotSupportedByDatastore::default()),
+            Some(<UnsupportedDatastore as DataType>::INFO),
+            &[Own("datastoreName", Type::String, Req), Own("type", Type::String, Req)],
+            instance::<MemoryFileFormatNotSupportedByDatastore>,
         );
         &INFO
     };
@@ -1036,31 +1080,25 @@ impl DataType for MemoryFileFormatNotSupportedByDatastore {
 
 impl DataObject for MemoryFileFormatNotSupportedByDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.datastore_name),
-            4 => leaf(&self.type_),
-            _ => self.base.get(index),
+            3 => look::text(&self.datastore_name),
+            4 => look::text(&self.type_),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.datastore_name),
-            4 => Slot::Scalar(&mut self.type_),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.datastore_name),
+            4 => place::text(&mut self.type_),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1071,7 +1109,6 @@ impl Extends<VimFault> for MemoryFileFormatNotSupportedByDatastore {}
 impl Extends<MethodFault> for MemoryFileFormatNotSupportedByDatastore {}
 
 /// `MemorySizeNotRecommended`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct MemorySizeNotRecommended {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -1083,17 +1120,28 @@ pub struct MemorySizeNotRecommended {
     pub max_memory_size_mb: i32,
 }
 
+impl Default for MemorySizeNotRecommended {
+    fn default() -> Self {
+        Self {
+            base: <VirtualHardwareCompatibilityIssue as Default>::default(),
+            memory_size_mb: 0,
+            min_memory_size_mb: 0,
+            max_memory_size_mb: 0,
+        }
+    }
+}
+
 impl DataType for MemorySizeNotRecommended {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MemorySizeNotRecommended",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
             &[
-                FieldInfo::req("memorySizeMB", Type::Int),
-                FieldInfo::req("minMemorySizeMB", Type::Int),
-                FieldInfo::req("maxMemorySizeMB", Type::Int),
+                Own("memorySizeMB", Type::Int, Req),
+                Own("minMemorySizeMB", Type::Int, Req),
+                Own("maxMemorySizeMB", Type::Int, Req),
             ],
-            || Box::new(MemorySizeNotRecommended::default()),
+            instance::<MemorySizeNotRecommended>,
         );
         &INFO
     };
@@ -1101,33 +1149,27 @@ impl DataType for MemorySizeNotRecommended {
 
 impl DataObject for MemorySizeNotRecommended {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.memory_size_mb),
-            3 => leaf(&self.min_memory_size_mb),
-            4 => leaf(&self.max_memory_size_mb),
-            _ => self.base.get(index),
+            2 => Value::Int(self.memory_size_mb),
+            3 => Value::Int(self.min_memory_size_mb),
+            4 => Value::Int(self.max_memory_size_mb),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.memory_size_mb),
-            3 => Slot::Scalar(&mut self.min_memory_size_mb),
-            4 => Slot::Scalar(&mut self.max_memory_size_mb),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.memory_size_mb),
+            3 => place::int(&mut self.min_memory_size_mb),
+            4 => place::int(&mut self.max_memory_size_mb),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1138,7 +1180,6 @@ impl Extends<VimFault> for MemorySizeNotRecommended {}
 impl Extends<MethodFault> for MemorySizeNotRecommended {}
 
 /// `MemorySizeNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct MemorySizeNotSupported {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -1150,17 +1191,28 @@ pub struct MemorySizeNotSupported {
     pub max_memory_size_mb: i32,
 }
 
+impl Default for MemorySizeNotSupported {
+    fn default() -> Self {
+        Self {
+            base: <VirtualHardwareCompatibilityIssue as Default>::default(),
+            memory_size_mb: 0,
+            min_memory_size_mb: 0,
+            max_memory_size_mb: 0,
+        }
+    }
+}
+
 impl DataType for MemorySizeNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MemorySizeNotSupported",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
             &[
-                FieldInfo::req("memorySizeMB", Type::Int),
-                FieldInfo::req("minMemorySizeMB", Type::Int),
-                FieldInfo::req("maxMemorySizeMB", Type::Int),
+                Own("memorySizeMB", Type::Int, Req),
+                Own("minMemorySizeMB", Type::Int, Req),
+                Own("maxMemorySizeMB", Type::Int, Req),
             ],
-            || Box::new(MemorySizeNotSupported::default()),
+            instance::<MemorySizeNotSupported>,
         );
         &INFO
     };
@@ -1168,33 +1220,27 @@ impl DataType for MemorySizeNotSupported {
 
 impl DataObject for MemorySizeNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.memory_size_mb),
-            3 => leaf(&self.min_memory_size_mb),
-            4 => leaf(&self.max_memory_size_mb),
-            _ => self.base.get(index),
+            2 => Value::Int(self.memory_size_mb),
+            3 => Value::Int(self.min_memory_size_mb),
+            4 => Value::Int(self.max_memory_size_mb),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.memory_size_mb),
-            3 => Slot::Scalar(&mut self.min_memory_size_mb),
-            4 => Slot::Scalar(&mut self.max_memory_size_mb),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.memory_size_mb),
+            3 => place::int(&mut self.min_memory_size_mb),
+            4 => place::int(&mut self.max_memory_size_mb),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1205,7 +1251,6 @@ impl Extends<VimFault> for MemorySizeNotSupported {}
 impl Extends<MethodFault> for MemorySizeNotSupported {}
 
 /// `MemorySizeNotSupportedByDatastore`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MemorySizeNotSupportedByDatastore {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -1217,17 +1262,28 @@ pub struct MemorySizeNotSupportedByDatastore {
     pub max_memory_size_mb: i32,
 }
 
+impl Default for MemorySizeNotSupportedByDatastore {
+    fn default() -> Self {
+        Self {
+            base: <VirtualHardwareCompatibilityIssue as Default>::default(),
+            datastore: Unset::UNSET,
+            memory_size_mb: 0,
+            max_memory_size_mb: 0,
+        }
+    }
+}
+
 impl DataType for MemorySizeNotSupportedByDatastore {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "MemorySizeNotSupportedByDatastore",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
             &[
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::req("memorySizeMB", Type::Int),
-                FieldInfo::req("maxMemorySizeMB", Type::Int),
+                Own("datastore", Type::Ref, Req),
+                Own("memorySizeMB", Type::Int, Req),
+                Own("maxMemorySizeMB", Type::Int, Req),
             ],
-            || Box::new(MemorySizeNotSupportedByDatastore::default()),
+            instance::<MemorySizeNotSupportedByDatastore>,
         );
         &INFO
     };
@@ -1235,33 +1291,27 @@ impl DataType for MemorySizeNotSupportedByDatastore {
 
 impl DataObject for MemorySizeNotSupportedByDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.datastore),
-            3 => leaf(&self.memory_size_mb),
-            4 => leaf(&self.max_memory_size_mb),
-            _ => self.base.get(index),
+            2 => look::reference(&self.datastore),
+            3 => Value::Int(self.memory_size_mb),
+            4 => Value::Int(self.max_memory_size_mb),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.datastore),
-            3 => Slot::Scalar(&mut self.memory_size_mb),
-            4 => Slot::Scalar(&mut self.max_memory_size_mb),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.datastore),
+            3 => place::int(&mut self.memory_size_mb),
+            4 => place::int(&mut self.max_memory_size_mb),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1272,41 +1322,46 @@ impl Extends<VimFault> for MemorySizeNotSupportedByDatastore {}
 impl Extends<MethodFault> for MemorySizeNotSupportedByDatastore {}
 
 /// `MemorySnapshotOnIndependentDisk`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MemorySnapshotOnIndependentDisk {
     /// What it inherits from [`SnapshotFault`].
     pub base: SnapshotFault,
 }
 
+impl Default for MemorySnapshotOnIndependentDisk {
+    fn default() -> Self {
+        Self { base: <SnapshotFault as Default>::default() }
+    }
+}
+
 impl DataType for MemorySnapshotOnIndependentDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("MemorySnapshotOnIndependentDisk", Some(SnapshotFault::INFO), &[], || {
-                Box::new(MemorySnapshotOnIndependentDisk::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MemorySnapshotOnIndependentDisk",
+            Some(<SnapshotFault as DataType>::INFO),
+            &[],
+            instance::<MemorySnapshotOnIndependentDisk>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MemorySnapshotOnIndependentDisk {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1316,40 +1371,46 @@ impl Extends<VimFault> for MemorySnapshotOnIndependentDisk {}
 impl Extends<MethodFault> for MemorySnapshotOnIndependentDisk {}
 
 /// `MigrationDisabled`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MigrationDisabled {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for MigrationDisabled {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for MigrationDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MigrationDisabled", Some(MigrationFault::INFO), &[], || {
-            Box::new(MigrationDisabled::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MigrationDisabled",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<MigrationDisabled>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MigrationDisabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1359,40 +1420,46 @@ impl Extends<VimFault> for MigrationDisabled {}
 impl Extends<MethodFault> for MigrationDisabled {}
 
 /// `MissingController`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MissingController {
     /// What it inherits from [`InvalidDeviceSpec`].
     pub base: InvalidDeviceSpec,
 }
 
+impl Default for MissingController {
+    fn default() -> Self {
+        Self { base: <InvalidDeviceSpec as Default>::default() }
+    }
+}
+
 impl DataType for MissingController {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MissingController", Some(InvalidDeviceSpec::INFO), &[], || {
-            Box::new(MissingController::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MissingController",
+            Some(<InvalidDeviceSpec as DataType>::INFO),
+            &[],
+            instance::<MissingController>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MissingController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1404,39 +1471,42 @@ impl Extends<VimFault> for MissingController {}
 impl Extends<MethodFault> for MissingController {}
 
 /// `MissingIpPool`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MissingIpPool {
     /// What it inherits from [`VAppPropertyFault`].
     pub base: VAppPropertyFault,
 }
 
+impl Default for MissingIpPool {
+    fn default() -> Self {
+        Self { base: <VAppPropertyFault as Default>::default() }
+    }
+}
+
 impl DataType for MissingIpPool {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("MissingIpPool", Some(VAppPropertyFault::INFO), &[], || Box::new(MissingIpPool::default()));
+            TypeInfo::new("MissingIpPool", Some(<VAppPropertyFault as DataType>::INFO), &[], instance::<MissingIpPool>);
         &INFO
     };
 }
 
 impl DataObject for MissingIpPool {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1447,40 +1517,46 @@ impl Extends<VimFault> for MissingIpPool {}
 impl Extends<MethodFault> for MissingIpPool {}
 
 /// `MissingNetworkIpConfig`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MissingNetworkIpConfig {
     /// What it inherits from [`VAppPropertyFault`].
     pub base: VAppPropertyFault,
 }
 
+impl Default for MissingNetworkIpConfig {
+    fn default() -> Self {
+        Self { base: <VAppPropertyFault as Default>::default() }
+    }
+}
+
 impl DataType for MissingNetworkIpConfig {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MissingNetworkIpConfig", Some(VAppPropertyFault::INFO), &[], || {
-            Box::new(MissingNetworkIpConfig::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MissingNetworkIpConfig",
+            Some(<VAppPropertyFault as DataType>::INFO),
+            &[],
+            instance::<MissingNetworkIpConfig>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MissingNetworkIpConfig {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1491,40 +1567,46 @@ impl Extends<VimFault> for MissingNetworkIpConfig {}
 impl Extends<MethodFault> for MissingNetworkIpConfig {}
 
 /// `MissingPowerOffConfiguration`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MissingPowerOffConfiguration {
     /// What it inherits from [`VAppConfigFault`].
     pub base: VAppConfigFault,
 }
 
+impl Default for MissingPowerOffConfiguration {
+    fn default() -> Self {
+        Self { base: <VAppConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for MissingPowerOffConfiguration {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MissingPowerOffConfiguration", Some(VAppConfigFault::INFO), &[], || {
-            Box::new(MissingPowerOffConfiguration::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MissingPowerOffConfiguration",
+            Some(<VAppConfigFault as DataType>::INFO),
+            &[],
+            instance::<MissingPowerOffConfiguration>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MissingPowerOffConfiguration {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1534,40 +1616,46 @@ impl Extends<VimFault> for MissingPowerOffConfiguration {}
 impl Extends<MethodFault> for MissingPowerOffConfiguration {}
 
 /// `MissingPowerOnConfiguration`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MissingPowerOnConfiguration {
     /// What it inherits from [`VAppConfigFault`].
     pub base: VAppConfigFault,
 }
 
+impl Default for MissingPowerOnConfiguration {
+    fn default() -> Self {
+        Self { base: <VAppConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for MissingPowerOnConfiguration {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MissingPowerOnConfiguration", Some(VAppConfigFault::INFO), &[], || {
-            Box::new(MissingPowerOnConfiguration::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MissingPowerOnConfiguration",
+            Some(<VAppConfigFault as DataType>::INFO),
+            &[],
+            instance::<MissingPowerOnConfiguration>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MissingPowerOnConfiguration {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1577,40 +1665,46 @@ impl Extends<VimFault> for MissingPowerOnConfiguration {}
 impl Extends<MethodFault> for MissingPowerOnConfiguration {}
 
 /// `MultiWriterNotSupported`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MultiWriterNotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
 }
 
+impl Default for MultiWriterNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for MultiWriterNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MultiWriterNotSupported", Some(DeviceNotSupported::INFO), &[], || {
-            Box::new(MultiWriterNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MultiWriterNotSupported",
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[],
+            instance::<MultiWriterNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MultiWriterNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1622,40 +1716,46 @@ impl Extends<VimFault> for MultiWriterNotSupported {}
 impl Extends<MethodFault> for MultiWriterNotSupported {}
 
 /// `MultipleSnapshotsNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct MultipleSnapshotsNotSupported {
     /// What it inherits from [`SnapshotFault`].
     pub base: SnapshotFault,
 }
 
+impl Default for MultipleSnapshotsNotSupported {
+    fn default() -> Self {
+        Self { base: <SnapshotFault as Default>::default() }
+    }
+}
+
 impl DataType for MultipleSnapshotsNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("MultipleSnapshotsNotSupported", Some(SnapshotFault::INFO), &[], || {
-            Box::new(MultipleSnapshotsNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "MultipleSnapshotsNotSupported",
+            Some(<SnapshotFault as DataType>::INFO),
+            &[],
+            instance::<MultipleSnapshotsNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for MultipleSnapshotsNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -10,41 +10,46 @@ use crate::types::{
 };
 
 /// `NotEnoughLicenses`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotEnoughLicenses {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for NotEnoughLicenses {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for NotEnoughLicenses {
-    const INFO: &'static TypeInfo =
-        {
-            static INFO: TypeInfo = TypeInfo::new("NotEnoughLicenses", Some(RuntimeFault::INFO), &[], || {
-                Box::new(NotEnoughLicenses::default())
-            });
-            &INFO
-        };
+    const INFO: &'static TypeInfo = {
+        static INFO: TypeInfo = TypeInfo::new(
+            "NotEnoughLicenses",
+            Some(<RuntimeFault as DataType>::INFO),
+            &[],
+            instance::<NotEnoughLicenses>,
+        );
+        &INFO
+    };
 }
 
 impl DataObject for NotEnoughLicenses {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -53,39 +58,42 @@ impl Extends<RuntimeFault> for NotEnoughLicenses {}
 impl Extends<MethodFault> for NotEnoughLicenses {}
 
 /// `NotImplemented`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotImplemented {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for NotImplemented {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for NotImplemented {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NotImplemented", Some(RuntimeFault::INFO), &[], || Box::new(NotImplemented::default()));
+            TypeInfo::new("NotImplemented", Some(<RuntimeFault as DataType>::INFO), &[], instance::<NotImplemented>);
         &INFO
     };
 }
 
 impl DataObject for NotImplemented {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -94,39 +102,42 @@ impl Extends<RuntimeFault> for NotImplemented {}
 impl Extends<MethodFault> for NotImplemented {}
 
 /// `NotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotSupported {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for NotSupported {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for NotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NotSupported", Some(RuntimeFault::INFO), &[], || Box::new(NotSupported::default()));
+            TypeInfo::new("NotSupported", Some(<RuntimeFault as DataType>::INFO), &[], instance::<NotSupported>);
         &INFO
     };
 }
 
 impl DataObject for NotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -135,40 +146,46 @@ impl Extends<RuntimeFault> for NotSupported {}
 impl Extends<MethodFault> for NotSupported {}
 
 /// `NoLicenseServerConfigured`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoLicenseServerConfigured {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
 }
 
+impl Default for NoLicenseServerConfigured {
+    fn default() -> Self {
+        Self { base: <NotEnoughLicenses as Default>::default() }
+    }
+}
+
 impl DataType for NoLicenseServerConfigured {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoLicenseServerConfigured", Some(NotEnoughLicenses::INFO), &[], || {
-            Box::new(NoLicenseServerConfigured::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoLicenseServerConfigured",
+            Some(<NotEnoughLicenses as DataType>::INFO),
+            &[],
+            instance::<NoLicenseServerConfigured>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoLicenseServerConfigured {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -178,7 +195,6 @@ impl Extends<RuntimeFault> for NoLicenseServerConfigured {}
 impl Extends<MethodFault> for NoLicenseServerConfigured {}
 
 /// `NoPermission`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoPermission {
     /// What it inherits from [`SecurityError`].
     pub base: SecurityError,
@@ -190,17 +206,28 @@ pub struct NoPermission {
     pub missing_privileges: Vec<NoPermissionEntityPrivileges>,
 }
 
+impl Default for NoPermission {
+    fn default() -> Self {
+        Self {
+            base: <SecurityError as Default>::default(),
+            object: None,
+            privilege_id: None,
+            missing_privileges: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for NoPermission {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NoPermission",
-            Some(SecurityError::INFO),
+            Some(<SecurityError as DataType>::INFO),
             &[
-                FieldInfo::opt("object", Type::Ref),
-                FieldInfo::opt("privilegeId", Type::String),
-                FieldInfo::list("missingPrivileges", Type::Data(NoPermissionEntityPrivileges::INFO)),
+                Own("object", Type::Ref, Opt),
+                Own("privilegeId", Type::String, Opt),
+                Own("missingPrivileges", Type::Data(<NoPermissionEntityPrivileges as DataType>::INFO), List),
             ],
-            || Box::new(NoPermission::default()),
+            instance::<NoPermission>,
         );
         &INFO
     };
@@ -208,33 +235,27 @@ impl DataType for NoPermission {
 
 impl DataObject for NoPermission {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.object),
-            3 => optional(&self.privilege_id),
+            2 => look::optional_reference(&self.object),
+            3 => look::optional_text(&self.privilege_id),
             4 => Value::List(&self.missing_privileges),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.object),
-            3 => Slot::Scalar(&mut self.privilege_id),
+            2 => place::optional_reference(&mut self.object),
+            3 => place::optional_text(&mut self.privilege_id),
             4 => Slot::List(&mut self.missing_privileges),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -244,39 +265,46 @@ impl Extends<RuntimeFault> for NoPermission {}
 impl Extends<MethodFault> for NoPermission {}
 
 /// `NotAuthenticated`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotAuthenticated {
     /// What it inherits from [`NoPermission`].
     pub base: NoPermission,
 }
 
+impl Default for NotAuthenticated {
+    fn default() -> Self {
+        Self { base: <NoPermission as Default>::default() }
+    }
+}
+
 impl DataType for NotAuthenticated {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NotAuthenticated", Some(NoPermission::INFO), &[], || Box::new(NotAuthenticated::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "NotAuthenticated",
+            Some(<NoPermission as DataType>::INFO),
+            &[],
+            instance::<NotAuthenticated>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NotAuthenticated {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -287,7 +315,6 @@ impl Extends<RuntimeFault> for NotAuthenticated {}
 impl Extends<MethodFault> for NotAuthenticated {}
 
 /// `NamespaceFull`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NamespaceFull {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -299,17 +326,23 @@ pub struct NamespaceFull {
     pub required_size: Option<i64>,
 }
 
+impl Default for NamespaceFull {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), name: Unset::UNSET, current_max_size: 0, required_size: None }
+    }
+}
+
 impl DataType for NamespaceFull {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NamespaceFull",
-            Some(VimFault::INFO),
+            Some(<VimFault as DataType>::INFO),
             &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("currentMaxSize", Type::Long),
-                FieldInfo::opt("requiredSize", Type::Long),
+                Own("name", Type::String, Req),
+                Own("currentMaxSize", Type::Long, Req),
+                Own("requiredSize", Type::Long, Opt),
             ],
-            || Box::new(NamespaceFull::default()),
+            instance::<NamespaceFull>,
         );
         &INFO
     };
@@ -317,33 +350,27 @@ impl DataType for NamespaceFull {
 
 impl DataObject for NamespaceFull {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.name),
-            3 => leaf(&self.current_max_size),
-            4 => optional(&self.required_size),
-            _ => self.base.get(index),
+            2 => look::text(&self.name),
+            3 => Value::Long(self.current_max_size),
+            4 => look::optional_long(&self.required_size),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            3 => Slot::Scalar(&mut self.current_max_size),
-            4 => Slot::Scalar(&mut self.required_size),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.name),
+            3 => place::long(&mut self.current_max_size),
+            4 => place::optional_long(&mut self.required_size),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -352,7 +379,6 @@ impl Extends<VimFault> for NamespaceFull {}
 impl Extends<MethodFault> for NamespaceFull {}
 
 /// `NamespaceLimitReached`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NamespaceLimitReached {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -360,41 +386,43 @@ pub struct NamespaceLimitReached {
     pub limit: Option<i32>,
 }
 
+impl Default for NamespaceLimitReached {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), limit: None }
+    }
+}
+
 impl DataType for NamespaceLimitReached {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NamespaceLimitReached", Some(VimFault::INFO), &[FieldInfo::opt("limit", Type::Int)], || {
-                Box::new(NamespaceLimitReached::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NamespaceLimitReached",
+            Some(<VimFault as DataType>::INFO),
+            &[Own("limit", Type::Int, Opt)],
+            instance::<NamespaceLimitReached>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NamespaceLimitReached {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.limit),
-            _ => self.base.get(index),
+            2 => look::optional_int(&self.limit),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.limit),
-            _ => self.base.slot(index),
+            2 => place::optional_int(&mut self.limit),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -403,7 +431,6 @@ impl Extends<VimFault> for NamespaceLimitReached {}
 impl Extends<MethodFault> for NamespaceLimitReached {}
 
 /// `NamespaceWriteProtected`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NamespaceWriteProtected {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -411,13 +438,19 @@ pub struct NamespaceWriteProtected {
     pub name: String,
 }
 
+impl Default for NamespaceWriteProtected {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for NamespaceWriteProtected {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NamespaceWriteProtected",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(NamespaceWriteProtected::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<NamespaceWriteProtected>,
         );
         &INFO
     };
@@ -425,29 +458,23 @@ impl DataType for NamespaceWriteProtected {
 
 impl DataObject for NamespaceWriteProtected {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.name),
-            _ => self.base.get(index),
+            2 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -456,7 +483,6 @@ impl Extends<VimFault> for NamespaceWriteProtected {}
 impl Extends<MethodFault> for NamespaceWriteProtected {}
 
 /// `NasConfigFault`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct NasConfigFault {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
@@ -464,13 +490,19 @@ pub struct NasConfigFault {
     pub name: String,
 }
 
+impl Default for NasConfigFault {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for NasConfigFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NasConfigFault",
-            Some(HostConfigFault::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(NasConfigFault::default()),
+            Some(<HostConfigFault as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<NasConfigFault>,
         );
         &INFO
     };
@@ -478,29 +510,23 @@ impl DataType for NasConfigFault {
 
 impl DataObject for NasConfigFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.name),
-            _ => self.base.get(index),
+            2 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -510,7 +536,6 @@ impl Extends<VimFault> for NasConfigFault {}
 impl Extends<MethodFault> for NasConfigFault {}
 
 /// `NasConnectionLimitReached`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct NasConnectionLimitReached {
     /// What it inherits from [`NasConfigFault`].
     pub base: NasConfigFault,
@@ -520,13 +545,19 @@ pub struct NasConnectionLimitReached {
     pub remote_path: String,
 }
 
+impl Default for NasConnectionLimitReached {
+    fn default() -> Self {
+        Self { base: <NasConfigFault as Default>::default(), remote_host: Unset::UNSET, remote_path: Unset::UNSET }
+    }
+}
+
 impl DataType for NasConnectionLimitReached {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NasConnectionLimitReached",
-            Some(NasConfigFault::INFO),
-            &[FieldInfo::req("remoteHost", Type::String), FieldInfo::req("remotePath", Type::String)],
-            || Box::new(NasConnectionLimitReached::default()),
+            Some(<NasConfigFault as DataType>::INFO),
+            &[Own("remoteHost", Type::String, Req), Own("remotePath", Type::String, Req)],
+            instance::<NasConnectionLimitReached>,
         );
         &INFO
     };
@@ -534,31 +565,25 @@ impl DataType for NasConnectionLimitReached {
 
 impl DataObject for NasConnectionLimitReached {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.remote_host),
-            4 => leaf(&self.remote_path),
-            _ => self.base.get(index),
+            3 => look::text(&self.remote_host),
+            4 => look::text(&self.remote_path),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.remote_host),
-            4 => Slot::Scalar(&mut self.remote_path),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.remote_host),
+            4 => place::text(&mut self.remote_path),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -569,7 +594,6 @@ impl Extends<VimFault> for NasConnectionLimitReached {}
 impl Extends<MethodFault> for NasConnectionLimitReached {}
 
 /// `NasSessionCredentialConflict`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct NasSessionCredentialConflict {
     /// What it inherits from [`NasConfigFault`].
     pub base: NasConfigFault,
@@ -581,17 +605,28 @@ pub struct NasSessionCredentialConflict {
     pub user_name: String,
 }
 
+impl Default for NasSessionCredentialConflict {
+    fn default() -> Self {
+        Self {
+            base: <NasConfigFault as Default>::default(),
+            remote_host: Unset::UNSET,
+            remote_path: Unset::UNSET,
+            user_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for NasSessionCredentialConflict {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NasSessionCredentialConflict",
-            Some(NasConfigFault::INFO),
+            Some(<NasConfigFault as DataType>::INFO),
             &[
-                FieldInfo::req("remoteHost", Type::String),
-                FieldInfo::req("remotePath", Type::String),
-                FieldInfo::req("userName", Type::String),
+                Own("remoteHost", Type::String, Req),
+                Own("remotePath", Type::String, Req),
+                Own("userName", Type::String, Req),
             ],
-            || Box::new(NasSessionCredentialConflict::default()),
+            instance::<NasSessionCredentialConflict>,
         );
         &INFO
     };
@@ -599,33 +634,27 @@ impl DataType for NasSessionCredentialConflict {
 
 impl DataObject for NasSessionCredentialConflict {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.remote_host),
-            4 => leaf(&self.remote_path),
-            5 => leaf(&self.user_name),
-            _ => self.base.get(index),
+            3 => look::text(&self.remote_host),
+            4 => look::text(&self.remote_path),
+            5 => look::text(&self.user_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.remote_host),
-            4 => Slot::Scalar(&mut self.remote_path),
-            5 => Slot::Scalar(&mut self.user_name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.remote_host),
+            4 => place::text(&mut self.remote_path),
+            5 => place::text(&mut self.user_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -636,7 +665,6 @@ impl Extends<VimFault> for NasSessionCredentialConflict {}
 impl Extends<MethodFault> for NasSessionCredentialConflict {}
 
 /// `NasVolumeNotMounted`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct NasVolumeNotMounted {
     /// What it inherits from [`NasConfigFault`].
     pub base: NasConfigFault,
@@ -646,13 +674,19 @@ pub struct NasVolumeNotMounted {
     pub remote_path: String,
 }
 
+impl Default for NasVolumeNotMounted {
+    fn default() -> Self {
+        Self { base: <NasConfigFault as Default>::default(), remote_host: Unset::UNSET, remote_path: Unset::UNSET }
+    }
+}
+
 impl DataType for NasVolumeNotMounted {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NasVolumeNotMounted",
-            Some(NasConfigFault::INFO),
-            &[FieldInfo::req("remoteHost", Type::String), FieldInfo::req("remotePath", Type::String)],
-            || Box::new(NasVolumeNotMounted::default()),
+            Some(<NasConfigFault as DataType>::INFO),
+            &[Own("remoteHost", Type::String, Req), Own("remotePath", Type::String, Req)],
+            instance::<NasVolumeNotMounted>,
         );
         &INFO
     };
@@ -660,31 +694,25 @@ impl DataType for NasVolumeNotMounted {
 
 impl DataObject for NasVolumeNotMounted {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.remote_host),
-            4 => leaf(&self.remote_path),
-            _ => self.base.get(index),
+            3 => look::text(&self.remote_host),
+            4 => look::text(&self.remote_path),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.remote_host),
-            4 => Slot::Scalar(&mut self.remote_path),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.remote_host),
+            4 => place::text(&mut self.remote_path),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -695,39 +723,42 @@ impl Extends<VimFault> for NasVolumeNotMounted {}
 impl Extends<MethodFault> for NasVolumeNotMounted {}
 
 /// `NetworkCopyFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetworkCopyFault {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for NetworkCopyFault {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for NetworkCopyFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NetworkCopyFault", Some(FileFault::INFO), &[], || Box::new(NetworkCopyFault::default()));
+            TypeInfo::new("NetworkCopyFault", Some(<FileFault as DataType>::INFO), &[], instance::<NetworkCopyFault>);
         &INFO
     };
 }
 
 impl DataObject for NetworkCopyFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -737,7 +768,6 @@ impl Extends<VimFault> for NetworkCopyFault {}
 impl Extends<MethodFault> for NetworkCopyFault {}
 
 /// `NetworkDisruptedAndConfigRolledBack`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetworkDisruptedAndConfigRolledBack {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -745,13 +775,19 @@ pub struct NetworkDisruptedAndConfigRolledBack {
     pub host: String,
 }
 
+impl Default for NetworkDisruptedAndConfigRolledBack {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), host: Unset::UNSET }
+    }
+}
+
 impl DataType for NetworkDisruptedAndConfigRolledBack {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetworkDisruptedAndConfigRolledBack",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("host", Type::String)],
-            || Box::new(NetworkDisruptedAndConfigRolledBack::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("host", Type::String, Req)],
+            instance::<NetworkDisruptedAndConfigRolledBack>,
         );
         &INFO
     };
@@ -759,29 +795,23 @@ impl DataType for NetworkDisruptedAndConfigRolledBack {
 
 impl DataObject for NetworkDisruptedAndConfigRolledBack {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host),
-            _ => self.base.get(index),
+            2 => look::text(&self.host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -790,40 +820,46 @@ impl Extends<VimFault> for NetworkDisruptedAndConfigRolledBack {}
 impl Extends<MethodFault> for NetworkDisruptedAndConfigRolledBack {}
 
 /// `NetworkInaccessible`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetworkInaccessible {
     /// What it inherits from [`NasConfigFault`].
     pub base: NasConfigFault,
 }
 
+impl Default for NetworkInaccessible {
+    fn default() -> Self {
+        Self { base: <NasConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for NetworkInaccessible {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NetworkInaccessible", Some(NasConfigFault::INFO), &[], || {
-            Box::new(NetworkInaccessible::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NetworkInaccessible",
+            Some(<NasConfigFault as DataType>::INFO),
+            &[],
+            instance::<NetworkInaccessible>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NetworkInaccessible {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -834,7 +870,6 @@ impl Extends<VimFault> for NetworkInaccessible {}
 impl Extends<MethodFault> for NetworkInaccessible {}
 
 /// `NetworksMayNotBeTheSame`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NetworksMayNotBeTheSame {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -842,13 +877,19 @@ pub struct NetworksMayNotBeTheSame {
     pub name: Option<String>,
 }
 
+impl Default for NetworksMayNotBeTheSame {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), name: None }
+    }
+}
+
 impl DataType for NetworksMayNotBeTheSame {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NetworksMayNotBeTheSame",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::opt("name", Type::String)],
-            || Box::new(NetworksMayNotBeTheSame::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("name", Type::String, Opt)],
+            instance::<NetworksMayNotBeTheSame>,
         );
         &INFO
     };
@@ -856,29 +897,23 @@ impl DataType for NetworksMayNotBeTheSame {
 
 impl DataObject for NetworksMayNotBeTheSame {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.name),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -888,7 +923,6 @@ impl Extends<VimFault> for NetworksMayNotBeTheSame {}
 impl Extends<MethodFault> for NetworksMayNotBeTheSame {}
 
 /// `NicSettingMismatch`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NicSettingMismatch {
     /// What it inherits from [`CustomizationFault`].
     pub base: CustomizationFault,
@@ -898,13 +932,19 @@ pub struct NicSettingMismatch {
     pub number_of_nics_in_vm: i32,
 }
 
+impl Default for NicSettingMismatch {
+    fn default() -> Self {
+        Self { base: <CustomizationFault as Default>::default(), number_of_nics_in_spec: 0, number_of_nics_in_vm: 0 }
+    }
+}
+
 impl DataType for NicSettingMismatch {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NicSettingMismatch",
-            Some(CustomizationFault::INFO),
-            &[FieldInfo::req("numberOfNicsInSpec", Type::Int), FieldInfo::req("numberOfNicsInVM", Type::Int)],
-            || Box::new(NicSettingMismatch::default()),
+            Some(<CustomizationFault as DataType>::INFO),
+            &[Own("numberOfNicsInSpec", Type::Int, Req), Own("numberOfNicsInVM", Type::Int, Req)],
+            instance::<NicSettingMismatch>,
         );
         &INFO
     };
@@ -912,31 +952,25 @@ impl DataType for NicSettingMismatch {
 
 impl DataObject for NicSettingMismatch {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.number_of_nics_in_spec),
-            3 => leaf(&self.number_of_nics_in_vm),
-            _ => self.base.get(index),
+            2 => Value::Int(self.number_of_nics_in_spec),
+            3 => Value::Int(self.number_of_nics_in_vm),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.number_of_nics_in_spec),
-            3 => Slot::Scalar(&mut self.number_of_nics_in_vm),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.number_of_nics_in_spec),
+            3 => place::int(&mut self.number_of_nics_in_vm),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -946,7 +980,6 @@ impl Extends<VimFault> for NicSettingMismatch {}
 impl Extends<MethodFault> for NicSettingMismatch {}
 
 /// `NoActiveHostInCluster`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoActiveHostInCluster {
     /// What it inherits from [`InvalidState`].
     pub base: InvalidState,
@@ -954,13 +987,19 @@ pub struct NoActiveHostInCluster {
     pub compute_resource: ManagedObjectReference,
 }
 
+impl Default for NoActiveHostInCluster {
+    fn default() -> Self {
+        Self { base: <InvalidState as Default>::default(), compute_resource: Unset::UNSET }
+    }
+}
+
 impl DataType for NoActiveHostInCluster {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NoActiveHostInCluster",
-            Some(InvalidState::INFO),
-            &[FieldInfo::req("computeResource", Type::Ref)],
-            || Box::new(NoActiveHostInCluster::default()),
+            Some(<InvalidState as DataType>::INFO),
+            &[Own("computeResource", Type::Ref, Req)],
+            instance::<NoActiveHostInCluster>,
         );
         &INFO
     };
@@ -968,29 +1007,23 @@ impl DataType for NoActiveHostInCluster {
 
 impl DataObject for NoActiveHostInCluster {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.compute_resource),
-            _ => self.base.get(index),
+            2 => look::reference(&self.compute_resource),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.compute_resource),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.compute_resource),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1000,41 +1033,46 @@ impl Extends<VimFault> for NoActiveHostInCluster {}
 impl Extends<MethodFault> for NoActiveHostInCluster {}
 
 /// `NoClientCertificate`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoClientCertificate {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for NoClientCertificate {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for NoClientCertificate {
-    const INFO: &'static TypeInfo =
-        {
-            static INFO: TypeInfo = TypeInfo::new("NoClientCertificate", Some(VimFault::INFO), &[], || {
-                Box::new(NoClientCertificate::default())
-            });
-            &INFO
-        };
+    const INFO: &'static TypeInfo = {
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoClientCertificate",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<NoClientCertificate>,
+        );
+        &INFO
+    };
 }
 
 impl DataObject for NoClientCertificate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1043,40 +1081,46 @@ impl Extends<VimFault> for NoClientCertificate {}
 impl Extends<MethodFault> for NoClientCertificate {}
 
 /// `NoCompatibleDatastore`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoCompatibleDatastore {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for NoCompatibleDatastore {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for NoCompatibleDatastore {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoCompatibleDatastore", Some(VimFault::INFO), &[], || {
-            Box::new(NoCompatibleDatastore::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoCompatibleDatastore",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<NoCompatibleDatastore>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoCompatibleDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1085,7 +1129,6 @@ impl Extends<VimFault> for NoCompatibleDatastore {}
 impl Extends<MethodFault> for NoCompatibleDatastore {}
 
 /// `NoCompatibleHardAffinityHost`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoCompatibleHardAffinityHost {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -1093,13 +1136,19 @@ pub struct NoCompatibleHardAffinityHost {
     pub vm_name: String,
 }
 
+impl Default for NoCompatibleHardAffinityHost {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for NoCompatibleHardAffinityHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NoCompatibleHardAffinityHost",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::req("vmName", Type::String)],
-            || Box::new(NoCompatibleHardAffinityHost::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("vmName", Type::String, Req)],
+            instance::<NoCompatibleHardAffinityHost>,
         );
         &INFO
     };
@@ -1107,29 +1156,23 @@ impl DataType for NoCompatibleHardAffinityHost {
 
 impl DataObject for NoCompatibleHardAffinityHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1139,7 +1182,6 @@ impl Extends<VimFault> for NoCompatibleHardAffinityHost {}
 impl Extends<MethodFault> for NoCompatibleHardAffinityHost {}
 
 /// `NoCompatibleHost`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoCompatibleHost {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -1149,13 +1191,19 @@ pub struct NoCompatibleHost {
     pub error: Vec<LocalizedMethodFault>,
 }
 
+impl Default for NoCompatibleHost {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), host: Unset::UNSET, error: Unset::UNSET }
+    }
+}
+
 impl DataType for NoCompatibleHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NoCompatibleHost",
-            Some(VimFault::INFO),
-            &[FieldInfo::list("host", Type::Ref), FieldInfo::list("error", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(NoCompatibleHost::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("host", Type::Ref, List), Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), List)],
+            instance::<NoCompatibleHost>,
         );
         &INFO
     };
@@ -1163,14 +1211,15 @@ impl DataType for NoCompatibleHost {
 
 impl DataObject for NoCompatibleHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.host),
             3 => Value::List(&self.error),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -1178,16 +1227,9 @@ impl DataObject for NoCompatibleHost {
         match index {
             2 => Slot::Scalar(&mut self.host),
             3 => Slot::List(&mut self.error),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1196,41 +1238,46 @@ impl Extends<VimFault> for NoCompatibleHost {}
 impl Extends<MethodFault> for NoCompatibleHost {}
 
 /// `NoCompatibleHostWithAccessToDevice`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoCompatibleHostWithAccessToDevice {
     /// What it inherits from [`NoCompatibleHost`].
     pub base: NoCompatibleHost,
 }
 
+impl Default for NoCompatibleHostWithAccessToDevice {
+    fn default() -> Self {
+        Self { base: <NoCompatibleHost as Default>::default() }
+    }
+}
+
 impl DataType for NoCompatibleHostWithAccessToDevice {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NoCompatibleHostWithAccessToDevice", Some(NoCompatibleHost::INFO), &[], || {
-                Box::new(NoCompatibleHostWithAccessToDevice::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoCompatibleHostWithAccessToDevice",
+            Some(<NoCompatibleHost as DataType>::INFO),
+            &[],
+            instance::<NoCompatibleHostWithAccessToDevice>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoCompatibleHostWithAccessToDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1240,7 +1287,6 @@ impl Extends<VimFault> for NoCompatibleHostWithAccessToDevice {}
 impl Extends<MethodFault> for NoCompatibleHostWithAccessToDevice {}
 
 /// `NoCompatibleSoftAffinityHost`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoCompatibleSoftAffinityHost {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -1248,13 +1294,19 @@ pub struct NoCompatibleSoftAffinityHost {
     pub vm_name: String,
 }
 
+impl Default for NoCompatibleSoftAffinityHost {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for NoCompatibleSoftAffinityHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NoCompatibleSoftAffinityHost",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::req("vmName", Type::String)],
-            || Box::new(NoCompatibleSoftAffinityHost::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("vmName", Type::String, Req)],
+            instance::<NoCompatibleSoftAffinityHost>,
         );
         &INFO
     };
@@ -1262,29 +1314,23 @@ impl DataType for NoCompatibleSoftAffinityHost {
 
 impl DataObject for NoCompatibleSoftAffinityHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1294,40 +1340,46 @@ impl Extends<VimFault> for NoCompatibleSoftAffinityHost {}
 impl Extends<MethodFault> for NoCompatibleSoftAffinityHost {}
 
 /// `NoConnectedDatastore`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoConnectedDatastore {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for NoConnectedDatastore {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for NoConnectedDatastore {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoConnectedDatastore", Some(VimFault::INFO), &[], || {
-            Box::new(NoConnectedDatastore::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoConnectedDatastore",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<NoConnectedDatastore>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoConnectedDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1336,39 +1388,42 @@ impl Extends<VimFault> for NoConnectedDatastore {}
 impl Extends<MethodFault> for NoConnectedDatastore {}
 
 /// `NoDiskFound`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoDiskFound {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for NoDiskFound {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for NoDiskFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NoDiskFound", Some(VimFault::INFO), &[], || Box::new(NoDiskFound::default()));
+            TypeInfo::new("NoDiskFound", Some(<VimFault as DataType>::INFO), &[], instance::<NoDiskFound>);
         &INFO
     };
 }
 
 impl DataObject for NoDiskFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1377,7 +1432,6 @@ impl Extends<VimFault> for NoDiskFound {}
 impl Extends<MethodFault> for NoDiskFound {}
 
 /// `NoDiskSpace`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoDiskSpace {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
@@ -1385,41 +1439,43 @@ pub struct NoDiskSpace {
     pub datastore: String,
 }
 
+impl Default for NoDiskSpace {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default(), datastore: Unset::UNSET }
+    }
+}
+
 impl DataType for NoDiskSpace {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NoDiskSpace", Some(FileFault::INFO), &[FieldInfo::req("datastore", Type::String)], || {
-                Box::new(NoDiskSpace::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoDiskSpace",
+            Some(<FileFault as DataType>::INFO),
+            &[Own("datastore", Type::String, Req)],
+            instance::<NoDiskSpace>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoDiskSpace {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.datastore),
-            _ => self.base.get(index),
+            3 => look::text(&self.datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.datastore),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1429,40 +1485,46 @@ impl Extends<VimFault> for NoDiskSpace {}
 impl Extends<MethodFault> for NoDiskSpace {}
 
 /// `NoDisksToCustomize`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoDisksToCustomize {
     /// What it inherits from [`CustomizationFault`].
     pub base: CustomizationFault,
 }
 
+impl Default for NoDisksToCustomize {
+    fn default() -> Self {
+        Self { base: <CustomizationFault as Default>::default() }
+    }
+}
+
 impl DataType for NoDisksToCustomize {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoDisksToCustomize", Some(CustomizationFault::INFO), &[], || {
-            Box::new(NoDisksToCustomize::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoDisksToCustomize",
+            Some(<CustomizationFault as DataType>::INFO),
+            &[],
+            instance::<NoDisksToCustomize>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoDisksToCustomize {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1472,39 +1534,42 @@ impl Extends<VimFault> for NoDisksToCustomize {}
 impl Extends<MethodFault> for NoDisksToCustomize {}
 
 /// `NoGateway`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoGateway {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
 }
 
+impl Default for NoGateway {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for NoGateway {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NoGateway", Some(HostConfigFault::INFO), &[], || Box::new(NoGateway::default()));
+            TypeInfo::new("NoGateway", Some(<HostConfigFault as DataType>::INFO), &[], instance::<NoGateway>);
         &INFO
     };
 }
 
 impl DataObject for NoGateway {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1514,41 +1579,46 @@ impl Extends<VimFault> for NoGateway {}
 impl Extends<MethodFault> for NoGateway {}
 
 /// `NoGuestHeartbeat`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoGuestHeartbeat {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for NoGuestHeartbeat {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for NoGuestHeartbeat {
-    const INFO: &'static TypeInfo =
-        {
-            static INFO: TypeInfo = TypeInfo::new("NoGuestHeartbeat", Some(MigrationFault::INFO), &[], || {
-                Box::new(NoGuestHeartbeat::default())
-            });
-            &INFO
-        };
+    const INFO: &'static TypeInfo = {
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoGuestHeartbeat",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<NoGuestHeartbeat>,
+        );
+        &INFO
+    };
 }
 
 impl DataObject for NoGuestHeartbeat {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1558,7 +1628,6 @@ impl Extends<VimFault> for NoGuestHeartbeat {}
 impl Extends<MethodFault> for NoGuestHeartbeat {}
 
 /// `NoHost`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoHost {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
@@ -1566,41 +1635,43 @@ pub struct NoHost {
     pub name: Option<String>,
 }
 
+impl Default for NoHost {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default(), name: None }
+    }
+}
+
 impl DataType for NoHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NoHost", Some(HostConnectFault::INFO), &[FieldInfo::opt("name", Type::String)], || {
-                Box::new(NoHost::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoHost",
+            Some(<HostConnectFault as DataType>::INFO),
+            &[Own("name", Type::String, Opt)],
+            instance::<NoHost>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.name),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1610,7 +1681,6 @@ impl Extends<VimFault> for NoHost {}
 impl Extends<MethodFault> for NoHost {}
 
 /// `NoHostSuitableForFtSecondary`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoHostSuitableForFtSecondary {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -1620,13 +1690,19 @@ pub struct NoHostSuitableForFtSecondary {
     pub vm_name: String,
 }
 
+impl Default for NoHostSuitableForFtSecondary {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), vm: Unset::UNSET, vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for NoHostSuitableForFtSecondary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NoHostSuitableForFtSecondary",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("vmName", Type::String)],
-            || Box::new(NoHostSuitableForFtSecondary::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("vmName", Type::String, Req)],
+            instance::<NoHostSuitableForFtSecondary>,
         );
         &INFO
     };
@@ -1634,31 +1710,25 @@ impl DataType for NoHostSuitableForFtSecondary {
 
 impl DataObject for NoHostSuitableForFtSecondary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm),
-            3 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::reference(&self.vm),
+            3 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm),
-            3 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.vm),
+            3 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1668,40 +1738,46 @@ impl Extends<VimFault> for NoHostSuitableForFtSecondary {}
 impl Extends<MethodFault> for NoHostSuitableForFtSecondary {}
 
 /// `NoPeerHostFound`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoPeerHostFound {
     /// What it inherits from [`HostPowerOpFailed`].
     pub base: HostPowerOpFailed,
 }
 
+impl Default for NoPeerHostFound {
+    fn default() -> Self {
+        Self { base: <HostPowerOpFailed as Default>::default() }
+    }
+}
+
 impl DataType for NoPeerHostFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoPeerHostFound", Some(HostPowerOpFailed::INFO), &[], || {
-            Box::new(NoPeerHostFound::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoPeerHostFound",
+            Some(<HostPowerOpFailed as DataType>::INFO),
+            &[],
+            instance::<NoPeerHostFound>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoPeerHostFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1711,40 +1787,46 @@ impl Extends<VimFault> for NoPeerHostFound {}
 impl Extends<MethodFault> for NoPeerHostFound {}
 
 /// `NoPermissionOnAD`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoPermissionOnAD {
     /// What it inherits from [`ActiveDirectoryFault`].
     pub base: ActiveDirectoryFault,
 }
 
+impl Default for NoPermissionOnAD {
+    fn default() -> Self {
+        Self { base: <ActiveDirectoryFault as Default>::default() }
+    }
+}
+
 impl DataType for NoPermissionOnAD {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoPermissionOnAD", Some(ActiveDirectoryFault::INFO), &[], || {
-            Box::new(NoPermissionOnAD::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoPermissionOnAD",
+            Some(<ActiveDirectoryFault as DataType>::INFO),
+            &[],
+            instance::<NoPermissionOnAD>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoPermissionOnAD {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1754,40 +1836,46 @@ impl Extends<VimFault> for NoPermissionOnAD {}
 impl Extends<MethodFault> for NoPermissionOnAD {}
 
 /// `NoPermissionOnHost`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoPermissionOnHost {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
 }
 
+impl Default for NoPermissionOnHost {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default() }
+    }
+}
+
 impl DataType for NoPermissionOnHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoPermissionOnHost", Some(HostConnectFault::INFO), &[], || {
-            Box::new(NoPermissionOnHost::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoPermissionOnHost",
+            Some(<HostConnectFault as DataType>::INFO),
+            &[],
+            instance::<NoPermissionOnHost>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoPermissionOnHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1797,7 +1885,6 @@ impl Extends<VimFault> for NoPermissionOnHost {}
 impl Extends<MethodFault> for NoPermissionOnHost {}
 
 /// `NoPermissionOnNasVolume`, since 2.5u2server.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoPermissionOnNasVolume {
     /// What it inherits from [`NasConfigFault`].
     pub base: NasConfigFault,
@@ -1805,13 +1892,19 @@ pub struct NoPermissionOnNasVolume {
     pub user_name: Option<String>,
 }
 
+impl Default for NoPermissionOnNasVolume {
+    fn default() -> Self {
+        Self { base: <NasConfigFault as Default>::default(), user_name: None }
+    }
+}
+
 impl DataType for NoPermissionOnNasVolume {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NoPermissionOnNasVolume",
-            Some(NasConfigFault::INFO),
-            &[FieldInfo::opt("userName", Type::String)],
-            || Box::new(NoPermissionOnNasVolume::default()),
+            Some(<NasConfigFault as DataType>::INFO),
+            &[Own("userName", Type::String, Opt)],
+            instance::<NoPermissionOnNasVolume>,
         );
         &INFO
     };
@@ -1819,29 +1912,23 @@ impl DataType for NoPermissionOnNasVolume {
 
 impl DataObject for NoPermissionOnNasVolume {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => optional(&self.user_name),
-            _ => self.base.get(index),
+            3 => look::optional_text(&self.user_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.user_name),
-            _ => self.base.slot(index),
+            3 => place::optional_text(&mut self.user_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1852,39 +1939,42 @@ impl Extends<VimFault> for NoPermissionOnNasVolume {}
 impl Extends<MethodFault> for NoPermissionOnNasVolume {}
 
 /// `NoSubjectName`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoSubjectName {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for NoSubjectName {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for NoSubjectName {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NoSubjectName", Some(VimFault::INFO), &[], || Box::new(NoSubjectName::default()));
+            TypeInfo::new("NoSubjectName", Some(<VimFault as DataType>::INFO), &[], instance::<NoSubjectName>);
         &INFO
     };
 }
 
 impl DataObject for NoSubjectName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1893,39 +1983,42 @@ impl Extends<VimFault> for NoSubjectName {}
 impl Extends<MethodFault> for NoSubjectName {}
 
 /// `NoVirtualNic`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoVirtualNic {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
 }
 
+impl Default for NoVirtualNic {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for NoVirtualNic {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NoVirtualNic", Some(HostConfigFault::INFO), &[], || Box::new(NoVirtualNic::default()));
+            TypeInfo::new("NoVirtualNic", Some(<HostConfigFault as DataType>::INFO), &[], instance::<NoVirtualNic>);
         &INFO
     };
 }
 
 impl DataObject for NoVirtualNic {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1935,40 +2028,46 @@ impl Extends<VimFault> for NoVirtualNic {}
 impl Extends<MethodFault> for NoVirtualNic {}
 
 /// `NonADUserRequired`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NonADUserRequired {
     /// What it inherits from [`ActiveDirectoryFault`].
     pub base: ActiveDirectoryFault,
 }
 
+impl Default for NonADUserRequired {
+    fn default() -> Self {
+        Self { base: <ActiveDirectoryFault as Default>::default() }
+    }
+}
+
 impl DataType for NonADUserRequired {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NonADUserRequired", Some(ActiveDirectoryFault::INFO), &[], || {
-            Box::new(NonADUserRequired::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NonADUserRequired",
+            Some(<ActiveDirectoryFault as DataType>::INFO),
+            &[],
+            instance::<NonADUserRequired>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NonADUserRequired {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1978,7 +2077,6 @@ impl Extends<VimFault> for NonADUserRequired {}
 impl Extends<MethodFault> for NonADUserRequired {}
 
 /// `NonHomeRDMVMotionNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NonHomeRDMVMotionNotSupported {
     /// What it inherits from [`MigrationFeatureNotSupported`].
     pub base: MigrationFeatureNotSupported,
@@ -1986,13 +2084,19 @@ pub struct NonHomeRDMVMotionNotSupported {
     pub device: String,
 }
 
+impl Default for NonHomeRDMVMotionNotSupported {
+    fn default() -> Self {
+        Self { base: <MigrationFeatureNotSupported as Default>::default(), device: Unset::UNSET }
+    }
+}
+
 impl DataType for NonHomeRDMVMotionNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NonHomeRDMVMotionNotSupported",
-            Some(MigrationFeatureNotSupported::INFO),
-            &[FieldInfo::req("device", Type::String)],
-            || Box::new(NonHomeRDMVMotionNotSupported::default()),
+            Some(<MigrationFeatureNotSupported as DataType>::INFO),
+            &[Own("device", Type::String, Req)],
+            instance::<NonHomeRDMVMotionNotSupported>,
         );
         &INFO
     };
@@ -2000,29 +2104,23 @@ impl DataType for NonHomeRDMVMotionNotSupported {
 
 impl DataObject for NonHomeRDMVMotionNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.device),
-            _ => self.base.get(index),
+            5 => look::text(&self.device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.device),
-            _ => self.base.slot(index),
+            5 => place::text(&mut self.device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2033,39 +2131,42 @@ impl Extends<VimFault> for NonHomeRDMVMotionNotSupported {}
 impl Extends<MethodFault> for NonHomeRDMVMotionNotSupported {}
 
 /// `NotADirectory`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotADirectory {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for NotADirectory {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for NotADirectory {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NotADirectory", Some(FileFault::INFO), &[], || Box::new(NotADirectory::default()));
+            TypeInfo::new("NotADirectory", Some(<FileFault as DataType>::INFO), &[], instance::<NotADirectory>);
         &INFO
     };
 }
 
 impl DataObject for NotADirectory {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2075,38 +2176,42 @@ impl Extends<VimFault> for NotADirectory {}
 impl Extends<MethodFault> for NotADirectory {}
 
 /// `NotAFile`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotAFile {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for NotAFile {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for NotAFile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NotAFile", Some(FileFault::INFO), &[], || Box::new(NotAFile::default()));
+        static INFO: TypeInfo =
+            TypeInfo::new("NotAFile", Some(<FileFault as DataType>::INFO), &[], instance::<NotAFile>);
         &INFO
     };
 }
 
 impl DataObject for NotAFile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2116,38 +2221,42 @@ impl Extends<VimFault> for NotAFile {}
 impl Extends<MethodFault> for NotAFile {}
 
 /// `NotFound`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotFound {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for NotFound {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for NotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NotFound", Some(VimFault::INFO), &[], || Box::new(NotFound::default()));
+        static INFO: TypeInfo =
+            TypeInfo::new("NotFound", Some(<VimFault as DataType>::INFO), &[], instance::<NotFound>);
         &INFO
     };
 }
 
 impl DataObject for NotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2156,7 +2265,6 @@ impl Extends<VimFault> for NotFound {}
 impl Extends<MethodFault> for NotFound {}
 
 /// `NotSupportedDeviceForFT`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotSupportedDeviceForFT {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -2174,20 +2282,34 @@ pub struct NotSupportedDeviceForFT {
     pub device_label: Option<String>,
 }
 
+impl Default for NotSupportedDeviceForFT {
+    fn default() -> Self {
+        Self {
+            base: <VmFaultToleranceIssue as Default>::default(),
+            host: Unset::UNSET,
+            host_name: None,
+            vm: Unset::UNSET,
+            vm_name: None,
+            device_type: Unset::UNSET,
+            device_label: None,
+        }
+    }
+}
+
 impl DataType for NotSupportedDeviceForFT {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedDeviceForFT",
-            Some(VmFaultToleranceIssue::INFO),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
             &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::opt("hostName", Type::String),
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::opt("vmName", Type::String),
-                FieldInfo::req("deviceType", Type::String),
-                FieldInfo::opt("deviceLabel", Type::String),
+                Own("host", Type::Ref, Req),
+                Own("hostName", Type::String, Opt),
+                Own("vm", Type::Ref, Req),
+                Own("vmName", Type::String, Opt),
+                Own("deviceType", Type::String, Req),
+                Own("deviceLabel", Type::String, Opt),
             ],
-            || Box::new(NotSupportedDeviceForFT::default()),
+            instance::<NotSupportedDeviceForFT>,
         );
         &INFO
     };
@@ -2195,39 +2317,33 @@ impl DataType for NotSupportedDeviceForFT {
 
 impl DataObject for NotSupportedDeviceForFT {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host),
-            3 => optional(&self.host_name),
-            4 => leaf(&self.vm),
-            5 => optional(&self.vm_name),
-            6 => leaf(&self.device_type),
-            7 => optional(&self.device_label),
-            _ => self.base.get(index),
+            2 => look::reference(&self.host),
+            3 => look::optional_text(&self.host_name),
+            4 => look::reference(&self.vm),
+            5 => look::optional_text(&self.vm_name),
+            6 => look::text(&self.device_type),
+            7 => look::optional_text(&self.device_label),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host),
-            3 => Slot::Scalar(&mut self.host_name),
-            4 => Slot::Scalar(&mut self.vm),
-            5 => Slot::Scalar(&mut self.vm_name),
-            6 => Slot::Scalar(&mut self.device_type),
-            7 => Slot::Scalar(&mut self.device_label),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.host),
+            3 => place::optional_text(&mut self.host_name),
+            4 => place::reference(&mut self.vm),
+            5 => place::optional_text(&mut self.vm_name),
+            6 => place::text(&mut self.device_type),
+            7 => place::optional_text(&mut self.device_label),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2237,7 +2353,6 @@ impl Extends<VimFault> for NotSupportedDeviceForFT {}
 impl Extends<MethodFault> for NotSupportedDeviceForFT {}
 
 /// `NotSupportedHost`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotSupportedHost {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
@@ -2247,13 +2362,19 @@ pub struct NotSupportedHost {
     pub product_version: Option<String>,
 }
 
+impl Default for NotSupportedHost {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default(), product_name: None, product_version: None }
+    }
+}
+
 impl DataType for NotSupportedHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHost",
-            Some(HostConnectFault::INFO),
-            &[FieldInfo::opt("productName", Type::String), FieldInfo::opt("productVersion", Type::String)],
-            || Box::new(NotSupportedHost::default()),
+            Some(<HostConnectFault as DataType>::INFO),
+            &[Own("productName", Type::String, Opt), Own("productVersion", Type::String, Opt)],
+            instance::<NotSupportedHost>,
         );
         &INFO
     };
@@ -2261,31 +2382,25 @@ impl DataType for NotSupportedHost {
 
 impl DataObject for NotSupportedHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.product_name),
-            3 => optional(&self.product_version),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.product_name),
+            3 => look::optional_text(&self.product_version),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.product_name),
-            3 => Slot::Scalar(&mut self.product_version),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.product_name),
+            3 => place::optional_text(&mut self.product_version),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2295,40 +2410,46 @@ impl Extends<VimFault> for NotSupportedHost {}
 impl Extends<MethodFault> for NotSupportedHost {}
 
 /// `NotSupportedHostForChecksum`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotSupportedHostForChecksum {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for NotSupportedHostForChecksum {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for NotSupportedHostForChecksum {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NotSupportedHostForChecksum", Some(VimFault::INFO), &[], || {
-            Box::new(NotSupportedHostForChecksum::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NotSupportedHostForChecksum",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<NotSupportedHostForChecksum>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NotSupportedHostForChecksum {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2337,7 +2458,6 @@ impl Extends<VimFault> for NotSupportedHostForChecksum {}
 impl Extends<MethodFault> for NotSupportedHostForChecksum {}
 
 /// `NotSupportedHostForVFlash`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotSupportedHostForVFlash {
     /// What it inherits from [`NotSupportedHost`].
     pub base: NotSupportedHost,
@@ -2345,13 +2465,19 @@ pub struct NotSupportedHostForVFlash {
     pub host_name: String,
 }
 
+impl Default for NotSupportedHostForVFlash {
+    fn default() -> Self {
+        Self { base: <NotSupportedHost as Default>::default(), host_name: Unset::UNSET }
+    }
+}
+
 impl DataType for NotSupportedHostForVFlash {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHostForVFlash",
-            Some(NotSupportedHost::INFO),
-            &[FieldInfo::req("hostName", Type::String)],
-            || Box::new(NotSupportedHostForVFlash::default()),
+            Some(<NotSupportedHost as DataType>::INFO),
+            &[Own("hostName", Type::String, Req)],
+            instance::<NotSupportedHostForVFlash>,
         );
         &INFO
     };
@@ -2359,29 +2485,23 @@ impl DataType for NotSupportedHostForVFlash {
 
 impl DataObject for NotSupportedHostForVFlash {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.host_name),
-            _ => self.base.get(index),
+            4 => look::text(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2392,7 +2512,6 @@ impl Extends<VimFault> for NotSupportedHostForVFlash {}
 impl Extends<MethodFault> for NotSupportedHostForVFlash {}
 
 /// `NotSupportedHostForVmcp`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotSupportedHostForVmcp {
     /// What it inherits from [`NotSupportedHost`].
     pub base: NotSupportedHost,
@@ -2400,13 +2519,19 @@ pub struct NotSupportedHostForVmcp {
     pub host_name: String,
 }
 
+impl Default for NotSupportedHostForVmcp {
+    fn default() -> Self {
+        Self { base: <NotSupportedHost as Default>::default(), host_name: Unset::UNSET }
+    }
+}
+
 impl DataType for NotSupportedHostForVmcp {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHostForVmcp",
-            Some(NotSupportedHost::INFO),
-            &[FieldInfo::req("hostName", Type::String)],
-            || Box::new(NotSupportedHostForVmcp::default()),
+            Some(<NotSupportedHost as DataType>::INFO),
+            &[Own("hostName", Type::String, Req)],
+            instance::<NotSupportedHostForVmcp>,
         );
         &INFO
     };
@@ -2414,29 +2539,23 @@ impl DataType for NotSupportedHostForVmcp {
 
 impl DataObject for NotSupportedHostForVmcp {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.host_name),
-            _ => self.base.get(index),
+            4 => look::text(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2447,7 +2566,6 @@ impl Extends<VimFault> for NotSupportedHostForVmcp {}
 impl Extends<MethodFault> for NotSupportedHostForVmcp {}
 
 /// `NotSupportedHostForVmemFile`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotSupportedHostForVmemFile {
     /// What it inherits from [`NotSupportedHost`].
     pub base: NotSupportedHost,
@@ -2455,13 +2573,19 @@ pub struct NotSupportedHostForVmemFile {
     pub host_name: String,
 }
 
+impl Default for NotSupportedHostForVmemFile {
+    fn default() -> Self {
+        Self { base: <NotSupportedHost as Default>::default(), host_name: Unset::UNSET }
+    }
+}
+
 impl DataType for NotSupportedHostForVmemFile {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHostForVmemFile",
-            Some(NotSupportedHost::INFO),
-            &[FieldInfo::req("hostName", Type::String)],
-            || Box::new(NotSupportedHostForVmemFile::default()),
+            Some(<NotSupportedHost as DataType>::INFO),
+            &[Own("hostName", Type::String, Req)],
+            instance::<NotSupportedHostForVmemFile>,
         );
         &INFO
     };
@@ -2469,29 +2593,23 @@ impl DataType for NotSupportedHostForVmemFile {
 
 impl DataObject for NotSupportedHostForVmemFile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.host_name),
-            _ => self.base.get(index),
+            4 => look::text(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2502,7 +2620,6 @@ impl Extends<VimFault> for NotSupportedHostForVmemFile {}
 impl Extends<MethodFault> for NotSupportedHostForVmemFile {}
 
 /// `NotSupportedHostForVsan`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotSupportedHostForVsan {
     /// What it inherits from [`NotSupportedHost`].
     pub base: NotSupportedHost,
@@ -2510,13 +2627,19 @@ pub struct NotSupportedHostForVsan {
     pub host_name: String,
 }
 
+impl Default for NotSupportedHostForVsan {
+    fn default() -> Self {
+        Self { base: <NotSupportedHost as Default>::default(), host_name: Unset::UNSET }
+    }
+}
+
 impl DataType for NotSupportedHostForVsan {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHostForVsan",
-            Some(NotSupportedHost::INFO),
-            &[FieldInfo::req("hostName", Type::String)],
-            || Box::new(NotSupportedHostForVsan::default()),
+            Some(<NotSupportedHost as DataType>::INFO),
+            &[Own("hostName", Type::String, Req)],
+            instance::<NotSupportedHostForVsan>,
         );
         &INFO
     };
@@ -2524,29 +2647,23 @@ impl DataType for NotSupportedHostForVsan {
 
 impl DataObject for NotSupportedHostForVsan {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.host_name),
-            _ => self.base.get(index),
+            4 => look::text(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2557,40 +2674,46 @@ impl Extends<VimFault> for NotSupportedHostForVsan {}
 impl Extends<MethodFault> for NotSupportedHostForVsan {}
 
 /// `NotSupportedHostInCluster`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotSupportedHostInCluster {
     /// What it inherits from [`NotSupportedHost`].
     pub base: NotSupportedHost,
 }
 
+impl Default for NotSupportedHostInCluster {
+    fn default() -> Self {
+        Self { base: <NotSupportedHost as Default>::default() }
+    }
+}
+
 impl DataType for NotSupportedHostInCluster {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NotSupportedHostInCluster", Some(NotSupportedHost::INFO), &[], || {
-            Box::new(NotSupportedHostInCluster::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NotSupportedHostInCluster",
+            Some(<NotSupportedHost as DataType>::INFO),
+            &[],
+            instance::<NotSupportedHostInCluster>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NotSupportedHostInCluster {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2601,7 +2724,6 @@ impl Extends<VimFault> for NotSupportedHostInCluster {}
 impl Extends<MethodFault> for NotSupportedHostInCluster {}
 
 /// `NotSupportedHostInDvs`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotSupportedHostInDvs {
     /// What it inherits from [`NotSupportedHost`].
     pub base: NotSupportedHost,
@@ -2609,13 +2731,22 @@ pub struct NotSupportedHostInDvs {
     pub switch_product_spec: DistributedVirtualSwitchProductSpec,
 }
 
+impl Default for NotSupportedHostInDvs {
+    fn default() -> Self {
+        Self {
+            base: <NotSupportedHost as Default>::default(),
+            switch_product_spec: <DistributedVirtualSwitchProductSpec as Default>::default(),
+        }
+    }
+}
+
 impl DataType for NotSupportedHostInDvs {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHostInDvs",
-            Some(NotSupportedHost::INFO),
-            &[FieldInfo::req("switchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
-            || Box::new(NotSupportedHostInDvs::default()),
+            Some(<NotSupportedHost as DataType>::INFO),
+            &[Own("switchProductSpec", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO), Req)],
+            instance::<NotSupportedHostInDvs>,
         );
         &INFO
     };
@@ -2623,29 +2754,23 @@ impl DataType for NotSupportedHostInDvs {
 
 impl DataObject for NotSupportedHostInDvs {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             4 => Value::Data(&self.switch_product_spec),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             4 => Slot::Data(&mut self.switch_product_spec),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2656,7 +2781,6 @@ impl Extends<VimFault> for NotSupportedHostInDvs {}
 impl Extends<MethodFault> for NotSupportedHostInDvs {}
 
 /// `NotSupportedHostInHACluster`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotSupportedHostInHACluster {
     /// What it inherits from [`NotSupportedHost`].
     pub base: NotSupportedHost,
@@ -2666,13 +2790,19 @@ pub struct NotSupportedHostInHACluster {
     pub build: String,
 }
 
+impl Default for NotSupportedHostInHACluster {
+    fn default() -> Self {
+        Self { base: <NotSupportedHost as Default>::default(), host_name: Unset::UNSET, build: Unset::UNSET }
+    }
+}
+
 impl DataType for NotSupportedHostInHACluster {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NotSupportedHostInHACluster",
-            Some(NotSupportedHost::INFO),
-            &[FieldInfo::req("hostName", Type::String), FieldInfo::req("build", Type::String)],
-            || Box::new(NotSupportedHostInHACluster::default()),
+            Some(<NotSupportedHost as DataType>::INFO),
+            &[Own("hostName", Type::String, Req), Own("build", Type::String, Req)],
+            instance::<NotSupportedHostInHACluster>,
         );
         &INFO
     };
@@ -2680,31 +2810,25 @@ impl DataType for NotSupportedHostInHACluster {
 
 impl DataObject for NotSupportedHostInHACluster {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.host_name),
-            5 => leaf(&self.build),
-            _ => self.base.get(index),
+            4 => look::text(&self.host_name),
+            5 => look::text(&self.build),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.host_name),
-            5 => Slot::Scalar(&mut self.build),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.host_name),
+            5 => place::text(&mut self.build),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2715,7 +2839,6 @@ impl Extends<VimFault> for NotSupportedHostInHACluster {}
 impl Extends<MethodFault> for NotSupportedHostInHACluster {}
 
 /// `NumVirtualCpusExceedsLimit`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NumVirtualCpusExceedsLimit {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
@@ -2723,13 +2846,19 @@ pub struct NumVirtualCpusExceedsLimit {
     pub max_supported_vcpus: i32,
 }
 
+impl Default for NumVirtualCpusExceedsLimit {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default(), max_supported_vcpus: 0 }
+    }
+}
+
 impl DataType for NumVirtualCpusExceedsLimit {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NumVirtualCpusExceedsLimit",
-            Some(InsufficientResourcesFault::INFO),
-            &[FieldInfo::req("maxSupportedVcpus", Type::Int)],
-            || Box::new(NumVirtualCpusExceedsLimit::default()),
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[Own("maxSupportedVcpus", Type::Int, Req)],
+            instance::<NumVirtualCpusExceedsLimit>,
         );
         &INFO
     };
@@ -2737,29 +2866,23 @@ impl DataType for NumVirtualCpusExceedsLimit {
 
 impl DataObject for NumVirtualCpusExceedsLimit {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.max_supported_vcpus),
-            _ => self.base.get(index),
+            2 => Value::Int(self.max_supported_vcpus),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.max_supported_vcpus),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.max_supported_vcpus),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2769,7 +2892,6 @@ impl Extends<VimFault> for NumVirtualCpusExceedsLimit {}
 impl Extends<MethodFault> for NumVirtualCpusExceedsLimit {}
 
 /// `NumVirtualCpusIncompatible`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NumVirtualCpusIncompatible {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -2779,13 +2901,19 @@ pub struct NumVirtualCpusIncompatible {
     pub num_cpu: i32,
 }
 
+impl Default for NumVirtualCpusIncompatible {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), reason: Unset::UNSET, num_cpu: 0 }
+    }
+}
+
 impl DataType for NumVirtualCpusIncompatible {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NumVirtualCpusIncompatible",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::req("reason", Type::String), FieldInfo::req("numCpu", Type::Int)],
-            || Box::new(NumVirtualCpusIncompatible::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("reason", Type::String, Req), Own("numCpu", Type::Int, Req)],
+            instance::<NumVirtualCpusIncompatible>,
         );
         &INFO
     };
@@ -2793,31 +2921,25 @@ impl DataType for NumVirtualCpusIncompatible {
 
 impl DataObject for NumVirtualCpusIncompatible {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.reason),
-            3 => leaf(&self.num_cpu),
-            _ => self.base.get(index),
+            2 => look::text(&self.reason),
+            3 => Value::Int(self.num_cpu),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.reason),
-            3 => Slot::Scalar(&mut self.num_cpu),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.reason),
+            3 => place::int(&mut self.num_cpu),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2827,7 +2949,6 @@ impl Extends<VimFault> for NumVirtualCpusIncompatible {}
 impl Extends<MethodFault> for NumVirtualCpusIncompatible {}
 
 /// `NoAvailableIp`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoAvailableIp {
     /// What it inherits from [`VAppPropertyFault`].
     pub base: VAppPropertyFault,
@@ -2835,13 +2956,19 @@ pub struct NoAvailableIp {
     pub network: ManagedObjectReference,
 }
 
+impl Default for NoAvailableIp {
+    fn default() -> Self {
+        Self { base: <VAppPropertyFault as Default>::default(), network: Unset::UNSET }
+    }
+}
+
 impl DataType for NoAvailableIp {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NoAvailableIp",
-            Some(VAppPropertyFault::INFO),
-            &[FieldInfo::req("network", Type::Ref)],
-            || Box::new(NoAvailableIp::default()),
+            Some(<VAppPropertyFault as DataType>::INFO),
+            &[Own("network", Type::Ref, Req)],
+            instance::<NoAvailableIp>,
         );
         &INFO
     };
@@ -2849,29 +2976,23 @@ impl DataType for NoAvailableIp {
 
 impl DataObject for NoAvailableIp {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            7 => leaf(&self.network),
-            _ => self.base.get(index),
+            7 => look::reference(&self.network),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            7 => Slot::Scalar(&mut self.network),
-            _ => self.base.slot(index),
+            7 => place::reference(&mut self.network),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2882,40 +3003,46 @@ impl Extends<VimFault> for NoAvailableIp {}
 impl Extends<MethodFault> for NoAvailableIp {}
 
 /// `NoVcManagedIpConfigured`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoVcManagedIpConfigured {
     /// What it inherits from [`VAppPropertyFault`].
     pub base: VAppPropertyFault,
 }
 
+impl Default for NoVcManagedIpConfigured {
+    fn default() -> Self {
+        Self { base: <VAppPropertyFault as Default>::default() }
+    }
+}
+
 impl DataType for NoVcManagedIpConfigured {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("NoVcManagedIpConfigured", Some(VAppPropertyFault::INFO), &[], || {
-            Box::new(NoVcManagedIpConfigured::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NoVcManagedIpConfigured",
+            Some(<VAppPropertyFault as DataType>::INFO),
+            &[],
+            instance::<NoVcManagedIpConfigured>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NoVcManagedIpConfigured {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2926,39 +3053,42 @@ impl Extends<VimFault> for NoVcManagedIpConfigured {}
 impl Extends<MethodFault> for NoVcManagedIpConfigured {}
 
 /// `NoVmInVApp`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NoVmInVApp {
     /// What it inherits from [`VAppConfigFault`].
     pub base: VAppConfigFault,
 }
 
+impl Default for NoVmInVApp {
+    fn default() -> Self {
+        Self { base: <VAppConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for NoVmInVApp {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("NoVmInVApp", Some(VAppConfigFault::INFO), &[], || Box::new(NoVmInVApp::default()));
+            TypeInfo::new("NoVmInVApp", Some(<VAppConfigFault as DataType>::INFO), &[], instance::<NoVmInVApp>);
         &INFO
     };
 }
 
 impl DataObject for NoVmInVApp {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2968,41 +3098,46 @@ impl Extends<VimFault> for NoVmInVApp {}
 impl Extends<MethodFault> for NoVmInVApp {}
 
 /// `NonPersistentDisksNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct NonPersistentDisksNotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
 }
 
+impl Default for NonPersistentDisksNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for NonPersistentDisksNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NonPersistentDisksNotSupported", Some(DeviceNotSupported::INFO), &[], || {
-                Box::new(NonPersistentDisksNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NonPersistentDisksNotSupported",
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[],
+            instance::<NonPersistentDisksNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NonPersistentDisksNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3014,7 +3149,6 @@ impl Extends<VimFault> for NonPersistentDisksNotSupported {}
 impl Extends<MethodFault> for NonPersistentDisksNotSupported {}
 
 /// `NonVmwareOuiMacNotSupportedHost`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct NonVmwareOuiMacNotSupportedHost {
     /// What it inherits from [`NotSupportedHost`].
     pub base: NotSupportedHost,
@@ -3022,13 +3156,19 @@ pub struct NonVmwareOuiMacNotSupportedHost {
     pub host_name: String,
 }
 
+impl Default for NonVmwareOuiMacNotSupportedHost {
+    fn default() -> Self {
+        Self { base: <NotSupportedHost as Default>::default(), host_name: Unset::UNSET }
+    }
+}
+
 impl DataType for NonVmwareOuiMacNotSupportedHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NonVmwareOuiMacNotSupportedHost",
-            Some(NotSupportedHost::INFO),
-            &[FieldInfo::req("hostName", Type::String)],
-            || Box::new(NonVmwareOuiMacNotSupportedHost::default()),
+            Some(<NotSupportedHost as DataType>::INFO),
+            &[Own("hostName", Type::String, Req)],
+            instance::<NonVmwareOuiMacNotSupportedHost>,
         );
         &INFO
     };
@@ -3036,29 +3176,23 @@ impl DataType for NonVmwareOuiMacNotSupportedHost {
 
 impl DataObject for NonVmwareOuiMacNotSupportedHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.host_name),
-            _ => self.base.get(index),
+            4 => look::text(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3069,7 +3203,6 @@ impl Extends<VimFault> for NonVmwareOuiMacNotSupportedHost {}
 impl Extends<MethodFault> for NonVmwareOuiMacNotSupportedHost {}
 
 /// `NotEnoughCpus`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotEnoughCpus {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -3079,13 +3212,19 @@ pub struct NotEnoughCpus {
     pub num_cpu_vm: i32,
 }
 
+impl Default for NotEnoughCpus {
+    fn default() -> Self {
+        Self { base: <VirtualHardwareCompatibilityIssue as Default>::default(), num_cpu_dest: 0, num_cpu_vm: 0 }
+    }
+}
+
 impl DataType for NotEnoughCpus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NotEnoughCpus",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[FieldInfo::req("numCpuDest", Type::Int), FieldInfo::req("numCpuVm", Type::Int)],
-            || Box::new(NotEnoughCpus::default()),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
+            &[Own("numCpuDest", Type::Int, Req), Own("numCpuVm", Type::Int, Req)],
+            instance::<NotEnoughCpus>,
         );
         &INFO
     };
@@ -3093,31 +3232,25 @@ impl DataType for NotEnoughCpus {
 
 impl DataObject for NotEnoughCpus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.num_cpu_dest),
-            3 => leaf(&self.num_cpu_vm),
-            _ => self.base.get(index),
+            2 => Value::Int(self.num_cpu_dest),
+            3 => Value::Int(self.num_cpu_vm),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.num_cpu_dest),
-            3 => Slot::Scalar(&mut self.num_cpu_vm),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.num_cpu_dest),
+            3 => place::int(&mut self.num_cpu_vm),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3128,7 +3261,6 @@ impl Extends<VimFault> for NotEnoughCpus {}
 impl Extends<MethodFault> for NotEnoughCpus {}
 
 /// `NotEnoughLogicalCpus`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotEnoughLogicalCpus {
     /// What it inherits from [`NotEnoughCpus`].
     pub base: NotEnoughCpus,
@@ -3136,13 +3268,19 @@ pub struct NotEnoughLogicalCpus {
     pub host: Option<ManagedObjectReference>,
 }
 
+impl Default for NotEnoughLogicalCpus {
+    fn default() -> Self {
+        Self { base: <NotEnoughCpus as Default>::default(), host: None }
+    }
+}
+
 impl DataType for NotEnoughLogicalCpus {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NotEnoughLogicalCpus",
-            Some(NotEnoughCpus::INFO),
-            &[FieldInfo::opt("host", Type::Ref)],
-            || Box::new(NotEnoughLogicalCpus::default()),
+            Some(<NotEnoughCpus as DataType>::INFO),
+            &[Own("host", Type::Ref, Opt)],
+            instance::<NotEnoughLogicalCpus>,
         );
         &INFO
     };
@@ -3150,29 +3288,23 @@ impl DataType for NotEnoughLogicalCpus {
 
 impl DataObject for NotEnoughLogicalCpus {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => optional(&self.host),
-            _ => self.base.get(index),
+            4 => look::optional_reference(&self.host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            4 => place::optional_reference(&mut self.host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3184,41 +3316,46 @@ impl Extends<VimFault> for NotEnoughLogicalCpus {}
 impl Extends<MethodFault> for NotEnoughLogicalCpus {}
 
 /// `NotUserConfigurableProperty`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NotUserConfigurableProperty {
     /// What it inherits from [`VAppPropertyFault`].
     pub base: VAppPropertyFault,
 }
 
+impl Default for NotUserConfigurableProperty {
+    fn default() -> Self {
+        Self { base: <VAppPropertyFault as Default>::default() }
+    }
+}
+
 impl DataType for NotUserConfigurableProperty {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("NotUserConfigurableProperty", Some(VAppPropertyFault::INFO), &[], || {
-                Box::new(NotUserConfigurableProperty::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "NotUserConfigurableProperty",
+            Some(<VAppPropertyFault as DataType>::INFO),
+            &[],
+            instance::<NotUserConfigurableProperty>,
+        );
         &INFO
     };
 }
 
 impl DataObject for NotUserConfigurableProperty {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3229,7 +3366,6 @@ impl Extends<VimFault> for NotUserConfigurableProperty {}
 impl Extends<MethodFault> for NotUserConfigurableProperty {}
 
 /// `NumVirtualCoresPerSocketNotSupported`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NumVirtualCoresPerSocketNotSupported {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -3239,16 +3375,23 @@ pub struct NumVirtualCoresPerSocketNotSupported {
     pub num_cores_per_socket_vm: i32,
 }
 
+impl Default for NumVirtualCoresPerSocketNotSupported {
+    fn default() -> Self {
+        Self {
+            base: <VirtualHardwareCompatibilityIssue as Default>::default(),
+            max_supported_cores_per_socket_dest: 0,
+            num_cores_per_socket_vm: 0,
+        }
+    }
+}
+
 impl DataType for NumVirtualCoresPerSocketNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NumVirtualCoresPerSocketNotSupported",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[
-                FieldInfo::req("maxSupportedCoresPerSocketDest", Type::Int),
-                FieldInfo::req("numCoresPerSocketVm", Type::Int),
-            ],
-            || Box::new(NumVirtualCoresPerSocketNotSupported::default()),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
+            &[Own("maxSupportedCoresPerSocketDest", Type::Int, Req), Own("numCoresPerSocketVm", Type::Int, Req)],
+            instance::<NumVirtualCoresPerSocketNotSupported>,
         );
         &INFO
     };
@@ -3256,31 +3399,25 @@ impl DataType for NumVirtualCoresPerSocketNotSupported {
 
 impl DataObject for NumVirtualCoresPerSocketNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.max_supported_cores_per_socket_dest),
-            3 => leaf(&self.num_cores_per_socket_vm),
-            _ => self.base.get(index),
+            2 => Value::Int(self.max_supported_cores_per_socket_dest),
+            3 => Value::Int(self.num_cores_per_socket_vm),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.max_supported_cores_per_socket_dest),
-            3 => Slot::Scalar(&mut self.num_cores_per_socket_vm),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.max_supported_cores_per_socket_dest),
+            3 => place::int(&mut self.num_cores_per_socket_vm),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3291,7 +3428,6 @@ impl Extends<VimFault> for NumVirtualCoresPerSocketNotSupported {}
 impl Extends<MethodFault> for NumVirtualCoresPerSocketNotSupported {}
 
 /// `NumVirtualCpusNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct NumVirtualCpusNotSupported {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -3301,13 +3437,23 @@ pub struct NumVirtualCpusNotSupported {
     pub num_cpu_vm: i32,
 }
 
+impl Default for NumVirtualCpusNotSupported {
+    fn default() -> Self {
+        Self {
+            base: <VirtualHardwareCompatibilityIssue as Default>::default(),
+            max_supported_vcpus_dest: 0,
+            num_cpu_vm: 0,
+        }
+    }
+}
+
 impl DataType for NumVirtualCpusNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "NumVirtualCpusNotSupported",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[FieldInfo::req("maxSupportedVcpusDest", Type::Int), FieldInfo::req("numCpuVm", Type::Int)],
-            || Box::new(NumVirtualCpusNotSupported::default()),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
+            &[Own("maxSupportedVcpusDest", Type::Int, Req), Own("numCpuVm", Type::Int, Req)],
+            instance::<NumVirtualCpusNotSupported>,
         );
         &INFO
     };
@@ -3315,31 +3461,25 @@ impl DataType for NumVirtualCpusNotSupported {
 
 impl DataObject for NumVirtualCpusNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.max_supported_vcpus_dest),
-            3 => leaf(&self.num_cpu_vm),
-            _ => self.base.get(index),
+            2 => Value::Int(self.max_supported_vcpus_dest),
+            3 => Value::Int(self.num_cpu_vm),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.max_supported_vcpus_dest),
-            3 => Slot::Scalar(&mut self.num_cpu_vm),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.max_supported_vcpus_dest),
+            3 => place::int(&mut self.num_cpu_vm),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

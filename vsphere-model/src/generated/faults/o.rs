@@ -7,40 +7,46 @@ use crate::types::{
 };
 
 /// `OperationDisallowedOnHost`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OperationDisallowedOnHost {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for OperationDisallowedOnHost {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for OperationDisallowedOnHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OperationDisallowedOnHost", Some(RuntimeFault::INFO), &[], || {
-            Box::new(OperationDisallowedOnHost::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OperationDisallowedOnHost",
+            Some(<RuntimeFault as DataType>::INFO),
+            &[],
+            instance::<OperationDisallowedOnHost>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OperationDisallowedOnHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -49,41 +55,46 @@ impl Extends<RuntimeFault> for OperationDisallowedOnHost {}
 impl Extends<MethodFault> for OperationDisallowedOnHost {}
 
 /// `OperationDisabledByGuest`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OperationDisabledByGuest {
     /// What it inherits from [`GuestOperationsFault`].
     pub base: GuestOperationsFault,
 }
 
+impl Default for OperationDisabledByGuest {
+    fn default() -> Self {
+        Self { base: <GuestOperationsFault as Default>::default() }
+    }
+}
+
 impl DataType for OperationDisabledByGuest {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OperationDisabledByGuest", Some(GuestOperationsFault::INFO), &[], || {
-                Box::new(OperationDisabledByGuest::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OperationDisabledByGuest",
+            Some(<GuestOperationsFault as DataType>::INFO),
+            &[],
+            instance::<OperationDisabledByGuest>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OperationDisabledByGuest {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -93,41 +104,46 @@ impl Extends<VimFault> for OperationDisabledByGuest {}
 impl Extends<MethodFault> for OperationDisabledByGuest {}
 
 /// `OperationNotSupportedByGuest`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OperationNotSupportedByGuest {
     /// What it inherits from [`GuestOperationsFault`].
     pub base: GuestOperationsFault,
 }
 
+impl Default for OperationNotSupportedByGuest {
+    fn default() -> Self {
+        Self { base: <GuestOperationsFault as Default>::default() }
+    }
+}
+
 impl DataType for OperationNotSupportedByGuest {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OperationNotSupportedByGuest", Some(GuestOperationsFault::INFO), &[], || {
-                Box::new(OperationNotSupportedByGuest::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OperationNotSupportedByGuest",
+            Some(<GuestOperationsFault as DataType>::INFO),
+            &[],
+            instance::<OperationNotSupportedByGuest>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OperationNotSupportedByGuest {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -137,7 +153,6 @@ impl Extends<VimFault> for OperationNotSupportedByGuest {}
 impl Extends<MethodFault> for OperationNotSupportedByGuest {}
 
 /// `OutOfBounds`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OutOfBounds {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -145,41 +160,43 @@ pub struct OutOfBounds {
     pub argument_name: String,
 }
 
+impl Default for OutOfBounds {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), argument_name: Unset::UNSET }
+    }
+}
+
 impl DataType for OutOfBounds {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OutOfBounds", Some(VimFault::INFO), &[FieldInfo::req("argumentName", Type::String)], || {
-                Box::new(OutOfBounds::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OutOfBounds",
+            Some(<VimFault as DataType>::INFO),
+            &[Own("argumentName", Type::String, Req)],
+            instance::<OutOfBounds>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OutOfBounds {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.argument_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.argument_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.argument_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.argument_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -188,7 +205,6 @@ impl Extends<VimFault> for OutOfBounds {}
 impl Extends<MethodFault> for OutOfBounds {}
 
 /// `OvfConsumerPowerOnFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConsumerPowerOnFault {
     /// What it inherits from [`InvalidState`].
     pub base: InvalidState,
@@ -200,17 +216,28 @@ pub struct OvfConsumerPowerOnFault {
     pub description: String,
 }
 
+impl Default for OvfConsumerPowerOnFault {
+    fn default() -> Self {
+        Self {
+            base: <InvalidState as Default>::default(),
+            extension_key: Unset::UNSET,
+            extension_name: Unset::UNSET,
+            description: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfConsumerPowerOnFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerPowerOnFault",
-            Some(InvalidState::INFO),
+            Some(<InvalidState as DataType>::INFO),
             &[
-                FieldInfo::req("extensionKey", Type::String),
-                FieldInfo::req("extensionName", Type::String),
-                FieldInfo::req("description", Type::String),
+                Own("extensionKey", Type::String, Req),
+                Own("extensionName", Type::String, Req),
+                Own("description", Type::String, Req),
             ],
-            || Box::new(OvfConsumerPowerOnFault::default()),
+            instance::<OvfConsumerPowerOnFault>,
         );
         &INFO
     };
@@ -218,33 +245,27 @@ impl DataType for OvfConsumerPowerOnFault {
 
 impl DataObject for OvfConsumerPowerOnFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.extension_key),
-            3 => leaf(&self.extension_name),
-            4 => leaf(&self.description),
-            _ => self.base.get(index),
+            2 => look::text(&self.extension_key),
+            3 => look::text(&self.extension_name),
+            4 => look::text(&self.description),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.extension_key),
-            3 => Slot::Scalar(&mut self.extension_name),
-            4 => Slot::Scalar(&mut self.description),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.extension_key),
+            3 => place::text(&mut self.extension_name),
+            4 => place::text(&mut self.description),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -254,7 +275,6 @@ impl Extends<VimFault> for OvfConsumerPowerOnFault {}
 impl Extends<MethodFault> for OvfConsumerPowerOnFault {}
 
 /// `OvfConsumerValidationFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConsumerValidationFault {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -266,17 +286,28 @@ pub struct OvfConsumerValidationFault {
     pub message: String,
 }
 
+impl Default for OvfConsumerValidationFault {
+    fn default() -> Self {
+        Self {
+            base: <VmConfigFault as Default>::default(),
+            extension_key: Unset::UNSET,
+            extension_name: Unset::UNSET,
+            message: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfConsumerValidationFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerValidationFault",
-            Some(VmConfigFault::INFO),
+            Some(<VmConfigFault as DataType>::INFO),
             &[
-                FieldInfo::req("extensionKey", Type::String),
-                FieldInfo::req("extensionName", Type::String),
-                FieldInfo::req("message", Type::String),
+                Own("extensionKey", Type::String, Req),
+                Own("extensionName", Type::String, Req),
+                Own("message", Type::String, Req),
             ],
-            || Box::new(OvfConsumerValidationFault::default()),
+            instance::<OvfConsumerValidationFault>,
         );
         &INFO
     };
@@ -284,33 +315,27 @@ impl DataType for OvfConsumerValidationFault {
 
 impl DataObject for OvfConsumerValidationFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.extension_key),
-            3 => leaf(&self.extension_name),
-            4 => leaf(&self.message),
-            _ => self.base.get(index),
+            2 => look::text(&self.extension_key),
+            3 => look::text(&self.extension_name),
+            4 => look::text(&self.message),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.extension_key),
-            3 => Slot::Scalar(&mut self.extension_name),
-            4 => Slot::Scalar(&mut self.message),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.extension_key),
+            3 => place::text(&mut self.extension_name),
+            4 => place::text(&mut self.message),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -320,38 +345,42 @@ impl Extends<VimFault> for OvfConsumerValidationFault {}
 impl Extends<MethodFault> for OvfConsumerValidationFault {}
 
 /// `OvfFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for OvfFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for OvfFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfFault", Some(VimFault::INFO), &[], || Box::new(OvfFault::default()));
+        static INFO: TypeInfo =
+            TypeInfo::new("OvfFault", Some(<VimFault as DataType>::INFO), &[], instance::<OvfFault>);
         &INFO
     };
 }
 
 impl DataObject for OvfFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -360,39 +389,42 @@ impl Extends<VimFault> for OvfFault {}
 impl Extends<MethodFault> for OvfFault {}
 
 /// `OvfImport`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfImport {
     /// What it inherits from [`OvfFault`].
     pub base: OvfFault,
 }
 
+impl Default for OvfImport {
+    fn default() -> Self {
+        Self { base: <OvfFault as Default>::default() }
+    }
+}
+
 impl DataType for OvfImport {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfImport", Some(OvfFault::INFO), &[], || Box::new(OvfImport::default()));
+            TypeInfo::new("OvfImport", Some(<OvfFault as DataType>::INFO), &[], instance::<OvfImport>);
         &INFO
     };
 }
 
 impl DataObject for OvfImport {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -402,39 +434,42 @@ impl Extends<VimFault> for OvfImport {}
 impl Extends<MethodFault> for OvfImport {}
 
 /// `OvfImportFailed`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfImportFailed {
     /// What it inherits from [`OvfImport`].
     pub base: OvfImport,
 }
 
+impl Default for OvfImportFailed {
+    fn default() -> Self {
+        Self { base: <OvfImport as Default>::default() }
+    }
+}
+
 impl DataType for OvfImportFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfImportFailed", Some(OvfImport::INFO), &[], || Box::new(OvfImportFailed::default()));
+            TypeInfo::new("OvfImportFailed", Some(<OvfImport as DataType>::INFO), &[], instance::<OvfImportFailed>);
         &INFO
     };
 }
 
 impl DataObject for OvfImportFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -445,7 +480,6 @@ impl Extends<VimFault> for OvfImportFailed {}
 impl Extends<MethodFault> for OvfImportFailed {}
 
 /// `OvfInvalidPackage`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfInvalidPackage {
     /// What it inherits from [`OvfFault`].
     pub base: OvfFault,
@@ -453,13 +487,19 @@ pub struct OvfInvalidPackage {
     pub line_number: i32,
 }
 
+impl Default for OvfInvalidPackage {
+    fn default() -> Self {
+        Self { base: <OvfFault as Default>::default(), line_number: 0 }
+    }
+}
+
 impl DataType for OvfInvalidPackage {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfInvalidPackage",
-            Some(OvfFault::INFO),
-            &[FieldInfo::req("lineNumber", Type::Int)],
-            || Box::new(OvfInvalidPackage::default()),
+            Some(<OvfFault as DataType>::INFO),
+            &[Own("lineNumber", Type::Int, Req)],
+            instance::<OvfInvalidPackage>,
         );
         &INFO
     };
@@ -467,29 +507,23 @@ impl DataType for OvfInvalidPackage {
 
 impl DataObject for OvfInvalidPackage {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.line_number),
-            _ => self.base.get(index),
+            2 => Value::Int(self.line_number),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.line_number),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.line_number),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -499,7 +533,6 @@ impl Extends<VimFault> for OvfInvalidPackage {}
 impl Extends<MethodFault> for OvfInvalidPackage {}
 
 /// `OvfMappedOsId`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfMappedOsId {
     /// What it inherits from [`OvfImport`].
     pub base: OvfImport,
@@ -511,17 +544,28 @@ pub struct OvfMappedOsId {
     pub target_description: String,
 }
 
+impl Default for OvfMappedOsId {
+    fn default() -> Self {
+        Self {
+            base: <OvfImport as Default>::default(),
+            ovf_id: 0,
+            ovf_description: Unset::UNSET,
+            target_description: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfMappedOsId {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfMappedOsId",
-            Some(OvfImport::INFO),
+            Some(<OvfImport as DataType>::INFO),
             &[
-                FieldInfo::req("ovfId", Type::Int),
-                FieldInfo::req("ovfDescription", Type::String),
-                FieldInfo::req("targetDescription", Type::String),
+                Own("ovfId", Type::Int, Req),
+                Own("ovfDescription", Type::String, Req),
+                Own("targetDescription", Type::String, Req),
             ],
-            || Box::new(OvfMappedOsId::default()),
+            instance::<OvfMappedOsId>,
         );
         &INFO
     };
@@ -529,33 +573,27 @@ impl DataType for OvfMappedOsId {
 
 impl DataObject for OvfMappedOsId {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.ovf_id),
-            3 => leaf(&self.ovf_description),
-            4 => leaf(&self.target_description),
-            _ => self.base.get(index),
+            2 => Value::Int(self.ovf_id),
+            3 => look::text(&self.ovf_description),
+            4 => look::text(&self.target_description),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.ovf_id),
-            3 => Slot::Scalar(&mut self.ovf_description),
-            4 => Slot::Scalar(&mut self.target_description),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.ovf_id),
+            3 => place::text(&mut self.ovf_description),
+            4 => place::text(&mut self.target_description),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -566,7 +604,6 @@ impl Extends<VimFault> for OvfMappedOsId {}
 impl Extends<MethodFault> for OvfMappedOsId {}
 
 /// `OvfMissingHardware`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfMissingHardware {
     /// What it inherits from [`OvfImport`].
     pub base: OvfImport,
@@ -576,13 +613,19 @@ pub struct OvfMissingHardware {
     pub resource_type: i32,
 }
 
+impl Default for OvfMissingHardware {
+    fn default() -> Self {
+        Self { base: <OvfImport as Default>::default(), name: Unset::UNSET, resource_type: 0 }
+    }
+}
+
 impl DataType for OvfMissingHardware {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfMissingHardware",
-            Some(OvfImport::INFO),
-            &[FieldInfo::req("name", Type::String), FieldInfo::req("resourceType", Type::Int)],
-            || Box::new(OvfMissingHardware::default()),
+            Some(<OvfImport as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("resourceType", Type::Int, Req)],
+            instance::<OvfMissingHardware>,
         );
         &INFO
     };
@@ -590,31 +633,25 @@ impl DataType for OvfMissingHardware {
 
 impl DataObject for OvfMissingHardware {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.name),
-            3 => leaf(&self.resource_type),
-            _ => self.base.get(index),
+            2 => look::text(&self.name),
+            3 => Value::Int(self.resource_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            3 => Slot::Scalar(&mut self.resource_type),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.name),
+            3 => place::int(&mut self.resource_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -625,40 +662,46 @@ impl Extends<VimFault> for OvfMissingHardware {}
 impl Extends<MethodFault> for OvfMissingHardware {}
 
 /// `OvfNetworkMappingNotSupported`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfNetworkMappingNotSupported {
     /// What it inherits from [`OvfImport`].
     pub base: OvfImport,
 }
 
+impl Default for OvfNetworkMappingNotSupported {
+    fn default() -> Self {
+        Self { base: <OvfImport as Default>::default() }
+    }
+}
+
 impl DataType for OvfNetworkMappingNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfNetworkMappingNotSupported", Some(OvfImport::INFO), &[], || {
-            Box::new(OvfNetworkMappingNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfNetworkMappingNotSupported",
+            Some(<OvfImport as DataType>::INFO),
+            &[],
+            instance::<OvfNetworkMappingNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfNetworkMappingNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -669,7 +712,6 @@ impl Extends<VimFault> for OvfNetworkMappingNotSupported {}
 impl Extends<MethodFault> for OvfNetworkMappingNotSupported {}
 
 /// `OvfProperty`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfProperty {
     /// What it inherits from [`OvfInvalidPackage`].
     pub base: OvfInvalidPackage,
@@ -679,13 +721,19 @@ pub struct OvfProperty {
     pub value: String,
 }
 
+impl Default for OvfProperty {
+    fn default() -> Self {
+        Self { base: <OvfInvalidPackage as Default>::default(), type_: Unset::UNSET, value: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfProperty {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfProperty",
-            Some(OvfInvalidPackage::INFO),
-            &[FieldInfo::req("type", Type::String), FieldInfo::req("value", Type::String)],
-            || Box::new(OvfProperty::default()),
+            Some(<OvfInvalidPackage as DataType>::INFO),
+            &[Own("type", Type::String, Req), Own("value", Type::String, Req)],
+            instance::<OvfProperty>,
         );
         &INFO
     };
@@ -693,31 +741,25 @@ impl DataType for OvfProperty {
 
 impl DataObject for OvfProperty {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.type_),
-            4 => leaf(&self.value),
-            _ => self.base.get(index),
+            3 => look::text(&self.type_),
+            4 => look::text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.type_),
-            4 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.type_),
+            4 => place::text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -728,40 +770,46 @@ impl Extends<VimFault> for OvfProperty {}
 impl Extends<MethodFault> for OvfProperty {}
 
 /// `OvfPropertyNetwork`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfPropertyNetwork {
     /// What it inherits from [`OvfProperty`].
     pub base: OvfProperty,
 }
 
+impl Default for OvfPropertyNetwork {
+    fn default() -> Self {
+        Self { base: <OvfProperty as Default>::default() }
+    }
+}
+
 impl DataType for OvfPropertyNetwork {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfPropertyNetwork", Some(OvfProperty::INFO), &[], || {
-            Box::new(OvfPropertyNetwork::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfPropertyNetwork",
+            Some(<OvfProperty as DataType>::INFO),
+            &[],
+            instance::<OvfPropertyNetwork>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfPropertyNetwork {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -773,7 +821,6 @@ impl Extends<VimFault> for OvfPropertyNetwork {}
 impl Extends<MethodFault> for OvfPropertyNetwork {}
 
 /// `OvfPropertyQualifier`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfPropertyQualifier {
     /// What it inherits from [`OvfProperty`].
     pub base: OvfProperty,
@@ -781,13 +828,19 @@ pub struct OvfPropertyQualifier {
     pub qualifier: String,
 }
 
+impl Default for OvfPropertyQualifier {
+    fn default() -> Self {
+        Self { base: <OvfProperty as Default>::default(), qualifier: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfPropertyQualifier {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfPropertyQualifier",
-            Some(OvfProperty::INFO),
-            &[FieldInfo::req("qualifier", Type::String)],
-            || Box::new(OvfPropertyQualifier::default()),
+            Some(<OvfProperty as DataType>::INFO),
+            &[Own("qualifier", Type::String, Req)],
+            instance::<OvfPropertyQualifier>,
         );
         &INFO
     };
@@ -795,29 +848,23 @@ impl DataType for OvfPropertyQualifier {
 
 impl DataObject for OvfPropertyQualifier {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.qualifier),
-            _ => self.base.get(index),
+            5 => look::text(&self.qualifier),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.qualifier),
-            _ => self.base.slot(index),
+            5 => place::text(&mut self.qualifier),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -829,7 +876,6 @@ impl Extends<VimFault> for OvfPropertyQualifier {}
 impl Extends<MethodFault> for OvfPropertyQualifier {}
 
 /// `OvfPropertyQualifierDuplicate`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfPropertyQualifierDuplicate {
     /// What it inherits from [`OvfProperty`].
     pub base: OvfProperty,
@@ -837,13 +883,19 @@ pub struct OvfPropertyQualifierDuplicate {
     pub qualifier: String,
 }
 
+impl Default for OvfPropertyQualifierDuplicate {
+    fn default() -> Self {
+        Self { base: <OvfProperty as Default>::default(), qualifier: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfPropertyQualifierDuplicate {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfPropertyQualifierDuplicate",
-            Some(OvfProperty::INFO),
-            &[FieldInfo::req("qualifier", Type::String)],
-            || Box::new(OvfPropertyQualifierDuplicate::default()),
+            Some(<OvfProperty as DataType>::INFO),
+            &[Own("qualifier", Type::String, Req)],
+            instance::<OvfPropertyQualifierDuplicate>,
         );
         &INFO
     };
@@ -851,29 +903,23 @@ impl DataType for OvfPropertyQualifierDuplicate {
 
 impl DataObject for OvfPropertyQualifierDuplicate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.qualifier),
-            _ => self.base.get(index),
+            5 => look::text(&self.qualifier),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.qualifier),
-            _ => self.base.slot(index),
+            5 => place::text(&mut self.qualifier),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -885,7 +931,6 @@ impl Extends<VimFault> for OvfPropertyQualifierDuplicate {}
 impl Extends<MethodFault> for OvfPropertyQualifierDuplicate {}
 
 /// `OvfPropertyQualifierIgnored`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfPropertyQualifierIgnored {
     /// What it inherits from [`OvfProperty`].
     pub base: OvfProperty,
@@ -893,13 +938,19 @@ pub struct OvfPropertyQualifierIgnored {
     pub qualifier: String,
 }
 
+impl Default for OvfPropertyQualifierIgnored {
+    fn default() -> Self {
+        Self { base: <OvfProperty as Default>::default(), qualifier: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfPropertyQualifierIgnored {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfPropertyQualifierIgnored",
-            Some(OvfProperty::INFO),
-            &[FieldInfo::req("qualifier", Type::String)],
-            || Box::new(OvfPropertyQualifierIgnored::default()),
+            Some(<OvfProperty as DataType>::INFO),
+            &[Own("qualifier", Type::String, Req)],
+            instance::<OvfPropertyQualifierIgnored>,
         );
         &INFO
     };
@@ -907,29 +958,23 @@ impl DataType for OvfPropertyQualifierIgnored {
 
 impl DataObject for OvfPropertyQualifierIgnored {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.qualifier),
-            _ => self.base.get(index),
+            5 => look::text(&self.qualifier),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.qualifier),
-            _ => self.base.slot(index),
+            5 => place::text(&mut self.qualifier),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -941,39 +986,42 @@ impl Extends<VimFault> for OvfPropertyQualifierIgnored {}
 impl Extends<MethodFault> for OvfPropertyQualifierIgnored {}
 
 /// `OvfPropertyType`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfPropertyType {
     /// What it inherits from [`OvfProperty`].
     pub base: OvfProperty,
 }
 
+impl Default for OvfPropertyType {
+    fn default() -> Self {
+        Self { base: <OvfProperty as Default>::default() }
+    }
+}
+
 impl DataType for OvfPropertyType {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfPropertyType", Some(OvfProperty::INFO), &[], || Box::new(OvfPropertyType::default()));
+            TypeInfo::new("OvfPropertyType", Some(<OvfProperty as DataType>::INFO), &[], instance::<OvfPropertyType>);
         &INFO
     };
 }
 
 impl DataObject for OvfPropertyType {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -985,39 +1033,42 @@ impl Extends<VimFault> for OvfPropertyType {}
 impl Extends<MethodFault> for OvfPropertyType {}
 
 /// `OvfPropertyValue`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfPropertyValue {
     /// What it inherits from [`OvfProperty`].
     pub base: OvfProperty,
 }
 
+impl Default for OvfPropertyValue {
+    fn default() -> Self {
+        Self { base: <OvfProperty as Default>::default() }
+    }
+}
+
 impl DataType for OvfPropertyValue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfPropertyValue", Some(OvfProperty::INFO), &[], || Box::new(OvfPropertyValue::default()));
+            TypeInfo::new("OvfPropertyValue", Some(<OvfProperty as DataType>::INFO), &[], instance::<OvfPropertyValue>);
         &INFO
     };
 }
 
 impl DataObject for OvfPropertyValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1029,39 +1080,42 @@ impl Extends<VimFault> for OvfPropertyValue {}
 impl Extends<MethodFault> for OvfPropertyValue {}
 
 /// `OvfSystemFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfSystemFault {
     /// What it inherits from [`OvfFault`].
     pub base: OvfFault,
 }
 
+impl Default for OvfSystemFault {
+    fn default() -> Self {
+        Self { base: <OvfFault as Default>::default() }
+    }
+}
+
 impl DataType for OvfSystemFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfSystemFault", Some(OvfFault::INFO), &[], || Box::new(OvfSystemFault::default()));
+            TypeInfo::new("OvfSystemFault", Some(<OvfFault as DataType>::INFO), &[], instance::<OvfSystemFault>);
         &INFO
     };
 }
 
 impl DataObject for OvfSystemFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1071,7 +1125,6 @@ impl Extends<VimFault> for OvfSystemFault {}
 impl Extends<MethodFault> for OvfSystemFault {}
 
 /// `OvfToXmlUnsupportedElement`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfToXmlUnsupportedElement {
     /// What it inherits from [`OvfSystemFault`].
     pub base: OvfSystemFault,
@@ -1079,13 +1132,19 @@ pub struct OvfToXmlUnsupportedElement {
     pub name: Option<String>,
 }
 
+impl Default for OvfToXmlUnsupportedElement {
+    fn default() -> Self {
+        Self { base: <OvfSystemFault as Default>::default(), name: None }
+    }
+}
+
 impl DataType for OvfToXmlUnsupportedElement {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfToXmlUnsupportedElement",
-            Some(OvfSystemFault::INFO),
-            &[FieldInfo::opt("name", Type::String)],
-            || Box::new(OvfToXmlUnsupportedElement::default()),
+            Some(<OvfSystemFault as DataType>::INFO),
+            &[Own("name", Type::String, Opt)],
+            instance::<OvfToXmlUnsupportedElement>,
         );
         &INFO
     };
@@ -1093,29 +1152,23 @@ impl DataType for OvfToXmlUnsupportedElement {
 
 impl DataObject for OvfToXmlUnsupportedElement {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.name),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1126,7 +1179,6 @@ impl Extends<VimFault> for OvfToXmlUnsupportedElement {}
 impl Extends<MethodFault> for OvfToXmlUnsupportedElement {}
 
 /// `OvfUnknownDevice`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnknownDevice {
     /// What it inherits from [`OvfSystemFault`].
     pub base: OvfSystemFault,
@@ -1136,13 +1188,19 @@ pub struct OvfUnknownDevice {
     pub vm_name: String,
 }
 
+impl Default for OvfUnknownDevice {
+    fn default() -> Self {
+        Self { base: <OvfSystemFault as Default>::default(), device: None, vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfUnknownDevice {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnknownDevice",
-            Some(OvfSystemFault::INFO),
-            &[FieldInfo::opt("device", Type::Data(VirtualDevice::INFO)), FieldInfo::req("vmName", Type::String)],
-            || Box::new(OvfUnknownDevice::default()),
+            Some(<OvfSystemFault as DataType>::INFO),
+            &[Own("device", Type::Data(<VirtualDevice as DataType>::INFO), Opt), Own("vmName", Type::String, Req)],
+            instance::<OvfUnknownDevice>,
         );
         &INFO
     };
@@ -1150,31 +1208,25 @@ impl DataType for OvfUnknownDevice {
 
 impl DataObject for OvfUnknownDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.device),
-            3 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::optional(&self.device),
+            3 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Poly(&mut self.device),
-            3 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1185,7 +1237,6 @@ impl Extends<VimFault> for OvfUnknownDevice {}
 impl Extends<MethodFault> for OvfUnknownDevice {}
 
 /// `OvfUnknownEntity`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnknownEntity {
     /// What it inherits from [`OvfSystemFault`].
     pub base: OvfSystemFault,
@@ -1193,13 +1244,19 @@ pub struct OvfUnknownEntity {
     pub line_number: i32,
 }
 
+impl Default for OvfUnknownEntity {
+    fn default() -> Self {
+        Self { base: <OvfSystemFault as Default>::default(), line_number: 0 }
+    }
+}
+
 impl DataType for OvfUnknownEntity {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnknownEntity",
-            Some(OvfSystemFault::INFO),
-            &[FieldInfo::req("lineNumber", Type::Int)],
-            || Box::new(OvfUnknownEntity::default()),
+            Some(<OvfSystemFault as DataType>::INFO),
+            &[Own("lineNumber", Type::Int, Req)],
+            instance::<OvfUnknownEntity>,
         );
         &INFO
     };
@@ -1207,29 +1264,23 @@ impl DataType for OvfUnknownEntity {
 
 impl DataObject for OvfUnknownEntity {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.line_number),
-            _ => self.base.get(index),
+            2 => Value::Int(self.line_number),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.line_number),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.line_number),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1240,7 +1291,6 @@ impl Extends<VimFault> for OvfUnknownEntity {}
 impl Extends<MethodFault> for OvfUnknownEntity {}
 
 /// `OvfUnsupportedDeviceBackingInfo`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnsupportedDeviceBackingInfo {
     /// What it inherits from [`OvfSystemFault`].
     pub base: OvfSystemFault,
@@ -1254,18 +1304,30 @@ pub struct OvfUnsupportedDeviceBackingInfo {
     pub backing_name: Option<String>,
 }
 
+impl Default for OvfUnsupportedDeviceBackingInfo {
+    fn default() -> Self {
+        Self {
+            base: <OvfSystemFault as Default>::default(),
+            element_name: None,
+            instance_id: None,
+            device_name: Unset::UNSET,
+            backing_name: None,
+        }
+    }
+}
+
 impl DataType for OvfUnsupportedDeviceBackingInfo {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnsupportedDeviceBackingInfo",
-            Some(OvfSystemFault::INFO),
+            Some(<OvfSystemFault as DataType>::INFO),
             &[
-                FieldInfo::opt("elementName", Type::String),
-                FieldInfo::opt("instanceId", Type::String),
-                FieldInfo::req("deviceName", Type::String),
-                FieldInfo::opt("backingName", Type::String),
+                Own("elementName", Type::String, Opt),
+                Own("instanceId", Type::String, Opt),
+                Own("deviceName", Type::String, Req),
+                Own("backingName", Type::String, Opt),
             ],
-            || Box::new(OvfUnsupportedDeviceBackingInfo::default()),
+            instance::<OvfUnsupportedDeviceBackingInfo>,
         );
         &INFO
     };
@@ -1273,35 +1335,29 @@ impl DataType for OvfUnsupportedDeviceBackingInfo {
 
 impl DataObject for OvfUnsupportedDeviceBackingInfo {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.element_name),
-            3 => optional(&self.instance_id),
-            4 => leaf(&self.device_name),
-            5 => optional(&self.backing_name),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.element_name),
+            3 => look::optional_text(&self.instance_id),
+            4 => look::text(&self.device_name),
+            5 => look::optional_text(&self.backing_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.element_name),
-            3 => Slot::Scalar(&mut self.instance_id),
-            4 => Slot::Scalar(&mut self.device_name),
-            5 => Slot::Scalar(&mut self.backing_name),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.element_name),
+            3 => place::optional_text(&mut self.instance_id),
+            4 => place::text(&mut self.device_name),
+            5 => place::optional_text(&mut self.backing_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1312,7 +1368,6 @@ impl Extends<VimFault> for OvfUnsupportedDeviceBackingInfo {}
 impl Extends<MethodFault> for OvfUnsupportedDeviceBackingInfo {}
 
 /// `OvfUnsupportedDeviceBackingOption`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnsupportedDeviceBackingOption {
     /// What it inherits from [`OvfSystemFault`].
     pub base: OvfSystemFault,
@@ -1326,18 +1381,30 @@ pub struct OvfUnsupportedDeviceBackingOption {
     pub backing_name: Option<String>,
 }
 
+impl Default for OvfUnsupportedDeviceBackingOption {
+    fn default() -> Self {
+        Self {
+            base: <OvfSystemFault as Default>::default(),
+            element_name: None,
+            instance_id: None,
+            device_name: Unset::UNSET,
+            backing_name: None,
+        }
+    }
+}
+
 impl DataType for OvfUnsupportedDeviceBackingOption {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnsupportedDeviceBackingOption",
-            Some(OvfSystemFault::INFO),
+            Some(<OvfSystemFault as DataType>::INFO),
             &[
-                FieldInfo::opt("elementName", Type::String),
-                FieldInfo::opt("instanceId", Type::String),
-                FieldInfo::req("deviceName", Type::String),
-                FieldInfo::opt("backingName", Type::String),
+                Own("elementName", Type::String, Opt),
+                Own("instanceId", Type::String, Opt),
+                Own("deviceName", Type::String, Req),
+                Own("backingName", Type::String, Opt),
             ],
-            || Box::new(OvfUnsupportedDeviceBackingOption::default()),
+            instance::<OvfUnsupportedDeviceBackingOption>,
         );
         &INFO
     };
@@ -1345,35 +1412,29 @@ impl DataType for OvfUnsupportedDeviceBackingOption {
 
 impl DataObject for OvfUnsupportedDeviceBackingOption {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.element_name),
-            3 => optional(&self.instance_id),
-            4 => leaf(&self.device_name),
-            5 => optional(&self.backing_name),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.element_name),
+            3 => look::optional_text(&self.instance_id),
+            4 => look::text(&self.device_name),
+            5 => look::optional_text(&self.backing_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.element_name),
-            3 => Slot::Scalar(&mut self.instance_id),
-            4 => Slot::Scalar(&mut self.device_name),
-            5 => Slot::Scalar(&mut self.backing_name),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.element_name),
+            3 => place::optional_text(&mut self.instance_id),
+            4 => place::text(&mut self.device_name),
+            5 => place::optional_text(&mut self.backing_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1384,7 +1445,6 @@ impl Extends<VimFault> for OvfUnsupportedDeviceBackingOption {}
 impl Extends<MethodFault> for OvfUnsupportedDeviceBackingOption {}
 
 /// `OvfUnsupportedDiskProvisioning`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnsupportedDiskProvisioning {
     /// What it inherits from [`OvfImport`].
     pub base: OvfImport,
@@ -1394,16 +1454,23 @@ pub struct OvfUnsupportedDiskProvisioning {
     pub supported_disk_provisioning: String,
 }
 
+impl Default for OvfUnsupportedDiskProvisioning {
+    fn default() -> Self {
+        Self {
+            base: <OvfImport as Default>::default(),
+            disk_provisioning: Unset::UNSET,
+            supported_disk_provisioning: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfUnsupportedDiskProvisioning {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnsupportedDiskProvisioning",
-            Some(OvfImport::INFO),
-            &[
-                FieldInfo::req("diskProvisioning", Type::String),
-                FieldInfo::req("supportedDiskProvisioning", Type::String),
-            ],
-            || Box::new(OvfUnsupportedDiskProvisioning::default()),
+            Some(<OvfImport as DataType>::INFO),
+            &[Own("diskProvisioning", Type::String, Req), Own("supportedDiskProvisioning", Type::String, Req)],
+            instance::<OvfUnsupportedDiskProvisioning>,
         );
         &INFO
     };
@@ -1411,31 +1478,25 @@ impl DataType for OvfUnsupportedDiskProvisioning {
 
 impl DataObject for OvfUnsupportedDiskProvisioning {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.disk_provisioning),
-            3 => leaf(&self.supported_disk_provisioning),
-            _ => self.base.get(index),
+            2 => look::text(&self.disk_provisioning),
+            3 => look::text(&self.supported_disk_provisioning),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.disk_provisioning),
-            3 => Slot::Scalar(&mut self.supported_disk_provisioning),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.disk_provisioning),
+            3 => place::text(&mut self.supported_disk_provisioning),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1446,7 +1507,6 @@ impl Extends<VimFault> for OvfUnsupportedDiskProvisioning {}
 impl Extends<MethodFault> for OvfUnsupportedDiskProvisioning {}
 
 /// `OvfUnsupportedPackage`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnsupportedPackage {
     /// What it inherits from [`OvfFault`].
     pub base: OvfFault,
@@ -1454,13 +1514,19 @@ pub struct OvfUnsupportedPackage {
     pub line_number: Option<i32>,
 }
 
+impl Default for OvfUnsupportedPackage {
+    fn default() -> Self {
+        Self { base: <OvfFault as Default>::default(), line_number: None }
+    }
+}
+
 impl DataType for OvfUnsupportedPackage {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnsupportedPackage",
-            Some(OvfFault::INFO),
-            &[FieldInfo::opt("lineNumber", Type::Int)],
-            || Box::new(OvfUnsupportedPackage::default()),
+            Some(<OvfFault as DataType>::INFO),
+            &[Own("lineNumber", Type::Int, Opt)],
+            instance::<OvfUnsupportedPackage>,
         );
         &INFO
     };
@@ -1468,29 +1534,23 @@ impl DataType for OvfUnsupportedPackage {
 
 impl DataObject for OvfUnsupportedPackage {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.line_number),
-            _ => self.base.get(index),
+            2 => look::optional_int(&self.line_number),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.line_number),
-            _ => self.base.slot(index),
+            2 => place::optional_int(&mut self.line_number),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1500,7 +1560,6 @@ impl Extends<VimFault> for OvfUnsupportedPackage {}
 impl Extends<MethodFault> for OvfUnsupportedPackage {}
 
 /// `OvfUnsupportedSubType`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnsupportedSubType {
     /// What it inherits from [`OvfUnsupportedPackage`].
     pub base: OvfUnsupportedPackage,
@@ -1514,18 +1573,30 @@ pub struct OvfUnsupportedSubType {
     pub device_sub_type: String,
 }
 
+impl Default for OvfUnsupportedSubType {
+    fn default() -> Self {
+        Self {
+            base: <OvfUnsupportedPackage as Default>::default(),
+            element_name: Unset::UNSET,
+            instance_id: Unset::UNSET,
+            device_type: 0,
+            device_sub_type: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfUnsupportedSubType {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnsupportedSubType",
-            Some(OvfUnsupportedPackage::INFO),
+            Some(<OvfUnsupportedPackage as DataType>::INFO),
             &[
-                FieldInfo::req("elementName", Type::String),
-                FieldInfo::req("instanceId", Type::String),
-                FieldInfo::req("deviceType", Type::Int),
-                FieldInfo::req("deviceSubType", Type::String),
+                Own("elementName", Type::String, Req),
+                Own("instanceId", Type::String, Req),
+                Own("deviceType", Type::Int, Req),
+                Own("deviceSubType", Type::String, Req),
             ],
-            || Box::new(OvfUnsupportedSubType::default()),
+            instance::<OvfUnsupportedSubType>,
         );
         &INFO
     };
@@ -1533,35 +1604,29 @@ impl DataType for OvfUnsupportedSubType {
 
 impl DataObject for OvfUnsupportedSubType {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.element_name),
-            4 => leaf(&self.instance_id),
-            5 => leaf(&self.device_type),
-            6 => leaf(&self.device_sub_type),
-            _ => self.base.get(index),
+            3 => look::text(&self.element_name),
+            4 => look::text(&self.instance_id),
+            5 => Value::Int(self.device_type),
+            6 => look::text(&self.device_sub_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.element_name),
-            4 => Slot::Scalar(&mut self.instance_id),
-            5 => Slot::Scalar(&mut self.device_type),
-            6 => Slot::Scalar(&mut self.device_sub_type),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.element_name),
+            4 => place::text(&mut self.instance_id),
+            5 => place::int(&mut self.device_type),
+            6 => place::text(&mut self.device_sub_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1572,7 +1637,6 @@ impl Extends<VimFault> for OvfUnsupportedSubType {}
 impl Extends<MethodFault> for OvfUnsupportedSubType {}
 
 /// `OvfUnsupportedType`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnsupportedType {
     /// What it inherits from [`OvfUnsupportedPackage`].
     pub base: OvfUnsupportedPackage,
@@ -1584,17 +1648,24 @@ pub struct OvfUnsupportedType {
     pub device_type: i32,
 }
 
+impl Default for OvfUnsupportedType {
+    fn default() -> Self {
+        Self {
+            base: <OvfUnsupportedPackage as Default>::default(),
+            name: Unset::UNSET,
+            instance_id: Unset::UNSET,
+            device_type: 0,
+        }
+    }
+}
+
 impl DataType for OvfUnsupportedType {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnsupportedType",
-            Some(OvfUnsupportedPackage::INFO),
-            &[
-                FieldInfo::req("name", Type::String),
-                FieldInfo::req("instanceId", Type::String),
-                FieldInfo::req("deviceType", Type::Int),
-            ],
-            || Box::new(OvfUnsupportedType::default()),
+            Some(<OvfUnsupportedPackage as DataType>::INFO),
+            &[Own("name", Type::String, Req), Own("instanceId", Type::String, Req), Own("deviceType", Type::Int, Req)],
+            instance::<OvfUnsupportedType>,
         );
         &INFO
     };
@@ -1602,33 +1673,27 @@ impl DataType for OvfUnsupportedType {
 
 impl DataObject for OvfUnsupportedType {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.name),
-            4 => leaf(&self.instance_id),
-            5 => leaf(&self.device_type),
-            _ => self.base.get(index),
+            3 => look::text(&self.name),
+            4 => look::text(&self.instance_id),
+            5 => Value::Int(self.device_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.name),
-            4 => Slot::Scalar(&mut self.instance_id),
-            5 => Slot::Scalar(&mut self.device_type),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.name),
+            4 => place::text(&mut self.instance_id),
+            5 => place::int(&mut self.device_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1639,7 +1704,6 @@ impl Extends<VimFault> for OvfUnsupportedType {}
 impl Extends<MethodFault> for OvfUnsupportedType {}
 
 /// `OvfWrongNamespace`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfWrongNamespace {
     /// What it inherits from [`OvfInvalidPackage`].
     pub base: OvfInvalidPackage,
@@ -1647,13 +1711,19 @@ pub struct OvfWrongNamespace {
     pub namespace_name: String,
 }
 
+impl Default for OvfWrongNamespace {
+    fn default() -> Self {
+        Self { base: <OvfInvalidPackage as Default>::default(), namespace_name: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfWrongNamespace {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfWrongNamespace",
-            Some(OvfInvalidPackage::INFO),
-            &[FieldInfo::req("namespaceName", Type::String)],
-            || Box::new(OvfWrongNamespace::default()),
+            Some(<OvfInvalidPackage as DataType>::INFO),
+            &[Own("namespaceName", Type::String, Req)],
+            instance::<OvfWrongNamespace>,
         );
         &INFO
     };
@@ -1661,29 +1731,23 @@ impl DataType for OvfWrongNamespace {
 
 impl DataObject for OvfWrongNamespace {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.namespace_name),
-            _ => self.base.get(index),
+            3 => look::text(&self.namespace_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.namespace_name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.namespace_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1694,7 +1758,6 @@ impl Extends<VimFault> for OvfWrongNamespace {}
 impl Extends<MethodFault> for OvfWrongNamespace {}
 
 /// `OvfXmlFormat`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfXmlFormat {
     /// What it inherits from [`OvfInvalidPackage`].
     pub base: OvfInvalidPackage,
@@ -1702,13 +1765,19 @@ pub struct OvfXmlFormat {
     pub description: String,
 }
 
+impl Default for OvfXmlFormat {
+    fn default() -> Self {
+        Self { base: <OvfInvalidPackage as Default>::default(), description: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfXmlFormat {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfXmlFormat",
-            Some(OvfInvalidPackage::INFO),
-            &[FieldInfo::req("description", Type::String)],
-            || Box::new(OvfXmlFormat::default()),
+            Some(<OvfInvalidPackage as DataType>::INFO),
+            &[Own("description", Type::String, Req)],
+            instance::<OvfXmlFormat>,
         );
         &INFO
     };
@@ -1716,29 +1785,23 @@ impl DataType for OvfXmlFormat {
 
 impl DataObject for OvfXmlFormat {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.description),
-            _ => self.base.get(index),
+            3 => look::text(&self.description),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.description),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.description),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1749,7 +1812,6 @@ impl Extends<VimFault> for OvfXmlFormat {}
 impl Extends<MethodFault> for OvfXmlFormat {}
 
 /// `OvfAttribute`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfAttribute {
     /// What it inherits from [`OvfInvalidPackage`].
     pub base: OvfInvalidPackage,
@@ -1759,13 +1821,23 @@ pub struct OvfAttribute {
     pub attribute_name: String,
 }
 
+impl Default for OvfAttribute {
+    fn default() -> Self {
+        Self {
+            base: <OvfInvalidPackage as Default>::default(),
+            element_name: Unset::UNSET,
+            attribute_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfAttribute {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfAttribute",
-            Some(OvfInvalidPackage::INFO),
-            &[FieldInfo::req("elementName", Type::String), FieldInfo::req("attributeName", Type::String)],
-            || Box::new(OvfAttribute::default()),
+            Some(<OvfInvalidPackage as DataType>::INFO),
+            &[Own("elementName", Type::String, Req), Own("attributeName", Type::String, Req)],
+            instance::<OvfAttribute>,
         );
         &INFO
     };
@@ -1773,31 +1845,25 @@ impl DataType for OvfAttribute {
 
 impl DataObject for OvfAttribute {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.element_name),
-            4 => leaf(&self.attribute_name),
-            _ => self.base.get(index),
+            3 => look::text(&self.element_name),
+            4 => look::text(&self.attribute_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.element_name),
-            4 => Slot::Scalar(&mut self.attribute_name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.element_name),
+            4 => place::text(&mut self.attribute_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1808,7 +1874,6 @@ impl Extends<VimFault> for OvfAttribute {}
 impl Extends<MethodFault> for OvfAttribute {}
 
 /// `OvfConstraint`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConstraint {
     /// What it inherits from [`OvfInvalidPackage`].
     pub base: OvfInvalidPackage,
@@ -1816,13 +1881,19 @@ pub struct OvfConstraint {
     pub name: String,
 }
 
+impl Default for OvfConstraint {
+    fn default() -> Self {
+        Self { base: <OvfInvalidPackage as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfConstraint {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConstraint",
-            Some(OvfInvalidPackage::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(OvfConstraint::default()),
+            Some(<OvfInvalidPackage as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<OvfConstraint>,
         );
         &INFO
     };
@@ -1830,29 +1901,23 @@ impl DataType for OvfConstraint {
 
 impl DataObject for OvfConstraint {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.name),
-            _ => self.base.get(index),
+            3 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1863,7 +1928,6 @@ impl Extends<VimFault> for OvfConstraint {}
 impl Extends<MethodFault> for OvfConstraint {}
 
 /// `OvfConsumerCallbackFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConsumerCallbackFault {
     /// What it inherits from [`OvfFault`].
     pub base: OvfFault,
@@ -1873,13 +1937,19 @@ pub struct OvfConsumerCallbackFault {
     pub extension_name: String,
 }
 
+impl Default for OvfConsumerCallbackFault {
+    fn default() -> Self {
+        Self { base: <OvfFault as Default>::default(), extension_key: Unset::UNSET, extension_name: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfConsumerCallbackFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerCallbackFault",
-            Some(OvfFault::INFO),
-            &[FieldInfo::req("extensionKey", Type::String), FieldInfo::req("extensionName", Type::String)],
-            || Box::new(OvfConsumerCallbackFault::default()),
+            Some(<OvfFault as DataType>::INFO),
+            &[Own("extensionKey", Type::String, Req), Own("extensionName", Type::String, Req)],
+            instance::<OvfConsumerCallbackFault>,
         );
         &INFO
     };
@@ -1887,31 +1957,25 @@ impl DataType for OvfConsumerCallbackFault {
 
 impl DataObject for OvfConsumerCallbackFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.extension_key),
-            3 => leaf(&self.extension_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.extension_key),
+            3 => look::text(&self.extension_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.extension_key),
-            3 => Slot::Scalar(&mut self.extension_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.extension_key),
+            3 => place::text(&mut self.extension_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1921,7 +1985,6 @@ impl Extends<VimFault> for OvfConsumerCallbackFault {}
 impl Extends<MethodFault> for OvfConsumerCallbackFault {}
 
 /// `OvfConsumerCommunicationError`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConsumerCommunicationError {
     /// What it inherits from [`OvfConsumerCallbackFault`].
     pub base: OvfConsumerCallbackFault,
@@ -1929,13 +1992,19 @@ pub struct OvfConsumerCommunicationError {
     pub description: String,
 }
 
+impl Default for OvfConsumerCommunicationError {
+    fn default() -> Self {
+        Self { base: <OvfConsumerCallbackFault as Default>::default(), description: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfConsumerCommunicationError {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerCommunicationError",
-            Some(OvfConsumerCallbackFault::INFO),
-            &[FieldInfo::req("description", Type::String)],
-            || Box::new(OvfConsumerCommunicationError::default()),
+            Some(<OvfConsumerCallbackFault as DataType>::INFO),
+            &[Own("description", Type::String, Req)],
+            instance::<OvfConsumerCommunicationError>,
         );
         &INFO
     };
@@ -1943,29 +2012,23 @@ impl DataType for OvfConsumerCommunicationError {
 
 impl DataObject for OvfConsumerCommunicationError {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.description),
-            _ => self.base.get(index),
+            4 => look::text(&self.description),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.description),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.description),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1976,7 +2039,6 @@ impl Extends<VimFault> for OvfConsumerCommunicationError {}
 impl Extends<MethodFault> for OvfConsumerCommunicationError {}
 
 /// `OvfConsumerFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConsumerFault {
     /// What it inherits from [`OvfConsumerCallbackFault`].
     pub base: OvfConsumerCallbackFault,
@@ -1988,17 +2050,28 @@ pub struct OvfConsumerFault {
     pub params: Vec<KeyValue>,
 }
 
+impl Default for OvfConsumerFault {
+    fn default() -> Self {
+        Self {
+            base: <OvfConsumerCallbackFault as Default>::default(),
+            error_key: Unset::UNSET,
+            message: Unset::UNSET,
+            params: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfConsumerFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerFault",
-            Some(OvfConsumerCallbackFault::INFO),
+            Some(<OvfConsumerCallbackFault as DataType>::INFO),
             &[
-                FieldInfo::req("errorKey", Type::String),
-                FieldInfo::req("message", Type::String),
-                FieldInfo::list("params", Type::Data(KeyValue::INFO)),
+                Own("errorKey", Type::String, Req),
+                Own("message", Type::String, Req),
+                Own("params", Type::Data(<KeyValue as DataType>::INFO), List),
             ],
-            || Box::new(OvfConsumerFault::default()),
+            instance::<OvfConsumerFault>,
         );
         &INFO
     };
@@ -2006,33 +2079,27 @@ impl DataType for OvfConsumerFault {
 
 impl DataObject for OvfConsumerFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.error_key),
-            5 => leaf(&self.message),
+            4 => look::text(&self.error_key),
+            5 => look::text(&self.message),
             6 => Value::List(&self.params),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.error_key),
-            5 => Slot::Scalar(&mut self.message),
+            4 => place::text(&mut self.error_key),
+            5 => place::text(&mut self.message),
             6 => Slot::List(&mut self.params),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2043,7 +2110,6 @@ impl Extends<VimFault> for OvfConsumerFault {}
 impl Extends<MethodFault> for OvfConsumerFault {}
 
 /// `OvfConsumerInvalidSection`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConsumerInvalidSection {
     /// What it inherits from [`OvfConsumerCallbackFault`].
     pub base: OvfConsumerCallbackFault,
@@ -2053,13 +2119,19 @@ pub struct OvfConsumerInvalidSection {
     pub description: String,
 }
 
+impl Default for OvfConsumerInvalidSection {
+    fn default() -> Self {
+        Self { base: <OvfConsumerCallbackFault as Default>::default(), line_number: 0, description: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfConsumerInvalidSection {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerInvalidSection",
-            Some(OvfConsumerCallbackFault::INFO),
-            &[FieldInfo::req("lineNumber", Type::Int), FieldInfo::req("description", Type::String)],
-            || Box::new(OvfConsumerInvalidSection::default()),
+            Some(<OvfConsumerCallbackFault as DataType>::INFO),
+            &[Own("lineNumber", Type::Int, Req), Own("description", Type::String, Req)],
+            instance::<OvfConsumerInvalidSection>,
         );
         &INFO
     };
@@ -2067,31 +2139,25 @@ impl DataType for OvfConsumerInvalidSection {
 
 impl DataObject for OvfConsumerInvalidSection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.line_number),
-            5 => leaf(&self.description),
-            _ => self.base.get(index),
+            4 => Value::Int(self.line_number),
+            5 => look::text(&self.description),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.line_number),
-            5 => Slot::Scalar(&mut self.description),
-            _ => self.base.slot(index),
+            4 => place::int(&mut self.line_number),
+            5 => place::text(&mut self.description),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2102,7 +2168,6 @@ impl Extends<VimFault> for OvfConsumerInvalidSection {}
 impl Extends<MethodFault> for OvfConsumerInvalidSection {}
 
 /// `OvfConsumerUndeclaredSection`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConsumerUndeclaredSection {
     /// What it inherits from [`OvfConsumerCallbackFault`].
     pub base: OvfConsumerCallbackFault,
@@ -2110,13 +2175,19 @@ pub struct OvfConsumerUndeclaredSection {
     pub qualified_section_type: String,
 }
 
+impl Default for OvfConsumerUndeclaredSection {
+    fn default() -> Self {
+        Self { base: <OvfConsumerCallbackFault as Default>::default(), qualified_section_type: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfConsumerUndeclaredSection {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerUndeclaredSection",
-            Some(OvfConsumerCallbackFault::INFO),
-            &[FieldInfo::req("qualifiedSectionType", Type::String)],
-            || Box::new(OvfConsumerUndeclaredSection::default()),
+            Some(<OvfConsumerCallbackFault as DataType>::INFO),
+            &[Own("qualifiedSectionType", Type::String, Req)],
+            instance::<OvfConsumerUndeclaredSection>,
         );
         &INFO
     };
@@ -2124,29 +2195,23 @@ impl DataType for OvfConsumerUndeclaredSection {
 
 impl DataObject for OvfConsumerUndeclaredSection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.qualified_section_type),
-            _ => self.base.get(index),
+            4 => look::text(&self.qualified_section_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.qualified_section_type),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.qualified_section_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2157,7 +2222,6 @@ impl Extends<VimFault> for OvfConsumerUndeclaredSection {}
 impl Extends<MethodFault> for OvfConsumerUndeclaredSection {}
 
 /// `OvfConsumerUndefinedPrefix`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConsumerUndefinedPrefix {
     /// What it inherits from [`OvfConsumerCallbackFault`].
     pub base: OvfConsumerCallbackFault,
@@ -2165,13 +2229,19 @@ pub struct OvfConsumerUndefinedPrefix {
     pub prefix: String,
 }
 
+impl Default for OvfConsumerUndefinedPrefix {
+    fn default() -> Self {
+        Self { base: <OvfConsumerCallbackFault as Default>::default(), prefix: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfConsumerUndefinedPrefix {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConsumerUndefinedPrefix",
-            Some(OvfConsumerCallbackFault::INFO),
-            &[FieldInfo::req("prefix", Type::String)],
-            || Box::new(OvfConsumerUndefinedPrefix::default()),
+            Some(<OvfConsumerCallbackFault as DataType>::INFO),
+            &[Own("prefix", Type::String, Req)],
+            instance::<OvfConsumerUndefinedPrefix>,
         );
         &INFO
     };
@@ -2179,29 +2249,23 @@ impl DataType for OvfConsumerUndefinedPrefix {
 
 impl DataObject for OvfConsumerUndefinedPrefix {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.prefix),
-            _ => self.base.get(index),
+            4 => look::text(&self.prefix),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.prefix),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.prefix),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2212,7 +2276,6 @@ impl Extends<VimFault> for OvfConsumerUndefinedPrefix {}
 impl Extends<MethodFault> for OvfConsumerUndefinedPrefix {}
 
 /// `OvfCpuCompatibility`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfCpuCompatibility {
     /// What it inherits from [`OvfImport`].
     pub base: OvfImport,
@@ -2226,18 +2289,30 @@ pub struct OvfCpuCompatibility {
     pub desired_register_value: String,
 }
 
+impl Default for OvfCpuCompatibility {
+    fn default() -> Self {
+        Self {
+            base: <OvfImport as Default>::default(),
+            register_name: Unset::UNSET,
+            level: 0,
+            register_value: Unset::UNSET,
+            desired_register_value: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfCpuCompatibility {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfCpuCompatibility",
-            Some(OvfImport::INFO),
+            Some(<OvfImport as DataType>::INFO),
             &[
-                FieldInfo::req("registerName", Type::String),
-                FieldInfo::req("level", Type::Int),
-                FieldInfo::req("registerValue", Type::String),
-                FieldInfo::req("desiredRegisterValue", Type::String),
+                Own("registerName", Type::String, Req),
+                Own("level", Type::Int, Req),
+                Own("registerValue", Type::String, Req),
+                Own("desiredRegisterValue", Type::String, Req),
             ],
-            || Box::new(OvfCpuCompatibility::default()),
+            instance::<OvfCpuCompatibility>,
         );
         &INFO
     };
@@ -2245,35 +2320,29 @@ impl DataType for OvfCpuCompatibility {
 
 impl DataObject for OvfCpuCompatibility {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.register_name),
-            3 => leaf(&self.level),
-            4 => leaf(&self.register_value),
-            5 => leaf(&self.desired_register_value),
-            _ => self.base.get(index),
+            2 => look::text(&self.register_name),
+            3 => Value::Int(self.level),
+            4 => look::text(&self.register_value),
+            5 => look::text(&self.desired_register_value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.register_name),
-            3 => Slot::Scalar(&mut self.level),
-            4 => Slot::Scalar(&mut self.register_value),
-            5 => Slot::Scalar(&mut self.desired_register_value),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.register_name),
+            3 => place::int(&mut self.level),
+            4 => place::text(&mut self.register_value),
+            5 => place::text(&mut self.desired_register_value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2284,41 +2353,46 @@ impl Extends<VimFault> for OvfCpuCompatibility {}
 impl Extends<MethodFault> for OvfCpuCompatibility {}
 
 /// `OvfCpuCompatibilityCheckNotSupported`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfCpuCompatibilityCheckNotSupported {
     /// What it inherits from [`OvfImport`].
     pub base: OvfImport,
 }
 
+impl Default for OvfCpuCompatibilityCheckNotSupported {
+    fn default() -> Self {
+        Self { base: <OvfImport as Default>::default() }
+    }
+}
+
 impl DataType for OvfCpuCompatibilityCheckNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OvfCpuCompatibilityCheckNotSupported", Some(OvfImport::INFO), &[], || {
-                Box::new(OvfCpuCompatibilityCheckNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfCpuCompatibilityCheckNotSupported",
+            Some(<OvfImport as DataType>::INFO),
+            &[],
+            instance::<OvfCpuCompatibilityCheckNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfCpuCompatibilityCheckNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2329,7 +2403,6 @@ impl Extends<VimFault> for OvfCpuCompatibilityCheckNotSupported {}
 impl Extends<MethodFault> for OvfCpuCompatibilityCheckNotSupported {}
 
 /// `OvfDiskMappingNotFound`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfDiskMappingNotFound {
     /// What it inherits from [`OvfSystemFault`].
     pub base: OvfSystemFault,
@@ -2339,13 +2412,19 @@ pub struct OvfDiskMappingNotFound {
     pub vm_name: String,
 }
 
+impl Default for OvfDiskMappingNotFound {
+    fn default() -> Self {
+        Self { base: <OvfSystemFault as Default>::default(), disk_name: Unset::UNSET, vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfDiskMappingNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfDiskMappingNotFound",
-            Some(OvfSystemFault::INFO),
-            &[FieldInfo::req("diskName", Type::String), FieldInfo::req("vmName", Type::String)],
-            || Box::new(OvfDiskMappingNotFound::default()),
+            Some(<OvfSystemFault as DataType>::INFO),
+            &[Own("diskName", Type::String, Req), Own("vmName", Type::String, Req)],
+            instance::<OvfDiskMappingNotFound>,
         );
         &INFO
     };
@@ -2353,31 +2432,25 @@ impl DataType for OvfDiskMappingNotFound {
 
 impl DataObject for OvfDiskMappingNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.disk_name),
-            3 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.disk_name),
+            3 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.disk_name),
-            3 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.disk_name),
+            3 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2388,40 +2461,46 @@ impl Extends<VimFault> for OvfDiskMappingNotFound {}
 impl Extends<MethodFault> for OvfDiskMappingNotFound {}
 
 /// `OvfDiskOrderConstraint`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfDiskOrderConstraint {
     /// What it inherits from [`OvfConstraint`].
     pub base: OvfConstraint,
 }
 
+impl Default for OvfDiskOrderConstraint {
+    fn default() -> Self {
+        Self { base: <OvfConstraint as Default>::default() }
+    }
+}
+
 impl DataType for OvfDiskOrderConstraint {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfDiskOrderConstraint", Some(OvfConstraint::INFO), &[], || {
-            Box::new(OvfDiskOrderConstraint::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfDiskOrderConstraint",
+            Some(<OvfConstraint as DataType>::INFO),
+            &[],
+            instance::<OvfDiskOrderConstraint>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfDiskOrderConstraint {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2433,7 +2512,6 @@ impl Extends<VimFault> for OvfDiskOrderConstraint {}
 impl Extends<MethodFault> for OvfDiskOrderConstraint {}
 
 /// `OvfElement`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfElement {
     /// What it inherits from [`OvfInvalidPackage`].
     pub base: OvfInvalidPackage,
@@ -2441,41 +2519,43 @@ pub struct OvfElement {
     pub name: String,
 }
 
+impl Default for OvfElement {
+    fn default() -> Self {
+        Self { base: <OvfInvalidPackage as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfElement {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OvfElement", Some(OvfInvalidPackage::INFO), &[FieldInfo::req("name", Type::String)], || {
-                Box::new(OvfElement::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfElement",
+            Some(<OvfInvalidPackage as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<OvfElement>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfElement {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.name),
-            _ => self.base.get(index),
+            3 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2486,7 +2566,6 @@ impl Extends<VimFault> for OvfElement {}
 impl Extends<MethodFault> for OvfElement {}
 
 /// `OvfElementInvalidValue`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfElementInvalidValue {
     /// What it inherits from [`OvfElement`].
     pub base: OvfElement,
@@ -2494,13 +2573,19 @@ pub struct OvfElementInvalidValue {
     pub value: String,
 }
 
+impl Default for OvfElementInvalidValue {
+    fn default() -> Self {
+        Self { base: <OvfElement as Default>::default(), value: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfElementInvalidValue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfElementInvalidValue",
-            Some(OvfElement::INFO),
-            &[FieldInfo::req("value", Type::String)],
-            || Box::new(OvfElementInvalidValue::default()),
+            Some(<OvfElement as DataType>::INFO),
+            &[Own("value", Type::String, Req)],
+            instance::<OvfElementInvalidValue>,
         );
         &INFO
     };
@@ -2508,29 +2593,23 @@ impl DataType for OvfElementInvalidValue {
 
 impl DataObject for OvfElementInvalidValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.value),
-            _ => self.base.get(index),
+            4 => look::text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2542,39 +2621,42 @@ impl Extends<VimFault> for OvfElementInvalidValue {}
 impl Extends<MethodFault> for OvfElementInvalidValue {}
 
 /// `OvfExport`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfExport {
     /// What it inherits from [`OvfFault`].
     pub base: OvfFault,
 }
 
+impl Default for OvfExport {
+    fn default() -> Self {
+        Self { base: <OvfFault as Default>::default() }
+    }
+}
+
 impl DataType for OvfExport {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfExport", Some(OvfFault::INFO), &[], || Box::new(OvfExport::default()));
+            TypeInfo::new("OvfExport", Some(<OvfFault as DataType>::INFO), &[], instance::<OvfExport>);
         &INFO
     };
 }
 
 impl DataObject for OvfExport {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2584,39 +2666,42 @@ impl Extends<VimFault> for OvfExport {}
 impl Extends<MethodFault> for OvfExport {}
 
 /// `OvfExportFailed`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfExportFailed {
     /// What it inherits from [`OvfExport`].
     pub base: OvfExport,
 }
 
+impl Default for OvfExportFailed {
+    fn default() -> Self {
+        Self { base: <OvfExport as Default>::default() }
+    }
+}
+
 impl DataType for OvfExportFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfExportFailed", Some(OvfExport::INFO), &[], || Box::new(OvfExportFailed::default()));
+            TypeInfo::new("OvfExportFailed", Some(<OvfExport as DataType>::INFO), &[], instance::<OvfExportFailed>);
         &INFO
     };
 }
 
 impl DataObject for OvfExportFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2627,39 +2712,42 @@ impl Extends<VimFault> for OvfExportFailed {}
 impl Extends<MethodFault> for OvfExportFailed {}
 
 /// `OvfHardwareCheck`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfHardwareCheck {
     /// What it inherits from [`OvfImport`].
     pub base: OvfImport,
 }
 
+impl Default for OvfHardwareCheck {
+    fn default() -> Self {
+        Self { base: <OvfImport as Default>::default() }
+    }
+}
+
 impl DataType for OvfHardwareCheck {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfHardwareCheck", Some(OvfImport::INFO), &[], || Box::new(OvfHardwareCheck::default()));
+            TypeInfo::new("OvfHardwareCheck", Some(<OvfImport as DataType>::INFO), &[], instance::<OvfHardwareCheck>);
         &INFO
     };
 }
 
 impl DataObject for OvfHardwareCheck {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2670,7 +2758,6 @@ impl Extends<VimFault> for OvfHardwareCheck {}
 impl Extends<MethodFault> for OvfHardwareCheck {}
 
 /// `OvfHardwareExport`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfHardwareExport {
     /// What it inherits from [`OvfExport`].
     pub base: OvfExport,
@@ -2680,13 +2767,19 @@ pub struct OvfHardwareExport {
     pub vm_path: String,
 }
 
+impl Default for OvfHardwareExport {
+    fn default() -> Self {
+        Self { base: <OvfExport as Default>::default(), device: None, vm_path: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfHardwareExport {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfHardwareExport",
-            Some(OvfExport::INFO),
-            &[FieldInfo::opt("device", Type::Data(VirtualDevice::INFO)), FieldInfo::req("vmPath", Type::String)],
-            || Box::new(OvfHardwareExport::default()),
+            Some(<OvfExport as DataType>::INFO),
+            &[Own("device", Type::Data(<VirtualDevice as DataType>::INFO), Opt), Own("vmPath", Type::String, Req)],
+            instance::<OvfHardwareExport>,
         );
         &INFO
     };
@@ -2694,31 +2787,25 @@ impl DataType for OvfHardwareExport {
 
 impl DataObject for OvfHardwareExport {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.device),
-            3 => leaf(&self.vm_path),
-            _ => self.base.get(index),
+            2 => look::optional(&self.device),
+            3 => look::text(&self.vm_path),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Poly(&mut self.device),
-            3 => Slot::Scalar(&mut self.vm_path),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.vm_path),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2729,7 +2816,6 @@ impl Extends<VimFault> for OvfHardwareExport {}
 impl Extends<MethodFault> for OvfHardwareExport {}
 
 /// `OvfHostResourceConstraint`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfHostResourceConstraint {
     /// What it inherits from [`OvfConstraint`].
     pub base: OvfConstraint,
@@ -2737,13 +2823,19 @@ pub struct OvfHostResourceConstraint {
     pub value: String,
 }
 
+impl Default for OvfHostResourceConstraint {
+    fn default() -> Self {
+        Self { base: <OvfConstraint as Default>::default(), value: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfHostResourceConstraint {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfHostResourceConstraint",
-            Some(OvfConstraint::INFO),
-            &[FieldInfo::req("value", Type::String)],
-            || Box::new(OvfHostResourceConstraint::default()),
+            Some(<OvfConstraint as DataType>::INFO),
+            &[Own("value", Type::String, Req)],
+            instance::<OvfHostResourceConstraint>,
         );
         &INFO
     };
@@ -2751,29 +2843,23 @@ impl DataType for OvfHostResourceConstraint {
 
 impl DataObject for OvfHostResourceConstraint {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.value),
-            _ => self.base.get(index),
+            4 => look::text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2785,7 +2871,6 @@ impl Extends<VimFault> for OvfHostResourceConstraint {}
 impl Extends<MethodFault> for OvfHostResourceConstraint {}
 
 /// `OvfHostValueNotParsed`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfHostValueNotParsed {
     /// What it inherits from [`OvfSystemFault`].
     pub base: OvfSystemFault,
@@ -2795,13 +2880,19 @@ pub struct OvfHostValueNotParsed {
     pub value: String,
 }
 
+impl Default for OvfHostValueNotParsed {
+    fn default() -> Self {
+        Self { base: <OvfSystemFault as Default>::default(), property: Unset::UNSET, value: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfHostValueNotParsed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfHostValueNotParsed",
-            Some(OvfSystemFault::INFO),
-            &[FieldInfo::req("property", Type::String), FieldInfo::req("value", Type::String)],
-            || Box::new(OvfHostValueNotParsed::default()),
+            Some(<OvfSystemFault as DataType>::INFO),
+            &[Own("property", Type::String, Req), Own("value", Type::String, Req)],
+            instance::<OvfHostValueNotParsed>,
         );
         &INFO
     };
@@ -2809,31 +2900,25 @@ impl DataType for OvfHostValueNotParsed {
 
 impl DataObject for OvfHostValueNotParsed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.property),
-            3 => leaf(&self.value),
-            _ => self.base.get(index),
+            2 => look::text(&self.property),
+            3 => look::text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.property),
-            3 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.property),
+            3 => place::text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2844,41 +2929,46 @@ impl Extends<VimFault> for OvfHostValueNotParsed {}
 impl Extends<MethodFault> for OvfHostValueNotParsed {}
 
 /// `OvfInternalError`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfInternalError {
     /// What it inherits from [`OvfSystemFault`].
     pub base: OvfSystemFault,
 }
 
+impl Default for OvfInternalError {
+    fn default() -> Self {
+        Self { base: <OvfSystemFault as Default>::default() }
+    }
+}
+
 impl DataType for OvfInternalError {
-    const INFO: &'static TypeInfo =
-        {
-            static INFO: TypeInfo = TypeInfo::new("OvfInternalError", Some(OvfSystemFault::INFO), &[], || {
-                Box::new(OvfInternalError::default())
-            });
-            &INFO
-        };
+    const INFO: &'static TypeInfo = {
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfInternalError",
+            Some(<OvfSystemFault as DataType>::INFO),
+            &[],
+            instance::<OvfInternalError>,
+        );
+        &INFO
+    };
 }
 
 impl DataObject for OvfInternalError {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2889,7 +2979,6 @@ impl Extends<VimFault> for OvfInternalError {}
 impl Extends<MethodFault> for OvfInternalError {}
 
 /// `OvfInvalidValue`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfInvalidValue {
     /// What it inherits from [`OvfAttribute`].
     pub base: OvfAttribute,
@@ -2897,13 +2986,19 @@ pub struct OvfInvalidValue {
     pub value: String,
 }
 
+impl Default for OvfInvalidValue {
+    fn default() -> Self {
+        Self { base: <OvfAttribute as Default>::default(), value: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfInvalidValue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfInvalidValue",
-            Some(OvfAttribute::INFO),
-            &[FieldInfo::req("value", Type::String)],
-            || Box::new(OvfInvalidValue::default()),
+            Some(<OvfAttribute as DataType>::INFO),
+            &[Own("value", Type::String, Req)],
+            instance::<OvfInvalidValue>,
         );
         &INFO
     };
@@ -2911,29 +3006,23 @@ impl DataType for OvfInvalidValue {
 
 impl DataObject for OvfInvalidValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.value),
-            _ => self.base.get(index),
+            5 => look::text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            5 => place::text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2945,40 +3034,46 @@ impl Extends<VimFault> for OvfInvalidValue {}
 impl Extends<MethodFault> for OvfInvalidValue {}
 
 /// `OvfInvalidValueConfiguration`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfInvalidValueConfiguration {
     /// What it inherits from [`OvfInvalidValue`].
     pub base: OvfInvalidValue,
 }
 
+impl Default for OvfInvalidValueConfiguration {
+    fn default() -> Self {
+        Self { base: <OvfInvalidValue as Default>::default() }
+    }
+}
+
 impl DataType for OvfInvalidValueConfiguration {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfInvalidValueConfiguration", Some(OvfInvalidValue::INFO), &[], || {
-            Box::new(OvfInvalidValueConfiguration::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfInvalidValueConfiguration",
+            Some(<OvfInvalidValue as DataType>::INFO),
+            &[],
+            instance::<OvfInvalidValueConfiguration>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfInvalidValueConfiguration {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2991,40 +3086,46 @@ impl Extends<VimFault> for OvfInvalidValueConfiguration {}
 impl Extends<MethodFault> for OvfInvalidValueConfiguration {}
 
 /// `OvfInvalidValueEmpty`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfInvalidValueEmpty {
     /// What it inherits from [`OvfInvalidValue`].
     pub base: OvfInvalidValue,
 }
 
+impl Default for OvfInvalidValueEmpty {
+    fn default() -> Self {
+        Self { base: <OvfInvalidValue as Default>::default() }
+    }
+}
+
 impl DataType for OvfInvalidValueEmpty {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfInvalidValueEmpty", Some(OvfInvalidValue::INFO), &[], || {
-            Box::new(OvfInvalidValueEmpty::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfInvalidValueEmpty",
+            Some(<OvfInvalidValue as DataType>::INFO),
+            &[],
+            instance::<OvfInvalidValueEmpty>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfInvalidValueEmpty {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3037,41 +3138,46 @@ impl Extends<VimFault> for OvfInvalidValueEmpty {}
 impl Extends<MethodFault> for OvfInvalidValueEmpty {}
 
 /// `OvfInvalidValueFormatMalformed`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfInvalidValueFormatMalformed {
     /// What it inherits from [`OvfInvalidValue`].
     pub base: OvfInvalidValue,
 }
 
+impl Default for OvfInvalidValueFormatMalformed {
+    fn default() -> Self {
+        Self { base: <OvfInvalidValue as Default>::default() }
+    }
+}
+
 impl DataType for OvfInvalidValueFormatMalformed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OvfInvalidValueFormatMalformed", Some(OvfInvalidValue::INFO), &[], || {
-                Box::new(OvfInvalidValueFormatMalformed::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfInvalidValueFormatMalformed",
+            Some(<OvfInvalidValue as DataType>::INFO),
+            &[],
+            instance::<OvfInvalidValueFormatMalformed>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfInvalidValueFormatMalformed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3084,40 +3190,46 @@ impl Extends<VimFault> for OvfInvalidValueFormatMalformed {}
 impl Extends<MethodFault> for OvfInvalidValueFormatMalformed {}
 
 /// `OvfInvalidValueReference`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfInvalidValueReference {
     /// What it inherits from [`OvfInvalidValue`].
     pub base: OvfInvalidValue,
 }
 
+impl Default for OvfInvalidValueReference {
+    fn default() -> Self {
+        Self { base: <OvfInvalidValue as Default>::default() }
+    }
+}
+
 impl DataType for OvfInvalidValueReference {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfInvalidValueReference", Some(OvfInvalidValue::INFO), &[], || {
-            Box::new(OvfInvalidValueReference::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfInvalidValueReference",
+            Some(<OvfInvalidValue as DataType>::INFO),
+            &[],
+            instance::<OvfInvalidValueReference>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfInvalidValueReference {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3130,7 +3242,6 @@ impl Extends<VimFault> for OvfInvalidValueReference {}
 impl Extends<MethodFault> for OvfInvalidValueReference {}
 
 /// `OvfInvalidVmName`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfInvalidVmName {
     /// What it inherits from [`OvfUnsupportedPackage`].
     pub base: OvfUnsupportedPackage,
@@ -3138,13 +3249,19 @@ pub struct OvfInvalidVmName {
     pub name: String,
 }
 
+impl Default for OvfInvalidVmName {
+    fn default() -> Self {
+        Self { base: <OvfUnsupportedPackage as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfInvalidVmName {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfInvalidVmName",
-            Some(OvfUnsupportedPackage::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(OvfInvalidVmName::default()),
+            Some(<OvfUnsupportedPackage as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<OvfInvalidVmName>,
         );
         &INFO
     };
@@ -3152,29 +3269,23 @@ impl DataType for OvfInvalidVmName {
 
 impl DataObject for OvfInvalidVmName {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.name),
-            _ => self.base.get(index),
+            3 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3185,40 +3296,46 @@ impl Extends<VimFault> for OvfInvalidVmName {}
 impl Extends<MethodFault> for OvfInvalidVmName {}
 
 /// `OvfMissingAttribute`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfMissingAttribute {
     /// What it inherits from [`OvfAttribute`].
     pub base: OvfAttribute,
 }
 
+impl Default for OvfMissingAttribute {
+    fn default() -> Self {
+        Self { base: <OvfAttribute as Default>::default() }
+    }
+}
+
 impl DataType for OvfMissingAttribute {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfMissingAttribute", Some(OvfAttribute::INFO), &[], || {
-            Box::new(OvfMissingAttribute::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfMissingAttribute",
+            Some(<OvfAttribute as DataType>::INFO),
+            &[],
+            instance::<OvfMissingAttribute>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfMissingAttribute {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3230,39 +3347,46 @@ impl Extends<VimFault> for OvfMissingAttribute {}
 impl Extends<MethodFault> for OvfMissingAttribute {}
 
 /// `OvfMissingElement`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfMissingElement {
     /// What it inherits from [`OvfElement`].
     pub base: OvfElement,
 }
 
+impl Default for OvfMissingElement {
+    fn default() -> Self {
+        Self { base: <OvfElement as Default>::default() }
+    }
+}
+
 impl DataType for OvfMissingElement {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OvfMissingElement", Some(OvfElement::INFO), &[], || Box::new(OvfMissingElement::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfMissingElement",
+            Some(<OvfElement as DataType>::INFO),
+            &[],
+            instance::<OvfMissingElement>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfMissingElement {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3274,7 +3398,6 @@ impl Extends<VimFault> for OvfMissingElement {}
 impl Extends<MethodFault> for OvfMissingElement {}
 
 /// `OvfMissingElementNormalBoundary`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfMissingElementNormalBoundary {
     /// What it inherits from [`OvfMissingElement`].
     pub base: OvfMissingElement,
@@ -3282,13 +3405,19 @@ pub struct OvfMissingElementNormalBoundary {
     pub boundary: String,
 }
 
+impl Default for OvfMissingElementNormalBoundary {
+    fn default() -> Self {
+        Self { base: <OvfMissingElement as Default>::default(), boundary: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfMissingElementNormalBoundary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfMissingElementNormalBoundary",
-            Some(OvfMissingElement::INFO),
-            &[FieldInfo::req("boundary", Type::String)],
-            || Box::new(OvfMissingElementNormalBoundary::default()),
+            Some(<OvfMissingElement as DataType>::INFO),
+            &[Own("boundary", Type::String, Req)],
+            instance::<OvfMissingElementNormalBoundary>,
         );
         &INFO
     };
@@ -3296,29 +3425,23 @@ impl DataType for OvfMissingElementNormalBoundary {
 
 impl DataObject for OvfMissingElementNormalBoundary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.boundary),
-            _ => self.base.get(index),
+            4 => look::text(&self.boundary),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.boundary),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.boundary),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3331,39 +3454,46 @@ impl Extends<VimFault> for OvfMissingElementNormalBoundary {}
 impl Extends<MethodFault> for OvfMissingElementNormalBoundary {}
 
 /// `OvfNoHostNic`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfNoHostNic {
     /// What it inherits from [`OvfUnsupportedPackage`].
     pub base: OvfUnsupportedPackage,
 }
 
+impl Default for OvfNoHostNic {
+    fn default() -> Self {
+        Self { base: <OvfUnsupportedPackage as Default>::default() }
+    }
+}
+
 impl DataType for OvfNoHostNic {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("OvfNoHostNic", Some(OvfUnsupportedPackage::INFO), &[], || Box::new(OvfNoHostNic::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfNoHostNic",
+            Some(<OvfUnsupportedPackage as DataType>::INFO),
+            &[],
+            instance::<OvfNoHostNic>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfNoHostNic {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3374,7 +3504,6 @@ impl Extends<VimFault> for OvfNoHostNic {}
 impl Extends<MethodFault> for OvfNoHostNic {}
 
 /// `OvfNoSupportedHardwareFamily`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfNoSupportedHardwareFamily {
     /// What it inherits from [`OvfUnsupportedPackage`].
     pub base: OvfUnsupportedPackage,
@@ -3382,13 +3511,19 @@ pub struct OvfNoSupportedHardwareFamily {
     pub version: String,
 }
 
+impl Default for OvfNoSupportedHardwareFamily {
+    fn default() -> Self {
+        Self { base: <OvfUnsupportedPackage as Default>::default(), version: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfNoSupportedHardwareFamily {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfNoSupportedHardwareFamily",
-            Some(OvfUnsupportedPackage::INFO),
-            &[FieldInfo::req("version", Type::String)],
-            || Box::new(OvfNoSupportedHardwareFamily::default()),
+            Some(<OvfUnsupportedPackage as DataType>::INFO),
+            &[Own("version", Type::String, Req)],
+            instance::<OvfNoSupportedHardwareFamily>,
         );
         &INFO
     };
@@ -3396,29 +3531,23 @@ impl DataType for OvfNoSupportedHardwareFamily {
 
 impl DataObject for OvfNoSupportedHardwareFamily {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.version),
-            _ => self.base.get(index),
+            3 => look::text(&self.version),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.version),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.version),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3429,7 +3558,6 @@ impl Extends<VimFault> for OvfNoSupportedHardwareFamily {}
 impl Extends<MethodFault> for OvfNoSupportedHardwareFamily {}
 
 /// `OvfPropertyExport`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfPropertyExport {
     /// What it inherits from [`OvfExport`].
     pub base: OvfExport,
@@ -3439,13 +3567,19 @@ pub struct OvfPropertyExport {
     pub value: String,
 }
 
+impl Default for OvfPropertyExport {
+    fn default() -> Self {
+        Self { base: <OvfExport as Default>::default(), type_: Unset::UNSET, value: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfPropertyExport {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfPropertyExport",
-            Some(OvfExport::INFO),
-            &[FieldInfo::req("type", Type::String), FieldInfo::req("value", Type::String)],
-            || Box::new(OvfPropertyExport::default()),
+            Some(<OvfExport as DataType>::INFO),
+            &[Own("type", Type::String, Req), Own("value", Type::String, Req)],
+            instance::<OvfPropertyExport>,
         );
         &INFO
     };
@@ -3453,31 +3587,25 @@ impl DataType for OvfPropertyExport {
 
 impl DataObject for OvfPropertyExport {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.type_),
-            3 => leaf(&self.value),
-            _ => self.base.get(index),
+            2 => look::text(&self.type_),
+            3 => look::text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.type_),
-            3 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.type_),
+            3 => place::text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3488,7 +3616,6 @@ impl Extends<VimFault> for OvfPropertyExport {}
 impl Extends<MethodFault> for OvfPropertyExport {}
 
 /// `OvfPropertyNetworkExport`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfPropertyNetworkExport {
     /// What it inherits from [`OvfExport`].
     pub base: OvfExport,
@@ -3496,13 +3623,19 @@ pub struct OvfPropertyNetworkExport {
     pub network: String,
 }
 
+impl Default for OvfPropertyNetworkExport {
+    fn default() -> Self {
+        Self { base: <OvfExport as Default>::default(), network: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfPropertyNetworkExport {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfPropertyNetworkExport",
-            Some(OvfExport::INFO),
-            &[FieldInfo::req("network", Type::String)],
-            || Box::new(OvfPropertyNetworkExport::default()),
+            Some(<OvfExport as DataType>::INFO),
+            &[Own("network", Type::String, Req)],
+            instance::<OvfPropertyNetworkExport>,
         );
         &INFO
     };
@@ -3510,29 +3643,23 @@ impl DataType for OvfPropertyNetworkExport {
 
 impl DataObject for OvfPropertyNetworkExport {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.network),
-            _ => self.base.get(index),
+            2 => look::text(&self.network),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.network),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.network),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3543,7 +3670,6 @@ impl Extends<VimFault> for OvfPropertyNetworkExport {}
 impl Extends<MethodFault> for OvfPropertyNetworkExport {}
 
 /// `OvfUnableToExportDisk`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnableToExportDisk {
     /// What it inherits from [`OvfHardwareExport`].
     pub base: OvfHardwareExport,
@@ -3551,13 +3677,19 @@ pub struct OvfUnableToExportDisk {
     pub disk_name: String,
 }
 
+impl Default for OvfUnableToExportDisk {
+    fn default() -> Self {
+        Self { base: <OvfHardwareExport as Default>::default(), disk_name: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfUnableToExportDisk {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnableToExportDisk",
-            Some(OvfHardwareExport::INFO),
-            &[FieldInfo::req("diskName", Type::String)],
-            || Box::new(OvfUnableToExportDisk::default()),
+            Some(<OvfHardwareExport as DataType>::INFO),
+            &[Own("diskName", Type::String, Req)],
+            instance::<OvfUnableToExportDisk>,
         );
         &INFO
     };
@@ -3565,29 +3697,23 @@ impl DataType for OvfUnableToExportDisk {
 
 impl DataObject for OvfUnableToExportDisk {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.disk_name),
-            _ => self.base.get(index),
+            4 => look::text(&self.disk_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.disk_name),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.disk_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3599,40 +3725,46 @@ impl Extends<VimFault> for OvfUnableToExportDisk {}
 impl Extends<MethodFault> for OvfUnableToExportDisk {}
 
 /// `OvfUnexpectedElement`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnexpectedElement {
     /// What it inherits from [`OvfElement`].
     pub base: OvfElement,
 }
 
+impl Default for OvfUnexpectedElement {
+    fn default() -> Self {
+        Self { base: <OvfElement as Default>::default() }
+    }
+}
+
 impl DataType for OvfUnexpectedElement {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfUnexpectedElement", Some(OvfElement::INFO), &[], || {
-            Box::new(OvfUnexpectedElement::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfUnexpectedElement",
+            Some(<OvfElement as DataType>::INFO),
+            &[],
+            instance::<OvfUnexpectedElement>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfUnexpectedElement {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3644,7 +3776,6 @@ impl Extends<VimFault> for OvfUnexpectedElement {}
 impl Extends<MethodFault> for OvfUnexpectedElement {}
 
 /// `OvfUnknownDeviceBacking`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnknownDeviceBacking {
     /// What it inherits from [`OvfHardwareExport`].
     pub base: OvfHardwareExport,
@@ -3652,13 +3783,22 @@ pub struct OvfUnknownDeviceBacking {
     pub backing: Poly<VirtualDeviceBackingInfo>,
 }
 
+impl Default for OvfUnknownDeviceBacking {
+    fn default() -> Self {
+        Self {
+            base: <OvfHardwareExport as Default>::default(),
+            backing: <Poly<VirtualDeviceBackingInfo> as Default>::default(),
+        }
+    }
+}
+
 impl DataType for OvfUnknownDeviceBacking {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnknownDeviceBacking",
-            Some(OvfHardwareExport::INFO),
-            &[FieldInfo::req("backing", Type::Data(VirtualDeviceBackingInfo::INFO))],
-            || Box::new(OvfUnknownDeviceBacking::default()),
+            Some(<OvfHardwareExport as DataType>::INFO),
+            &[Own("backing", Type::Data(<VirtualDeviceBackingInfo as DataType>::INFO), Req)],
+            instance::<OvfUnknownDeviceBacking>,
         );
         &INFO
     };
@@ -3666,29 +3806,23 @@ impl DataType for OvfUnknownDeviceBacking {
 
 impl DataObject for OvfUnknownDeviceBacking {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.backing),
-            _ => self.base.get(index),
+            4 => look::leaf(&self.backing),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             4 => Slot::Poly(&mut self.backing),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3700,7 +3834,6 @@ impl Extends<VimFault> for OvfUnknownDeviceBacking {}
 impl Extends<MethodFault> for OvfUnknownDeviceBacking {}
 
 /// `OvfUnsupportedAttribute`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnsupportedAttribute {
     /// What it inherits from [`OvfUnsupportedPackage`].
     pub base: OvfUnsupportedPackage,
@@ -3710,13 +3843,23 @@ pub struct OvfUnsupportedAttribute {
     pub attribute_name: String,
 }
 
+impl Default for OvfUnsupportedAttribute {
+    fn default() -> Self {
+        Self {
+            base: <OvfUnsupportedPackage as Default>::default(),
+            element_name: Unset::UNSET,
+            attribute_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for OvfUnsupportedAttribute {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnsupportedAttribute",
-            Some(OvfUnsupportedPackage::INFO),
-            &[FieldInfo::req("elementName", Type::String), FieldInfo::req("attributeName", Type::String)],
-            || Box::new(OvfUnsupportedAttribute::default()),
+            Some(<OvfUnsupportedPackage as DataType>::INFO),
+            &[Own("elementName", Type::String, Req), Own("attributeName", Type::String, Req)],
+            instance::<OvfUnsupportedAttribute>,
         );
         &INFO
     };
@@ -3724,31 +3867,25 @@ impl DataType for OvfUnsupportedAttribute {
 
 impl DataObject for OvfUnsupportedAttribute {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.element_name),
-            4 => leaf(&self.attribute_name),
-            _ => self.base.get(index),
+            3 => look::text(&self.element_name),
+            4 => look::text(&self.attribute_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.element_name),
-            4 => Slot::Scalar(&mut self.attribute_name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.element_name),
+            4 => place::text(&mut self.attribute_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3759,7 +3896,6 @@ impl Extends<VimFault> for OvfUnsupportedAttribute {}
 impl Extends<MethodFault> for OvfUnsupportedAttribute {}
 
 /// `OvfUnsupportedAttributeValue`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnsupportedAttributeValue {
     /// What it inherits from [`OvfUnsupportedAttribute`].
     pub base: OvfUnsupportedAttribute,
@@ -3767,13 +3903,19 @@ pub struct OvfUnsupportedAttributeValue {
     pub value: String,
 }
 
+impl Default for OvfUnsupportedAttributeValue {
+    fn default() -> Self {
+        Self { base: <OvfUnsupportedAttribute as Default>::default(), value: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfUnsupportedAttributeValue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnsupportedAttributeValue",
-            Some(OvfUnsupportedAttribute::INFO),
-            &[FieldInfo::req("value", Type::String)],
-            || Box::new(OvfUnsupportedAttributeValue::default()),
+            Some(<OvfUnsupportedAttribute as DataType>::INFO),
+            &[Own("value", Type::String, Req)],
+            instance::<OvfUnsupportedAttributeValue>,
         );
         &INFO
     };
@@ -3781,29 +3923,23 @@ impl DataType for OvfUnsupportedAttributeValue {
 
 impl DataObject for OvfUnsupportedAttributeValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.value),
-            _ => self.base.get(index),
+            5 => look::text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            5 => place::text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3815,40 +3951,46 @@ impl Extends<VimFault> for OvfUnsupportedAttributeValue {}
 impl Extends<MethodFault> for OvfUnsupportedAttributeValue {}
 
 /// `OvfUnsupportedDeviceExport`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnsupportedDeviceExport {
     /// What it inherits from [`OvfHardwareExport`].
     pub base: OvfHardwareExport,
 }
 
+impl Default for OvfUnsupportedDeviceExport {
+    fn default() -> Self {
+        Self { base: <OvfHardwareExport as Default>::default() }
+    }
+}
+
 impl DataType for OvfUnsupportedDeviceExport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfUnsupportedDeviceExport", Some(OvfHardwareExport::INFO), &[], || {
-            Box::new(OvfUnsupportedDeviceExport::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfUnsupportedDeviceExport",
+            Some(<OvfHardwareExport as DataType>::INFO),
+            &[],
+            instance::<OvfUnsupportedDeviceExport>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfUnsupportedDeviceExport {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3860,7 +4002,6 @@ impl Extends<VimFault> for OvfUnsupportedDeviceExport {}
 impl Extends<MethodFault> for OvfUnsupportedDeviceExport {}
 
 /// `OvfUnsupportedElement`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnsupportedElement {
     /// What it inherits from [`OvfUnsupportedPackage`].
     pub base: OvfUnsupportedPackage,
@@ -3868,13 +4009,19 @@ pub struct OvfUnsupportedElement {
     pub name: String,
 }
 
+impl Default for OvfUnsupportedElement {
+    fn default() -> Self {
+        Self { base: <OvfUnsupportedPackage as Default>::default(), name: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfUnsupportedElement {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnsupportedElement",
-            Some(OvfUnsupportedPackage::INFO),
-            &[FieldInfo::req("name", Type::String)],
-            || Box::new(OvfUnsupportedElement::default()),
+            Some(<OvfUnsupportedPackage as DataType>::INFO),
+            &[Own("name", Type::String, Req)],
+            instance::<OvfUnsupportedElement>,
         );
         &INFO
     };
@@ -3882,29 +4029,23 @@ impl DataType for OvfUnsupportedElement {
 
 impl DataObject for OvfUnsupportedElement {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.name),
-            _ => self.base.get(index),
+            3 => look::text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3915,7 +4056,6 @@ impl Extends<VimFault> for OvfUnsupportedElement {}
 impl Extends<MethodFault> for OvfUnsupportedElement {}
 
 /// `OvfUnsupportedElementValue`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnsupportedElementValue {
     /// What it inherits from [`OvfUnsupportedElement`].
     pub base: OvfUnsupportedElement,
@@ -3923,13 +4063,19 @@ pub struct OvfUnsupportedElementValue {
     pub value: String,
 }
 
+impl Default for OvfUnsupportedElementValue {
+    fn default() -> Self {
+        Self { base: <OvfUnsupportedElement as Default>::default(), value: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfUnsupportedElementValue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnsupportedElementValue",
-            Some(OvfUnsupportedElement::INFO),
-            &[FieldInfo::req("value", Type::String)],
-            || Box::new(OvfUnsupportedElementValue::default()),
+            Some(<OvfUnsupportedElement as DataType>::INFO),
+            &[Own("value", Type::String, Req)],
+            instance::<OvfUnsupportedElementValue>,
         );
         &INFO
     };
@@ -3937,29 +4083,23 @@ impl DataType for OvfUnsupportedElementValue {
 
 impl DataObject for OvfUnsupportedElementValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.value),
-            _ => self.base.get(index),
+            4 => look::text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3971,7 +4111,6 @@ impl Extends<VimFault> for OvfUnsupportedElementValue {}
 impl Extends<MethodFault> for OvfUnsupportedElementValue {}
 
 /// `OvfUnsupportedSection`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfUnsupportedSection {
     /// What it inherits from [`OvfUnsupportedElement`].
     pub base: OvfUnsupportedElement,
@@ -3979,13 +4118,19 @@ pub struct OvfUnsupportedSection {
     pub info: String,
 }
 
+impl Default for OvfUnsupportedSection {
+    fn default() -> Self {
+        Self { base: <OvfUnsupportedElement as Default>::default(), info: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfUnsupportedSection {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfUnsupportedSection",
-            Some(OvfUnsupportedElement::INFO),
-            &[FieldInfo::req("info", Type::String)],
-            || Box::new(OvfUnsupportedSection::default()),
+            Some(<OvfUnsupportedElement as DataType>::INFO),
+            &[Own("info", Type::String, Req)],
+            instance::<OvfUnsupportedSection>,
         );
         &INFO
     };
@@ -3993,29 +4138,23 @@ impl DataType for OvfUnsupportedSection {
 
 impl DataObject for OvfUnsupportedSection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.info),
-            _ => self.base.get(index),
+            4 => look::text(&self.info),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.info),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.info),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4027,39 +4166,42 @@ impl Extends<VimFault> for OvfUnsupportedSection {}
 impl Extends<MethodFault> for OvfUnsupportedSection {}
 
 /// `OvfWrongElement`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfWrongElement {
     /// What it inherits from [`OvfElement`].
     pub base: OvfElement,
 }
 
+impl Default for OvfWrongElement {
+    fn default() -> Self {
+        Self { base: <OvfElement as Default>::default() }
+    }
+}
+
 impl DataType for OvfWrongElement {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("OvfWrongElement", Some(OvfElement::INFO), &[], || Box::new(OvfWrongElement::default()));
+            TypeInfo::new("OvfWrongElement", Some(<OvfElement as DataType>::INFO), &[], instance::<OvfWrongElement>);
         &INFO
     };
 }
 
 impl DataObject for OvfWrongElement {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4071,40 +4213,46 @@ impl Extends<VimFault> for OvfWrongElement {}
 impl Extends<MethodFault> for OvfWrongElement {}
 
 /// `OvfConnectedDevice`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConnectedDevice {
     /// What it inherits from [`OvfHardwareExport`].
     pub base: OvfHardwareExport,
 }
 
+impl Default for OvfConnectedDevice {
+    fn default() -> Self {
+        Self { base: <OvfHardwareExport as Default>::default() }
+    }
+}
+
 impl DataType for OvfConnectedDevice {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfConnectedDevice", Some(OvfHardwareExport::INFO), &[], || {
-            Box::new(OvfConnectedDevice::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfConnectedDevice",
+            Some(<OvfHardwareExport as DataType>::INFO),
+            &[],
+            instance::<OvfConnectedDevice>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfConnectedDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4116,7 +4264,6 @@ impl Extends<VimFault> for OvfConnectedDevice {}
 impl Extends<MethodFault> for OvfConnectedDevice {}
 
 /// `OvfConnectedDeviceFloppy`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConnectedDeviceFloppy {
     /// What it inherits from [`OvfConnectedDevice`].
     pub base: OvfConnectedDevice,
@@ -4124,13 +4271,19 @@ pub struct OvfConnectedDeviceFloppy {
     pub filename: String,
 }
 
+impl Default for OvfConnectedDeviceFloppy {
+    fn default() -> Self {
+        Self { base: <OvfConnectedDevice as Default>::default(), filename: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfConnectedDeviceFloppy {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConnectedDeviceFloppy",
-            Some(OvfConnectedDevice::INFO),
-            &[FieldInfo::req("filename", Type::String)],
-            || Box::new(OvfConnectedDeviceFloppy::default()),
+            Some(<OvfConnectedDevice as DataType>::INFO),
+            &[Own("filename", Type::String, Req)],
+            instance::<OvfConnectedDeviceFloppy>,
         );
         &INFO
     };
@@ -4138,29 +4291,23 @@ impl DataType for OvfConnectedDeviceFloppy {
 
 impl DataObject for OvfConnectedDeviceFloppy {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.filename),
-            _ => self.base.get(index),
+            4 => look::text(&self.filename),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.filename),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.filename),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4173,7 +4320,6 @@ impl Extends<VimFault> for OvfConnectedDeviceFloppy {}
 impl Extends<MethodFault> for OvfConnectedDeviceFloppy {}
 
 /// `OvfConnectedDeviceIso`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfConnectedDeviceIso {
     /// What it inherits from [`OvfConnectedDevice`].
     pub base: OvfConnectedDevice,
@@ -4181,13 +4327,19 @@ pub struct OvfConnectedDeviceIso {
     pub filename: String,
 }
 
+impl Default for OvfConnectedDeviceIso {
+    fn default() -> Self {
+        Self { base: <OvfConnectedDevice as Default>::default(), filename: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfConnectedDeviceIso {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfConnectedDeviceIso",
-            Some(OvfConnectedDevice::INFO),
-            &[FieldInfo::req("filename", Type::String)],
-            || Box::new(OvfConnectedDeviceIso::default()),
+            Some(<OvfConnectedDevice as DataType>::INFO),
+            &[Own("filename", Type::String, Req)],
+            instance::<OvfConnectedDeviceIso>,
         );
         &INFO
     };
@@ -4195,29 +4347,23 @@ impl DataType for OvfConnectedDeviceIso {
 
 impl DataObject for OvfConnectedDeviceIso {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.filename),
-            _ => self.base.get(index),
+            4 => look::text(&self.filename),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.filename),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.filename),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4230,40 +4376,46 @@ impl Extends<VimFault> for OvfConnectedDeviceIso {}
 impl Extends<MethodFault> for OvfConnectedDeviceIso {}
 
 /// `OvfDuplicateElement`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfDuplicateElement {
     /// What it inherits from [`OvfElement`].
     pub base: OvfElement,
 }
 
+impl Default for OvfDuplicateElement {
+    fn default() -> Self {
+        Self { base: <OvfElement as Default>::default() }
+    }
+}
+
 impl DataType for OvfDuplicateElement {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfDuplicateElement", Some(OvfElement::INFO), &[], || {
-            Box::new(OvfDuplicateElement::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfDuplicateElement",
+            Some(<OvfElement as DataType>::INFO),
+            &[],
+            instance::<OvfDuplicateElement>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfDuplicateElement {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4275,7 +4427,6 @@ impl Extends<VimFault> for OvfDuplicateElement {}
 impl Extends<MethodFault> for OvfDuplicateElement {}
 
 /// `OvfDuplicatedElementBoundary`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfDuplicatedElementBoundary {
     /// What it inherits from [`OvfElement`].
     pub base: OvfElement,
@@ -4283,13 +4434,19 @@ pub struct OvfDuplicatedElementBoundary {
     pub boundary: String,
 }
 
+impl Default for OvfDuplicatedElementBoundary {
+    fn default() -> Self {
+        Self { base: <OvfElement as Default>::default(), boundary: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfDuplicatedElementBoundary {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfDuplicatedElementBoundary",
-            Some(OvfElement::INFO),
-            &[FieldInfo::req("boundary", Type::String)],
-            || Box::new(OvfDuplicatedElementBoundary::default()),
+            Some(<OvfElement as DataType>::INFO),
+            &[Own("boundary", Type::String, Req)],
+            instance::<OvfDuplicatedElementBoundary>,
         );
         &INFO
     };
@@ -4297,29 +4454,23 @@ impl DataType for OvfDuplicatedElementBoundary {
 
 impl DataObject for OvfDuplicatedElementBoundary {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.boundary),
-            _ => self.base.get(index),
+            4 => look::text(&self.boundary),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.boundary),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.boundary),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4331,7 +4482,6 @@ impl Extends<VimFault> for OvfDuplicatedElementBoundary {}
 impl Extends<MethodFault> for OvfDuplicatedElementBoundary {}
 
 /// `OvfDuplicatedPropertyIdExport`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfDuplicatedPropertyIdExport {
     /// What it inherits from [`OvfExport`].
     pub base: OvfExport,
@@ -4339,13 +4489,19 @@ pub struct OvfDuplicatedPropertyIdExport {
     pub fqid: String,
 }
 
+impl Default for OvfDuplicatedPropertyIdExport {
+    fn default() -> Self {
+        Self { base: <OvfExport as Default>::default(), fqid: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfDuplicatedPropertyIdExport {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfDuplicatedPropertyIdExport",
-            Some(OvfExport::INFO),
-            &[FieldInfo::req("fqid", Type::String)],
-            || Box::new(OvfDuplicatedPropertyIdExport::default()),
+            Some(<OvfExport as DataType>::INFO),
+            &[Own("fqid", Type::String, Req)],
+            instance::<OvfDuplicatedPropertyIdExport>,
         );
         &INFO
     };
@@ -4353,29 +4509,23 @@ impl DataType for OvfDuplicatedPropertyIdExport {
 
 impl DataObject for OvfDuplicatedPropertyIdExport {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.fqid),
-            _ => self.base.get(index),
+            2 => look::text(&self.fqid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.fqid),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.fqid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -4386,40 +4536,46 @@ impl Extends<VimFault> for OvfDuplicatedPropertyIdExport {}
 impl Extends<MethodFault> for OvfDuplicatedPropertyIdExport {}
 
 /// `OvfDuplicatedPropertyIdImport`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfDuplicatedPropertyIdImport {
     /// What it inherits from [`OvfExport`].
     pub base: OvfExport,
 }
 
+impl Default for OvfDuplicatedPropertyIdImport {
+    fn default() -> Self {
+        Self { base: <OvfExport as Default>::default() }
+    }
+}
+
 impl DataType for OvfDuplicatedPropertyIdImport {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("OvfDuplicatedPropertyIdImport", Some(OvfExport::INFO), &[], || {
-            Box::new(OvfDuplicatedPropertyIdImport::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "OvfDuplicatedPropertyIdImport",
+            Some(<OvfExport as DataType>::INFO),
+            &[],
+            instance::<OvfDuplicatedPropertyIdImport>,
+        );
         &INFO
     };
 }
 
 impl DataObject for OvfDuplicatedPropertyIdImport {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -4430,7 +4586,6 @@ impl Extends<VimFault> for OvfDuplicatedPropertyIdImport {}
 impl Extends<MethodFault> for OvfDuplicatedPropertyIdImport {}
 
 /// `OvfNoSpaceOnController`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct OvfNoSpaceOnController {
     /// What it inherits from [`OvfUnsupportedElement`].
     pub base: OvfUnsupportedElement,
@@ -4438,13 +4593,19 @@ pub struct OvfNoSpaceOnController {
     pub parent: String,
 }
 
+impl Default for OvfNoSpaceOnController {
+    fn default() -> Self {
+        Self { base: <OvfUnsupportedElement as Default>::default(), parent: Unset::UNSET }
+    }
+}
+
 impl DataType for OvfNoSpaceOnController {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "OvfNoSpaceOnController",
-            Some(OvfUnsupportedElement::INFO),
-            &[FieldInfo::req("parent", Type::String)],
-            || Box::new(OvfNoSpaceOnController::default()),
+            Some(<OvfUnsupportedElement as DataType>::INFO),
+            &[Own("parent", Type::String, Req)],
+            instance::<OvfNoSpaceOnController>,
         );
         &INFO
     };
@@ -4452,29 +4613,23 @@ impl DataType for OvfNoSpaceOnController {
 
 impl DataObject for OvfNoSpaceOnController {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.parent),
-            _ => self.base.get(index),
+            4 => look::text(&self.parent),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.parent),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.parent),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

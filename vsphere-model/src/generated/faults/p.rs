@@ -8,39 +8,42 @@ use crate::types::{
 };
 
 /// `PasswordExpired`, since 6.7.2.
-#[derive(Clone, Default, PartialEq)]
 pub struct PasswordExpired {
     /// What it inherits from [`InvalidLogin`].
     pub base: InvalidLogin,
 }
 
+impl Default for PasswordExpired {
+    fn default() -> Self {
+        Self { base: <InvalidLogin as Default>::default() }
+    }
+}
+
 impl DataType for PasswordExpired {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("PasswordExpired", Some(InvalidLogin::INFO), &[], || Box::new(PasswordExpired::default()));
+            TypeInfo::new("PasswordExpired", Some(<InvalidLogin as DataType>::INFO), &[], instance::<PasswordExpired>);
         &INFO
     };
 }
 
 impl DataObject for PasswordExpired {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -50,7 +53,6 @@ impl Extends<VimFault> for PasswordExpired {}
 impl Extends<MethodFault> for PasswordExpired {}
 
 /// `PatchBinariesNotFound`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PatchBinariesNotFound {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -60,13 +62,19 @@ pub struct PatchBinariesNotFound {
     pub binary: Vec<String>,
 }
 
+impl Default for PatchBinariesNotFound {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), patch_id: Unset::UNSET, binary: Unset::UNSET }
+    }
+}
+
 impl DataType for PatchBinariesNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PatchBinariesNotFound",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("patchID", Type::String), FieldInfo::list("binary", Type::String)],
-            || Box::new(PatchBinariesNotFound::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("patchID", Type::String, Req), Own("binary", Type::String, List)],
+            instance::<PatchBinariesNotFound>,
         );
         &INFO
     };
@@ -74,31 +82,25 @@ impl DataType for PatchBinariesNotFound {
 
 impl DataObject for PatchBinariesNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.patch_id),
-            3 => Value::List(&self.binary),
-            _ => self.base.get(index),
+            2 => look::text(&self.patch_id),
+            3 => look::texts(&self.binary),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.patch_id),
-            3 => Slot::Scalar(&mut self.binary),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.patch_id),
+            3 => place::texts(&mut self.binary),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -107,7 +109,6 @@ impl Extends<VimFault> for PatchBinariesNotFound {}
 impl Extends<MethodFault> for PatchBinariesNotFound {}
 
 /// `PatchMetadataInvalid`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PatchMetadataInvalid {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -117,13 +118,19 @@ pub struct PatchMetadataInvalid {
     pub meta_data: Vec<String>,
 }
 
+impl Default for PatchMetadataInvalid {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), patch_id: Unset::UNSET, meta_data: Unset::UNSET }
+    }
+}
+
 impl DataType for PatchMetadataInvalid {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PatchMetadataInvalid",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("patchID", Type::String), FieldInfo::list("metaData", Type::String)],
-            || Box::new(PatchMetadataInvalid::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("patchID", Type::String, Req), Own("metaData", Type::String, List)],
+            instance::<PatchMetadataInvalid>,
         );
         &INFO
     };
@@ -131,31 +138,25 @@ impl DataType for PatchMetadataInvalid {
 
 impl DataObject for PatchMetadataInvalid {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.patch_id),
-            3 => Value::List(&self.meta_data),
-            _ => self.base.get(index),
+            2 => look::text(&self.patch_id),
+            3 => look::texts(&self.meta_data),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.patch_id),
-            3 => Slot::Scalar(&mut self.meta_data),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.patch_id),
+            3 => place::texts(&mut self.meta_data),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -164,40 +165,46 @@ impl Extends<VimFault> for PatchMetadataInvalid {}
 impl Extends<MethodFault> for PatchMetadataInvalid {}
 
 /// `PatchMetadataNotFound`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PatchMetadataNotFound {
     /// What it inherits from [`PatchMetadataInvalid`].
     pub base: PatchMetadataInvalid,
 }
 
+impl Default for PatchMetadataNotFound {
+    fn default() -> Self {
+        Self { base: <PatchMetadataInvalid as Default>::default() }
+    }
+}
+
 impl DataType for PatchMetadataNotFound {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("PatchMetadataNotFound", Some(PatchMetadataInvalid::INFO), &[], || {
-            Box::new(PatchMetadataNotFound::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "PatchMetadataNotFound",
+            Some(<PatchMetadataInvalid as DataType>::INFO),
+            &[],
+            instance::<PatchMetadataNotFound>,
+        );
         &INFO
     };
 }
 
 impl DataObject for PatchMetadataNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -207,7 +214,6 @@ impl Extends<VimFault> for PatchMetadataNotFound {}
 impl Extends<MethodFault> for PatchMetadataNotFound {}
 
 /// `PatchNotApplicable`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PatchNotApplicable {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -215,13 +221,19 @@ pub struct PatchNotApplicable {
     pub patch_id: String,
 }
 
+impl Default for PatchNotApplicable {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), patch_id: Unset::UNSET }
+    }
+}
+
 impl DataType for PatchNotApplicable {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PatchNotApplicable",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("patchID", Type::String)],
-            || Box::new(PatchNotApplicable::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("patchID", Type::String, Req)],
+            instance::<PatchNotApplicable>,
         );
         &INFO
     };
@@ -229,29 +241,23 @@ impl DataType for PatchNotApplicable {
 
 impl DataObject for PatchNotApplicable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.patch_id),
-            _ => self.base.get(index),
+            2 => look::text(&self.patch_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.patch_id),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.patch_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -260,7 +266,6 @@ impl Extends<VimFault> for PatchNotApplicable {}
 impl Extends<MethodFault> for PatchNotApplicable {}
 
 /// `PatchSuperseded`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PatchSuperseded {
     /// What it inherits from [`PatchNotApplicable`].
     pub base: PatchNotApplicable,
@@ -268,13 +273,19 @@ pub struct PatchSuperseded {
     pub supersede: Vec<String>,
 }
 
+impl Default for PatchSuperseded {
+    fn default() -> Self {
+        Self { base: <PatchNotApplicable as Default>::default(), supersede: Unset::UNSET }
+    }
+}
+
 impl DataType for PatchSuperseded {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PatchSuperseded",
-            Some(PatchNotApplicable::INFO),
-            &[FieldInfo::list("supersede", Type::String)],
-            || Box::new(PatchSuperseded::default()),
+            Some(<PatchNotApplicable as DataType>::INFO),
+            &[Own("supersede", Type::String, List)],
+            instance::<PatchSuperseded>,
         );
         &INFO
     };
@@ -282,29 +293,23 @@ impl DataType for PatchSuperseded {
 
 impl DataObject for PatchSuperseded {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => Value::List(&self.supersede),
-            _ => self.base.get(index),
+            3 => look::texts(&self.supersede),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.supersede),
-            _ => self.base.slot(index),
+            3 => place::texts(&mut self.supersede),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -314,7 +319,6 @@ impl Extends<VimFault> for PatchSuperseded {}
 impl Extends<MethodFault> for PatchSuperseded {}
 
 /// `PlatformConfigFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PlatformConfigFault {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
@@ -322,13 +326,19 @@ pub struct PlatformConfigFault {
     pub text: String,
 }
 
+impl Default for PlatformConfigFault {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default(), text: Unset::UNSET }
+    }
+}
+
 impl DataType for PlatformConfigFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PlatformConfigFault",
-            Some(HostConfigFault::INFO),
-            &[FieldInfo::req("text", Type::String)],
-            || Box::new(PlatformConfigFault::default()),
+            Some(<HostConfigFault as DataType>::INFO),
+            &[Own("text", Type::String, Req)],
+            instance::<PlatformConfigFault>,
         );
         &INFO
     };
@@ -336,29 +346,23 @@ impl DataType for PlatformConfigFault {
 
 impl DataObject for PlatformConfigFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.text),
-            _ => self.base.get(index),
+            2 => look::text(&self.text),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.text),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.text),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -368,7 +372,6 @@ impl Extends<VimFault> for PlatformConfigFault {}
 impl Extends<MethodFault> for PlatformConfigFault {}
 
 /// `PowerOnFtSecondaryFailed`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PowerOnFtSecondaryFailed {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -384,19 +387,32 @@ pub struct PowerOnFtSecondaryFailed {
     pub root_cause: LocalizedMethodFault,
 }
 
+impl Default for PowerOnFtSecondaryFailed {
+    fn default() -> Self {
+        Self {
+            base: <VmFaultToleranceIssue as Default>::default(),
+            vm: Unset::UNSET,
+            vm_name: Unset::UNSET,
+            host_selection_by: FtIssuesOnHostHostSelectionType::Unrecognized(Unset::UNSET),
+            host_errors: Unset::UNSET,
+            root_cause: <LocalizedMethodFault as Default>::default(),
+        }
+    }
+}
+
 impl DataType for PowerOnFtSecondaryFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PowerOnFtSecondaryFailed",
-            Some(VmFaultToleranceIssue::INFO),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
             &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-                FieldInfo::req("hostSelectionBy", Type::Enum(FtIssuesOnHostHostSelectionType::INFO)),
-                FieldInfo::list("hostErrors", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::req("rootCause", Type::Data(LocalizedMethodFault::INFO)),
+                Own("vm", Type::Ref, Req),
+                Own("vmName", Type::String, Req),
+                Own("hostSelectionBy", Type::Enum(<FtIssuesOnHostHostSelectionType as EnumType>::INFO), Req),
+                Own("hostErrors", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
+                Own("rootCause", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req),
             ],
-            || Box::new(PowerOnFtSecondaryFailed::default()),
+            instance::<PowerOnFtSecondaryFailed>,
         );
         &INFO
     };
@@ -404,37 +420,31 @@ impl DataType for PowerOnFtSecondaryFailed {
 
 impl DataObject for PowerOnFtSecondaryFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm),
-            3 => leaf(&self.vm_name),
-            4 => leaf(&self.host_selection_by),
+            2 => look::reference(&self.vm),
+            3 => look::text(&self.vm_name),
+            4 => look::leaf(&self.host_selection_by),
             5 => Value::List(&self.host_errors),
             6 => Value::Data(&self.root_cause),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm),
-            3 => Slot::Scalar(&mut self.vm_name),
+            2 => place::reference(&mut self.vm),
+            3 => place::text(&mut self.vm_name),
             4 => Slot::Scalar(&mut self.host_selection_by),
             5 => Slot::List(&mut self.host_errors),
             6 => Slot::Data(&mut self.root_cause),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -444,7 +454,6 @@ impl Extends<VimFault> for PowerOnFtSecondaryFailed {}
 impl Extends<MethodFault> for PowerOnFtSecondaryFailed {}
 
 /// `ProfileUpdateFailed`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ProfileUpdateFailed {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -454,16 +463,22 @@ pub struct ProfileUpdateFailed {
     pub warnings: Vec<ProfileUpdateFailedUpdateFailure>,
 }
 
+impl Default for ProfileUpdateFailed {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), failure: Unset::UNSET, warnings: Unset::UNSET }
+    }
+}
+
 impl DataType for ProfileUpdateFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ProfileUpdateFailed",
-            Some(VimFault::INFO),
+            Some(<VimFault as DataType>::INFO),
             &[
-                FieldInfo::list_req("failure", Type::Data(ProfileUpdateFailedUpdateFailure::INFO)),
-                FieldInfo::list("warnings", Type::Data(ProfileUpdateFailedUpdateFailure::INFO)),
+                Own("failure", Type::Data(<ProfileUpdateFailedUpdateFailure as DataType>::INFO), ListReq),
+                Own("warnings", Type::Data(<ProfileUpdateFailedUpdateFailure as DataType>::INFO), List),
             ],
-            || Box::new(ProfileUpdateFailed::default()),
+            instance::<ProfileUpdateFailed>,
         );
         &INFO
     };
@@ -471,14 +486,15 @@ impl DataType for ProfileUpdateFailed {
 
 impl DataObject for ProfileUpdateFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.failure),
             3 => Value::List(&self.warnings),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -486,16 +502,9 @@ impl DataObject for ProfileUpdateFailed {
         match index {
             2 => Slot::List(&mut self.failure),
             3 => Slot::List(&mut self.warnings),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -504,40 +513,46 @@ impl Extends<VimFault> for ProfileUpdateFailed {}
 impl Extends<MethodFault> for ProfileUpdateFailed {}
 
 /// `PatchAlreadyInstalled`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PatchAlreadyInstalled {
     /// What it inherits from [`PatchNotApplicable`].
     pub base: PatchNotApplicable,
 }
 
+impl Default for PatchAlreadyInstalled {
+    fn default() -> Self {
+        Self { base: <PatchNotApplicable as Default>::default() }
+    }
+}
+
 impl DataType for PatchAlreadyInstalled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("PatchAlreadyInstalled", Some(PatchNotApplicable::INFO), &[], || {
-            Box::new(PatchAlreadyInstalled::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "PatchAlreadyInstalled",
+            Some(<PatchNotApplicable as DataType>::INFO),
+            &[],
+            instance::<PatchAlreadyInstalled>,
+        );
         &INFO
     };
 }
 
 impl DataObject for PatchAlreadyInstalled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -547,7 +562,6 @@ impl Extends<VimFault> for PatchAlreadyInstalled {}
 impl Extends<MethodFault> for PatchAlreadyInstalled {}
 
 /// `PatchInstallFailed`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PatchInstallFailed {
     /// What it inherits from [`PlatformConfigFault`].
     pub base: PlatformConfigFault,
@@ -555,13 +569,19 @@ pub struct PatchInstallFailed {
     pub rolled_back: bool,
 }
 
+impl Default for PatchInstallFailed {
+    fn default() -> Self {
+        Self { base: <PlatformConfigFault as Default>::default(), rolled_back: false }
+    }
+}
+
 impl DataType for PatchInstallFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PatchInstallFailed",
-            Some(PlatformConfigFault::INFO),
-            &[FieldInfo::req("rolledBack", Type::Boolean)],
-            || Box::new(PatchInstallFailed::default()),
+            Some(<PlatformConfigFault as DataType>::INFO),
+            &[Own("rolledBack", Type::Boolean, Req)],
+            instance::<PatchInstallFailed>,
         );
         &INFO
     };
@@ -569,29 +589,23 @@ impl DataType for PatchInstallFailed {
 
 impl DataObject for PatchInstallFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.rolled_back),
-            _ => self.base.get(index),
+            3 => Value::Boolean(self.rolled_back),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.rolled_back),
-            _ => self.base.slot(index),
+            3 => place::boolean(&mut self.rolled_back),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -602,40 +616,46 @@ impl Extends<VimFault> for PatchInstallFailed {}
 impl Extends<MethodFault> for PatchInstallFailed {}
 
 /// `PatchIntegrityError`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PatchIntegrityError {
     /// What it inherits from [`PlatformConfigFault`].
     pub base: PlatformConfigFault,
 }
 
+impl Default for PatchIntegrityError {
+    fn default() -> Self {
+        Self { base: <PlatformConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for PatchIntegrityError {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("PatchIntegrityError", Some(PlatformConfigFault::INFO), &[], || {
-            Box::new(PatchIntegrityError::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "PatchIntegrityError",
+            Some(<PlatformConfigFault as DataType>::INFO),
+            &[],
+            instance::<PatchIntegrityError>,
+        );
         &INFO
     };
 }
 
 impl DataObject for PatchIntegrityError {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -646,40 +666,46 @@ impl Extends<VimFault> for PatchIntegrityError {}
 impl Extends<MethodFault> for PatchIntegrityError {}
 
 /// `PatchMetadataCorrupted`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PatchMetadataCorrupted {
     /// What it inherits from [`PatchMetadataInvalid`].
     pub base: PatchMetadataInvalid,
 }
 
+impl Default for PatchMetadataCorrupted {
+    fn default() -> Self {
+        Self { base: <PatchMetadataInvalid as Default>::default() }
+    }
+}
+
 impl DataType for PatchMetadataCorrupted {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("PatchMetadataCorrupted", Some(PatchMetadataInvalid::INFO), &[], || {
-            Box::new(PatchMetadataCorrupted::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "PatchMetadataCorrupted",
+            Some(<PatchMetadataInvalid as DataType>::INFO),
+            &[],
+            instance::<PatchMetadataCorrupted>,
+        );
         &INFO
     };
 }
 
 impl DataObject for PatchMetadataCorrupted {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -689,7 +715,6 @@ impl Extends<VimFault> for PatchMetadataCorrupted {}
 impl Extends<MethodFault> for PatchMetadataCorrupted {}
 
 /// `PatchMissingDependencies`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PatchMissingDependencies {
     /// What it inherits from [`PatchNotApplicable`].
     pub base: PatchNotApplicable,
@@ -699,13 +724,23 @@ pub struct PatchMissingDependencies {
     pub prerequisite_lib: Vec<String>,
 }
 
+impl Default for PatchMissingDependencies {
+    fn default() -> Self {
+        Self {
+            base: <PatchNotApplicable as Default>::default(),
+            prerequisite_patch: Unset::UNSET,
+            prerequisite_lib: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for PatchMissingDependencies {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PatchMissingDependencies",
-            Some(PatchNotApplicable::INFO),
-            &[FieldInfo::list("prerequisitePatch", Type::String), FieldInfo::list("prerequisiteLib", Type::String)],
-            || Box::new(PatchMissingDependencies::default()),
+            Some(<PatchNotApplicable as DataType>::INFO),
+            &[Own("prerequisitePatch", Type::String, List), Own("prerequisiteLib", Type::String, List)],
+            instance::<PatchMissingDependencies>,
         );
         &INFO
     };
@@ -713,31 +748,25 @@ impl DataType for PatchMissingDependencies {
 
 impl DataObject for PatchMissingDependencies {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => Value::List(&self.prerequisite_patch),
-            4 => Value::List(&self.prerequisite_lib),
-            _ => self.base.get(index),
+            3 => look::texts(&self.prerequisite_patch),
+            4 => look::texts(&self.prerequisite_lib),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.prerequisite_patch),
-            4 => Slot::Scalar(&mut self.prerequisite_lib),
-            _ => self.base.slot(index),
+            3 => place::texts(&mut self.prerequisite_patch),
+            4 => place::texts(&mut self.prerequisite_lib),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -747,7 +776,6 @@ impl Extends<VimFault> for PatchMissingDependencies {}
 impl Extends<MethodFault> for PatchMissingDependencies {}
 
 /// `PowerOnFtSecondaryTimedout`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PowerOnFtSecondaryTimedout {
     /// What it inherits from [`Timedout`].
     pub base: Timedout,
@@ -759,17 +787,19 @@ pub struct PowerOnFtSecondaryTimedout {
     pub timeout: i32,
 }
 
+impl Default for PowerOnFtSecondaryTimedout {
+    fn default() -> Self {
+        Self { base: <Timedout as Default>::default(), vm: Unset::UNSET, vm_name: Unset::UNSET, timeout: 0 }
+    }
+}
+
 impl DataType for PowerOnFtSecondaryTimedout {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "PowerOnFtSecondaryTimedout",
-            Some(Timedout::INFO),
-            &[
-                FieldInfo::req("vm", Type::Ref),
-                FieldInfo::req("vmName", Type::String),
-                FieldInfo::req("timeout", Type::Int),
-            ],
-            || Box::new(PowerOnFtSecondaryTimedout::default()),
+            Some(<Timedout as DataType>::INFO),
+            &[Own("vm", Type::Ref, Req), Own("vmName", Type::String, Req), Own("timeout", Type::Int, Req)],
+            instance::<PowerOnFtSecondaryTimedout>,
         );
         &INFO
     };
@@ -777,33 +807,27 @@ impl DataType for PowerOnFtSecondaryTimedout {
 
 impl DataObject for PowerOnFtSecondaryTimedout {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm),
-            3 => leaf(&self.vm_name),
-            4 => leaf(&self.timeout),
-            _ => self.base.get(index),
+            2 => look::reference(&self.vm),
+            3 => look::text(&self.vm_name),
+            4 => Value::Int(self.timeout),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm),
-            3 => Slot::Scalar(&mut self.vm_name),
-            4 => Slot::Scalar(&mut self.timeout),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.vm),
+            3 => place::text(&mut self.vm_name),
+            4 => place::int(&mut self.timeout),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -813,40 +837,46 @@ impl Extends<VimFault> for PowerOnFtSecondaryTimedout {}
 impl Extends<MethodFault> for PowerOnFtSecondaryTimedout {}
 
 /// `PhysCompatRDMNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct PhysCompatRDMNotSupported {
     /// What it inherits from [`RDMNotSupported`].
     pub base: RDMNotSupported,
 }
 
+impl Default for PhysCompatRDMNotSupported {
+    fn default() -> Self {
+        Self { base: <RDMNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for PhysCompatRDMNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("PhysCompatRDMNotSupported", Some(RDMNotSupported::INFO), &[], || {
-            Box::new(PhysCompatRDMNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "PhysCompatRDMNotSupported",
+            Some(<RDMNotSupported as DataType>::INFO),
+            &[],
+            instance::<PhysCompatRDMNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for PhysCompatRDMNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

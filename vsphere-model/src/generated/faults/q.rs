@@ -4,7 +4,6 @@ use crate::prelude::*;
 use crate::types::{InvalidState, MethodFault, ResourceInUse, VimFault, VmConfigFault};
 
 /// `QuarantineModeFault`, since 6.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct QuarantineModeFault {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -14,13 +13,19 @@ pub struct QuarantineModeFault {
     pub fault_type: String,
 }
 
+impl Default for QuarantineModeFault {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), vm_name: Unset::UNSET, fault_type: Unset::UNSET }
+    }
+}
+
 impl DataType for QuarantineModeFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "QuarantineModeFault",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::req("vmName", Type::String), FieldInfo::req("faultType", Type::String)],
-            || Box::new(QuarantineModeFault::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("vmName", Type::String, Req), Own("faultType", Type::String, Req)],
+            instance::<QuarantineModeFault>,
         );
         &INFO
     };
@@ -28,31 +33,25 @@ impl DataType for QuarantineModeFault {
 
 impl DataObject for QuarantineModeFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm_name),
-            3 => leaf(&self.fault_type),
-            _ => self.base.get(index),
+            2 => look::text(&self.vm_name),
+            3 => look::text(&self.fault_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm_name),
-            3 => Slot::Scalar(&mut self.fault_type),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vm_name),
+            3 => place::text(&mut self.fault_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -62,7 +61,6 @@ impl Extends<VimFault> for QuarantineModeFault {}
 impl Extends<MethodFault> for QuarantineModeFault {}
 
 /// `QuestionPending`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct QuestionPending {
     /// What it inherits from [`InvalidState`].
     pub base: InvalidState,
@@ -70,41 +68,43 @@ pub struct QuestionPending {
     pub text: String,
 }
 
+impl Default for QuestionPending {
+    fn default() -> Self {
+        Self { base: <InvalidState as Default>::default(), text: Unset::UNSET }
+    }
+}
+
 impl DataType for QuestionPending {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("QuestionPending", Some(InvalidState::INFO), &[FieldInfo::req("text", Type::String)], || {
-                Box::new(QuestionPending::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "QuestionPending",
+            Some(<InvalidState as DataType>::INFO),
+            &[Own("text", Type::String, Req)],
+            instance::<QuestionPending>,
+        );
         &INFO
     };
 }
 
 impl DataObject for QuestionPending {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.text),
-            _ => self.base.get(index),
+            2 => look::text(&self.text),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.text),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.text),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -114,7 +114,6 @@ impl Extends<VimFault> for QuestionPending {}
 impl Extends<MethodFault> for QuestionPending {}
 
 /// `QuiesceDatastoreIOForHAFailed`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct QuiesceDatastoreIOForHAFailed {
     /// What it inherits from [`ResourceInUse`].
     pub base: ResourceInUse,
@@ -128,18 +127,30 @@ pub struct QuiesceDatastoreIOForHAFailed {
     pub ds_name: String,
 }
 
+impl Default for QuiesceDatastoreIOForHAFailed {
+    fn default() -> Self {
+        Self {
+            base: <ResourceInUse as Default>::default(),
+            host: Unset::UNSET,
+            host_name: Unset::UNSET,
+            ds: Unset::UNSET,
+            ds_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for QuiesceDatastoreIOForHAFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "QuiesceDatastoreIOForHAFailed",
-            Some(ResourceInUse::INFO),
+            Some(<ResourceInUse as DataType>::INFO),
             &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("hostName", Type::String),
-                FieldInfo::req("ds", Type::Ref),
-                FieldInfo::req("dsName", Type::String),
+                Own("host", Type::Ref, Req),
+                Own("hostName", Type::String, Req),
+                Own("ds", Type::Ref, Req),
+                Own("dsName", Type::String, Req),
             ],
-            || Box::new(QuiesceDatastoreIOForHAFailed::default()),
+            instance::<QuiesceDatastoreIOForHAFailed>,
         );
         &INFO
     };
@@ -147,35 +158,29 @@ impl DataType for QuiesceDatastoreIOForHAFailed {
 
 impl DataObject for QuiesceDatastoreIOForHAFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.host),
-            5 => leaf(&self.host_name),
-            6 => leaf(&self.ds),
-            7 => leaf(&self.ds_name),
-            _ => self.base.get(index),
+            4 => look::reference(&self.host),
+            5 => look::text(&self.host_name),
+            6 => look::reference(&self.ds),
+            7 => look::text(&self.ds_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.host),
-            5 => Slot::Scalar(&mut self.host_name),
-            6 => Slot::Scalar(&mut self.ds),
-            7 => Slot::Scalar(&mut self.ds_name),
-            _ => self.base.slot(index),
+            4 => place::reference(&mut self.host),
+            5 => place::text(&mut self.host_name),
+            6 => place::reference(&mut self.ds),
+            7 => place::text(&mut self.ds_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

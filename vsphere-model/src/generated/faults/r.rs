@@ -8,39 +8,42 @@ use crate::types::{
 };
 
 /// `RequestCanceled`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RequestCanceled {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for RequestCanceled {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for RequestCanceled {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("RequestCanceled", Some(RuntimeFault::INFO), &[], || Box::new(RequestCanceled::default()));
+            TypeInfo::new("RequestCanceled", Some(<RuntimeFault as DataType>::INFO), &[], instance::<RequestCanceled>);
         &INFO
     };
 }
 
 impl DataObject for RequestCanceled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -49,39 +52,42 @@ impl Extends<RuntimeFault> for RequestCanceled {}
 impl Extends<MethodFault> for RequestCanceled {}
 
 /// `RuntimeFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RuntimeFault {
     /// What it inherits from [`MethodFault`].
     pub base: MethodFault,
 }
 
+impl Default for RuntimeFault {
+    fn default() -> Self {
+        Self { base: <MethodFault as Default>::default() }
+    }
+}
+
 impl DataType for RuntimeFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("RuntimeFault", Some(MethodFault::INFO), &[], || Box::new(RuntimeFault::default()));
+            TypeInfo::new("RuntimeFault", Some(<MethodFault as DataType>::INFO), &[], instance::<RuntimeFault>);
         &INFO
     };
 }
 
 impl DataObject for RuntimeFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -89,7 +95,6 @@ inherit!(RuntimeFault, MethodFault);
 impl Extends<MethodFault> for RuntimeFault {}
 
 /// `RestrictedByAdministrator`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RestrictedByAdministrator {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -97,13 +102,19 @@ pub struct RestrictedByAdministrator {
     pub details: String,
 }
 
+impl Default for RestrictedByAdministrator {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), details: Unset::UNSET }
+    }
+}
+
 impl DataType for RestrictedByAdministrator {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RestrictedByAdministrator",
-            Some(RuntimeFault::INFO),
-            &[FieldInfo::req("details", Type::String)],
-            || Box::new(RestrictedByAdministrator::default()),
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("details", Type::String, Req)],
+            instance::<RestrictedByAdministrator>,
         );
         &INFO
     };
@@ -111,29 +122,23 @@ impl DataType for RestrictedByAdministrator {
 
 impl DataObject for RestrictedByAdministrator {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.details),
-            _ => self.base.get(index),
+            2 => look::text(&self.details),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.details),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.details),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -142,40 +147,46 @@ impl Extends<RuntimeFault> for RestrictedByAdministrator {}
 impl Extends<MethodFault> for RestrictedByAdministrator {}
 
 /// `RestrictedVersion`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct RestrictedVersion {
     /// What it inherits from [`SecurityError`].
     pub base: SecurityError,
 }
 
+impl Default for RestrictedVersion {
+    fn default() -> Self {
+        Self { base: <SecurityError as Default>::default() }
+    }
+}
+
 impl DataType for RestrictedVersion {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("RestrictedVersion", Some(SecurityError::INFO), &[], || {
-            Box::new(RestrictedVersion::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "RestrictedVersion",
+            Some(<SecurityError as DataType>::INFO),
+            &[],
+            instance::<RestrictedVersion>,
+        );
         &INFO
     };
 }
 
 impl DataObject for RestrictedVersion {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -185,7 +196,6 @@ impl Extends<RuntimeFault> for RestrictedVersion {}
 impl Extends<MethodFault> for RestrictedVersion {}
 
 /// `RDMConversionNotSupported`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RDMConversionNotSupported {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -193,13 +203,19 @@ pub struct RDMConversionNotSupported {
     pub device: String,
 }
 
+impl Default for RDMConversionNotSupported {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), device: Unset::UNSET }
+    }
+}
+
 impl DataType for RDMConversionNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RDMConversionNotSupported",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("device", Type::String)],
-            || Box::new(RDMConversionNotSupported::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("device", Type::String, Req)],
+            instance::<RDMConversionNotSupported>,
         );
         &INFO
     };
@@ -207,29 +223,23 @@ impl DataType for RDMConversionNotSupported {
 
 impl DataObject for RDMConversionNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -239,7 +249,6 @@ impl Extends<VimFault> for RDMConversionNotSupported {}
 impl Extends<MethodFault> for RDMConversionNotSupported {}
 
 /// `RDMNotPreserved`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RDMNotPreserved {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -247,13 +256,19 @@ pub struct RDMNotPreserved {
     pub device: String,
 }
 
+impl Default for RDMNotPreserved {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), device: Unset::UNSET }
+    }
+}
+
 impl DataType for RDMNotPreserved {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RDMNotPreserved",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("device", Type::String)],
-            || Box::new(RDMNotPreserved::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("device", Type::String, Req)],
+            instance::<RDMNotPreserved>,
         );
         &INFO
     };
@@ -261,29 +276,23 @@ impl DataType for RDMNotPreserved {
 
 impl DataObject for RDMNotPreserved {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -293,7 +302,6 @@ impl Extends<VimFault> for RDMNotPreserved {}
 impl Extends<MethodFault> for RDMNotPreserved {}
 
 /// `RDMNotSupportedOnDatastore`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct RDMNotSupportedOnDatastore {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -305,17 +313,28 @@ pub struct RDMNotSupportedOnDatastore {
     pub datastore_name: String,
 }
 
+impl Default for RDMNotSupportedOnDatastore {
+    fn default() -> Self {
+        Self {
+            base: <VmConfigFault as Default>::default(),
+            device: Unset::UNSET,
+            datastore: Unset::UNSET,
+            datastore_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for RDMNotSupportedOnDatastore {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RDMNotSupportedOnDatastore",
-            Some(VmConfigFault::INFO),
+            Some(<VmConfigFault as DataType>::INFO),
             &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("datastore", Type::Ref),
-                FieldInfo::req("datastoreName", Type::String),
+                Own("device", Type::String, Req),
+                Own("datastore", Type::Ref, Req),
+                Own("datastoreName", Type::String, Req),
             ],
-            || Box::new(RDMNotSupportedOnDatastore::default()),
+            instance::<RDMNotSupportedOnDatastore>,
         );
         &INFO
     };
@@ -323,33 +342,27 @@ impl DataType for RDMNotSupportedOnDatastore {
 
 impl DataObject for RDMNotSupportedOnDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            3 => leaf(&self.datastore),
-            4 => leaf(&self.datastore_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            3 => look::reference(&self.datastore),
+            4 => look::text(&self.datastore_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            3 => Slot::Scalar(&mut self.datastore),
-            4 => Slot::Scalar(&mut self.datastore_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            3 => place::reference(&mut self.datastore),
+            4 => place::text(&mut self.datastore_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -359,41 +372,46 @@ impl Extends<VimFault> for RDMNotSupportedOnDatastore {}
 impl Extends<MethodFault> for RDMNotSupportedOnDatastore {}
 
 /// `RDMPointsToInaccessibleDisk`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RDMPointsToInaccessibleDisk {
     /// What it inherits from [`CannotAccessVmDisk`].
     pub base: CannotAccessVmDisk,
 }
 
+impl Default for RDMPointsToInaccessibleDisk {
+    fn default() -> Self {
+        Self { base: <CannotAccessVmDisk as Default>::default() }
+    }
+}
+
 impl DataType for RDMPointsToInaccessibleDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("RDMPointsToInaccessibleDisk", Some(CannotAccessVmDisk::INFO), &[], || {
-                Box::new(RDMPointsToInaccessibleDisk::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "RDMPointsToInaccessibleDisk",
+            Some(<CannotAccessVmDisk as DataType>::INFO),
+            &[],
+            instance::<RDMPointsToInaccessibleDisk>,
+        );
         &INFO
     };
 }
 
 impl DataObject for RDMPointsToInaccessibleDisk {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -406,41 +424,46 @@ impl Extends<VimFault> for RDMPointsToInaccessibleDisk {}
 impl Extends<MethodFault> for RDMPointsToInaccessibleDisk {}
 
 /// `ReadHostResourcePoolTreeFailed`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReadHostResourcePoolTreeFailed {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
 }
 
+impl Default for ReadHostResourcePoolTreeFailed {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default() }
+    }
+}
+
 impl DataType for ReadHostResourcePoolTreeFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ReadHostResourcePoolTreeFailed", Some(HostConnectFault::INFO), &[], || {
-                Box::new(ReadHostResourcePoolTreeFailed::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ReadHostResourcePoolTreeFailed",
+            Some(<HostConnectFault as DataType>::INFO),
+            &[],
+            instance::<ReadHostResourcePoolTreeFailed>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ReadHostResourcePoolTreeFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -450,7 +473,6 @@ impl Extends<VimFault> for ReadHostResourcePoolTreeFailed {}
 impl Extends<MethodFault> for ReadHostResourcePoolTreeFailed {}
 
 /// `ReadOnlyDisksWithLegacyDestination`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReadOnlyDisksWithLegacyDestination {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -460,13 +482,19 @@ pub struct ReadOnlyDisksWithLegacyDestination {
     pub timeout_danger: bool,
 }
 
+impl Default for ReadOnlyDisksWithLegacyDestination {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), ro_disk_count: 0, timeout_danger: false }
+    }
+}
+
 impl DataType for ReadOnlyDisksWithLegacyDestination {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ReadOnlyDisksWithLegacyDestination",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("roDiskCount", Type::Int), FieldInfo::req("timeoutDanger", Type::Boolean)],
-            || Box::new(ReadOnlyDisksWithLegacyDestination::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("roDiskCount", Type::Int, Req), Own("timeoutDanger", Type::Boolean, Req)],
+            instance::<ReadOnlyDisksWithLegacyDestination>,
         );
         &INFO
     };
@@ -474,31 +502,25 @@ impl DataType for ReadOnlyDisksWithLegacyDestination {
 
 impl DataObject for ReadOnlyDisksWithLegacyDestination {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.ro_disk_count),
-            3 => leaf(&self.timeout_danger),
-            _ => self.base.get(index),
+            2 => Value::Int(self.ro_disk_count),
+            3 => Value::Boolean(self.timeout_danger),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.ro_disk_count),
-            3 => Slot::Scalar(&mut self.timeout_danger),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.ro_disk_count),
+            3 => place::boolean(&mut self.timeout_danger),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -508,7 +530,6 @@ impl Extends<VimFault> for ReadOnlyDisksWithLegacyDestination {}
 impl Extends<MethodFault> for ReadOnlyDisksWithLegacyDestination {}
 
 /// `RebootRequired`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RebootRequired {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -516,41 +537,43 @@ pub struct RebootRequired {
     pub patch: Option<String>,
 }
 
+impl Default for RebootRequired {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), patch: None }
+    }
+}
+
 impl DataType for RebootRequired {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("RebootRequired", Some(VimFault::INFO), &[FieldInfo::opt("patch", Type::String)], || {
-                Box::new(RebootRequired::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "RebootRequired",
+            Some(<VimFault as DataType>::INFO),
+            &[Own("patch", Type::String, Opt)],
+            instance::<RebootRequired>,
+        );
         &INFO
     };
 }
 
 impl DataObject for RebootRequired {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.patch),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.patch),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.patch),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.patch),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -559,40 +582,46 @@ impl Extends<VimFault> for RebootRequired {}
 impl Extends<MethodFault> for RebootRequired {}
 
 /// `RecordReplayDisabled`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RecordReplayDisabled {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for RecordReplayDisabled {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for RecordReplayDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("RecordReplayDisabled", Some(VimFault::INFO), &[], || {
-            Box::new(RecordReplayDisabled::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "RecordReplayDisabled",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<RecordReplayDisabled>,
+        );
         &INFO
     };
 }
 
 impl DataObject for RecordReplayDisabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -601,39 +630,42 @@ impl Extends<VimFault> for RecordReplayDisabled {}
 impl Extends<MethodFault> for RecordReplayDisabled {}
 
 /// `RemoveFailed`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RemoveFailed {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for RemoveFailed {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for RemoveFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("RemoveFailed", Some(VimFault::INFO), &[], || Box::new(RemoveFailed::default()));
+            TypeInfo::new("RemoveFailed", Some(<VimFault as DataType>::INFO), &[], instance::<RemoveFailed>);
         &INFO
     };
 }
 
 impl DataObject for RemoveFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -642,39 +674,42 @@ impl Extends<VimFault> for RemoveFailed {}
 impl Extends<MethodFault> for RemoveFailed {}
 
 /// `ReplicationFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for ReplicationFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for ReplicationFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ReplicationFault", Some(VimFault::INFO), &[], || Box::new(ReplicationFault::default()));
+            TypeInfo::new("ReplicationFault", Some(<VimFault as DataType>::INFO), &[], instance::<ReplicationFault>);
         &INFO
     };
 }
 
 impl DataObject for ReplicationFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -683,41 +718,46 @@ impl Extends<VimFault> for ReplicationFault {}
 impl Extends<MethodFault> for ReplicationFault {}
 
 /// `ReplicationIncompatibleWithFT`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationIncompatibleWithFT {
     /// What it inherits from [`ReplicationFault`].
     pub base: ReplicationFault,
 }
 
+impl Default for ReplicationIncompatibleWithFT {
+    fn default() -> Self {
+        Self { base: <ReplicationFault as Default>::default() }
+    }
+}
+
 impl DataType for ReplicationIncompatibleWithFT {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ReplicationIncompatibleWithFT", Some(ReplicationFault::INFO), &[], || {
-                Box::new(ReplicationIncompatibleWithFT::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ReplicationIncompatibleWithFT",
+            Some(<ReplicationFault as DataType>::INFO),
+            &[],
+            instance::<ReplicationIncompatibleWithFT>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ReplicationIncompatibleWithFT {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -727,7 +767,6 @@ impl Extends<VimFault> for ReplicationIncompatibleWithFT {}
 impl Extends<MethodFault> for ReplicationIncompatibleWithFT {}
 
 /// `ReplicationInvalidOptions`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationInvalidOptions {
     /// What it inherits from [`ReplicationFault`].
     pub base: ReplicationFault,
@@ -737,13 +776,19 @@ pub struct ReplicationInvalidOptions {
     pub entity: Option<ManagedObjectReference>,
 }
 
+impl Default for ReplicationInvalidOptions {
+    fn default() -> Self {
+        Self { base: <ReplicationFault as Default>::default(), options: Unset::UNSET, entity: None }
+    }
+}
+
 impl DataType for ReplicationInvalidOptions {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationInvalidOptions",
-            Some(ReplicationFault::INFO),
-            &[FieldInfo::req("options", Type::String), FieldInfo::opt("entity", Type::Ref)],
-            || Box::new(ReplicationInvalidOptions::default()),
+            Some(<ReplicationFault as DataType>::INFO),
+            &[Own("options", Type::String, Req), Own("entity", Type::Ref, Opt)],
+            instance::<ReplicationInvalidOptions>,
         );
         &INFO
     };
@@ -751,31 +796,25 @@ impl DataType for ReplicationInvalidOptions {
 
 impl DataObject for ReplicationInvalidOptions {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.options),
-            3 => optional(&self.entity),
-            _ => self.base.get(index),
+            2 => look::text(&self.options),
+            3 => look::optional_reference(&self.entity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.options),
-            3 => Slot::Scalar(&mut self.entity),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.options),
+            3 => place::optional_reference(&mut self.entity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -785,41 +824,46 @@ impl Extends<VimFault> for ReplicationInvalidOptions {}
 impl Extends<MethodFault> for ReplicationInvalidOptions {}
 
 /// `ReplicationNotSupportedOnHost`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationNotSupportedOnHost {
     /// What it inherits from [`ReplicationFault`].
     pub base: ReplicationFault,
 }
 
+impl Default for ReplicationNotSupportedOnHost {
+    fn default() -> Self {
+        Self { base: <ReplicationFault as Default>::default() }
+    }
+}
+
 impl DataType for ReplicationNotSupportedOnHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ReplicationNotSupportedOnHost", Some(ReplicationFault::INFO), &[], || {
-                Box::new(ReplicationNotSupportedOnHost::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ReplicationNotSupportedOnHost",
+            Some(<ReplicationFault as DataType>::INFO),
+            &[],
+            instance::<ReplicationNotSupportedOnHost>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ReplicationNotSupportedOnHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -829,7 +873,6 @@ impl Extends<VimFault> for ReplicationNotSupportedOnHost {}
 impl Extends<MethodFault> for ReplicationNotSupportedOnHost {}
 
 /// `ReplicationVmFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationVmFault {
     /// What it inherits from [`ReplicationFault`].
     pub base: ReplicationFault,
@@ -843,18 +886,30 @@ pub struct ReplicationVmFault {
     pub vm: ManagedObjectReference,
 }
 
+impl Default for ReplicationVmFault {
+    fn default() -> Self {
+        Self {
+            base: <ReplicationFault as Default>::default(),
+            reason: Unset::UNSET,
+            state: None,
+            instance_id: None,
+            vm: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ReplicationVmFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationVmFault",
-            Some(ReplicationFault::INFO),
+            Some(<ReplicationFault as DataType>::INFO),
             &[
-                FieldInfo::req("reason", Type::String),
-                FieldInfo::opt("state", Type::String),
-                FieldInfo::opt("instanceId", Type::String),
-                FieldInfo::req("vm", Type::Ref),
+                Own("reason", Type::String, Req),
+                Own("state", Type::String, Opt),
+                Own("instanceId", Type::String, Opt),
+                Own("vm", Type::Ref, Req),
             ],
-            || Box::new(ReplicationVmFault::default()),
+            instance::<ReplicationVmFault>,
         );
         &INFO
     };
@@ -862,35 +917,29 @@ impl DataType for ReplicationVmFault {
 
 impl DataObject for ReplicationVmFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.reason),
-            3 => optional(&self.state),
-            4 => optional(&self.instance_id),
-            5 => leaf(&self.vm),
-            _ => self.base.get(index),
+            2 => look::text(&self.reason),
+            3 => look::optional_text(&self.state),
+            4 => look::optional_text(&self.instance_id),
+            5 => look::reference(&self.vm),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.reason),
-            3 => Slot::Scalar(&mut self.state),
-            4 => Slot::Scalar(&mut self.instance_id),
-            5 => Slot::Scalar(&mut self.vm),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.reason),
+            3 => place::optional_text(&mut self.state),
+            4 => place::optional_text(&mut self.instance_id),
+            5 => place::reference(&mut self.vm),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -900,7 +949,6 @@ impl Extends<VimFault> for ReplicationVmFault {}
 impl Extends<MethodFault> for ReplicationVmFault {}
 
 /// `ReplicationVmInProgressFault`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationVmInProgressFault {
     /// What it inherits from [`ReplicationVmFault`].
     pub base: ReplicationVmFault,
@@ -910,13 +958,23 @@ pub struct ReplicationVmInProgressFault {
     pub in_progress_activity: String,
 }
 
+impl Default for ReplicationVmInProgressFault {
+    fn default() -> Self {
+        Self {
+            base: <ReplicationVmFault as Default>::default(),
+            requested_activity: Unset::UNSET,
+            in_progress_activity: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for ReplicationVmInProgressFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationVmInProgressFault",
-            Some(ReplicationVmFault::INFO),
-            &[FieldInfo::req("requestedActivity", Type::String), FieldInfo::req("inProgressActivity", Type::String)],
-            || Box::new(ReplicationVmInProgressFault::default()),
+            Some(<ReplicationVmFault as DataType>::INFO),
+            &[Own("requestedActivity", Type::String, Req), Own("inProgressActivity", Type::String, Req)],
+            instance::<ReplicationVmInProgressFault>,
         );
         &INFO
     };
@@ -924,31 +982,25 @@ impl DataType for ReplicationVmInProgressFault {
 
 impl DataObject for ReplicationVmInProgressFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            6 => leaf(&self.requested_activity),
-            7 => leaf(&self.in_progress_activity),
-            _ => self.base.get(index),
+            6 => look::text(&self.requested_activity),
+            7 => look::text(&self.in_progress_activity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            6 => Slot::Scalar(&mut self.requested_activity),
-            7 => Slot::Scalar(&mut self.in_progress_activity),
-            _ => self.base.slot(index),
+            6 => place::text(&mut self.requested_activity),
+            7 => place::text(&mut self.in_progress_activity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -959,7 +1011,6 @@ impl Extends<VimFault> for ReplicationVmInProgressFault {}
 impl Extends<MethodFault> for ReplicationVmInProgressFault {}
 
 /// `ResourceInUse`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourceInUse {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -969,13 +1020,19 @@ pub struct ResourceInUse {
     pub name: Option<String>,
 }
 
+impl Default for ResourceInUse {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), type_: None, name: None }
+    }
+}
+
 impl DataType for ResourceInUse {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourceInUse",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("type", Type::String), FieldInfo::opt("name", Type::String)],
-            || Box::new(ResourceInUse::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("type", Type::String, Opt), Own("name", Type::String, Opt)],
+            instance::<ResourceInUse>,
         );
         &INFO
     };
@@ -983,31 +1040,25 @@ impl DataType for ResourceInUse {
 
 impl DataObject for ResourceInUse {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.type_),
-            3 => optional(&self.name),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.type_),
+            3 => look::optional_text(&self.name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.type_),
-            3 => Slot::Scalar(&mut self.name),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.type_),
+            3 => place::optional_text(&mut self.name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1016,7 +1067,6 @@ impl Extends<VimFault> for ResourceInUse {}
 impl Extends<MethodFault> for ResourceInUse {}
 
 /// `ResourceNotAvailable`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ResourceNotAvailable {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -1028,17 +1078,23 @@ pub struct ResourceNotAvailable {
     pub type_: Option<String>,
 }
 
+impl Default for ResourceNotAvailable {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), container_type: None, container_name: None, type_: None }
+    }
+}
+
 impl DataType for ResourceNotAvailable {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ResourceNotAvailable",
-            Some(VimFault::INFO),
+            Some(<VimFault as DataType>::INFO),
             &[
-                FieldInfo::opt("containerType", Type::String),
-                FieldInfo::opt("containerName", Type::String),
-                FieldInfo::opt("type", Type::String),
+                Own("containerType", Type::String, Opt),
+                Own("containerName", Type::String, Opt),
+                Own("type", Type::String, Opt),
             ],
-            || Box::new(ResourceNotAvailable::default()),
+            instance::<ResourceNotAvailable>,
         );
         &INFO
     };
@@ -1046,33 +1102,27 @@ impl DataType for ResourceNotAvailable {
 
 impl DataObject for ResourceNotAvailable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.container_type),
-            3 => optional(&self.container_name),
-            4 => optional(&self.type_),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.container_type),
+            3 => look::optional_text(&self.container_name),
+            4 => look::optional_text(&self.type_),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.container_type),
-            3 => Slot::Scalar(&mut self.container_name),
-            4 => Slot::Scalar(&mut self.type_),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.container_type),
+            3 => place::optional_text(&mut self.container_name),
+            4 => place::optional_text(&mut self.type_),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1081,7 +1131,6 @@ impl Extends<VimFault> for ResourceNotAvailable {}
 impl Extends<MethodFault> for ResourceNotAvailable {}
 
 /// `RollbackFailure`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct RollbackFailure {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -1091,13 +1140,19 @@ pub struct RollbackFailure {
     pub entity_type: String,
 }
 
+impl Default for RollbackFailure {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), entity_name: Unset::UNSET, entity_type: Unset::UNSET }
+    }
+}
+
 impl DataType for RollbackFailure {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RollbackFailure",
-            Some(DvsFault::INFO),
-            &[FieldInfo::req("entityName", Type::String), FieldInfo::req("entityType", Type::String)],
-            || Box::new(RollbackFailure::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("entityName", Type::String, Req), Own("entityType", Type::String, Req)],
+            instance::<RollbackFailure>,
         );
         &INFO
     };
@@ -1105,31 +1160,25 @@ impl DataType for RollbackFailure {
 
 impl DataObject for RollbackFailure {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.entity_name),
-            3 => leaf(&self.entity_type),
-            _ => self.base.get(index),
+            2 => look::text(&self.entity_name),
+            3 => look::text(&self.entity_type),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.entity_name),
-            3 => Slot::Scalar(&mut self.entity_type),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.entity_name),
+            3 => place::text(&mut self.entity_type),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1139,7 +1188,6 @@ impl Extends<VimFault> for RollbackFailure {}
 impl Extends<MethodFault> for RollbackFailure {}
 
 /// `RuleViolation`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RuleViolation {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -1149,13 +1197,19 @@ pub struct RuleViolation {
     pub rule: Option<Poly<ClusterRuleInfo>>,
 }
 
+impl Default for RuleViolation {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), host: None, rule: None }
+    }
+}
+
 impl DataType for RuleViolation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "RuleViolation",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::opt("host", Type::Ref), FieldInfo::opt("rule", Type::Data(ClusterRuleInfo::INFO))],
-            || Box::new(RuleViolation::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("host", Type::Ref, Opt), Own("rule", Type::Data(<ClusterRuleInfo as DataType>::INFO), Opt)],
+            instance::<RuleViolation>,
         );
         &INFO
     };
@@ -1163,31 +1217,25 @@ impl DataType for RuleViolation {
 
 impl DataObject for RuleViolation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.host),
-            3 => optional(&self.rule),
-            _ => self.base.get(index),
+            2 => look::optional_reference(&self.host),
+            3 => look::optional(&self.rule),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host),
+            2 => place::optional_reference(&mut self.host),
             3 => Slot::Poly(&mut self.rule),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1197,40 +1245,46 @@ impl Extends<VimFault> for RuleViolation {}
 impl Extends<MethodFault> for RuleViolation {}
 
 /// `RDMNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RDMNotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
 }
 
+impl Default for RDMNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for RDMNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("RDMNotSupported", Some(DeviceNotSupported::INFO), &[], || {
-            Box::new(RDMNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "RDMNotSupported",
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[],
+            instance::<RDMNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for RDMNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1242,40 +1296,46 @@ impl Extends<VimFault> for RDMNotSupported {}
 impl Extends<MethodFault> for RDMNotSupported {}
 
 /// `RawDiskNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RawDiskNotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
 }
 
+impl Default for RawDiskNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for RawDiskNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("RawDiskNotSupported", Some(DeviceNotSupported::INFO), &[], || {
-            Box::new(RawDiskNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "RawDiskNotSupported",
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[],
+            instance::<RawDiskNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for RawDiskNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1287,40 +1347,46 @@ impl Extends<VimFault> for RawDiskNotSupported {}
 impl Extends<MethodFault> for RawDiskNotSupported {}
 
 /// `RemoteDeviceNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct RemoteDeviceNotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
 }
 
+impl Default for RemoteDeviceNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for RemoteDeviceNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("RemoteDeviceNotSupported", Some(DeviceNotSupported::INFO), &[], || {
-            Box::new(RemoteDeviceNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "RemoteDeviceNotSupported",
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[],
+            instance::<RemoteDeviceNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for RemoteDeviceNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1332,40 +1398,46 @@ impl Extends<VimFault> for RemoteDeviceNotSupported {}
 impl Extends<MethodFault> for RemoteDeviceNotSupported {}
 
 /// `ReplicationConfigFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationConfigFault {
     /// What it inherits from [`ReplicationFault`].
     pub base: ReplicationFault,
 }
 
+impl Default for ReplicationConfigFault {
+    fn default() -> Self {
+        Self { base: <ReplicationFault as Default>::default() }
+    }
+}
+
 impl DataType for ReplicationConfigFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ReplicationConfigFault", Some(ReplicationFault::INFO), &[], || {
-            Box::new(ReplicationConfigFault::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ReplicationConfigFault",
+            Some(<ReplicationFault as DataType>::INFO),
+            &[],
+            instance::<ReplicationConfigFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ReplicationConfigFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1375,7 +1447,6 @@ impl Extends<VimFault> for ReplicationConfigFault {}
 impl Extends<MethodFault> for ReplicationConfigFault {}
 
 /// `ReplicationDiskConfigFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationDiskConfigFault {
     /// What it inherits from [`ReplicationConfigFault`].
     pub base: ReplicationConfigFault,
@@ -1387,17 +1458,19 @@ pub struct ReplicationDiskConfigFault {
     pub key: Option<i32>,
 }
 
+impl Default for ReplicationDiskConfigFault {
+    fn default() -> Self {
+        Self { base: <ReplicationConfigFault as Default>::default(), reason: None, vm_ref: None, key: None }
+    }
+}
+
 impl DataType for ReplicationDiskConfigFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationDiskConfigFault",
-            Some(ReplicationConfigFault::INFO),
-            &[
-                FieldInfo::opt("reason", Type::String),
-                FieldInfo::opt("vmRef", Type::Ref),
-                FieldInfo::opt("key", Type::Int),
-            ],
-            || Box::new(ReplicationDiskConfigFault::default()),
+            Some(<ReplicationConfigFault as DataType>::INFO),
+            &[Own("reason", Type::String, Opt), Own("vmRef", Type::Ref, Opt), Own("key", Type::Int, Opt)],
+            instance::<ReplicationDiskConfigFault>,
         );
         &INFO
     };
@@ -1405,33 +1478,27 @@ impl DataType for ReplicationDiskConfigFault {
 
 impl DataObject for ReplicationDiskConfigFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.reason),
-            3 => optional(&self.vm_ref),
-            4 => optional(&self.key),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.reason),
+            3 => look::optional_reference(&self.vm_ref),
+            4 => look::optional_int(&self.key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.reason),
-            3 => Slot::Scalar(&mut self.vm_ref),
-            4 => Slot::Scalar(&mut self.key),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.reason),
+            3 => place::optional_reference(&mut self.vm_ref),
+            4 => place::optional_int(&mut self.key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1442,7 +1509,6 @@ impl Extends<VimFault> for ReplicationDiskConfigFault {}
 impl Extends<MethodFault> for ReplicationDiskConfigFault {}
 
 /// `ReplicationVmConfigFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ReplicationVmConfigFault {
     /// What it inherits from [`ReplicationConfigFault`].
     pub base: ReplicationConfigFault,
@@ -1452,13 +1518,19 @@ pub struct ReplicationVmConfigFault {
     pub vm_ref: Option<ManagedObjectReference>,
 }
 
+impl Default for ReplicationVmConfigFault {
+    fn default() -> Self {
+        Self { base: <ReplicationConfigFault as Default>::default(), reason: None, vm_ref: None }
+    }
+}
+
 impl DataType for ReplicationVmConfigFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ReplicationVmConfigFault",
-            Some(ReplicationConfigFault::INFO),
-            &[FieldInfo::opt("reason", Type::String), FieldInfo::opt("vmRef", Type::Ref)],
-            || Box::new(ReplicationVmConfigFault::default()),
+            Some(<ReplicationConfigFault as DataType>::INFO),
+            &[Own("reason", Type::String, Opt), Own("vmRef", Type::Ref, Opt)],
+            instance::<ReplicationVmConfigFault>,
         );
         &INFO
     };
@@ -1466,31 +1538,25 @@ impl DataType for ReplicationVmConfigFault {
 
 impl DataObject for ReplicationVmConfigFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.reason),
-            3 => optional(&self.vm_ref),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.reason),
+            3 => look::optional_reference(&self.vm_ref),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.reason),
-            3 => Slot::Scalar(&mut self.vm_ref),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.reason),
+            3 => place::optional_reference(&mut self.vm_ref),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 

@@ -8,39 +8,42 @@ use crate::types::{
 };
 
 /// `SecurityError`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SecurityError {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for SecurityError {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for SecurityError {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SecurityError", Some(RuntimeFault::INFO), &[], || Box::new(SecurityError::default()));
+            TypeInfo::new("SecurityError", Some(<RuntimeFault as DataType>::INFO), &[], instance::<SecurityError>);
         &INFO
     };
 }
 
 impl DataObject for SecurityError {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -49,39 +52,42 @@ impl Extends<RuntimeFault> for SecurityError {}
 impl Extends<MethodFault> for SecurityError {}
 
 /// `SessionNotFound`, since 9.1.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SessionNotFound {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for SessionNotFound {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for SessionNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SessionNotFound", Some(RuntimeFault::INFO), &[], || Box::new(SessionNotFound::default()));
+            TypeInfo::new("SessionNotFound", Some(<RuntimeFault as DataType>::INFO), &[], instance::<SessionNotFound>);
         &INFO
     };
 }
 
 impl DataObject for SessionNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -90,7 +96,6 @@ impl Extends<RuntimeFault> for SessionNotFound {}
 impl Extends<MethodFault> for SessionNotFound {}
 
 /// `SystemError`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SystemError {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -98,41 +103,43 @@ pub struct SystemError {
     pub reason: String,
 }
 
+impl Default for SystemError {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), reason: Unset::UNSET }
+    }
+}
+
 impl DataType for SystemError {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SystemError", Some(RuntimeFault::INFO), &[FieldInfo::req("reason", Type::String)], || {
-                Box::new(SystemError::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SystemError",
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("reason", Type::String, Req)],
+            instance::<SystemError>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SystemError {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.reason),
-            _ => self.base.get(index),
+            2 => look::text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -141,40 +148,46 @@ impl Extends<RuntimeFault> for SystemError {}
 impl Extends<MethodFault> for SystemError {}
 
 /// `SolutionUserRequired`, since 7.0.0.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SolutionUserRequired {
     /// What it inherits from [`SecurityError`].
     pub base: SecurityError,
 }
 
+impl Default for SolutionUserRequired {
+    fn default() -> Self {
+        Self { base: <SecurityError as Default>::default() }
+    }
+}
+
 impl DataType for SolutionUserRequired {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SolutionUserRequired", Some(SecurityError::INFO), &[], || {
-            Box::new(SolutionUserRequired::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SolutionUserRequired",
+            Some(<SecurityError as DataType>::INFO),
+            &[],
+            instance::<SolutionUserRequired>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SolutionUserRequired {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -184,40 +197,46 @@ impl Extends<RuntimeFault> for SolutionUserRequired {}
 impl Extends<MethodFault> for SolutionUserRequired {}
 
 /// `SSLDisabledFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SSLDisabledFault {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
 }
 
+impl Default for SSLDisabledFault {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default() }
+    }
+}
+
 impl DataType for SSLDisabledFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SSLDisabledFault", Some(HostConnectFault::INFO), &[], || {
-            Box::new(SSLDisabledFault::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SSLDisabledFault",
+            Some(<HostConnectFault as DataType>::INFO),
+            &[],
+            instance::<SSLDisabledFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SSLDisabledFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -227,7 +246,6 @@ impl Extends<VimFault> for SSLDisabledFault {}
 impl Extends<MethodFault> for SSLDisabledFault {}
 
 /// `SSLVerifyFault`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SSLVerifyFault {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
@@ -239,17 +257,23 @@ pub struct SSLVerifyFault {
     pub certificate: Option<String>,
 }
 
+impl Default for SSLVerifyFault {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default(), self_signed: false, thumbprint: None, certificate: None }
+    }
+}
+
 impl DataType for SSLVerifyFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SSLVerifyFault",
-            Some(HostConnectFault::INFO),
+            Some(<HostConnectFault as DataType>::INFO),
             &[
-                FieldInfo::req("selfSigned", Type::Boolean),
-                FieldInfo::opt("thumbprint", Type::String),
-                FieldInfo::opt("certificate", Type::String),
+                Own("selfSigned", Type::Boolean, Req),
+                Own("thumbprint", Type::String, Opt),
+                Own("certificate", Type::String, Opt),
             ],
-            || Box::new(SSLVerifyFault::default()),
+            instance::<SSLVerifyFault>,
         );
         &INFO
     };
@@ -257,33 +281,27 @@ impl DataType for SSLVerifyFault {
 
 impl DataObject for SSLVerifyFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.self_signed),
-            3 => optional(&self.thumbprint),
-            4 => optional(&self.certificate),
-            _ => self.base.get(index),
+            2 => Value::Boolean(self.self_signed),
+            3 => look::optional_text(&self.thumbprint),
+            4 => look::optional_text(&self.certificate),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.self_signed),
-            3 => Slot::Scalar(&mut self.thumbprint),
-            4 => Slot::Scalar(&mut self.certificate),
-            _ => self.base.slot(index),
+            2 => place::boolean(&mut self.self_signed),
+            3 => place::optional_text(&mut self.thumbprint),
+            4 => place::optional_text(&mut self.certificate),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -293,7 +311,6 @@ impl Extends<VimFault> for SSLVerifyFault {}
 impl Extends<MethodFault> for SSLVerifyFault {}
 
 /// `SSPIChallenge`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SSPIChallenge {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -301,13 +318,19 @@ pub struct SSPIChallenge {
     pub base64_token: String,
 }
 
+impl Default for SSPIChallenge {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), base64_token: Unset::UNSET }
+    }
+}
+
 impl DataType for SSPIChallenge {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SSPIChallenge",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("base64Token", Type::String)],
-            || Box::new(SSPIChallenge::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("base64Token", Type::String, Req)],
+            instance::<SSPIChallenge>,
         );
         &INFO
     };
@@ -315,29 +338,23 @@ impl DataType for SSPIChallenge {
 
 impl DataObject for SSPIChallenge {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.base64_token),
-            _ => self.base.get(index),
+            2 => look::text(&self.base64_token),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.base64_token),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.base64_token),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -346,7 +363,6 @@ impl Extends<VimFault> for SSPIChallenge {}
 impl Extends<MethodFault> for SSPIChallenge {}
 
 /// `SecondaryVmAlreadyDisabled`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SecondaryVmAlreadyDisabled {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -354,13 +370,19 @@ pub struct SecondaryVmAlreadyDisabled {
     pub instance_uuid: String,
 }
 
+impl Default for SecondaryVmAlreadyDisabled {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), instance_uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for SecondaryVmAlreadyDisabled {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SecondaryVmAlreadyDisabled",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::req("instanceUuid", Type::String)],
-            || Box::new(SecondaryVmAlreadyDisabled::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("instanceUuid", Type::String, Req)],
+            instance::<SecondaryVmAlreadyDisabled>,
         );
         &INFO
     };
@@ -368,29 +390,23 @@ impl DataType for SecondaryVmAlreadyDisabled {
 
 impl DataObject for SecondaryVmAlreadyDisabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.instance_uuid),
-            _ => self.base.get(index),
+            2 => look::text(&self.instance_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.instance_uuid),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.instance_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -400,7 +416,6 @@ impl Extends<VimFault> for SecondaryVmAlreadyDisabled {}
 impl Extends<MethodFault> for SecondaryVmAlreadyDisabled {}
 
 /// `SecondaryVmAlreadyEnabled`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SecondaryVmAlreadyEnabled {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -408,13 +423,19 @@ pub struct SecondaryVmAlreadyEnabled {
     pub instance_uuid: String,
 }
 
+impl Default for SecondaryVmAlreadyEnabled {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), instance_uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for SecondaryVmAlreadyEnabled {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SecondaryVmAlreadyEnabled",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::req("instanceUuid", Type::String)],
-            || Box::new(SecondaryVmAlreadyEnabled::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("instanceUuid", Type::String, Req)],
+            instance::<SecondaryVmAlreadyEnabled>,
         );
         &INFO
     };
@@ -422,29 +443,23 @@ impl DataType for SecondaryVmAlreadyEnabled {
 
 impl DataObject for SecondaryVmAlreadyEnabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.instance_uuid),
-            _ => self.base.get(index),
+            2 => look::text(&self.instance_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.instance_uuid),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.instance_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -454,7 +469,6 @@ impl Extends<VimFault> for SecondaryVmAlreadyEnabled {}
 impl Extends<MethodFault> for SecondaryVmAlreadyEnabled {}
 
 /// `SecondaryVmAlreadyRegistered`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SecondaryVmAlreadyRegistered {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -462,13 +476,19 @@ pub struct SecondaryVmAlreadyRegistered {
     pub instance_uuid: String,
 }
 
+impl Default for SecondaryVmAlreadyRegistered {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), instance_uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for SecondaryVmAlreadyRegistered {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SecondaryVmAlreadyRegistered",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::req("instanceUuid", Type::String)],
-            || Box::new(SecondaryVmAlreadyRegistered::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("instanceUuid", Type::String, Req)],
+            instance::<SecondaryVmAlreadyRegistered>,
         );
         &INFO
     };
@@ -476,29 +496,23 @@ impl DataType for SecondaryVmAlreadyRegistered {
 
 impl DataObject for SecondaryVmAlreadyRegistered {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.instance_uuid),
-            _ => self.base.get(index),
+            2 => look::text(&self.instance_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.instance_uuid),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.instance_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -508,7 +522,6 @@ impl Extends<VimFault> for SecondaryVmAlreadyRegistered {}
 impl Extends<MethodFault> for SecondaryVmAlreadyRegistered {}
 
 /// `SecondaryVmNotRegistered`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SecondaryVmNotRegistered {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -516,13 +529,19 @@ pub struct SecondaryVmNotRegistered {
     pub instance_uuid: String,
 }
 
+impl Default for SecondaryVmNotRegistered {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), instance_uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for SecondaryVmNotRegistered {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SecondaryVmNotRegistered",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::req("instanceUuid", Type::String)],
-            || Box::new(SecondaryVmNotRegistered::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("instanceUuid", Type::String, Req)],
+            instance::<SecondaryVmNotRegistered>,
         );
         &INFO
     };
@@ -530,29 +549,23 @@ impl DataType for SecondaryVmNotRegistered {
 
 impl DataObject for SecondaryVmNotRegistered {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.instance_uuid),
-            _ => self.base.get(index),
+            2 => look::text(&self.instance_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.instance_uuid),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.instance_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -562,7 +575,6 @@ impl Extends<VimFault> for SecondaryVmNotRegistered {}
 impl Extends<MethodFault> for SecondaryVmNotRegistered {}
 
 /// `ShrinkDiskFault`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ShrinkDiskFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -570,41 +582,43 @@ pub struct ShrinkDiskFault {
     pub disk_id: Option<i32>,
 }
 
+impl Default for ShrinkDiskFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), disk_id: None }
+    }
+}
+
 impl DataType for ShrinkDiskFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ShrinkDiskFault", Some(VimFault::INFO), &[FieldInfo::opt("diskId", Type::Int)], || {
-                Box::new(ShrinkDiskFault::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ShrinkDiskFault",
+            Some(<VimFault as DataType>::INFO),
+            &[Own("diskId", Type::Int, Opt)],
+            instance::<ShrinkDiskFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ShrinkDiskFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.disk_id),
-            _ => self.base.get(index),
+            2 => look::optional_int(&self.disk_id),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.disk_id),
-            _ => self.base.slot(index),
+            2 => place::optional_int(&mut self.disk_id),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -613,40 +627,46 @@ impl Extends<VimFault> for ShrinkDiskFault {}
 impl Extends<MethodFault> for ShrinkDiskFault {}
 
 /// `SnapshotCopyNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SnapshotCopyNotSupported {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for SnapshotCopyNotSupported {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for SnapshotCopyNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SnapshotCopyNotSupported", Some(MigrationFault::INFO), &[], || {
-            Box::new(SnapshotCopyNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SnapshotCopyNotSupported",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<SnapshotCopyNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SnapshotCopyNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -656,39 +676,42 @@ impl Extends<VimFault> for SnapshotCopyNotSupported {}
 impl Extends<MethodFault> for SnapshotCopyNotSupported {}
 
 /// `SnapshotFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SnapshotFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for SnapshotFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for SnapshotFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SnapshotFault", Some(VimFault::INFO), &[], || Box::new(SnapshotFault::default()));
+            TypeInfo::new("SnapshotFault", Some(<VimFault as DataType>::INFO), &[], instance::<SnapshotFault>);
         &INFO
     };
 }
 
 impl DataObject for SnapshotFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -697,7 +720,6 @@ impl Extends<VimFault> for SnapshotFault {}
 impl Extends<MethodFault> for SnapshotFault {}
 
 /// `SnapshotIncompatibleDeviceInVm`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SnapshotIncompatibleDeviceInVm {
     /// What it inherits from [`SnapshotFault`].
     pub base: SnapshotFault,
@@ -705,13 +727,19 @@ pub struct SnapshotIncompatibleDeviceInVm {
     pub fault: LocalizedMethodFault,
 }
 
+impl Default for SnapshotIncompatibleDeviceInVm {
+    fn default() -> Self {
+        Self { base: <SnapshotFault as Default>::default(), fault: <LocalizedMethodFault as Default>::default() }
+    }
+}
+
 impl DataType for SnapshotIncompatibleDeviceInVm {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SnapshotIncompatibleDeviceInVm",
-            Some(SnapshotFault::INFO),
-            &[FieldInfo::req("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(SnapshotIncompatibleDeviceInVm::default()),
+            Some(<SnapshotFault as DataType>::INFO),
+            &[Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Req)],
+            instance::<SnapshotIncompatibleDeviceInVm>,
         );
         &INFO
     };
@@ -719,29 +747,23 @@ impl DataType for SnapshotIncompatibleDeviceInVm {
 
 impl DataObject for SnapshotIncompatibleDeviceInVm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::Data(&self.fault),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
             2 => Slot::Data(&mut self.fault),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -751,39 +773,42 @@ impl Extends<VimFault> for SnapshotIncompatibleDeviceInVm {}
 impl Extends<MethodFault> for SnapshotIncompatibleDeviceInVm {}
 
 /// `SnapshotLocked`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SnapshotLocked {
     /// What it inherits from [`SnapshotFault`].
     pub base: SnapshotFault,
 }
 
+impl Default for SnapshotLocked {
+    fn default() -> Self {
+        Self { base: <SnapshotFault as Default>::default() }
+    }
+}
+
 impl DataType for SnapshotLocked {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SnapshotLocked", Some(SnapshotFault::INFO), &[], || Box::new(SnapshotLocked::default()));
+            TypeInfo::new("SnapshotLocked", Some(<SnapshotFault as DataType>::INFO), &[], instance::<SnapshotLocked>);
         &INFO
     };
 }
 
 impl DataObject for SnapshotLocked {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -793,41 +818,46 @@ impl Extends<VimFault> for SnapshotLocked {}
 impl Extends<MethodFault> for SnapshotLocked {}
 
 /// `SnapshotMoveFromNonHomeNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SnapshotMoveFromNonHomeNotSupported {
     /// What it inherits from [`SnapshotCopyNotSupported`].
     pub base: SnapshotCopyNotSupported,
 }
 
+impl Default for SnapshotMoveFromNonHomeNotSupported {
+    fn default() -> Self {
+        Self { base: <SnapshotCopyNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for SnapshotMoveFromNonHomeNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SnapshotMoveFromNonHomeNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
-                Box::new(SnapshotMoveFromNonHomeNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SnapshotMoveFromNonHomeNotSupported",
+            Some(<SnapshotCopyNotSupported as DataType>::INFO),
+            &[],
+            instance::<SnapshotMoveFromNonHomeNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SnapshotMoveFromNonHomeNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -838,41 +868,46 @@ impl Extends<VimFault> for SnapshotMoveFromNonHomeNotSupported {}
 impl Extends<MethodFault> for SnapshotMoveFromNonHomeNotSupported {}
 
 /// `SnapshotMoveNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SnapshotMoveNotSupported {
     /// What it inherits from [`SnapshotCopyNotSupported`].
     pub base: SnapshotCopyNotSupported,
 }
 
+impl Default for SnapshotMoveNotSupported {
+    fn default() -> Self {
+        Self { base: <SnapshotCopyNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for SnapshotMoveNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SnapshotMoveNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
-                Box::new(SnapshotMoveNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SnapshotMoveNotSupported",
+            Some(<SnapshotCopyNotSupported as DataType>::INFO),
+            &[],
+            instance::<SnapshotMoveNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SnapshotMoveNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -883,41 +918,46 @@ impl Extends<VimFault> for SnapshotMoveNotSupported {}
 impl Extends<MethodFault> for SnapshotMoveNotSupported {}
 
 /// `SnapshotMoveToNonHomeNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SnapshotMoveToNonHomeNotSupported {
     /// What it inherits from [`SnapshotCopyNotSupported`].
     pub base: SnapshotCopyNotSupported,
 }
 
+impl Default for SnapshotMoveToNonHomeNotSupported {
+    fn default() -> Self {
+        Self { base: <SnapshotCopyNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for SnapshotMoveToNonHomeNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SnapshotMoveToNonHomeNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
-                Box::new(SnapshotMoveToNonHomeNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SnapshotMoveToNonHomeNotSupported",
+            Some(<SnapshotCopyNotSupported as DataType>::INFO),
+            &[],
+            instance::<SnapshotMoveToNonHomeNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SnapshotMoveToNonHomeNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -928,39 +968,46 @@ impl Extends<VimFault> for SnapshotMoveToNonHomeNotSupported {}
 impl Extends<MethodFault> for SnapshotMoveToNonHomeNotSupported {}
 
 /// `SnapshotNoChange`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SnapshotNoChange {
     /// What it inherits from [`SnapshotFault`].
     pub base: SnapshotFault,
 }
 
+impl Default for SnapshotNoChange {
+    fn default() -> Self {
+        Self { base: <SnapshotFault as Default>::default() }
+    }
+}
+
 impl DataType for SnapshotNoChange {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SnapshotNoChange", Some(SnapshotFault::INFO), &[], || Box::new(SnapshotNoChange::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "SnapshotNoChange",
+            Some(<SnapshotFault as DataType>::INFO),
+            &[],
+            instance::<SnapshotNoChange>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SnapshotNoChange {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -970,7 +1017,6 @@ impl Extends<VimFault> for SnapshotNoChange {}
 impl Extends<MethodFault> for SnapshotNoChange {}
 
 /// `SnapshotRevertIssue`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SnapshotRevertIssue {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -982,17 +1028,23 @@ pub struct SnapshotRevertIssue {
     pub errors: bool,
 }
 
+impl Default for SnapshotRevertIssue {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), snapshot_name: None, event: Unset::UNSET, errors: false }
+    }
+}
+
 impl DataType for SnapshotRevertIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SnapshotRevertIssue",
-            Some(MigrationFault::INFO),
+            Some(<MigrationFault as DataType>::INFO),
             &[
-                FieldInfo::opt("snapshotName", Type::String),
-                FieldInfo::list("event", Type::Data(Event::INFO)),
-                FieldInfo::req("errors", Type::Boolean),
+                Own("snapshotName", Type::String, Opt),
+                Own("event", Type::Data(<Event as DataType>::INFO), List),
+                Own("errors", Type::Boolean, Req),
             ],
-            || Box::new(SnapshotRevertIssue::default()),
+            instance::<SnapshotRevertIssue>,
         );
         &INFO
     };
@@ -1000,33 +1052,27 @@ impl DataType for SnapshotRevertIssue {
 
 impl DataObject for SnapshotRevertIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.snapshot_name),
+            2 => look::optional_text(&self.snapshot_name),
             3 => Value::List(&self.event),
-            4 => leaf(&self.errors),
-            _ => self.base.get(index),
+            4 => Value::Boolean(self.errors),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.snapshot_name),
+            2 => place::optional_text(&mut self.snapshot_name),
             3 => Slot::Poly(&mut self.event),
-            4 => Slot::Scalar(&mut self.errors),
-            _ => self.base.slot(index),
+            4 => place::boolean(&mut self.errors),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1036,7 +1082,6 @@ impl Extends<VimFault> for SnapshotRevertIssue {}
 impl Extends<MethodFault> for SnapshotRevertIssue {}
 
 /// `SoftRuleVioCorrectionDisallowed`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct SoftRuleVioCorrectionDisallowed {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -1044,13 +1089,19 @@ pub struct SoftRuleVioCorrectionDisallowed {
     pub vm_name: String,
 }
 
+impl Default for SoftRuleVioCorrectionDisallowed {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for SoftRuleVioCorrectionDisallowed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SoftRuleVioCorrectionDisallowed",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::req("vmName", Type::String)],
-            || Box::new(SoftRuleVioCorrectionDisallowed::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("vmName", Type::String, Req)],
+            instance::<SoftRuleVioCorrectionDisallowed>,
         );
         &INFO
     };
@@ -1058,29 +1109,23 @@ impl DataType for SoftRuleVioCorrectionDisallowed {
 
 impl DataObject for SoftRuleVioCorrectionDisallowed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1090,7 +1135,6 @@ impl Extends<VimFault> for SoftRuleVioCorrectionDisallowed {}
 impl Extends<MethodFault> for SoftRuleVioCorrectionDisallowed {}
 
 /// `SoftRuleVioCorrectionImpact`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct SoftRuleVioCorrectionImpact {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -1098,13 +1142,19 @@ pub struct SoftRuleVioCorrectionImpact {
     pub vm_name: String,
 }
 
+impl Default for SoftRuleVioCorrectionImpact {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), vm_name: Unset::UNSET }
+    }
+}
+
 impl DataType for SoftRuleVioCorrectionImpact {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SoftRuleVioCorrectionImpact",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::req("vmName", Type::String)],
-            || Box::new(SoftRuleVioCorrectionImpact::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("vmName", Type::String, Req)],
+            instance::<SoftRuleVioCorrectionImpact>,
         );
         &INFO
     };
@@ -1112,29 +1162,23 @@ impl DataType for SoftRuleVioCorrectionImpact {
 
 impl DataObject for SoftRuleVioCorrectionImpact {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.vm_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vm_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1144,7 +1188,6 @@ impl Extends<VimFault> for SoftRuleVioCorrectionImpact {}
 impl Extends<MethodFault> for SoftRuleVioCorrectionImpact {}
 
 /// `SsdDiskNotAvailable`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SsdDiskNotAvailable {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -1152,13 +1195,19 @@ pub struct SsdDiskNotAvailable {
     pub device_path: String,
 }
 
+impl Default for SsdDiskNotAvailable {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), device_path: Unset::UNSET }
+    }
+}
+
 impl DataType for SsdDiskNotAvailable {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "SsdDiskNotAvailable",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("devicePath", Type::String)],
-            || Box::new(SsdDiskNotAvailable::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("devicePath", Type::String, Req)],
+            instance::<SsdDiskNotAvailable>,
         );
         &INFO
     };
@@ -1166,29 +1215,23 @@ impl DataType for SsdDiskNotAvailable {
 
 impl DataObject for SsdDiskNotAvailable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device_path),
-            _ => self.base.get(index),
+            2 => look::text(&self.device_path),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device_path),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device_path),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1197,41 +1240,46 @@ impl Extends<VimFault> for SsdDiskNotAvailable {}
 impl Extends<MethodFault> for SsdDiskNotAvailable {}
 
 /// `StorageDrsCannotMoveDiskInMultiWriterMode`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsCannotMoveDiskInMultiWriterMode {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsCannotMoveDiskInMultiWriterMode {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsCannotMoveDiskInMultiWriterMode {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("StorageDrsCannotMoveDiskInMultiWriterMode", Some(VimFault::INFO), &[], || {
-                Box::new(StorageDrsCannotMoveDiskInMultiWriterMode::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsCannotMoveDiskInMultiWriterMode",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsCannotMoveDiskInMultiWriterMode>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsCannotMoveDiskInMultiWriterMode {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1240,40 +1288,46 @@ impl Extends<VimFault> for StorageDrsCannotMoveDiskInMultiWriterMode {}
 impl Extends<MethodFault> for StorageDrsCannotMoveDiskInMultiWriterMode {}
 
 /// `StorageDrsCannotMoveFTVm`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsCannotMoveFTVm {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsCannotMoveFTVm {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsCannotMoveFTVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveFTVm", Some(VimFault::INFO), &[], || {
-            Box::new(StorageDrsCannotMoveFTVm::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsCannotMoveFTVm",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsCannotMoveFTVm>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsCannotMoveFTVm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1282,40 +1336,46 @@ impl Extends<VimFault> for StorageDrsCannotMoveFTVm {}
 impl Extends<MethodFault> for StorageDrsCannotMoveFTVm {}
 
 /// `StorageDrsCannotMoveIndependentDisk`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsCannotMoveIndependentDisk {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsCannotMoveIndependentDisk {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsCannotMoveIndependentDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveIndependentDisk", Some(VimFault::INFO), &[], || {
-            Box::new(StorageDrsCannotMoveIndependentDisk::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsCannotMoveIndependentDisk",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsCannotMoveIndependentDisk>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsCannotMoveIndependentDisk {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1324,41 +1384,46 @@ impl Extends<VimFault> for StorageDrsCannotMoveIndependentDisk {}
 impl Extends<MethodFault> for StorageDrsCannotMoveIndependentDisk {}
 
 /// `StorageDrsCannotMoveManuallyPlacedSwapFile`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsCannotMoveManuallyPlacedSwapFile {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsCannotMoveManuallyPlacedSwapFile {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsCannotMoveManuallyPlacedSwapFile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("StorageDrsCannotMoveManuallyPlacedSwapFile", Some(VimFault::INFO), &[], || {
-                Box::new(StorageDrsCannotMoveManuallyPlacedSwapFile::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsCannotMoveManuallyPlacedSwapFile",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsCannotMoveManuallyPlacedSwapFile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsCannotMoveManuallyPlacedSwapFile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1367,41 +1432,46 @@ impl Extends<VimFault> for StorageDrsCannotMoveManuallyPlacedSwapFile {}
 impl Extends<MethodFault> for StorageDrsCannotMoveManuallyPlacedSwapFile {}
 
 /// `StorageDrsCannotMoveManuallyPlacedVm`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsCannotMoveManuallyPlacedVm {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsCannotMoveManuallyPlacedVm {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsCannotMoveManuallyPlacedVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("StorageDrsCannotMoveManuallyPlacedVm", Some(VimFault::INFO), &[], || {
-                Box::new(StorageDrsCannotMoveManuallyPlacedVm::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsCannotMoveManuallyPlacedVm",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsCannotMoveManuallyPlacedVm>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsCannotMoveManuallyPlacedVm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1410,40 +1480,46 @@ impl Extends<VimFault> for StorageDrsCannotMoveManuallyPlacedVm {}
 impl Extends<MethodFault> for StorageDrsCannotMoveManuallyPlacedVm {}
 
 /// `StorageDrsCannotMoveSharedDisk`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsCannotMoveSharedDisk {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsCannotMoveSharedDisk {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsCannotMoveSharedDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveSharedDisk", Some(VimFault::INFO), &[], || {
-            Box::new(StorageDrsCannotMoveSharedDisk::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsCannotMoveSharedDisk",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsCannotMoveSharedDisk>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsCannotMoveSharedDisk {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1452,40 +1528,46 @@ impl Extends<VimFault> for StorageDrsCannotMoveSharedDisk {}
 impl Extends<MethodFault> for StorageDrsCannotMoveSharedDisk {}
 
 /// `StorageDrsCannotMoveTemplate`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsCannotMoveTemplate {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsCannotMoveTemplate {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsCannotMoveTemplate {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveTemplate", Some(VimFault::INFO), &[], || {
-            Box::new(StorageDrsCannotMoveTemplate::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsCannotMoveTemplate",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsCannotMoveTemplate>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsCannotMoveTemplate {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1494,40 +1576,46 @@ impl Extends<VimFault> for StorageDrsCannotMoveTemplate {}
 impl Extends<MethodFault> for StorageDrsCannotMoveTemplate {}
 
 /// `StorageDrsCannotMoveVmInUserFolder`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsCannotMoveVmInUserFolder {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsCannotMoveVmInUserFolder {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsCannotMoveVmInUserFolder {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("StorageDrsCannotMoveVmInUserFolder", Some(VimFault::INFO), &[], || {
-            Box::new(StorageDrsCannotMoveVmInUserFolder::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsCannotMoveVmInUserFolder",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsCannotMoveVmInUserFolder>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsCannotMoveVmInUserFolder {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1536,41 +1624,46 @@ impl Extends<VimFault> for StorageDrsCannotMoveVmInUserFolder {}
 impl Extends<MethodFault> for StorageDrsCannotMoveVmInUserFolder {}
 
 /// `StorageDrsCannotMoveVmWithMountedCDROM`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsCannotMoveVmWithMountedCDROM {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsCannotMoveVmWithMountedCDROM {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsCannotMoveVmWithMountedCDROM {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("StorageDrsCannotMoveVmWithMountedCDROM", Some(VimFault::INFO), &[], || {
-                Box::new(StorageDrsCannotMoveVmWithMountedCDROM::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsCannotMoveVmWithMountedCDROM",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsCannotMoveVmWithMountedCDROM>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsCannotMoveVmWithMountedCDROM {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1579,41 +1672,46 @@ impl Extends<VimFault> for StorageDrsCannotMoveVmWithMountedCDROM {}
 impl Extends<MethodFault> for StorageDrsCannotMoveVmWithMountedCDROM {}
 
 /// `StorageDrsCannotMoveVmWithNoFilesInLayout`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsCannotMoveVmWithNoFilesInLayout {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsCannotMoveVmWithNoFilesInLayout {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsCannotMoveVmWithNoFilesInLayout {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("StorageDrsCannotMoveVmWithNoFilesInLayout", Some(VimFault::INFO), &[], || {
-                Box::new(StorageDrsCannotMoveVmWithNoFilesInLayout::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsCannotMoveVmWithNoFilesInLayout",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsCannotMoveVmWithNoFilesInLayout>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsCannotMoveVmWithNoFilesInLayout {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1622,41 +1720,46 @@ impl Extends<VimFault> for StorageDrsCannotMoveVmWithNoFilesInLayout {}
 impl Extends<MethodFault> for StorageDrsCannotMoveVmWithNoFilesInLayout {}
 
 /// `StorageDrsDatacentersCannotShareDatastore`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsDatacentersCannotShareDatastore {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsDatacentersCannotShareDatastore {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsDatacentersCannotShareDatastore {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("StorageDrsDatacentersCannotShareDatastore", Some(VimFault::INFO), &[], || {
-                Box::new(StorageDrsDatacentersCannotShareDatastore::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsDatacentersCannotShareDatastore",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsDatacentersCannotShareDatastore>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsDatacentersCannotShareDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1665,40 +1768,46 @@ impl Extends<VimFault> for StorageDrsDatacentersCannotShareDatastore {}
 impl Extends<MethodFault> for StorageDrsDatacentersCannotShareDatastore {}
 
 /// `StorageDrsDisabledOnVm`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsDisabledOnVm {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsDisabledOnVm {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsDisabledOnVm {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("StorageDrsDisabledOnVm", Some(VimFault::INFO), &[], || {
-            Box::new(StorageDrsDisabledOnVm::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsDisabledOnVm",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsDisabledOnVm>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsDisabledOnVm {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1707,7 +1816,6 @@ impl Extends<VimFault> for StorageDrsDisabledOnVm {}
 impl Extends<MethodFault> for StorageDrsDisabledOnVm {}
 
 /// `StorageDrsHbrDiskNotMovable`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsHbrDiskNotMovable {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -1715,13 +1823,19 @@ pub struct StorageDrsHbrDiskNotMovable {
     pub non_movable_disk_ids: String,
 }
 
+impl Default for StorageDrsHbrDiskNotMovable {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), non_movable_disk_ids: Unset::UNSET }
+    }
+}
+
 impl DataType for StorageDrsHbrDiskNotMovable {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageDrsHbrDiskNotMovable",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("nonMovableDiskIds", Type::String)],
-            || Box::new(StorageDrsHbrDiskNotMovable::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("nonMovableDiskIds", Type::String, Req)],
+            instance::<StorageDrsHbrDiskNotMovable>,
         );
         &INFO
     };
@@ -1729,29 +1843,23 @@ impl DataType for StorageDrsHbrDiskNotMovable {
 
 impl DataObject for StorageDrsHbrDiskNotMovable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.non_movable_disk_ids),
-            _ => self.base.get(index),
+            2 => look::text(&self.non_movable_disk_ids),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.non_movable_disk_ids),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.non_movable_disk_ids),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1760,40 +1868,46 @@ impl Extends<VimFault> for StorageDrsHbrDiskNotMovable {}
 impl Extends<MethodFault> for StorageDrsHbrDiskNotMovable {}
 
 /// `StorageDrsHmsMoveInProgress`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsHmsMoveInProgress {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsHmsMoveInProgress {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsHmsMoveInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("StorageDrsHmsMoveInProgress", Some(VimFault::INFO), &[], || {
-            Box::new(StorageDrsHmsMoveInProgress::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsHmsMoveInProgress",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsHmsMoveInProgress>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsHmsMoveInProgress {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1802,40 +1916,46 @@ impl Extends<VimFault> for StorageDrsHmsMoveInProgress {}
 impl Extends<MethodFault> for StorageDrsHmsMoveInProgress {}
 
 /// `StorageDrsHmsUnreachable`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsHmsUnreachable {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsHmsUnreachable {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsHmsUnreachable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("StorageDrsHmsUnreachable", Some(VimFault::INFO), &[], || {
-            Box::new(StorageDrsHmsUnreachable::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsHmsUnreachable",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsHmsUnreachable>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsHmsUnreachable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1844,40 +1964,46 @@ impl Extends<VimFault> for StorageDrsHmsUnreachable {}
 impl Extends<MethodFault> for StorageDrsHmsUnreachable {}
 
 /// `StorageDrsIolbDisabledInternally`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsIolbDisabledInternally {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsIolbDisabledInternally {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsIolbDisabledInternally {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("StorageDrsIolbDisabledInternally", Some(VimFault::INFO), &[], || {
-            Box::new(StorageDrsIolbDisabledInternally::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsIolbDisabledInternally",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsIolbDisabledInternally>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsIolbDisabledInternally {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1886,40 +2012,46 @@ impl Extends<VimFault> for StorageDrsIolbDisabledInternally {}
 impl Extends<MethodFault> for StorageDrsIolbDisabledInternally {}
 
 /// `StorageDrsRelocateDisabled`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsRelocateDisabled {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsRelocateDisabled {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsRelocateDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("StorageDrsRelocateDisabled", Some(VimFault::INFO), &[], || {
-            Box::new(StorageDrsRelocateDisabled::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsRelocateDisabled",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsRelocateDisabled>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsRelocateDisabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1928,40 +2060,46 @@ impl Extends<VimFault> for StorageDrsRelocateDisabled {}
 impl Extends<MethodFault> for StorageDrsRelocateDisabled {}
 
 /// `StorageDrsStaleHmsCollection`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsStaleHmsCollection {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsStaleHmsCollection {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsStaleHmsCollection {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("StorageDrsStaleHmsCollection", Some(VimFault::INFO), &[], || {
-            Box::new(StorageDrsStaleHmsCollection::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsStaleHmsCollection",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsStaleHmsCollection>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsStaleHmsCollection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1970,40 +2108,46 @@ impl Extends<VimFault> for StorageDrsStaleHmsCollection {}
 impl Extends<MethodFault> for StorageDrsStaleHmsCollection {}
 
 /// `StorageDrsUnableToMoveFiles`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageDrsUnableToMoveFiles {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for StorageDrsUnableToMoveFiles {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for StorageDrsUnableToMoveFiles {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("StorageDrsUnableToMoveFiles", Some(VimFault::INFO), &[], || {
-            Box::new(StorageDrsUnableToMoveFiles::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageDrsUnableToMoveFiles",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<StorageDrsUnableToMoveFiles>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageDrsUnableToMoveFiles {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2012,41 +2156,46 @@ impl Extends<VimFault> for StorageDrsUnableToMoveFiles {}
 impl Extends<MethodFault> for StorageDrsUnableToMoveFiles {}
 
 /// `StorageVMotionNotSupported`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageVMotionNotSupported {
     /// What it inherits from [`MigrationFeatureNotSupported`].
     pub base: MigrationFeatureNotSupported,
 }
 
+impl Default for StorageVMotionNotSupported {
+    fn default() -> Self {
+        Self { base: <MigrationFeatureNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for StorageVMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("StorageVMotionNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
-                Box::new(StorageVMotionNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "StorageVMotionNotSupported",
+            Some(<MigrationFeatureNotSupported as DataType>::INFO),
+            &[],
+            instance::<StorageVMotionNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for StorageVMotionNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2057,40 +2206,46 @@ impl Extends<VimFault> for StorageVMotionNotSupported {}
 impl Extends<MethodFault> for StorageVMotionNotSupported {}
 
 /// `SuspendedRelocateNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SuspendedRelocateNotSupported {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for SuspendedRelocateNotSupported {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for SuspendedRelocateNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SuspendedRelocateNotSupported", Some(MigrationFault::INFO), &[], || {
-            Box::new(SuspendedRelocateNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SuspendedRelocateNotSupported",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<SuspendedRelocateNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SuspendedRelocateNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2100,39 +2255,46 @@ impl Extends<VimFault> for SuspendedRelocateNotSupported {}
 impl Extends<MethodFault> for SuspendedRelocateNotSupported {}
 
 /// `SwapDatastoreUnset`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SwapDatastoreUnset {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for SwapDatastoreUnset {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for SwapDatastoreUnset {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SwapDatastoreUnset", Some(VimFault::INFO), &[], || Box::new(SwapDatastoreUnset::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "SwapDatastoreUnset",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<SwapDatastoreUnset>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SwapDatastoreUnset {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2141,41 +2303,46 @@ impl Extends<VimFault> for SwapDatastoreUnset {}
 impl Extends<MethodFault> for SwapDatastoreUnset {}
 
 /// `SwapPlacementOverrideNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SwapPlacementOverrideNotSupported {
     /// What it inherits from [`InvalidVmConfig`].
     pub base: InvalidVmConfig,
 }
 
+impl Default for SwapPlacementOverrideNotSupported {
+    fn default() -> Self {
+        Self { base: <InvalidVmConfig as Default>::default() }
+    }
+}
+
 impl DataType for SwapPlacementOverrideNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SwapPlacementOverrideNotSupported", Some(InvalidVmConfig::INFO), &[], || {
-                Box::new(SwapPlacementOverrideNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SwapPlacementOverrideNotSupported",
+            Some(<InvalidVmConfig as DataType>::INFO),
+            &[],
+            instance::<SwapPlacementOverrideNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SwapPlacementOverrideNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2186,39 +2353,42 @@ impl Extends<VimFault> for SwapPlacementOverrideNotSupported {}
 impl Extends<MethodFault> for SwapPlacementOverrideNotSupported {}
 
 /// `SwitchIpUnset`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct SwitchIpUnset {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
 }
 
+impl Default for SwitchIpUnset {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default() }
+    }
+}
+
 impl DataType for SwitchIpUnset {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("SwitchIpUnset", Some(DvsFault::INFO), &[], || Box::new(SwitchIpUnset::default()));
+            TypeInfo::new("SwitchIpUnset", Some(<DvsFault as DataType>::INFO), &[], instance::<SwitchIpUnset>);
         &INFO
     };
 }
 
 impl DataObject for SwitchIpUnset {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2228,40 +2398,46 @@ impl Extends<VimFault> for SwitchIpUnset {}
 impl Extends<MethodFault> for SwitchIpUnset {}
 
 /// `SwitchNotInUpgradeMode`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SwitchNotInUpgradeMode {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
 }
 
+impl Default for SwitchNotInUpgradeMode {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default() }
+    }
+}
+
 impl DataType for SwitchNotInUpgradeMode {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("SwitchNotInUpgradeMode", Some(DvsFault::INFO), &[], || {
-            Box::new(SwitchNotInUpgradeMode::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SwitchNotInUpgradeMode",
+            Some(<DvsFault as DataType>::INFO),
+            &[],
+            instance::<SwitchNotInUpgradeMode>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SwitchNotInUpgradeMode {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2271,41 +2447,46 @@ impl Extends<VimFault> for SwitchNotInUpgradeMode {}
 impl Extends<MethodFault> for SwitchNotInUpgradeMode {}
 
 /// `SharedBusControllerNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct SharedBusControllerNotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
 }
 
+impl Default for SharedBusControllerNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for SharedBusControllerNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SharedBusControllerNotSupported", Some(DeviceNotSupported::INFO), &[], || {
-                Box::new(SharedBusControllerNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SharedBusControllerNotSupported",
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[],
+            instance::<SharedBusControllerNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SharedBusControllerNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2317,41 +2498,46 @@ impl Extends<VimFault> for SharedBusControllerNotSupported {}
 impl Extends<MethodFault> for SharedBusControllerNotSupported {}
 
 /// `SnapshotCloneNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SnapshotCloneNotSupported {
     /// What it inherits from [`SnapshotCopyNotSupported`].
     pub base: SnapshotCopyNotSupported,
 }
 
+impl Default for SnapshotCloneNotSupported {
+    fn default() -> Self {
+        Self { base: <SnapshotCopyNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for SnapshotCloneNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SnapshotCloneNotSupported", Some(SnapshotCopyNotSupported::INFO), &[], || {
-                Box::new(SnapshotCloneNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SnapshotCloneNotSupported",
+            Some(<SnapshotCopyNotSupported as DataType>::INFO),
+            &[],
+            instance::<SnapshotCloneNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SnapshotCloneNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2362,39 +2548,46 @@ impl Extends<VimFault> for SnapshotCloneNotSupported {}
 impl Extends<MethodFault> for SnapshotCloneNotSupported {}
 
 /// `SnapshotDisabled`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SnapshotDisabled {
     /// What it inherits from [`SnapshotFault`].
     pub base: SnapshotFault,
 }
 
+impl Default for SnapshotDisabled {
+    fn default() -> Self {
+        Self { base: <SnapshotFault as Default>::default() }
+    }
+}
+
 impl DataType for SnapshotDisabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SnapshotDisabled", Some(SnapshotFault::INFO), &[], || Box::new(SnapshotDisabled::default()));
+        static INFO: TypeInfo = TypeInfo::new(
+            "SnapshotDisabled",
+            Some(<SnapshotFault as DataType>::INFO),
+            &[],
+            instance::<SnapshotDisabled>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SnapshotDisabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2404,7 +2597,6 @@ impl Extends<VimFault> for SnapshotDisabled {}
 impl Extends<MethodFault> for SnapshotDisabled {}
 
 /// `StorageVmotionIncompatible`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct StorageVmotionIncompatible {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -2412,13 +2604,19 @@ pub struct StorageVmotionIncompatible {
     pub datastore: Option<ManagedObjectReference>,
 }
 
+impl Default for StorageVmotionIncompatible {
+    fn default() -> Self {
+        Self { base: <VirtualHardwareCompatibilityIssue as Default>::default(), datastore: None }
+    }
+}
+
 impl DataType for StorageVmotionIncompatible {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "StorageVmotionIncompatible",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[FieldInfo::opt("datastore", Type::Ref)],
-            || Box::new(StorageVmotionIncompatible::default()),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
+            &[Own("datastore", Type::Ref, Opt)],
+            instance::<StorageVmotionIncompatible>,
         );
         &INFO
     };
@@ -2426,29 +2624,23 @@ impl DataType for StorageVmotionIncompatible {
 
 impl DataObject for StorageVmotionIncompatible {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.datastore),
-            _ => self.base.get(index),
+            2 => look::optional_reference(&self.datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.datastore),
-            _ => self.base.slot(index),
+            2 => place::optional_reference(&mut self.datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2459,41 +2651,46 @@ impl Extends<VimFault> for StorageVmotionIncompatible {}
 impl Extends<MethodFault> for StorageVmotionIncompatible {}
 
 /// `SwapDatastoreNotWritableOnHost`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct SwapDatastoreNotWritableOnHost {
     /// What it inherits from [`DatastoreNotWritableOnHost`].
     pub base: DatastoreNotWritableOnHost,
 }
 
+impl Default for SwapDatastoreNotWritableOnHost {
+    fn default() -> Self {
+        Self { base: <DatastoreNotWritableOnHost as Default>::default() }
+    }
+}
+
 impl DataType for SwapDatastoreNotWritableOnHost {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("SwapDatastoreNotWritableOnHost", Some(DatastoreNotWritableOnHost::INFO), &[], || {
-                Box::new(SwapDatastoreNotWritableOnHost::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "SwapDatastoreNotWritableOnHost",
+            Some(<DatastoreNotWritableOnHost as DataType>::INFO),
+            &[],
+            instance::<SwapDatastoreNotWritableOnHost>,
+        );
         &INFO
     };
 }
 
 impl DataObject for SwapDatastoreNotWritableOnHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

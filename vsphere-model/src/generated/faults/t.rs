@@ -7,7 +7,6 @@ use crate::types::{
 };
 
 /// `ThirdPartyLicenseAssignmentFailed`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ThirdPartyLicenseAssignmentFailed {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -19,17 +18,19 @@ pub struct ThirdPartyLicenseAssignmentFailed {
     pub reason: Option<String>,
 }
 
+impl Default for ThirdPartyLicenseAssignmentFailed {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), host: Unset::UNSET, module: Unset::UNSET, reason: None }
+    }
+}
+
 impl DataType for ThirdPartyLicenseAssignmentFailed {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "ThirdPartyLicenseAssignmentFailed",
-            Some(RuntimeFault::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("module", Type::String),
-                FieldInfo::opt("reason", Type::String),
-            ],
-            || Box::new(ThirdPartyLicenseAssignmentFailed::default()),
+            Some(<RuntimeFault as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("module", Type::String, Req), Own("reason", Type::String, Opt)],
+            instance::<ThirdPartyLicenseAssignmentFailed>,
         );
         &INFO
     };
@@ -37,33 +38,27 @@ impl DataType for ThirdPartyLicenseAssignmentFailed {
 
 impl DataObject for ThirdPartyLicenseAssignmentFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host),
-            3 => leaf(&self.module),
-            4 => optional(&self.reason),
-            _ => self.base.get(index),
+            2 => look::reference(&self.host),
+            3 => look::text(&self.module),
+            4 => look::optional_text(&self.reason),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host),
-            3 => Slot::Scalar(&mut self.module),
-            4 => Slot::Scalar(&mut self.reason),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.host),
+            3 => place::text(&mut self.module),
+            4 => place::optional_text(&mut self.reason),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -72,7 +67,6 @@ impl Extends<RuntimeFault> for ThirdPartyLicenseAssignmentFailed {}
 impl Extends<MethodFault> for ThirdPartyLicenseAssignmentFailed {}
 
 /// `TaskInProgress`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TaskInProgress {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -80,41 +74,43 @@ pub struct TaskInProgress {
     pub task: ManagedObjectReference,
 }
 
+impl Default for TaskInProgress {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), task: Unset::UNSET }
+    }
+}
+
 impl DataType for TaskInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("TaskInProgress", Some(VimFault::INFO), &[FieldInfo::req("task", Type::Ref)], || {
-                Box::new(TaskInProgress::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TaskInProgress",
+            Some(<VimFault as DataType>::INFO),
+            &[Own("task", Type::Ref, Req)],
+            instance::<TaskInProgress>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TaskInProgress {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.task),
-            _ => self.base.get(index),
+            2 => look::reference(&self.task),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.task),
-            _ => self.base.slot(index),
+            2 => place::reference(&mut self.task),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -123,38 +119,42 @@ impl Extends<VimFault> for TaskInProgress {}
 impl Extends<MethodFault> for TaskInProgress {}
 
 /// `Timedout`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct Timedout {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for Timedout {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for Timedout {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("Timedout", Some(VimFault::INFO), &[], || Box::new(Timedout::default()));
+        static INFO: TypeInfo =
+            TypeInfo::new("Timedout", Some(<VimFault as DataType>::INFO), &[], instance::<Timedout>);
         &INFO
     };
 }
 
 impl DataObject for Timedout {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -163,40 +163,46 @@ impl Extends<VimFault> for Timedout {}
 impl Extends<MethodFault> for Timedout {}
 
 /// `TooManyConcurrentNativeClones`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TooManyConcurrentNativeClones {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for TooManyConcurrentNativeClones {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for TooManyConcurrentNativeClones {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TooManyConcurrentNativeClones", Some(FileFault::INFO), &[], || {
-            Box::new(TooManyConcurrentNativeClones::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TooManyConcurrentNativeClones",
+            Some(<FileFault as DataType>::INFO),
+            &[],
+            instance::<TooManyConcurrentNativeClones>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TooManyConcurrentNativeClones {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -206,40 +212,46 @@ impl Extends<VimFault> for TooManyConcurrentNativeClones {}
 impl Extends<MethodFault> for TooManyConcurrentNativeClones {}
 
 /// `TooManyConsecutiveOverrides`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct TooManyConsecutiveOverrides {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for TooManyConsecutiveOverrides {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for TooManyConsecutiveOverrides {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TooManyConsecutiveOverrides", Some(VimFault::INFO), &[], || {
-            Box::new(TooManyConsecutiveOverrides::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TooManyConsecutiveOverrides",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<TooManyConsecutiveOverrides>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TooManyConsecutiveOverrides {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -248,39 +260,42 @@ impl Extends<VimFault> for TooManyConsecutiveOverrides {}
 impl Extends<MethodFault> for TooManyConsecutiveOverrides {}
 
 /// `TooManyDevices`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TooManyDevices {
     /// What it inherits from [`InvalidVmConfig`].
     pub base: InvalidVmConfig,
 }
 
+impl Default for TooManyDevices {
+    fn default() -> Self {
+        Self { base: <InvalidVmConfig as Default>::default() }
+    }
+}
+
 impl DataType for TooManyDevices {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("TooManyDevices", Some(InvalidVmConfig::INFO), &[], || Box::new(TooManyDevices::default()));
+            TypeInfo::new("TooManyDevices", Some(<InvalidVmConfig as DataType>::INFO), &[], instance::<TooManyDevices>);
         &INFO
     };
 }
 
 impl DataObject for TooManyDevices {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -291,7 +306,6 @@ impl Extends<VimFault> for TooManyDevices {}
 impl Extends<MethodFault> for TooManyDevices {}
 
 /// `TooManyDisksOnLegacyHost`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct TooManyDisksOnLegacyHost {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -301,13 +315,19 @@ pub struct TooManyDisksOnLegacyHost {
     pub timeout_danger: bool,
 }
 
+impl Default for TooManyDisksOnLegacyHost {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), disk_count: 0, timeout_danger: false }
+    }
+}
+
 impl DataType for TooManyDisksOnLegacyHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "TooManyDisksOnLegacyHost",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("diskCount", Type::Int), FieldInfo::req("timeoutDanger", Type::Boolean)],
-            || Box::new(TooManyDisksOnLegacyHost::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("diskCount", Type::Int, Req), Own("timeoutDanger", Type::Boolean, Req)],
+            instance::<TooManyDisksOnLegacyHost>,
         );
         &INFO
     };
@@ -315,31 +335,25 @@ impl DataType for TooManyDisksOnLegacyHost {
 
 impl DataObject for TooManyDisksOnLegacyHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.disk_count),
-            3 => leaf(&self.timeout_danger),
-            _ => self.base.get(index),
+            2 => Value::Int(self.disk_count),
+            3 => Value::Boolean(self.timeout_danger),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.disk_count),
-            3 => Slot::Scalar(&mut self.timeout_danger),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.disk_count),
+            3 => place::boolean(&mut self.timeout_danger),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -349,40 +363,46 @@ impl Extends<VimFault> for TooManyDisksOnLegacyHost {}
 impl Extends<MethodFault> for TooManyDisksOnLegacyHost {}
 
 /// `TooManyGuestLogons`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TooManyGuestLogons {
     /// What it inherits from [`GuestOperationsFault`].
     pub base: GuestOperationsFault,
 }
 
+impl Default for TooManyGuestLogons {
+    fn default() -> Self {
+        Self { base: <GuestOperationsFault as Default>::default() }
+    }
+}
+
 impl DataType for TooManyGuestLogons {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TooManyGuestLogons", Some(GuestOperationsFault::INFO), &[], || {
-            Box::new(TooManyGuestLogons::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TooManyGuestLogons",
+            Some(<GuestOperationsFault as DataType>::INFO),
+            &[],
+            instance::<TooManyGuestLogons>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TooManyGuestLogons {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -392,39 +412,42 @@ impl Extends<VimFault> for TooManyGuestLogons {}
 impl Extends<MethodFault> for TooManyGuestLogons {}
 
 /// `TooManyHosts`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TooManyHosts {
     /// What it inherits from [`HostConnectFault`].
     pub base: HostConnectFault,
 }
 
+impl Default for TooManyHosts {
+    fn default() -> Self {
+        Self { base: <HostConnectFault as Default>::default() }
+    }
+}
+
 impl DataType for TooManyHosts {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("TooManyHosts", Some(HostConnectFault::INFO), &[], || Box::new(TooManyHosts::default()));
+            TypeInfo::new("TooManyHosts", Some(<HostConnectFault as DataType>::INFO), &[], instance::<TooManyHosts>);
         &INFO
     };
 }
 
 impl DataObject for TooManyHosts {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -434,40 +457,46 @@ impl Extends<VimFault> for TooManyHosts {}
 impl Extends<MethodFault> for TooManyHosts {}
 
 /// `TooManyNativeCloneLevels`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TooManyNativeCloneLevels {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for TooManyNativeCloneLevels {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for TooManyNativeCloneLevels {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TooManyNativeCloneLevels", Some(FileFault::INFO), &[], || {
-            Box::new(TooManyNativeCloneLevels::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TooManyNativeCloneLevels",
+            Some(<FileFault as DataType>::INFO),
+            &[],
+            instance::<TooManyNativeCloneLevels>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TooManyNativeCloneLevels {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -477,40 +506,46 @@ impl Extends<VimFault> for TooManyNativeCloneLevels {}
 impl Extends<MethodFault> for TooManyNativeCloneLevels {}
 
 /// `TooManyNativeClonesOnFile`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TooManyNativeClonesOnFile {
     /// What it inherits from [`FileFault`].
     pub base: FileFault,
 }
 
+impl Default for TooManyNativeClonesOnFile {
+    fn default() -> Self {
+        Self { base: <FileFault as Default>::default() }
+    }
+}
+
 impl DataType for TooManyNativeClonesOnFile {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TooManyNativeClonesOnFile", Some(FileFault::INFO), &[], || {
-            Box::new(TooManyNativeClonesOnFile::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TooManyNativeClonesOnFile",
+            Some(<FileFault as DataType>::INFO),
+            &[],
+            instance::<TooManyNativeClonesOnFile>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TooManyNativeClonesOnFile {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -520,40 +555,46 @@ impl Extends<VimFault> for TooManyNativeClonesOnFile {}
 impl Extends<MethodFault> for TooManyNativeClonesOnFile {}
 
 /// `TooManySnapshotLevels`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct TooManySnapshotLevels {
     /// What it inherits from [`SnapshotFault`].
     pub base: SnapshotFault,
 }
 
+impl Default for TooManySnapshotLevels {
+    fn default() -> Self {
+        Self { base: <SnapshotFault as Default>::default() }
+    }
+}
+
 impl DataType for TooManySnapshotLevels {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("TooManySnapshotLevels", Some(SnapshotFault::INFO), &[], || {
-            Box::new(TooManySnapshotLevels::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "TooManySnapshotLevels",
+            Some(<SnapshotFault as DataType>::INFO),
+            &[],
+            instance::<TooManySnapshotLevels>,
+        );
         &INFO
     };
 }
 
 impl DataObject for TooManySnapshotLevels {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -563,40 +604,46 @@ impl Extends<VimFault> for TooManySnapshotLevels {}
 impl Extends<MethodFault> for TooManySnapshotLevels {}
 
 /// `ToolsAlreadyUpgraded`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ToolsAlreadyUpgraded {
     /// What it inherits from [`VmToolsUpgradeFault`].
     pub base: VmToolsUpgradeFault,
 }
 
+impl Default for ToolsAlreadyUpgraded {
+    fn default() -> Self {
+        Self { base: <VmToolsUpgradeFault as Default>::default() }
+    }
+}
+
 impl DataType for ToolsAlreadyUpgraded {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ToolsAlreadyUpgraded", Some(VmToolsUpgradeFault::INFO), &[], || {
-            Box::new(ToolsAlreadyUpgraded::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ToolsAlreadyUpgraded",
+            Some(<VmToolsUpgradeFault as DataType>::INFO),
+            &[],
+            instance::<ToolsAlreadyUpgraded>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ToolsAlreadyUpgraded {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -606,41 +653,46 @@ impl Extends<VimFault> for ToolsAlreadyUpgraded {}
 impl Extends<MethodFault> for ToolsAlreadyUpgraded {}
 
 /// `ToolsAutoUpgradeNotSupported`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ToolsAutoUpgradeNotSupported {
     /// What it inherits from [`VmToolsUpgradeFault`].
     pub base: VmToolsUpgradeFault,
 }
 
+impl Default for ToolsAutoUpgradeNotSupported {
+    fn default() -> Self {
+        Self { base: <VmToolsUpgradeFault as Default>::default() }
+    }
+}
+
 impl DataType for ToolsAutoUpgradeNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ToolsAutoUpgradeNotSupported", Some(VmToolsUpgradeFault::INFO), &[], || {
-                Box::new(ToolsAutoUpgradeNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ToolsAutoUpgradeNotSupported",
+            Some(<VmToolsUpgradeFault as DataType>::INFO),
+            &[],
+            instance::<ToolsAutoUpgradeNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ToolsAutoUpgradeNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -650,40 +702,46 @@ impl Extends<VimFault> for ToolsAutoUpgradeNotSupported {}
 impl Extends<MethodFault> for ToolsAutoUpgradeNotSupported {}
 
 /// `ToolsImageCopyFailed`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct ToolsImageCopyFailed {
     /// What it inherits from [`VmToolsUpgradeFault`].
     pub base: VmToolsUpgradeFault,
 }
 
+impl Default for ToolsImageCopyFailed {
+    fn default() -> Self {
+        Self { base: <VmToolsUpgradeFault as Default>::default() }
+    }
+}
+
 impl DataType for ToolsImageCopyFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ToolsImageCopyFailed", Some(VmToolsUpgradeFault::INFO), &[], || {
-            Box::new(ToolsImageCopyFailed::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ToolsImageCopyFailed",
+            Some(<VmToolsUpgradeFault as DataType>::INFO),
+            &[],
+            instance::<ToolsImageCopyFailed>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ToolsImageCopyFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -693,40 +751,46 @@ impl Extends<VimFault> for ToolsImageCopyFailed {}
 impl Extends<MethodFault> for ToolsImageCopyFailed {}
 
 /// `ToolsImageNotAvailable`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ToolsImageNotAvailable {
     /// What it inherits from [`VmToolsUpgradeFault`].
     pub base: VmToolsUpgradeFault,
 }
 
+impl Default for ToolsImageNotAvailable {
+    fn default() -> Self {
+        Self { base: <VmToolsUpgradeFault as Default>::default() }
+    }
+}
+
 impl DataType for ToolsImageNotAvailable {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ToolsImageNotAvailable", Some(VmToolsUpgradeFault::INFO), &[], || {
-            Box::new(ToolsImageNotAvailable::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ToolsImageNotAvailable",
+            Some(<VmToolsUpgradeFault as DataType>::INFO),
+            &[],
+            instance::<ToolsImageNotAvailable>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ToolsImageNotAvailable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -736,41 +800,46 @@ impl Extends<VimFault> for ToolsImageNotAvailable {}
 impl Extends<MethodFault> for ToolsImageNotAvailable {}
 
 /// `ToolsImageSignatureCheckFailed`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ToolsImageSignatureCheckFailed {
     /// What it inherits from [`VmToolsUpgradeFault`].
     pub base: VmToolsUpgradeFault,
 }
 
+impl Default for ToolsImageSignatureCheckFailed {
+    fn default() -> Self {
+        Self { base: <VmToolsUpgradeFault as Default>::default() }
+    }
+}
+
 impl DataType for ToolsImageSignatureCheckFailed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("ToolsImageSignatureCheckFailed", Some(VmToolsUpgradeFault::INFO), &[], || {
-                Box::new(ToolsImageSignatureCheckFailed::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ToolsImageSignatureCheckFailed",
+            Some(<VmToolsUpgradeFault as DataType>::INFO),
+            &[],
+            instance::<ToolsImageSignatureCheckFailed>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ToolsImageSignatureCheckFailed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -780,40 +849,46 @@ impl Extends<VimFault> for ToolsImageSignatureCheckFailed {}
 impl Extends<MethodFault> for ToolsImageSignatureCheckFailed {}
 
 /// `ToolsInstallationInProgress`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ToolsInstallationInProgress {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for ToolsInstallationInProgress {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for ToolsInstallationInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ToolsInstallationInProgress", Some(MigrationFault::INFO), &[], || {
-            Box::new(ToolsInstallationInProgress::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ToolsInstallationInProgress",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<ToolsInstallationInProgress>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ToolsInstallationInProgress {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -823,39 +898,42 @@ impl Extends<VimFault> for ToolsInstallationInProgress {}
 impl Extends<MethodFault> for ToolsInstallationInProgress {}
 
 /// `ToolsUnavailable`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ToolsUnavailable {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for ToolsUnavailable {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for ToolsUnavailable {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("ToolsUnavailable", Some(VimFault::INFO), &[], || Box::new(ToolsUnavailable::default()));
+            TypeInfo::new("ToolsUnavailable", Some(<VimFault as DataType>::INFO), &[], instance::<ToolsUnavailable>);
         &INFO
     };
 }
 
 impl DataObject for ToolsUnavailable {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -864,40 +942,46 @@ impl Extends<VimFault> for ToolsUnavailable {}
 impl Extends<MethodFault> for ToolsUnavailable {}
 
 /// `ToolsUpgradeCancelled`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct ToolsUpgradeCancelled {
     /// What it inherits from [`VmToolsUpgradeFault`].
     pub base: VmToolsUpgradeFault,
 }
 
+impl Default for ToolsUpgradeCancelled {
+    fn default() -> Self {
+        Self { base: <VmToolsUpgradeFault as Default>::default() }
+    }
+}
+
 impl DataType for ToolsUpgradeCancelled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("ToolsUpgradeCancelled", Some(VmToolsUpgradeFault::INFO), &[], || {
-            Box::new(ToolsUpgradeCancelled::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "ToolsUpgradeCancelled",
+            Some(<VmToolsUpgradeFault as DataType>::INFO),
+            &[],
+            instance::<ToolsUpgradeCancelled>,
+        );
         &INFO
     };
 }
 
 impl DataObject for ToolsUpgradeCancelled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

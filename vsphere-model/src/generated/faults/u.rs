@@ -8,7 +8,6 @@ use crate::types::{
 };
 
 /// `UnexpectedFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnexpectedFault {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
@@ -18,16 +17,22 @@ pub struct UnexpectedFault {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for UnexpectedFault {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default(), fault_name: Unset::UNSET, fault: None }
+    }
+}
+
 impl DataType for UnexpectedFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UnexpectedFault",
-            Some(RuntimeFault::INFO),
+            Some(<RuntimeFault as DataType>::INFO),
             &[
-                FieldInfo::req("faultName", Type::String),
-                FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
+                Own("faultName", Type::String, Req),
+                Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(UnexpectedFault::default()),
+            instance::<UnexpectedFault>,
         );
         &INFO
     };
@@ -35,34 +40,25 @@ impl DataType for UnexpectedFault {
 
 impl DataObject for UnexpectedFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.fault_name),
-            3 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::text(&self.fault_name),
+            3 => look::boxed(&self.fault),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.fault_name),
-            3 => fill!(self.fault, LocalizedMethodFault),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.fault_name),
+            3 => place::boxed(&mut self.fault),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -71,40 +67,46 @@ impl Extends<RuntimeFault> for UnexpectedFault {}
 impl Extends<MethodFault> for UnexpectedFault {}
 
 /// `UncommittedUndoableDisk`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UncommittedUndoableDisk {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for UncommittedUndoableDisk {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for UncommittedUndoableDisk {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("UncommittedUndoableDisk", Some(MigrationFault::INFO), &[], || {
-            Box::new(UncommittedUndoableDisk::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UncommittedUndoableDisk",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<UncommittedUndoableDisk>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UncommittedUndoableDisk {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -114,7 +116,6 @@ impl Extends<VimFault> for UncommittedUndoableDisk {}
 impl Extends<MethodFault> for UncommittedUndoableDisk {}
 
 /// `UncustomizableGuest`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UncustomizableGuest {
     /// What it inherits from [`CustomizationFault`].
     pub base: CustomizationFault,
@@ -122,13 +123,19 @@ pub struct UncustomizableGuest {
     pub uncustomizable_guest_os: String,
 }
 
+impl Default for UncustomizableGuest {
+    fn default() -> Self {
+        Self { base: <CustomizationFault as Default>::default(), uncustomizable_guest_os: Unset::UNSET }
+    }
+}
+
 impl DataType for UncustomizableGuest {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UncustomizableGuest",
-            Some(CustomizationFault::INFO),
-            &[FieldInfo::req("uncustomizableGuestOS", Type::String)],
-            || Box::new(UncustomizableGuest::default()),
+            Some(<CustomizationFault as DataType>::INFO),
+            &[Own("uncustomizableGuestOS", Type::String, Req)],
+            instance::<UncustomizableGuest>,
         );
         &INFO
     };
@@ -136,29 +143,23 @@ impl DataType for UncustomizableGuest {
 
 impl DataObject for UncustomizableGuest {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.uncustomizable_guest_os),
-            _ => self.base.get(index),
+            2 => look::text(&self.uncustomizable_guest_os),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.uncustomizable_guest_os),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.uncustomizable_guest_os),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -168,41 +169,46 @@ impl Extends<VimFault> for UncustomizableGuest {}
 impl Extends<MethodFault> for UncustomizableGuest {}
 
 /// `UnexpectedCustomizationFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnexpectedCustomizationFault {
     /// What it inherits from [`CustomizationFault`].
     pub base: CustomizationFault,
 }
 
+impl Default for UnexpectedCustomizationFault {
+    fn default() -> Self {
+        Self { base: <CustomizationFault as Default>::default() }
+    }
+}
+
 impl DataType for UnexpectedCustomizationFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("UnexpectedCustomizationFault", Some(CustomizationFault::INFO), &[], || {
-                Box::new(UnexpectedCustomizationFault::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UnexpectedCustomizationFault",
+            Some(<CustomizationFault as DataType>::INFO),
+            &[],
+            instance::<UnexpectedCustomizationFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UnexpectedCustomizationFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -212,7 +218,6 @@ impl Extends<VimFault> for UnexpectedCustomizationFault {}
 impl Extends<MethodFault> for UnexpectedCustomizationFault {}
 
 /// `UnrecognizedHost`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnrecognizedHost {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -220,13 +225,19 @@ pub struct UnrecognizedHost {
     pub host_name: String,
 }
 
+impl Default for UnrecognizedHost {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), host_name: Unset::UNSET }
+    }
+}
+
 impl DataType for UnrecognizedHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UnrecognizedHost",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("hostName", Type::String)],
-            || Box::new(UnrecognizedHost::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("hostName", Type::String, Req)],
+            instance::<UnrecognizedHost>,
         );
         &INFO
     };
@@ -234,29 +245,23 @@ impl DataType for UnrecognizedHost {
 
 impl DataObject for UnrecognizedHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -265,41 +270,46 @@ impl Extends<VimFault> for UnrecognizedHost {}
 impl Extends<MethodFault> for UnrecognizedHost {}
 
 /// `UnsharedSwapVMotionNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnsharedSwapVMotionNotSupported {
     /// What it inherits from [`MigrationFeatureNotSupported`].
     pub base: MigrationFeatureNotSupported,
 }
 
+impl Default for UnsharedSwapVMotionNotSupported {
+    fn default() -> Self {
+        Self { base: <MigrationFeatureNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for UnsharedSwapVMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("UnsharedSwapVMotionNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
-                Box::new(UnsharedSwapVMotionNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UnsharedSwapVMotionNotSupported",
+            Some(<MigrationFeatureNotSupported as DataType>::INFO),
+            &[],
+            instance::<UnsharedSwapVMotionNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UnsharedSwapVMotionNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -310,7 +320,6 @@ impl Extends<VimFault> for UnsharedSwapVMotionNotSupported {}
 impl Extends<MethodFault> for UnsharedSwapVMotionNotSupported {}
 
 /// `UnsupportedDatastore`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnsupportedDatastore {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -318,13 +327,19 @@ pub struct UnsupportedDatastore {
     pub datastore: Option<ManagedObjectReference>,
 }
 
+impl Default for UnsupportedDatastore {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), datastore: None }
+    }
+}
+
 impl DataType for UnsupportedDatastore {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UnsupportedDatastore",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::opt("datastore", Type::Ref)],
-            || Box::new(UnsupportedDatastore::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("datastore", Type::Ref, Opt)],
+            instance::<UnsupportedDatastore>,
         );
         &INFO
     };
@@ -332,29 +347,23 @@ impl DataType for UnsupportedDatastore {
 
 impl DataObject for UnsupportedDatastore {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.datastore),
-            _ => self.base.get(index),
+            2 => look::optional_reference(&self.datastore),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.datastore),
-            _ => self.base.slot(index),
+            2 => place::optional_reference(&mut self.datastore),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -364,7 +373,6 @@ impl Extends<VimFault> for UnsupportedDatastore {}
 impl Extends<MethodFault> for UnsupportedDatastore {}
 
 /// `UnsupportedGuest`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnsupportedGuest {
     /// What it inherits from [`InvalidVmConfig`].
     pub base: InvalidVmConfig,
@@ -372,13 +380,19 @@ pub struct UnsupportedGuest {
     pub unsupported_guest_os: String,
 }
 
+impl Default for UnsupportedGuest {
+    fn default() -> Self {
+        Self { base: <InvalidVmConfig as Default>::default(), unsupported_guest_os: Unset::UNSET }
+    }
+}
+
 impl DataType for UnsupportedGuest {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UnsupportedGuest",
-            Some(InvalidVmConfig::INFO),
-            &[FieldInfo::req("unsupportedGuestOS", Type::String)],
-            || Box::new(UnsupportedGuest::default()),
+            Some(<InvalidVmConfig as DataType>::INFO),
+            &[Own("unsupportedGuestOS", Type::String, Req)],
+            instance::<UnsupportedGuest>,
         );
         &INFO
     };
@@ -386,29 +400,23 @@ impl DataType for UnsupportedGuest {
 
 impl DataObject for UnsupportedGuest {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.unsupported_guest_os),
-            _ => self.base.get(index),
+            3 => look::text(&self.unsupported_guest_os),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.unsupported_guest_os),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.unsupported_guest_os),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -419,7 +427,6 @@ impl Extends<VimFault> for UnsupportedGuest {}
 impl Extends<MethodFault> for UnsupportedGuest {}
 
 /// `UnsupportedVimApiVersion`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnsupportedVimApiVersion {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -427,13 +434,19 @@ pub struct UnsupportedVimApiVersion {
     pub version: Option<String>,
 }
 
+impl Default for UnsupportedVimApiVersion {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), version: None }
+    }
+}
+
 impl DataType for UnsupportedVimApiVersion {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UnsupportedVimApiVersion",
-            Some(VimFault::INFO),
-            &[FieldInfo::opt("version", Type::String)],
-            || Box::new(UnsupportedVimApiVersion::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("version", Type::String, Opt)],
+            instance::<UnsupportedVimApiVersion>,
         );
         &INFO
     };
@@ -441,29 +454,23 @@ impl DataType for UnsupportedVimApiVersion {
 
 impl DataObject for UnsupportedVimApiVersion {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.version),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.version),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.version),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.version),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -472,40 +479,46 @@ impl Extends<VimFault> for UnsupportedVimApiVersion {}
 impl Extends<MethodFault> for UnsupportedVimApiVersion {}
 
 /// `UnsupportedVmxLocation`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnsupportedVmxLocation {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
 }
 
+impl Default for UnsupportedVmxLocation {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for UnsupportedVmxLocation {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("UnsupportedVmxLocation", Some(VmConfigFault::INFO), &[], || {
-            Box::new(UnsupportedVmxLocation::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UnsupportedVmxLocation",
+            Some(<VmConfigFault as DataType>::INFO),
+            &[],
+            instance::<UnsupportedVmxLocation>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UnsupportedVmxLocation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -515,7 +528,6 @@ impl Extends<VimFault> for UnsupportedVmxLocation {}
 impl Extends<MethodFault> for UnsupportedVmxLocation {}
 
 /// `UserNotFound`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UserNotFound {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -525,13 +537,19 @@ pub struct UserNotFound {
     pub unresolved: bool,
 }
 
+impl Default for UserNotFound {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), principal: Unset::UNSET, unresolved: false }
+    }
+}
+
 impl DataType for UserNotFound {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UserNotFound",
-            Some(VimFault::INFO),
-            &[FieldInfo::req("principal", Type::String), FieldInfo::req("unresolved", Type::Boolean)],
-            || Box::new(UserNotFound::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("principal", Type::String, Req), Own("unresolved", Type::Boolean, Req)],
+            instance::<UserNotFound>,
         );
         &INFO
     };
@@ -539,31 +557,25 @@ impl DataType for UserNotFound {
 
 impl DataObject for UserNotFound {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.principal),
-            3 => leaf(&self.unresolved),
-            _ => self.base.get(index),
+            2 => look::text(&self.principal),
+            3 => Value::Boolean(self.unresolved),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.principal),
-            3 => Slot::Scalar(&mut self.unresolved),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.principal),
+            3 => place::boolean(&mut self.unresolved),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -572,7 +584,6 @@ impl Extends<VimFault> for UserNotFound {}
 impl Extends<MethodFault> for UserNotFound {}
 
 /// `UnSupportedDatastoreForVFlash`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnSupportedDatastoreForVFlash {
     /// What it inherits from [`UnsupportedDatastore`].
     pub base: UnsupportedDatastore,
@@ -582,13 +593,19 @@ pub struct UnSupportedDatastoreForVFlash {
     pub type_: String,
 }
 
+impl Default for UnSupportedDatastoreForVFlash {
+    fn default() -> Self {
+        Self { base: <UnsupportedDatastore as Default>::default(), datastore_name: Unset::UNSET, type_: Unset::UNSET }
+    }
+}
+
 impl DataType for UnSupportedDatastoreForVFlash {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "UnSupportedDatastoreForVFlash",
-            Some(UnsupportedDatastore::INFO),
-            &[FieldInfo::req("datastoreName", Type::String), FieldInfo::req("type", Type::String)],
-            || Box::new(UnSupportedDatastoreForVFlash::default()),
+            Some(<UnsupportedDatastore as DataType>::INFO),
+            &[Own("datastoreName", Type::String, Req), Own("type", Type::String, Req)],
+            instance::<UnSupportedDatastoreForVFlash>,
         );
         &INFO
     };
@@ -596,31 +613,25 @@ impl DataType for UnSupportedDatastoreForVFlash {
 
 impl DataObject for UnSupportedDatastoreForVFlash {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.datastore_name),
-            4 => leaf(&self.type_),
-            _ => self.base.get(index),
+            3 => look::text(&self.datastore_name),
+            4 => look::text(&self.type_),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.datastore_name),
-            4 => Slot::Scalar(&mut self.type_),
-            _ => self.base.slot(index),
+            3 => place::text(&mut self.datastore_name),
+            4 => place::text(&mut self.type_),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -631,41 +642,46 @@ impl Extends<VimFault> for UnSupportedDatastoreForVFlash {}
 impl Extends<MethodFault> for UnSupportedDatastoreForVFlash {}
 
 /// `UnconfiguredPropertyValue`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnconfiguredPropertyValue {
     /// What it inherits from [`InvalidPropertyValue`].
     pub base: InvalidPropertyValue,
 }
 
+impl Default for UnconfiguredPropertyValue {
+    fn default() -> Self {
+        Self { base: <InvalidPropertyValue as Default>::default() }
+    }
+}
+
 impl DataType for UnconfiguredPropertyValue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("UnconfiguredPropertyValue", Some(InvalidPropertyValue::INFO), &[], || {
-                Box::new(UnconfiguredPropertyValue::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UnconfiguredPropertyValue",
+            Some(<InvalidPropertyValue as DataType>::INFO),
+            &[],
+            instance::<UnconfiguredPropertyValue>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UnconfiguredPropertyValue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -677,41 +693,46 @@ impl Extends<VimFault> for UnconfiguredPropertyValue {}
 impl Extends<MethodFault> for UnconfiguredPropertyValue {}
 
 /// `UnusedVirtualDiskBlocksNotScrubbed`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct UnusedVirtualDiskBlocksNotScrubbed {
     /// What it inherits from [`DeviceBackingNotSupported`].
     pub base: DeviceBackingNotSupported,
 }
 
+impl Default for UnusedVirtualDiskBlocksNotScrubbed {
+    fn default() -> Self {
+        Self { base: <DeviceBackingNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for UnusedVirtualDiskBlocksNotScrubbed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("UnusedVirtualDiskBlocksNotScrubbed", Some(DeviceBackingNotSupported::INFO), &[], || {
-                Box::new(UnusedVirtualDiskBlocksNotScrubbed::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "UnusedVirtualDiskBlocksNotScrubbed",
+            Some(<DeviceBackingNotSupported as DataType>::INFO),
+            &[],
+            instance::<UnusedVirtualDiskBlocksNotScrubbed>,
+        );
         &INFO
     };
 }
 
 impl DataObject for UnusedVirtualDiskBlocksNotScrubbed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -9,40 +9,46 @@ use crate::types::{
 };
 
 /// `VAppOperationInProgress`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppOperationInProgress {
     /// What it inherits from [`RuntimeFault`].
     pub base: RuntimeFault,
 }
 
+impl Default for VAppOperationInProgress {
+    fn default() -> Self {
+        Self { base: <RuntimeFault as Default>::default() }
+    }
+}
+
 impl DataType for VAppOperationInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VAppOperationInProgress", Some(RuntimeFault::INFO), &[], || {
-            Box::new(VAppOperationInProgress::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VAppOperationInProgress",
+            Some(<RuntimeFault as DataType>::INFO),
+            &[],
+            instance::<VAppOperationInProgress>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VAppOperationInProgress {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -51,39 +57,42 @@ impl Extends<RuntimeFault> for VAppOperationInProgress {}
 impl Extends<MethodFault> for VAppOperationInProgress {}
 
 /// `VimFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VimFault {
     /// What it inherits from [`MethodFault`].
     pub base: MethodFault,
 }
 
+impl Default for VimFault {
+    fn default() -> Self {
+        Self { base: <MethodFault as Default>::default() }
+    }
+}
+
 impl DataType for VimFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VimFault", Some(MethodFault::INFO), &[], || Box::new(VimFault::default()));
+            TypeInfo::new("VimFault", Some(<MethodFault as DataType>::INFO), &[], instance::<VimFault>);
         &INFO
     };
 }
 
 impl DataObject for VimFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -91,39 +100,42 @@ inherit!(VimFault, MethodFault);
 impl Extends<MethodFault> for VimFault {}
 
 /// `VmConfigFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmConfigFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for VmConfigFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for VmConfigFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VmConfigFault", Some(VimFault::INFO), &[], || Box::new(VmConfigFault::default()));
+            TypeInfo::new("VmConfigFault", Some(<VimFault as DataType>::INFO), &[], instance::<VmConfigFault>);
         &INFO
     };
 }
 
 impl DataObject for VmConfigFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -132,7 +144,6 @@ impl Extends<VimFault> for VmConfigFault {}
 impl Extends<MethodFault> for VmConfigFault {}
 
 /// `VmConfigIncompatibleForFaultTolerance`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmConfigIncompatibleForFaultTolerance {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -140,13 +151,19 @@ pub struct VmConfigIncompatibleForFaultTolerance {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for VmConfigIncompatibleForFaultTolerance {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), fault: None }
+    }
+}
+
 impl DataType for VmConfigIncompatibleForFaultTolerance {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigIncompatibleForFaultTolerance",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmConfigIncompatibleForFaultTolerance::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt)],
+            instance::<VmConfigIncompatibleForFaultTolerance>,
         );
         &INFO
     };
@@ -154,32 +171,23 @@ impl DataType for VmConfigIncompatibleForFaultTolerance {
 
 impl DataObject for VmConfigIncompatibleForFaultTolerance {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.fault),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.fault, LocalizedMethodFault),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.fault),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -189,7 +197,6 @@ impl Extends<VimFault> for VmConfigIncompatibleForFaultTolerance {}
 impl Extends<MethodFault> for VmConfigIncompatibleForFaultTolerance {}
 
 /// `VmConfigIncompatibleForRecordReplay`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmConfigIncompatibleForRecordReplay {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -197,13 +204,19 @@ pub struct VmConfigIncompatibleForRecordReplay {
     pub fault: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for VmConfigIncompatibleForRecordReplay {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), fault: None }
+    }
+}
+
 impl DataType for VmConfigIncompatibleForRecordReplay {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmConfigIncompatibleForRecordReplay",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
-            || Box::new(VmConfigIncompatibleForRecordReplay::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt)],
+            instance::<VmConfigIncompatibleForRecordReplay>,
         );
         &INFO
     };
@@ -211,32 +224,23 @@ impl DataType for VmConfigIncompatibleForRecordReplay {
 
 impl DataObject for VmConfigIncompatibleForRecordReplay {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => match &self.fault {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::boxed(&self.fault),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => fill!(self.fault, LocalizedMethodFault),
-            _ => self.base.slot(index),
+            2 => place::boxed(&mut self.fault),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -246,40 +250,46 @@ impl Extends<VimFault> for VmConfigIncompatibleForRecordReplay {}
 impl Extends<MethodFault> for VmConfigIncompatibleForRecordReplay {}
 
 /// `VmFaultToleranceIssue`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFaultToleranceIssue {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for VmFaultToleranceIssue {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for VmFaultToleranceIssue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmFaultToleranceIssue", Some(VimFault::INFO), &[], || {
-            Box::new(VmFaultToleranceIssue::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmFaultToleranceIssue",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<VmFaultToleranceIssue>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmFaultToleranceIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -288,7 +298,6 @@ impl Extends<VimFault> for VmFaultToleranceIssue {}
 impl Extends<MethodFault> for VmFaultToleranceIssue {}
 
 /// `VmFaultToleranceOpIssuesList`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFaultToleranceOpIssuesList {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -298,16 +307,22 @@ pub struct VmFaultToleranceOpIssuesList {
     pub warnings: Vec<LocalizedMethodFault>,
 }
 
+impl Default for VmFaultToleranceOpIssuesList {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), errors: Unset::UNSET, warnings: Unset::UNSET }
+    }
+}
+
 impl DataType for VmFaultToleranceOpIssuesList {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceOpIssuesList",
-            Some(VmFaultToleranceIssue::INFO),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
             &[
-                FieldInfo::list("errors", Type::Data(LocalizedMethodFault::INFO)),
-                FieldInfo::list("warnings", Type::Data(LocalizedMethodFault::INFO)),
+                Own("errors", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
+                Own("warnings", Type::Data(<LocalizedMethodFault as DataType>::INFO), List),
             ],
-            || Box::new(VmFaultToleranceOpIssuesList::default()),
+            instance::<VmFaultToleranceOpIssuesList>,
         );
         &INFO
     };
@@ -315,14 +330,15 @@ impl DataType for VmFaultToleranceOpIssuesList {
 
 impl DataObject for VmFaultToleranceOpIssuesList {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
             2 => Value::List(&self.errors),
             3 => Value::List(&self.warnings),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
@@ -330,16 +346,9 @@ impl DataObject for VmFaultToleranceOpIssuesList {
         match index {
             2 => Slot::List(&mut self.errors),
             3 => Slot::List(&mut self.warnings),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -349,7 +358,6 @@ impl Extends<VimFault> for VmFaultToleranceOpIssuesList {}
 impl Extends<MethodFault> for VmFaultToleranceOpIssuesList {}
 
 /// `VmHostAffinityRuleViolation`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmHostAffinityRuleViolation {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -359,13 +367,19 @@ pub struct VmHostAffinityRuleViolation {
     pub host_name: String,
 }
 
+impl Default for VmHostAffinityRuleViolation {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default(), vm_name: Unset::UNSET, host_name: Unset::UNSET }
+    }
+}
+
 impl DataType for VmHostAffinityRuleViolation {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmHostAffinityRuleViolation",
-            Some(VmConfigFault::INFO),
-            &[FieldInfo::req("vmName", Type::String), FieldInfo::req("hostName", Type::String)],
-            || Box::new(VmHostAffinityRuleViolation::default()),
+            Some(<VmConfigFault as DataType>::INFO),
+            &[Own("vmName", Type::String, Req), Own("hostName", Type::String, Req)],
+            instance::<VmHostAffinityRuleViolation>,
         );
         &INFO
     };
@@ -373,31 +387,25 @@ impl DataType for VmHostAffinityRuleViolation {
 
 impl DataObject for VmHostAffinityRuleViolation {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm_name),
-            3 => leaf(&self.host_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.vm_name),
+            3 => look::text(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm_name),
-            3 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vm_name),
+            3 => place::text(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -407,7 +415,6 @@ impl Extends<VimFault> for VmHostAffinityRuleViolation {}
 impl Extends<MethodFault> for VmHostAffinityRuleViolation {}
 
 /// `VmLimitLicense`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmLimitLicense {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
@@ -415,13 +422,19 @@ pub struct VmLimitLicense {
     pub limit: i32,
 }
 
+impl Default for VmLimitLicense {
+    fn default() -> Self {
+        Self { base: <NotEnoughLicenses as Default>::default(), limit: 0 }
+    }
+}
+
 impl DataType for VmLimitLicense {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmLimitLicense",
-            Some(NotEnoughLicenses::INFO),
-            &[FieldInfo::req("limit", Type::Int)],
-            || Box::new(VmLimitLicense::default()),
+            Some(<NotEnoughLicenses as DataType>::INFO),
+            &[Own("limit", Type::Int, Req)],
+            instance::<VmLimitLicense>,
         );
         &INFO
     };
@@ -429,29 +442,23 @@ impl DataType for VmLimitLicense {
 
 impl DataObject for VmLimitLicense {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.limit),
-            _ => self.base.get(index),
+            2 => Value::Int(self.limit),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.limit),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.limit),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -461,40 +468,46 @@ impl Extends<RuntimeFault> for VmLimitLicense {}
 impl Extends<MethodFault> for VmLimitLicense {}
 
 /// `VmMetadataManagerFault`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmMetadataManagerFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for VmMetadataManagerFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for VmMetadataManagerFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmMetadataManagerFault", Some(VimFault::INFO), &[], || {
-            Box::new(VmMetadataManagerFault::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmMetadataManagerFault",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<VmMetadataManagerFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmMetadataManagerFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -503,41 +516,46 @@ impl Extends<VimFault> for VmMetadataManagerFault {}
 impl Extends<MethodFault> for VmMetadataManagerFault {}
 
 /// `VmMonitorIncompatibleForFaultTolerance`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmMonitorIncompatibleForFaultTolerance {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for VmMonitorIncompatibleForFaultTolerance {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for VmMonitorIncompatibleForFaultTolerance {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VmMonitorIncompatibleForFaultTolerance", Some(VimFault::INFO), &[], || {
-                Box::new(VmMonitorIncompatibleForFaultTolerance::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmMonitorIncompatibleForFaultTolerance",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<VmMonitorIncompatibleForFaultTolerance>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmMonitorIncompatibleForFaultTolerance {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -546,41 +564,46 @@ impl Extends<VimFault> for VmMonitorIncompatibleForFaultTolerance {}
 impl Extends<MethodFault> for VmMonitorIncompatibleForFaultTolerance {}
 
 /// `VmToolsUpgradeFault`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmToolsUpgradeFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for VmToolsUpgradeFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for VmToolsUpgradeFault {
-    const INFO: &'static TypeInfo =
-        {
-            static INFO: TypeInfo = TypeInfo::new("VmToolsUpgradeFault", Some(VimFault::INFO), &[], || {
-                Box::new(VmToolsUpgradeFault::default())
-            });
-            &INFO
-        };
+    const INFO: &'static TypeInfo = {
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmToolsUpgradeFault",
+            Some(<VimFault as DataType>::INFO),
+            &[],
+            instance::<VmToolsUpgradeFault>,
+        );
+        &INFO
+    };
 }
 
 impl DataObject for VmToolsUpgradeFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -589,7 +612,6 @@ impl Extends<VimFault> for VmToolsUpgradeFault {}
 impl Extends<MethodFault> for VmToolsUpgradeFault {}
 
 /// `VmValidateMaxDevice`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmValidateMaxDevice {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -601,17 +623,19 @@ pub struct VmValidateMaxDevice {
     pub count: i32,
 }
 
+impl Default for VmValidateMaxDevice {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default(), device: Unset::UNSET, max: 0, count: 0 }
+    }
+}
+
 impl DataType for VmValidateMaxDevice {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmValidateMaxDevice",
-            Some(VimFault::INFO),
-            &[
-                FieldInfo::req("device", Type::String),
-                FieldInfo::req("max", Type::Int),
-                FieldInfo::req("count", Type::Int),
-            ],
-            || Box::new(VmValidateMaxDevice::default()),
+            Some(<VimFault as DataType>::INFO),
+            &[Own("device", Type::String, Req), Own("max", Type::Int, Req), Own("count", Type::Int, Req)],
+            instance::<VmValidateMaxDevice>,
         );
         &INFO
     };
@@ -619,33 +643,27 @@ impl DataType for VmValidateMaxDevice {
 
 impl DataObject for VmValidateMaxDevice {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.device),
-            3 => leaf(&self.max),
-            4 => leaf(&self.count),
-            _ => self.base.get(index),
+            2 => look::text(&self.device),
+            3 => Value::Int(self.max),
+            4 => Value::Int(self.count),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            3 => Slot::Scalar(&mut self.max),
-            4 => Slot::Scalar(&mut self.count),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.device),
+            3 => place::int(&mut self.max),
+            4 => place::int(&mut self.count),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -654,7 +672,6 @@ impl Extends<VimFault> for VmValidateMaxDevice {}
 impl Extends<MethodFault> for VmValidateMaxDevice {}
 
 /// `VramLimitLicense`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VramLimitLicense {
     /// What it inherits from [`NotEnoughLicenses`].
     pub base: NotEnoughLicenses,
@@ -662,13 +679,19 @@ pub struct VramLimitLicense {
     pub limit: i32,
 }
 
+impl Default for VramLimitLicense {
+    fn default() -> Self {
+        Self { base: <NotEnoughLicenses as Default>::default(), limit: 0 }
+    }
+}
+
 impl DataType for VramLimitLicense {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VramLimitLicense",
-            Some(NotEnoughLicenses::INFO),
-            &[FieldInfo::req("limit", Type::Int)],
-            || Box::new(VramLimitLicense::default()),
+            Some(<NotEnoughLicenses as DataType>::INFO),
+            &[Own("limit", Type::Int, Req)],
+            instance::<VramLimitLicense>,
         );
         &INFO
     };
@@ -676,29 +699,23 @@ impl DataType for VramLimitLicense {
 
 impl DataObject for VramLimitLicense {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.limit),
-            _ => self.base.get(index),
+            2 => Value::Int(self.limit),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.limit),
-            _ => self.base.slot(index),
+            2 => place::int(&mut self.limit),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -708,39 +725,42 @@ impl Extends<RuntimeFault> for VramLimitLicense {}
 impl Extends<MethodFault> for VramLimitLicense {}
 
 /// `VsanFault`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for VsanFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for VsanFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VsanFault", Some(VimFault::INFO), &[], || Box::new(VsanFault::default()));
+            TypeInfo::new("VsanFault", Some(<VimFault as DataType>::INFO), &[], instance::<VsanFault>);
         &INFO
     };
 }
 
 impl DataObject for VsanFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -749,39 +769,42 @@ impl Extends<VimFault> for VsanFault {}
 impl Extends<MethodFault> for VsanFault {}
 
 /// `VAppConfigFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppConfigFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for VAppConfigFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for VAppConfigFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VAppConfigFault", Some(VimFault::INFO), &[], || Box::new(VAppConfigFault::default()));
+            TypeInfo::new("VAppConfigFault", Some(<VimFault as DataType>::INFO), &[], instance::<VAppConfigFault>);
         &INFO
     };
 }
 
 impl DataObject for VAppConfigFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -790,39 +813,42 @@ impl Extends<VimFault> for VAppConfigFault {}
 impl Extends<MethodFault> for VAppConfigFault {}
 
 /// `VAppNotRunning`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppNotRunning {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
 }
 
+impl Default for VAppNotRunning {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for VAppNotRunning {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("VAppNotRunning", Some(VmConfigFault::INFO), &[], || Box::new(VAppNotRunning::default()));
+            TypeInfo::new("VAppNotRunning", Some(<VmConfigFault as DataType>::INFO), &[], instance::<VAppNotRunning>);
         &INFO
     };
 }
 
 impl DataObject for VAppNotRunning {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -832,7 +858,6 @@ impl Extends<VimFault> for VAppNotRunning {}
 impl Extends<MethodFault> for VAppNotRunning {}
 
 /// `VAppPropertyFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppPropertyFault {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -848,19 +873,32 @@ pub struct VAppPropertyFault {
     pub value: String,
 }
 
+impl Default for VAppPropertyFault {
+    fn default() -> Self {
+        Self {
+            base: <VmConfigFault as Default>::default(),
+            id: Unset::UNSET,
+            category: Unset::UNSET,
+            label: Unset::UNSET,
+            type_: Unset::UNSET,
+            value: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VAppPropertyFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VAppPropertyFault",
-            Some(VmConfigFault::INFO),
+            Some(<VmConfigFault as DataType>::INFO),
             &[
-                FieldInfo::req("id", Type::String),
-                FieldInfo::req("category", Type::String),
-                FieldInfo::req("label", Type::String),
-                FieldInfo::req("type", Type::String),
-                FieldInfo::req("value", Type::String),
+                Own("id", Type::String, Req),
+                Own("category", Type::String, Req),
+                Own("label", Type::String, Req),
+                Own("type", Type::String, Req),
+                Own("value", Type::String, Req),
             ],
-            || Box::new(VAppPropertyFault::default()),
+            instance::<VAppPropertyFault>,
         );
         &INFO
     };
@@ -868,37 +906,31 @@ impl DataType for VAppPropertyFault {
 
 impl DataObject for VAppPropertyFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.id),
-            3 => leaf(&self.category),
-            4 => leaf(&self.label),
-            5 => leaf(&self.type_),
-            6 => leaf(&self.value),
-            _ => self.base.get(index),
+            2 => look::text(&self.id),
+            3 => look::text(&self.category),
+            4 => look::text(&self.label),
+            5 => look::text(&self.type_),
+            6 => look::text(&self.value),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.id),
-            3 => Slot::Scalar(&mut self.category),
-            4 => Slot::Scalar(&mut self.label),
-            5 => Slot::Scalar(&mut self.type_),
-            6 => Slot::Scalar(&mut self.value),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.id),
+            3 => place::text(&mut self.category),
+            4 => place::text(&mut self.label),
+            5 => place::text(&mut self.type_),
+            6 => place::text(&mut self.value),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -908,40 +940,46 @@ impl Extends<VimFault> for VAppPropertyFault {}
 impl Extends<MethodFault> for VAppPropertyFault {}
 
 /// `VAppTaskInProgress`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VAppTaskInProgress {
     /// What it inherits from [`TaskInProgress`].
     pub base: TaskInProgress,
 }
 
+impl Default for VAppTaskInProgress {
+    fn default() -> Self {
+        Self { base: <TaskInProgress as Default>::default() }
+    }
+}
+
 impl DataType for VAppTaskInProgress {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VAppTaskInProgress", Some(TaskInProgress::INFO), &[], || {
-            Box::new(VAppTaskInProgress::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VAppTaskInProgress",
+            Some(<TaskInProgress as DataType>::INFO),
+            &[],
+            instance::<VAppTaskInProgress>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VAppTaskInProgress {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -951,41 +989,46 @@ impl Extends<VimFault> for VAppTaskInProgress {}
 impl Extends<MethodFault> for VAppTaskInProgress {}
 
 /// `VFlashCacheHotConfigNotSupported`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VFlashCacheHotConfigNotSupported {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
 }
 
+impl Default for VFlashCacheHotConfigNotSupported {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for VFlashCacheHotConfigNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VFlashCacheHotConfigNotSupported", Some(VmConfigFault::INFO), &[], || {
-                Box::new(VFlashCacheHotConfigNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VFlashCacheHotConfigNotSupported",
+            Some(<VmConfigFault as DataType>::INFO),
+            &[],
+            instance::<VFlashCacheHotConfigNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VFlashCacheHotConfigNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -995,7 +1038,6 @@ impl Extends<VimFault> for VFlashCacheHotConfigNotSupported {}
 impl Extends<MethodFault> for VFlashCacheHotConfigNotSupported {}
 
 /// `VFlashModuleNotSupported`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VFlashModuleNotSupported {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
@@ -1009,18 +1051,30 @@ pub struct VFlashModuleNotSupported {
     pub host_name: String,
 }
 
+impl Default for VFlashModuleNotSupported {
+    fn default() -> Self {
+        Self {
+            base: <VmConfigFault as Default>::default(),
+            vm_name: Unset::UNSET,
+            module_name: Unset::UNSET,
+            reason: Unset::UNSET,
+            host_name: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VFlashModuleNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VFlashModuleNotSupported",
-            Some(VmConfigFault::INFO),
+            Some(<VmConfigFault as DataType>::INFO),
             &[
-                FieldInfo::req("vmName", Type::String),
-                FieldInfo::req("moduleName", Type::String),
-                FieldInfo::req("reason", Type::String),
-                FieldInfo::req("hostName", Type::String),
+                Own("vmName", Type::String, Req),
+                Own("moduleName", Type::String, Req),
+                Own("reason", Type::String, Req),
+                Own("hostName", Type::String, Req),
             ],
-            || Box::new(VFlashModuleNotSupported::default()),
+            instance::<VFlashModuleNotSupported>,
         );
         &INFO
     };
@@ -1028,35 +1082,29 @@ impl DataType for VFlashModuleNotSupported {
 
 impl DataObject for VFlashModuleNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vm_name),
-            3 => leaf(&self.module_name),
-            4 => leaf(&self.reason),
-            5 => leaf(&self.host_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.vm_name),
+            3 => look::text(&self.module_name),
+            4 => look::text(&self.reason),
+            5 => look::text(&self.host_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vm_name),
-            3 => Slot::Scalar(&mut self.module_name),
-            4 => Slot::Scalar(&mut self.reason),
-            5 => Slot::Scalar(&mut self.host_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vm_name),
+            3 => place::text(&mut self.module_name),
+            4 => place::text(&mut self.reason),
+            5 => place::text(&mut self.host_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1066,7 +1114,6 @@ impl Extends<VimFault> for VFlashModuleNotSupported {}
 impl Extends<MethodFault> for VFlashModuleNotSupported {}
 
 /// `VFlashModuleVersionIncompatible`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VFlashModuleVersionIncompatible {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
@@ -1080,18 +1127,30 @@ pub struct VFlashModuleVersionIncompatible {
     pub host_module_version: String,
 }
 
+impl Default for VFlashModuleVersionIncompatible {
+    fn default() -> Self {
+        Self {
+            base: <VimFault as Default>::default(),
+            module_name: Unset::UNSET,
+            vm_request_module_version: Unset::UNSET,
+            host_min_supported_verson: Unset::UNSET,
+            host_module_version: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VFlashModuleVersionIncompatible {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VFlashModuleVersionIncompatible",
-            Some(VimFault::INFO),
+            Some(<VimFault as DataType>::INFO),
             &[
-                FieldInfo::req("moduleName", Type::String),
-                FieldInfo::req("vmRequestModuleVersion", Type::String),
-                FieldInfo::req("hostMinSupportedVerson", Type::String),
-                FieldInfo::req("hostModuleVersion", Type::String),
+                Own("moduleName", Type::String, Req),
+                Own("vmRequestModuleVersion", Type::String, Req),
+                Own("hostMinSupportedVerson", Type::String, Req),
+                Own("hostModuleVersion", Type::String, Req),
             ],
-            || Box::new(VFlashModuleVersionIncompatible::default()),
+            instance::<VFlashModuleVersionIncompatible>,
         );
         &INFO
     };
@@ -1099,35 +1158,29 @@ impl DataType for VFlashModuleVersionIncompatible {
 
 impl DataObject for VFlashModuleVersionIncompatible {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.module_name),
-            3 => leaf(&self.vm_request_module_version),
-            4 => leaf(&self.host_min_supported_verson),
-            5 => leaf(&self.host_module_version),
-            _ => self.base.get(index),
+            2 => look::text(&self.module_name),
+            3 => look::text(&self.vm_request_module_version),
+            4 => look::text(&self.host_min_supported_verson),
+            5 => look::text(&self.host_module_version),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.module_name),
-            3 => Slot::Scalar(&mut self.vm_request_module_version),
-            4 => Slot::Scalar(&mut self.host_min_supported_verson),
-            5 => Slot::Scalar(&mut self.host_module_version),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.module_name),
+            3 => place::text(&mut self.vm_request_module_version),
+            4 => place::text(&mut self.host_min_supported_verson),
+            5 => place::text(&mut self.host_module_version),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1136,41 +1189,46 @@ impl Extends<VimFault> for VFlashModuleVersionIncompatible {}
 impl Extends<MethodFault> for VFlashModuleVersionIncompatible {}
 
 /// `VMotionAcrossNetworkNotSupported`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMotionAcrossNetworkNotSupported {
     /// What it inherits from [`MigrationFeatureNotSupported`].
     pub base: MigrationFeatureNotSupported,
 }
 
+impl Default for VMotionAcrossNetworkNotSupported {
+    fn default() -> Self {
+        Self { base: <MigrationFeatureNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for VMotionAcrossNetworkNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VMotionAcrossNetworkNotSupported", Some(MigrationFeatureNotSupported::INFO), &[], || {
-                Box::new(VMotionAcrossNetworkNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VMotionAcrossNetworkNotSupported",
+            Some(<MigrationFeatureNotSupported as DataType>::INFO),
+            &[],
+            instance::<VMotionAcrossNetworkNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VMotionAcrossNetworkNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1181,7 +1239,6 @@ impl Extends<VimFault> for VMotionAcrossNetworkNotSupported {}
 impl Extends<MethodFault> for VMotionAcrossNetworkNotSupported {}
 
 /// `VMotionInterfaceIssue`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMotionInterfaceIssue {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -1193,17 +1250,28 @@ pub struct VMotionInterfaceIssue {
     pub failed_host_entity: Option<ManagedObjectReference>,
 }
 
+impl Default for VMotionInterfaceIssue {
+    fn default() -> Self {
+        Self {
+            base: <MigrationFault as Default>::default(),
+            at_source_host: false,
+            failed_host: Unset::UNSET,
+            failed_host_entity: None,
+        }
+    }
+}
+
 impl DataType for VMotionInterfaceIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMotionInterfaceIssue",
-            Some(MigrationFault::INFO),
+            Some(<MigrationFault as DataType>::INFO),
             &[
-                FieldInfo::req("atSourceHost", Type::Boolean),
-                FieldInfo::req("failedHost", Type::String),
-                FieldInfo::opt("failedHostEntity", Type::Ref),
+                Own("atSourceHost", Type::Boolean, Req),
+                Own("failedHost", Type::String, Req),
+                Own("failedHostEntity", Type::Ref, Opt),
             ],
-            || Box::new(VMotionInterfaceIssue::default()),
+            instance::<VMotionInterfaceIssue>,
         );
         &INFO
     };
@@ -1211,33 +1279,27 @@ impl DataType for VMotionInterfaceIssue {
 
 impl DataObject for VMotionInterfaceIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.at_source_host),
-            3 => leaf(&self.failed_host),
-            4 => optional(&self.failed_host_entity),
-            _ => self.base.get(index),
+            2 => Value::Boolean(self.at_source_host),
+            3 => look::text(&self.failed_host),
+            4 => look::optional_reference(&self.failed_host_entity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.at_source_host),
-            3 => Slot::Scalar(&mut self.failed_host),
-            4 => Slot::Scalar(&mut self.failed_host_entity),
-            _ => self.base.slot(index),
+            2 => place::boolean(&mut self.at_source_host),
+            3 => place::text(&mut self.failed_host),
+            4 => place::optional_reference(&mut self.failed_host_entity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1247,7 +1309,6 @@ impl Extends<VimFault> for VMotionInterfaceIssue {}
 impl Extends<MethodFault> for VMotionInterfaceIssue {}
 
 /// `VMotionLinkCapacityLow`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMotionLinkCapacityLow {
     /// What it inherits from [`VMotionInterfaceIssue`].
     pub base: VMotionInterfaceIssue,
@@ -1255,13 +1316,19 @@ pub struct VMotionLinkCapacityLow {
     pub network: String,
 }
 
+impl Default for VMotionLinkCapacityLow {
+    fn default() -> Self {
+        Self { base: <VMotionInterfaceIssue as Default>::default(), network: Unset::UNSET }
+    }
+}
+
 impl DataType for VMotionLinkCapacityLow {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMotionLinkCapacityLow",
-            Some(VMotionInterfaceIssue::INFO),
-            &[FieldInfo::req("network", Type::String)],
-            || Box::new(VMotionLinkCapacityLow::default()),
+            Some(<VMotionInterfaceIssue as DataType>::INFO),
+            &[Own("network", Type::String, Req)],
+            instance::<VMotionLinkCapacityLow>,
         );
         &INFO
     };
@@ -1269,29 +1336,23 @@ impl DataType for VMotionLinkCapacityLow {
 
 impl DataObject for VMotionLinkCapacityLow {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.network),
-            _ => self.base.get(index),
+            5 => look::text(&self.network),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.network),
-            _ => self.base.slot(index),
+            5 => place::text(&mut self.network),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1302,7 +1363,6 @@ impl Extends<VimFault> for VMotionLinkCapacityLow {}
 impl Extends<MethodFault> for VMotionLinkCapacityLow {}
 
 /// `VMotionLinkDown`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMotionLinkDown {
     /// What it inherits from [`VMotionInterfaceIssue`].
     pub base: VMotionInterfaceIssue,
@@ -1310,13 +1370,19 @@ pub struct VMotionLinkDown {
     pub network: String,
 }
 
+impl Default for VMotionLinkDown {
+    fn default() -> Self {
+        Self { base: <VMotionInterfaceIssue as Default>::default(), network: Unset::UNSET }
+    }
+}
+
 impl DataType for VMotionLinkDown {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VMotionLinkDown",
-            Some(VMotionInterfaceIssue::INFO),
-            &[FieldInfo::req("network", Type::String)],
-            || Box::new(VMotionLinkDown::default()),
+            Some(<VMotionInterfaceIssue as DataType>::INFO),
+            &[Own("network", Type::String, Req)],
+            instance::<VMotionLinkDown>,
         );
         &INFO
     };
@@ -1324,29 +1390,23 @@ impl DataType for VMotionLinkDown {
 
 impl DataObject for VMotionLinkDown {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            5 => leaf(&self.network),
-            _ => self.base.get(index),
+            5 => look::text(&self.network),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            5 => Slot::Scalar(&mut self.network),
-            _ => self.base.slot(index),
+            5 => place::text(&mut self.network),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1357,40 +1417,46 @@ impl Extends<VimFault> for VMotionLinkDown {}
 impl Extends<MethodFault> for VMotionLinkDown {}
 
 /// `VMotionNotConfigured`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMotionNotConfigured {
     /// What it inherits from [`VMotionInterfaceIssue`].
     pub base: VMotionInterfaceIssue,
 }
 
+impl Default for VMotionNotConfigured {
+    fn default() -> Self {
+        Self { base: <VMotionInterfaceIssue as Default>::default() }
+    }
+}
+
 impl DataType for VMotionNotConfigured {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VMotionNotConfigured", Some(VMotionInterfaceIssue::INFO), &[], || {
-            Box::new(VMotionNotConfigured::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VMotionNotConfigured",
+            Some(<VMotionInterfaceIssue as DataType>::INFO),
+            &[],
+            instance::<VMotionNotConfigured>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VMotionNotConfigured {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1401,40 +1467,46 @@ impl Extends<VimFault> for VMotionNotConfigured {}
 impl Extends<MethodFault> for VMotionNotConfigured {}
 
 /// `VMotionNotLicensed`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMotionNotLicensed {
     /// What it inherits from [`VMotionInterfaceIssue`].
     pub base: VMotionInterfaceIssue,
 }
 
+impl Default for VMotionNotLicensed {
+    fn default() -> Self {
+        Self { base: <VMotionInterfaceIssue as Default>::default() }
+    }
+}
+
 impl DataType for VMotionNotLicensed {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VMotionNotLicensed", Some(VMotionInterfaceIssue::INFO), &[], || {
-            Box::new(VMotionNotLicensed::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VMotionNotLicensed",
+            Some(<VMotionInterfaceIssue as DataType>::INFO),
+            &[],
+            instance::<VMotionNotLicensed>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VMotionNotLicensed {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1445,40 +1517,46 @@ impl Extends<VimFault> for VMotionNotLicensed {}
 impl Extends<MethodFault> for VMotionNotLicensed {}
 
 /// `VMotionNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMotionNotSupported {
     /// What it inherits from [`VMotionInterfaceIssue`].
     pub base: VMotionInterfaceIssue,
 }
 
+impl Default for VMotionNotSupported {
+    fn default() -> Self {
+        Self { base: <VMotionInterfaceIssue as Default>::default() }
+    }
+}
+
 impl DataType for VMotionNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VMotionNotSupported", Some(VMotionInterfaceIssue::INFO), &[], || {
-            Box::new(VMotionNotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VMotionNotSupported",
+            Some(<VMotionInterfaceIssue as DataType>::INFO),
+            &[],
+            instance::<VMotionNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VMotionNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1489,40 +1567,46 @@ impl Extends<VimFault> for VMotionNotSupported {}
 impl Extends<MethodFault> for VMotionNotSupported {}
 
 /// `VMotionProtocolIncompatible`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMotionProtocolIncompatible {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for VMotionProtocolIncompatible {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for VMotionProtocolIncompatible {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VMotionProtocolIncompatible", Some(MigrationFault::INFO), &[], || {
-            Box::new(VMotionProtocolIncompatible::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VMotionProtocolIncompatible",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<VMotionProtocolIncompatible>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VMotionProtocolIncompatible {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1532,41 +1616,46 @@ impl Extends<VimFault> for VMotionProtocolIncompatible {}
 impl Extends<MethodFault> for VMotionProtocolIncompatible {}
 
 /// `VirtualHardwareCompatibilityIssue`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualHardwareCompatibilityIssue {
     /// What it inherits from [`VmConfigFault`].
     pub base: VmConfigFault,
 }
 
+impl Default for VirtualHardwareCompatibilityIssue {
+    fn default() -> Self {
+        Self { base: <VmConfigFault as Default>::default() }
+    }
+}
+
 impl DataType for VirtualHardwareCompatibilityIssue {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualHardwareCompatibilityIssue", Some(VmConfigFault::INFO), &[], || {
-                Box::new(VirtualHardwareCompatibilityIssue::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualHardwareCompatibilityIssue",
+            Some(<VmConfigFault as DataType>::INFO),
+            &[],
+            instance::<VirtualHardwareCompatibilityIssue>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualHardwareCompatibilityIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -1576,7 +1665,6 @@ impl Extends<VimFault> for VirtualHardwareCompatibilityIssue {}
 impl Extends<MethodFault> for VirtualHardwareCompatibilityIssue {}
 
 /// `VirtualHardwareVersionNotSupported`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualHardwareVersionNotSupported {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
@@ -1586,13 +1674,23 @@ pub struct VirtualHardwareVersionNotSupported {
     pub host: ManagedObjectReference,
 }
 
+impl Default for VirtualHardwareVersionNotSupported {
+    fn default() -> Self {
+        Self {
+            base: <VirtualHardwareCompatibilityIssue as Default>::default(),
+            host_name: Unset::UNSET,
+            host: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VirtualHardwareVersionNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualHardwareVersionNotSupported",
-            Some(VirtualHardwareCompatibilityIssue::INFO),
-            &[FieldInfo::req("hostName", Type::String), FieldInfo::req("host", Type::Ref)],
-            || Box::new(VirtualHardwareVersionNotSupported::default()),
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
+            &[Own("hostName", Type::String, Req), Own("host", Type::Ref, Req)],
+            instance::<VirtualHardwareVersionNotSupported>,
         );
         &INFO
     };
@@ -1600,31 +1698,25 @@ impl DataType for VirtualHardwareVersionNotSupported {
 
 impl DataObject for VirtualHardwareVersionNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host_name),
-            3 => leaf(&self.host),
-            _ => self.base.get(index),
+            2 => look::text(&self.host_name),
+            3 => look::reference(&self.host),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            3 => Slot::Scalar(&mut self.host),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.host_name),
+            3 => place::reference(&mut self.host),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1635,7 +1727,6 @@ impl Extends<VimFault> for VirtualHardwareVersionNotSupported {}
 impl Extends<MethodFault> for VirtualHardwareVersionNotSupported {}
 
 /// `VmAlreadyExistsInDatacenter`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmAlreadyExistsInDatacenter {
     /// What it inherits from [`InvalidFolder`].
     pub base: InvalidFolder,
@@ -1647,17 +1738,24 @@ pub struct VmAlreadyExistsInDatacenter {
     pub vm: Vec<ManagedObjectReference>,
 }
 
+impl Default for VmAlreadyExistsInDatacenter {
+    fn default() -> Self {
+        Self {
+            base: <InvalidFolder as Default>::default(),
+            host: Unset::UNSET,
+            hostname: Unset::UNSET,
+            vm: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VmAlreadyExistsInDatacenter {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmAlreadyExistsInDatacenter",
-            Some(InvalidFolder::INFO),
-            &[
-                FieldInfo::req("host", Type::Ref),
-                FieldInfo::req("hostname", Type::String),
-                FieldInfo::list_req("vm", Type::Ref),
-            ],
-            || Box::new(VmAlreadyExistsInDatacenter::default()),
+            Some(<InvalidFolder as DataType>::INFO),
+            &[Own("host", Type::Ref, Req), Own("hostname", Type::String, Req), Own("vm", Type::Ref, ListReq)],
+            instance::<VmAlreadyExistsInDatacenter>,
         );
         &INFO
     };
@@ -1665,33 +1763,27 @@ impl DataType for VmAlreadyExistsInDatacenter {
 
 impl DataObject for VmAlreadyExistsInDatacenter {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => leaf(&self.host),
-            4 => leaf(&self.hostname),
+            3 => look::reference(&self.host),
+            4 => look::text(&self.hostname),
             5 => Value::List(&self.vm),
-            _ => self.base.get(index),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.host),
-            4 => Slot::Scalar(&mut self.hostname),
+            3 => place::reference(&mut self.host),
+            4 => place::text(&mut self.hostname),
             5 => Slot::Scalar(&mut self.vm),
-            _ => self.base.slot(index),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1701,7 +1793,6 @@ impl Extends<VimFault> for VmAlreadyExistsInDatacenter {}
 impl Extends<MethodFault> for VmAlreadyExistsInDatacenter {}
 
 /// `VmFaultToleranceConfigIssue`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFaultToleranceConfigIssue {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -1713,17 +1804,19 @@ pub struct VmFaultToleranceConfigIssue {
     pub entity: Option<ManagedObjectReference>,
 }
 
+impl Default for VmFaultToleranceConfigIssue {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), reason: None, entity_name: None, entity: None }
+    }
+}
+
 impl DataType for VmFaultToleranceConfigIssue {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceConfigIssue",
-            Some(VmFaultToleranceIssue::INFO),
-            &[
-                FieldInfo::opt("reason", Type::String),
-                FieldInfo::opt("entityName", Type::String),
-                FieldInfo::opt("entity", Type::Ref),
-            ],
-            || Box::new(VmFaultToleranceConfigIssue::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("reason", Type::String, Opt), Own("entityName", Type::String, Opt), Own("entity", Type::Ref, Opt)],
+            instance::<VmFaultToleranceConfigIssue>,
         );
         &INFO
     };
@@ -1731,33 +1824,27 @@ impl DataType for VmFaultToleranceConfigIssue {
 
 impl DataObject for VmFaultToleranceConfigIssue {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.reason),
-            3 => optional(&self.entity_name),
-            4 => optional(&self.entity),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.reason),
+            3 => look::optional_text(&self.entity_name),
+            4 => look::optional_reference(&self.entity),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.reason),
-            3 => Slot::Scalar(&mut self.entity_name),
-            4 => Slot::Scalar(&mut self.entity),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.reason),
+            3 => place::optional_text(&mut self.entity_name),
+            4 => place::optional_reference(&mut self.entity),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1767,7 +1854,6 @@ impl Extends<VimFault> for VmFaultToleranceConfigIssue {}
 impl Extends<MethodFault> for VmFaultToleranceConfigIssue {}
 
 /// `VmFaultToleranceConfigIssueWrapper`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFaultToleranceConfigIssueWrapper {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -1779,17 +1865,23 @@ pub struct VmFaultToleranceConfigIssueWrapper {
     pub error: Option<Box<LocalizedMethodFault>>,
 }
 
+impl Default for VmFaultToleranceConfigIssueWrapper {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), entity_name: None, entity: None, error: None }
+    }
+}
+
 impl DataType for VmFaultToleranceConfigIssueWrapper {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceConfigIssueWrapper",
-            Some(VmFaultToleranceIssue::INFO),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
             &[
-                FieldInfo::opt("entityName", Type::String),
-                FieldInfo::opt("entity", Type::Ref),
-                FieldInfo::opt("error", Type::Data(LocalizedMethodFault::INFO)),
+                Own("entityName", Type::String, Opt),
+                Own("entity", Type::Ref, Opt),
+                Own("error", Type::Data(<LocalizedMethodFault as DataType>::INFO), Opt),
             ],
-            || Box::new(VmFaultToleranceConfigIssueWrapper::default()),
+            instance::<VmFaultToleranceConfigIssueWrapper>,
         );
         &INFO
     };
@@ -1797,36 +1889,27 @@ impl DataType for VmFaultToleranceConfigIssueWrapper {
 
 impl DataObject for VmFaultToleranceConfigIssueWrapper {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.entity_name),
-            3 => optional(&self.entity),
-            4 => match &self.error {
-                Some(data) => Value::Data(&**data),
-                None => Value::Unset,
-            },
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.entity_name),
+            3 => look::optional_reference(&self.entity),
+            4 => look::boxed(&self.error),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.entity_name),
-            3 => Slot::Scalar(&mut self.entity),
-            4 => fill!(self.error, LocalizedMethodFault),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.entity_name),
+            3 => place::optional_reference(&mut self.entity),
+            4 => place::boxed(&mut self.error),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1836,7 +1919,6 @@ impl Extends<VimFault> for VmFaultToleranceConfigIssueWrapper {}
 impl Extends<MethodFault> for VmFaultToleranceConfigIssueWrapper {}
 
 /// `VmFaultToleranceInvalidFileBacking`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFaultToleranceInvalidFileBacking {
     /// What it inherits from [`VmFaultToleranceIssue`].
     pub base: VmFaultToleranceIssue,
@@ -1846,13 +1928,19 @@ pub struct VmFaultToleranceInvalidFileBacking {
     pub backing_filename: Option<String>,
 }
 
+impl Default for VmFaultToleranceInvalidFileBacking {
+    fn default() -> Self {
+        Self { base: <VmFaultToleranceIssue as Default>::default(), backing_type: None, backing_filename: None }
+    }
+}
+
 impl DataType for VmFaultToleranceInvalidFileBacking {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceInvalidFileBacking",
-            Some(VmFaultToleranceIssue::INFO),
-            &[FieldInfo::opt("backingType", Type::String), FieldInfo::opt("backingFilename", Type::String)],
-            || Box::new(VmFaultToleranceInvalidFileBacking::default()),
+            Some(<VmFaultToleranceIssue as DataType>::INFO),
+            &[Own("backingType", Type::String, Opt), Own("backingFilename", Type::String, Opt)],
+            instance::<VmFaultToleranceInvalidFileBacking>,
         );
         &INFO
     };
@@ -1860,31 +1948,25 @@ impl DataType for VmFaultToleranceInvalidFileBacking {
 
 impl DataObject for VmFaultToleranceInvalidFileBacking {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.backing_type),
-            3 => optional(&self.backing_filename),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.backing_type),
+            3 => look::optional_text(&self.backing_filename),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.backing_type),
-            3 => Slot::Scalar(&mut self.backing_filename),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.backing_type),
+            3 => place::optional_text(&mut self.backing_filename),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1894,7 +1976,6 @@ impl Extends<VimFault> for VmFaultToleranceInvalidFileBacking {}
 impl Extends<MethodFault> for VmFaultToleranceInvalidFileBacking {}
 
 /// `VmFaultToleranceTooManyFtVcpusOnHost`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFaultToleranceTooManyFtVcpusOnHost {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
@@ -1904,13 +1985,19 @@ pub struct VmFaultToleranceTooManyFtVcpusOnHost {
     pub max_num_ft_vcpus: i32,
 }
 
+impl Default for VmFaultToleranceTooManyFtVcpusOnHost {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default(), host_name: None, max_num_ft_vcpus: 0 }
+    }
+}
+
 impl DataType for VmFaultToleranceTooManyFtVcpusOnHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceTooManyFtVcpusOnHost",
-            Some(InsufficientResourcesFault::INFO),
-            &[FieldInfo::opt("hostName", Type::String), FieldInfo::req("maxNumFtVcpus", Type::Int)],
-            || Box::new(VmFaultToleranceTooManyFtVcpusOnHost::default()),
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[Own("hostName", Type::String, Opt), Own("maxNumFtVcpus", Type::Int, Req)],
+            instance::<VmFaultToleranceTooManyFtVcpusOnHost>,
         );
         &INFO
     };
@@ -1918,31 +2005,25 @@ impl DataType for VmFaultToleranceTooManyFtVcpusOnHost {
 
 impl DataObject for VmFaultToleranceTooManyFtVcpusOnHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.host_name),
-            3 => leaf(&self.max_num_ft_vcpus),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.host_name),
+            3 => Value::Int(self.max_num_ft_vcpus),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            3 => Slot::Scalar(&mut self.max_num_ft_vcpus),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.host_name),
+            3 => place::int(&mut self.max_num_ft_vcpus),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -1952,7 +2033,6 @@ impl Extends<VimFault> for VmFaultToleranceTooManyFtVcpusOnHost {}
 impl Extends<MethodFault> for VmFaultToleranceTooManyFtVcpusOnHost {}
 
 /// `VmFaultToleranceTooManyVMsOnHost`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmFaultToleranceTooManyVMsOnHost {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
@@ -1962,13 +2042,19 @@ pub struct VmFaultToleranceTooManyVMsOnHost {
     pub max_num_ft_vms: i32,
 }
 
+impl Default for VmFaultToleranceTooManyVMsOnHost {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default(), host_name: None, max_num_ft_vms: 0 }
+    }
+}
+
 impl DataType for VmFaultToleranceTooManyVMsOnHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmFaultToleranceTooManyVMsOnHost",
-            Some(InsufficientResourcesFault::INFO),
-            &[FieldInfo::opt("hostName", Type::String), FieldInfo::req("maxNumFtVms", Type::Int)],
-            || Box::new(VmFaultToleranceTooManyVMsOnHost::default()),
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[Own("hostName", Type::String, Opt), Own("maxNumFtVms", Type::Int, Req)],
+            instance::<VmFaultToleranceTooManyVMsOnHost>,
         );
         &INFO
     };
@@ -1976,31 +2062,25 @@ impl DataType for VmFaultToleranceTooManyVMsOnHost {
 
 impl DataObject for VmFaultToleranceTooManyVMsOnHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.host_name),
-            3 => leaf(&self.max_num_ft_vms),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.host_name),
+            3 => Value::Int(self.max_num_ft_vms),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            3 => Slot::Scalar(&mut self.max_num_ft_vms),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.host_name),
+            3 => place::int(&mut self.max_num_ft_vms),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2010,41 +2090,46 @@ impl Extends<VimFault> for VmFaultToleranceTooManyVMsOnHost {}
 impl Extends<MethodFault> for VmFaultToleranceTooManyVMsOnHost {}
 
 /// `VmPowerOnDisabled`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmPowerOnDisabled {
     /// What it inherits from [`InvalidState`].
     pub base: InvalidState,
 }
 
+impl Default for VmPowerOnDisabled {
+    fn default() -> Self {
+        Self { base: <InvalidState as Default>::default() }
+    }
+}
+
 impl DataType for VmPowerOnDisabled {
-    const INFO: &'static TypeInfo =
-        {
-            static INFO: TypeInfo = TypeInfo::new("VmPowerOnDisabled", Some(InvalidState::INFO), &[], || {
-                Box::new(VmPowerOnDisabled::default())
-            });
-            &INFO
-        };
+    const INFO: &'static TypeInfo = {
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmPowerOnDisabled",
+            Some(<InvalidState as DataType>::INFO),
+            &[],
+            instance::<VmPowerOnDisabled>,
+        );
+        &INFO
+    };
 }
 
 impl DataObject for VmPowerOnDisabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2054,7 +2139,6 @@ impl Extends<VimFault> for VmPowerOnDisabled {}
 impl Extends<MethodFault> for VmPowerOnDisabled {}
 
 /// `VmSmpFaultToleranceTooManyVMsOnHost`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmSmpFaultToleranceTooManyVMsOnHost {
     /// What it inherits from [`InsufficientResourcesFault`].
     pub base: InsufficientResourcesFault,
@@ -2064,13 +2148,19 @@ pub struct VmSmpFaultToleranceTooManyVMsOnHost {
     pub max_num_smp_ft_vms: i32,
 }
 
+impl Default for VmSmpFaultToleranceTooManyVMsOnHost {
+    fn default() -> Self {
+        Self { base: <InsufficientResourcesFault as Default>::default(), host_name: None, max_num_smp_ft_vms: 0 }
+    }
+}
+
 impl DataType for VmSmpFaultToleranceTooManyVMsOnHost {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmSmpFaultToleranceTooManyVMsOnHost",
-            Some(InsufficientResourcesFault::INFO),
-            &[FieldInfo::opt("hostName", Type::String), FieldInfo::req("maxNumSmpFtVms", Type::Int)],
-            || Box::new(VmSmpFaultToleranceTooManyVMsOnHost::default()),
+            Some(<InsufficientResourcesFault as DataType>::INFO),
+            &[Own("hostName", Type::String, Opt), Own("maxNumSmpFtVms", Type::Int, Req)],
+            instance::<VmSmpFaultToleranceTooManyVMsOnHost>,
         );
         &INFO
     };
@@ -2078,31 +2168,25 @@ impl DataType for VmSmpFaultToleranceTooManyVMsOnHost {
 
 impl DataObject for VmSmpFaultToleranceTooManyVMsOnHost {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.host_name),
-            3 => leaf(&self.max_num_smp_ft_vms),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.host_name),
+            3 => Value::Int(self.max_num_smp_ft_vms),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_name),
-            3 => Slot::Scalar(&mut self.max_num_smp_ft_vms),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.host_name),
+            3 => place::int(&mut self.max_num_smp_ft_vms),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2112,7 +2196,6 @@ impl Extends<VimFault> for VmSmpFaultToleranceTooManyVMsOnHost {}
 impl Extends<MethodFault> for VmSmpFaultToleranceTooManyVMsOnHost {}
 
 /// `VmWwnConflict`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmWwnConflict {
     /// What it inherits from [`InvalidVmConfig`].
     pub base: InvalidVmConfig,
@@ -2126,18 +2209,24 @@ pub struct VmWwnConflict {
     pub wwn: Option<i64>,
 }
 
+impl Default for VmWwnConflict {
+    fn default() -> Self {
+        Self { base: <InvalidVmConfig as Default>::default(), vm: None, host: None, name: None, wwn: None }
+    }
+}
+
 impl DataType for VmWwnConflict {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmWwnConflict",
-            Some(InvalidVmConfig::INFO),
+            Some(<InvalidVmConfig as DataType>::INFO),
             &[
-                FieldInfo::opt("vm", Type::Ref),
-                FieldInfo::opt("host", Type::Ref),
-                FieldInfo::opt("name", Type::String),
-                FieldInfo::opt("wwn", Type::Long),
+                Own("vm", Type::Ref, Opt),
+                Own("host", Type::Ref, Opt),
+                Own("name", Type::String, Opt),
+                Own("wwn", Type::Long, Opt),
             ],
-            || Box::new(VmWwnConflict::default()),
+            instance::<VmWwnConflict>,
         );
         &INFO
     };
@@ -2145,35 +2234,29 @@ impl DataType for VmWwnConflict {
 
 impl DataObject for VmWwnConflict {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            3 => optional(&self.vm),
-            4 => optional(&self.host),
-            5 => optional(&self.name),
-            6 => optional(&self.wwn),
-            _ => self.base.get(index),
+            3 => look::optional_reference(&self.vm),
+            4 => look::optional_reference(&self.host),
+            5 => look::optional_text(&self.name),
+            6 => look::optional_long(&self.wwn),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            3 => Slot::Scalar(&mut self.vm),
-            4 => Slot::Scalar(&mut self.host),
-            5 => Slot::Scalar(&mut self.name),
-            6 => Slot::Scalar(&mut self.wwn),
-            _ => self.base.slot(index),
+            3 => place::optional_reference(&mut self.vm),
+            4 => place::optional_reference(&mut self.host),
+            5 => place::optional_text(&mut self.name),
+            6 => place::optional_long(&mut self.wwn),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2184,7 +2267,6 @@ impl Extends<VimFault> for VmWwnConflict {}
 impl Extends<MethodFault> for VmWwnConflict {}
 
 /// `VmfsMountFault`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsMountFault {
     /// What it inherits from [`HostConfigFault`].
     pub base: HostConfigFault,
@@ -2192,13 +2274,19 @@ pub struct VmfsMountFault {
     pub uuid: String,
 }
 
+impl Default for VmfsMountFault {
+    fn default() -> Self {
+        Self { base: <HostConfigFault as Default>::default(), uuid: Unset::UNSET }
+    }
+}
+
 impl DataType for VmfsMountFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VmfsMountFault",
-            Some(HostConfigFault::INFO),
-            &[FieldInfo::req("uuid", Type::String)],
-            || Box::new(VmfsMountFault::default()),
+            Some(<HostConfigFault as DataType>::INFO),
+            &[Own("uuid", Type::String, Req)],
+            instance::<VmfsMountFault>,
         );
         &INFO
     };
@@ -2206,29 +2294,23 @@ impl DataType for VmfsMountFault {
 
 impl DataObject for VmfsMountFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.uuid),
-            _ => self.base.get(index),
+            2 => look::text(&self.uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.uuid),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2238,40 +2320,46 @@ impl Extends<VimFault> for VmfsMountFault {}
 impl Extends<MethodFault> for VmfsMountFault {}
 
 /// `VmotionInterfaceNotEnabled`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmotionInterfaceNotEnabled {
     /// What it inherits from [`HostPowerOpFailed`].
     pub base: HostPowerOpFailed,
 }
 
+impl Default for VmotionInterfaceNotEnabled {
+    fn default() -> Self {
+        Self { base: <HostPowerOpFailed as Default>::default() }
+    }
+}
+
 impl DataType for VmotionInterfaceNotEnabled {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmotionInterfaceNotEnabled", Some(HostPowerOpFailed::INFO), &[], || {
-            Box::new(VmotionInterfaceNotEnabled::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmotionInterfaceNotEnabled",
+            Some(<HostPowerOpFailed as DataType>::INFO),
+            &[],
+            instance::<VmotionInterfaceNotEnabled>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmotionInterfaceNotEnabled {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2281,40 +2369,46 @@ impl Extends<VimFault> for VmotionInterfaceNotEnabled {}
 impl Extends<MethodFault> for VmotionInterfaceNotEnabled {}
 
 /// `VolumeEditorError`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VolumeEditorError {
     /// What it inherits from [`CustomizationFault`].
     pub base: CustomizationFault,
 }
 
+impl Default for VolumeEditorError {
+    fn default() -> Self {
+        Self { base: <CustomizationFault as Default>::default() }
+    }
+}
+
 impl DataType for VolumeEditorError {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VolumeEditorError", Some(CustomizationFault::INFO), &[], || {
-            Box::new(VolumeEditorError::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VolumeEditorError",
+            Some(<CustomizationFault as DataType>::INFO),
+            &[],
+            instance::<VolumeEditorError>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VolumeEditorError {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2324,7 +2418,6 @@ impl Extends<VimFault> for VolumeEditorError {}
 impl Extends<MethodFault> for VolumeEditorError {}
 
 /// `VsanClusterUuidMismatch`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanClusterUuidMismatch {
     /// What it inherits from [`CannotMoveVsanEnabledHost`].
     pub base: CannotMoveVsanEnabledHost,
@@ -2334,13 +2427,23 @@ pub struct VsanClusterUuidMismatch {
     pub destination_cluster_uuid: String,
 }
 
+impl Default for VsanClusterUuidMismatch {
+    fn default() -> Self {
+        Self {
+            base: <CannotMoveVsanEnabledHost as Default>::default(),
+            host_cluster_uuid: Unset::UNSET,
+            destination_cluster_uuid: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VsanClusterUuidMismatch {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VsanClusterUuidMismatch",
-            Some(CannotMoveVsanEnabledHost::INFO),
-            &[FieldInfo::req("hostClusterUuid", Type::String), FieldInfo::req("destinationClusterUuid", Type::String)],
-            || Box::new(VsanClusterUuidMismatch::default()),
+            Some(<CannotMoveVsanEnabledHost as DataType>::INFO),
+            &[Own("hostClusterUuid", Type::String, Req), Own("destinationClusterUuid", Type::String, Req)],
+            instance::<VsanClusterUuidMismatch>,
         );
         &INFO
     };
@@ -2348,31 +2451,25 @@ impl DataType for VsanClusterUuidMismatch {
 
 impl DataObject for VsanClusterUuidMismatch {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.host_cluster_uuid),
-            3 => leaf(&self.destination_cluster_uuid),
-            _ => self.base.get(index),
+            2 => look::text(&self.host_cluster_uuid),
+            3 => look::text(&self.destination_cluster_uuid),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.host_cluster_uuid),
-            3 => Slot::Scalar(&mut self.destination_cluster_uuid),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.host_cluster_uuid),
+            3 => place::text(&mut self.destination_cluster_uuid),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2383,7 +2480,6 @@ impl Extends<VimFault> for VsanClusterUuidMismatch {}
 impl Extends<MethodFault> for VsanClusterUuidMismatch {}
 
 /// `VsanDiskFault`, since 5.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanDiskFault {
     /// What it inherits from [`VsanFault`].
     pub base: VsanFault,
@@ -2391,41 +2487,43 @@ pub struct VsanDiskFault {
     pub device: Option<String>,
 }
 
+impl Default for VsanDiskFault {
+    fn default() -> Self {
+        Self { base: <VsanFault as Default>::default(), device: None }
+    }
+}
+
 impl DataType for VsanDiskFault {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VsanDiskFault", Some(VsanFault::INFO), &[FieldInfo::opt("device", Type::String)], || {
-                Box::new(VsanDiskFault::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VsanDiskFault",
+            Some(<VsanFault as DataType>::INFO),
+            &[Own("device", Type::String, Opt)],
+            instance::<VsanDiskFault>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VsanDiskFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => optional(&self.device),
-            _ => self.base.get(index),
+            2 => look::optional_text(&self.device),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.device),
-            _ => self.base.slot(index),
+            2 => place::optional_text(&mut self.device),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2435,40 +2533,46 @@ impl Extends<VimFault> for VsanDiskFault {}
 impl Extends<MethodFault> for VsanDiskFault {}
 
 /// `VsanIncompatibleDiskMapping`, since 6.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VsanIncompatibleDiskMapping {
     /// What it inherits from [`VsanDiskFault`].
     pub base: VsanDiskFault,
 }
 
+impl Default for VsanIncompatibleDiskMapping {
+    fn default() -> Self {
+        Self { base: <VsanDiskFault as Default>::default() }
+    }
+}
+
 impl DataType for VsanIncompatibleDiskMapping {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VsanIncompatibleDiskMapping", Some(VsanDiskFault::INFO), &[], || {
-            Box::new(VsanIncompatibleDiskMapping::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VsanIncompatibleDiskMapping",
+            Some(<VsanDiskFault as DataType>::INFO),
+            &[],
+            instance::<VsanIncompatibleDiskMapping>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VsanIncompatibleDiskMapping {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -2479,7 +2583,6 @@ impl Extends<VimFault> for VsanIncompatibleDiskMapping {}
 impl Extends<MethodFault> for VsanIncompatibleDiskMapping {}
 
 /// `VspanDestPortConflict`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VspanDestPortConflict {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -2491,17 +2594,28 @@ pub struct VspanDestPortConflict {
     pub port_key: String,
 }
 
+impl Default for VspanDestPortConflict {
+    fn default() -> Self {
+        Self {
+            base: <DvsFault as Default>::default(),
+            vspan_session_key1: Unset::UNSET,
+            vspan_session_key2: Unset::UNSET,
+            port_key: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VspanDestPortConflict {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VspanDestPortConflict",
-            Some(DvsFault::INFO),
+            Some(<DvsFault as DataType>::INFO),
             &[
-                FieldInfo::req("vspanSessionKey1", Type::String),
-                FieldInfo::req("vspanSessionKey2", Type::String),
-                FieldInfo::req("portKey", Type::String),
+                Own("vspanSessionKey1", Type::String, Req),
+                Own("vspanSessionKey2", Type::String, Req),
+                Own("portKey", Type::String, Req),
             ],
-            || Box::new(VspanDestPortConflict::default()),
+            instance::<VspanDestPortConflict>,
         );
         &INFO
     };
@@ -2509,33 +2623,27 @@ impl DataType for VspanDestPortConflict {
 
 impl DataObject for VspanDestPortConflict {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vspan_session_key1),
-            3 => leaf(&self.vspan_session_key2),
-            4 => leaf(&self.port_key),
-            _ => self.base.get(index),
+            2 => look::text(&self.vspan_session_key1),
+            3 => look::text(&self.vspan_session_key2),
+            4 => look::text(&self.port_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vspan_session_key1),
-            3 => Slot::Scalar(&mut self.vspan_session_key2),
-            4 => Slot::Scalar(&mut self.port_key),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vspan_session_key1),
+            3 => place::text(&mut self.vspan_session_key2),
+            4 => place::text(&mut self.port_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2545,7 +2653,6 @@ impl Extends<VimFault> for VspanDestPortConflict {}
 impl Extends<MethodFault> for VspanDestPortConflict {}
 
 /// `VspanPortConflict`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VspanPortConflict {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -2557,17 +2664,28 @@ pub struct VspanPortConflict {
     pub port_key: String,
 }
 
+impl Default for VspanPortConflict {
+    fn default() -> Self {
+        Self {
+            base: <DvsFault as Default>::default(),
+            vspan_session_key1: Unset::UNSET,
+            vspan_session_key2: Unset::UNSET,
+            port_key: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VspanPortConflict {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VspanPortConflict",
-            Some(DvsFault::INFO),
+            Some(<DvsFault as DataType>::INFO),
             &[
-                FieldInfo::req("vspanSessionKey1", Type::String),
-                FieldInfo::req("vspanSessionKey2", Type::String),
-                FieldInfo::req("portKey", Type::String),
+                Own("vspanSessionKey1", Type::String, Req),
+                Own("vspanSessionKey2", Type::String, Req),
+                Own("portKey", Type::String, Req),
             ],
-            || Box::new(VspanPortConflict::default()),
+            instance::<VspanPortConflict>,
         );
         &INFO
     };
@@ -2575,33 +2693,27 @@ impl DataType for VspanPortConflict {
 
 impl DataObject for VspanPortConflict {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vspan_session_key1),
-            3 => leaf(&self.vspan_session_key2),
-            4 => leaf(&self.port_key),
-            _ => self.base.get(index),
+            2 => look::text(&self.vspan_session_key1),
+            3 => look::text(&self.vspan_session_key2),
+            4 => look::text(&self.port_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vspan_session_key1),
-            3 => Slot::Scalar(&mut self.vspan_session_key2),
-            4 => Slot::Scalar(&mut self.port_key),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vspan_session_key1),
+            3 => place::text(&mut self.vspan_session_key2),
+            4 => place::text(&mut self.port_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2611,7 +2723,6 @@ impl Extends<VimFault> for VspanPortConflict {}
 impl Extends<MethodFault> for VspanPortConflict {}
 
 /// `VspanPortMoveFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VspanPortMoveFault {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -2623,17 +2734,28 @@ pub struct VspanPortMoveFault {
     pub port_key: String,
 }
 
+impl Default for VspanPortMoveFault {
+    fn default() -> Self {
+        Self {
+            base: <DvsFault as Default>::default(),
+            src_portgroup_name: Unset::UNSET,
+            dest_portgroup_name: Unset::UNSET,
+            port_key: Unset::UNSET,
+        }
+    }
+}
+
 impl DataType for VspanPortMoveFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VspanPortMoveFault",
-            Some(DvsFault::INFO),
+            Some(<DvsFault as DataType>::INFO),
             &[
-                FieldInfo::req("srcPortgroupName", Type::String),
-                FieldInfo::req("destPortgroupName", Type::String),
-                FieldInfo::req("portKey", Type::String),
+                Own("srcPortgroupName", Type::String, Req),
+                Own("destPortgroupName", Type::String, Req),
+                Own("portKey", Type::String, Req),
             ],
-            || Box::new(VspanPortMoveFault::default()),
+            instance::<VspanPortMoveFault>,
         );
         &INFO
     };
@@ -2641,33 +2763,27 @@ impl DataType for VspanPortMoveFault {
 
 impl DataObject for VspanPortMoveFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.src_portgroup_name),
-            3 => leaf(&self.dest_portgroup_name),
-            4 => leaf(&self.port_key),
-            _ => self.base.get(index),
+            2 => look::text(&self.src_portgroup_name),
+            3 => look::text(&self.dest_portgroup_name),
+            4 => look::text(&self.port_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.src_portgroup_name),
-            3 => Slot::Scalar(&mut self.dest_portgroup_name),
-            4 => Slot::Scalar(&mut self.port_key),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.src_portgroup_name),
+            3 => place::text(&mut self.dest_portgroup_name),
+            4 => place::text(&mut self.port_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2677,7 +2793,6 @@ impl Extends<VimFault> for VspanPortMoveFault {}
 impl Extends<MethodFault> for VspanPortMoveFault {}
 
 /// `VspanPortPromiscChangeFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VspanPortPromiscChangeFault {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -2685,13 +2800,19 @@ pub struct VspanPortPromiscChangeFault {
     pub port_key: String,
 }
 
+impl Default for VspanPortPromiscChangeFault {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), port_key: Unset::UNSET }
+    }
+}
+
 impl DataType for VspanPortPromiscChangeFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VspanPortPromiscChangeFault",
-            Some(DvsFault::INFO),
-            &[FieldInfo::req("portKey", Type::String)],
-            || Box::new(VspanPortPromiscChangeFault::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("portKey", Type::String, Req)],
+            instance::<VspanPortPromiscChangeFault>,
         );
         &INFO
     };
@@ -2699,29 +2820,23 @@ impl DataType for VspanPortPromiscChangeFault {
 
 impl DataObject for VspanPortPromiscChangeFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.port_key),
-            _ => self.base.get(index),
+            2 => look::text(&self.port_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.port_key),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.port_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2731,7 +2846,6 @@ impl Extends<VimFault> for VspanPortPromiscChangeFault {}
 impl Extends<MethodFault> for VspanPortPromiscChangeFault {}
 
 /// `VspanPortgroupPromiscChangeFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VspanPortgroupPromiscChangeFault {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -2739,13 +2853,19 @@ pub struct VspanPortgroupPromiscChangeFault {
     pub portgroup_name: String,
 }
 
+impl Default for VspanPortgroupPromiscChangeFault {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), portgroup_name: Unset::UNSET }
+    }
+}
+
 impl DataType for VspanPortgroupPromiscChangeFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VspanPortgroupPromiscChangeFault",
-            Some(DvsFault::INFO),
-            &[FieldInfo::req("portgroupName", Type::String)],
-            || Box::new(VspanPortgroupPromiscChangeFault::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("portgroupName", Type::String, Req)],
+            instance::<VspanPortgroupPromiscChangeFault>,
         );
         &INFO
     };
@@ -2753,29 +2873,23 @@ impl DataType for VspanPortgroupPromiscChangeFault {
 
 impl DataObject for VspanPortgroupPromiscChangeFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.portgroup_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.portgroup_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.portgroup_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.portgroup_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2785,7 +2899,6 @@ impl Extends<VimFault> for VspanPortgroupPromiscChangeFault {}
 impl Extends<MethodFault> for VspanPortgroupPromiscChangeFault {}
 
 /// `VspanPortgroupTypeChangeFault`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VspanPortgroupTypeChangeFault {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -2793,13 +2906,19 @@ pub struct VspanPortgroupTypeChangeFault {
     pub portgroup_name: String,
 }
 
+impl Default for VspanPortgroupTypeChangeFault {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), portgroup_name: Unset::UNSET }
+    }
+}
+
 impl DataType for VspanPortgroupTypeChangeFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VspanPortgroupTypeChangeFault",
-            Some(DvsFault::INFO),
-            &[FieldInfo::req("portgroupName", Type::String)],
-            || Box::new(VspanPortgroupTypeChangeFault::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("portgroupName", Type::String, Req)],
+            instance::<VspanPortgroupTypeChangeFault>,
         );
         &INFO
     };
@@ -2807,29 +2926,23 @@ impl DataType for VspanPortgroupTypeChangeFault {
 
 impl DataObject for VspanPortgroupTypeChangeFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.portgroup_name),
-            _ => self.base.get(index),
+            2 => look::text(&self.portgroup_name),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.portgroup_name),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.portgroup_name),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2839,7 +2952,6 @@ impl Extends<VimFault> for VspanPortgroupTypeChangeFault {}
 impl Extends<MethodFault> for VspanPortgroupTypeChangeFault {}
 
 /// `VspanPromiscuousPortNotSupported`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VspanPromiscuousPortNotSupported {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -2849,13 +2961,19 @@ pub struct VspanPromiscuousPortNotSupported {
     pub port_key: String,
 }
 
+impl Default for VspanPromiscuousPortNotSupported {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), vspan_session_key: Unset::UNSET, port_key: Unset::UNSET }
+    }
+}
+
 impl DataType for VspanPromiscuousPortNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VspanPromiscuousPortNotSupported",
-            Some(DvsFault::INFO),
-            &[FieldInfo::req("vspanSessionKey", Type::String), FieldInfo::req("portKey", Type::String)],
-            || Box::new(VspanPromiscuousPortNotSupported::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("vspanSessionKey", Type::String, Req), Own("portKey", Type::String, Req)],
+            instance::<VspanPromiscuousPortNotSupported>,
         );
         &INFO
     };
@@ -2863,31 +2981,25 @@ impl DataType for VspanPromiscuousPortNotSupported {
 
 impl DataObject for VspanPromiscuousPortNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vspan_session_key),
-            3 => leaf(&self.port_key),
-            _ => self.base.get(index),
+            2 => look::text(&self.vspan_session_key),
+            3 => look::text(&self.port_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vspan_session_key),
-            3 => Slot::Scalar(&mut self.port_key),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vspan_session_key),
+            3 => place::text(&mut self.port_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2897,7 +3009,6 @@ impl Extends<VimFault> for VspanPromiscuousPortNotSupported {}
 impl Extends<MethodFault> for VspanPromiscuousPortNotSupported {}
 
 /// `VspanSameSessionPortConflict`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VspanSameSessionPortConflict {
     /// What it inherits from [`DvsFault`].
     pub base: DvsFault,
@@ -2907,13 +3018,19 @@ pub struct VspanSameSessionPortConflict {
     pub port_key: String,
 }
 
+impl Default for VspanSameSessionPortConflict {
+    fn default() -> Self {
+        Self { base: <DvsFault as Default>::default(), vspan_session_key: Unset::UNSET, port_key: Unset::UNSET }
+    }
+}
+
 impl DataType for VspanSameSessionPortConflict {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VspanSameSessionPortConflict",
-            Some(DvsFault::INFO),
-            &[FieldInfo::req("vspanSessionKey", Type::String), FieldInfo::req("portKey", Type::String)],
-            || Box::new(VspanSameSessionPortConflict::default()),
+            Some(<DvsFault as DataType>::INFO),
+            &[Own("vspanSessionKey", Type::String, Req), Own("portKey", Type::String, Req)],
+            instance::<VspanSameSessionPortConflict>,
         );
         &INFO
     };
@@ -2921,31 +3038,25 @@ impl DataType for VspanSameSessionPortConflict {
 
 impl DataObject for VspanSameSessionPortConflict {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.vspan_session_key),
-            3 => leaf(&self.port_key),
-            _ => self.base.get(index),
+            2 => look::text(&self.vspan_session_key),
+            3 => look::text(&self.port_key),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.vspan_session_key),
-            3 => Slot::Scalar(&mut self.port_key),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.vspan_session_key),
+            3 => place::text(&mut self.port_key),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -2955,40 +3066,46 @@ impl Extends<VimFault> for VspanSameSessionPortConflict {}
 impl Extends<MethodFault> for VspanSameSessionPortConflict {}
 
 /// `VMINotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMINotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
 }
 
+impl Default for VMINotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for VMINotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VMINotSupported", Some(DeviceNotSupported::INFO), &[], || {
-            Box::new(VMINotSupported::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VMINotSupported",
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[],
+            instance::<VMINotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VMINotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3000,40 +3117,46 @@ impl Extends<VimFault> for VMINotSupported {}
 impl Extends<MethodFault> for VMINotSupported {}
 
 /// `VMOnConflictDVPort`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMOnConflictDVPort {
     /// What it inherits from [`CannotAccessNetwork`].
     pub base: CannotAccessNetwork,
 }
 
+impl Default for VMOnConflictDVPort {
+    fn default() -> Self {
+        Self { base: <CannotAccessNetwork as Default>::default() }
+    }
+}
+
 impl DataType for VMOnConflictDVPort {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VMOnConflictDVPort", Some(CannotAccessNetwork::INFO), &[], || {
-            Box::new(VMOnConflictDVPort::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VMOnConflictDVPort",
+            Some(<CannotAccessNetwork as DataType>::INFO),
+            &[],
+            instance::<VMOnConflictDVPort>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VMOnConflictDVPort {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3046,40 +3169,46 @@ impl Extends<VimFault> for VMOnConflictDVPort {}
 impl Extends<MethodFault> for VMOnConflictDVPort {}
 
 /// `VMOnVirtualIntranet`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VMOnVirtualIntranet {
     /// What it inherits from [`CannotAccessNetwork`].
     pub base: CannotAccessNetwork,
 }
 
+impl Default for VMOnVirtualIntranet {
+    fn default() -> Self {
+        Self { base: <CannotAccessNetwork as Default>::default() }
+    }
+}
+
 impl DataType for VMOnVirtualIntranet {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VMOnVirtualIntranet", Some(CannotAccessNetwork::INFO), &[], || {
-            Box::new(VMOnVirtualIntranet::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VMOnVirtualIntranet",
+            Some(<CannotAccessNetwork as DataType>::INFO),
+            &[],
+            instance::<VMOnVirtualIntranet>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VMOnVirtualIntranet {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3092,7 +3221,6 @@ impl Extends<VimFault> for VMOnVirtualIntranet {}
 impl Extends<MethodFault> for VMOnVirtualIntranet {}
 
 /// `VirtualDiskModeNotSupported`, since 4.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskModeNotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
@@ -3100,13 +3228,19 @@ pub struct VirtualDiskModeNotSupported {
     pub mode: String,
 }
 
+impl Default for VirtualDiskModeNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default(), mode: Unset::UNSET }
+    }
+}
+
 impl DataType for VirtualDiskModeNotSupported {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "VirtualDiskModeNotSupported",
-            Some(DeviceNotSupported::INFO),
-            &[FieldInfo::req("mode", Type::String)],
-            || Box::new(VirtualDiskModeNotSupported::default()),
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[Own("mode", Type::String, Req)],
+            instance::<VirtualDiskModeNotSupported>,
         );
         &INFO
     };
@@ -3114,29 +3248,23 @@ impl DataType for VirtualDiskModeNotSupported {
 
 impl DataObject for VirtualDiskModeNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            4 => leaf(&self.mode),
-            _ => self.base.get(index),
+            4 => look::text(&self.mode),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            4 => Slot::Scalar(&mut self.mode),
-            _ => self.base.slot(index),
+            4 => place::text(&mut self.mode),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -3148,41 +3276,46 @@ impl Extends<VimFault> for VirtualDiskModeNotSupported {}
 impl Extends<MethodFault> for VirtualDiskModeNotSupported {}
 
 /// `VirtualEthernetCardNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualEthernetCardNotSupported {
     /// What it inherits from [`DeviceNotSupported`].
     pub base: DeviceNotSupported,
 }
 
+impl Default for VirtualEthernetCardNotSupported {
+    fn default() -> Self {
+        Self { base: <DeviceNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for VirtualEthernetCardNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualEthernetCardNotSupported", Some(DeviceNotSupported::INFO), &[], || {
-                Box::new(VirtualEthernetCardNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualEthernetCardNotSupported",
+            Some(<DeviceNotSupported as DataType>::INFO),
+            &[],
+            instance::<VirtualEthernetCardNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualEthernetCardNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3194,40 +3327,46 @@ impl Extends<VimFault> for VirtualEthernetCardNotSupported {}
 impl Extends<MethodFault> for VirtualEthernetCardNotSupported {}
 
 /// `VmfsAlreadyMounted`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsAlreadyMounted {
     /// What it inherits from [`VmfsMountFault`].
     pub base: VmfsMountFault,
 }
 
+impl Default for VmfsAlreadyMounted {
+    fn default() -> Self {
+        Self { base: <VmfsMountFault as Default>::default() }
+    }
+}
+
 impl DataType for VmfsAlreadyMounted {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmfsAlreadyMounted", Some(VmfsMountFault::INFO), &[], || {
-            Box::new(VmfsAlreadyMounted::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmfsAlreadyMounted",
+            Some(<VmfsMountFault as DataType>::INFO),
+            &[],
+            instance::<VmfsAlreadyMounted>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmfsAlreadyMounted {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3238,40 +3377,46 @@ impl Extends<VimFault> for VmfsAlreadyMounted {}
 impl Extends<MethodFault> for VmfsAlreadyMounted {}
 
 /// `VmfsAmbiguousMount`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VmfsAmbiguousMount {
     /// What it inherits from [`VmfsMountFault`].
     pub base: VmfsMountFault,
 }
 
+impl Default for VmfsAmbiguousMount {
+    fn default() -> Self {
+        Self { base: <VmfsMountFault as Default>::default() }
+    }
+}
+
 impl DataType for VmfsAmbiguousMount {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("VmfsAmbiguousMount", Some(VmfsMountFault::INFO), &[], || {
-            Box::new(VmfsAmbiguousMount::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VmfsAmbiguousMount",
+            Some(<VmfsMountFault as DataType>::INFO),
+            &[],
+            instance::<VmfsAmbiguousMount>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VmfsAmbiguousMount {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -3282,41 +3427,46 @@ impl Extends<VimFault> for VmfsAmbiguousMount {}
 impl Extends<MethodFault> for VmfsAmbiguousMount {}
 
 /// `VirtualDiskBlocksNotFullyProvisioned`, since 4.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct VirtualDiskBlocksNotFullyProvisioned {
     /// What it inherits from [`DeviceBackingNotSupported`].
     pub base: DeviceBackingNotSupported,
 }
 
+impl Default for VirtualDiskBlocksNotFullyProvisioned {
+    fn default() -> Self {
+        Self { base: <DeviceBackingNotSupported as Default>::default() }
+    }
+}
+
 impl DataType for VirtualDiskBlocksNotFullyProvisioned {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("VirtualDiskBlocksNotFullyProvisioned", Some(DeviceBackingNotSupported::INFO), &[], || {
-                Box::new(VirtualDiskBlocksNotFullyProvisioned::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "VirtualDiskBlocksNotFullyProvisioned",
+            Some(<DeviceBackingNotSupported as DataType>::INFO),
+            &[],
+            instance::<VirtualDiskBlocksNotFullyProvisioned>,
+        );
         &INFO
     };
 }
 
 impl DataObject for VirtualDiskBlocksNotFullyProvisioned {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -6,39 +6,42 @@ use crate::types::{
 };
 
 /// `WipeDiskFault`, since 5.1.
-#[derive(Clone, Default, PartialEq)]
 pub struct WipeDiskFault {
     /// What it inherits from [`VimFault`].
     pub base: VimFault,
 }
 
+impl Default for WipeDiskFault {
+    fn default() -> Self {
+        Self { base: <VimFault as Default>::default() }
+    }
+}
+
 impl DataType for WipeDiskFault {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo =
-            TypeInfo::new("WipeDiskFault", Some(VimFault::INFO), &[], || Box::new(WipeDiskFault::default()));
+            TypeInfo::new("WipeDiskFault", Some(<VimFault as DataType>::INFO), &[], instance::<WipeDiskFault>);
         &INFO
     };
 }
 
 impl DataObject for WipeDiskFault {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -47,41 +50,46 @@ impl Extends<VimFault> for WipeDiskFault {}
 impl Extends<MethodFault> for WipeDiskFault {}
 
 /// `WakeOnLanNotSupported`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct WakeOnLanNotSupported {
     /// What it inherits from [`VirtualHardwareCompatibilityIssue`].
     pub base: VirtualHardwareCompatibilityIssue,
 }
 
+impl Default for WakeOnLanNotSupported {
+    fn default() -> Self {
+        Self { base: <VirtualHardwareCompatibilityIssue as Default>::default() }
+    }
+}
+
 impl DataType for WakeOnLanNotSupported {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("WakeOnLanNotSupported", Some(VirtualHardwareCompatibilityIssue::INFO), &[], || {
-                Box::new(WakeOnLanNotSupported::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "WakeOnLanNotSupported",
+            Some(<VirtualHardwareCompatibilityIssue as DataType>::INFO),
+            &[],
+            instance::<WakeOnLanNotSupported>,
+        );
         &INFO
     };
 }
 
 impl DataObject for WakeOnLanNotSupported {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -92,41 +100,46 @@ impl Extends<VimFault> for WakeOnLanNotSupported {}
 impl Extends<MethodFault> for WakeOnLanNotSupported {}
 
 /// `WakeOnLanNotSupportedByVmotionNIC`, since 2.5.
-#[derive(Clone, Default, PartialEq)]
 pub struct WakeOnLanNotSupportedByVmotionNIC {
     /// What it inherits from [`HostPowerOpFailed`].
     pub base: HostPowerOpFailed,
 }
 
+impl Default for WakeOnLanNotSupportedByVmotionNIC {
+    fn default() -> Self {
+        Self { base: <HostPowerOpFailed as Default>::default() }
+    }
+}
+
 impl DataType for WakeOnLanNotSupportedByVmotionNIC {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("WakeOnLanNotSupportedByVmotionNIC", Some(HostPowerOpFailed::INFO), &[], || {
-                Box::new(WakeOnLanNotSupportedByVmotionNIC::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "WakeOnLanNotSupportedByVmotionNIC",
+            Some(<HostPowerOpFailed as DataType>::INFO),
+            &[],
+            instance::<WakeOnLanNotSupportedByVmotionNIC>,
+        );
         &INFO
     };
 }
 
 impl DataObject for WakeOnLanNotSupportedByVmotionNIC {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -136,7 +149,6 @@ impl Extends<VimFault> for WakeOnLanNotSupportedByVmotionNIC {}
 impl Extends<MethodFault> for WakeOnLanNotSupportedByVmotionNIC {}
 
 /// `WillLoseHAProtection`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct WillLoseHAProtection {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
@@ -144,13 +156,19 @@ pub struct WillLoseHAProtection {
     pub resolution: String,
 }
 
+impl Default for WillLoseHAProtection {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default(), resolution: Unset::UNSET }
+    }
+}
+
 impl DataType for WillLoseHAProtection {
     const INFO: &'static TypeInfo = {
         static INFO: TypeInfo = TypeInfo::new(
             "WillLoseHAProtection",
-            Some(MigrationFault::INFO),
-            &[FieldInfo::req("resolution", Type::String)],
-            || Box::new(WillLoseHAProtection::default()),
+            Some(<MigrationFault as DataType>::INFO),
+            &[Own("resolution", Type::String, Req)],
+            instance::<WillLoseHAProtection>,
         );
         &INFO
     };
@@ -158,29 +176,23 @@ impl DataType for WillLoseHAProtection {
 
 impl DataObject for WillLoseHAProtection {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
         match index {
-            2 => leaf(&self.resolution),
-            _ => self.base.get(index),
+            2 => look::text(&self.resolution),
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
         }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
         match index {
-            2 => Slot::Scalar(&mut self.resolution),
-            _ => self.base.slot(index),
+            2 => place::text(&mut self.resolution),
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
         }
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
     }
 }
 
@@ -190,41 +202,46 @@ impl Extends<VimFault> for WillLoseHAProtection {}
 impl Extends<MethodFault> for WillLoseHAProtection {}
 
 /// `WillModifyConfigCpuRequirements`, since 2.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct WillModifyConfigCpuRequirements {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for WillModifyConfigCpuRequirements {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for WillModifyConfigCpuRequirements {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo =
-            TypeInfo::new("WillModifyConfigCpuRequirements", Some(MigrationFault::INFO), &[], || {
-                Box::new(WillModifyConfigCpuRequirements::default())
-            });
+        static INFO: TypeInfo = TypeInfo::new(
+            "WillModifyConfigCpuRequirements",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<WillModifyConfigCpuRequirements>,
+        );
         &INFO
     };
 }
 
 impl DataObject for WillModifyConfigCpuRequirements {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 
@@ -234,40 +251,46 @@ impl Extends<VimFault> for WillModifyConfigCpuRequirements {}
 impl Extends<MethodFault> for WillModifyConfigCpuRequirements {}
 
 /// `WillResetSnapshotDirectory`, since 5.0.
-#[derive(Clone, Default, PartialEq)]
 pub struct WillResetSnapshotDirectory {
     /// What it inherits from [`MigrationFault`].
     pub base: MigrationFault,
 }
 
+impl Default for WillResetSnapshotDirectory {
+    fn default() -> Self {
+        Self { base: <MigrationFault as Default>::default() }
+    }
+}
+
 impl DataType for WillResetSnapshotDirectory {
     const INFO: &'static TypeInfo = {
-        static INFO: TypeInfo = TypeInfo::new("WillResetSnapshotDirectory", Some(MigrationFault::INFO), &[], || {
-            Box::new(WillResetSnapshotDirectory::default())
-        });
+        static INFO: TypeInfo = TypeInfo::new(
+            "WillResetSnapshotDirectory",
+            Some(<MigrationFault as DataType>::INFO),
+            &[],
+            instance::<WillResetSnapshotDirectory>,
+        );
         &INFO
     };
 }
 
 impl DataObject for WillResetSnapshotDirectory {
     fn info(&self) -> &'static TypeInfo {
-        Self::INFO
+        <Self as DataType>::INFO
     }
 
     fn get(&self, index: usize) -> Value<'_> {
-        self.base.get(index)
+        match index {
+            BASE => Value::Data(&self.base),
+            _ => DataObject::get(&self.base, index),
+        }
     }
 
     fn slot(&mut self, index: usize) -> Slot<'_> {
-        self.base.slot(index)
-    }
-
-    fn base(&self) -> Option<&dyn DataObject> {
-        Some(&self.base)
-    }
-
-    fn base_mut(&mut self) -> Option<&mut dyn DataObject> {
-        Some(&mut self.base)
+        match index {
+            BASE => Slot::Data(&mut self.base),
+            _ => DataObject::slot(&mut self.base, index),
+        }
     }
 }
 

@@ -13,10 +13,16 @@ pub struct Alarm {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(Alarm, ExtensibleManagedObject, "Alarm", [FieldInfo::req("info", Type::Data(AlarmInfo::INFO))]);
+managed_object!(
+    Alarm,
+    ExtensibleManagedObject,
+    "Alarm",
+    [FieldInfo::req("info", Type::Data(<AlarmInfo as DataType>::INFO))]
+);
 
 impl Alarm {
     /// `RemoveAlarm`, since 2.0; needs `Alarm.Delete`.
+    #[inline]
     pub fn remove_alarm(&self) -> Request<()> {
         Request::new(self, &method::REMOVE_ALARM, &[])
     }
@@ -24,6 +30,7 @@ impl Alarm {
     /// `ReconfigureAlarm`, since 2.0; needs `Alarm.Edit`.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
+    #[inline]
     pub fn reconfigure_alarm(&self, spec: &Poly<AlarmSpec>) -> Request<()> {
         Request::new(self, &method::RECONFIGURE_ALARM, &[leaf(spec)])
     }
@@ -48,7 +55,7 @@ pub mod method {
     pub static RECONFIGURE_ALARM: Method = Method {
         name: "ReconfigureAlarm",
         owner: "Alarm",
-        params: &[FieldInfo::req("spec", Type::Data(AlarmSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<AlarmSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Alarm.Edit"),
     };

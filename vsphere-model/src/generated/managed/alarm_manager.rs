@@ -17,8 +17,8 @@ managed_object!(
     Handle,
     "AlarmManager",
     [
-        FieldInfo::list("defaultExpression", Type::Data(AlarmExpression::INFO)),
-        FieldInfo::req("description", Type::Data(AlarmDescription::INFO))
+        FieldInfo::list("defaultExpression", Type::Data(<AlarmExpression as DataType>::INFO)),
+        FieldInfo::req("description", Type::Data(<AlarmDescription as DataType>::INFO))
     ]
 );
 
@@ -26,6 +26,7 @@ impl AlarmManager {
     /// `CreateAlarm`, since 2.0.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
+    #[inline]
     pub fn create_alarm(
         &self,
         entity: &ManagedObjectReference,
@@ -35,41 +36,49 @@ impl AlarmManager {
     }
 
     /// `GetAlarm`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn get_alarm(&self, entity: Option<&ManagedObjectReference>) -> Request<Vec<ManagedObjectReference>> {
         Request::new(self, &method::GET_ALARM, &[entity.map_or(Value::Unset, leaf)])
     }
 
     /// `AreAlarmActionsEnabled`, since 4.0.
+    #[inline]
     pub fn are_alarm_actions_enabled(&self, entity: &ManagedObjectReference) -> Request<bool> {
         Request::new(self, &method::ARE_ALARM_ACTIONS_ENABLED, &[leaf(entity)])
     }
 
     /// `EnableAlarmActions`, since 4.0.
+    #[inline]
     pub fn enable_alarm_actions(&self, entity: &ManagedObjectReference, enabled: bool) -> Request<()> {
         Request::new(self, &method::ENABLE_ALARM_ACTIONS, &[leaf(entity), leaf(&enabled)])
     }
 
     /// `GetAlarmState`, since 2.0.
+    #[inline]
     pub fn get_alarm_state(&self, entity: &ManagedObjectReference) -> Request<Vec<AlarmState>> {
         Request::new(self, &method::GET_ALARM_STATE, &[leaf(entity)])
     }
 
     /// `AcknowledgeAlarm`, since 4.0.
+    #[inline]
     pub fn acknowledge_alarm(&self, alarm: &ManagedObjectReference, entity: &ManagedObjectReference) -> Request<()> {
         Request::new(self, &method::ACKNOWLEDGE_ALARM, &[leaf(alarm), leaf(entity)])
     }
 
     /// `ClearTriggeredAlarms`, since 6.7; needs `Alarm.SetStatus`.
+    #[inline]
     pub fn clear_triggered_alarms(&self, filter: &AlarmFilterSpec) -> Request<()> {
         Request::new(self, &method::CLEAR_TRIGGERED_ALARMS, &[leaf(filter)])
     }
 
     /// `DisableAlarm`, since 6.9.1.
+    #[inline]
     pub fn disable_alarm(&self, alarm: &ManagedObjectReference, entity: &ManagedObjectReference) -> Request<()> {
         Request::new(self, &method::DISABLE_ALARM, &[leaf(alarm), leaf(entity)])
     }
 
     /// `EnableAlarm`, since 6.9.1.
+    #[inline]
     pub fn enable_alarm(&self, alarm: &ManagedObjectReference, entity: &ManagedObjectReference) -> Request<()> {
         Request::new(self, &method::ENABLE_ALARM, &[leaf(alarm), leaf(entity)])
     }
@@ -88,7 +97,10 @@ pub mod method {
     pub static CREATE_ALARM: Method = Method {
         name: "CreateAlarm",
         owner: "AlarmManager",
-        params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("spec", Type::Data(AlarmSpec::INFO))],
+        params: &[
+            FieldInfo::req("entity", Type::Ref),
+            FieldInfo::req("spec", Type::Data(<AlarmSpec as DataType>::INFO)),
+        ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -125,7 +137,7 @@ pub mod method {
         name: "GetAlarmState",
         owner: "AlarmManager",
         params: &[FieldInfo::req("entity", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(AlarmState::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<AlarmState as DataType>::INFO))),
         privilege: None,
     };
 
@@ -142,7 +154,7 @@ pub mod method {
     pub static CLEAR_TRIGGERED_ALARMS: Method = Method {
         name: "ClearTriggeredAlarms",
         owner: "AlarmManager",
-        params: &[FieldInfo::req("filter", Type::Data(AlarmFilterSpec::INFO))],
+        params: &[FieldInfo::req("filter", Type::Data(<AlarmFilterSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Alarm.SetStatus"),
     };

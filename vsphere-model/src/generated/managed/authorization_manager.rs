@@ -20,9 +20,9 @@ managed_object!(
     Handle,
     "AuthorizationManager",
     [
-        FieldInfo::list("privilegeList", Type::Data(AuthorizationPrivilege::INFO)),
-        FieldInfo::list("roleList", Type::Data(AuthorizationRole::INFO)),
-        FieldInfo::req("description", Type::Data(AuthorizationDescription::INFO))
+        FieldInfo::list("privilegeList", Type::Data(<AuthorizationPrivilege as DataType>::INFO)),
+        FieldInfo::list("roleList", Type::Data(<AuthorizationRole as DataType>::INFO)),
+        FieldInfo::req("description", Type::Data(<AuthorizationDescription as DataType>::INFO))
     ]
 );
 
@@ -30,6 +30,7 @@ impl AuthorizationManager {
     /// `AddAuthorizationRole`, since 2.0; needs `Authorization.ModifyRoles`.
     ///
     /// Faults: `AlreadyExists`, `InvalidName`.
+    #[inline]
     pub fn add_authorization_role(&self, name: &str, priv_ids: &[String]) -> Request<i32> {
         Request::new(self, &method::ADD_AUTHORIZATION_ROLE, &[Value::String(name), Value::List(&priv_ids)])
     }
@@ -37,6 +38,7 @@ impl AuthorizationManager {
     /// `RemoveAuthorizationRole`, since 2.0; needs `Authorization.ModifyRoles`.
     ///
     /// Faults: `NotFound`, `RemoveFailed`.
+    #[inline]
     pub fn remove_authorization_role(&self, role_id: i32, fail_if_used: bool) -> Request<()> {
         Request::new(self, &method::REMOVE_AUTHORIZATION_ROLE, &[leaf(&role_id), leaf(&fail_if_used)])
     }
@@ -44,6 +46,7 @@ impl AuthorizationManager {
     /// `UpdateAuthorizationRole`, since 2.0; needs `Authorization.ModifyRoles`.
     ///
     /// Faults: `AlreadyExists`, `InvalidName`, `NotFound`.
+    #[inline]
     pub fn update_authorization_role(&self, role_id: i32, new_name: &str, priv_ids: &[String]) -> Request<()> {
         Request::new(
             self,
@@ -55,6 +58,7 @@ impl AuthorizationManager {
     /// `MergePermissions`, since 2.0; needs `Authorization.ReassignRolePermissions`.
     ///
     /// Faults: `AuthMinimumAdminPermission`, `NotFound`.
+    #[inline]
     pub fn merge_permissions(&self, src_role_id: i32, dst_role_id: i32) -> Request<()> {
         Request::new(self, &method::MERGE_PERMISSIONS, &[leaf(&src_role_id), leaf(&dst_role_id)])
     }
@@ -62,11 +66,13 @@ impl AuthorizationManager {
     /// `RetrieveRolePermissions`, since 2.0; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn retrieve_role_permissions(&self, role_id: i32) -> Request<Vec<Permission>> {
         Request::new(self, &method::RETRIEVE_ROLE_PERMISSIONS, &[leaf(&role_id)])
     }
 
     /// `RetrieveEntityPermissions`, since 2.0.
+    #[inline]
     pub fn retrieve_entity_permissions(
         &self,
         entity: &ManagedObjectReference,
@@ -76,6 +82,7 @@ impl AuthorizationManager {
     }
 
     /// `RetrieveAllPermissions`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn retrieve_all_permissions(&self) -> Request<Vec<Permission>> {
         Request::new(self, &method::RETRIEVE_ALL_PERMISSIONS, &[])
     }
@@ -83,6 +90,7 @@ impl AuthorizationManager {
     /// `SetEntityPermissions`, since 2.0.
     ///
     /// Faults: `AuthMinimumAdminPermission`, `NotFound`, `UserNotFound`.
+    #[inline]
     pub fn set_entity_permissions(&self, entity: &ManagedObjectReference, permission: &[Permission]) -> Request<()> {
         Request::new(self, &method::SET_ENTITY_PERMISSIONS, &[leaf(entity), Value::List(&permission)])
     }
@@ -90,6 +98,7 @@ impl AuthorizationManager {
     /// `ResetEntityPermissions`, since 2.0.
     ///
     /// Faults: `AuthMinimumAdminPermission`, `NotFound`, `UserNotFound`.
+    #[inline]
     pub fn reset_entity_permissions(&self, entity: &ManagedObjectReference, permission: &[Permission]) -> Request<()> {
         Request::new(self, &method::RESET_ENTITY_PERMISSIONS, &[leaf(entity), Value::List(&permission)])
     }
@@ -97,11 +106,13 @@ impl AuthorizationManager {
     /// `RemoveEntityPermission`, since 2.0.
     ///
     /// Faults: `AuthMinimumAdminPermission`, `NotFound`.
+    #[inline]
     pub fn remove_entity_permission(&self, entity: &ManagedObjectReference, user: &str, is_group: bool) -> Request<()> {
         Request::new(self, &method::REMOVE_ENTITY_PERMISSION, &[leaf(entity), Value::String(user), leaf(&is_group)])
     }
 
     /// `HasPrivilegeOnEntity`, since 5.0; needs `System.View`.
+    #[inline]
     pub fn has_privilege_on_entity(
         &self,
         entity: &ManagedObjectReference,
@@ -116,6 +127,7 @@ impl AuthorizationManager {
     }
 
     /// `HasPrivilegeOnEntities`, since 5.5; needs `System.View`.
+    #[inline]
     pub fn has_privilege_on_entities(
         &self,
         entity: &[ManagedObjectReference],
@@ -130,6 +142,7 @@ impl AuthorizationManager {
     }
 
     /// `HasUserPrivilegeOnEntities`, since 6.5.
+    #[inline]
     pub fn has_user_privilege_on_entities(
         &self,
         entities: &[ManagedObjectReference],
@@ -144,6 +157,7 @@ impl AuthorizationManager {
     }
 
     /// `FetchUserPrivilegeOnEntities`, since 6.5.
+    #[inline]
     pub fn fetch_user_privilege_on_entities(
         &self,
         entities: &[ManagedObjectReference],
@@ -213,7 +227,7 @@ pub mod method {
         name: "RetrieveRolePermissions",
         owner: "AuthorizationManager",
         params: &[FieldInfo::req("roleId", Type::Int)],
-        result: Some(FieldInfo::list("returnval", Type::Data(Permission::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<Permission as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -222,7 +236,7 @@ pub mod method {
         name: "RetrieveEntityPermissions",
         owner: "AuthorizationManager",
         params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("inherited", Type::Boolean)],
-        result: Some(FieldInfo::list("returnval", Type::Data(Permission::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<Permission as DataType>::INFO))),
         privilege: None,
     };
 
@@ -231,7 +245,7 @@ pub mod method {
         name: "RetrieveAllPermissions",
         owner: "AuthorizationManager",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(Permission::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<Permission as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -239,7 +253,10 @@ pub mod method {
     pub static SET_ENTITY_PERMISSIONS: Method = Method {
         name: "SetEntityPermissions",
         owner: "AuthorizationManager",
-        params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::list("permission", Type::Data(Permission::INFO))],
+        params: &[
+            FieldInfo::req("entity", Type::Ref),
+            FieldInfo::list("permission", Type::Data(<Permission as DataType>::INFO)),
+        ],
         result: None,
         privilege: None,
     };
@@ -248,7 +265,10 @@ pub mod method {
     pub static RESET_ENTITY_PERMISSIONS: Method = Method {
         name: "ResetEntityPermissions",
         owner: "AuthorizationManager",
-        params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::list("permission", Type::Data(Permission::INFO))],
+        params: &[
+            FieldInfo::req("entity", Type::Ref),
+            FieldInfo::list("permission", Type::Data(<Permission as DataType>::INFO)),
+        ],
         result: None,
         privilege: None,
     };
@@ -288,7 +308,7 @@ pub mod method {
             FieldInfo::req("sessionId", Type::String),
             FieldInfo::list("privId", Type::String),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(EntityPrivilege::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<EntityPrivilege as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -301,7 +321,7 @@ pub mod method {
             FieldInfo::req("userName", Type::String),
             FieldInfo::list("privId", Type::String),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(EntityPrivilege::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<EntityPrivilege as DataType>::INFO))),
         privilege: None,
     };
 
@@ -310,7 +330,7 @@ pub mod method {
         name: "FetchUserPrivilegeOnEntities",
         owner: "AuthorizationManager",
         params: &[FieldInfo::list_req("entities", Type::Ref), FieldInfo::req("userName", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(UserPrivilegeResult::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<UserPrivilegeResult as DataType>::INFO))),
         privilege: None,
     };
 }

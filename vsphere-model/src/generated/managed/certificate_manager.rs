@@ -15,6 +15,7 @@ managed_object!(CertificateManager, Handle, "CertificateManager", []);
 
 impl CertificateManager {
     /// `CertMgrRefreshCACertificatesAndCRLs_Task`, since 6.0; needs `Certificate.Manage`.
+    #[inline]
     pub fn cert_mgr_refresh_ca_certificates_and_crls_task(
         &self,
         host: &[ManagedObjectReference],
@@ -23,6 +24,7 @@ impl CertificateManager {
     }
 
     /// `CertMgrRefreshCertificates_Task`, since 6.0; needs `Certificate.Manage`.
+    #[inline]
     pub fn cert_mgr_refresh_certificates_task(
         &self,
         host: &[ManagedObjectReference],
@@ -31,6 +33,7 @@ impl CertificateManager {
     }
 
     /// `CertMgrRevokeCertificates_Task`, since 6.0; needs `Certificate.Manage`.
+    #[inline]
     pub fn cert_mgr_revoke_certificates_task(
         &self,
         host: &[ManagedObjectReference],

@@ -27,14 +27,14 @@ managed_object!(
     ComputeResource,
     "ClusterComputeResource",
     [
-        FieldInfo::req("configuration", Type::Data(ClusterConfigInfo::INFO)),
-        FieldInfo::list("recommendation", Type::Data(ClusterRecommendation::INFO)),
-        FieldInfo::list("drsRecommendation", Type::Data(ClusterDrsRecommendation::INFO)),
-        FieldInfo::opt("summaryEx", Type::Data(ClusterComputeResourceSummary::INFO)),
-        FieldInfo::opt("hciConfig", Type::Data(ClusterComputeResourceHCIConfigInfo::INFO)),
-        FieldInfo::list("migrationHistory", Type::Data(ClusterDrsMigration::INFO)),
-        FieldInfo::list("actionHistory", Type::Data(ClusterActionHistory::INFO)),
-        FieldInfo::list("drsFault", Type::Data(ClusterDrsFaults::INFO))
+        FieldInfo::req("configuration", Type::Data(<ClusterConfigInfo as DataType>::INFO)),
+        FieldInfo::list("recommendation", Type::Data(<ClusterRecommendation as DataType>::INFO)),
+        FieldInfo::list("drsRecommendation", Type::Data(<ClusterDrsRecommendation as DataType>::INFO)),
+        FieldInfo::opt("summaryEx", Type::Data(<ClusterComputeResourceSummary as DataType>::INFO)),
+        FieldInfo::opt("hciConfig", Type::Data(<ClusterComputeResourceHCIConfigInfo as DataType>::INFO)),
+        FieldInfo::list("migrationHistory", Type::Data(<ClusterDrsMigration as DataType>::INFO)),
+        FieldInfo::list("actionHistory", Type::Data(<ClusterActionHistory as DataType>::INFO)),
+        FieldInfo::list("drsFault", Type::Data(<ClusterDrsFaults as DataType>::INFO))
     ]
 );
 
@@ -42,6 +42,7 @@ impl ClusterComputeResource {
     /// `ConfigureHCI_Task`, since 6.7.1.
     ///
     /// The task yields a `ClusterComputeResourceClusterConfigResult`.
+    #[inline]
     pub fn configure_hci_task(
         &self,
         cluster_spec: &ClusterComputeResourceHCIConfigSpec,
@@ -53,6 +54,7 @@ impl ClusterComputeResource {
     /// `ExtendHCI_Task`, since 6.7.1.
     ///
     /// The task yields a `ClusterComputeResourceClusterConfigResult`.
+    #[inline]
     pub fn extend_hci_task(
         &self,
         host_inputs: &[ClusterComputeResourceHostConfigurationInput],
@@ -68,6 +70,7 @@ impl ClusterComputeResource {
     /// `AbandonHciWorkflow`, since 6.7.1; needs `Host.Inventory.EditCluster`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn abandon_hci_workflow(&self) -> Request<()> {
         Request::new(self, &method::ABANDON_HCI_WORKFLOW, &[])
     }
@@ -75,6 +78,7 @@ impl ClusterComputeResource {
     /// `ValidateHCIConfiguration`, since 6.7.1; needs `System.Read`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn validate_hci_configuration(
         &self,
         hci_config_spec: Option<&ClusterComputeResourceHCIConfigSpec>,
@@ -88,21 +92,25 @@ impl ClusterComputeResource {
     }
 
     /// `ReconfigureCluster_Task`, since 2.0; needs `Host.Inventory.EditCluster`.
+    #[inline]
     pub fn reconfigure_cluster_task(&self, spec: &ClusterConfigSpec, modify: bool) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECONFIGURE_CLUSTER_TASK, &[leaf(spec), leaf(&modify)])
     }
 
     /// `ApplyRecommendation`, since 2.0.
+    #[inline]
     pub fn apply_recommendation(&self, key: &str) -> Request<()> {
         Request::new(self, &method::APPLY_RECOMMENDATION, &[Value::String(key)])
     }
 
     /// `CancelRecommendation`, since 4.1; needs `System.Read`.
+    #[inline]
     pub fn cancel_recommendation(&self, key: &str) -> Request<()> {
         Request::new(self, &method::CANCEL_RECOMMENDATION, &[Value::String(key)])
     }
 
     /// `RecommendHostsForVm`, since 2.0; needs `System.Read`.
+    #[inline]
     pub fn recommend_hosts_for_vm(
         &self,
         vm: &ManagedObjectReference,
@@ -116,6 +124,7 @@ impl ClusterComputeResource {
     /// The task yields a reference to a `HostSystem`.
     ///
     /// Faults: `DuplicateName`, `HostConnectFault`, `InvalidLogin`.
+    #[inline]
     pub fn add_host_task(
         &self,
         spec: &HostConnectSpec,
@@ -138,6 +147,7 @@ impl ClusterComputeResource {
     /// `MoveInto_Task`, since 2.0; needs `Host.Inventory.EditCluster`.
     ///
     /// Faults: `DuplicateName`, `InvalidState`, `TooManyHosts`.
+    #[inline]
     pub fn move_into_task(&self, host: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::MOVE_INTO_TASK, &[Value::List(&host)])
     }
@@ -145,6 +155,7 @@ impl ClusterComputeResource {
     /// `MoveHostInto_Task`, since 2.0; needs `Host.Inventory.EditCluster`.
     ///
     /// Faults: `InvalidState`, `TooManyHosts`.
+    #[inline]
     pub fn move_host_into_task(
         &self,
         host: &ManagedObjectReference,
@@ -154,21 +165,25 @@ impl ClusterComputeResource {
     }
 
     /// `RefreshRecommendation`, since 2.5; needs `Host.Inventory.EditCluster`.
+    #[inline]
     pub fn refresh_recommendation(&self) -> Request<()> {
         Request::new(self, &method::REFRESH_RECOMMENDATION, &[])
     }
 
     /// `EvcManager`, since 6.0; needs `System.Read`.
+    #[inline]
     pub fn evc_manager(&self) -> Request<Option<ManagedObjectReference>> {
         Request::new(self, &method::EVC_MANAGER, &[])
     }
 
     /// `RetrieveDasAdvancedRuntimeInfo`, since 4.0; needs `System.Read`.
+    #[inline]
     pub fn retrieve_das_advanced_runtime_info(&self) -> Request<Option<Poly<ClusterDasAdvancedRuntimeInfo>>> {
         Request::new(self, &method::RETRIEVE_DAS_ADVANCED_RUNTIME_INFO, &[])
     }
 
     /// `ClusterEnterMaintenanceMode`, since 5.0; needs `System.View`.
+    #[inline]
     pub fn cluster_enter_maintenance_mode(
         &self,
         host: &[ManagedObjectReference],
@@ -185,21 +200,25 @@ impl ClusterComputeResource {
     /// `PlaceVm`, since 6.0; needs `System.View`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn place_vm(&self, placement_spec: &PlacementSpec) -> Request<PlacementResult> {
         Request::new(self, &method::PLACE_VM, &[leaf(placement_spec)])
     }
 
     /// `FindRulesForVm`, since 6.0; needs `System.View`.
+    #[inline]
     pub fn find_rules_for_vm(&self, vm: &ManagedObjectReference) -> Request<Vec<Poly<ClusterRuleInfo>>> {
         Request::new(self, &method::FIND_RULES_FOR_VM, &[leaf(vm)])
     }
 
     /// `StampAllRulesWithUuid_Task`, since 6.0; needs `Host.Inventory.EditCluster`.
+    #[inline]
     pub fn stamp_all_rules_with_uuid_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::STAMP_ALL_RULES_WITH_UUID_TASK, &[])
     }
 
     /// `GetResourceUsage`, since 6.0; needs `System.Read`.
+    #[inline]
     pub fn get_resource_usage(&self) -> Request<ClusterResourceUsageSummary> {
         Request::new(self, &method::GET_RESOURCE_USAGE, &[])
     }
@@ -207,6 +226,7 @@ impl ClusterComputeResource {
     /// `SetCryptoMode`, since 7.0.0.0; needs `Cryptographer.RegisterHost`.
     ///
     /// Faults: `InvalidArgument`, `InvalidRequest`.
+    #[inline]
     pub fn set_crypto_mode(
         &self,
         crypto_mode: &str,
@@ -216,6 +236,7 @@ impl ClusterComputeResource {
     }
 
     /// `GetSystemVMsRestrictedDatastores`, since 7.0.3.0; needs `System.View`.
+    #[inline]
     pub fn get_system_vms_restricted_datastores(&self) -> Request<Vec<ManagedObjectReference>> {
         Request::new(self, &method::GET_SYSTEM_VMS_RESTRICTED_DATASTORES, &[])
     }
@@ -313,8 +334,8 @@ pub mod method {
         name: "ConfigureHCI_Task",
         owner: "ClusterComputeResource",
         params: &[
-            FieldInfo::req("clusterSpec", Type::Data(ClusterComputeResourceHCIConfigSpec::INFO)),
-            FieldInfo::list("hostInputs", Type::Data(ClusterComputeResourceHostConfigurationInput::INFO)),
+            FieldInfo::req("clusterSpec", Type::Data(<ClusterComputeResourceHCIConfigSpec as DataType>::INFO)),
+            FieldInfo::list("hostInputs", Type::Data(<ClusterComputeResourceHostConfigurationInput as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
@@ -325,8 +346,8 @@ pub mod method {
         name: "ExtendHCI_Task",
         owner: "ClusterComputeResource",
         params: &[
-            FieldInfo::list("hostInputs", Type::Data(ClusterComputeResourceHostConfigurationInput::INFO)),
-            FieldInfo::opt("vSanConfigSpec", Type::Data(SDDCBase::INFO)),
+            FieldInfo::list("hostInputs", Type::Data(<ClusterComputeResourceHostConfigurationInput as DataType>::INFO)),
+            FieldInfo::opt("vSanConfigSpec", Type::Data(<SDDCBase as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
@@ -346,10 +367,13 @@ pub mod method {
         name: "ValidateHCIConfiguration",
         owner: "ClusterComputeResource",
         params: &[
-            FieldInfo::opt("hciConfigSpec", Type::Data(ClusterComputeResourceHCIConfigSpec::INFO)),
+            FieldInfo::opt("hciConfigSpec", Type::Data(<ClusterComputeResourceHCIConfigSpec as DataType>::INFO)),
             FieldInfo::list("hosts", Type::Ref),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(ClusterComputeResourceValidationResultBase::INFO))),
+        result: Some(FieldInfo::list(
+            "returnval",
+            Type::Data(<ClusterComputeResourceValidationResultBase as DataType>::INFO),
+        )),
         privilege: Some("System.Read"),
     };
 
@@ -357,7 +381,10 @@ pub mod method {
     pub static RECONFIGURE_CLUSTER_TASK: Method = Method {
         name: "ReconfigureCluster_Task",
         owner: "ClusterComputeResource",
-        params: &[FieldInfo::req("spec", Type::Data(ClusterConfigSpec::INFO)), FieldInfo::req("modify", Type::Boolean)],
+        params: &[
+            FieldInfo::req("spec", Type::Data(<ClusterConfigSpec as DataType>::INFO)),
+            FieldInfo::req("modify", Type::Boolean),
+        ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
     };
@@ -385,7 +412,7 @@ pub mod method {
         name: "RecommendHostsForVm",
         owner: "ClusterComputeResource",
         params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::opt("pool", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(ClusterHostRecommendation::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ClusterHostRecommendation as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -394,7 +421,7 @@ pub mod method {
         name: "AddHost_Task",
         owner: "ClusterComputeResource",
         params: &[
-            FieldInfo::req("spec", Type::Data(HostConnectSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<HostConnectSpec as DataType>::INFO)),
             FieldInfo::req("asConnected", Type::Boolean),
             FieldInfo::opt("resourcePool", Type::Ref),
             FieldInfo::opt("license", Type::String),
@@ -444,7 +471,7 @@ pub mod method {
         name: "RetrieveDasAdvancedRuntimeInfo",
         owner: "ClusterComputeResource",
         params: &[],
-        result: Some(FieldInfo::opt("returnval", Type::Data(ClusterDasAdvancedRuntimeInfo::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<ClusterDasAdvancedRuntimeInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -454,10 +481,10 @@ pub mod method {
         owner: "ClusterComputeResource",
         params: &[
             FieldInfo::list_req("host", Type::Ref),
-            FieldInfo::list("option", Type::Data(OptionValue::INFO)),
-            FieldInfo::opt("info", Type::Data(ClusterComputeResourceMaintenanceInfo::INFO)),
+            FieldInfo::list("option", Type::Data(<OptionValue as DataType>::INFO)),
+            FieldInfo::opt("info", Type::Data(<ClusterComputeResourceMaintenanceInfo as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(ClusterEnterMaintenanceResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<ClusterEnterMaintenanceResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -465,8 +492,8 @@ pub mod method {
     pub static PLACE_VM: Method = Method {
         name: "PlaceVm",
         owner: "ClusterComputeResource",
-        params: &[FieldInfo::req("placementSpec", Type::Data(PlacementSpec::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(PlacementResult::INFO))),
+        params: &[FieldInfo::req("placementSpec", Type::Data(<PlacementSpec as DataType>::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(<PlacementResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -475,7 +502,7 @@ pub mod method {
         name: "FindRulesForVm",
         owner: "ClusterComputeResource",
         params: &[FieldInfo::req("vm", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(ClusterRuleInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ClusterRuleInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -493,7 +520,7 @@ pub mod method {
         name: "GetResourceUsage",
         owner: "ClusterComputeResource",
         params: &[],
-        result: Some(FieldInfo::req("returnval", Type::Data(ClusterResourceUsageSummary::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<ClusterResourceUsageSummary as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -503,7 +530,7 @@ pub mod method {
         owner: "ClusterComputeResource",
         params: &[
             FieldInfo::req("cryptoMode", Type::String),
-            FieldInfo::opt("policy", Type::Data(ClusterComputeResourceCryptoModePolicy::INFO)),
+            FieldInfo::opt("policy", Type::Data(<ClusterComputeResourceCryptoModePolicy as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),

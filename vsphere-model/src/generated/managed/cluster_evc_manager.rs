@@ -19,7 +19,7 @@ managed_object!(
     "ClusterEVCManager",
     [
         FieldInfo::req("managedCluster", Type::Ref),
-        FieldInfo::req("evcState", Type::Data(ClusterEVCManagerEVCState::INFO))
+        FieldInfo::req("evcState", Type::Data(<ClusterEVCManagerEVCState as DataType>::INFO))
     ]
 );
 
@@ -27,6 +27,7 @@ impl ClusterEVCManager {
     /// `ConfigureEvcMode_Task`, since 6.0; needs `Host.Inventory.EditCluster`.
     ///
     /// Faults: `EVCConfigFault`.
+    #[inline]
     pub fn configure_evc_mode_task(
         &self,
         evc_mode_key: &str,
@@ -40,6 +41,7 @@ impl ClusterEVCManager {
     }
 
     /// `DisableEvcMode_Task`, since 6.0; needs `Host.Inventory.EditCluster`.
+    #[inline]
     pub fn disable_evc_mode_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DISABLE_EVC_MODE_TASK, &[])
     }
@@ -47,6 +49,7 @@ impl ClusterEVCManager {
     /// `CheckConfigureEvcMode_Task`, since 6.0; needs `System.View`.
     ///
     /// The task yields a `Vec<ClusterEVCManagerCheckResult>`.
+    #[inline]
     pub fn check_configure_evc_mode_task(
         &self,
         evc_mode_key: &str,
@@ -64,6 +67,7 @@ impl ClusterEVCManager {
     /// The task yields a `Vec<ClusterEVCManagerCheckResult>`.
     ///
     /// Faults: `HostConnectFault`, `InvalidLogin`.
+    #[inline]
     pub fn check_add_host_evc_task(&self, cnx_spec: &HostConnectSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CHECK_ADD_HOST_EVC_TASK, &[leaf(cnx_spec)])
     }
@@ -113,7 +117,7 @@ pub mod method {
     pub static CHECK_ADD_HOST_EVC_TASK: Method = Method {
         name: "CheckAddHostEvc_Task",
         owner: "ClusterEVCManager",
-        params: &[FieldInfo::req("cnxSpec", Type::Data(HostConnectSpec::INFO))],
+        params: &[FieldInfo::req("cnxSpec", Type::Data(<HostConnectSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };

@@ -19,6 +19,7 @@ impl ClusterProfile {
     /// `UpdateClusterProfile`, since 4.0; needs `Profile.Edit`.
     ///
     /// Faults: `DuplicateName`.
+    #[inline]
     pub fn update_cluster_profile(&self, config: &Poly<ClusterProfileConfigSpec>) -> Request<()> {
         Request::new(self, &method::UPDATE_CLUSTER_PROFILE, &[leaf(config)])
     }
@@ -47,7 +48,7 @@ pub mod method {
     pub static UPDATE_CLUSTER_PROFILE: Method = Method {
         name: "UpdateClusterProfile",
         owner: "ClusterProfile",
-        params: &[FieldInfo::req("config", Type::Data(ClusterProfileConfigSpec::INFO))],
+        params: &[FieldInfo::req("config", Type::Data(<ClusterProfileConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Profile.Edit"),
     };

@@ -25,9 +25,9 @@ managed_object!(
         FieldInfo::list("host", Type::Ref),
         FieldInfo::list("datastore", Type::Ref),
         FieldInfo::list("network", Type::Ref),
-        FieldInfo::req("summary", Type::Data(ComputeResourceSummary::INFO)),
+        FieldInfo::req("summary", Type::Data(<ComputeResourceSummary as DataType>::INFO)),
         FieldInfo::opt("environmentBrowser", Type::Ref),
-        FieldInfo::req("configurationEx", Type::Data(ComputeResourceConfigInfo::INFO)),
+        FieldInfo::req("configurationEx", Type::Data(<ComputeResourceConfigInfo as DataType>::INFO)),
         FieldInfo::opt("lifecycleManaged", Type::Boolean),
         FieldInfo::opt("configManagerEnabled", Type::Boolean),
         FieldInfo::opt("networkBootMode", Type::String)
@@ -36,16 +36,19 @@ managed_object!(
 
 impl ComputeResource {
     /// `EnableNetworkBoot_Task`, since 9.0.0.0; needs `Host.Inventory.EditCluster`.
+    #[inline]
     pub fn enable_network_boot_task(&self, network_boot_mode: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::ENABLE_NETWORK_BOOT_TASK, &[Value::String(network_boot_mode)])
     }
 
     /// `DisableNetworkBoot_Task`, since 9.0.0.0; needs `Host.Inventory.EditCluster`.
+    #[inline]
     pub fn disable_network_boot_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DISABLE_NETWORK_BOOT_TASK, &[])
     }
 
     /// `ReconfigureComputeResource_Task`, since 2.5; needs `Host.Inventory.EditCluster`.
+    #[inline]
     pub fn reconfigure_compute_resource_task(
         &self,
         spec: &Poly<ComputeResourceConfigSpec>,
@@ -137,7 +140,7 @@ pub mod method {
         name: "ReconfigureComputeResource_Task",
         owner: "ComputeResource",
         params: &[
-            FieldInfo::req("spec", Type::Data(ComputeResourceConfigSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<ComputeResourceConfigSpec as DataType>::INFO)),
             FieldInfo::req("modify", Type::Boolean),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),

@@ -18,6 +18,7 @@ impl CryptoManager {
     /// `AddKey`, since 6.5; needs `Cryptographer.ManageKeys`.
     ///
     /// Faults: `AlreadyExists`, `InvalidState`.
+    #[inline]
     pub fn add_key(&self, key: &CryptoKeyPlain) -> Request<()> {
         Request::new(self, &method::ADD_KEY, &[leaf(key)])
     }
@@ -25,6 +26,7 @@ impl CryptoManager {
     /// `AddKeys`, since 6.5; needs `Cryptographer.ManageKeys`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn add_keys(&self, keys: &[CryptoKeyPlain]) -> Request<Vec<CryptoKeyResult>> {
         Request::new(self, &method::ADD_KEYS, &[Value::List(&keys)])
     }
@@ -32,16 +34,19 @@ impl CryptoManager {
     /// `RemoveKey`, since 6.5; needs `Cryptographer.ManageKeys`.
     ///
     /// Faults: `ResourceInUse`.
+    #[inline]
     pub fn remove_key(&self, key: &CryptoKeyId, force: bool) -> Request<()> {
         Request::new(self, &method::REMOVE_KEY, &[leaf(key), leaf(&force)])
     }
 
     /// `RemoveKeys`, since 6.5; needs `Cryptographer.ManageKeys`.
+    #[inline]
     pub fn remove_keys(&self, keys: &[CryptoKeyId], force: bool) -> Request<Vec<CryptoKeyResult>> {
         Request::new(self, &method::REMOVE_KEYS, &[Value::List(&keys), leaf(&force)])
     }
 
     /// `ListKeys`, since 6.5; needs `Cryptographer.ManageKeys`.
+    #[inline]
     pub fn list_keys(&self, limit: Option<i32>) -> Request<Vec<CryptoKeyId>> {
         Request::new(self, &method::LIST_KEYS, &[optional(&limit)])
     }
@@ -58,7 +63,7 @@ pub mod method {
     pub static ADD_KEY: Method = Method {
         name: "AddKey",
         owner: "CryptoManager",
-        params: &[FieldInfo::req("key", Type::Data(CryptoKeyPlain::INFO))],
+        params: &[FieldInfo::req("key", Type::Data(<CryptoKeyPlain as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.ManageKeys"),
     };
@@ -67,8 +72,8 @@ pub mod method {
     pub static ADD_KEYS: Method = Method {
         name: "AddKeys",
         owner: "CryptoManager",
-        params: &[FieldInfo::list("keys", Type::Data(CryptoKeyPlain::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(CryptoKeyResult::INFO))),
+        params: &[FieldInfo::list("keys", Type::Data(<CryptoKeyPlain as DataType>::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(<CryptoKeyResult as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 
@@ -76,7 +81,10 @@ pub mod method {
     pub static REMOVE_KEY: Method = Method {
         name: "RemoveKey",
         owner: "CryptoManager",
-        params: &[FieldInfo::req("key", Type::Data(CryptoKeyId::INFO)), FieldInfo::req("force", Type::Boolean)],
+        params: &[
+            FieldInfo::req("key", Type::Data(<CryptoKeyId as DataType>::INFO)),
+            FieldInfo::req("force", Type::Boolean),
+        ],
         result: None,
         privilege: Some("Cryptographer.ManageKeys"),
     };
@@ -85,8 +93,11 @@ pub mod method {
     pub static REMOVE_KEYS: Method = Method {
         name: "RemoveKeys",
         owner: "CryptoManager",
-        params: &[FieldInfo::list("keys", Type::Data(CryptoKeyId::INFO)), FieldInfo::req("force", Type::Boolean)],
-        result: Some(FieldInfo::list("returnval", Type::Data(CryptoKeyResult::INFO))),
+        params: &[
+            FieldInfo::list("keys", Type::Data(<CryptoKeyId as DataType>::INFO)),
+            FieldInfo::req("force", Type::Boolean),
+        ],
+        result: Some(FieldInfo::list("returnval", Type::Data(<CryptoKeyResult as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 
@@ -95,7 +106,7 @@ pub mod method {
         name: "ListKeys",
         owner: "CryptoManager",
         params: &[FieldInfo::opt("limit", Type::Int)],
-        result: Some(FieldInfo::list("returnval", Type::Data(CryptoKeyId::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<CryptoKeyId as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 }

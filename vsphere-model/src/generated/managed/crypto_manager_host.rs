@@ -19,6 +19,7 @@ impl CryptoManagerHost {
     /// `CryptoManagerHostPrepare`, since 6.7; needs `Cryptographer.RegisterHost`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn crypto_manager_host_prepare(&self) -> Request<()> {
         Request::new(self, &method::CRYPTO_MANAGER_HOST_PREPARE, &[])
     }
@@ -26,6 +27,7 @@ impl CryptoManagerHost {
     /// `CryptoManagerHostEnable`, since 6.7; needs `Cryptographer.RegisterHost`.
     ///
     /// Faults: `AlreadyExists`, `InvalidState`.
+    #[inline]
     pub fn crypto_manager_host_enable(&self, initial_key: &CryptoKeyPlain) -> Request<()> {
         Request::new(self, &method::CRYPTO_MANAGER_HOST_ENABLE, &[leaf(initial_key)])
     }
@@ -33,6 +35,7 @@ impl CryptoManagerHost {
     /// `ChangeKey_Task`, since 6.7; needs `Cryptographer.RegisterHost`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn change_key_task(&self, new_key: &CryptoKeyPlain) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CHANGE_KEY_TASK, &[leaf(new_key)])
     }
@@ -40,11 +43,13 @@ impl CryptoManagerHost {
     /// `CryptoManagerHostDisable`, since 7.0.0.0; needs `Cryptographer.RegisterHost`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn crypto_manager_host_disable(&self) -> Request<()> {
         Request::new(self, &method::CRYPTO_MANAGER_HOST_DISABLE, &[])
     }
 
     /// `GetCryptoKeyStatus`, since 8.0.1.0; needs `Cryptographer.ManageKeys`.
+    #[inline]
     pub fn get_crypto_key_status(&self, keys: &[CryptoKeyId]) -> Request<Vec<CryptoManagerHostKeyStatus>> {
         Request::new(self, &method::GET_CRYPTO_KEY_STATUS, &[Value::List(&keys)])
     }
@@ -70,7 +75,7 @@ pub mod method {
     pub static CRYPTO_MANAGER_HOST_ENABLE: Method = Method {
         name: "CryptoManagerHostEnable",
         owner: "CryptoManagerHost",
-        params: &[FieldInfo::req("initialKey", Type::Data(CryptoKeyPlain::INFO))],
+        params: &[FieldInfo::req("initialKey", Type::Data(<CryptoKeyPlain as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),
     };
@@ -79,7 +84,7 @@ pub mod method {
     pub static CHANGE_KEY_TASK: Method = Method {
         name: "ChangeKey_Task",
         owner: "CryptoManagerHost",
-        params: &[FieldInfo::req("newKey", Type::Data(CryptoKeyPlain::INFO))],
+        params: &[FieldInfo::req("newKey", Type::Data(<CryptoKeyPlain as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Cryptographer.RegisterHost"),
     };
@@ -97,8 +102,8 @@ pub mod method {
     pub static GET_CRYPTO_KEY_STATUS: Method = Method {
         name: "GetCryptoKeyStatus",
         owner: "CryptoManagerHost",
-        params: &[FieldInfo::list("keys", Type::Data(CryptoKeyId::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(CryptoManagerHostKeyStatus::INFO))),
+        params: &[FieldInfo::list("keys", Type::Data(<CryptoKeyId as DataType>::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(<CryptoManagerHostKeyStatus as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 }

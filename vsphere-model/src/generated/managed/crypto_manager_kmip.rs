@@ -21,31 +21,36 @@ managed_object!(
     CryptoManagerKmip,
     CryptoManager,
     "CryptoManagerKmip",
-    [FieldInfo::list("kmipServers", Type::Data(KmipClusterInfo::INFO))]
+    [FieldInfo::list("kmipServers", Type::Data(<KmipClusterInfo as DataType>::INFO))]
 );
 
 impl CryptoManagerKmip {
     /// `RegisterKmipServer`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn register_kmip_server(&self, server: &KmipServerSpec) -> Request<()> {
         Request::new(self, &method::REGISTER_KMIP_SERVER, &[leaf(server)])
     }
 
     /// `MarkDefault`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn mark_default(&self, cluster_id: &KeyProviderId) -> Request<()> {
         Request::new(self, &method::MARK_DEFAULT, &[leaf(cluster_id)])
     }
 
     /// `UpdateKmipServer`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn update_kmip_server(&self, server: &KmipServerSpec) -> Request<()> {
         Request::new(self, &method::UPDATE_KMIP_SERVER, &[leaf(server)])
     }
 
     /// `RemoveKmipServer`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn remove_kmip_server(&self, cluster_id: &KeyProviderId, server_name: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_KMIP_SERVER, &[leaf(cluster_id), Value::String(server_name)])
     }
 
     /// `ListKmipServers`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn list_kmip_servers(&self, limit: Option<i32>) -> Request<Vec<KmipClusterInfo>> {
         Request::new(self, &method::LIST_KMIP_SERVERS, &[optional(&limit)])
     }
@@ -53,11 +58,13 @@ impl CryptoManagerKmip {
     /// `RetrieveKmipServersStatus_Task`, since 6.5; needs `Cryptographer.ManageKeyServers`.
     ///
     /// The task yields a `Vec<CryptoManagerKmipClusterStatus>`.
+    #[inline]
     pub fn retrieve_kmip_servers_status_task(&self, clusters: &[KmipClusterInfo]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RETRIEVE_KMIP_SERVERS_STATUS_TASK, &[Value::List(&clusters)])
     }
 
     /// `GenerateKey`, since 6.5; needs `Cryptographer.ManageKeys`.
+    #[inline]
     pub fn generate_key(
         &self,
         key_provider: Option<&KeyProviderId>,
@@ -76,6 +83,7 @@ impl CryptoManagerKmip {
     }
 
     /// `RetrieveKmipServerCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn retrieve_kmip_server_cert(
         &self,
         key_provider: &KeyProviderId,
@@ -85,11 +93,13 @@ impl CryptoManagerKmip {
     }
 
     /// `UploadKmipServerCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn upload_kmip_server_cert(&self, cluster: &KeyProviderId, certificate: &str) -> Request<()> {
         Request::new(self, &method::UPLOAD_KMIP_SERVER_CERT, &[leaf(cluster), Value::String(certificate)])
     }
 
     /// `GenerateSelfSignedClientCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn generate_self_signed_client_cert(
         &self,
         cluster: &KeyProviderId,
@@ -103,6 +113,7 @@ impl CryptoManagerKmip {
     }
 
     /// `GenerateClientCsr`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn generate_client_csr(
         &self,
         cluster: &KeyProviderId,
@@ -112,31 +123,37 @@ impl CryptoManagerKmip {
     }
 
     /// `RetrieveSelfSignedClientCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn retrieve_self_signed_client_cert(&self, cluster: &KeyProviderId) -> Request<String> {
         Request::new(self, &method::RETRIEVE_SELF_SIGNED_CLIENT_CERT, &[leaf(cluster)])
     }
 
     /// `RetrieveClientCsr`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn retrieve_client_csr(&self, cluster: &KeyProviderId) -> Request<String> {
         Request::new(self, &method::RETRIEVE_CLIENT_CSR, &[leaf(cluster)])
     }
 
     /// `RetrieveClientCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn retrieve_client_cert(&self, cluster: &KeyProviderId) -> Request<String> {
         Request::new(self, &method::RETRIEVE_CLIENT_CERT, &[leaf(cluster)])
     }
 
     /// `UpdateSelfSignedClientCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn update_self_signed_client_cert(&self, cluster: &KeyProviderId, certificate: &str) -> Request<()> {
         Request::new(self, &method::UPDATE_SELF_SIGNED_CLIENT_CERT, &[leaf(cluster), Value::String(certificate)])
     }
 
     /// `UpdateKmsSignedCsrClientCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn update_kms_signed_csr_client_cert(&self, cluster: &KeyProviderId, certificate: &str) -> Request<()> {
         Request::new(self, &method::UPDATE_KMS_SIGNED_CSR_CLIENT_CERT, &[leaf(cluster), Value::String(certificate)])
     }
 
     /// `UploadClientCert`, since 6.5; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn upload_client_cert(&self, cluster: &KeyProviderId, certificate: &str, private_key: &str) -> Request<()> {
         Request::new(
             self,
@@ -148,11 +165,13 @@ impl CryptoManagerKmip {
     /// `IsKmsClusterActive`, since 7.0.0.0; needs `Cryptographer.ManageKeyServers`.
     ///
     /// Faults: `InvalidArgument`.
+    #[inline]
     pub fn is_kms_cluster_active(&self, cluster: Option<&KeyProviderId>) -> Request<bool> {
         Request::new(self, &method::IS_KMS_CLUSTER_ACTIVE, &[cluster.map_or(Value::Unset, leaf)])
     }
 
     /// `SetDefaultKmsCluster`, since 7.0.0.0; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn set_default_kms_cluster(
         &self,
         entity: Option<&ManagedObjectReference>,
@@ -166,6 +185,7 @@ impl CryptoManagerKmip {
     }
 
     /// `GetDefaultKmsCluster`, since 7.0.0.0; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn get_default_kms_cluster(
         &self,
         entity: Option<&ManagedObjectReference>,
@@ -179,6 +199,7 @@ impl CryptoManagerKmip {
     }
 
     /// `QueryCryptoKeyStatus`, since 6.7.2; needs `Cryptographer.ManageKeys`.
+    #[inline]
     pub fn query_crypto_key_status(
         &self,
         key_ids: &[CryptoKeyId],
@@ -188,6 +209,7 @@ impl CryptoManagerKmip {
     }
 
     /// `RegisterKmsCluster`, since 7.0.0.0; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn register_kms_cluster(&self, cluster_id: &KeyProviderId, management_type: Option<&str>) -> Request<()> {
         Request::new(
             self,
@@ -197,11 +219,13 @@ impl CryptoManagerKmip {
     }
 
     /// `UnregisterKmsCluster`, since 7.0.0.0; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn unregister_kms_cluster(&self, cluster_id: &KeyProviderId) -> Request<()> {
         Request::new(self, &method::UNREGISTER_KMS_CLUSTER, &[leaf(cluster_id)])
     }
 
     /// `ListKmsClusters`, since 7.0.0.0; needs `Cryptographer.ManageKeyServers`.
+    #[inline]
     pub fn list_kms_clusters(
         &self,
         include_kms_servers: Option<bool>,
@@ -216,6 +240,7 @@ impl CryptoManagerKmip {
     }
 
     /// `SetKeyCustomAttributes`, since 8.0.1.0; needs `Cryptographer.ManageKeys`.
+    #[inline]
     pub fn set_key_custom_attributes(
         &self,
         key_id: &CryptoKeyId,
@@ -238,7 +263,7 @@ pub mod method {
     pub static REGISTER_KMIP_SERVER: Method = Method {
         name: "RegisterKmipServer",
         owner: "CryptoManagerKmip",
-        params: &[FieldInfo::req("server", Type::Data(KmipServerSpec::INFO))],
+        params: &[FieldInfo::req("server", Type::Data(<KmipServerSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -247,7 +272,7 @@ pub mod method {
     pub static MARK_DEFAULT: Method = Method {
         name: "MarkDefault",
         owner: "CryptoManagerKmip",
-        params: &[FieldInfo::req("clusterId", Type::Data(KeyProviderId::INFO))],
+        params: &[FieldInfo::req("clusterId", Type::Data(<KeyProviderId as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -256,7 +281,7 @@ pub mod method {
     pub static UPDATE_KMIP_SERVER: Method = Method {
         name: "UpdateKmipServer",
         owner: "CryptoManagerKmip",
-        params: &[FieldInfo::req("server", Type::Data(KmipServerSpec::INFO))],
+        params: &[FieldInfo::req("server", Type::Data(<KmipServerSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -266,7 +291,7 @@ pub mod method {
         name: "RemoveKmipServer",
         owner: "CryptoManagerKmip",
         params: &[
-            FieldInfo::req("clusterId", Type::Data(KeyProviderId::INFO)),
+            FieldInfo::req("clusterId", Type::Data(<KeyProviderId as DataType>::INFO)),
             FieldInfo::req("serverName", Type::String),
         ],
         result: None,
@@ -278,7 +303,7 @@ pub mod method {
         name: "ListKmipServers",
         owner: "CryptoManagerKmip",
         params: &[FieldInfo::opt("limit", Type::Int)],
-        result: Some(FieldInfo::list("returnval", Type::Data(KmipClusterInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<KmipClusterInfo as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
 
@@ -286,7 +311,7 @@ pub mod method {
     pub static RETRIEVE_KMIP_SERVERS_STATUS_TASK: Method = Method {
         name: "RetrieveKmipServersStatus_Task",
         owner: "CryptoManagerKmip",
-        params: &[FieldInfo::list("clusters", Type::Data(KmipClusterInfo::INFO))],
+        params: &[FieldInfo::list("clusters", Type::Data(<KmipClusterInfo as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -296,11 +321,11 @@ pub mod method {
         name: "GenerateKey",
         owner: "CryptoManagerKmip",
         params: &[
-            FieldInfo::opt("keyProvider", Type::Data(KeyProviderId::INFO)),
-            FieldInfo::opt("spec", Type::Data(CryptoManagerKmipCustomAttributeSpec::INFO)),
-            FieldInfo::opt("keySpec", Type::Data(CryptoManagerKmipGenerateKeySpec::INFO)),
+            FieldInfo::opt("keyProvider", Type::Data(<KeyProviderId as DataType>::INFO)),
+            FieldInfo::opt("spec", Type::Data(<CryptoManagerKmipCustomAttributeSpec as DataType>::INFO)),
+            FieldInfo::opt("keySpec", Type::Data(<CryptoManagerKmipGenerateKeySpec as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(CryptoKeyResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<CryptoKeyResult as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 
@@ -309,10 +334,10 @@ pub mod method {
         name: "RetrieveKmipServerCert",
         owner: "CryptoManagerKmip",
         params: &[
-            FieldInfo::req("keyProvider", Type::Data(KeyProviderId::INFO)),
-            FieldInfo::req("server", Type::Data(KmipServerInfo::INFO)),
+            FieldInfo::req("keyProvider", Type::Data(<KeyProviderId as DataType>::INFO)),
+            FieldInfo::req("server", Type::Data(<KmipServerInfo as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(CryptoManagerKmipServerCertInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<CryptoManagerKmipServerCertInfo as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
 
@@ -321,7 +346,7 @@ pub mod method {
         name: "UploadKmipServerCert",
         owner: "CryptoManagerKmip",
         params: &[
-            FieldInfo::req("cluster", Type::Data(KeyProviderId::INFO)),
+            FieldInfo::req("cluster", Type::Data(<KeyProviderId as DataType>::INFO)),
             FieldInfo::req("certificate", Type::String),
         ],
         result: None,
@@ -333,8 +358,8 @@ pub mod method {
         name: "GenerateSelfSignedClientCert",
         owner: "CryptoManagerKmip",
         params: &[
-            FieldInfo::req("cluster", Type::Data(KeyProviderId::INFO)),
-            FieldInfo::opt("request", Type::Data(CryptoManagerKmipCertSignRequest::INFO)),
+            FieldInfo::req("cluster", Type::Data(<KeyProviderId as DataType>::INFO)),
+            FieldInfo::opt("request", Type::Data(<CryptoManagerKmipCertSignRequest as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Cryptographer.ManageKeyServers"),
@@ -345,8 +370,8 @@ pub mod method {
         name: "GenerateClientCsr",
         owner: "CryptoManagerKmip",
         params: &[
-            FieldInfo::req("cluster", Type::Data(KeyProviderId::INFO)),
-            FieldInfo::opt("request", Type::Data(CryptoManagerKmipCertSignRequest::INFO)),
+            FieldInfo::req("cluster", Type::Data(<KeyProviderId as DataType>::INFO)),
+            FieldInfo::opt("request", Type::Data(<CryptoManagerKmipCertSignRequest as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Cryptographer.ManageKeyServers"),
@@ -356,7 +381,7 @@ pub mod method {
     pub static RETRIEVE_SELF_SIGNED_CLIENT_CERT: Method = Method {
         name: "RetrieveSelfSignedClientCert",
         owner: "CryptoManagerKmip",
-        params: &[FieldInfo::req("cluster", Type::Data(KeyProviderId::INFO))],
+        params: &[FieldInfo::req("cluster", Type::Data(<KeyProviderId as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -365,7 +390,7 @@ pub mod method {
     pub static RETRIEVE_CLIENT_CSR: Method = Method {
         name: "RetrieveClientCsr",
         owner: "CryptoManagerKmip",
-        params: &[FieldInfo::req("cluster", Type::Data(KeyProviderId::INFO))],
+        params: &[FieldInfo::req("cluster", Type::Data(<KeyProviderId as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -374,7 +399,7 @@ pub mod method {
     pub static RETRIEVE_CLIENT_CERT: Method = Method {
         name: "RetrieveClientCert",
         owner: "CryptoManagerKmip",
-        params: &[FieldInfo::req("cluster", Type::Data(KeyProviderId::INFO))],
+        params: &[FieldInfo::req("cluster", Type::Data(<KeyProviderId as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -384,7 +409,7 @@ pub mod method {
         name: "UpdateSelfSignedClientCert",
         owner: "CryptoManagerKmip",
         params: &[
-            FieldInfo::req("cluster", Type::Data(KeyProviderId::INFO)),
+            FieldInfo::req("cluster", Type::Data(<KeyProviderId as DataType>::INFO)),
             FieldInfo::req("certificate", Type::String),
         ],
         result: None,
@@ -396,7 +421,7 @@ pub mod method {
         name: "UpdateKmsSignedCsrClientCert",
         owner: "CryptoManagerKmip",
         params: &[
-            FieldInfo::req("cluster", Type::Data(KeyProviderId::INFO)),
+            FieldInfo::req("cluster", Type::Data(<KeyProviderId as DataType>::INFO)),
             FieldInfo::req("certificate", Type::String),
         ],
         result: None,
@@ -408,7 +433,7 @@ pub mod method {
         name: "UploadClientCert",
         owner: "CryptoManagerKmip",
         params: &[
-            FieldInfo::req("cluster", Type::Data(KeyProviderId::INFO)),
+            FieldInfo::req("cluster", Type::Data(<KeyProviderId as DataType>::INFO)),
             FieldInfo::req("certificate", Type::String),
             FieldInfo::req("privateKey", Type::String).secret(),
         ],
@@ -420,7 +445,7 @@ pub mod method {
     pub static IS_KMS_CLUSTER_ACTIVE: Method = Method {
         name: "IsKmsClusterActive",
         owner: "CryptoManagerKmip",
-        params: &[FieldInfo::opt("cluster", Type::Data(KeyProviderId::INFO))],
+        params: &[FieldInfo::opt("cluster", Type::Data(<KeyProviderId as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -429,7 +454,10 @@ pub mod method {
     pub static SET_DEFAULT_KMS_CLUSTER: Method = Method {
         name: "SetDefaultKmsCluster",
         owner: "CryptoManagerKmip",
-        params: &[FieldInfo::opt("entity", Type::Ref), FieldInfo::opt("clusterId", Type::Data(KeyProviderId::INFO))],
+        params: &[
+            FieldInfo::opt("entity", Type::Ref),
+            FieldInfo::opt("clusterId", Type::Data(<KeyProviderId as DataType>::INFO)),
+        ],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -439,7 +467,7 @@ pub mod method {
         name: "GetDefaultKmsCluster",
         owner: "CryptoManagerKmip",
         params: &[FieldInfo::opt("entity", Type::Ref), FieldInfo::opt("defaultsToParent", Type::Boolean)],
-        result: Some(FieldInfo::opt("returnval", Type::Data(KeyProviderId::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<KeyProviderId as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
 
@@ -448,10 +476,10 @@ pub mod method {
         name: "QueryCryptoKeyStatus",
         owner: "CryptoManagerKmip",
         params: &[
-            FieldInfo::list("keyIds", Type::Data(CryptoKeyId::INFO)),
+            FieldInfo::list("keyIds", Type::Data(<CryptoKeyId as DataType>::INFO)),
             FieldInfo::req("checkKeyBitMap", Type::Int),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(CryptoManagerKmipCryptoKeyStatus::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<CryptoManagerKmipCryptoKeyStatus as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 
@@ -460,7 +488,7 @@ pub mod method {
         name: "RegisterKmsCluster",
         owner: "CryptoManagerKmip",
         params: &[
-            FieldInfo::req("clusterId", Type::Data(KeyProviderId::INFO)),
+            FieldInfo::req("clusterId", Type::Data(<KeyProviderId as DataType>::INFO)),
             FieldInfo::opt("managementType", Type::String),
         ],
         result: None,
@@ -471,7 +499,7 @@ pub mod method {
     pub static UNREGISTER_KMS_CLUSTER: Method = Method {
         name: "UnregisterKmsCluster",
         owner: "CryptoManagerKmip",
-        params: &[FieldInfo::req("clusterId", Type::Data(KeyProviderId::INFO))],
+        params: &[FieldInfo::req("clusterId", Type::Data(<KeyProviderId as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
@@ -485,7 +513,7 @@ pub mod method {
             FieldInfo::opt("managementTypeFilter", Type::Int),
             FieldInfo::opt("statusFilter", Type::Int),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(KmipClusterInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<KmipClusterInfo as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeyServers"),
     };
 
@@ -494,10 +522,10 @@ pub mod method {
         name: "SetKeyCustomAttributes",
         owner: "CryptoManagerKmip",
         params: &[
-            FieldInfo::req("keyId", Type::Data(CryptoKeyId::INFO)),
-            FieldInfo::req("spec", Type::Data(CryptoManagerKmipCustomAttributeSpec::INFO)),
+            FieldInfo::req("keyId", Type::Data(<CryptoKeyId as DataType>::INFO)),
+            FieldInfo::req("spec", Type::Data(<CryptoManagerKmipCustomAttributeSpec as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(CryptoKeyResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<CryptoKeyResult as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
     };
 }

@@ -16,13 +16,14 @@ managed_object!(
     CustomFieldsManager,
     Handle,
     "CustomFieldsManager",
-    [FieldInfo::list("field", Type::Data(CustomFieldDef::INFO))]
+    [FieldInfo::list("field", Type::Data(<CustomFieldDef as DataType>::INFO))]
 );
 
 impl CustomFieldsManager {
     /// `AddCustomFieldDef`, since 2.0; needs `Global.ManageCustomFields`.
     ///
     /// Faults: `DuplicateName`, `InvalidPrivilege`.
+    #[inline]
     pub fn add_custom_field_def(
         &self,
         name: &str,
@@ -43,6 +44,7 @@ impl CustomFieldsManager {
     }
 
     /// `RemoveCustomFieldDef`, since 2.0; needs `Global.ManageCustomFields`.
+    #[inline]
     pub fn remove_custom_field_def(&self, key: i32) -> Request<()> {
         Request::new(self, &method::REMOVE_CUSTOM_FIELD_DEF, &[leaf(&key)])
     }
@@ -50,11 +52,13 @@ impl CustomFieldsManager {
     /// `RenameCustomFieldDef`, since 2.0; needs `Global.ManageCustomFields`.
     ///
     /// Faults: `DuplicateName`.
+    #[inline]
     pub fn rename_custom_field_def(&self, key: i32, name: &str) -> Request<()> {
         Request::new(self, &method::RENAME_CUSTOM_FIELD_DEF, &[leaf(&key), Value::String(name)])
     }
 
     /// `SetField`, since 2.0.
+    #[inline]
     pub fn set_field(&self, entity: &ManagedObjectReference, key: i32, value: &str) -> Request<()> {
         Request::new(self, &method::SET_FIELD, &[leaf(entity), leaf(&key), Value::String(value)])
     }
@@ -74,10 +78,10 @@ pub mod method {
         params: &[
             FieldInfo::req("name", Type::String),
             FieldInfo::opt("moType", Type::String),
-            FieldInfo::opt("fieldDefPolicy", Type::Data(PrivilegePolicyDef::INFO)),
-            FieldInfo::opt("fieldPolicy", Type::Data(PrivilegePolicyDef::INFO)),
+            FieldInfo::opt("fieldDefPolicy", Type::Data(<PrivilegePolicyDef as DataType>::INFO)),
+            FieldInfo::opt("fieldPolicy", Type::Data(<PrivilegePolicyDef as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(CustomFieldDef::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<CustomFieldDef as DataType>::INFO))),
         privilege: Some("Global.ManageCustomFields"),
     };
 

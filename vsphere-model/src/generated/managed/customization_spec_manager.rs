@@ -16,11 +16,15 @@ managed_object!(
     CustomizationSpecManager,
     Handle,
     "CustomizationSpecManager",
-    [FieldInfo::list("info", Type::Data(CustomizationSpecInfo::INFO)), FieldInfo::list("encryptionKey", Type::Byte)]
+    [
+        FieldInfo::list("info", Type::Data(<CustomizationSpecInfo as DataType>::INFO)),
+        FieldInfo::list("encryptionKey", Type::Byte)
+    ]
 );
 
 impl CustomizationSpecManager {
     /// `DoesCustomizationSpecExist`, since 2.0; needs `VirtualMachine.Provisioning.ReadCustSpecs`.
+    #[inline]
     pub fn does_customization_spec_exist(&self, name: &str) -> Request<bool> {
         Request::new(self, &method::DOES_CUSTOMIZATION_SPEC_EXIST, &[Value::String(name)])
     }
@@ -28,6 +32,7 @@ impl CustomizationSpecManager {
     /// `GetCustomizationSpec`, since 2.0; needs `VirtualMachine.Provisioning.ReadCustSpecs`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn get_customization_spec(&self, name: &str) -> Request<CustomizationSpecItem> {
         Request::new(self, &method::GET_CUSTOMIZATION_SPEC, &[Value::String(name)])
     }
@@ -35,6 +40,7 @@ impl CustomizationSpecManager {
     /// `CreateCustomizationSpec`, since 2.0; needs `VirtualMachine.Provisioning.ModifyCustSpecs`.
     ///
     /// Faults: `AlreadyExists`, `CustomizationFault`.
+    #[inline]
     pub fn create_customization_spec(&self, item: &CustomizationSpecItem) -> Request<()> {
         Request::new(self, &method::CREATE_CUSTOMIZATION_SPEC, &[leaf(item)])
     }
@@ -42,6 +48,7 @@ impl CustomizationSpecManager {
     /// `OverwriteCustomizationSpec`, since 2.0; needs `VirtualMachine.Provisioning.ModifyCustSpecs`.
     ///
     /// Faults: `ConcurrentAccess`, `CustomizationFault`, `NotFound`.
+    #[inline]
     pub fn overwrite_customization_spec(&self, item: &CustomizationSpecItem) -> Request<()> {
         Request::new(self, &method::OVERWRITE_CUSTOMIZATION_SPEC, &[leaf(item)])
     }
@@ -49,6 +56,7 @@ impl CustomizationSpecManager {
     /// `DeleteCustomizationSpec`, since 2.0; needs `VirtualMachine.Provisioning.ModifyCustSpecs`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn delete_customization_spec(&self, name: &str) -> Request<()> {
         Request::new(self, &method::DELETE_CUSTOMIZATION_SPEC, &[Value::String(name)])
     }
@@ -56,6 +64,7 @@ impl CustomizationSpecManager {
     /// `DuplicateCustomizationSpec`, since 2.0; needs `VirtualMachine.Provisioning.ModifyCustSpecs`.
     ///
     /// Faults: `AlreadyExists`, `NotFound`.
+    #[inline]
     pub fn duplicate_customization_spec(&self, name: &str, new_name: &str) -> Request<()> {
         Request::new(self, &method::DUPLICATE_CUSTOMIZATION_SPEC, &[Value::String(name), Value::String(new_name)])
     }
@@ -63,11 +72,13 @@ impl CustomizationSpecManager {
     /// `RenameCustomizationSpec`, since 2.0; needs `VirtualMachine.Provisioning.ModifyCustSpecs`.
     ///
     /// Faults: `AlreadyExists`, `NotFound`.
+    #[inline]
     pub fn rename_customization_spec(&self, name: &str, new_name: &str) -> Request<()> {
         Request::new(self, &method::RENAME_CUSTOMIZATION_SPEC, &[Value::String(name), Value::String(new_name)])
     }
 
     /// `CustomizationSpecItemToXml`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn customization_spec_item_to_xml(&self, item: &CustomizationSpecItem) -> Request<String> {
         Request::new(self, &method::CUSTOMIZATION_SPEC_ITEM_TO_XML, &[leaf(item)])
     }
@@ -75,6 +86,7 @@ impl CustomizationSpecManager {
     /// `XmlToCustomizationSpecItem`, since 2.0; needs `System.View`.
     ///
     /// Faults: `CustomizationFault`.
+    #[inline]
     pub fn xml_to_customization_spec_item(&self, spec_item_xml: &str) -> Request<CustomizationSpecItem> {
         Request::new(self, &method::XML_TO_CUSTOMIZATION_SPEC_ITEM, &[Value::String(spec_item_xml)])
     }
@@ -82,11 +94,13 @@ impl CustomizationSpecManager {
     /// `CheckCustomizationResources`, since 2.0; needs `System.View`.
     ///
     /// Faults: `CustomizationFault`.
+    #[inline]
     pub fn check_customization_resources(&self, guest_os: &str) -> Request<()> {
         Request::new(self, &method::CHECK_CUSTOMIZATION_RESOURCES, &[Value::String(guest_os)])
     }
 
     /// `IsGuestOsCustomizable`, since 9.0.0.0; needs `System.View`.
+    #[inline]
     pub fn is_guest_os_customizable(&self, guest_id: &str) -> Request<bool> {
         Request::new(self, &method::IS_GUEST_OS_CUSTOMIZABLE, &[Value::String(guest_id)])
     }
@@ -115,7 +129,7 @@ pub mod method {
         name: "GetCustomizationSpec",
         owner: "CustomizationSpecManager",
         params: &[FieldInfo::req("name", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(CustomizationSpecItem::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<CustomizationSpecItem as DataType>::INFO))),
         privilege: Some("VirtualMachine.Provisioning.ReadCustSpecs"),
     };
 
@@ -123,7 +137,7 @@ pub mod method {
     pub static CREATE_CUSTOMIZATION_SPEC: Method = Method {
         name: "CreateCustomizationSpec",
         owner: "CustomizationSpecManager",
-        params: &[FieldInfo::req("item", Type::Data(CustomizationSpecItem::INFO))],
+        params: &[FieldInfo::req("item", Type::Data(<CustomizationSpecItem as DataType>::INFO))],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.ModifyCustSpecs"),
     };
@@ -132,7 +146,7 @@ pub mod method {
     pub static OVERWRITE_CUSTOMIZATION_SPEC: Method = Method {
         name: "OverwriteCustomizationSpec",
         owner: "CustomizationSpecManager",
-        params: &[FieldInfo::req("item", Type::Data(CustomizationSpecItem::INFO))],
+        params: &[FieldInfo::req("item", Type::Data(<CustomizationSpecItem as DataType>::INFO))],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.ModifyCustSpecs"),
     };
@@ -168,7 +182,7 @@ pub mod method {
     pub static CUSTOMIZATION_SPEC_ITEM_TO_XML: Method = Method {
         name: "CustomizationSpecItemToXml",
         owner: "CustomizationSpecManager",
-        params: &[FieldInfo::req("item", Type::Data(CustomizationSpecItem::INFO))],
+        params: &[FieldInfo::req("item", Type::Data(<CustomizationSpecItem as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
     };
@@ -178,7 +192,7 @@ pub mod method {
         name: "XmlToCustomizationSpecItem",
         owner: "CustomizationSpecManager",
         params: &[FieldInfo::req("specItemXml", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(CustomizationSpecItem::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<CustomizationSpecItem as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 

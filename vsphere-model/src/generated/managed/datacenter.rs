@@ -28,12 +28,13 @@ managed_object!(
         FieldInfo::opt("networkFolder", Type::Ref),
         FieldInfo::list("datastore", Type::Ref),
         FieldInfo::list("network", Type::Ref),
-        FieldInfo::opt("configuration", Type::Data(DatacenterConfigInfo::INFO))
+        FieldInfo::opt("configuration", Type::Data(<DatacenterConfigInfo as DataType>::INFO))
     ]
 );
 
 impl Datacenter {
     /// `BatchQueryConnectInfo`, since 6.7.1; needs `System.View`.
+    #[inline]
     pub fn batch_query_connect_info(&self, host_specs: &[HostConnectSpec]) -> Request<Vec<DatacenterBasicConnectInfo>> {
         Request::new(self, &method::BATCH_QUERY_CONNECT_INFO, &[Value::List(&host_specs)])
     }
@@ -41,6 +42,7 @@ impl Datacenter {
     /// `QueryConnectionInfo`, since 2.0; needs `System.View`.
     ///
     /// Faults: `HostConnectFault`, `InvalidLogin`.
+    #[inline]
     pub fn query_connection_info(
         &self,
         hostname: &str,
@@ -67,6 +69,7 @@ impl Datacenter {
     /// `QueryConnectionInfoViaSpec`, since 6.0; needs `System.View`.
     ///
     /// Faults: `HostConnectFault`, `InvalidLogin`.
+    #[inline]
     pub fn query_connection_info_via_spec(&self, spec: &HostConnectSpec) -> Request<HostConnectInfo> {
         Request::new(self, &method::QUERY_CONNECTION_INFO_VIA_SPEC, &[leaf(spec)])
     }
@@ -74,6 +77,7 @@ impl Datacenter {
     /// `PowerOnMultiVM_Task`, since 2.5; needs `System.View`.
     ///
     /// The task yields a `ClusterPowerOnVmResult`.
+    #[inline]
     pub fn power_on_multi_vm_task(
         &self,
         vm: &[ManagedObjectReference],
@@ -83,11 +87,13 @@ impl Datacenter {
     }
 
     /// `queryDatacenterConfigOptionDescriptor`, since 5.1; needs `System.View`.
+    #[inline]
     pub fn query_datacenter_config_option_descriptor(&self) -> Request<Vec<VirtualMachineConfigOptionDescriptor>> {
         Request::new(self, &method::QUERY_DATACENTER_CONFIG_OPTION_DESCRIPTOR, &[])
     }
 
     /// `ReconfigureDatacenter_Task`, since 5.1; needs `Datacenter.Reconfigure`.
+    #[inline]
     pub fn reconfigure_datacenter_task(
         &self,
         spec: &DatacenterConfigSpec,
@@ -152,8 +158,8 @@ pub mod method {
     pub static BATCH_QUERY_CONNECT_INFO: Method = Method {
         name: "BatchQueryConnectInfo",
         owner: "Datacenter",
-        params: &[FieldInfo::list("hostSpecs", Type::Data(HostConnectSpec::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(DatacenterBasicConnectInfo::INFO))),
+        params: &[FieldInfo::list("hostSpecs", Type::Data(<HostConnectSpec as DataType>::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(<DatacenterBasicConnectInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -169,7 +175,7 @@ pub mod method {
             FieldInfo::opt("sslThumbprint", Type::String),
             FieldInfo::opt("sslCertificate", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostConnectInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostConnectInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -177,8 +183,8 @@ pub mod method {
     pub static QUERY_CONNECTION_INFO_VIA_SPEC: Method = Method {
         name: "QueryConnectionInfoViaSpec",
         owner: "Datacenter",
-        params: &[FieldInfo::req("spec", Type::Data(HostConnectSpec::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostConnectInfo::INFO))),
+        params: &[FieldInfo::req("spec", Type::Data(<HostConnectSpec as DataType>::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostConnectInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -186,7 +192,10 @@ pub mod method {
     pub static POWER_ON_MULTI_VM_TASK: Method = Method {
         name: "PowerOnMultiVM_Task",
         owner: "Datacenter",
-        params: &[FieldInfo::list_req("vm", Type::Ref), FieldInfo::list("option", Type::Data(OptionValue::INFO))],
+        params: &[
+            FieldInfo::list_req("vm", Type::Ref),
+            FieldInfo::list("option", Type::Data(<OptionValue as DataType>::INFO)),
+        ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -196,7 +205,10 @@ pub mod method {
         name: "queryDatacenterConfigOptionDescriptor",
         owner: "Datacenter",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineConfigOptionDescriptor::INFO))),
+        result: Some(FieldInfo::list(
+            "returnval",
+            Type::Data(<VirtualMachineConfigOptionDescriptor as DataType>::INFO),
+        )),
         privilege: Some("System.View"),
     };
 
@@ -205,7 +217,7 @@ pub mod method {
         name: "ReconfigureDatacenter_Task",
         owner: "Datacenter",
         params: &[
-            FieldInfo::req("spec", Type::Data(DatacenterConfigSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<DatacenterConfigSpec as DataType>::INFO)),
             FieldInfo::req("modify", Type::Boolean),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),

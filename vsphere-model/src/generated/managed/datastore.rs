@@ -22,13 +22,13 @@ managed_object!(
     ManagedEntity,
     "Datastore",
     [
-        FieldInfo::req("info", Type::Data(DatastoreInfo::INFO)),
-        FieldInfo::req("summary", Type::Data(DatastoreSummary::INFO)),
-        FieldInfo::list("host", Type::Data(DatastoreHostMount::INFO)),
+        FieldInfo::req("info", Type::Data(<DatastoreInfo as DataType>::INFO)),
+        FieldInfo::req("summary", Type::Data(<DatastoreSummary as DataType>::INFO)),
+        FieldInfo::list("host", Type::Data(<DatastoreHostMount as DataType>::INFO)),
         FieldInfo::list("vm", Type::Ref),
         FieldInfo::req("browser", Type::Ref),
-        FieldInfo::req("capability", Type::Data(DatastoreCapability::INFO)),
-        FieldInfo::opt("iormConfiguration", Type::Data(StorageIORMInfo::INFO))
+        FieldInfo::req("capability", Type::Data(<DatastoreCapability as DataType>::INFO)),
+        FieldInfo::opt("iormConfiguration", Type::Data(<StorageIORMInfo as DataType>::INFO))
     ]
 );
 
@@ -36,11 +36,13 @@ impl Datastore {
     /// `RefreshDatastore`, since 2.0; needs `System.Read`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn refresh_datastore(&self) -> Request<()> {
         Request::new(self, &method::REFRESH_DATASTORE, &[])
     }
 
     /// `RefreshDatastoreStorageInfo`, since 4.0; needs `System.Read`.
+    #[inline]
     pub fn refresh_datastore_storage_info(&self) -> Request<()> {
         Request::new(self, &method::REFRESH_DATASTORE_STORAGE_INFO, &[])
     }
@@ -50,6 +52,7 @@ impl Datastore {
     /// The task yields a `UpdateVirtualMachineFilesResult`.
     ///
     /// Faults: `InvalidDatastore`, `PlatformConfigFault`, `ResourceInUse`, `TaskInProgress`.
+    #[inline]
     pub fn update_virtual_machine_files_task(
         &self,
         mount_path_datastore_mapping: &[DatastoreMountPathDatastorePair],
@@ -60,6 +63,7 @@ impl Datastore {
     /// `RenameDatastore`, since 2.0; needs `Datastore.Rename`.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
+    #[inline]
     pub fn rename_datastore(&self, new_name: &str) -> Request<()> {
         Request::new(self, &method::RENAME_DATASTORE, &[Value::String(new_name)])
     }
@@ -67,6 +71,7 @@ impl Datastore {
     /// `DestroyDatastore`, since 2.0; needs `Datastore.Delete`.
     ///
     /// Faults: `ResourceInUse`.
+    #[inline]
     pub fn destroy_datastore(&self) -> Request<()> {
         Request::new(self, &method::DESTROY_DATASTORE, &[])
     }
@@ -74,6 +79,7 @@ impl Datastore {
     /// `DatastoreEnterMaintenanceMode`, since 5.0; needs `Datastore.Config`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn datastore_enter_maintenance_mode(&self) -> Request<StoragePlacementResult> {
         Request::new(self, &method::DATASTORE_ENTER_MAINTENANCE_MODE, &[])
     }
@@ -81,6 +87,7 @@ impl Datastore {
     /// `DatastoreExitMaintenanceMode_Task`, since 5.0; needs `Datastore.Config`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn datastore_exit_maintenance_mode_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DATASTORE_EXIT_MAINTENANCE_MODE_TASK, &[])
     }
@@ -88,6 +95,7 @@ impl Datastore {
     /// `IsClusteredVmdkEnabled`, since 7.0.0.0; needs `System.Read`.
     ///
     /// Faults: `InvalidDatastore`.
+    #[inline]
     pub fn is_clustered_vmdk_enabled(&self) -> Request<bool> {
         Request::new(self, &method::IS_CLUSTERED_VMDK_ENABLED, &[])
     }
@@ -97,6 +105,7 @@ impl Datastore {
     /// The task yields a `VVolVmConfigFileUpdateResult`.
     ///
     /// Faults: `InvalidDatastore`, `PlatformConfigFault`, `TaskInProgress`, `NotSupported`.
+    #[inline]
     pub fn update_v_vol_virtual_machine_files_task(
         &self,
         failover_pair: &[DatastoreVVolContainerFailoverPair],
@@ -192,7 +201,10 @@ pub mod method {
     pub static UPDATE_VIRTUAL_MACHINE_FILES_TASK: Method = Method {
         name: "UpdateVirtualMachineFiles_Task",
         owner: "Datastore",
-        params: &[FieldInfo::list_req("mountPathDatastoreMapping", Type::Data(DatastoreMountPathDatastorePair::INFO))],
+        params: &[FieldInfo::list_req(
+            "mountPathDatastoreMapping",
+            Type::Data(<DatastoreMountPathDatastorePair as DataType>::INFO),
+        )],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Datastore.UpdateVirtualMachineFiles"),
     };
@@ -220,7 +232,7 @@ pub mod method {
         name: "DatastoreEnterMaintenanceMode",
         owner: "Datastore",
         params: &[],
-        result: Some(FieldInfo::req("returnval", Type::Data(StoragePlacementResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<StoragePlacementResult as DataType>::INFO))),
         privilege: Some("Datastore.Config"),
     };
 
@@ -246,7 +258,7 @@ pub mod method {
     pub static UPDATE_V_VOL_VIRTUAL_MACHINE_FILES_TASK: Method = Method {
         name: "UpdateVVolVirtualMachineFiles_Task",
         owner: "Datastore",
-        params: &[FieldInfo::list("failoverPair", Type::Data(DatastoreVVolContainerFailoverPair::INFO))],
+        params: &[FieldInfo::list("failoverPair", Type::Data(<DatastoreVVolContainerFailoverPair as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Datastore.UpdateVirtualMachineFiles"),
     };

@@ -18,6 +18,7 @@ impl DatastoreNamespaceManager {
     /// `CreateDirectory`, since 5.5.
     ///
     /// Faults: `CannotCreateFile`, `FileAlreadyExists`, `InvalidDatastore`.
+    #[inline]
     pub fn create_directory(
         &self,
         datastore: &ManagedObjectReference,
@@ -40,6 +41,7 @@ impl DatastoreNamespaceManager {
     /// `DeleteDirectory`, since 5.5.
     ///
     /// Faults: `FileFault`, `FileNotFound`, `InvalidDatastore`, `InvalidDatastorePath`.
+    #[inline]
     pub fn delete_directory(&self, datacenter: Option<&ManagedObjectReference>, datastore_path: &str) -> Request<()> {
         Request::new(
             self,
@@ -51,6 +53,7 @@ impl DatastoreNamespaceManager {
     /// `ConvertNamespacePathToUuidPath`, since 6.5; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidDatastorePath`.
+    #[inline]
     pub fn convert_namespace_path_to_uuid_path(
         &self,
         datacenter: Option<&ManagedObjectReference>,
@@ -66,6 +69,7 @@ impl DatastoreNamespaceManager {
     /// `IncreaseDirectorySize`, since 8.0.1.0.
     ///
     /// Faults: `FileFault`, `FileNotFound`, `InvalidDatastore`, `InvalidArgument`, `NotSupported`.
+    #[inline]
     pub fn increase_directory_size(
         &self,
         datacenter: Option<&ManagedObjectReference>,
@@ -82,6 +86,7 @@ impl DatastoreNamespaceManager {
     /// `QueryDirectoryInfo`, since 8.0.1.0; needs `System.View`.
     ///
     /// Faults: `FileFault`, `FileNotFound`, `InvalidDatastore`, `NotSupported`.
+    #[inline]
     pub fn query_directory_info(
         &self,
         datacenter: Option<&ManagedObjectReference>,
@@ -149,7 +154,10 @@ pub mod method {
         name: "QueryDirectoryInfo",
         owner: "DatastoreNamespaceManager",
         params: &[FieldInfo::opt("datacenter", Type::Ref), FieldInfo::req("stableName", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(DatastoreNamespaceManagerDirectoryInfo::INFO))),
+        result: Some(FieldInfo::req(
+            "returnval",
+            Type::Data(<DatastoreNamespaceManagerDirectoryInfo as DataType>::INFO),
+        )),
         privilege: Some("System.View"),
     };
 }

@@ -16,6 +16,7 @@ managed_object!(DiagnosticManager, Handle, "DiagnosticManager", []);
 
 impl DiagnosticManager {
     /// `QueryDescriptions`, since 2.0; needs `Global.Diagnostics`.
+    #[inline]
     pub fn query_descriptions(
         &self,
         host: Option<&ManagedObjectReference>,
@@ -26,6 +27,7 @@ impl DiagnosticManager {
     /// `BrowseDiagnosticLog`, since 2.0; needs `Global.Diagnostics`.
     ///
     /// Faults: `CannotAccessFile`.
+    #[inline]
     pub fn browse_diagnostic_log(
         &self,
         host: Option<&ManagedObjectReference>,
@@ -45,6 +47,7 @@ impl DiagnosticManager {
     /// The task yields a `Vec<DiagnosticManagerBundleInfo>`.
     ///
     /// Faults: `LogBundlingFailed`, `TaskInProgress`.
+    #[inline]
     pub fn generate_log_bundles_task(
         &self,
         include_default: bool,
@@ -56,11 +59,13 @@ impl DiagnosticManager {
     /// `FetchAuditRecords`, since 7.0.3.0; needs `Global.Diagnostics`.
     ///
     /// Faults: `InvalidState`, `SystemError`.
+    #[inline]
     pub fn fetch_audit_records(&self, token: Option<&str>) -> Request<DiagnosticManagerAuditRecordResult> {
         Request::new(self, &method::FETCH_AUDIT_RECORDS, &[token.map_or(Value::Unset, Value::String)])
     }
 
     /// `EmitSyslogMark`, since 8.0.0.2; needs `Global.Diagnostics`.
+    #[inline]
     pub fn emit_syslog_mark(&self, message: &str) -> Request<()> {
         Request::new(self, &method::EMIT_SYSLOG_MARK, &[Value::String(message)])
     }
@@ -75,7 +80,7 @@ pub mod method {
         name: "QueryDescriptions",
         owner: "DiagnosticManager",
         params: &[FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(DiagnosticManagerLogDescriptor::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<DiagnosticManagerLogDescriptor as DataType>::INFO))),
         privilege: Some("Global.Diagnostics"),
     };
 
@@ -89,7 +94,7 @@ pub mod method {
             FieldInfo::opt("start", Type::Int),
             FieldInfo::opt("lines", Type::Int),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(DiagnosticManagerLogHeader::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<DiagnosticManagerLogHeader as DataType>::INFO))),
         privilege: Some("Global.Diagnostics"),
     };
 
@@ -107,7 +112,7 @@ pub mod method {
         name: "FetchAuditRecords",
         owner: "DiagnosticManager",
         params: &[FieldInfo::opt("token", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(DiagnosticManagerAuditRecordResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<DiagnosticManagerAuditRecordResult as DataType>::INFO))),
         privilege: Some("Global.Diagnostics"),
     };
 

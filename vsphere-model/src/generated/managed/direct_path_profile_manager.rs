@@ -22,6 +22,7 @@ impl DirectPathProfileManager {
     /// `DirectPathProfileManagerCreate`, since 9.0.0.0; needs `DirectPathProfileManager.Manage`.
     ///
     /// Faults: `AlreadyExists`, `InvalidArgument`.
+    #[inline]
     pub fn direct_path_profile_manager_create(&self, spec: &DirectPathProfileManagerCreateSpec) -> Request<String> {
         Request::new(self, &method::DIRECT_PATH_PROFILE_MANAGER_CREATE, &[leaf(spec)])
     }
@@ -29,6 +30,7 @@ impl DirectPathProfileManager {
     /// `DirectPathProfileManagerUpdate`, since 9.0.0.0; needs `DirectPathProfileManager.Manage`.
     ///
     /// Faults: `AlreadyExists`, `NotFound`, `InvalidArgument`.
+    #[inline]
     pub fn direct_path_profile_manager_update(
         &self,
         id: &str,
@@ -40,11 +42,13 @@ impl DirectPathProfileManager {
     /// `DirectPathProfileManagerDelete`, since 9.0.0.0; needs `DirectPathProfileManager.Manage`.
     ///
     /// Faults: `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn direct_path_profile_manager_delete(&self, id: &str) -> Request<()> {
         Request::new(self, &method::DIRECT_PATH_PROFILE_MANAGER_DELETE, &[Value::String(id)])
     }
 
     /// `DirectPathProfileManagerList`, since 9.0.0.0; needs `System.View`.
+    #[inline]
     pub fn direct_path_profile_manager_list(
         &self,
         filter_spec: &DirectPathProfileManagerFilterSpec,
@@ -55,6 +59,7 @@ impl DirectPathProfileManager {
     /// `DirectPathProfileManagerQueryCapacity`, since 9.0.0.0.
     ///
     /// Faults: `InvalidArgument`.
+    #[inline]
     pub fn direct_path_profile_manager_query_capacity(
         &self,
         target: &Poly<DirectPathProfileManagerTargetEntity>,
@@ -76,7 +81,7 @@ pub mod method {
     pub static DIRECT_PATH_PROFILE_MANAGER_CREATE: Method = Method {
         name: "DirectPathProfileManagerCreate",
         owner: "DirectPathProfileManager",
-        params: &[FieldInfo::req("spec", Type::Data(DirectPathProfileManagerCreateSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<DirectPathProfileManagerCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("DirectPathProfileManager.Manage"),
     };
@@ -87,7 +92,7 @@ pub mod method {
         owner: "DirectPathProfileManager",
         params: &[
             FieldInfo::req("id", Type::String),
-            FieldInfo::req("spec", Type::Data(DirectPathProfileManagerUpdateSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<DirectPathProfileManagerUpdateSpec as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("DirectPathProfileManager.Manage"),
@@ -106,8 +111,8 @@ pub mod method {
     pub static DIRECT_PATH_PROFILE_MANAGER_LIST: Method = Method {
         name: "DirectPathProfileManagerList",
         owner: "DirectPathProfileManager",
-        params: &[FieldInfo::req("filterSpec", Type::Data(DirectPathProfileManagerFilterSpec::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(DirectPathProfileInfo::INFO))),
+        params: &[FieldInfo::req("filterSpec", Type::Data(<DirectPathProfileManagerFilterSpec as DataType>::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(<DirectPathProfileInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -116,10 +121,13 @@ pub mod method {
         name: "DirectPathProfileManagerQueryCapacity",
         owner: "DirectPathProfileManager",
         params: &[
-            FieldInfo::req("target", Type::Data(DirectPathProfileManagerTargetEntity::INFO)),
-            FieldInfo::list("querySpec", Type::Data(DirectPathProfileManagerCapacityQuerySpec::INFO)),
+            FieldInfo::req("target", Type::Data(<DirectPathProfileManagerTargetEntity as DataType>::INFO)),
+            FieldInfo::list("querySpec", Type::Data(<DirectPathProfileManagerCapacityQuerySpec as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(DirectPathProfileManagerCapacityResult::INFO))),
+        result: Some(FieldInfo::list(
+            "returnval",
+            Type::Data(<DirectPathProfileManagerCapacityResult as DataType>::INFO),
+        )),
         privilege: None,
     };
 }

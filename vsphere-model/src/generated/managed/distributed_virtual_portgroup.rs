@@ -22,7 +22,7 @@ managed_object!(
     "DistributedVirtualPortgroup",
     [
         FieldInfo::req("key", Type::String),
-        FieldInfo::req("config", Type::Data(DVPortgroupConfigInfo::INFO)),
+        FieldInfo::req("config", Type::Data(<DVPortgroupConfigInfo as DataType>::INFO)),
         FieldInfo::list("portKeys", Type::String)
     ]
 );
@@ -31,6 +31,7 @@ impl DistributedVirtualPortgroup {
     /// `ReconfigureDVPortgroup_Task`, since 4.0.
     ///
     /// Faults: `ConcurrentAccess`, `DuplicateName`, `DvsFault`, `InvalidName`.
+    #[inline]
     pub fn reconfigure_dv_portgroup_task(&self, spec: &DVPortgroupConfigSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECONFIGURE_DV_PORTGROUP_TASK, &[leaf(spec)])
     }
@@ -40,6 +41,7 @@ impl DistributedVirtualPortgroup {
     /// The task yields a `Option<DVPortgroupConfigSpec>`.
     ///
     /// Faults: `DvsFault`, `RollbackFailure`.
+    #[inline]
     pub fn dv_portgroup_rollback_task(
         &self,
         entity_backup: Option<&EntityBackupConfig>,
@@ -105,7 +107,7 @@ pub mod method {
     pub static RECONFIGURE_DV_PORTGROUP_TASK: Method = Method {
         name: "ReconfigureDVPortgroup_Task",
         owner: "DistributedVirtualPortgroup",
-        params: &[FieldInfo::req("spec", Type::Data(DVPortgroupConfigSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<DVPortgroupConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -114,7 +116,7 @@ pub mod method {
     pub static DV_PORTGROUP_ROLLBACK_TASK: Method = Method {
         name: "DVPortgroupRollback_Task",
         owner: "DistributedVirtualPortgroup",
-        params: &[FieldInfo::opt("entityBackup", Type::Data(EntityBackupConfig::INFO))],
+        params: &[FieldInfo::opt("entityBackup", Type::Data(<EntityBackupConfig as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };

@@ -25,22 +25,24 @@ managed_object!(
     "DistributedVirtualSwitch",
     [
         FieldInfo::req("uuid", Type::String),
-        FieldInfo::req("capability", Type::Data(DVSCapability::INFO)),
-        FieldInfo::req("summary", Type::Data(DVSSummary::INFO)),
-        FieldInfo::req("config", Type::Data(DVSConfigInfo::INFO)),
-        FieldInfo::list("networkResourcePool", Type::Data(DVSNetworkResourcePool::INFO)),
+        FieldInfo::req("capability", Type::Data(<DVSCapability as DataType>::INFO)),
+        FieldInfo::req("summary", Type::Data(<DVSSummary as DataType>::INFO)),
+        FieldInfo::req("config", Type::Data(<DVSConfigInfo as DataType>::INFO)),
+        FieldInfo::list("networkResourcePool", Type::Data(<DVSNetworkResourcePool as DataType>::INFO)),
         FieldInfo::list("portgroup", Type::Ref),
-        FieldInfo::opt("runtime", Type::Data(DVSRuntimeInfo::INFO))
+        FieldInfo::opt("runtime", Type::Data(<DVSRuntimeInfo as DataType>::INFO))
     ]
 );
 
 impl DistributedVirtualSwitch {
     /// `FetchDVPortKeys`, since 4.0; needs `System.Read`.
+    #[inline]
     pub fn fetch_dv_port_keys(&self, criteria: Option<&DistributedVirtualSwitchPortCriteria>) -> Request<Vec<String>> {
         Request::new(self, &method::FETCH_DV_PORT_KEYS, &[criteria.map_or(Value::Unset, leaf)])
     }
 
     /// `FetchDVPorts`, since 4.0; needs `System.Read`.
+    #[inline]
     pub fn fetch_dv_ports(
         &self,
         criteria: Option<&DistributedVirtualSwitchPortCriteria>,
@@ -49,6 +51,7 @@ impl DistributedVirtualSwitch {
     }
 
     /// `QueryUsedVlanIdInDvs`, since 4.0; needs `System.Read`.
+    #[inline]
     pub fn query_used_vlan_id_in_dvs(&self) -> Request<Vec<i32>> {
         Request::new(self, &method::QUERY_USED_VLAN_ID_IN_DVS, &[])
     }
@@ -56,6 +59,7 @@ impl DistributedVirtualSwitch {
     /// `ReconfigureDvs_Task`, since 4.0.
     ///
     /// Faults: `AlreadyExists`, `ConcurrentAccess`, `DuplicateName`, `DvsFault`, `DvsNotAuthorized`, `InvalidName`, `InvalidState`, `LimitExceeded`, `NotFound`, `ResourceInUse`, `ResourceNotAvailable`.
+    #[inline]
     pub fn reconfigure_dvs_task(&self, spec: &Poly<DVSConfigSpec>) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECONFIGURE_DVS_TASK, &[leaf(spec)])
     }
@@ -63,6 +67,7 @@ impl DistributedVirtualSwitch {
     /// `PerformDvsProductSpecOperation_Task`, since 4.0; needs `DVSwitch.Modify`.
     ///
     /// Faults: `DvsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn perform_dvs_product_spec_operation_task(
         &self,
         operation: &str,
@@ -78,6 +83,7 @@ impl DistributedVirtualSwitch {
     /// `MergeDvs_Task`, since 4.0; needs `DVSwitch.Modify`.
     ///
     /// Faults: `DvsFault`, `InvalidHostState`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn merge_dvs_task(&self, dvs: &ManagedObjectReference) -> Request<ManagedObjectReference> {
         Request::new(self, &method::MERGE_DVS_TASK, &[leaf(dvs)])
     }
@@ -85,6 +91,7 @@ impl DistributedVirtualSwitch {
     /// `AddDVPortgroup_Task`, since 4.0; needs `DVPortgroup.Create`.
     ///
     /// Faults: `DuplicateName`, `DvsFault`, `InvalidName`.
+    #[inline]
     pub fn add_dv_portgroup_task(&self, spec: &[DVPortgroupConfigSpec]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::ADD_DV_PORTGROUP_TASK, &[Value::List(&spec)])
     }
@@ -92,6 +99,7 @@ impl DistributedVirtualSwitch {
     /// `MoveDVPort_Task`, since 4.0; needs `DVSwitch.Modify`.
     ///
     /// Faults: `ConcurrentAccess`, `DvsFault`, `NotFound`.
+    #[inline]
     pub fn move_dv_port_task(
         &self,
         port_key: &[String],
@@ -107,6 +115,7 @@ impl DistributedVirtualSwitch {
     /// `UpdateDvsCapability`, since 4.0; needs `DVSwitch.Modify`.
     ///
     /// Faults: `DvsFault`.
+    #[inline]
     pub fn update_dvs_capability(&self, capability: &DVSCapability) -> Request<()> {
         Request::new(self, &method::UPDATE_DVS_CAPABILITY, &[leaf(capability)])
     }
@@ -114,6 +123,7 @@ impl DistributedVirtualSwitch {
     /// `ReconfigureDVPort_Task`, since 4.0; needs `DVSwitch.PortConfig`.
     ///
     /// Faults: `ConcurrentAccess`, `DvsFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn reconfigure_dv_port_task(&self, port: &[DVPortConfigSpec]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECONFIGURE_DV_PORT_TASK, &[Value::List(&port)])
     }
@@ -121,6 +131,7 @@ impl DistributedVirtualSwitch {
     /// `RefreshDVPortState`, since 4.0; needs `System.Read`.
     ///
     /// Faults: `DvsFault`, `NotFound`.
+    #[inline]
     pub fn refresh_dv_port_state(&self, port_keys: &[String]) -> Request<()> {
         Request::new(self, &method::REFRESH_DV_PORT_STATE, &[Value::List(&port_keys)])
     }
@@ -128,6 +139,7 @@ impl DistributedVirtualSwitch {
     /// `RectifyDvsHost_Task`, since 4.0; needs `System.Read`.
     ///
     /// Faults: `DvsFault`, `NotFound`.
+    #[inline]
     pub fn rectify_dvs_host_task(&self, hosts: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECTIFY_DVS_HOST_TASK, &[Value::List(&hosts)])
     }
@@ -135,6 +147,7 @@ impl DistributedVirtualSwitch {
     /// `UpdateNetworkResourcePool`, since 4.1; needs `DVSwitch.ResourceManagement`.
     ///
     /// Faults: `ConcurrentAccess`, `DvsFault`, `InvalidName`, `NotFound`.
+    #[inline]
     pub fn update_network_resource_pool(&self, config_spec: &[DVSNetworkResourcePoolConfigSpec]) -> Request<()> {
         Request::new(self, &method::UPDATE_NETWORK_RESOURCE_POOL, &[Value::List(&config_spec)])
     }
@@ -142,6 +155,7 @@ impl DistributedVirtualSwitch {
     /// `AddNetworkResourcePool`, since 5.0; needs `DVSwitch.ResourceManagement`.
     ///
     /// Faults: `DvsFault`, `InvalidName`.
+    #[inline]
     pub fn add_network_resource_pool(&self, config_spec: &[DVSNetworkResourcePoolConfigSpec]) -> Request<()> {
         Request::new(self, &method::ADD_NETWORK_RESOURCE_POOL, &[Value::List(&config_spec)])
     }
@@ -149,6 +163,7 @@ impl DistributedVirtualSwitch {
     /// `RemoveNetworkResourcePool`, since 5.0; needs `DVSwitch.ResourceManagement`.
     ///
     /// Faults: `DvsFault`, `InvalidName`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn remove_network_resource_pool(&self, key: &[String]) -> Request<()> {
         Request::new(self, &method::REMOVE_NETWORK_RESOURCE_POOL, &[Value::List(&key)])
     }
@@ -156,6 +171,7 @@ impl DistributedVirtualSwitch {
     /// `DvsReconfigureVmVnicNetworkResourcePool_Task`, since 6.0; needs `DVSwitch.ResourceManagement`.
     ///
     /// Faults: `ConcurrentAccess`, `ConflictingConfiguration`, `DvsFault`, `InvalidName`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn dvs_reconfigure_vm_vnic_network_resource_pool_task(
         &self,
         config_spec: &[DvsVmVnicResourcePoolConfigSpec],
@@ -166,6 +182,7 @@ impl DistributedVirtualSwitch {
     /// `EnableNetworkResourceManagement`, since 4.1; needs `DVSwitch.ResourceManagement`.
     ///
     /// Faults: `DvsFault`.
+    #[inline]
     pub fn enable_network_resource_management(&self, enable: bool) -> Request<()> {
         Request::new(self, &method::ENABLE_NETWORK_RESOURCE_MANAGEMENT, &[leaf(&enable)])
     }
@@ -175,6 +192,7 @@ impl DistributedVirtualSwitch {
     /// The task yields a `Option<Poly<DVSConfigSpec>>`.
     ///
     /// Faults: `DvsFault`, `RollbackFailure`.
+    #[inline]
     pub fn dvs_rollback_task(&self, entity_backup: Option<&EntityBackupConfig>) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DVS_ROLLBACK_TASK, &[entity_backup.map_or(Value::Unset, leaf)])
     }
@@ -184,6 +202,7 @@ impl DistributedVirtualSwitch {
     /// The task yields a reference to a `DistributedVirtualPortgroup`.
     ///
     /// Faults: `DuplicateName`, `DvsFault`, `InvalidName`.
+    #[inline]
     pub fn create_dv_portgroup_task(&self, spec: &DVPortgroupConfigSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_DV_PORTGROUP_TASK, &[leaf(spec)])
     }
@@ -191,6 +210,7 @@ impl DistributedVirtualSwitch {
     /// `UpdateDVSHealthCheckConfig_Task`, since 5.1; needs `DVSwitch.Modify`.
     ///
     /// Faults: `DvsFault`.
+    #[inline]
     pub fn update_dvs_health_check_config_task(
         &self,
         health_check_config: &[Poly<DVSHealthCheckConfig>],
@@ -201,6 +221,7 @@ impl DistributedVirtualSwitch {
     /// `LookupDvPortGroup`, since 5.1; needs `System.Read`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn lookup_dv_port_group(&self, portgroup_key: &str) -> Request<Option<ManagedObjectReference>> {
         Request::new(self, &method::LOOKUP_DV_PORT_GROUP, &[Value::String(portgroup_key)])
     }
@@ -265,7 +286,7 @@ pub mod method {
     pub static FETCH_DV_PORT_KEYS: Method = Method {
         name: "FetchDVPortKeys",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::opt("criteria", Type::Data(DistributedVirtualSwitchPortCriteria::INFO))],
+        params: &[FieldInfo::opt("criteria", Type::Data(<DistributedVirtualSwitchPortCriteria as DataType>::INFO))],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("System.Read"),
     };
@@ -274,8 +295,8 @@ pub mod method {
     pub static FETCH_DV_PORTS: Method = Method {
         name: "FetchDVPorts",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::opt("criteria", Type::Data(DistributedVirtualSwitchPortCriteria::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(DistributedVirtualPort::INFO))),
+        params: &[FieldInfo::opt("criteria", Type::Data(<DistributedVirtualSwitchPortCriteria as DataType>::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(<DistributedVirtualPort as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -292,7 +313,7 @@ pub mod method {
     pub static RECONFIGURE_DVS_TASK: Method = Method {
         name: "ReconfigureDvs_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::req("spec", Type::Data(DVSConfigSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<DVSConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -303,7 +324,7 @@ pub mod method {
         owner: "DistributedVirtualSwitch",
         params: &[
             FieldInfo::req("operation", Type::String),
-            FieldInfo::opt("productSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
+            FieldInfo::opt("productSpec", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Modify"),
@@ -322,7 +343,7 @@ pub mod method {
     pub static ADD_DV_PORTGROUP_TASK: Method = Method {
         name: "AddDVPortgroup_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::list_req("spec", Type::Data(DVPortgroupConfigSpec::INFO))],
+        params: &[FieldInfo::list_req("spec", Type::Data(<DVPortgroupConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVPortgroup.Create"),
     };
@@ -343,7 +364,7 @@ pub mod method {
     pub static UPDATE_DVS_CAPABILITY: Method = Method {
         name: "UpdateDvsCapability",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::req("capability", Type::Data(DVSCapability::INFO))],
+        params: &[FieldInfo::req("capability", Type::Data(<DVSCapability as DataType>::INFO))],
         result: None,
         privilege: Some("DVSwitch.Modify"),
     };
@@ -352,7 +373,7 @@ pub mod method {
     pub static RECONFIGURE_DV_PORT_TASK: Method = Method {
         name: "ReconfigureDVPort_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::list_req("port", Type::Data(DVPortConfigSpec::INFO))],
+        params: &[FieldInfo::list_req("port", Type::Data(<DVPortConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.PortConfig"),
     };
@@ -379,7 +400,7 @@ pub mod method {
     pub static UPDATE_NETWORK_RESOURCE_POOL: Method = Method {
         name: "UpdateNetworkResourcePool",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::list_req("configSpec", Type::Data(DVSNetworkResourcePoolConfigSpec::INFO))],
+        params: &[FieldInfo::list_req("configSpec", Type::Data(<DVSNetworkResourcePoolConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("DVSwitch.ResourceManagement"),
     };
@@ -388,7 +409,7 @@ pub mod method {
     pub static ADD_NETWORK_RESOURCE_POOL: Method = Method {
         name: "AddNetworkResourcePool",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::list_req("configSpec", Type::Data(DVSNetworkResourcePoolConfigSpec::INFO))],
+        params: &[FieldInfo::list_req("configSpec", Type::Data(<DVSNetworkResourcePoolConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("DVSwitch.ResourceManagement"),
     };
@@ -406,7 +427,7 @@ pub mod method {
     pub static DVS_RECONFIGURE_VM_VNIC_NETWORK_RESOURCE_POOL_TASK: Method = Method {
         name: "DvsReconfigureVmVnicNetworkResourcePool_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::list_req("configSpec", Type::Data(DvsVmVnicResourcePoolConfigSpec::INFO))],
+        params: &[FieldInfo::list_req("configSpec", Type::Data(<DvsVmVnicResourcePoolConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.ResourceManagement"),
     };
@@ -424,7 +445,7 @@ pub mod method {
     pub static DVS_ROLLBACK_TASK: Method = Method {
         name: "DVSRollback_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::opt("entityBackup", Type::Data(EntityBackupConfig::INFO))],
+        params: &[FieldInfo::opt("entityBackup", Type::Data(<EntityBackupConfig as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -433,7 +454,7 @@ pub mod method {
     pub static CREATE_DV_PORTGROUP_TASK: Method = Method {
         name: "CreateDVPortgroup_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::req("spec", Type::Data(DVPortgroupConfigSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<DVPortgroupConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVPortgroup.Create"),
     };
@@ -442,7 +463,7 @@ pub mod method {
     pub static UPDATE_DVS_HEALTH_CHECK_CONFIG_TASK: Method = Method {
         name: "UpdateDVSHealthCheckConfig_Task",
         owner: "DistributedVirtualSwitch",
-        params: &[FieldInfo::list_req("healthCheckConfig", Type::Data(DVSHealthCheckConfig::INFO))],
+        params: &[FieldInfo::list_req("healthCheckConfig", Type::Data(<DVSHealthCheckConfig as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Modify"),
     };

@@ -22,6 +22,7 @@ managed_object!(DistributedVirtualSwitchManager, Handle, "DistributedVirtualSwit
 
 impl DistributedVirtualSwitchManager {
     /// `QueryAvailableDvsSpec`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn query_available_dvs_spec(
         &self,
         recommended: Option<bool>,
@@ -30,6 +31,7 @@ impl DistributedVirtualSwitchManager {
     }
 
     /// `QuerySupportedNetworkOffloadSpec`, since 8.0.0.1; needs `System.View`.
+    #[inline]
     pub fn query_supported_network_offload_spec(
         &self,
         switch_product_spec: &DistributedVirtualSwitchProductSpec,
@@ -38,6 +40,7 @@ impl DistributedVirtualSwitchManager {
     }
 
     /// `QueryCompatibleVmnicsFromHosts`, since 8.0.0.1; needs `System.View`.
+    #[inline]
     pub fn query_compatible_vmnics_from_hosts(
         &self,
         hosts: &[ManagedObjectReference],
@@ -47,6 +50,7 @@ impl DistributedVirtualSwitchManager {
     }
 
     /// `QueryCompatibleHostForNewDvs`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn query_compatible_host_for_new_dvs(
         &self,
         container: &ManagedObjectReference,
@@ -61,6 +65,7 @@ impl DistributedVirtualSwitchManager {
     }
 
     /// `QueryCompatibleHostForExistingDvs`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn query_compatible_host_for_existing_dvs(
         &self,
         container: &ManagedObjectReference,
@@ -75,6 +80,7 @@ impl DistributedVirtualSwitchManager {
     }
 
     /// `QueryDvsCompatibleHostSpec`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn query_dvs_compatible_host_spec(
         &self,
         switch_product_spec: Option<&DistributedVirtualSwitchProductSpec>,
@@ -83,6 +89,7 @@ impl DistributedVirtualSwitchManager {
     }
 
     /// `QueryDvsFeatureCapability`, since 4.1; needs `System.View`.
+    #[inline]
     pub fn query_dvs_feature_capability(
         &self,
         switch_product_spec: Option<&DistributedVirtualSwitchProductSpec>,
@@ -93,11 +100,13 @@ impl DistributedVirtualSwitchManager {
     /// `QueryDvsByUuid`, since 4.0; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_dvs_by_uuid(&self, uuid: &str) -> Request<Option<ManagedObjectReference>> {
         Request::new(self, &method::QUERY_DVS_BY_UUID, &[Value::String(uuid)])
     }
 
     /// `QueryDvsConfigTarget`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn query_dvs_config_target(
         &self,
         host: Option<&ManagedObjectReference>,
@@ -111,6 +120,7 @@ impl DistributedVirtualSwitchManager {
     }
 
     /// `QueryDvsCheckCompatibility`, since 4.1; needs `System.View`.
+    #[inline]
     pub fn query_dvs_check_compatibility(
         &self,
         host_container: &DistributedVirtualSwitchManagerHostContainer,
@@ -127,6 +137,7 @@ impl DistributedVirtualSwitchManager {
     /// `RectifyDvsOnHost_Task`, since 5.0; needs `System.Read`.
     ///
     /// Faults: `DvsFault`.
+    #[inline]
     pub fn rectify_dvs_on_host_task(&self, hosts: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECTIFY_DVS_ON_HOST_TASK, &[Value::List(&hosts)])
     }
@@ -136,6 +147,7 @@ impl DistributedVirtualSwitchManager {
     /// The task yields a `Vec<EntityBackupConfig>`.
     ///
     /// Faults: `BackupBlobWriteFailure`, `NotFound`.
+    #[inline]
     pub fn dvs_manager_export_entity_task(
         &self,
         selection_set: &[Poly<SelectionSet>],
@@ -148,6 +160,7 @@ impl DistributedVirtualSwitchManager {
     /// The task yields a `DistributedVirtualSwitchManagerImportResult`.
     ///
     /// Faults: `DvsFault`, `NotFound`.
+    #[inline]
     pub fn dvs_manager_import_entity_task(
         &self,
         entity_backup: &[EntityBackupConfig],
@@ -163,6 +176,7 @@ impl DistributedVirtualSwitchManager {
     /// `DVSManagerLookupDvPortGroup`, since 5.1; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn dvs_manager_lookup_dv_port_group(
         &self,
         switch_uuid: &str,
@@ -178,6 +192,7 @@ impl DistributedVirtualSwitchManager {
     /// `GetVpcNetworkSpan`, since 9.1.0.0; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn get_vpc_network_span(&self, span_id: Option<&str>) -> Request<Vec<DistributedVirtualSwitchManagerSpanInfo>> {
         Request::new(self, &method::GET_VPC_NETWORK_SPAN, &[span_id.map_or(Value::Unset, Value::String)])
     }
@@ -192,7 +207,7 @@ pub mod method {
         name: "QueryAvailableDvsSpec",
         owner: "DistributedVirtualSwitchManager",
         params: &[FieldInfo::opt("recommended", Type::Boolean)],
-        result: Some(FieldInfo::list("returnval", Type::Data(DistributedVirtualSwitchProductSpec::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -200,8 +215,14 @@ pub mod method {
     pub static QUERY_SUPPORTED_NETWORK_OFFLOAD_SPEC: Method = Method {
         name: "QuerySupportedNetworkOffloadSpec",
         owner: "DistributedVirtualSwitchManager",
-        params: &[FieldInfo::req("switchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(DistributedVirtualSwitchNetworkOffloadSpec::INFO))),
+        params: &[FieldInfo::req(
+            "switchProductSpec",
+            Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO),
+        )],
+        result: Some(FieldInfo::list(
+            "returnval",
+            Type::Data(<DistributedVirtualSwitchNetworkOffloadSpec as DataType>::INFO),
+        )),
         privilege: Some("System.View"),
     };
 
@@ -210,7 +231,7 @@ pub mod method {
         name: "QueryCompatibleVmnicsFromHosts",
         owner: "DistributedVirtualSwitchManager",
         params: &[FieldInfo::list("hosts", Type::Ref), FieldInfo::req("dvs", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(DVSManagerPhysicalNicsList::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<DVSManagerPhysicalNicsList as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -221,7 +242,7 @@ pub mod method {
         params: &[
             FieldInfo::req("container", Type::Ref),
             FieldInfo::req("recursive", Type::Boolean),
-            FieldInfo::opt("switchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO)),
+            FieldInfo::opt("switchProductSpec", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -244,8 +265,14 @@ pub mod method {
     pub static QUERY_DVS_COMPATIBLE_HOST_SPEC: Method = Method {
         name: "QueryDvsCompatibleHostSpec",
         owner: "DistributedVirtualSwitchManager",
-        params: &[FieldInfo::opt("switchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(DistributedVirtualSwitchHostProductSpec::INFO))),
+        params: &[FieldInfo::opt(
+            "switchProductSpec",
+            Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO),
+        )],
+        result: Some(FieldInfo::list(
+            "returnval",
+            Type::Data(<DistributedVirtualSwitchHostProductSpec as DataType>::INFO),
+        )),
         privilege: Some("System.View"),
     };
 
@@ -253,8 +280,11 @@ pub mod method {
     pub static QUERY_DVS_FEATURE_CAPABILITY: Method = Method {
         name: "QueryDvsFeatureCapability",
         owner: "DistributedVirtualSwitchManager",
-        params: &[FieldInfo::opt("switchProductSpec", Type::Data(DistributedVirtualSwitchProductSpec::INFO))],
-        result: Some(FieldInfo::opt("returnval", Type::Data(DVSFeatureCapability::INFO))),
+        params: &[FieldInfo::opt(
+            "switchProductSpec",
+            Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO),
+        )],
+        result: Some(FieldInfo::opt("returnval", Type::Data(<DVSFeatureCapability as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -272,7 +302,7 @@ pub mod method {
         name: "QueryDvsConfigTarget",
         owner: "DistributedVirtualSwitchManager",
         params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::opt("dvs", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(DVSManagerDvsConfigTarget::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<DVSManagerDvsConfigTarget as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -281,13 +311,22 @@ pub mod method {
         name: "QueryDvsCheckCompatibility",
         owner: "DistributedVirtualSwitchManager",
         params: &[
-            FieldInfo::req("hostContainer", Type::Data(DistributedVirtualSwitchManagerHostContainer::INFO)),
-            FieldInfo::opt("dvsProductSpec", Type::Data(DistributedVirtualSwitchManagerDvsProductSpec::INFO)),
-            FieldInfo::list("hostFilterSpec", Type::Data(DistributedVirtualSwitchManagerHostDvsFilterSpec::INFO)),
+            FieldInfo::req(
+                "hostContainer",
+                Type::Data(<DistributedVirtualSwitchManagerHostContainer as DataType>::INFO),
+            ),
+            FieldInfo::opt(
+                "dvsProductSpec",
+                Type::Data(<DistributedVirtualSwitchManagerDvsProductSpec as DataType>::INFO),
+            ),
+            FieldInfo::list(
+                "hostFilterSpec",
+                Type::Data(<DistributedVirtualSwitchManagerHostDvsFilterSpec as DataType>::INFO),
+            ),
         ],
         result: Some(FieldInfo::list(
             "returnval",
-            Type::Data(DistributedVirtualSwitchManagerCompatibilityResult::INFO),
+            Type::Data(<DistributedVirtualSwitchManagerCompatibilityResult as DataType>::INFO),
         )),
         privilege: Some("System.View"),
     };
@@ -305,7 +344,7 @@ pub mod method {
     pub static DVS_MANAGER_EXPORT_ENTITY_TASK: Method = Method {
         name: "DVSManagerExportEntity_Task",
         owner: "DistributedVirtualSwitchManager",
-        params: &[FieldInfo::list_req("selectionSet", Type::Data(SelectionSet::INFO))],
+        params: &[FieldInfo::list_req("selectionSet", Type::Data(<SelectionSet as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -315,7 +354,7 @@ pub mod method {
         name: "DVSManagerImportEntity_Task",
         owner: "DistributedVirtualSwitchManager",
         params: &[
-            FieldInfo::list_req("entityBackup", Type::Data(EntityBackupConfig::INFO)),
+            FieldInfo::list_req("entityBackup", Type::Data(<EntityBackupConfig as DataType>::INFO)),
             FieldInfo::req("importType", Type::String),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -336,7 +375,10 @@ pub mod method {
         name: "GetVpcNetworkSpan",
         owner: "DistributedVirtualSwitchManager",
         params: &[FieldInfo::opt("spanId", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(DistributedVirtualSwitchManagerSpanInfo::INFO))),
+        result: Some(FieldInfo::list(
+            "returnval",
+            Type::Data(<DistributedVirtualSwitchManagerSpanInfo as DataType>::INFO),
+        )),
         privilege: Some("System.View"),
     };
 }

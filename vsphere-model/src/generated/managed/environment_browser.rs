@@ -19,11 +19,13 @@ managed_object!(EnvironmentBrowser, Handle, "EnvironmentBrowser", [FieldInfo::op
 
 impl EnvironmentBrowser {
     /// `QueryConfigOptionDescriptor`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn query_config_option_descriptor(&self) -> Request<Vec<VirtualMachineConfigOptionDescriptor>> {
         Request::new(self, &method::QUERY_CONFIG_OPTION_DESCRIPTOR, &[])
     }
 
     /// `QueryConfigOption`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn query_config_option(
         &self,
         key: Option<&str>,
@@ -37,6 +39,7 @@ impl EnvironmentBrowser {
     }
 
     /// `QueryConfigOptionEx`, since 6.0; needs `System.View`.
+    #[inline]
     pub fn query_config_option_ex(
         &self,
         spec: Option<&EnvironmentBrowserConfigOptionQuerySpec>,
@@ -45,11 +48,13 @@ impl EnvironmentBrowser {
     }
 
     /// `QueryConfigTarget`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn query_config_target(&self, host: Option<&ManagedObjectReference>) -> Request<Option<ConfigTarget>> {
         Request::new(self, &method::QUERY_CONFIG_TARGET, &[host.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryTargetCapabilities`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn query_target_capabilities(&self, host: Option<&ManagedObjectReference>) -> Request<Option<HostCapability>> {
         Request::new(self, &method::QUERY_TARGET_CAPABILITIES, &[host.map_or(Value::Unset, leaf)])
     }
@@ -68,7 +73,10 @@ pub mod method {
         name: "QueryConfigOptionDescriptor",
         owner: "EnvironmentBrowser",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineConfigOptionDescriptor::INFO))),
+        result: Some(FieldInfo::list(
+            "returnval",
+            Type::Data(<VirtualMachineConfigOptionDescriptor as DataType>::INFO),
+        )),
         privilege: Some("System.View"),
     };
 
@@ -77,7 +85,7 @@ pub mod method {
         name: "QueryConfigOption",
         owner: "EnvironmentBrowser",
         params: &[FieldInfo::opt("key", Type::String), FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::opt("returnval", Type::Data(VirtualMachineConfigOption::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<VirtualMachineConfigOption as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -85,8 +93,8 @@ pub mod method {
     pub static QUERY_CONFIG_OPTION_EX: Method = Method {
         name: "QueryConfigOptionEx",
         owner: "EnvironmentBrowser",
-        params: &[FieldInfo::opt("spec", Type::Data(EnvironmentBrowserConfigOptionQuerySpec::INFO))],
-        result: Some(FieldInfo::opt("returnval", Type::Data(VirtualMachineConfigOption::INFO))),
+        params: &[FieldInfo::opt("spec", Type::Data(<EnvironmentBrowserConfigOptionQuerySpec as DataType>::INFO))],
+        result: Some(FieldInfo::opt("returnval", Type::Data(<VirtualMachineConfigOption as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -95,7 +103,7 @@ pub mod method {
         name: "QueryConfigTarget",
         owner: "EnvironmentBrowser",
         params: &[FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::opt("returnval", Type::Data(ConfigTarget::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<ConfigTarget as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -104,7 +112,7 @@ pub mod method {
         name: "QueryTargetCapabilities",
         owner: "EnvironmentBrowser",
         params: &[FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::opt("returnval", Type::Data(HostCapability::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<HostCapability as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -17,16 +17,21 @@ managed_object!(
     EventHistoryCollector,
     HistoryCollector,
     "EventHistoryCollector",
-    [FieldInfo::list("latestPage", Type::Data(Event::INFO)), FieldInfo::opt("initialized", Type::Boolean)]
+    [
+        FieldInfo::list("latestPage", Type::Data(<Event as DataType>::INFO)),
+        FieldInfo::opt("initialized", Type::Boolean)
+    ]
 );
 
 impl EventHistoryCollector {
     /// `ReadNextEvents`, since 2.0.
+    #[inline]
     pub fn read_next_events(&self, max_count: i32) -> Request<Vec<Poly<Event>>> {
         Request::new(self, &method::READ_NEXT_EVENTS, &[leaf(&max_count)])
     }
 
     /// `ReadPreviousEvents`, since 2.0.
+    #[inline]
     pub fn read_previous_events(&self, max_count: i32) -> Request<Vec<Poly<Event>>> {
         Request::new(self, &method::READ_PREVIOUS_EVENTS, &[leaf(&max_count)])
     }
@@ -48,7 +53,7 @@ pub mod method {
         name: "ReadNextEvents",
         owner: "EventHistoryCollector",
         params: &[FieldInfo::req("maxCount", Type::Int)],
-        result: Some(FieldInfo::list("returnval", Type::Data(Event::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<Event as DataType>::INFO))),
         privilege: None,
     };
 
@@ -57,7 +62,7 @@ pub mod method {
         name: "ReadPreviousEvents",
         owner: "EventHistoryCollector",
         params: &[FieldInfo::req("maxCount", Type::Int)],
-        result: Some(FieldInfo::list("returnval", Type::Data(Event::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<Event as DataType>::INFO))),
         privilege: None,
     };
 }

@@ -17,14 +17,15 @@ managed_object!(
     Handle,
     "EventManager",
     [
-        FieldInfo::req("description", Type::Data(EventDescription::INFO)),
-        FieldInfo::opt("latestEvent", Type::Data(Event::INFO)),
+        FieldInfo::req("description", Type::Data(<EventDescription as DataType>::INFO)),
+        FieldInfo::opt("latestEvent", Type::Data(<Event as DataType>::INFO)),
         FieldInfo::req("maxCollector", Type::Int)
     ]
 );
 
 impl EventManager {
     /// `RetrieveArgumentDescription`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn retrieve_argument_description(&self, event_type_id: &str) -> Request<Vec<EventArgDesc>> {
         Request::new(self, &method::RETRIEVE_ARGUMENT_DESCRIPTION, &[Value::String(event_type_id)])
     }
@@ -32,16 +33,19 @@ impl EventManager {
     /// `CreateCollectorForEvents`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn create_collector_for_events(&self, filter: &EventFilterSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_COLLECTOR_FOR_EVENTS, &[leaf(filter)])
     }
 
     /// `LogUserEvent`, since 2.0.
+    #[inline]
     pub fn log_user_event(&self, entity: &ManagedObjectReference, msg: &str) -> Request<()> {
         Request::new(self, &method::LOG_USER_EVENT, &[leaf(entity), Value::String(msg)])
     }
 
     /// `QueryEvents`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn query_events(
         &self,
         filter: &EventFilterSpec,
@@ -53,6 +57,7 @@ impl EventManager {
     /// `PostEvent`, since 2.5; needs `Global.LogEvent`.
     ///
     /// Faults: `InvalidEvent`.
+    #[inline]
     pub fn post_event(&self, event_to_post: &Poly<Event>, task_info: Option<&TaskInfo>) -> Request<()> {
         Request::new(self, &method::POST_EVENT, &[leaf(event_to_post), task_info.map_or(Value::Unset, leaf)])
     }
@@ -74,7 +79,7 @@ pub mod method {
         name: "RetrieveArgumentDescription",
         owner: "EventManager",
         params: &[FieldInfo::req("eventTypeId", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(EventArgDesc::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<EventArgDesc as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -82,7 +87,7 @@ pub mod method {
     pub static CREATE_COLLECTOR_FOR_EVENTS: Method = Method {
         name: "CreateCollectorForEvents",
         owner: "EventManager",
-        params: &[FieldInfo::req("filter", Type::Data(EventFilterSpec::INFO))],
+        params: &[FieldInfo::req("filter", Type::Data(<EventFilterSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -101,10 +106,10 @@ pub mod method {
         name: "QueryEvents",
         owner: "EventManager",
         params: &[
-            FieldInfo::req("filter", Type::Data(EventFilterSpec::INFO)),
-            FieldInfo::opt("eventViewSpec", Type::Data(EventManagerEventViewSpec::INFO)),
+            FieldInfo::req("filter", Type::Data(<EventFilterSpec as DataType>::INFO)),
+            FieldInfo::opt("eventViewSpec", Type::Data(<EventManagerEventViewSpec as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(Event::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<Event as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -113,8 +118,8 @@ pub mod method {
         name: "PostEvent",
         owner: "EventManager",
         params: &[
-            FieldInfo::req("eventToPost", Type::Data(Event::INFO)),
-            FieldInfo::opt("taskInfo", Type::Data(TaskInfo::INFO)),
+            FieldInfo::req("eventToPost", Type::Data(<Event as DataType>::INFO)),
+            FieldInfo::opt("taskInfo", Type::Data(<TaskInfo as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Global.LogEvent"),

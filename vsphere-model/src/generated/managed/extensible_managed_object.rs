@@ -17,13 +17,14 @@ managed_object!(
     Handle,
     "ExtensibleManagedObject",
     [
-        FieldInfo::list("value", Type::Data(CustomFieldValue::INFO)),
-        FieldInfo::list("availableField", Type::Data(CustomFieldDef::INFO))
+        FieldInfo::list("value", Type::Data(<CustomFieldValue as DataType>::INFO)),
+        FieldInfo::list("availableField", Type::Data(<CustomFieldDef as DataType>::INFO))
     ]
 );
 
 impl ExtensibleManagedObject {
     /// `setCustomValue`, since 2.5.
+    #[inline]
     pub fn set_custom_value(&self, key: &str, value: &str) -> Request<()> {
         Request::new(self, &method::SET_CUSTOM_VALUE, &[Value::String(key), Value::String(value)])
     }

@@ -16,23 +16,26 @@ managed_object!(
     ExtensionManager,
     Handle,
     "ExtensionManager",
-    [FieldInfo::list("extensionList", Type::Data(Extension::INFO))]
+    [FieldInfo::list("extensionList", Type::Data(<Extension as DataType>::INFO))]
 );
 
 impl ExtensionManager {
     /// `UnregisterExtension`, since 2.5; needs `Extension.Unregister`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn unregister_extension(&self, extension_key: &str) -> Request<()> {
         Request::new(self, &method::UNREGISTER_EXTENSION, &[Value::String(extension_key)])
     }
 
     /// `FindExtension`, since 2.5; needs `System.View`.
+    #[inline]
     pub fn find_extension(&self, extension_key: &str) -> Request<Option<Extension>> {
         Request::new(self, &method::FIND_EXTENSION, &[Value::String(extension_key)])
     }
 
     /// `RegisterExtension`, since 2.5; needs `Extension.Register`.
+    #[inline]
     pub fn register_extension(&self, extension: &Extension) -> Request<()> {
         Request::new(self, &method::REGISTER_EXTENSION, &[leaf(extension)])
     }
@@ -40,16 +43,19 @@ impl ExtensionManager {
     /// `UpdateExtension`, since 2.5; needs `Extension.Update`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn update_extension(&self, extension: &Extension) -> Request<()> {
         Request::new(self, &method::UPDATE_EXTENSION, &[leaf(extension)])
     }
 
     /// `GetPublicKey`, since 2.5; needs `System.View`.
+    #[inline]
     pub fn get_public_key(&self) -> Request<String> {
         Request::new(self, &method::GET_PUBLIC_KEY, &[])
     }
 
     /// `SetPublicKey`, since 2.5; needs `Extension.Update`.
+    #[inline]
     pub fn set_public_key(&self, extension_key: &str, public_key: &str) -> Request<()> {
         Request::new(self, &method::SET_PUBLIC_KEY, &[Value::String(extension_key), Value::String(public_key)])
     }
@@ -57,6 +63,7 @@ impl ExtensionManager {
     /// `SetExtensionCertificate`, since 4.0; needs `Extension.Update`.
     ///
     /// Faults: `NoClientCertificate`, `NotFound`.
+    #[inline]
     pub fn set_extension_certificate(&self, extension_key: &str, certificate_pem: Option<&str>) -> Request<()> {
         Request::new(
             self,
@@ -68,6 +75,7 @@ impl ExtensionManager {
     /// `SetServiceAccount`, since 8.0.2.0; needs `Extension.Update`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn set_service_account(&self, extension_key: &str, service_account: &str) -> Request<()> {
         Request::new(
             self,
@@ -77,11 +85,13 @@ impl ExtensionManager {
     }
 
     /// `QueryManagedBy`, since 5.0; needs `System.View`.
+    #[inline]
     pub fn query_managed_by(&self, extension_key: &str) -> Request<Vec<ManagedObjectReference>> {
         Request::new(self, &method::QUERY_MANAGED_BY, &[Value::String(extension_key)])
     }
 
     /// `QueryExtensionIpAllocationUsage`, since 5.1; needs `System.View`.
+    #[inline]
     pub fn query_extension_ip_allocation_usage(
         &self,
         extension_keys: &[String],
@@ -111,7 +121,7 @@ pub mod method {
         name: "FindExtension",
         owner: "ExtensionManager",
         params: &[FieldInfo::req("extensionKey", Type::String)],
-        result: Some(FieldInfo::opt("returnval", Type::Data(Extension::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<Extension as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -119,7 +129,7 @@ pub mod method {
     pub static REGISTER_EXTENSION: Method = Method {
         name: "RegisterExtension",
         owner: "ExtensionManager",
-        params: &[FieldInfo::req("extension", Type::Data(Extension::INFO))],
+        params: &[FieldInfo::req("extension", Type::Data(<Extension as DataType>::INFO))],
         result: None,
         privilege: Some("Extension.Register"),
     };
@@ -128,7 +138,7 @@ pub mod method {
     pub static UPDATE_EXTENSION: Method = Method {
         name: "UpdateExtension",
         owner: "ExtensionManager",
-        params: &[FieldInfo::req("extension", Type::Data(Extension::INFO))],
+        params: &[FieldInfo::req("extension", Type::Data(<Extension as DataType>::INFO))],
         result: None,
         privilege: Some("Extension.Update"),
     };
@@ -183,7 +193,7 @@ pub mod method {
         name: "QueryExtensionIpAllocationUsage",
         owner: "ExtensionManager",
         params: &[FieldInfo::list("extensionKeys", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(ExtensionManagerIpAllocationUsage::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ExtensionManagerIpAllocationUsage as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -24,21 +24,25 @@ managed_object!(
 
 impl FailoverClusterConfigurator {
     /// `prepareVcha_Task`, since 6.5; needs `Global.VCServer`.
+    #[inline]
     pub fn prepare_vcha_task(&self, network_spec: &VchaClusterNetworkSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::PREPARE_VCHA_TASK, &[leaf(network_spec)])
     }
 
     /// `deployVcha_Task`, since 6.5; needs `Global.VCServer`.
+    #[inline]
     pub fn deploy_vcha_task(&self, deployment_spec: &VchaClusterDeploymentSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DEPLOY_VCHA_TASK, &[leaf(deployment_spec)])
     }
 
     /// `configureVcha_Task`, since 6.5; needs `Global.VCServer`.
+    #[inline]
     pub fn configure_vcha_task(&self, config_spec: &VchaClusterConfigSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CONFIGURE_VCHA_TASK, &[leaf(config_spec)])
     }
 
     /// `createPassiveNode_Task`, since 6.5; needs `Global.VCServer`.
+    #[inline]
     pub fn create_passive_node_task(
         &self,
         passive_deployment_spec: &PassiveNodeDeploymentSpec,
@@ -48,6 +52,7 @@ impl FailoverClusterConfigurator {
     }
 
     /// `createWitnessNode_Task`, since 6.5; needs `Global.VCServer`.
+    #[inline]
     pub fn create_witness_node_task(
         &self,
         witness_deployment_spec: &Poly<NodeDeploymentSpec>,
@@ -57,11 +62,13 @@ impl FailoverClusterConfigurator {
     }
 
     /// `getVchaConfig`, since 6.5; needs `System.Read`.
+    #[inline]
     pub fn get_vcha_config(&self) -> Request<VchaClusterConfigInfo> {
         Request::new(self, &method::GET_VCHA_CONFIG, &[])
     }
 
     /// `destroyVcha_Task`, since 6.5; needs `Global.VCServer`.
+    #[inline]
     pub fn destroy_vcha_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DESTROY_VCHA_TASK, &[])
     }
@@ -79,7 +86,7 @@ pub mod method {
     pub static PREPARE_VCHA_TASK: Method = Method {
         name: "prepareVcha_Task",
         owner: "FailoverClusterConfigurator",
-        params: &[FieldInfo::req("networkSpec", Type::Data(VchaClusterNetworkSpec::INFO))],
+        params: &[FieldInfo::req("networkSpec", Type::Data(<VchaClusterNetworkSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
     };
@@ -88,7 +95,7 @@ pub mod method {
     pub static DEPLOY_VCHA_TASK: Method = Method {
         name: "deployVcha_Task",
         owner: "FailoverClusterConfigurator",
-        params: &[FieldInfo::req("deploymentSpec", Type::Data(VchaClusterDeploymentSpec::INFO))],
+        params: &[FieldInfo::req("deploymentSpec", Type::Data(<VchaClusterDeploymentSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
     };
@@ -97,7 +104,7 @@ pub mod method {
     pub static CONFIGURE_VCHA_TASK: Method = Method {
         name: "configureVcha_Task",
         owner: "FailoverClusterConfigurator",
-        params: &[FieldInfo::req("configSpec", Type::Data(VchaClusterConfigSpec::INFO))],
+        params: &[FieldInfo::req("configSpec", Type::Data(<VchaClusterConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
     };
@@ -107,8 +114,8 @@ pub mod method {
         name: "createPassiveNode_Task",
         owner: "FailoverClusterConfigurator",
         params: &[
-            FieldInfo::req("passiveDeploymentSpec", Type::Data(PassiveNodeDeploymentSpec::INFO)),
-            FieldInfo::req("sourceVcSpec", Type::Data(SourceNodeSpec::INFO)),
+            FieldInfo::req("passiveDeploymentSpec", Type::Data(<PassiveNodeDeploymentSpec as DataType>::INFO)),
+            FieldInfo::req("sourceVcSpec", Type::Data(<SourceNodeSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
@@ -119,8 +126,8 @@ pub mod method {
         name: "createWitnessNode_Task",
         owner: "FailoverClusterConfigurator",
         params: &[
-            FieldInfo::req("witnessDeploymentSpec", Type::Data(NodeDeploymentSpec::INFO)),
-            FieldInfo::req("sourceVcSpec", Type::Data(SourceNodeSpec::INFO)),
+            FieldInfo::req("witnessDeploymentSpec", Type::Data(<NodeDeploymentSpec as DataType>::INFO)),
+            FieldInfo::req("sourceVcSpec", Type::Data(<SourceNodeSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
@@ -131,7 +138,7 @@ pub mod method {
         name: "getVchaConfig",
         owner: "FailoverClusterConfigurator",
         params: &[],
-        result: Some(FieldInfo::req("returnval", Type::Data(VchaClusterConfigInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VchaClusterConfigInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 

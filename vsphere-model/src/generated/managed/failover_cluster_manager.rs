@@ -21,21 +21,25 @@ managed_object!(
 
 impl FailoverClusterManager {
     /// `setClusterMode_Task`, since 6.5; needs `Global.VCServer`.
+    #[inline]
     pub fn set_cluster_mode_task(&self, mode: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::SET_CLUSTER_MODE_TASK, &[Value::String(mode)])
     }
 
     /// `getClusterMode`, since 6.5; needs `System.Read`.
+    #[inline]
     pub fn get_cluster_mode(&self) -> Request<String> {
         Request::new(self, &method::GET_CLUSTER_MODE, &[])
     }
 
     /// `GetVchaClusterHealth`, since 6.5; needs `System.Read`.
+    #[inline]
     pub fn get_vcha_cluster_health(&self) -> Request<VchaClusterHealth> {
         Request::new(self, &method::GET_VCHA_CLUSTER_HEALTH, &[])
     }
 
     /// `initiateFailover_Task`, since 6.5; needs `Global.VCServer`.
+    #[inline]
     pub fn initiate_failover_task(&self, planned: bool) -> Request<ManagedObjectReference> {
         Request::new(self, &method::INITIATE_FAILOVER_TASK, &[leaf(&planned)])
     }
@@ -72,7 +76,7 @@ pub mod method {
         name: "GetVchaClusterHealth",
         owner: "FailoverClusterManager",
         params: &[],
-        result: Some(FieldInfo::req("returnval", Type::Data(VchaClusterHealth::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VchaClusterHealth as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 

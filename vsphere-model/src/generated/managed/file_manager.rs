@@ -18,6 +18,7 @@ impl FileManager {
     /// `MoveDatastoreFile_Task`, since 2.5.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn move_datastore_file_task(
         &self,
         source_name: &str,
@@ -42,6 +43,7 @@ impl FileManager {
     /// `CopyDatastoreFile_Task`, since 2.5.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn copy_datastore_file_task(
         &self,
         source_name: &str,
@@ -66,6 +68,7 @@ impl FileManager {
     /// `DeleteDatastoreFile_Task`, since 2.5.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn delete_datastore_file_task(
         &self,
         name: &str,
@@ -81,6 +84,7 @@ impl FileManager {
     /// `MakeDirectory`, since 2.5.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn make_directory(
         &self,
         name: &str,
@@ -97,6 +101,7 @@ impl FileManager {
     /// `ChangeOwner`, since 4.0.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `UserNotFound`.
+    #[inline]
     pub fn change_owner(&self, name: &str, datacenter: Option<&ManagedObjectReference>, owner: &str) -> Request<()> {
         Request::new(
             self,
@@ -108,6 +113,7 @@ impl FileManager {
     /// `QueryFileLockInfo`, since 8.0.2.0; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn query_file_lock_info(
         &self,
         path: &str,
@@ -191,7 +197,7 @@ pub mod method {
         name: "QueryFileLockInfo",
         owner: "FileManager",
         params: &[FieldInfo::req("path", Type::String), FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(FileLockInfoResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<FileLockInfoResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -25,7 +25,10 @@ managed_object!(
         FieldInfo::list("childType", Type::String),
         FieldInfo::list("childEntity", Type::Ref),
         FieldInfo::opt("namespace", Type::String),
-        FieldInfo::opt("externallyManagedFolderInfo", Type::Data(FolderExternallyManagedFolderInfo::INFO))
+        FieldInfo::opt(
+            "externallyManagedFolderInfo",
+            Type::Data(<FolderExternallyManagedFolderInfo as DataType>::INFO)
+        )
     ]
 );
 
@@ -33,6 +36,7 @@ impl Folder {
     /// `CreateFolder`, since 2.0; needs `Folder.Create`.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
+    #[inline]
     pub fn create_folder(&self, name: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_FOLDER, &[Value::String(name)])
     }
@@ -40,6 +44,7 @@ impl Folder {
     /// `MoveIntoFolder_Task`, since 2.0.
     ///
     /// Faults: `DuplicateName`, `InvalidFolder`, `InvalidState`.
+    #[inline]
     pub fn move_into_folder_task(&self, list: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::MOVE_INTO_FOLDER_TASK, &[Value::List(&list)])
     }
@@ -49,6 +54,7 @@ impl Folder {
     /// The task yields a reference to a `VirtualMachine`.
     ///
     /// Faults: `AlreadyExists`, `DuplicateName`, `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidName`, `InvalidState`, `OutOfBounds`, `VmConfigFault`.
+    #[inline]
     pub fn create_vm_task(
         &self,
         config: &VirtualMachineConfigSpec,
@@ -63,6 +69,7 @@ impl Folder {
     /// The task yields a reference to a `VirtualMachine`.
     ///
     /// Faults: `AlreadyExists`, `DuplicateName`, `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidName`, `InvalidState`, `NotFound`, `OutOfBounds`, `VmConfigFault`.
+    #[inline]
     pub fn register_vm_task(
         &self,
         path: &str,
@@ -87,6 +94,7 @@ impl Folder {
     /// `CreateCluster`, since 2.0; needs `Host.Inventory.CreateCluster`.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
+    #[inline]
     pub fn create_cluster(&self, name: &str, spec: &ClusterConfigSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_CLUSTER, &[Value::String(name), leaf(spec)])
     }
@@ -94,6 +102,7 @@ impl Folder {
     /// `CreateClusterEx`, since 2.5; needs `Host.Inventory.CreateCluster`.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
+    #[inline]
     pub fn create_cluster_ex(&self, name: &str, spec: &ClusterConfigSpecEx) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_CLUSTER_EX, &[Value::String(name), leaf(spec)])
     }
@@ -103,6 +112,7 @@ impl Folder {
     /// The task yields a reference to a `ComputeResource`.
     ///
     /// Faults: `DuplicateName`, `HostConnectFault`, `InvalidLogin`.
+    #[inline]
     pub fn add_standalone_host_task(
         &self,
         spec: &HostConnectSpec,
@@ -125,6 +135,7 @@ impl Folder {
     /// `CreateDatacenter`, since 2.0; needs `Datacenter.Create`.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
+    #[inline]
     pub fn create_datacenter(&self, name: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_DATACENTER, &[Value::String(name)])
     }
@@ -132,6 +143,7 @@ impl Folder {
     /// `UnregisterAndDestroy_Task`, since 2.0; needs `Folder.Delete`.
     ///
     /// Faults: `ConcurrentAccess`, `InvalidState`.
+    #[inline]
     pub fn unregister_and_destroy_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::UNREGISTER_AND_DESTROY_TASK, &[])
     }
@@ -141,6 +153,7 @@ impl Folder {
     /// The task yields a reference to a `DistributedVirtualSwitch`.
     ///
     /// Faults: `DuplicateName`, `DvsFault`, `DvsNotAuthorized`, `InvalidName`, `NotFound`.
+    #[inline]
     pub fn create_dvs_task(&self, spec: &DVSCreateSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_DVS_TASK, &[leaf(spec)])
     }
@@ -148,6 +161,7 @@ impl Folder {
     /// `CreateStoragePod`, since 5.0; needs `Folder.Create`.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
+    #[inline]
     pub fn create_storage_pod(&self, name: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_STORAGE_POD, &[Value::String(name)])
     }
@@ -155,6 +169,7 @@ impl Folder {
     /// `BatchAddStandaloneHosts_Task`, since 6.7.1; needs `Host.Inventory.AddStandaloneHost`.
     ///
     /// The task yields a `FolderBatchAddStandaloneHostsResult`.
+    #[inline]
     pub fn batch_add_standalone_hosts_task(
         &self,
         new_hosts: &[FolderNewHostSpec],
@@ -171,6 +186,7 @@ impl Folder {
     /// `BatchAddHostsToCluster_Task`, since 6.7.1.
     ///
     /// The task yields a `FolderBatchAddHostsToClusterResult`.
+    #[inline]
     pub fn batch_add_hosts_to_cluster_task(
         &self,
         cluster: &ManagedObjectReference,
@@ -262,7 +278,7 @@ pub mod method {
         name: "CreateVM_Task",
         owner: "Folder",
         params: &[
-            FieldInfo::req("config", Type::Data(VirtualMachineConfigSpec::INFO)),
+            FieldInfo::req("config", Type::Data(<VirtualMachineConfigSpec as DataType>::INFO)),
             FieldInfo::req("pool", Type::Ref),
             FieldInfo::opt("host", Type::Ref),
         ],
@@ -289,7 +305,10 @@ pub mod method {
     pub static CREATE_CLUSTER: Method = Method {
         name: "CreateCluster",
         owner: "Folder",
-        params: &[FieldInfo::req("name", Type::String), FieldInfo::req("spec", Type::Data(ClusterConfigSpec::INFO))],
+        params: &[
+            FieldInfo::req("name", Type::String),
+            FieldInfo::req("spec", Type::Data(<ClusterConfigSpec as DataType>::INFO)),
+        ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.CreateCluster"),
     };
@@ -298,7 +317,10 @@ pub mod method {
     pub static CREATE_CLUSTER_EX: Method = Method {
         name: "CreateClusterEx",
         owner: "Folder",
-        params: &[FieldInfo::req("name", Type::String), FieldInfo::req("spec", Type::Data(ClusterConfigSpecEx::INFO))],
+        params: &[
+            FieldInfo::req("name", Type::String),
+            FieldInfo::req("spec", Type::Data(<ClusterConfigSpecEx as DataType>::INFO)),
+        ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.CreateCluster"),
     };
@@ -308,8 +330,8 @@ pub mod method {
         name: "AddStandaloneHost_Task",
         owner: "Folder",
         params: &[
-            FieldInfo::req("spec", Type::Data(HostConnectSpec::INFO)),
-            FieldInfo::opt("compResSpec", Type::Data(ComputeResourceConfigSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<HostConnectSpec as DataType>::INFO)),
+            FieldInfo::opt("compResSpec", Type::Data(<ComputeResourceConfigSpec as DataType>::INFO)),
             FieldInfo::req("addConnected", Type::Boolean),
             FieldInfo::opt("license", Type::String),
         ],
@@ -339,7 +361,7 @@ pub mod method {
     pub static CREATE_DVS_TASK: Method = Method {
         name: "CreateDVS_Task",
         owner: "Folder",
-        params: &[FieldInfo::req("spec", Type::Data(DVSCreateSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<DVSCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Create"),
     };
@@ -358,8 +380,8 @@ pub mod method {
         name: "BatchAddStandaloneHosts_Task",
         owner: "Folder",
         params: &[
-            FieldInfo::list("newHosts", Type::Data(FolderNewHostSpec::INFO)),
-            FieldInfo::opt("compResSpec", Type::Data(ComputeResourceConfigSpec::INFO)),
+            FieldInfo::list("newHosts", Type::Data(<FolderNewHostSpec as DataType>::INFO)),
+            FieldInfo::opt("compResSpec", Type::Data(<ComputeResourceConfigSpec as DataType>::INFO)),
             FieldInfo::req("addConnected", Type::Boolean),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -372,9 +394,9 @@ pub mod method {
         owner: "Folder",
         params: &[
             FieldInfo::req("cluster", Type::Ref),
-            FieldInfo::list("newHosts", Type::Data(FolderNewHostSpec::INFO)),
+            FieldInfo::list("newHosts", Type::Data(<FolderNewHostSpec as DataType>::INFO)),
             FieldInfo::list("existingHosts", Type::Ref),
-            FieldInfo::opt("compResSpec", Type::Data(ComputeResourceConfigSpec::INFO)),
+            FieldInfo::opt("compResSpec", Type::Data(<ComputeResourceConfigSpec as DataType>::INFO)),
             FieldInfo::opt("desiredState", Type::String),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),

@@ -18,6 +18,7 @@ impl GuestAliasManager {
     /// `AddGuestAlias`, since 6.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn add_guest_alias(
         &self,
         vm: &ManagedObjectReference,
@@ -44,6 +45,7 @@ impl GuestAliasManager {
     /// `RemoveGuestAlias`, since 6.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn remove_guest_alias(
         &self,
         vm: &ManagedObjectReference,
@@ -62,6 +64,7 @@ impl GuestAliasManager {
     /// `RemoveGuestAliasByCert`, since 6.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn remove_guest_alias_by_cert(
         &self,
         vm: &ManagedObjectReference,
@@ -79,6 +82,7 @@ impl GuestAliasManager {
     /// `ListGuestAliases`, since 6.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn list_guest_aliases(
         &self,
         vm: &ManagedObjectReference,
@@ -91,6 +95,7 @@ impl GuestAliasManager {
     /// `ListGuestMappedAliases`, since 6.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn list_guest_mapped_aliases(
         &self,
         vm: &ManagedObjectReference,
@@ -110,11 +115,11 @@ pub mod method {
         owner: "GuestAliasManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("username", Type::String),
             FieldInfo::req("mapCert", Type::Boolean),
             FieldInfo::req("base64Cert", Type::String),
-            FieldInfo::req("aliasInfo", Type::Data(GuestAuthAliasInfo::INFO)),
+            FieldInfo::req("aliasInfo", Type::Data(<GuestAuthAliasInfo as DataType>::INFO)),
         ],
         result: None,
         privilege: None,
@@ -126,10 +131,10 @@ pub mod method {
         owner: "GuestAliasManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("username", Type::String),
             FieldInfo::req("base64Cert", Type::String),
-            FieldInfo::req("subject", Type::Data(GuestAuthSubject::INFO)),
+            FieldInfo::req("subject", Type::Data(<GuestAuthSubject as DataType>::INFO)),
         ],
         result: None,
         privilege: None,
@@ -141,7 +146,7 @@ pub mod method {
         owner: "GuestAliasManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("username", Type::String),
             FieldInfo::req("base64Cert", Type::String),
         ],
@@ -155,10 +160,10 @@ pub mod method {
         owner: "GuestAliasManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("username", Type::String),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(GuestAliases::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<GuestAliases as DataType>::INFO))),
         privilege: None,
     };
 
@@ -166,8 +171,11 @@ pub mod method {
     pub static LIST_GUEST_MAPPED_ALIASES: Method = Method {
         name: "ListGuestMappedAliases",
         owner: "GuestAliasManager",
-        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(GuestMappedAliases::INFO))),
+        params: &[
+            FieldInfo::req("vm", Type::Ref),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+        ],
+        result: Some(FieldInfo::list("returnval", Type::Data(<GuestMappedAliases as DataType>::INFO))),
         privilege: None,
     };
 }

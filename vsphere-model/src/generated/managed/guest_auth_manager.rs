@@ -18,6 +18,7 @@ impl GuestAuthManager {
     /// `ValidateCredentialsInGuest`, since 5.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn validate_credentials_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -29,6 +30,7 @@ impl GuestAuthManager {
     /// `AcquireCredentialsInGuest`, since 5.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn acquire_credentials_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -45,6 +47,7 @@ impl GuestAuthManager {
     /// `ReleaseCredentialsInGuest`, since 5.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn release_credentials_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -62,7 +65,10 @@ pub mod method {
     pub static VALIDATE_CREDENTIALS_IN_GUEST: Method = Method {
         name: "ValidateCredentialsInGuest",
         owner: "GuestAuthManager",
-        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
+        params: &[
+            FieldInfo::req("vm", Type::Ref),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+        ],
         result: None,
         privilege: None,
     };
@@ -73,10 +79,10 @@ pub mod method {
         owner: "GuestAuthManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("requestedAuth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("requestedAuth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::opt("sessionID", Type::Long),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(GuestAuthentication::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<GuestAuthentication as DataType>::INFO))),
         privilege: None,
     };
 
@@ -84,7 +90,10 @@ pub mod method {
     pub static RELEASE_CREDENTIALS_IN_GUEST: Method = Method {
         name: "ReleaseCredentialsInGuest",
         owner: "GuestAuthManager",
-        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
+        params: &[
+            FieldInfo::req("vm", Type::Ref),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+        ],
         result: None,
         privilege: None,
     };

@@ -18,6 +18,7 @@ impl GuestFileManager {
     /// `MakeDirectoryInGuest`, since 5.0.
     ///
     /// Faults: `FileFault`, `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn make_directory_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -35,6 +36,7 @@ impl GuestFileManager {
     /// `DeleteFileInGuest`, since 5.0.
     ///
     /// Faults: `FileFault`, `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn delete_file_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -47,6 +49,7 @@ impl GuestFileManager {
     /// `DeleteDirectoryInGuest`, since 5.0.
     ///
     /// Faults: `FileFault`, `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn delete_directory_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -64,6 +67,7 @@ impl GuestFileManager {
     /// `MoveDirectoryInGuest`, since 5.0.
     ///
     /// Faults: `FileFault`, `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn move_directory_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -81,6 +85,7 @@ impl GuestFileManager {
     /// `MoveFileInGuest`, since 5.0.
     ///
     /// Faults: `FileFault`, `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn move_file_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -99,6 +104,7 @@ impl GuestFileManager {
     /// `CreateTemporaryFileInGuest`, since 5.0.
     ///
     /// Faults: `FileFault`, `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn create_temporary_file_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -123,6 +129,7 @@ impl GuestFileManager {
     /// `CreateTemporaryDirectoryInGuest`, since 5.0.
     ///
     /// Faults: `FileFault`, `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn create_temporary_directory_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -147,6 +154,7 @@ impl GuestFileManager {
     /// `ListFilesInGuest`, since 5.0.
     ///
     /// Faults: `FileFault`, `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn list_files_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -173,6 +181,7 @@ impl GuestFileManager {
     /// `ChangeFileAttributesInGuest`, since 5.0.
     ///
     /// Faults: `FileFault`, `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn change_file_attributes_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -190,6 +199,7 @@ impl GuestFileManager {
     /// `InitiateFileTransferFromGuest`, since 5.0.
     ///
     /// Faults: `FileFault`, `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn initiate_file_transfer_from_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -206,6 +216,7 @@ impl GuestFileManager {
     /// `InitiateFileTransferToGuest`, since 5.0.
     ///
     /// Faults: `FileFault`, `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn initiate_file_transfer_to_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -240,7 +251,7 @@ pub mod method {
         owner: "GuestFileManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("directoryPath", Type::String),
             FieldInfo::req("createParentDirectories", Type::Boolean),
         ],
@@ -254,7 +265,7 @@ pub mod method {
         owner: "GuestFileManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("filePath", Type::String),
         ],
         result: None,
@@ -267,7 +278,7 @@ pub mod method {
         owner: "GuestFileManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("directoryPath", Type::String),
             FieldInfo::req("recursive", Type::Boolean),
         ],
@@ -281,7 +292,7 @@ pub mod method {
         owner: "GuestFileManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("srcDirectoryPath", Type::String),
             FieldInfo::req("dstDirectoryPath", Type::String),
         ],
@@ -295,7 +306,7 @@ pub mod method {
         owner: "GuestFileManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("srcFilePath", Type::String),
             FieldInfo::req("dstFilePath", Type::String),
             FieldInfo::req("overwrite", Type::Boolean),
@@ -310,7 +321,7 @@ pub mod method {
         owner: "GuestFileManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("prefix", Type::String),
             FieldInfo::req("suffix", Type::String),
             FieldInfo::opt("directoryPath", Type::String),
@@ -325,7 +336,7 @@ pub mod method {
         owner: "GuestFileManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("prefix", Type::String),
             FieldInfo::req("suffix", Type::String),
             FieldInfo::opt("directoryPath", Type::String),
@@ -340,13 +351,13 @@ pub mod method {
         owner: "GuestFileManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("filePath", Type::String),
             FieldInfo::opt("index", Type::Int),
             FieldInfo::opt("maxResults", Type::Int),
             FieldInfo::opt("matchPattern", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(GuestListFileInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<GuestListFileInfo as DataType>::INFO))),
         privilege: None,
     };
 
@@ -356,9 +367,9 @@ pub mod method {
         owner: "GuestFileManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("guestFilePath", Type::String),
-            FieldInfo::req("fileAttributes", Type::Data(GuestFileAttributes::INFO)),
+            FieldInfo::req("fileAttributes", Type::Data(<GuestFileAttributes as DataType>::INFO)),
         ],
         result: None,
         privilege: None,
@@ -370,10 +381,10 @@ pub mod method {
         owner: "GuestFileManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("guestFilePath", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(FileTransferInformation::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<FileTransferInformation as DataType>::INFO))),
         privilege: None,
     };
 
@@ -383,9 +394,9 @@ pub mod method {
         owner: "GuestFileManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("guestFilePath", Type::String),
-            FieldInfo::req("fileAttributes", Type::Data(GuestFileAttributes::INFO)),
+            FieldInfo::req("fileAttributes", Type::Data(<GuestFileAttributes as DataType>::INFO)),
             FieldInfo::req("fileSize", Type::Long),
             FieldInfo::req("overwrite", Type::Boolean),
         ],

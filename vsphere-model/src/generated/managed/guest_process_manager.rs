@@ -18,6 +18,7 @@ impl GuestProcessManager {
     /// `StartProgramInGuest`, since 5.0.
     ///
     /// Faults: `FileFault`, `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn start_program_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -30,6 +31,7 @@ impl GuestProcessManager {
     /// `ListProcessesInGuest`, since 5.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn list_processes_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -42,6 +44,7 @@ impl GuestProcessManager {
     /// `TerminateProcessInGuest`, since 5.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn terminate_process_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -54,6 +57,7 @@ impl GuestProcessManager {
     /// `ReadEnvironmentVariableInGuest`, since 5.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn read_environment_variable_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -74,8 +78,8 @@ pub mod method {
         owner: "GuestProcessManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-            FieldInfo::req("spec", Type::Data(GuestProgramSpec::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+            FieldInfo::req("spec", Type::Data(<GuestProgramSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Long)),
         privilege: None,
@@ -87,10 +91,10 @@ pub mod method {
         owner: "GuestProcessManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::list("pids", Type::Long),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(GuestProcessInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<GuestProcessInfo as DataType>::INFO))),
         privilege: None,
     };
 
@@ -100,7 +104,7 @@ pub mod method {
         owner: "GuestProcessManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::req("pid", Type::Long),
         ],
         result: None,
@@ -113,7 +117,7 @@ pub mod method {
         owner: "GuestProcessManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
             FieldInfo::list("names", Type::String),
         ],
         result: Some(FieldInfo::list("returnval", Type::String)),

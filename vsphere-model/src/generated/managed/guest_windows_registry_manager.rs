@@ -20,6 +20,7 @@ impl GuestWindowsRegistryManager {
     /// `CreateRegistryKeyInGuest`, since 6.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn create_registry_key_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -38,6 +39,7 @@ impl GuestWindowsRegistryManager {
     /// `ListRegistryKeysInGuest`, since 6.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn list_registry_keys_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -62,6 +64,7 @@ impl GuestWindowsRegistryManager {
     /// `DeleteRegistryKeyInGuest`, since 6.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn delete_registry_key_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -79,6 +82,7 @@ impl GuestWindowsRegistryManager {
     /// `SetRegistryValueInGuest`, since 6.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn set_registry_value_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -91,6 +95,7 @@ impl GuestWindowsRegistryManager {
     /// `ListRegistryValuesInGuest`, since 6.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn list_registry_values_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -115,6 +120,7 @@ impl GuestWindowsRegistryManager {
     /// `DeleteRegistryValueInGuest`, since 6.0.
     ///
     /// Faults: `GuestOperationsFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn delete_registry_value_in_guest(
         &self,
         vm: &ManagedObjectReference,
@@ -135,8 +141,8 @@ pub mod method {
         owner: "GuestWindowsRegistryManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-            FieldInfo::req("keyName", Type::Data(GuestRegKeyNameSpec::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+            FieldInfo::req("keyName", Type::Data(<GuestRegKeyNameSpec as DataType>::INFO)),
             FieldInfo::req("isVolatile", Type::Boolean),
             FieldInfo::opt("classType", Type::String),
         ],
@@ -150,12 +156,12 @@ pub mod method {
         owner: "GuestWindowsRegistryManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-            FieldInfo::req("keyName", Type::Data(GuestRegKeyNameSpec::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+            FieldInfo::req("keyName", Type::Data(<GuestRegKeyNameSpec as DataType>::INFO)),
             FieldInfo::req("recursive", Type::Boolean),
             FieldInfo::opt("matchPattern", Type::String),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(GuestRegKeyRecordSpec::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<GuestRegKeyRecordSpec as DataType>::INFO))),
         privilege: None,
     };
 
@@ -165,8 +171,8 @@ pub mod method {
         owner: "GuestWindowsRegistryManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-            FieldInfo::req("keyName", Type::Data(GuestRegKeyNameSpec::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+            FieldInfo::req("keyName", Type::Data(<GuestRegKeyNameSpec as DataType>::INFO)),
             FieldInfo::req("recursive", Type::Boolean),
         ],
         result: None,
@@ -179,8 +185,8 @@ pub mod method {
         owner: "GuestWindowsRegistryManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-            FieldInfo::req("value", Type::Data(GuestRegValueSpec::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+            FieldInfo::req("value", Type::Data(<GuestRegValueSpec as DataType>::INFO)),
         ],
         result: None,
         privilege: None,
@@ -192,12 +198,12 @@ pub mod method {
         owner: "GuestWindowsRegistryManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-            FieldInfo::req("keyName", Type::Data(GuestRegKeyNameSpec::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+            FieldInfo::req("keyName", Type::Data(<GuestRegKeyNameSpec as DataType>::INFO)),
             FieldInfo::req("expandStrings", Type::Boolean),
             FieldInfo::opt("matchPattern", Type::String),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(GuestRegValueSpec::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<GuestRegValueSpec as DataType>::INFO))),
         privilege: None,
     };
 
@@ -207,8 +213,8 @@ pub mod method {
         owner: "GuestWindowsRegistryManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-            FieldInfo::req("valueName", Type::Data(GuestRegValueNameSpec::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+            FieldInfo::req("valueName", Type::Data(<GuestRegValueNameSpec as DataType>::INFO)),
         ],
         result: None,
         privilege: None,

@@ -16,6 +16,7 @@ managed_object!(HealthUpdateManager, Handle, "HealthUpdateManager", []);
 
 impl HealthUpdateManager {
     /// `RegisterHealthUpdateProvider`, since 6.5; needs `HealthUpdateProvider.Register`.
+    #[inline]
     pub fn register_health_update_provider(
         &self,
         name: &str,
@@ -31,16 +32,19 @@ impl HealthUpdateManager {
     /// `UnregisterHealthUpdateProvider`, since 6.5; needs `HealthUpdateProvider.Unregister`.
     ///
     /// Faults: `InvalidState`, `NotFound`.
+    #[inline]
     pub fn unregister_health_update_provider(&self, provider_id: &str) -> Request<()> {
         Request::new(self, &method::UNREGISTER_HEALTH_UPDATE_PROVIDER, &[Value::String(provider_id)])
     }
 
     /// `QueryProviderList`, since 6.5; needs `System.View`.
+    #[inline]
     pub fn query_provider_list(&self) -> Request<Vec<String>> {
         Request::new(self, &method::QUERY_PROVIDER_LIST, &[])
     }
 
     /// `HasProvider`, since 6.5; needs `System.View`.
+    #[inline]
     pub fn has_provider(&self, id: &str) -> Request<bool> {
         Request::new(self, &method::HAS_PROVIDER, &[Value::String(id)])
     }
@@ -48,6 +52,7 @@ impl HealthUpdateManager {
     /// `QueryProviderName`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_provider_name(&self, id: &str) -> Request<String> {
         Request::new(self, &method::QUERY_PROVIDER_NAME, &[Value::String(id)])
     }
@@ -55,6 +60,7 @@ impl HealthUpdateManager {
     /// `QueryHealthUpdateInfos`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_health_update_infos(&self, provider_id: &str) -> Request<Vec<HealthUpdateInfo>> {
         Request::new(self, &method::QUERY_HEALTH_UPDATE_INFOS, &[Value::String(provider_id)])
     }
@@ -62,6 +68,7 @@ impl HealthUpdateManager {
     /// `AddMonitoredEntities`, since 6.5; needs `HealthUpdateProvider.Update`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn add_monitored_entities(&self, provider_id: &str, entities: &[ManagedObjectReference]) -> Request<()> {
         Request::new(self, &method::ADD_MONITORED_ENTITIES, &[Value::String(provider_id), Value::List(&entities)])
     }
@@ -69,6 +76,7 @@ impl HealthUpdateManager {
     /// `RemoveMonitoredEntities`, since 6.5; needs `HealthUpdateProvider.Update`.
     ///
     /// Faults: `InvalidState`, `NotFound`.
+    #[inline]
     pub fn remove_monitored_entities(&self, provider_id: &str, entities: &[ManagedObjectReference]) -> Request<()> {
         Request::new(self, &method::REMOVE_MONITORED_ENTITIES, &[Value::String(provider_id), Value::List(&entities)])
     }
@@ -76,6 +84,7 @@ impl HealthUpdateManager {
     /// `QueryMonitoredEntities`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_monitored_entities(&self, provider_id: &str) -> Request<Vec<ManagedObjectReference>> {
         Request::new(self, &method::QUERY_MONITORED_ENTITIES, &[Value::String(provider_id)])
     }
@@ -83,6 +92,7 @@ impl HealthUpdateManager {
     /// `HasMonitoredEntity`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn has_monitored_entity(&self, provider_id: &str, entity: &ManagedObjectReference) -> Request<bool> {
         Request::new(self, &method::HAS_MONITORED_ENTITY, &[Value::String(provider_id), leaf(entity)])
     }
@@ -90,6 +100,7 @@ impl HealthUpdateManager {
     /// `QueryUnmonitoredHosts`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_unmonitored_hosts(
         &self,
         provider_id: &str,
@@ -101,6 +112,7 @@ impl HealthUpdateManager {
     /// `PostHealthUpdates`, since 6.5; needs `HealthUpdateProvider.Update`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn post_health_updates(&self, provider_id: &str, updates: &[HealthUpdate]) -> Request<()> {
         Request::new(self, &method::POST_HEALTH_UPDATES, &[Value::String(provider_id), Value::List(&updates)])
     }
@@ -108,6 +120,7 @@ impl HealthUpdateManager {
     /// `QueryHealthUpdates`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_health_updates(&self, provider_id: &str) -> Request<Vec<HealthUpdate>> {
         Request::new(self, &method::QUERY_HEALTH_UPDATES, &[Value::String(provider_id)])
     }
@@ -115,6 +128,7 @@ impl HealthUpdateManager {
     /// `AddFilter`, since 6.5; needs `Host.Inventory.EditCluster`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn add_filter(&self, provider_id: &str, filter_name: &str, info_ids: &[String]) -> Request<String> {
         Request::new(
             self,
@@ -126,6 +140,7 @@ impl HealthUpdateManager {
     /// `QueryFilterList`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_filter_list(&self, provider_id: &str) -> Request<Vec<String>> {
         Request::new(self, &method::QUERY_FILTER_LIST, &[Value::String(provider_id)])
     }
@@ -133,6 +148,7 @@ impl HealthUpdateManager {
     /// `QueryFilterName`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_filter_name(&self, filter_id: &str) -> Request<String> {
         Request::new(self, &method::QUERY_FILTER_NAME, &[Value::String(filter_id)])
     }
@@ -140,6 +156,7 @@ impl HealthUpdateManager {
     /// `QueryFilterInfoIds`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_filter_info_ids(&self, filter_id: &str) -> Request<Vec<String>> {
         Request::new(self, &method::QUERY_FILTER_INFO_IDS, &[Value::String(filter_id)])
     }
@@ -147,6 +164,7 @@ impl HealthUpdateManager {
     /// `QueryFilterEntities`, since 6.5; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_filter_entities(&self, filter_id: &str) -> Request<Vec<ManagedObjectReference>> {
         Request::new(self, &method::QUERY_FILTER_ENTITIES, &[Value::String(filter_id)])
     }
@@ -154,6 +172,7 @@ impl HealthUpdateManager {
     /// `AddFilterEntities`, since 6.5; needs `Host.Inventory.EditCluster`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn add_filter_entities(&self, filter_id: &str, entities: &[ManagedObjectReference]) -> Request<()> {
         Request::new(self, &method::ADD_FILTER_ENTITIES, &[Value::String(filter_id), Value::List(&entities)])
     }
@@ -161,6 +180,7 @@ impl HealthUpdateManager {
     /// `RemoveFilterEntities`, since 6.5; needs `Host.Inventory.EditCluster`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn remove_filter_entities(&self, filter_id: &str, entities: &[ManagedObjectReference]) -> Request<()> {
         Request::new(self, &method::REMOVE_FILTER_ENTITIES, &[Value::String(filter_id), Value::List(&entities)])
     }
@@ -168,6 +188,7 @@ impl HealthUpdateManager {
     /// `RemoveFilter`, since 6.5; needs `Host.Inventory.EditCluster`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn remove_filter(&self, filter_id: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_FILTER, &[Value::String(filter_id)])
     }
@@ -183,7 +204,7 @@ pub mod method {
         owner: "HealthUpdateManager",
         params: &[
             FieldInfo::req("name", Type::String),
-            FieldInfo::list("healthUpdateInfo", Type::Data(HealthUpdateInfo::INFO)),
+            FieldInfo::list("healthUpdateInfo", Type::Data(<HealthUpdateInfo as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("HealthUpdateProvider.Register"),
@@ -230,7 +251,7 @@ pub mod method {
         name: "QueryHealthUpdateInfos",
         owner: "HealthUpdateManager",
         params: &[FieldInfo::req("providerId", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(HealthUpdateInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HealthUpdateInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -285,7 +306,7 @@ pub mod method {
         owner: "HealthUpdateManager",
         params: &[
             FieldInfo::req("providerId", Type::String),
-            FieldInfo::list("updates", Type::Data(HealthUpdate::INFO)),
+            FieldInfo::list("updates", Type::Data(<HealthUpdate as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("HealthUpdateProvider.Update"),
@@ -296,7 +317,7 @@ pub mod method {
         name: "QueryHealthUpdates",
         owner: "HealthUpdateManager",
         params: &[FieldInfo::req("providerId", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(HealthUpdate::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HealthUpdate as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 

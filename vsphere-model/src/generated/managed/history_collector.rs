@@ -15,21 +15,25 @@ managed_object!(HistoryCollector, Handle, "HistoryCollector", [FieldInfo::req("f
 
 impl HistoryCollector {
     /// `SetCollectorPageSize`, since 2.0.
+    #[inline]
     pub fn set_collector_page_size(&self, max_count: i32) -> Request<()> {
         Request::new(self, &method::SET_COLLECTOR_PAGE_SIZE, &[leaf(&max_count)])
     }
 
     /// `RewindCollector`, since 2.0.
+    #[inline]
     pub fn rewind_collector(&self) -> Request<()> {
         Request::new(self, &method::REWIND_COLLECTOR, &[])
     }
 
     /// `ResetCollector`, since 2.0.
+    #[inline]
     pub fn reset_collector(&self) -> Request<()> {
         Request::new(self, &method::RESET_COLLECTOR, &[])
     }
 
     /// `DestroyCollector`, since 2.0.
+    #[inline]
     pub fn destroy_collector(&self) -> Request<()> {
         Request::new(self, &method::DESTROY_COLLECTOR, &[])
     }

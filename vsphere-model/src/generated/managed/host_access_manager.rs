@@ -16,11 +16,12 @@ managed_object!(
     HostAccessManager,
     Handle,
     "HostAccessManager",
-    [FieldInfo::req("lockdownMode", Type::Enum(HostLockdownMode::INFO))]
+    [FieldInfo::req("lockdownMode", Type::Enum(<HostLockdownMode as EnumType>::INFO))]
 );
 
 impl HostAccessManager {
     /// `RetrieveHostAccessControlEntries`, since 6.0; needs `Global.Settings`.
+    #[inline]
     pub fn retrieve_host_access_control_entries(&self) -> Request<Vec<HostAccessControlEntry>> {
         Request::new(self, &method::RETRIEVE_HOST_ACCESS_CONTROL_ENTRIES, &[])
     }
@@ -28,11 +29,13 @@ impl HostAccessManager {
     /// `ChangeAccessMode`, since 6.0; needs `Global.Settings`.
     ///
     /// Faults: `AuthMinimumAdminPermission`, `UserNotFound`.
+    #[inline]
     pub fn change_access_mode(&self, principal: &str, is_group: bool, access_mode: &HostAccessMode) -> Request<()> {
         Request::new(self, &method::CHANGE_ACCESS_MODE, &[Value::String(principal), leaf(&is_group), leaf(access_mode)])
     }
 
     /// `QuerySystemUsers`, since 6.0; needs `System.View`.
+    #[inline]
     pub fn query_system_users(&self) -> Request<Vec<String>> {
         Request::new(self, &method::QUERY_SYSTEM_USERS, &[])
     }
@@ -40,11 +43,13 @@ impl HostAccessManager {
     /// `UpdateSystemUsers`, since 6.0; needs `Global.Settings`.
     ///
     /// Faults: `UserNotFound`.
+    #[inline]
     pub fn update_system_users(&self, users: &[String]) -> Request<()> {
         Request::new(self, &method::UPDATE_SYSTEM_USERS, &[Value::List(&users)])
     }
 
     /// `QueryLockdownExceptions`, since 6.0; needs `Global.Settings`.
+    #[inline]
     pub fn query_lockdown_exceptions(&self) -> Request<Vec<String>> {
         Request::new(self, &method::QUERY_LOCKDOWN_EXCEPTIONS, &[])
     }
@@ -52,6 +57,7 @@ impl HostAccessManager {
     /// `UpdateLockdownExceptions`, since 6.0; needs `Global.Settings`.
     ///
     /// Faults: `AuthMinimumAdminPermission`, `UserNotFound`.
+    #[inline]
     pub fn update_lockdown_exceptions(&self, users: &[String]) -> Request<()> {
         Request::new(self, &method::UPDATE_LOCKDOWN_EXCEPTIONS, &[Value::List(&users)])
     }
@@ -59,6 +65,7 @@ impl HostAccessManager {
     /// `ChangeLockdownMode`, since 6.0; needs `Host.Config.Settings`.
     ///
     /// Faults: `AuthMinimumAdminPermission`.
+    #[inline]
     pub fn change_lockdown_mode(&self, mode: &HostLockdownMode) -> Request<()> {
         Request::new(self, &method::CHANGE_LOCKDOWN_MODE, &[leaf(mode)])
     }
@@ -76,7 +83,7 @@ pub mod method {
         name: "RetrieveHostAccessControlEntries",
         owner: "HostAccessManager",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostAccessControlEntry::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostAccessControlEntry as DataType>::INFO))),
         privilege: Some("Global.Settings"),
     };
 
@@ -87,7 +94,7 @@ pub mod method {
         params: &[
             FieldInfo::req("principal", Type::String),
             FieldInfo::req("isGroup", Type::Boolean),
-            FieldInfo::req("accessMode", Type::Enum(HostAccessMode::INFO)),
+            FieldInfo::req("accessMode", Type::Enum(<HostAccessMode as EnumType>::INFO)),
         ],
         result: None,
         privilege: Some("Global.Settings"),
@@ -133,7 +140,7 @@ pub mod method {
     pub static CHANGE_LOCKDOWN_MODE: Method = Method {
         name: "ChangeLockdownMode",
         owner: "HostAccessManager",
-        params: &[FieldInfo::req("mode", Type::Enum(HostLockdownMode::INFO))],
+        params: &[FieldInfo::req("mode", Type::Enum(<HostLockdownMode as EnumType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
     };

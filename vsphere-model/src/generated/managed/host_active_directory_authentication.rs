@@ -19,6 +19,7 @@ impl HostActiveDirectoryAuthentication {
     /// `JoinDomain_Task`, since 4.1; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `ActiveDirectoryFault`, `HostConfigFault`, `InvalidLogin`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn join_domain_task(
         &self,
         domain_name: &str,
@@ -35,6 +36,7 @@ impl HostActiveDirectoryAuthentication {
     /// `JoinDomainWithCAM_Task`, since 5.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `ActiveDirectoryFault`, `HostConfigFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn join_domain_with_cam_task(&self, domain_name: &str, cam_server: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::JOIN_DOMAIN_WITH_CAM_TASK, &[Value::String(domain_name), Value::String(cam_server)])
     }
@@ -42,6 +44,7 @@ impl HostActiveDirectoryAuthentication {
     /// `ImportCertificateForCAM_Task`, since 5.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `ActiveDirectoryFault`, `FileNotFound`.
+    #[inline]
     pub fn import_certificate_for_cam_task(
         &self,
         cert_path: &str,
@@ -57,6 +60,7 @@ impl HostActiveDirectoryAuthentication {
     /// `LeaveCurrentDomain_Task`, since 4.1; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `ActiveDirectoryFault`, `AuthMinimumAdminPermission`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn leave_current_domain_task(&self, force: bool) -> Request<ManagedObjectReference> {
         Request::new(self, &method::LEAVE_CURRENT_DOMAIN_TASK, &[leaf(&force)])
     }
@@ -64,6 +68,7 @@ impl HostActiveDirectoryAuthentication {
     /// `EnableSmartCardAuthentication`, since 6.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `ActiveDirectoryFault`, `HostConfigFault`.
+    #[inline]
     pub fn enable_smart_card_authentication(&self) -> Request<()> {
         Request::new(self, &method::ENABLE_SMART_CARD_AUTHENTICATION, &[])
     }
@@ -71,11 +76,13 @@ impl HostActiveDirectoryAuthentication {
     /// `InstallSmartCardTrustAnchor`, since 6.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn install_smart_card_trust_anchor(&self, cert: &str) -> Request<()> {
         Request::new(self, &method::INSTALL_SMART_CARD_TRUST_ANCHOR, &[Value::String(cert)])
     }
 
     /// `ReplaceSmartCardTrustAnchors`, since 6.0; needs `Host.Config.AuthenticationStore`.
+    #[inline]
     pub fn replace_smart_card_trust_anchors(&self, certs: &[String]) -> Request<()> {
         Request::new(self, &method::REPLACE_SMART_CARD_TRUST_ANCHORS, &[Value::List(&certs)])
     }
@@ -83,6 +90,7 @@ impl HostActiveDirectoryAuthentication {
     /// `RemoveSmartCardTrustAnchor`, since 6.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn remove_smart_card_trust_anchor(&self, issuer: &str, serial: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_SMART_CARD_TRUST_ANCHOR, &[Value::String(issuer), Value::String(serial)])
     }
@@ -90,6 +98,7 @@ impl HostActiveDirectoryAuthentication {
     /// `RemoveSmartCardTrustAnchorByFingerprint`, since 6.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn remove_smart_card_trust_anchor_by_fingerprint(&self, fingerprint: &str, digest: &str) -> Request<()> {
         Request::new(
             self,
@@ -101,6 +110,7 @@ impl HostActiveDirectoryAuthentication {
     /// `RemoveSmartCardTrustAnchorCertificate`, since 9.0.0.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn remove_smart_card_trust_anchor_certificate(&self, certificate: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_SMART_CARD_TRUST_ANCHOR_CERTIFICATE, &[Value::String(certificate)])
     }
@@ -108,6 +118,7 @@ impl HostActiveDirectoryAuthentication {
     /// `ListSmartCardTrustAnchors`, since 6.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn list_smart_card_trust_anchors(&self) -> Request<Vec<String>> {
         Request::new(self, &method::LIST_SMART_CARD_TRUST_ANCHORS, &[])
     }
@@ -115,6 +126,7 @@ impl HostActiveDirectoryAuthentication {
     /// `DisableSmartCardAuthentication`, since 6.0; needs `Host.Config.AuthenticationStore`.
     ///
     /// Faults: `ActiveDirectoryFault`, `HostConfigFault`.
+    #[inline]
     pub fn disable_smart_card_authentication(&self) -> Request<()> {
         Request::new(self, &method::DISABLE_SMART_CARD_AUTHENTICATION, &[])
     }

@@ -20,23 +20,26 @@ managed_object!(
     Handle,
     "HostAssignableHardwareManager",
     [
-        FieldInfo::list("binding", Type::Data(HostAssignableHardwareBinding::INFO)),
-        FieldInfo::req("config", Type::Data(HostAssignableHardwareConfig::INFO))
+        FieldInfo::list("binding", Type::Data(<HostAssignableHardwareBinding as DataType>::INFO)),
+        FieldInfo::req("config", Type::Data(<HostAssignableHardwareConfig as DataType>::INFO))
     ]
 );
 
 impl HostAssignableHardwareManager {
     /// `DownloadDescriptionTree`, since 7.0.0.0; needs `System.Read`.
+    #[inline]
     pub fn download_description_tree(&self) -> Request<Binary> {
         Request::new(self, &method::DOWNLOAD_DESCRIPTION_TREE, &[])
     }
 
     /// `RetrieveDynamicPassthroughInfo`, since 7.0.0.0; needs `System.Read`.
+    #[inline]
     pub fn retrieve_dynamic_passthrough_info(&self) -> Request<Vec<VirtualMachineDynamicPassthroughInfo>> {
         Request::new(self, &method::RETRIEVE_DYNAMIC_PASSTHROUGH_INFO, &[])
     }
 
     /// `RetrieveVendorDeviceGroupInfo`, since 8.0.0.1; needs `System.Read`.
+    #[inline]
     pub fn retrieve_vendor_device_group_info(&self) -> Request<Vec<VirtualMachineVendorDeviceGroupInfo>> {
         Request::new(self, &method::RETRIEVE_VENDOR_DEVICE_GROUP_INFO, &[])
     }
@@ -44,6 +47,7 @@ impl HostAssignableHardwareManager {
     /// `UpdateAssignableHardwareConfig`, since 7.0.0.0; needs `Host.Config.Settings`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn update_assignable_hardware_config(&self, config: &HostAssignableHardwareConfig) -> Request<()> {
         Request::new(self, &method::UPDATE_ASSIGNABLE_HARDWARE_CONFIG, &[leaf(config)])
     }
@@ -73,7 +77,10 @@ pub mod method {
         name: "RetrieveDynamicPassthroughInfo",
         owner: "HostAssignableHardwareManager",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineDynamicPassthroughInfo::INFO))),
+        result: Some(FieldInfo::list(
+            "returnval",
+            Type::Data(<VirtualMachineDynamicPassthroughInfo as DataType>::INFO),
+        )),
         privilege: Some("System.Read"),
     };
 
@@ -82,7 +89,7 @@ pub mod method {
         name: "RetrieveVendorDeviceGroupInfo",
         owner: "HostAssignableHardwareManager",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineVendorDeviceGroupInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<VirtualMachineVendorDeviceGroupInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -90,7 +97,7 @@ pub mod method {
     pub static UPDATE_ASSIGNABLE_HARDWARE_CONFIG: Method = Method {
         name: "UpdateAssignableHardwareConfig",
         owner: "HostAssignableHardwareManager",
-        params: &[FieldInfo::req("config", Type::Data(HostAssignableHardwareConfig::INFO))],
+        params: &[FieldInfo::req("config", Type::Data(<HostAssignableHardwareConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
     };

@@ -17,7 +17,7 @@ managed_object!(
     Handle,
     "HostAuthenticationManager",
     [
-        FieldInfo::req("info", Type::Data(HostAuthenticationManagerInfo::INFO)),
+        FieldInfo::req("info", Type::Data(<HostAuthenticationManagerInfo as DataType>::INFO)),
         FieldInfo::list_req("supportedStore", Type::Ref)
     ]
 );

@@ -16,7 +16,7 @@ managed_object!(
     HostAuthenticationStore,
     Handle,
     "HostAuthenticationStore",
-    [FieldInfo::req("info", Type::Data(HostAuthenticationStoreInfo::INFO))]
+    [FieldInfo::req("info", Type::Data(<HostAuthenticationStoreInfo as DataType>::INFO))]
 );
 
 /// The property `info`.

@@ -16,21 +16,24 @@ managed_object!(
     HostAutoStartManager,
     Handle,
     "HostAutoStartManager",
-    [FieldInfo::req("config", Type::Data(HostAutoStartManagerConfig::INFO))]
+    [FieldInfo::req("config", Type::Data(<HostAutoStartManagerConfig as DataType>::INFO))]
 );
 
 impl HostAutoStartManager {
     /// `ReconfigureAutostart`, since 2.0; needs `Host.Config.AutoStart`.
+    #[inline]
     pub fn reconfigure_autostart(&self, spec: &HostAutoStartManagerConfig) -> Request<()> {
         Request::new(self, &method::RECONFIGURE_AUTOSTART, &[leaf(spec)])
     }
 
     /// `AutoStartPowerOn`, since 2.0; needs `Host.Config.AutoStart`.
+    #[inline]
     pub fn auto_start_power_on(&self) -> Request<()> {
         Request::new(self, &method::AUTO_START_POWER_ON, &[])
     }
 
     /// `AutoStartPowerOff`, since 2.0; needs `Host.Config.AutoStart`.
+    #[inline]
     pub fn auto_start_power_off(&self) -> Request<()> {
         Request::new(self, &method::AUTO_START_POWER_OFF, &[])
     }
@@ -47,7 +50,7 @@ pub mod method {
     pub static RECONFIGURE_AUTOSTART: Method = Method {
         name: "ReconfigureAutostart",
         owner: "HostAutoStartManager",
-        params: &[FieldInfo::req("spec", Type::Data(HostAutoStartManagerConfig::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<HostAutoStartManagerConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.AutoStart"),
     };

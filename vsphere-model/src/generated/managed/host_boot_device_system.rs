@@ -16,11 +16,13 @@ managed_object!(HostBootDeviceSystem, Handle, "HostBootDeviceSystem", []);
 
 impl HostBootDeviceSystem {
     /// `QueryBootDevices`, since 2.5; needs `System.Read`.
+    #[inline]
     pub fn query_boot_devices(&self) -> Request<Option<HostBootDeviceInfo>> {
         Request::new(self, &method::QUERY_BOOT_DEVICES, &[])
     }
 
     /// `UpdateBootDevice`, since 2.5; needs `Host.Config.Maintenance`.
+    #[inline]
     pub fn update_boot_device(&self, key: &str) -> Request<()> {
         Request::new(self, &method::UPDATE_BOOT_DEVICE, &[Value::String(key)])
     }
@@ -35,7 +37,7 @@ pub mod method {
         name: "QueryBootDevices",
         owner: "HostBootDeviceSystem",
         params: &[],
-        result: Some(FieldInfo::opt("returnval", Type::Data(HostBootDeviceInfo::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<HostBootDeviceInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 

@@ -16,11 +16,12 @@ managed_object!(
     HostCacheConfigurationManager,
     Handle,
     "HostCacheConfigurationManager",
-    [FieldInfo::list("cacheConfigurationInfo", Type::Data(HostCacheConfigurationInfo::INFO))]
+    [FieldInfo::list("cacheConfigurationInfo", Type::Data(<HostCacheConfigurationInfo as DataType>::INFO))]
 );
 
 impl HostCacheConfigurationManager {
     /// `ConfigureHostCache_Task`, since 5.0; needs `Host.Config.AdvancedConfig`.
+    #[inline]
     pub fn configure_host_cache_task(&self, spec: &HostCacheConfigurationSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CONFIGURE_HOST_CACHE_TASK, &[leaf(spec)])
     }
@@ -38,7 +39,7 @@ pub mod method {
     pub static CONFIGURE_HOST_CACHE_TASK: Method = Method {
         name: "ConfigureHostCache_Task",
         owner: "HostCacheConfigurationManager",
-        params: &[FieldInfo::req("spec", Type::Data(HostCacheConfigurationSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<HostCacheConfigurationSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.AdvancedConfig"),
     };

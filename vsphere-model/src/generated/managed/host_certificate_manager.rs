@@ -16,11 +16,12 @@ managed_object!(
     HostCertificateManager,
     Handle,
     "HostCertificateManager",
-    [FieldInfo::req("certificateInfo", Type::Data(HostCertificateManagerCertificateInfo::INFO))]
+    [FieldInfo::req("certificateInfo", Type::Data(<HostCertificateManagerCertificateInfo as DataType>::INFO))]
 );
 
 impl HostCertificateManager {
     /// `RetrieveCertificateInfoList`, since 8.0.1.0; needs `Certificate.Manage`.
+    #[inline]
     pub fn retrieve_certificate_info_list(&self) -> Request<Vec<HostCertificateManagerCertificateInfo>> {
         Request::new(self, &method::RETRIEVE_CERTIFICATE_INFO_LIST, &[])
     }
@@ -28,6 +29,7 @@ impl HostCertificateManager {
     /// `GenerateCertificateSigningRequest`, since 6.0; needs `Certificate.Manage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn generate_certificate_signing_request(
         &self,
         use_ip_address_as_common_name: bool,
@@ -43,6 +45,7 @@ impl HostCertificateManager {
     /// `GenerateCertificateSigningRequestByDn`, since 6.0; needs `Certificate.Manage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn generate_certificate_signing_request_by_dn(
         &self,
         distinguished_name: &str,
@@ -58,6 +61,7 @@ impl HostCertificateManager {
     /// `ProvisionServerPrivateKey`, since 8.0.3.0; needs `Certificate.Manage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn provision_server_private_key(&self, key: &str) -> Request<()> {
         Request::new(self, &method::PROVISION_SERVER_PRIVATE_KEY, &[Value::String(key)])
     }
@@ -65,6 +69,7 @@ impl HostCertificateManager {
     /// `InstallServerCertificate`, since 6.0; needs `Certificate.Manage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn install_server_certificate(&self, cert: &str) -> Request<()> {
         Request::new(self, &method::INSTALL_SERVER_CERTIFICATE, &[Value::String(cert)])
     }
@@ -72,11 +77,13 @@ impl HostCertificateManager {
     /// `ReplaceCACertificatesAndCRLs`, since 6.0; needs `Certificate.Manage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn replace_ca_certificates_and_crls(&self, ca_cert: &[String], ca_crl: &[String]) -> Request<()> {
         Request::new(self, &method::REPLACE_CA_CERTIFICATES_AND_CRLS, &[Value::List(&ca_cert), Value::List(&ca_crl)])
     }
 
     /// `NotifyAffectedServices`, since 6.0; needs `Certificate.Manage`.
+    #[inline]
     pub fn notify_affected_services(&self, services: &[String]) -> Request<()> {
         Request::new(self, &method::NOTIFY_AFFECTED_SERVICES, &[Value::List(&services)])
     }
@@ -84,6 +91,7 @@ impl HostCertificateManager {
     /// `ListCACertificates`, since 6.0; needs `Certificate.Manage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn list_ca_certificates(&self) -> Request<Vec<String>> {
         Request::new(self, &method::LIST_CA_CERTIFICATES, &[])
     }
@@ -91,6 +99,7 @@ impl HostCertificateManager {
     /// `ListCACertificateRevocationLists`, since 6.0; needs `Certificate.Manage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn list_ca_certificate_revocation_lists(&self) -> Request<Vec<String>> {
         Request::new(self, &method::LIST_CA_CERTIFICATE_REVOCATION_LISTS, &[])
     }
@@ -109,7 +118,10 @@ pub mod method {
         name: "RetrieveCertificateInfoList",
         owner: "HostCertificateManager",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostCertificateManagerCertificateInfo::INFO))),
+        result: Some(FieldInfo::list(
+            "returnval",
+            Type::Data(<HostCertificateManagerCertificateInfo as DataType>::INFO),
+        )),
         privilege: Some("Certificate.Manage"),
     };
 
@@ -119,7 +131,7 @@ pub mod method {
         owner: "HostCertificateManager",
         params: &[
             FieldInfo::req("useIpAddressAsCommonName", Type::Boolean),
-            FieldInfo::opt("spec", Type::Data(HostCertificateManagerCertificateSpec::INFO)),
+            FieldInfo::opt("spec", Type::Data(<HostCertificateManagerCertificateSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Certificate.Manage"),
@@ -131,7 +143,7 @@ pub mod method {
         owner: "HostCertificateManager",
         params: &[
             FieldInfo::req("distinguishedName", Type::String),
-            FieldInfo::opt("spec", Type::Data(HostCertificateManagerCertificateSpec::INFO)),
+            FieldInfo::opt("spec", Type::Data(<HostCertificateManagerCertificateSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Certificate.Manage"),

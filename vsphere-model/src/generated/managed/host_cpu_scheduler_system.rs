@@ -18,18 +18,20 @@ managed_object!(
     ExtensibleManagedObject,
     "HostCpuSchedulerSystem",
     [
-        FieldInfo::opt("cpuSchedulerInfo", Type::Data(HostCpuSchedulerInfo::INFO)),
-        FieldInfo::opt("hyperthreadInfo", Type::Data(HostHyperThreadScheduleInfo::INFO))
+        FieldInfo::opt("cpuSchedulerInfo", Type::Data(<HostCpuSchedulerInfo as DataType>::INFO)),
+        FieldInfo::opt("hyperthreadInfo", Type::Data(<HostHyperThreadScheduleInfo as DataType>::INFO))
     ]
 );
 
 impl HostCpuSchedulerSystem {
     /// `EnableHyperThreading`, since 2.0; needs `Host.Config.HyperThreading`.
+    #[inline]
     pub fn enable_hyper_threading(&self) -> Request<()> {
         Request::new(self, &method::ENABLE_HYPER_THREADING, &[])
     }
 
     /// `DisableHyperThreading`, since 2.0; needs `Host.Config.HyperThreading`.
+    #[inline]
     pub fn disable_hyper_threading(&self) -> Request<()> {
         Request::new(self, &method::DISABLE_HYPER_THREADING, &[])
     }

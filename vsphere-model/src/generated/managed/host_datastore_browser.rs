@@ -16,7 +16,10 @@ managed_object!(
     HostDatastoreBrowser,
     Handle,
     "HostDatastoreBrowser",
-    [FieldInfo::list("datastore", Type::Ref), FieldInfo::list("supportedType", Type::Data(FileQuery::INFO))]
+    [
+        FieldInfo::list("datastore", Type::Ref),
+        FieldInfo::list("supportedType", Type::Data(<FileQuery as DataType>::INFO))
+    ]
 );
 
 impl HostDatastoreBrowser {
@@ -25,6 +28,7 @@ impl HostDatastoreBrowser {
     /// The task yields a `HostDatastoreBrowserSearchResults`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn search_datastore_task(
         &self,
         datastore_path: &str,
@@ -42,6 +46,7 @@ impl HostDatastoreBrowser {
     /// The task yields a `Vec<HostDatastoreBrowserSearchResults>`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn search_datastore_sub_folders_task(
         &self,
         datastore_path: &str,
@@ -57,6 +62,7 @@ impl HostDatastoreBrowser {
     /// `DeleteFile`, since 2.0; needs `Datastore.DeleteFile`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn delete_file(&self, datastore_path: &str) -> Request<()> {
         Request::new(self, &method::DELETE_FILE, &[Value::String(datastore_path)])
     }
@@ -77,7 +83,7 @@ pub mod method {
         owner: "HostDatastoreBrowser",
         params: &[
             FieldInfo::req("datastorePath", Type::String),
-            FieldInfo::opt("searchSpec", Type::Data(HostDatastoreBrowserSearchSpec::INFO)),
+            FieldInfo::opt("searchSpec", Type::Data(<HostDatastoreBrowserSearchSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
@@ -89,7 +95,7 @@ pub mod method {
         owner: "HostDatastoreBrowser",
         params: &[
             FieldInfo::req("datastorePath", Type::String),
-            FieldInfo::opt("searchSpec", Type::Data(HostDatastoreBrowserSearchSpec::INFO)),
+            FieldInfo::opt("searchSpec", Type::Data(<HostDatastoreBrowserSearchSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,

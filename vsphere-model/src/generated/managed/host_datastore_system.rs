@@ -22,7 +22,7 @@ managed_object!(
     "HostDatastoreSystem",
     [
         FieldInfo::list("datastore", Type::Ref),
-        FieldInfo::req("capabilities", Type::Data(HostDatastoreSystemCapabilities::INFO))
+        FieldInfo::req("capabilities", Type::Data(<HostDatastoreSystemCapabilities as DataType>::INFO))
     ]
 );
 
@@ -30,6 +30,7 @@ impl HostDatastoreSystem {
     /// `UpdateLocalSwapDatastore`, since 2.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `DatastoreNotWritableOnHost`, `InaccessibleDatastore`.
+    #[inline]
     pub fn update_local_swap_datastore(&self, datastore: Option<&ManagedObjectReference>) -> Request<()> {
         Request::new(self, &method::UPDATE_LOCAL_SWAP_DATASTORE, &[datastore.map_or(Value::Unset, leaf)])
     }
@@ -37,6 +38,7 @@ impl HostDatastoreSystem {
     /// `QueryAvailableDisksForVmfs`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn query_available_disks_for_vmfs(
         &self,
         datastore: Option<&ManagedObjectReference>,
@@ -47,6 +49,7 @@ impl HostDatastoreSystem {
     /// `QueryVmfsDatastoreCreateOptions`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn query_vmfs_datastore_create_options(
         &self,
         device_path: &str,
@@ -62,6 +65,7 @@ impl HostDatastoreSystem {
     /// `CreateVmfsDatastore`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `DuplicateName`, `HostConfigFault`.
+    #[inline]
     pub fn create_vmfs_datastore(&self, spec: &VmfsDatastoreCreateSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_VMFS_DATASTORE, &[leaf(spec)])
     }
@@ -69,6 +73,7 @@ impl HostDatastoreSystem {
     /// `QueryVmfsDatastoreExtendOptions`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn query_vmfs_datastore_extend_options(
         &self,
         datastore: &ManagedObjectReference,
@@ -85,6 +90,7 @@ impl HostDatastoreSystem {
     /// `QueryVmfsDatastoreExpandOptions`, since 4.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn query_vmfs_datastore_expand_options(
         &self,
         datastore: &ManagedObjectReference,
@@ -95,6 +101,7 @@ impl HostDatastoreSystem {
     /// `ExtendVmfsDatastore`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn extend_vmfs_datastore(
         &self,
         datastore: &ManagedObjectReference,
@@ -106,6 +113,7 @@ impl HostDatastoreSystem {
     /// `EnableClusteredVmdkSupport`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn enable_clustered_vmdk_support(&self, datastore: &ManagedObjectReference) -> Request<()> {
         Request::new(self, &method::ENABLE_CLUSTERED_VMDK_SUPPORT, &[leaf(datastore)])
     }
@@ -113,6 +121,7 @@ impl HostDatastoreSystem {
     /// `DisableClusteredVmdkSupport`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn disable_clustered_vmdk_support(&self, datastore: &ManagedObjectReference) -> Request<()> {
         Request::new(self, &method::DISABLE_CLUSTERED_VMDK_SUPPORT, &[leaf(datastore)])
     }
@@ -120,6 +129,7 @@ impl HostDatastoreSystem {
     /// `ExpandVmfsDatastore`, since 4.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn expand_vmfs_datastore(
         &self,
         datastore: &ManagedObjectReference,
@@ -131,6 +141,7 @@ impl HostDatastoreSystem {
     /// `CreateNasDatastore`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `AlreadyExists`, `DuplicateName`, `HostConfigFault`.
+    #[inline]
     pub fn create_nas_datastore(&self, spec: &HostNasVolumeSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_NAS_DATASTORE, &[leaf(spec)])
     }
@@ -138,6 +149,7 @@ impl HostDatastoreSystem {
     /// `CreateLocalDatastore`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `DuplicateName`, `FileNotFound`, `HostConfigFault`, `InvalidName`.
+    #[inline]
     pub fn create_local_datastore(&self, name: &str, path: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_LOCAL_DATASTORE, &[Value::String(name), Value::String(path)])
     }
@@ -145,6 +157,7 @@ impl HostDatastoreSystem {
     /// `CreateVvolDatastore`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `DuplicateName`, `HostConfigFault`, `InvalidName`, `NotFound`.
+    #[inline]
     pub fn create_vvol_datastore(
         &self,
         spec: &HostDatastoreSystemVvolDatastoreSpec,
@@ -155,6 +168,7 @@ impl HostDatastoreSystem {
     /// `RemoveDatastore`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn remove_datastore(&self, datastore: &ManagedObjectReference) -> Request<()> {
         Request::new(self, &method::REMOVE_DATASTORE, &[leaf(datastore)])
     }
@@ -162,6 +176,7 @@ impl HostDatastoreSystem {
     /// `SetMaxQueueDepth`, since 8.0.0.1; needs `Host.Config.Storage`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn set_max_queue_depth(&self, datastore: &ManagedObjectReference, max_qdepth: i64) -> Request<()> {
         Request::new(self, &method::SET_MAX_QUEUE_DEPTH, &[leaf(datastore), leaf(&max_qdepth)])
     }
@@ -169,6 +184,7 @@ impl HostDatastoreSystem {
     /// `ResolveNfsServerHostName`, since 9.1.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `PlatformConfigFault`.
+    #[inline]
     pub fn resolve_nfs_server_host_name(
         &self,
         host_name: &str,
@@ -191,6 +207,7 @@ impl HostDatastoreSystem {
     /// `QueryMaxQueueDepth`, since 8.0.0.1; needs `Host.Config.Storage`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_max_queue_depth(&self, datastore: &ManagedObjectReference) -> Request<i64> {
         Request::new(self, &method::QUERY_MAX_QUEUE_DEPTH, &[leaf(datastore)])
     }
@@ -200,6 +217,7 @@ impl HostDatastoreSystem {
     /// The task yields a `Vec<HostDatastoreSystemDatastoreResult>`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn remove_datastore_ex_task(&self, datastore: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::REMOVE_DATASTORE_EX_TASK, &[Value::List(&datastore)])
     }
@@ -207,6 +225,7 @@ impl HostDatastoreSystem {
     /// `ConfigureDatastorePrincipal`, since 2.0; needs `Host.Config.Maintenance`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`.
+    #[inline]
     pub fn configure_datastore_principal(&self, user_name: &str, password: Option<&str>) -> Request<()> {
         Request::new(
             self,
@@ -216,6 +235,7 @@ impl HostDatastoreSystem {
     }
 
     /// `QueryUnresolvedVmfsVolumes`, since 4.0; needs `System.Read`.
+    #[inline]
     pub fn query_unresolved_vmfs_volumes(&self) -> Request<Vec<HostUnresolvedVmfsVolume>> {
         Request::new(self, &method::QUERY_UNRESOLVED_VMFS_VOLUMES, &[])
     }
@@ -225,6 +245,7 @@ impl HostDatastoreSystem {
     /// The task yields a `Option<HostResignatureRescanResult>`.
     ///
     /// Faults: `HostConfigFault`, `VmfsAmbiguousMount`.
+    #[inline]
     pub fn resignature_unresolved_vmfs_volume_task(
         &self,
         resolution_spec: &HostUnresolvedVmfsResignatureSpec,
@@ -256,7 +277,7 @@ pub mod method {
         name: "QueryAvailableDisksForVmfs",
         owner: "HostDatastoreSystem",
         params: &[FieldInfo::opt("datastore", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostScsiDisk::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostScsiDisk as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -265,7 +286,7 @@ pub mod method {
         name: "QueryVmfsDatastoreCreateOptions",
         owner: "HostDatastoreSystem",
         params: &[FieldInfo::req("devicePath", Type::String), FieldInfo::opt("vmfsMajorVersion", Type::Int)],
-        result: Some(FieldInfo::list("returnval", Type::Data(VmfsDatastoreOption::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<VmfsDatastoreOption as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -273,7 +294,7 @@ pub mod method {
     pub static CREATE_VMFS_DATASTORE: Method = Method {
         name: "CreateVmfsDatastore",
         owner: "HostDatastoreSystem",
-        params: &[FieldInfo::req("spec", Type::Data(VmfsDatastoreCreateSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<VmfsDatastoreCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -287,7 +308,7 @@ pub mod method {
             FieldInfo::req("devicePath", Type::String),
             FieldInfo::opt("suppressExpandCandidates", Type::Boolean),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(VmfsDatastoreOption::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<VmfsDatastoreOption as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -296,7 +317,7 @@ pub mod method {
         name: "QueryVmfsDatastoreExpandOptions",
         owner: "HostDatastoreSystem",
         params: &[FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(VmfsDatastoreOption::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<VmfsDatastoreOption as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -306,7 +327,7 @@ pub mod method {
         owner: "HostDatastoreSystem",
         params: &[
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("spec", Type::Data(VmfsDatastoreExtendSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VmfsDatastoreExtendSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
@@ -336,7 +357,7 @@ pub mod method {
         owner: "HostDatastoreSystem",
         params: &[
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("spec", Type::Data(VmfsDatastoreExpandSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VmfsDatastoreExpandSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
@@ -346,7 +367,7 @@ pub mod method {
     pub static CREATE_NAS_DATASTORE: Method = Method {
         name: "CreateNasDatastore",
         owner: "HostDatastoreSystem",
-        params: &[FieldInfo::req("spec", Type::Data(HostNasVolumeSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<HostNasVolumeSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -364,7 +385,7 @@ pub mod method {
     pub static CREATE_VVOL_DATASTORE: Method = Method {
         name: "CreateVvolDatastore",
         owner: "HostDatastoreSystem",
-        params: &[FieldInfo::req("spec", Type::Data(HostDatastoreSystemVvolDatastoreSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<HostDatastoreSystemVvolDatastoreSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -433,7 +454,7 @@ pub mod method {
         name: "QueryUnresolvedVmfsVolumes",
         owner: "HostDatastoreSystem",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostUnresolvedVmfsVolume::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostUnresolvedVmfsVolume as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -441,7 +462,7 @@ pub mod method {
     pub static RESIGNATURE_UNRESOLVED_VMFS_VOLUME_TASK: Method = Method {
         name: "ResignatureUnresolvedVmfsVolume_Task",
         owner: "HostDatastoreSystem",
-        params: &[FieldInfo::req("resolutionSpec", Type::Data(HostUnresolvedVmfsResignatureSpec::INFO))],
+        params: &[FieldInfo::req("resolutionSpec", Type::Data(<HostUnresolvedVmfsResignatureSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };

@@ -18,23 +18,26 @@ managed_object!(
     HostDateTimeSystem,
     Handle,
     "HostDateTimeSystem",
-    [FieldInfo::req("dateTimeInfo", Type::Data(HostDateTimeInfo::INFO))]
+    [FieldInfo::req("dateTimeInfo", Type::Data(<HostDateTimeInfo as DataType>::INFO))]
 );
 
 impl HostDateTimeSystem {
     /// `UpdateDateTimeConfig`, since 2.5; needs `Host.Config.DateTime`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn update_date_time_config(&self, config: &HostDateTimeConfig) -> Request<()> {
         Request::new(self, &method::UPDATE_DATE_TIME_CONFIG, &[leaf(config)])
     }
 
     /// `QueryAvailableTimeZones`, since 2.5; needs `System.Read`.
+    #[inline]
     pub fn query_available_time_zones(&self) -> Request<Vec<HostDateTimeSystemTimeZone>> {
         Request::new(self, &method::QUERY_AVAILABLE_TIME_ZONES, &[])
     }
 
     /// `QueryDateTime`, since 2.5; needs `System.Read`.
+    #[inline]
     pub fn query_date_time(&self) -> Request<DateTime> {
         Request::new(self, &method::QUERY_DATE_TIME, &[])
     }
@@ -42,16 +45,19 @@ impl HostDateTimeSystem {
     /// `UpdateDateTime`, since 2.5; needs `Host.Config.DateTime`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn update_date_time(&self, date_time: &DateTime) -> Request<()> {
         Request::new(self, &method::UPDATE_DATE_TIME, &[leaf(date_time)])
     }
 
     /// `RefreshDateTimeSystem`, since 2.5; needs `Host.Config.DateTime`.
+    #[inline]
     pub fn refresh_date_time_system(&self) -> Request<()> {
         Request::new(self, &method::REFRESH_DATE_TIME_SYSTEM, &[])
     }
 
     /// `TestTimeService`, since 7.0.3.0; needs `Host.Config.DateTime`.
+    #[inline]
     pub fn test_time_service(&self) -> Request<Option<HostDateTimeSystemServiceTestResult>> {
         Request::new(self, &method::TEST_TIME_SERVICE, &[])
     }
@@ -68,7 +74,7 @@ pub mod method {
     pub static UPDATE_DATE_TIME_CONFIG: Method = Method {
         name: "UpdateDateTimeConfig",
         owner: "HostDateTimeSystem",
-        params: &[FieldInfo::req("config", Type::Data(HostDateTimeConfig::INFO))],
+        params: &[FieldInfo::req("config", Type::Data(<HostDateTimeConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.DateTime"),
     };
@@ -78,7 +84,7 @@ pub mod method {
         name: "QueryAvailableTimeZones",
         owner: "HostDateTimeSystem",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostDateTimeSystemTimeZone::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostDateTimeSystemTimeZone as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -114,7 +120,7 @@ pub mod method {
         name: "TestTimeService",
         owner: "HostDateTimeSystem",
         params: &[],
-        result: Some(FieldInfo::opt("returnval", Type::Data(HostDateTimeSystemServiceTestResult::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<HostDateTimeSystemServiceTestResult as DataType>::INFO))),
         privilege: Some("Host.Config.DateTime"),
     };
 }

@@ -19,13 +19,14 @@ managed_object!(
     HostDiagnosticSystem,
     Handle,
     "HostDiagnosticSystem",
-    [FieldInfo::opt("activePartition", Type::Data(HostDiagnosticPartition::INFO))]
+    [FieldInfo::opt("activePartition", Type::Data(<HostDiagnosticPartition as DataType>::INFO))]
 );
 
 impl HostDiagnosticSystem {
     /// `QueryAvailablePartition`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn query_available_partition(&self) -> Request<Vec<HostDiagnosticPartition>> {
         Request::new(self, &method::QUERY_AVAILABLE_PARTITION, &[])
     }
@@ -33,6 +34,7 @@ impl HostDiagnosticSystem {
     /// `SelectActivePartition`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn select_active_partition(&self, partition: Option<&HostScsiDiskPartition>) -> Request<()> {
         Request::new(self, &method::SELECT_ACTIVE_PARTITION, &[partition.map_or(Value::Unset, leaf)])
     }
@@ -40,6 +42,7 @@ impl HostDiagnosticSystem {
     /// `QueryPartitionCreateOptions`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn query_partition_create_options(
         &self,
         storage_type: &str,
@@ -55,6 +58,7 @@ impl HostDiagnosticSystem {
     /// `QueryPartitionCreateDesc`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn query_partition_create_desc(
         &self,
         disk_uuid: &str,
@@ -70,6 +74,7 @@ impl HostDiagnosticSystem {
     /// `CreateDiagnosticPartition`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn create_diagnostic_partition(&self, spec: &HostDiagnosticPartitionCreateSpec) -> Request<()> {
         Request::new(self, &method::CREATE_DIAGNOSTIC_PARTITION, &[leaf(spec)])
     }
@@ -88,7 +93,7 @@ pub mod method {
         name: "QueryAvailablePartition",
         owner: "HostDiagnosticSystem",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostDiagnosticPartition::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostDiagnosticPartition as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -96,7 +101,7 @@ pub mod method {
     pub static SELECT_ACTIVE_PARTITION: Method = Method {
         name: "SelectActivePartition",
         owner: "HostDiagnosticSystem",
-        params: &[FieldInfo::opt("partition", Type::Data(HostScsiDiskPartition::INFO))],
+        params: &[FieldInfo::opt("partition", Type::Data(<HostScsiDiskPartition as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -106,7 +111,7 @@ pub mod method {
         name: "QueryPartitionCreateOptions",
         owner: "HostDiagnosticSystem",
         params: &[FieldInfo::req("storageType", Type::String), FieldInfo::req("diagnosticType", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostDiagnosticPartitionCreateOption::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostDiagnosticPartitionCreateOption as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -115,7 +120,10 @@ pub mod method {
         name: "QueryPartitionCreateDesc",
         owner: "HostDiagnosticSystem",
         params: &[FieldInfo::req("diskUuid", Type::String), FieldInfo::req("diagnosticType", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostDiagnosticPartitionCreateDescription::INFO))),
+        result: Some(FieldInfo::req(
+            "returnval",
+            Type::Data(<HostDiagnosticPartitionCreateDescription as DataType>::INFO),
+        )),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -123,7 +131,7 @@ pub mod method {
     pub static CREATE_DIAGNOSTIC_PARTITION: Method = Method {
         name: "CreateDiagnosticPartition",
         owner: "HostDiagnosticSystem",
-        params: &[FieldInfo::req("spec", Type::Data(HostDiagnosticPartitionCreateSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<HostDiagnosticPartitionCreateSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };

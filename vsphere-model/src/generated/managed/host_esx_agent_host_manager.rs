@@ -16,13 +16,14 @@ managed_object!(
     HostEsxAgentHostManager,
     Handle,
     "HostEsxAgentHostManager",
-    [FieldInfo::req("configInfo", Type::Data(HostEsxAgentHostManagerConfigInfo::INFO))]
+    [FieldInfo::req("configInfo", Type::Data(<HostEsxAgentHostManagerConfigInfo as DataType>::INFO))]
 );
 
 impl HostEsxAgentHostManager {
     /// `EsxAgentHostManagerUpdateConfig`, since 5.0; needs `Host.Config.Settings`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn esx_agent_host_manager_update_config(&self, config_info: &HostEsxAgentHostManagerConfigInfo) -> Request<()> {
         Request::new(self, &method::ESX_AGENT_HOST_MANAGER_UPDATE_CONFIG, &[leaf(config_info)])
     }
@@ -40,7 +41,7 @@ pub mod method {
     pub static ESX_AGENT_HOST_MANAGER_UPDATE_CONFIG: Method = Method {
         name: "EsxAgentHostManagerUpdateConfig",
         owner: "HostEsxAgentHostManager",
-        params: &[FieldInfo::req("configInfo", Type::Data(HostEsxAgentHostManagerConfigInfo::INFO))],
+        params: &[FieldInfo::req("configInfo", Type::Data(<HostEsxAgentHostManagerConfigInfo as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
     };

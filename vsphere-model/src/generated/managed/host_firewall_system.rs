@@ -19,11 +19,12 @@ managed_object!(
     HostFirewallSystem,
     ExtensibleManagedObject,
     "HostFirewallSystem",
-    [FieldInfo::opt("firewallInfo", Type::Data(HostFirewallInfo::INFO))]
+    [FieldInfo::opt("firewallInfo", Type::Data(<HostFirewallInfo as DataType>::INFO))]
 );
 
 impl HostFirewallSystem {
     /// `UpdateDefaultPolicy`, since 2.0; needs `Host.Config.NetService`.
+    #[inline]
     pub fn update_default_policy(&self, default_policy: &HostFirewallDefaultPolicy) -> Request<()> {
         Request::new(self, &method::UPDATE_DEFAULT_POLICY, &[leaf(default_policy)])
     }
@@ -31,6 +32,7 @@ impl HostFirewallSystem {
     /// `EnableRuleset`, since 2.0; needs `Host.Config.NetService`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn enable_ruleset(&self, id: &str) -> Request<()> {
         Request::new(self, &method::ENABLE_RULESET, &[Value::String(id)])
     }
@@ -38,6 +40,7 @@ impl HostFirewallSystem {
     /// `DisableRuleset`, since 2.0; needs `Host.Config.NetService`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn disable_ruleset(&self, id: &str) -> Request<()> {
         Request::new(self, &method::DISABLE_RULESET, &[Value::String(id)])
     }
@@ -45,11 +48,13 @@ impl HostFirewallSystem {
     /// `UpdateRuleset`, since 5.0; needs `Host.Config.NetService`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_ruleset(&self, id: &str, spec: &HostFirewallRulesetRulesetSpec) -> Request<()> {
         Request::new(self, &method::UPDATE_RULESET, &[Value::String(id), leaf(spec)])
     }
 
     /// `RefreshFirewall`, since 2.0; needs `Host.Config.NetService`.
+    #[inline]
     pub fn refresh_firewall(&self) -> Request<()> {
         Request::new(self, &method::REFRESH_FIREWALL, &[])
     }
@@ -70,7 +75,7 @@ pub mod method {
     pub static UPDATE_DEFAULT_POLICY: Method = Method {
         name: "UpdateDefaultPolicy",
         owner: "HostFirewallSystem",
-        params: &[FieldInfo::req("defaultPolicy", Type::Data(HostFirewallDefaultPolicy::INFO))],
+        params: &[FieldInfo::req("defaultPolicy", Type::Data(<HostFirewallDefaultPolicy as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.NetService"),
     };
@@ -99,7 +104,7 @@ pub mod method {
         owner: "HostFirewallSystem",
         params: &[
             FieldInfo::req("id", Type::String),
-            FieldInfo::req("spec", Type::Data(HostFirewallRulesetRulesetSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<HostFirewallRulesetRulesetSpec as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.NetService"),

@@ -17,16 +17,19 @@ impl HostFirmwareSystem {
     /// `ResetFirmwareToFactoryDefaults`, since 2.5; needs `Host.Config.Firmware`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn reset_firmware_to_factory_defaults(&self) -> Request<()> {
         Request::new(self, &method::RESET_FIRMWARE_TO_FACTORY_DEFAULTS, &[])
     }
 
     /// `BackupFirmwareConfiguration`, since 2.5; needs `Host.Config.Firmware`.
+    #[inline]
     pub fn backup_firmware_configuration(&self) -> Request<String> {
         Request::new(self, &method::BACKUP_FIRMWARE_CONFIGURATION, &[])
     }
 
     /// `QueryFirmwareConfigUploadURL`, since 2.5; needs `Host.Config.Firmware`.
+    #[inline]
     pub fn query_firmware_config_upload_url(&self) -> Request<String> {
         Request::new(self, &method::QUERY_FIRMWARE_CONFIG_UPLOAD_URL, &[])
     }
@@ -34,6 +37,7 @@ impl HostFirmwareSystem {
     /// `RestoreFirmwareConfiguration`, since 2.5; needs `Host.Config.Firmware`.
     ///
     /// Faults: `FileFault`, `InvalidBundle`, `InvalidState`, `MismatchedBundle`.
+    #[inline]
     pub fn restore_firmware_configuration(&self, force: bool) -> Request<()> {
         Request::new(self, &method::RESTORE_FIRMWARE_CONFIGURATION, &[leaf(&force)])
     }

@@ -21,35 +21,40 @@ managed_object!(
     ExtensibleManagedObject,
     "HostGraphicsManager",
     [
-        FieldInfo::list("graphicsInfo", Type::Data(HostGraphicsInfo::INFO)),
-        FieldInfo::opt("graphicsConfig", Type::Data(HostGraphicsConfig::INFO)),
+        FieldInfo::list("graphicsInfo", Type::Data(<HostGraphicsInfo as DataType>::INFO)),
+        FieldInfo::opt("graphicsConfig", Type::Data(<HostGraphicsConfig as DataType>::INFO)),
         FieldInfo::list("sharedPassthruGpuTypes", Type::String),
-        FieldInfo::list("sharedGpuCapabilities", Type::Data(HostSharedGpuCapabilities::INFO))
+        FieldInfo::list("sharedGpuCapabilities", Type::Data(<HostSharedGpuCapabilities as DataType>::INFO))
     ]
 );
 
 impl HostGraphicsManager {
     /// `RetrieveVgpuDeviceInfo`, since 7.0.3.0; needs `System.Read`.
+    #[inline]
     pub fn retrieve_vgpu_device_info(&self) -> Request<Vec<VirtualMachineVgpuDeviceInfo>> {
         Request::new(self, &method::RETRIEVE_VGPU_DEVICE_INFO, &[])
     }
 
     /// `RetrieveVgpuProfileInfo`, since 7.0.3.0; needs `System.Read`.
+    #[inline]
     pub fn retrieve_vgpu_profile_info(&self) -> Request<Vec<VirtualMachineVgpuProfileInfo>> {
         Request::new(self, &method::RETRIEVE_VGPU_PROFILE_INFO, &[])
     }
 
     /// `RefreshGraphicsManager`, since 5.5; needs `Host.Config.Settings`.
+    #[inline]
     pub fn refresh_graphics_manager(&self) -> Request<()> {
         Request::new(self, &method::REFRESH_GRAPHICS_MANAGER, &[])
     }
 
     /// `IsSharedGraphicsActive`, since 5.5; needs `System.Read`.
+    #[inline]
     pub fn is_shared_graphics_active(&self) -> Request<bool> {
         Request::new(self, &method::IS_SHARED_GRAPHICS_ACTIVE, &[])
     }
 
     /// `UpdateGraphicsConfig`, since 6.5; needs `Host.Config.Settings`.
+    #[inline]
     pub fn update_graphics_config(&self, config: &HostGraphicsConfig) -> Request<()> {
         Request::new(self, &method::UPDATE_GRAPHICS_CONFIG, &[leaf(config)])
     }
@@ -79,7 +84,7 @@ pub mod method {
         name: "RetrieveVgpuDeviceInfo",
         owner: "HostGraphicsManager",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineVgpuDeviceInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<VirtualMachineVgpuDeviceInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -88,7 +93,7 @@ pub mod method {
         name: "RetrieveVgpuProfileInfo",
         owner: "HostGraphicsManager",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineVgpuProfileInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<VirtualMachineVgpuProfileInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -114,7 +119,7 @@ pub mod method {
     pub static UPDATE_GRAPHICS_CONFIG: Method = Method {
         name: "UpdateGraphicsConfig",
         owner: "HostGraphicsManager",
-        params: &[FieldInfo::req("config", Type::Data(HostGraphicsConfig::INFO))],
+        params: &[FieldInfo::req("config", Type::Data(<HostGraphicsConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
     };

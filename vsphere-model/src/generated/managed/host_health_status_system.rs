@@ -16,26 +16,30 @@ managed_object!(
     HostHealthStatusSystem,
     Handle,
     "HostHealthStatusSystem",
-    [FieldInfo::req("runtime", Type::Data(HealthSystemRuntime::INFO))]
+    [FieldInfo::req("runtime", Type::Data(<HealthSystemRuntime as DataType>::INFO))]
 );
 
 impl HostHealthStatusSystem {
     /// `RefreshHealthStatusSystem`, since 2.5; needs `System.Read`.
+    #[inline]
     pub fn refresh_health_status_system(&self) -> Request<()> {
         Request::new(self, &method::REFRESH_HEALTH_STATUS_SYSTEM, &[])
     }
 
     /// `ResetSystemHealthInfo`, since 2.5; needs `Host.Config.Settings`.
+    #[inline]
     pub fn reset_system_health_info(&self) -> Request<()> {
         Request::new(self, &method::RESET_SYSTEM_HEALTH_INFO, &[])
     }
 
     /// `ClearSystemEventLog`, since 6.5; needs `Host.Config.Settings`.
+    #[inline]
     pub fn clear_system_event_log(&self) -> Request<()> {
         Request::new(self, &method::CLEAR_SYSTEM_EVENT_LOG, &[])
     }
 
     /// `FetchSystemEventLog`, since 6.5; needs `Host.Config.Settings`.
+    #[inline]
     pub fn fetch_system_event_log(&self) -> Request<Vec<SystemEventInfo>> {
         Request::new(self, &method::FETCH_SYSTEM_EVENT_LOG, &[])
     }
@@ -80,7 +84,7 @@ pub mod method {
         name: "FetchSystemEventLog",
         owner: "HostHealthStatusSystem",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(SystemEventInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<SystemEventInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Settings"),
     };
 }

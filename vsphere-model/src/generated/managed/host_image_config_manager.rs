@@ -18,11 +18,13 @@ impl HostImageConfigManager {
     /// `HostImageConfigGetAcceptance`, since 5.0; needs `System.Read`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn host_image_config_get_acceptance(&self) -> Request<String> {
         Request::new(self, &method::HOST_IMAGE_CONFIG_GET_ACCEPTANCE, &[])
     }
 
     /// `HostImageConfigGetProfile`, since 5.0; needs `System.Read`.
+    #[inline]
     pub fn host_image_config_get_profile(&self) -> Request<HostImageProfileSummary> {
         Request::new(self, &method::HOST_IMAGE_CONFIG_GET_PROFILE, &[])
     }
@@ -30,16 +32,19 @@ impl HostImageConfigManager {
     /// `UpdateHostImageAcceptanceLevel`, since 5.0; needs `Host.Config.Image`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn update_host_image_acceptance_level(&self, new_acceptance_level: &str) -> Request<()> {
         Request::new(self, &method::UPDATE_HOST_IMAGE_ACCEPTANCE_LEVEL, &[Value::String(new_acceptance_level)])
     }
 
     /// `fetchSoftwarePackages`, since 6.5; needs `Host.Config.Image`.
+    #[inline]
     pub fn fetch_software_packages(&self) -> Request<Vec<SoftwarePackage>> {
         Request::new(self, &method::FETCH_SOFTWARE_PACKAGES, &[])
     }
 
     /// `installDate`, since 6.5; needs `Host.Config.Image`.
+    #[inline]
     pub fn install_date(&self) -> Request<DateTime> {
         Request::new(self, &method::INSTALL_DATE, &[])
     }
@@ -63,7 +68,7 @@ pub mod method {
         name: "HostImageConfigGetProfile",
         owner: "HostImageConfigManager",
         params: &[],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostImageProfileSummary::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostImageProfileSummary as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -81,7 +86,7 @@ pub mod method {
         name: "fetchSoftwarePackages",
         owner: "HostImageConfigManager",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(SoftwarePackage::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<SoftwarePackage as DataType>::INFO))),
         privilege: Some("Host.Config.Image"),
     };
 

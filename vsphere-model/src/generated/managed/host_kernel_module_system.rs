@@ -16,6 +16,7 @@ managed_object!(HostKernelModuleSystem, Handle, "HostKernelModuleSystem", []);
 
 impl HostKernelModuleSystem {
     /// `QueryModules`, since 4.0; needs `Host.Config.Settings`.
+    #[inline]
     pub fn query_modules(&self) -> Request<Vec<KernelModuleInfo>> {
         Request::new(self, &method::QUERY_MODULES, &[])
     }
@@ -23,6 +24,7 @@ impl HostKernelModuleSystem {
     /// `UpdateModuleOptionString`, since 2.5u2; needs `Host.Config.Settings`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn update_module_option_string(&self, name: &str, options: &str) -> Request<()> {
         Request::new(self, &method::UPDATE_MODULE_OPTION_STRING, &[Value::String(name), Value::String(options)])
     }
@@ -30,6 +32,7 @@ impl HostKernelModuleSystem {
     /// `QueryConfiguredModuleOptionString`, since 2.5u2; needs `Host.Config.Settings`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_configured_module_option_string(&self, name: &str) -> Request<String> {
         Request::new(self, &method::QUERY_CONFIGURED_MODULE_OPTION_STRING, &[Value::String(name)])
     }
@@ -44,7 +47,7 @@ pub mod method {
         name: "QueryModules",
         owner: "HostKernelModuleSystem",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(KernelModuleInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<KernelModuleInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Settings"),
     };
 

@@ -18,6 +18,7 @@ impl HostLocalAccountManager {
     /// `CreateUser`, since 2.0; needs `Host.Local.ManageUserGroups`.
     ///
     /// Faults: `AlreadyExists`.
+    #[inline]
     pub fn create_user(&self, user: &Poly<HostAccountSpec>) -> Request<()> {
         Request::new(self, &method::CREATE_USER, &[leaf(user)])
     }
@@ -25,6 +26,7 @@ impl HostLocalAccountManager {
     /// `UpdateUser`, since 2.0; needs `Host.Local.ManageUserGroups`.
     ///
     /// Faults: `AlreadyExists`, `UserNotFound`.
+    #[inline]
     pub fn update_user(&self, user: &Poly<HostAccountSpec>) -> Request<()> {
         Request::new(self, &method::UPDATE_USER, &[leaf(user)])
     }
@@ -32,6 +34,7 @@ impl HostLocalAccountManager {
     /// `CreateGroup`, since 2.0; needs `Host.Local.ManageUserGroups`.
     ///
     /// Faults: `AlreadyExists`.
+    #[inline]
     pub fn create_group(&self, group: &Poly<HostAccountSpec>) -> Request<()> {
         Request::new(self, &method::CREATE_GROUP, &[leaf(group)])
     }
@@ -39,6 +42,7 @@ impl HostLocalAccountManager {
     /// `RemoveUser`, since 2.0; needs `Host.Local.ManageUserGroups`.
     ///
     /// Faults: `UserNotFound`.
+    #[inline]
     pub fn remove_user(&self, user_name: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_USER, &[Value::String(user_name)])
     }
@@ -46,6 +50,7 @@ impl HostLocalAccountManager {
     /// `RemoveGroup`, since 2.0; needs `Host.Local.ManageUserGroups`.
     ///
     /// Faults: `UserNotFound`.
+    #[inline]
     pub fn remove_group(&self, group_name: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_GROUP, &[Value::String(group_name)])
     }
@@ -53,6 +58,7 @@ impl HostLocalAccountManager {
     /// `AssignUserToGroup`, since 2.0; needs `Host.Local.ManageUserGroups`.
     ///
     /// Faults: `AlreadyExists`, `UserNotFound`.
+    #[inline]
     pub fn assign_user_to_group(&self, user: &str, group: &str) -> Request<()> {
         Request::new(self, &method::ASSIGN_USER_TO_GROUP, &[Value::String(user), Value::String(group)])
     }
@@ -60,6 +66,7 @@ impl HostLocalAccountManager {
     /// `UnassignUserFromGroup`, since 2.0; needs `Host.Local.ManageUserGroups`.
     ///
     /// Faults: `UserNotFound`.
+    #[inline]
     pub fn unassign_user_from_group(&self, user: &str, group: &str) -> Request<()> {
         Request::new(self, &method::UNASSIGN_USER_FROM_GROUP, &[Value::String(user), Value::String(group)])
     }
@@ -67,6 +74,7 @@ impl HostLocalAccountManager {
     /// `ChangePassword`, since 6.7.2; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLogin`.
+    #[inline]
     pub fn change_password(&self, user: &str, old_password: &str, new_password: &str) -> Request<()> {
         Request::new(
             self,
@@ -84,7 +92,7 @@ pub mod method {
     pub static CREATE_USER: Method = Method {
         name: "CreateUser",
         owner: "HostLocalAccountManager",
-        params: &[FieldInfo::req("user", Type::Data(HostAccountSpec::INFO))],
+        params: &[FieldInfo::req("user", Type::Data(<HostAccountSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Local.ManageUserGroups"),
     };
@@ -93,7 +101,7 @@ pub mod method {
     pub static UPDATE_USER: Method = Method {
         name: "UpdateUser",
         owner: "HostLocalAccountManager",
-        params: &[FieldInfo::req("user", Type::Data(HostAccountSpec::INFO))],
+        params: &[FieldInfo::req("user", Type::Data(<HostAccountSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Local.ManageUserGroups"),
     };
@@ -102,7 +110,7 @@ pub mod method {
     pub static CREATE_GROUP: Method = Method {
         name: "CreateGroup",
         owner: "HostLocalAccountManager",
-        params: &[FieldInfo::req("group", Type::Data(HostAccountSpec::INFO))],
+        params: &[FieldInfo::req("group", Type::Data(<HostAccountSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Local.ManageUserGroups"),
     };

@@ -21,18 +21,23 @@ managed_object!(
     ExtensibleManagedObject,
     "HostMemorySystem",
     [
-        FieldInfo::opt("consoleReservationInfo", Type::Data(ServiceConsoleReservationInfo::INFO)),
-        FieldInfo::opt("virtualMachineReservationInfo", Type::Data(VirtualMachineMemoryReservationInfo::INFO))
+        FieldInfo::opt("consoleReservationInfo", Type::Data(<ServiceConsoleReservationInfo as DataType>::INFO)),
+        FieldInfo::opt(
+            "virtualMachineReservationInfo",
+            Type::Data(<VirtualMachineMemoryReservationInfo as DataType>::INFO)
+        )
     ]
 );
 
 impl HostMemorySystem {
     /// `ReconfigureServiceConsoleReservation`, since 2.0; needs `Host.Config.Memory`.
+    #[inline]
     pub fn reconfigure_service_console_reservation(&self, cfg_bytes: i64) -> Request<()> {
         Request::new(self, &method::RECONFIGURE_SERVICE_CONSOLE_RESERVATION, &[leaf(&cfg_bytes)])
     }
 
     /// `ReconfigureVirtualMachineReservation`, since 2.5; needs `Host.Config.Memory`.
+    #[inline]
     pub fn reconfigure_virtual_machine_reservation(&self, spec: &VirtualMachineMemoryReservationSpec) -> Request<()> {
         Request::new(self, &method::RECONFIGURE_VIRTUAL_MACHINE_RESERVATION, &[leaf(spec)])
     }
@@ -66,7 +71,7 @@ pub mod method {
     pub static RECONFIGURE_VIRTUAL_MACHINE_RESERVATION: Method = Method {
         name: "ReconfigureVirtualMachineReservation",
         owner: "HostMemorySystem",
-        params: &[FieldInfo::req("spec", Type::Data(VirtualMachineMemoryReservationSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<VirtualMachineMemoryReservationSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Memory"),
     };

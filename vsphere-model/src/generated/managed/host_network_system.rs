@@ -22,13 +22,13 @@ managed_object!(
     ExtensibleManagedObject,
     "HostNetworkSystem",
     [
-        FieldInfo::opt("capabilities", Type::Data(HostNetCapabilities::INFO)),
-        FieldInfo::opt("networkInfo", Type::Data(HostNetworkInfo::INFO)),
-        FieldInfo::opt("offloadCapabilities", Type::Data(HostNetOffloadCapabilities::INFO)),
-        FieldInfo::opt("networkConfig", Type::Data(HostNetworkConfig::INFO)),
-        FieldInfo::opt("dnsConfig", Type::Data(HostDnsConfig::INFO)),
-        FieldInfo::opt("ipRouteConfig", Type::Data(HostIpRouteConfig::INFO)),
-        FieldInfo::opt("consoleIpRouteConfig", Type::Data(HostIpRouteConfig::INFO))
+        FieldInfo::opt("capabilities", Type::Data(<HostNetCapabilities as DataType>::INFO)),
+        FieldInfo::opt("networkInfo", Type::Data(<HostNetworkInfo as DataType>::INFO)),
+        FieldInfo::opt("offloadCapabilities", Type::Data(<HostNetOffloadCapabilities as DataType>::INFO)),
+        FieldInfo::opt("networkConfig", Type::Data(<HostNetworkConfig as DataType>::INFO)),
+        FieldInfo::opt("dnsConfig", Type::Data(<HostDnsConfig as DataType>::INFO)),
+        FieldInfo::opt("ipRouteConfig", Type::Data(<HostIpRouteConfig as DataType>::INFO)),
+        FieldInfo::opt("consoleIpRouteConfig", Type::Data(<HostIpRouteConfig as DataType>::INFO))
     ]
 );
 
@@ -36,6 +36,7 @@ impl HostNetworkSystem {
     /// `UpdateNetworkConfig`, since 2.0.
     ///
     /// Faults: `AlreadyExists`, `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn update_network_config(
         &self,
         config: &HostNetworkConfig,
@@ -47,6 +48,7 @@ impl HostNetworkSystem {
     /// `UpdateDnsConfig`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_dns_config(&self, config: &Poly<HostDnsConfig>) -> Request<()> {
         Request::new(self, &method::UPDATE_DNS_CONFIG, &[leaf(config)])
     }
@@ -54,6 +56,7 @@ impl HostNetworkSystem {
     /// `UpdateIpRouteConfig`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`.
+    #[inline]
     pub fn update_ip_route_config(&self, config: &Poly<HostIpRouteConfig>) -> Request<()> {
         Request::new(self, &method::UPDATE_IP_ROUTE_CONFIG, &[leaf(config)])
     }
@@ -61,6 +64,7 @@ impl HostNetworkSystem {
     /// `UpdateConsoleIpRouteConfig`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn update_console_ip_route_config(&self, config: &Poly<HostIpRouteConfig>) -> Request<()> {
         Request::new(self, &method::UPDATE_CONSOLE_IP_ROUTE_CONFIG, &[leaf(config)])
     }
@@ -68,6 +72,7 @@ impl HostNetworkSystem {
     /// `UpdateIpRouteTableConfig`, since 4.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn update_ip_route_table_config(&self, config: &HostIpRouteTableConfig) -> Request<()> {
         Request::new(self, &method::UPDATE_IP_ROUTE_TABLE_CONFIG, &[leaf(config)])
     }
@@ -75,6 +80,7 @@ impl HostNetworkSystem {
     /// `AddVirtualSwitch`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `AlreadyExists`, `HostConfigFault`, `ResourceInUse`.
+    #[inline]
     pub fn add_virtual_switch(&self, vswitch_name: &str, spec: Option<&HostVirtualSwitchSpec>) -> Request<()> {
         Request::new(self, &method::ADD_VIRTUAL_SWITCH, &[Value::String(vswitch_name), spec.map_or(Value::Unset, leaf)])
     }
@@ -82,6 +88,7 @@ impl HostNetworkSystem {
     /// `RemoveVirtualSwitch`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn remove_virtual_switch(&self, vswitch_name: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_VIRTUAL_SWITCH, &[Value::String(vswitch_name)])
     }
@@ -89,6 +96,7 @@ impl HostNetworkSystem {
     /// `UpdateVirtualSwitch`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn update_virtual_switch(&self, vswitch_name: &str, spec: &HostVirtualSwitchSpec) -> Request<()> {
         Request::new(self, &method::UPDATE_VIRTUAL_SWITCH, &[Value::String(vswitch_name), leaf(spec)])
     }
@@ -96,6 +104,7 @@ impl HostNetworkSystem {
     /// `AddPortGroup`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `AlreadyExists`, `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn add_port_group(&self, portgrp: &HostPortGroupSpec) -> Request<()> {
         Request::new(self, &method::ADD_PORT_GROUP, &[leaf(portgrp)])
     }
@@ -103,6 +112,7 @@ impl HostNetworkSystem {
     /// `RemovePortGroup`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn remove_port_group(&self, pg_name: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_PORT_GROUP, &[Value::String(pg_name)])
     }
@@ -110,6 +120,7 @@ impl HostNetworkSystem {
     /// `UpdatePortGroup`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `AlreadyExists`, `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_port_group(&self, pg_name: &str, portgrp: &HostPortGroupSpec) -> Request<()> {
         Request::new(self, &method::UPDATE_PORT_GROUP, &[Value::String(pg_name), leaf(portgrp)])
     }
@@ -117,6 +128,7 @@ impl HostNetworkSystem {
     /// `UpdatePhysicalNicLinkSpeed`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_physical_nic_link_speed(
         &self,
         device: &str,
@@ -132,6 +144,7 @@ impl HostNetworkSystem {
     /// `QueryNetworkHint`, since 2.0; needs `System.Read`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn query_network_hint(&self, device: &[String]) -> Request<Vec<PhysicalNicHintInfo>> {
         Request::new(self, &method::QUERY_NETWORK_HINT, &[Value::List(&device)])
     }
@@ -139,6 +152,7 @@ impl HostNetworkSystem {
     /// `AddVirtualNic`, since 2.0.
     ///
     /// Faults: `AlreadyExists`, `HostConfigFault`, `InvalidState`.
+    #[inline]
     pub fn add_virtual_nic(&self, portgroup: &str, nic: &HostVirtualNicSpec) -> Request<String> {
         Request::new(self, &method::ADD_VIRTUAL_NIC, &[Value::String(portgroup), leaf(nic)])
     }
@@ -146,6 +160,7 @@ impl HostNetworkSystem {
     /// `RemoveVirtualNic`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn remove_virtual_nic(&self, device: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_VIRTUAL_NIC, &[Value::String(device)])
     }
@@ -153,6 +168,7 @@ impl HostNetworkSystem {
     /// `UpdateVirtualNic`, since 2.0.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn update_virtual_nic(&self, device: &str, nic: &HostVirtualNicSpec) -> Request<()> {
         Request::new(self, &method::UPDATE_VIRTUAL_NIC, &[Value::String(device), leaf(nic)])
     }
@@ -160,6 +176,7 @@ impl HostNetworkSystem {
     /// `AddServiceConsoleVirtualNic`, since 2.0.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn add_service_console_virtual_nic(&self, portgroup: &str, nic: &HostVirtualNicSpec) -> Request<String> {
         Request::new(self, &method::ADD_SERVICE_CONSOLE_VIRTUAL_NIC, &[Value::String(portgroup), leaf(nic)])
     }
@@ -167,6 +184,7 @@ impl HostNetworkSystem {
     /// `RemoveServiceConsoleVirtualNic`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn remove_service_console_virtual_nic(&self, device: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_SERVICE_CONSOLE_VIRTUAL_NIC, &[Value::String(device)])
     }
@@ -174,6 +192,7 @@ impl HostNetworkSystem {
     /// `UpdateServiceConsoleVirtualNic`, since 2.0.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn update_service_console_virtual_nic(&self, device: &str, nic: &HostVirtualNicSpec) -> Request<()> {
         Request::new(self, &method::UPDATE_SERVICE_CONSOLE_VIRTUAL_NIC, &[Value::String(device), leaf(nic)])
     }
@@ -181,11 +200,13 @@ impl HostNetworkSystem {
     /// `RestartServiceConsoleVirtualNic`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn restart_service_console_virtual_nic(&self, device: &str) -> Request<()> {
         Request::new(self, &method::RESTART_SERVICE_CONSOLE_VIRTUAL_NIC, &[Value::String(device)])
     }
 
     /// `RefreshNetworkSystem`, since 2.0; needs `Host.Config.Network`.
+    #[inline]
     pub fn refresh_network_system(&self) -> Request<()> {
         Request::new(self, &method::REFRESH_NETWORK_SYSTEM, &[])
     }
@@ -193,6 +214,7 @@ impl HostNetworkSystem {
     /// `startDpuFailover`, since 8.0.3.0; needs `Host.Config.Network`.
     ///
     /// Faults: `InvalidArgument`.
+    #[inline]
     pub fn start_dpu_failover(&self, dvs_name: &str, target_dpu_alias: Option<&str>) -> Request<()> {
         Request::new(
             self,
@@ -233,10 +255,10 @@ pub mod method {
         name: "UpdateNetworkConfig",
         owner: "HostNetworkSystem",
         params: &[
-            FieldInfo::req("config", Type::Data(HostNetworkConfig::INFO)),
+            FieldInfo::req("config", Type::Data(<HostNetworkConfig as DataType>::INFO)),
             FieldInfo::req("changeMode", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostNetworkConfigResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostNetworkConfigResult as DataType>::INFO))),
         privilege: None,
     };
 
@@ -244,7 +266,7 @@ pub mod method {
     pub static UPDATE_DNS_CONFIG: Method = Method {
         name: "UpdateDnsConfig",
         owner: "HostNetworkSystem",
-        params: &[FieldInfo::req("config", Type::Data(HostDnsConfig::INFO))],
+        params: &[FieldInfo::req("config", Type::Data(<HostDnsConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
     };
@@ -253,7 +275,7 @@ pub mod method {
     pub static UPDATE_IP_ROUTE_CONFIG: Method = Method {
         name: "UpdateIpRouteConfig",
         owner: "HostNetworkSystem",
-        params: &[FieldInfo::req("config", Type::Data(HostIpRouteConfig::INFO))],
+        params: &[FieldInfo::req("config", Type::Data(<HostIpRouteConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
     };
@@ -262,7 +284,7 @@ pub mod method {
     pub static UPDATE_CONSOLE_IP_ROUTE_CONFIG: Method = Method {
         name: "UpdateConsoleIpRouteConfig",
         owner: "HostNetworkSystem",
-        params: &[FieldInfo::req("config", Type::Data(HostIpRouteConfig::INFO))],
+        params: &[FieldInfo::req("config", Type::Data(<HostIpRouteConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
     };
@@ -271,7 +293,7 @@ pub mod method {
     pub static UPDATE_IP_ROUTE_TABLE_CONFIG: Method = Method {
         name: "UpdateIpRouteTableConfig",
         owner: "HostNetworkSystem",
-        params: &[FieldInfo::req("config", Type::Data(HostIpRouteTableConfig::INFO))],
+        params: &[FieldInfo::req("config", Type::Data(<HostIpRouteTableConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
     };
@@ -282,7 +304,7 @@ pub mod method {
         owner: "HostNetworkSystem",
         params: &[
             FieldInfo::req("vswitchName", Type::String),
-            FieldInfo::opt("spec", Type::Data(HostVirtualSwitchSpec::INFO)),
+            FieldInfo::opt("spec", Type::Data(<HostVirtualSwitchSpec as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Network"),
@@ -303,7 +325,7 @@ pub mod method {
         owner: "HostNetworkSystem",
         params: &[
             FieldInfo::req("vswitchName", Type::String),
-            FieldInfo::req("spec", Type::Data(HostVirtualSwitchSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<HostVirtualSwitchSpec as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Network"),
@@ -313,7 +335,7 @@ pub mod method {
     pub static ADD_PORT_GROUP: Method = Method {
         name: "AddPortGroup",
         owner: "HostNetworkSystem",
-        params: &[FieldInfo::req("portgrp", Type::Data(HostPortGroupSpec::INFO))],
+        params: &[FieldInfo::req("portgrp", Type::Data(<HostPortGroupSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
     };
@@ -333,7 +355,7 @@ pub mod method {
         owner: "HostNetworkSystem",
         params: &[
             FieldInfo::req("pgName", Type::String),
-            FieldInfo::req("portgrp", Type::Data(HostPortGroupSpec::INFO)),
+            FieldInfo::req("portgrp", Type::Data(<HostPortGroupSpec as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Network"),
@@ -345,7 +367,7 @@ pub mod method {
         owner: "HostNetworkSystem",
         params: &[
             FieldInfo::req("device", Type::String),
-            FieldInfo::opt("linkSpeed", Type::Data(PhysicalNicLinkInfo::INFO)),
+            FieldInfo::opt("linkSpeed", Type::Data(<PhysicalNicLinkInfo as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Network"),
@@ -356,7 +378,7 @@ pub mod method {
         name: "QueryNetworkHint",
         owner: "HostNetworkSystem",
         params: &[FieldInfo::list("device", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(PhysicalNicHintInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<PhysicalNicHintInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -366,7 +388,7 @@ pub mod method {
         owner: "HostNetworkSystem",
         params: &[
             FieldInfo::req("portgroup", Type::String),
-            FieldInfo::req("nic", Type::Data(HostVirtualNicSpec::INFO)),
+            FieldInfo::req("nic", Type::Data(<HostVirtualNicSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: None,
@@ -385,7 +407,10 @@ pub mod method {
     pub static UPDATE_VIRTUAL_NIC: Method = Method {
         name: "UpdateVirtualNic",
         owner: "HostNetworkSystem",
-        params: &[FieldInfo::req("device", Type::String), FieldInfo::req("nic", Type::Data(HostVirtualNicSpec::INFO))],
+        params: &[
+            FieldInfo::req("device", Type::String),
+            FieldInfo::req("nic", Type::Data(<HostVirtualNicSpec as DataType>::INFO)),
+        ],
         result: None,
         privilege: None,
     };
@@ -396,7 +421,7 @@ pub mod method {
         owner: "HostNetworkSystem",
         params: &[
             FieldInfo::req("portgroup", Type::String),
-            FieldInfo::req("nic", Type::Data(HostVirtualNicSpec::INFO)),
+            FieldInfo::req("nic", Type::Data(<HostVirtualNicSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: None,
@@ -415,7 +440,10 @@ pub mod method {
     pub static UPDATE_SERVICE_CONSOLE_VIRTUAL_NIC: Method = Method {
         name: "UpdateServiceConsoleVirtualNic",
         owner: "HostNetworkSystem",
-        params: &[FieldInfo::req("device", Type::String), FieldInfo::req("nic", Type::Data(HostVirtualNicSpec::INFO))],
+        params: &[
+            FieldInfo::req("device", Type::String),
+            FieldInfo::req("nic", Type::Data(<HostVirtualNicSpec as DataType>::INFO)),
+        ],
         result: None,
         privilege: None,
     };

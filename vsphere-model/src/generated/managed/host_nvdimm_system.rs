@@ -18,7 +18,7 @@ managed_object!(
     HostNvdimmSystem,
     Handle,
     "HostNvdimmSystem",
-    [FieldInfo::req("nvdimmSystemInfo", Type::Data(NvdimmSystemInfo::INFO))]
+    [FieldInfo::req("nvdimmSystemInfo", Type::Data(<NvdimmSystemInfo as DataType>::INFO))]
 );
 
 impl HostNvdimmSystem {
@@ -27,6 +27,7 @@ impl HostNvdimmSystem {
     /// The task yields a `NvdimmGuid`.
     ///
     /// Faults: `AlreadyExists`, `HostConfigFault`, `InvalidHostState`.
+    #[inline]
     pub fn create_nvdimm_namespace_task(
         &self,
         create_spec: &NvdimmNamespaceCreateSpec,
@@ -39,6 +40,7 @@ impl HostNvdimmSystem {
     /// The task yields a `NvdimmGuid`.
     ///
     /// Faults: `AlreadyExists`, `HostConfigFault`, `InvalidHostState`.
+    #[inline]
     pub fn create_nvdimm_p_mem_namespace_task(
         &self,
         create_spec: &NvdimmPMemNamespaceCreateSpec,
@@ -49,6 +51,7 @@ impl HostNvdimmSystem {
     /// `DeleteNvdimmNamespace_Task`, since 6.7; needs `Host.Config.Nvdimm`.
     ///
     /// Faults: `HostConfigFault`, `InvalidHostState`, `NotFound`.
+    #[inline]
     pub fn delete_nvdimm_namespace_task(
         &self,
         delete_spec: &NvdimmNamespaceDeleteSpec,
@@ -59,6 +62,7 @@ impl HostNvdimmSystem {
     /// `DeleteNvdimmBlockNamespaces_Task`, since 6.7; needs `Host.Config.Nvdimm`.
     ///
     /// Faults: `HostConfigFault`, `InvalidHostState`, `NotFound`.
+    #[inline]
     pub fn delete_nvdimm_block_namespaces_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DELETE_NVDIMM_BLOCK_NAMESPACES_TASK, &[])
     }
@@ -75,7 +79,7 @@ pub mod method {
     pub static CREATE_NVDIMM_NAMESPACE_TASK: Method = Method {
         name: "CreateNvdimmNamespace_Task",
         owner: "HostNvdimmSystem",
-        params: &[FieldInfo::req("createSpec", Type::Data(NvdimmNamespaceCreateSpec::INFO))],
+        params: &[FieldInfo::req("createSpec", Type::Data(<NvdimmNamespaceCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Nvdimm"),
     };
@@ -84,7 +88,7 @@ pub mod method {
     pub static CREATE_NVDIMM_P_MEM_NAMESPACE_TASK: Method = Method {
         name: "CreateNvdimmPMemNamespace_Task",
         owner: "HostNvdimmSystem",
-        params: &[FieldInfo::req("createSpec", Type::Data(NvdimmPMemNamespaceCreateSpec::INFO))],
+        params: &[FieldInfo::req("createSpec", Type::Data(<NvdimmPMemNamespaceCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Nvdimm"),
     };
@@ -93,7 +97,7 @@ pub mod method {
     pub static DELETE_NVDIMM_NAMESPACE_TASK: Method = Method {
         name: "DeleteNvdimmNamespace_Task",
         owner: "HostNvdimmSystem",
-        params: &[FieldInfo::req("deleteSpec", Type::Data(NvdimmNamespaceDeleteSpec::INFO))],
+        params: &[FieldInfo::req("deleteSpec", Type::Data(<NvdimmNamespaceDeleteSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Nvdimm"),
     };

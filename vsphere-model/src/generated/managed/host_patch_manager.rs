@@ -20,6 +20,7 @@ impl HostPatchManager {
     /// The task yields a `HostPatchManagerResult`.
     ///
     /// Faults: `InvalidState`, `PlatformConfigFault`, `TaskInProgress`, `RequestCanceled`.
+    #[inline]
     pub fn check_host_patch_task(
         &self,
         meta_urls: &[String],
@@ -38,6 +39,7 @@ impl HostPatchManager {
     /// The task yields a `Vec<HostPatchManagerStatus>`.
     ///
     /// Faults: `PatchMetadataInvalid`, `PlatformConfigFault`, `RequestCanceled`.
+    #[inline]
     pub fn scan_host_patch_task(
         &self,
         repository: &HostPatchManagerLocator,
@@ -51,6 +53,7 @@ impl HostPatchManager {
     /// The task yields a `Option<HostPatchManagerResult>`.
     ///
     /// Faults: `InvalidState`, `PlatformConfigFault`, `TaskInProgress`, `RequestCanceled`.
+    #[inline]
     pub fn scan_host_patch_v2_task(
         &self,
         meta_urls: &[String],
@@ -69,6 +72,7 @@ impl HostPatchManager {
     /// The task yields a `HostPatchManagerResult`.
     ///
     /// Faults: `InvalidState`, `PlatformConfigFault`, `TaskInProgress`, `RequestCanceled`.
+    #[inline]
     pub fn stage_host_patch_task(
         &self,
         meta_urls: &[String],
@@ -91,6 +95,7 @@ impl HostPatchManager {
     /// `InstallHostPatch_Task`, since 2.0; needs `Host.Config.Patch`.
     ///
     /// Faults: `InvalidState`, `NoDiskSpace`, `PatchBinariesNotFound`, `PatchInstallFailed`, `PatchMetadataInvalid`, `PatchNotApplicable`, `RebootRequired`, `TaskInProgress`.
+    #[inline]
     pub fn install_host_patch_task(
         &self,
         repository: &HostPatchManagerLocator,
@@ -109,6 +114,7 @@ impl HostPatchManager {
     /// The task yields a `HostPatchManagerResult`.
     ///
     /// Faults: `InvalidState`, `PlatformConfigFault`, `TaskInProgress`, `RequestCanceled`.
+    #[inline]
     pub fn install_host_patch_v2_task(
         &self,
         meta_urls: &[String],
@@ -133,6 +139,7 @@ impl HostPatchManager {
     /// The task yields a `HostPatchManagerResult`.
     ///
     /// Faults: `InvalidState`, `PlatformConfigFault`, `TaskInProgress`.
+    #[inline]
     pub fn uninstall_host_patch_task(
         &self,
         bulletin_ids: &[String],
@@ -150,6 +157,7 @@ impl HostPatchManager {
     /// The task yields a `HostPatchManagerResult`.
     ///
     /// Faults: `InvalidState`, `PlatformConfigFault`, `TaskInProgress`, `RequestCanceled`.
+    #[inline]
     pub fn query_host_patch_task(
         &self,
         spec: Option<&HostPatchManagerPatchManagerOperationSpec>,
@@ -169,7 +177,7 @@ pub mod method {
         params: &[
             FieldInfo::list("metaUrls", Type::String),
             FieldInfo::list("bundleUrls", Type::String),
-            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
+            FieldInfo::opt("spec", Type::Data(<HostPatchManagerPatchManagerOperationSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
@@ -180,7 +188,7 @@ pub mod method {
         name: "ScanHostPatch_Task",
         owner: "HostPatchManager",
         params: &[
-            FieldInfo::req("repository", Type::Data(HostPatchManagerLocator::INFO)),
+            FieldInfo::req("repository", Type::Data(<HostPatchManagerLocator as DataType>::INFO)),
             FieldInfo::list("updateID", Type::String),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -194,7 +202,7 @@ pub mod method {
         params: &[
             FieldInfo::list("metaUrls", Type::String),
             FieldInfo::list("bundleUrls", Type::String),
-            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
+            FieldInfo::opt("spec", Type::Data(<HostPatchManagerPatchManagerOperationSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
@@ -208,7 +216,7 @@ pub mod method {
             FieldInfo::list("metaUrls", Type::String),
             FieldInfo::list("bundleUrls", Type::String),
             FieldInfo::list("vibUrls", Type::String),
-            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
+            FieldInfo::opt("spec", Type::Data(<HostPatchManagerPatchManagerOperationSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
@@ -219,7 +227,7 @@ pub mod method {
         name: "InstallHostPatch_Task",
         owner: "HostPatchManager",
         params: &[
-            FieldInfo::req("repository", Type::Data(HostPatchManagerLocator::INFO)),
+            FieldInfo::req("repository", Type::Data(<HostPatchManagerLocator as DataType>::INFO)),
             FieldInfo::req("updateID", Type::String),
             FieldInfo::opt("force", Type::Boolean),
         ],
@@ -235,7 +243,7 @@ pub mod method {
             FieldInfo::list("metaUrls", Type::String),
             FieldInfo::list("bundleUrls", Type::String),
             FieldInfo::list("vibUrls", Type::String),
-            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
+            FieldInfo::opt("spec", Type::Data(<HostPatchManagerPatchManagerOperationSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
@@ -247,7 +255,7 @@ pub mod method {
         owner: "HostPatchManager",
         params: &[
             FieldInfo::list("bulletinIds", Type::String),
-            FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO)),
+            FieldInfo::opt("spec", Type::Data(<HostPatchManagerPatchManagerOperationSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
@@ -257,7 +265,7 @@ pub mod method {
     pub static QUERY_HOST_PATCH_TASK: Method = Method {
         name: "QueryHostPatch_Task",
         owner: "HostPatchManager",
-        params: &[FieldInfo::opt("spec", Type::Data(HostPatchManagerPatchManagerOperationSpec::INFO))],
+        params: &[FieldInfo::opt("spec", Type::Data(<HostPatchManagerPatchManagerOperationSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
     };

@@ -20,13 +20,14 @@ managed_object!(
     ExtensibleManagedObject,
     "HostPciPassthruSystem",
     [
-        FieldInfo::list_req("pciPassthruInfo", Type::Data(HostPciPassthruInfo::INFO)),
-        FieldInfo::list("sriovDevicePoolInfo", Type::Data(HostSriovDevicePoolInfo::INFO))
+        FieldInfo::list_req("pciPassthruInfo", Type::Data(<HostPciPassthruInfo as DataType>::INFO)),
+        FieldInfo::list("sriovDevicePoolInfo", Type::Data(<HostSriovDevicePoolInfo as DataType>::INFO))
     ]
 );
 
 impl HostPciPassthruSystem {
     /// `Refresh`, since 4.0; needs `Host.Config.Settings`.
+    #[inline]
     pub fn refresh(&self) -> Request<()> {
         Request::new(self, &method::REFRESH, &[])
     }
@@ -34,6 +35,7 @@ impl HostPciPassthruSystem {
     /// `UpdatePassthruConfig`, since 4.0; needs `Host.Config.PciPassthru`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn update_passthru_config(&self, config: &[Poly<HostPciPassthruConfig>]) -> Request<()> {
         Request::new(self, &method::UPDATE_PASSTHRU_CONFIG, &[Value::List(&config)])
     }
@@ -67,7 +69,7 @@ pub mod method {
     pub static UPDATE_PASSTHRU_CONFIG: Method = Method {
         name: "UpdatePassthruConfig",
         owner: "HostPciPassthruSystem",
-        params: &[FieldInfo::list_req("config", Type::Data(HostPciPassthruConfig::INFO))],
+        params: &[FieldInfo::list_req("config", Type::Data(<HostPciPassthruConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.PciPassthru"),
     };

@@ -17,8 +17,8 @@ managed_object!(
     Handle,
     "HostPowerSystem",
     [
-        FieldInfo::req("capability", Type::Data(PowerSystemCapability::INFO)),
-        FieldInfo::req("info", Type::Data(PowerSystemInfo::INFO))
+        FieldInfo::req("capability", Type::Data(<PowerSystemCapability as DataType>::INFO)),
+        FieldInfo::req("info", Type::Data(<PowerSystemInfo as DataType>::INFO))
     ]
 );
 
@@ -26,6 +26,7 @@ impl HostPowerSystem {
     /// `ConfigurePowerPolicy`, since 4.1; needs `Host.Config.Power`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn configure_power_policy(&self, key: i32) -> Request<()> {
         Request::new(self, &method::CONFIGURE_POWER_POLICY, &[leaf(&key)])
     }

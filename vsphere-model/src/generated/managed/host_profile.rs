@@ -23,7 +23,7 @@ managed_object!(
     [
         FieldInfo::opt("validationState", Type::String),
         FieldInfo::opt("validationStateUpdateTime", Type::DateTime),
-        FieldInfo::opt("validationFailureInfo", Type::Data(HostProfileValidationFailureInfo::INFO)),
+        FieldInfo::opt("validationFailureInfo", Type::Data(<HostProfileValidationFailureInfo as DataType>::INFO)),
         FieldInfo::opt("complianceCheckTime", Type::DateTime),
         FieldInfo::opt("referenceHost", Type::Ref)
     ]
@@ -31,11 +31,13 @@ managed_object!(
 
 impl HostProfile {
     /// `HostProfileResetValidationState`, since 6.7; needs `Profile.Edit`.
+    #[inline]
     pub fn host_profile_reset_validation_state(&self) -> Request<()> {
         Request::new(self, &method::HOST_PROFILE_RESET_VALIDATION_STATE, &[])
     }
 
     /// `UpdateReferenceHost`, since 4.0; needs `Profile.Edit`.
+    #[inline]
     pub fn update_reference_host(&self, host: Option<&ManagedObjectReference>) -> Request<()> {
         Request::new(self, &method::UPDATE_REFERENCE_HOST, &[host.map_or(Value::Unset, leaf)])
     }
@@ -43,11 +45,13 @@ impl HostProfile {
     /// `UpdateHostProfile`, since 4.0; needs `Profile.Edit`.
     ///
     /// Faults: `DuplicateName`, `ProfileUpdateFailed`.
+    #[inline]
     pub fn update_host_profile(&self, config: &Poly<HostProfileConfigSpec>) -> Request<()> {
         Request::new(self, &method::UPDATE_HOST_PROFILE, &[leaf(config)])
     }
 
     /// `ExecuteHostProfile`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn execute_host_profile(
         &self,
         host: &ManagedObjectReference,
@@ -110,7 +114,7 @@ pub mod method {
     pub static UPDATE_HOST_PROFILE: Method = Method {
         name: "UpdateHostProfile",
         owner: "HostProfile",
-        params: &[FieldInfo::req("config", Type::Data(HostProfileConfigSpec::INFO))],
+        params: &[FieldInfo::req("config", Type::Data(<HostProfileConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Profile.Edit"),
     };
@@ -121,9 +125,9 @@ pub mod method {
         owner: "HostProfile",
         params: &[
             FieldInfo::req("host", Type::Ref),
-            FieldInfo::list("deferredParam", Type::Data(ProfileDeferredPolicyOptionParameter::INFO)),
+            FieldInfo::list("deferredParam", Type::Data(<ProfileDeferredPolicyOptionParameter as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(ProfileExecuteResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<ProfileExecuteResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 }

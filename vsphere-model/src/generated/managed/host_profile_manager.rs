@@ -23,6 +23,7 @@ impl HostProfileManager {
     /// `ApplyHostConfig_Task`, since 4.0.
     ///
     /// Faults: `HostConfigFailed`, `InvalidState`.
+    #[inline]
     pub fn apply_host_config_task(
         &self,
         host: &ManagedObjectReference,
@@ -33,6 +34,7 @@ impl HostProfileManager {
     }
 
     /// `GenerateConfigTaskList`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn generate_config_task_list(
         &self,
         config_spec: &HostConfigSpec,
@@ -44,6 +46,7 @@ impl HostProfileManager {
     /// `GenerateHostProfileTaskList_Task`, since 5.5; needs `System.View`.
     ///
     /// The task yields a `Option<HostProfileManagerConfigTaskList>`.
+    #[inline]
     pub fn generate_host_profile_task_list_task(
         &self,
         config_spec: &HostConfigSpec,
@@ -53,6 +56,7 @@ impl HostProfileManager {
     }
 
     /// `QueryHostProfileMetadata`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn query_host_profile_metadata(
         &self,
         profile_name: &[String],
@@ -66,6 +70,7 @@ impl HostProfileManager {
     }
 
     /// `QueryProfileStructure`, since 5.0; needs `System.View`.
+    #[inline]
     pub fn query_profile_structure(
         &self,
         profile: Option<&ManagedObjectReference>,
@@ -74,6 +79,7 @@ impl HostProfileManager {
     }
 
     /// `CreateDefaultProfile`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn create_default_profile(
         &self,
         profile_type: &str,
@@ -94,6 +100,7 @@ impl HostProfileManager {
     /// `UpdateAnswerFile_Task`, since 5.0; needs `Profile.Edit`.
     ///
     /// Faults: `AnswerFileUpdateFailed`.
+    #[inline]
     pub fn update_answer_file_task(
         &self,
         host: &ManagedObjectReference,
@@ -103,11 +110,13 @@ impl HostProfileManager {
     }
 
     /// `RetrieveAnswerFile`, since 5.0.
+    #[inline]
     pub fn retrieve_answer_file(&self, host: &ManagedObjectReference) -> Request<Option<AnswerFile>> {
         Request::new(self, &method::RETRIEVE_ANSWER_FILE, &[leaf(host)])
     }
 
     /// `RetrieveAnswerFileForProfile`, since 5.1.
+    #[inline]
     pub fn retrieve_answer_file_for_profile(
         &self,
         host: &ManagedObjectReference,
@@ -119,6 +128,7 @@ impl HostProfileManager {
     /// `ExportAnswerFile_Task`, since 5.0; needs `Profile.Export`.
     ///
     /// The task yields a `String`.
+    #[inline]
     pub fn export_answer_file_task(&self, host: &ManagedObjectReference) -> Request<ManagedObjectReference> {
         Request::new(self, &method::EXPORT_ANSWER_FILE_TASK, &[leaf(host)])
     }
@@ -126,16 +136,19 @@ impl HostProfileManager {
     /// `CheckAnswerFileStatus_Task`, since 5.0; needs `System.View`.
     ///
     /// The task yields a `Vec<AnswerFileStatusResult>`.
+    #[inline]
     pub fn check_answer_file_status_task(&self, host: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CHECK_ANSWER_FILE_STATUS_TASK, &[Value::List(&host)])
     }
 
     /// `QueryAnswerFileStatus`, since 5.0; needs `System.View`.
+    #[inline]
     pub fn query_answer_file_status(&self, host: &[ManagedObjectReference]) -> Request<Vec<AnswerFileStatusResult>> {
         Request::new(self, &method::QUERY_ANSWER_FILE_STATUS, &[Value::List(&host)])
     }
 
     /// `RetrieveHostCustomizations`, since 6.5.
+    #[inline]
     pub fn retrieve_host_customizations(
         &self,
         hosts: &[ManagedObjectReference],
@@ -144,6 +157,7 @@ impl HostProfileManager {
     }
 
     /// `RetrieveHostCustomizationsForProfile`, since 6.5.
+    #[inline]
     pub fn retrieve_host_customizations_for_profile(
         &self,
         hosts: &[ManagedObjectReference],
@@ -159,6 +173,7 @@ impl HostProfileManager {
     /// `GenerateHostConfigTaskSpec_Task`, since 6.5; needs `System.View`.
     ///
     /// The task yields a `Vec<ApplyHostProfileConfigurationSpec>`.
+    #[inline]
     pub fn generate_host_config_task_spec_task(
         &self,
         hosts_info: &[StructuredCustomizations],
@@ -169,6 +184,7 @@ impl HostProfileManager {
     /// `ApplyEntitiesConfig_Task`, since 6.5.
     ///
     /// The task yields a `Vec<ApplyHostProfileConfigurationResult>`.
+    #[inline]
     pub fn apply_entities_config_task(
         &self,
         apply_config_specs: &[ApplyHostProfileConfigurationSpec],
@@ -180,6 +196,7 @@ impl HostProfileManager {
     ///
     /// The task yields a `Option<HostProfileManagerCompositionValidationResult>`.
     #[allow(clippy::too_many_arguments, reason = "the API's own signature")]
+    #[inline]
     pub fn validate_host_profile_composition_task(
         &self,
         source: &ManagedObjectReference,
@@ -208,6 +225,7 @@ impl HostProfileManager {
     /// `CompositeHostProfile_Task`, since 6.5; needs `Profile.Edit`.
     ///
     /// The task yields a `Option<HostProfileManagerCompositionResult>`.
+    #[inline]
     pub fn composite_host_profile_task(
         &self,
         source: &ManagedObjectReference,
@@ -245,8 +263,8 @@ pub mod method {
         owner: "HostProfileManager",
         params: &[
             FieldInfo::req("host", Type::Ref),
-            FieldInfo::req("configSpec", Type::Data(HostConfigSpec::INFO)),
-            FieldInfo::list("userInput", Type::Data(ProfileDeferredPolicyOptionParameter::INFO)),
+            FieldInfo::req("configSpec", Type::Data(<HostConfigSpec as DataType>::INFO)),
+            FieldInfo::list("userInput", Type::Data(<ProfileDeferredPolicyOptionParameter as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
@@ -256,8 +274,11 @@ pub mod method {
     pub static GENERATE_CONFIG_TASK_LIST: Method = Method {
         name: "GenerateConfigTaskList",
         owner: "HostProfileManager",
-        params: &[FieldInfo::req("configSpec", Type::Data(HostConfigSpec::INFO)), FieldInfo::req("host", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostProfileManagerConfigTaskList::INFO))),
+        params: &[
+            FieldInfo::req("configSpec", Type::Data(<HostConfigSpec as DataType>::INFO)),
+            FieldInfo::req("host", Type::Ref),
+        ],
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostProfileManagerConfigTaskList as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -265,7 +286,10 @@ pub mod method {
     pub static GENERATE_HOST_PROFILE_TASK_LIST_TASK: Method = Method {
         name: "GenerateHostProfileTaskList_Task",
         owner: "HostProfileManager",
-        params: &[FieldInfo::req("configSpec", Type::Data(HostConfigSpec::INFO)), FieldInfo::req("host", Type::Ref)],
+        params: &[
+            FieldInfo::req("configSpec", Type::Data(<HostConfigSpec as DataType>::INFO)),
+            FieldInfo::req("host", Type::Ref),
+        ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -275,7 +299,7 @@ pub mod method {
         name: "QueryHostProfileMetadata",
         owner: "HostProfileManager",
         params: &[FieldInfo::list("profileName", Type::String), FieldInfo::opt("profile", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(ProfileMetadata::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ProfileMetadata as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -284,7 +308,7 @@ pub mod method {
         name: "QueryProfileStructure",
         owner: "HostProfileManager",
         params: &[FieldInfo::opt("profile", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(ProfileProfileStructure::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<ProfileProfileStructure as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -297,7 +321,7 @@ pub mod method {
             FieldInfo::opt("profileTypeName", Type::String),
             FieldInfo::opt("profile", Type::Ref),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(ApplyProfile::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<ApplyProfile as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -307,7 +331,7 @@ pub mod method {
         owner: "HostProfileManager",
         params: &[
             FieldInfo::req("host", Type::Ref),
-            FieldInfo::req("configSpec", Type::Data(AnswerFileCreateSpec::INFO)),
+            FieldInfo::req("configSpec", Type::Data(<AnswerFileCreateSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Profile.Edit"),
@@ -318,7 +342,7 @@ pub mod method {
         name: "RetrieveAnswerFile",
         owner: "HostProfileManager",
         params: &[FieldInfo::req("host", Type::Ref)],
-        result: Some(FieldInfo::opt("returnval", Type::Data(AnswerFile::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<AnswerFile as DataType>::INFO))),
         privilege: None,
     };
 
@@ -328,9 +352,9 @@ pub mod method {
         owner: "HostProfileManager",
         params: &[
             FieldInfo::req("host", Type::Ref),
-            FieldInfo::req("applyProfile", Type::Data(HostApplyProfile::INFO)),
+            FieldInfo::req("applyProfile", Type::Data(<HostApplyProfile as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::opt("returnval", Type::Data(AnswerFile::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<AnswerFile as DataType>::INFO))),
         privilege: None,
     };
 
@@ -357,7 +381,7 @@ pub mod method {
         name: "QueryAnswerFileStatus",
         owner: "HostProfileManager",
         params: &[FieldInfo::list_req("host", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(AnswerFileStatusResult::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<AnswerFileStatusResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -366,7 +390,7 @@ pub mod method {
         name: "RetrieveHostCustomizations",
         owner: "HostProfileManager",
         params: &[FieldInfo::list("hosts", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(StructuredCustomizations::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<StructuredCustomizations as DataType>::INFO))),
         privilege: None,
     };
 
@@ -376,9 +400,9 @@ pub mod method {
         owner: "HostProfileManager",
         params: &[
             FieldInfo::list("hosts", Type::Ref),
-            FieldInfo::req("applyProfile", Type::Data(HostApplyProfile::INFO)),
+            FieldInfo::req("applyProfile", Type::Data(<HostApplyProfile as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(StructuredCustomizations::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<StructuredCustomizations as DataType>::INFO))),
         privilege: None,
     };
 
@@ -386,7 +410,7 @@ pub mod method {
     pub static GENERATE_HOST_CONFIG_TASK_SPEC_TASK: Method = Method {
         name: "GenerateHostConfigTaskSpec_Task",
         owner: "HostProfileManager",
-        params: &[FieldInfo::list("hostsInfo", Type::Data(StructuredCustomizations::INFO))],
+        params: &[FieldInfo::list("hostsInfo", Type::Data(<StructuredCustomizations as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -395,7 +419,10 @@ pub mod method {
     pub static APPLY_ENTITIES_CONFIG_TASK: Method = Method {
         name: "ApplyEntitiesConfig_Task",
         owner: "HostProfileManager",
-        params: &[FieldInfo::list("applyConfigSpecs", Type::Data(ApplyHostProfileConfigurationSpec::INFO))],
+        params: &[FieldInfo::list(
+            "applyConfigSpecs",
+            Type::Data(<ApplyHostProfileConfigurationSpec as DataType>::INFO),
+        )],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -407,10 +434,10 @@ pub mod method {
         params: &[
             FieldInfo::req("source", Type::Ref),
             FieldInfo::list("targets", Type::Ref),
-            FieldInfo::opt("toBeMerged", Type::Data(HostApplyProfile::INFO)),
-            FieldInfo::opt("toReplaceWith", Type::Data(HostApplyProfile::INFO)),
-            FieldInfo::opt("toBeDeleted", Type::Data(HostApplyProfile::INFO)),
-            FieldInfo::opt("enableStatusToBeCopied", Type::Data(HostApplyProfile::INFO)),
+            FieldInfo::opt("toBeMerged", Type::Data(<HostApplyProfile as DataType>::INFO)),
+            FieldInfo::opt("toReplaceWith", Type::Data(<HostApplyProfile as DataType>::INFO)),
+            FieldInfo::opt("toBeDeleted", Type::Data(<HostApplyProfile as DataType>::INFO)),
+            FieldInfo::opt("enableStatusToBeCopied", Type::Data(<HostApplyProfile as DataType>::INFO)),
             FieldInfo::opt("errorOnly", Type::Boolean),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -424,10 +451,10 @@ pub mod method {
         params: &[
             FieldInfo::req("source", Type::Ref),
             FieldInfo::list("targets", Type::Ref),
-            FieldInfo::opt("toBeMerged", Type::Data(HostApplyProfile::INFO)),
-            FieldInfo::opt("toBeReplacedWith", Type::Data(HostApplyProfile::INFO)),
-            FieldInfo::opt("toBeDeleted", Type::Data(HostApplyProfile::INFO)),
-            FieldInfo::opt("enableStatusToBeCopied", Type::Data(HostApplyProfile::INFO)),
+            FieldInfo::opt("toBeMerged", Type::Data(<HostApplyProfile as DataType>::INFO)),
+            FieldInfo::opt("toBeReplacedWith", Type::Data(<HostApplyProfile as DataType>::INFO)),
+            FieldInfo::opt("toBeDeleted", Type::Data(<HostApplyProfile as DataType>::INFO)),
+            FieldInfo::opt("enableStatusToBeCopied", Type::Data(<HostApplyProfile as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Profile.Edit"),

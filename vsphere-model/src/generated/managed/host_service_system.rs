@@ -17,13 +17,14 @@ managed_object!(
     HostServiceSystem,
     ExtensibleManagedObject,
     "HostServiceSystem",
-    [FieldInfo::req("serviceInfo", Type::Data(HostServiceInfo::INFO))]
+    [FieldInfo::req("serviceInfo", Type::Data(<HostServiceInfo as DataType>::INFO))]
 );
 
 impl HostServiceSystem {
     /// `UpdateServicePolicy`, since 2.0; needs `Host.Config.NetService`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_service_policy(&self, id: &str, policy: &str) -> Request<()> {
         Request::new(self, &method::UPDATE_SERVICE_POLICY, &[Value::String(id), Value::String(policy)])
     }
@@ -31,6 +32,7 @@ impl HostServiceSystem {
     /// `StartService`, since 2.0; needs `Host.Config.NetService`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn start_service(&self, id: &str) -> Request<()> {
         Request::new(self, &method::START_SERVICE, &[Value::String(id)])
     }
@@ -38,6 +40,7 @@ impl HostServiceSystem {
     /// `StopService`, since 2.0; needs `Host.Config.NetService`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn stop_service(&self, id: &str) -> Request<()> {
         Request::new(self, &method::STOP_SERVICE, &[Value::String(id)])
     }
@@ -45,6 +48,7 @@ impl HostServiceSystem {
     /// `RestartService`, since 2.0; needs `Host.Config.NetService`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn restart_service(&self, id: &str) -> Request<()> {
         Request::new(self, &method::RESTART_SERVICE, &[Value::String(id)])
     }
@@ -52,11 +56,13 @@ impl HostServiceSystem {
     /// `UninstallService`, since 2.0; needs `Host.Config.NetService`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn uninstall_service(&self, id: &str) -> Request<()> {
         Request::new(self, &method::UNINSTALL_SERVICE, &[Value::String(id)])
     }
 
     /// `RefreshServices`, since 2.0; needs `Host.Config.NetService`.
+    #[inline]
     pub fn refresh_services(&self) -> Request<()> {
         Request::new(self, &method::REFRESH_SERVICES, &[])
     }

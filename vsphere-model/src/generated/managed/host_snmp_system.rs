@@ -17,8 +17,8 @@ managed_object!(
     Handle,
     "HostSnmpSystem",
     [
-        FieldInfo::req("configuration", Type::Data(HostSnmpConfigSpec::INFO)),
-        FieldInfo::req("limits", Type::Data(HostSnmpSystemAgentLimits::INFO))
+        FieldInfo::req("configuration", Type::Data(<HostSnmpConfigSpec as DataType>::INFO)),
+        FieldInfo::req("limits", Type::Data(<HostSnmpSystemAgentLimits as DataType>::INFO))
     ]
 );
 
@@ -26,6 +26,7 @@ impl HostSnmpSystem {
     /// `ReconfigureSnmpAgent`, since 2.5; needs `Global.Settings`.
     ///
     /// Faults: `InsufficientResourcesFault`, `NotFound`.
+    #[inline]
     pub fn reconfigure_snmp_agent(&self, spec: &HostSnmpConfigSpec) -> Request<()> {
         Request::new(self, &method::RECONFIGURE_SNMP_AGENT, &[leaf(spec)])
     }
@@ -33,6 +34,7 @@ impl HostSnmpSystem {
     /// `SendTestNotification`, since 2.5; needs `Global.Settings`.
     ///
     /// Faults: `InsufficientResourcesFault`, `NotFound`.
+    #[inline]
     pub fn send_test_notification(&self) -> Request<()> {
         Request::new(self, &method::SEND_TEST_NOTIFICATION, &[])
     }
@@ -51,7 +53,7 @@ pub mod method {
     pub static RECONFIGURE_SNMP_AGENT: Method = Method {
         name: "ReconfigureSnmpAgent",
         owner: "HostSnmpSystem",
-        params: &[FieldInfo::req("spec", Type::Data(HostSnmpConfigSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<HostSnmpConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Global.Settings"),
     };

@@ -18,6 +18,7 @@ impl HostSpecificationManager {
     /// `UpdateHostSpecification`, since 6.5; needs `Profile.Edit`.
     ///
     /// Faults: `HostSpecificationOperationFailed`.
+    #[inline]
     pub fn update_host_specification(
         &self,
         host: &ManagedObjectReference,
@@ -29,6 +30,7 @@ impl HostSpecificationManager {
     /// `UpdateHostSubSpecification`, since 6.5; needs `Profile.Edit`.
     ///
     /// Faults: `HostSpecificationOperationFailed`.
+    #[inline]
     pub fn update_host_sub_specification(
         &self,
         host: &ManagedObjectReference,
@@ -40,6 +42,7 @@ impl HostSpecificationManager {
     /// `RetrieveHostSpecification`, since 6.5; needs `System.View`.
     ///
     /// Faults: `HostSpecificationOperationFailed`.
+    #[inline]
     pub fn retrieve_host_specification(
         &self,
         host: &ManagedObjectReference,
@@ -51,6 +54,7 @@ impl HostSpecificationManager {
     /// `DeleteHostSubSpecification`, since 6.5; needs `System.View`.
     ///
     /// Faults: `HostSpecificationOperationFailed`.
+    #[inline]
     pub fn delete_host_sub_specification(&self, host: &ManagedObjectReference, sub_spec_name: &str) -> Request<()> {
         Request::new(self, &method::DELETE_HOST_SUB_SPECIFICATION, &[leaf(host), Value::String(sub_spec_name)])
     }
@@ -58,11 +62,13 @@ impl HostSpecificationManager {
     /// `DeleteHostSpecification`, since 6.5; needs `System.View`.
     ///
     /// Faults: `HostSpecificationOperationFailed`.
+    #[inline]
     pub fn delete_host_specification(&self, host: &ManagedObjectReference) -> Request<()> {
         Request::new(self, &method::DELETE_HOST_SPECIFICATION, &[leaf(host)])
     }
 
     /// `HostSpecGetUpdatedHosts`, since 6.5; needs `System.View`.
+    #[inline]
     pub fn host_spec_get_updated_hosts(
         &self,
         start_change_id: Option<&str>,
@@ -84,7 +90,10 @@ pub mod method {
     pub static UPDATE_HOST_SPECIFICATION: Method = Method {
         name: "UpdateHostSpecification",
         owner: "HostSpecificationManager",
-        params: &[FieldInfo::req("host", Type::Ref), FieldInfo::req("hostSpec", Type::Data(HostSpecification::INFO))],
+        params: &[
+            FieldInfo::req("host", Type::Ref),
+            FieldInfo::req("hostSpec", Type::Data(<HostSpecification as DataType>::INFO)),
+        ],
         result: None,
         privilege: Some("Profile.Edit"),
     };
@@ -95,7 +104,7 @@ pub mod method {
         owner: "HostSpecificationManager",
         params: &[
             FieldInfo::req("host", Type::Ref),
-            FieldInfo::req("hostSubSpec", Type::Data(HostSubSpecification::INFO)),
+            FieldInfo::req("hostSubSpec", Type::Data(<HostSubSpecification as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Profile.Edit"),
@@ -106,7 +115,7 @@ pub mod method {
         name: "RetrieveHostSpecification",
         owner: "HostSpecificationManager",
         params: &[FieldInfo::req("host", Type::Ref), FieldInfo::req("fromHost", Type::Boolean)],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostSpecification::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostSpecification as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 

@@ -30,15 +30,16 @@ managed_object!(
     ExtensibleManagedObject,
     "HostStorageSystem",
     [
-        FieldInfo::opt("storageDeviceInfo", Type::Data(HostStorageDeviceInfo::INFO)),
-        FieldInfo::req("fileSystemVolumeInfo", Type::Data(HostFileSystemVolumeInfo::INFO)),
+        FieldInfo::opt("storageDeviceInfo", Type::Data(<HostStorageDeviceInfo as DataType>::INFO)),
+        FieldInfo::req("fileSystemVolumeInfo", Type::Data(<HostFileSystemVolumeInfo as DataType>::INFO)),
         FieldInfo::list("systemFile", Type::String),
-        FieldInfo::opt("multipathStateInfo", Type::Data(HostMultipathStateInfo::INFO))
+        FieldInfo::opt("multipathStateInfo", Type::Data(<HostMultipathStateInfo as DataType>::INFO))
     ]
 );
 
 impl HostStorageSystem {
     /// `RetrieveDiskPartitionInfo`, since 2.0; needs `System.Read`.
+    #[inline]
     pub fn retrieve_disk_partition_info(&self, device_path: &[String]) -> Request<Vec<HostDiskPartitionInfo>> {
         Request::new(self, &method::RETRIEVE_DISK_PARTITION_INFO, &[Value::List(&device_path)])
     }
@@ -46,6 +47,7 @@ impl HostStorageSystem {
     /// `ComputeDiskPartitionInfo`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn compute_disk_partition_info(
         &self,
         device_path: &str,
@@ -62,6 +64,7 @@ impl HostStorageSystem {
     /// `ComputeDiskPartitionInfoForResize`, since 4.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn compute_disk_partition_info_for_resize(
         &self,
         partition: &HostScsiDiskPartition,
@@ -78,6 +81,7 @@ impl HostStorageSystem {
     /// `UpdateDiskPartitions`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_disk_partitions(&self, device_path: &str, spec: &HostDiskPartitionSpec) -> Request<()> {
         Request::new(self, &method::UPDATE_DISK_PARTITIONS, &[Value::String(device_path), leaf(spec)])
     }
@@ -85,6 +89,7 @@ impl HostStorageSystem {
     /// `FormatVmfs`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `AlreadyExists`, `HostConfigFault`.
+    #[inline]
     pub fn format_vmfs(&self, create_spec: &HostVmfsSpec) -> Request<HostVmfsVolume> {
         Request::new(self, &method::FORMAT_VMFS, &[leaf(create_spec)])
     }
@@ -92,6 +97,7 @@ impl HostStorageSystem {
     /// `MountVmfsVolume`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn mount_vmfs_volume(&self, vmfs_uuid: &str) -> Request<()> {
         Request::new(self, &method::MOUNT_VMFS_VOLUME, &[Value::String(vmfs_uuid)])
     }
@@ -99,6 +105,7 @@ impl HostStorageSystem {
     /// `UnmountVmfsVolume`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn unmount_vmfs_volume(&self, vmfs_uuid: &str) -> Request<()> {
         Request::new(self, &method::UNMOUNT_VMFS_VOLUME, &[Value::String(vmfs_uuid)])
     }
@@ -108,6 +115,7 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostStorageSystemVmfsVolumeResult>`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn unmount_vmfs_volume_ex_task(&self, vmfs_uuid: &[String]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::UNMOUNT_VMFS_VOLUME_EX_TASK, &[Value::List(&vmfs_uuid)])
     }
@@ -117,6 +125,7 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostStorageSystemVmfsVolumeResult>`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn mount_vmfs_volume_ex_task(&self, vmfs_uuid: &[String]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::MOUNT_VMFS_VOLUME_EX_TASK, &[Value::List(&vmfs_uuid)])
     }
@@ -126,6 +135,7 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostStorageSystemVmfsVolumeResult>`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn unmap_vmfs_volume_ex_task(&self, vmfs_uuid: &[String]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::UNMAP_VMFS_VOLUME_EX_TASK, &[Value::List(&vmfs_uuid)])
     }
@@ -133,6 +143,7 @@ impl HostStorageSystem {
     /// `DeleteVmfsVolumeState`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn delete_vmfs_volume_state(&self, vmfs_uuid: &str) -> Request<()> {
         Request::new(self, &method::DELETE_VMFS_VOLUME_STATE, &[Value::String(vmfs_uuid)])
     }
@@ -140,6 +151,7 @@ impl HostStorageSystem {
     /// `RescanVmfs`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn rescan_vmfs(&self) -> Request<()> {
         Request::new(self, &method::RESCAN_VMFS, &[])
     }
@@ -147,6 +159,7 @@ impl HostStorageSystem {
     /// `AttachVmfsExtent`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn attach_vmfs_extent(&self, vmfs_path: &str, extent: &HostScsiDiskPartition) -> Request<()> {
         Request::new(self, &method::ATTACH_VMFS_EXTENT, &[Value::String(vmfs_path), leaf(extent)])
     }
@@ -154,6 +167,7 @@ impl HostStorageSystem {
     /// `ExpandVmfsExtent`, since 4.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn expand_vmfs_extent(&self, vmfs_path: &str, extent: &HostScsiDiskPartition) -> Request<()> {
         Request::new(self, &method::EXPAND_VMFS_EXTENT, &[Value::String(vmfs_path), leaf(extent)])
     }
@@ -161,16 +175,19 @@ impl HostStorageSystem {
     /// `UpgradeVmfs`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn upgrade_vmfs(&self, vmfs_path: &str) -> Request<()> {
         Request::new(self, &method::UPGRADE_VMFS, &[Value::String(vmfs_path)])
     }
 
     /// `UpgradeVmLayout`, since 2.0; needs `Host.Config.Storage`.
+    #[inline]
     pub fn upgrade_vm_layout(&self) -> Request<()> {
         Request::new(self, &method::UPGRADE_VM_LAYOUT, &[])
     }
 
     /// `QueryUnresolvedVmfsVolume`, since 4.0; needs `System.Read`.
+    #[inline]
     pub fn query_unresolved_vmfs_volume(&self) -> Request<Vec<HostUnresolvedVmfsVolume>> {
         Request::new(self, &method::QUERY_UNRESOLVED_VMFS_VOLUME, &[])
     }
@@ -178,6 +195,7 @@ impl HostStorageSystem {
     /// `ResolveMultipleUnresolvedVmfsVolumes`, since 4.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn resolve_multiple_unresolved_vmfs_volumes(
         &self,
         resolution_spec: &[HostUnresolvedVmfsResolutionSpec],
@@ -190,6 +208,7 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostUnresolvedVmfsResolutionResult>`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn resolve_multiple_unresolved_vmfs_volumes_ex_task(
         &self,
         resolution_spec: &[HostUnresolvedVmfsResolutionSpec],
@@ -200,6 +219,7 @@ impl HostStorageSystem {
     /// `UnmountForceMountedVmfsVolume`, since 4.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn unmount_force_mounted_vmfs_volume(&self, vmfs_uuid: &str) -> Request<()> {
         Request::new(self, &method::UNMOUNT_FORCE_MOUNTED_VMFS_VOLUME, &[Value::String(vmfs_uuid)])
     }
@@ -207,6 +227,7 @@ impl HostStorageSystem {
     /// `RescanHba`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn rescan_hba(&self, hba_device: &str) -> Request<()> {
         Request::new(self, &method::RESCAN_HBA, &[Value::String(hba_device)])
     }
@@ -214,6 +235,7 @@ impl HostStorageSystem {
     /// `RescanAllHba`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn rescan_all_hba(&self) -> Request<()> {
         Request::new(self, &method::RESCAN_ALL_HBA, &[])
     }
@@ -221,6 +243,7 @@ impl HostStorageSystem {
     /// `UpdateSoftwareInternetScsiEnabled`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn update_software_internet_scsi_enabled(&self, enabled: bool) -> Request<()> {
         Request::new(self, &method::UPDATE_SOFTWARE_INTERNET_SCSI_ENABLED, &[leaf(&enabled)])
     }
@@ -228,6 +251,7 @@ impl HostStorageSystem {
     /// `UpdateInternetScsiDiscoveryProperties`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_internet_scsi_discovery_properties(
         &self,
         i_scsi_hba_device: &str,
@@ -243,6 +267,7 @@ impl HostStorageSystem {
     /// `UpdateInternetScsiAuthenticationProperties`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_internet_scsi_authentication_properties(
         &self,
         i_scsi_hba_device: &str,
@@ -259,6 +284,7 @@ impl HostStorageSystem {
     /// `UpdateInternetScsiDigestProperties`, since 4.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_internet_scsi_digest_properties(
         &self,
         i_scsi_hba_device: &str,
@@ -275,6 +301,7 @@ impl HostStorageSystem {
     /// `UpdateInternetScsiAdvancedOptions`, since 4.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_internet_scsi_advanced_options(
         &self,
         i_scsi_hba_device: &str,
@@ -291,6 +318,7 @@ impl HostStorageSystem {
     /// `UpdateInternetScsiIPProperties`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_internet_scsi_ip_properties(
         &self,
         i_scsi_hba_device: &str,
@@ -306,6 +334,7 @@ impl HostStorageSystem {
     /// `UpdateInternetScsiName`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_internet_scsi_name(&self, i_scsi_hba_device: &str, i_scsi_name: &str) -> Request<()> {
         Request::new(
             self,
@@ -317,6 +346,7 @@ impl HostStorageSystem {
     /// `UpdateInternetScsiAlias`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_internet_scsi_alias(&self, i_scsi_hba_device: &str, i_scsi_alias: &str) -> Request<()> {
         Request::new(
             self,
@@ -328,6 +358,7 @@ impl HostStorageSystem {
     /// `AddInternetScsiSendTargets`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn add_internet_scsi_send_targets(
         &self,
         i_scsi_hba_device: &str,
@@ -343,6 +374,7 @@ impl HostStorageSystem {
     /// `RemoveInternetScsiSendTargets`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn remove_internet_scsi_send_targets(
         &self,
         i_scsi_hba_device: &str,
@@ -359,6 +391,7 @@ impl HostStorageSystem {
     /// `AddInternetScsiStaticTargets`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn add_internet_scsi_static_targets(
         &self,
         i_scsi_hba_device: &str,
@@ -374,6 +407,7 @@ impl HostStorageSystem {
     /// `RemoveInternetScsiStaticTargets`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn remove_internet_scsi_static_targets(
         &self,
         i_scsi_hba_device: &str,
@@ -389,6 +423,7 @@ impl HostStorageSystem {
     /// `EnableMultipathPath`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn enable_multipath_path(&self, path_name: &str) -> Request<()> {
         Request::new(self, &method::ENABLE_MULTIPATH_PATH, &[Value::String(path_name)])
     }
@@ -396,6 +431,7 @@ impl HostStorageSystem {
     /// `DisableMultipathPath`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn disable_multipath_path(&self, path_name: &str) -> Request<()> {
         Request::new(self, &method::DISABLE_MULTIPATH_PATH, &[Value::String(path_name)])
     }
@@ -403,6 +439,7 @@ impl HostStorageSystem {
     /// `SetMultipathLunPolicy`, since 2.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn set_multipath_lun_policy(
         &self,
         lun_id: &str,
@@ -414,6 +451,7 @@ impl HostStorageSystem {
     /// `UpdateHppMultipathLunPolicy`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_hpp_multipath_lun_policy(
         &self,
         lun_id: &str,
@@ -425,6 +463,7 @@ impl HostStorageSystem {
     /// `QueryPathSelectionPolicyOptions`, since 4.0; needs `System.Read`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn query_path_selection_policy_options(&self) -> Request<Vec<HostPathSelectionPolicyOption>> {
         Request::new(self, &method::QUERY_PATH_SELECTION_POLICY_OPTIONS, &[])
     }
@@ -432,6 +471,7 @@ impl HostStorageSystem {
     /// `QueryStorageArrayTypePolicyOptions`, since 4.0; needs `System.Read`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn query_storage_array_type_policy_options(&self) -> Request<Vec<HostStorageArrayTypePolicyOption>> {
         Request::new(self, &method::QUERY_STORAGE_ARRAY_TYPE_POLICY_OPTIONS, &[])
     }
@@ -439,6 +479,7 @@ impl HostStorageSystem {
     /// `UpdateScsiLunDisplayName`, since 4.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `DuplicateName`, `HostConfigFault`, `InvalidName`, `NotFound`.
+    #[inline]
     pub fn update_scsi_lun_display_name(&self, lun_uuid: &str, display_name: &str) -> Request<()> {
         Request::new(
             self,
@@ -450,6 +491,7 @@ impl HostStorageSystem {
     /// `DetachScsiLun`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn detach_scsi_lun(&self, lun_uuid: &str) -> Request<()> {
         Request::new(self, &method::DETACH_SCSI_LUN, &[Value::String(lun_uuid)])
     }
@@ -459,6 +501,7 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostStorageSystemScsiLunResult>`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn detach_scsi_lun_ex_task(&self, lun_uuid: &[String]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DETACH_SCSI_LUN_EX_TASK, &[Value::List(&lun_uuid)])
     }
@@ -466,6 +509,7 @@ impl HostStorageSystem {
     /// `DeleteScsiLunState`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn delete_scsi_lun_state(&self, lun_canonical_name: &str) -> Request<()> {
         Request::new(self, &method::DELETE_SCSI_LUN_STATE, &[Value::String(lun_canonical_name)])
     }
@@ -473,6 +517,7 @@ impl HostStorageSystem {
     /// `AttachScsiLun`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn attach_scsi_lun(&self, lun_uuid: &str) -> Request<()> {
         Request::new(self, &method::ATTACH_SCSI_LUN, &[Value::String(lun_uuid)])
     }
@@ -482,11 +527,13 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostStorageSystemScsiLunResult>`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn attach_scsi_lun_ex_task(&self, lun_uuid: &[String]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::ATTACH_SCSI_LUN_EX_TASK, &[Value::List(&lun_uuid)])
     }
 
     /// `RefreshStorageSystem`, since 2.0; needs `Host.Config.Storage`.
+    #[inline]
     pub fn refresh_storage_system(&self) -> Request<()> {
         Request::new(self, &method::REFRESH_STORAGE_SYSTEM, &[])
     }
@@ -494,6 +541,7 @@ impl HostStorageSystem {
     /// `DiscoverFcoeHbas`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `FcoeFaultPnicHasNoPortSet`, `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn discover_fcoe_hbas(&self, fcoe_spec: &FcoeConfigFcoeSpecification) -> Request<()> {
         Request::new(self, &method::DISCOVER_FCOE_HBAS, &[leaf(fcoe_spec)])
     }
@@ -501,6 +549,7 @@ impl HostStorageSystem {
     /// `MarkForRemoval`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn mark_for_removal(&self, hba_name: &str, remove: bool) -> Request<()> {
         Request::new(self, &method::MARK_FOR_REMOVAL, &[Value::String(hba_name), leaf(&remove)])
     }
@@ -508,6 +557,7 @@ impl HostStorageSystem {
     /// `FormatVffs`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `AlreadyExists`, `HostConfigFault`, `ResourceInUse`.
+    #[inline]
     pub fn format_vffs(&self, create_spec: &HostVffsSpec) -> Request<HostVffsVolume> {
         Request::new(self, &method::FORMAT_VFFS, &[leaf(create_spec)])
     }
@@ -515,6 +565,7 @@ impl HostStorageSystem {
     /// `ExtendVffs`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn extend_vffs(&self, vffs_path: &str, device_path: &str, spec: Option<&HostDiskPartitionSpec>) -> Request<()> {
         Request::new(
             self,
@@ -526,6 +577,7 @@ impl HostStorageSystem {
     /// `DestroyVffs`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn destroy_vffs(&self, vffs_path: &str) -> Request<()> {
         Request::new(self, &method::DESTROY_VFFS, &[Value::String(vffs_path)])
     }
@@ -533,6 +585,7 @@ impl HostStorageSystem {
     /// `MountVffsVolume`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn mount_vffs_volume(&self, vffs_uuid: &str) -> Request<()> {
         Request::new(self, &method::MOUNT_VFFS_VOLUME, &[Value::String(vffs_uuid)])
     }
@@ -540,6 +593,7 @@ impl HostStorageSystem {
     /// `UnmountVffsVolume`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `InvalidState`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn unmount_vffs_volume(&self, vffs_uuid: &str) -> Request<()> {
         Request::new(self, &method::UNMOUNT_VFFS_VOLUME, &[Value::String(vffs_uuid)])
     }
@@ -547,6 +601,7 @@ impl HostStorageSystem {
     /// `DeleteVffsVolumeState`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn delete_vffs_volume_state(&self, vffs_uuid: &str) -> Request<()> {
         Request::new(self, &method::DELETE_VFFS_VOLUME_STATE, &[Value::String(vffs_uuid)])
     }
@@ -554,6 +609,7 @@ impl HostStorageSystem {
     /// `RescanVffs`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn rescan_vffs(&self) -> Request<()> {
         Request::new(self, &method::RESCAN_VFFS, &[])
     }
@@ -561,6 +617,7 @@ impl HostStorageSystem {
     /// `QueryAvailableSsds`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn query_available_ssds(&self, vffs_path: Option<&str>) -> Request<Vec<HostScsiDisk>> {
         Request::new(self, &method::QUERY_AVAILABLE_SSDS, &[vffs_path.map_or(Value::Unset, Value::String)])
     }
@@ -568,6 +625,7 @@ impl HostStorageSystem {
     /// `SetNFSUser`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn set_nfs_user(&self, user: &str, password: &str) -> Request<()> {
         Request::new(self, &method::SET_NFS_USER, &[Value::String(user), Value::String(password)])
     }
@@ -575,6 +633,7 @@ impl HostStorageSystem {
     /// `ChangeNFSUserPassword`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn change_nfs_user_password(&self, password: &str) -> Request<()> {
         Request::new(self, &method::CHANGE_NFS_USER_PASSWORD, &[Value::String(password)])
     }
@@ -582,6 +641,7 @@ impl HostStorageSystem {
     /// `QueryNFSUser`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn query_nfs_user(&self) -> Request<Option<HostNasVolumeUserInfo>> {
         Request::new(self, &method::QUERY_NFS_USER, &[])
     }
@@ -589,6 +649,7 @@ impl HostStorageSystem {
     /// `ClearNFSUser`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn clear_nfs_user(&self) -> Request<()> {
         Request::new(self, &method::CLEAR_NFS_USER, &[])
     }
@@ -598,6 +659,7 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostStorageSystemDiskLocatorLedResult>`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn turn_disk_locator_led_on_task(&self, scsi_disk_uuids: &[String]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::TURN_DISK_LOCATOR_LED_ON_TASK, &[Value::List(&scsi_disk_uuids)])
     }
@@ -607,6 +669,7 @@ impl HostStorageSystem {
     /// The task yields a `Vec<HostStorageSystemDiskLocatorLedResult>`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn turn_disk_locator_led_off_task(&self, scsi_disk_uuids: &[String]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::TURN_DISK_LOCATOR_LED_OFF_TASK, &[Value::List(&scsi_disk_uuids)])
     }
@@ -614,6 +677,7 @@ impl HostStorageSystem {
     /// `MarkAsSsd_Task`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn mark_as_ssd_task(&self, scsi_disk_uuid: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::MARK_AS_SSD_TASK, &[Value::String(scsi_disk_uuid)])
     }
@@ -621,6 +685,7 @@ impl HostStorageSystem {
     /// `MarkAsNonSsd_Task`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn mark_as_non_ssd_task(&self, scsi_disk_uuid: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::MARK_AS_NON_SSD_TASK, &[Value::String(scsi_disk_uuid)])
     }
@@ -628,6 +693,7 @@ impl HostStorageSystem {
     /// `MarkAsLocal_Task`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn mark_as_local_task(&self, scsi_disk_uuid: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::MARK_AS_LOCAL_TASK, &[Value::String(scsi_disk_uuid)])
     }
@@ -635,11 +701,13 @@ impl HostStorageSystem {
     /// `MarkAsNonLocal_Task`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn mark_as_non_local_task(&self, scsi_disk_uuid: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::MARK_AS_NON_LOCAL_TASK, &[Value::String(scsi_disk_uuid)])
     }
 
     /// `UpdateVmfsUnmapPriority`, since 6.5; needs `Host.Config.Storage`.
+    #[inline]
     pub fn update_vmfs_unmap_priority(&self, vmfs_uuid: &str, unmap_priority: &str) -> Request<()> {
         Request::new(
             self,
@@ -649,6 +717,7 @@ impl HostStorageSystem {
     }
 
     /// `UpdateVmfsUnmapBandwidth`, since 6.7; needs `Host.Config.Storage`.
+    #[inline]
     pub fn update_vmfs_unmap_bandwidth(
         &self,
         vmfs_uuid: &str,
@@ -662,6 +731,7 @@ impl HostStorageSystem {
     }
 
     /// `QueryVmfsConfigOption`, since 6.5; needs `Host.Config.Storage`.
+    #[inline]
     pub fn query_vmfs_config_option(&self) -> Request<Vec<VmfsConfigOption>> {
         Request::new(self, &method::QUERY_VMFS_CONFIG_OPTION, &[])
     }
@@ -669,6 +739,7 @@ impl HostStorageSystem {
     /// `MarkPerenniallyReserved`, since 6.7.2; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn mark_perennially_reserved(&self, lun_uuid: &str, state: bool) -> Request<()> {
         Request::new(self, &method::MARK_PERENNIALLY_RESERVED, &[Value::String(lun_uuid), leaf(&state)])
     }
@@ -676,6 +747,7 @@ impl HostStorageSystem {
     /// `MarkPerenniallyReservedEx_Task`, since 6.7.2; needs `Host.Config.Storage`.
     ///
     /// The task yields a `Vec<HostStorageSystemScsiLunResult>`.
+    #[inline]
     pub fn mark_perennially_reserved_ex_task(
         &self,
         lun_uuid: &[String],
@@ -687,6 +759,7 @@ impl HostStorageSystem {
     /// `CreateNvmeOverRdmaAdapter`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn create_nvme_over_rdma_adapter(&self, rdma_device_name: &str) -> Request<()> {
         Request::new(self, &method::CREATE_NVME_OVER_RDMA_ADAPTER, &[Value::String(rdma_device_name)])
     }
@@ -694,6 +767,7 @@ impl HostStorageSystem {
     /// `RemoveNvmeOverRdmaAdapter`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn remove_nvme_over_rdma_adapter(&self, hba_device_name: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_NVME_OVER_RDMA_ADAPTER, &[Value::String(hba_device_name)])
     }
@@ -701,6 +775,7 @@ impl HostStorageSystem {
     /// `CreateSoftwareAdapter`, since 7.0.3.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn create_software_adapter(&self, spec: &Poly<HostHbaCreateSpec>) -> Request<()> {
         Request::new(self, &method::CREATE_SOFTWARE_ADAPTER, &[leaf(spec)])
     }
@@ -708,6 +783,7 @@ impl HostStorageSystem {
     /// `RemoveSoftwareAdapter`, since 7.0.3.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn remove_software_adapter(&self, hba_device_name: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_SOFTWARE_ADAPTER, &[Value::String(hba_device_name)])
     }
@@ -715,6 +791,7 @@ impl HostStorageSystem {
     /// `DiscoverNvmeControllers`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn discover_nvme_controllers(&self, discover_spec: &HostNvmeDiscoverSpec) -> Request<HostNvmeDiscoveryLog> {
         Request::new(self, &method::DISCOVER_NVME_CONTROLLERS, &[leaf(discover_spec)])
     }
@@ -722,6 +799,7 @@ impl HostStorageSystem {
     /// `ConnectNvmeController`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn connect_nvme_controller(&self, connect_spec: &HostNvmeConnectSpec) -> Request<()> {
         Request::new(self, &method::CONNECT_NVME_CONTROLLER, &[leaf(connect_spec)])
     }
@@ -729,6 +807,7 @@ impl HostStorageSystem {
     /// `DisconnectNvmeController`, since 7.0.0.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn disconnect_nvme_controller(&self, disconnect_spec: &HostNvmeDisconnectSpec) -> Request<()> {
         Request::new(self, &method::DISCONNECT_NVME_CONTROLLER, &[leaf(disconnect_spec)])
     }
@@ -736,6 +815,7 @@ impl HostStorageSystem {
     /// `ConnectNvmeControllerEx_Task`, since 7.0.3.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn connect_nvme_controller_ex_task(
         &self,
         connect_spec: &[HostNvmeConnectSpec],
@@ -746,6 +826,7 @@ impl HostStorageSystem {
     /// `DisconnectNvmeControllerEx_Task`, since 7.0.3.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn disconnect_nvme_controller_ex_task(
         &self,
         disconnect_spec: &[HostNvmeDisconnectSpec],
@@ -779,7 +860,7 @@ pub mod method {
         name: "RetrieveDiskPartitionInfo",
         owner: "HostStorageSystem",
         params: &[FieldInfo::list_req("devicePath", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostDiskPartitionInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostDiskPartitionInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -789,10 +870,10 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("devicePath", Type::String),
-            FieldInfo::req("layout", Type::Data(HostDiskPartitionLayout::INFO)),
+            FieldInfo::req("layout", Type::Data(<HostDiskPartitionLayout as DataType>::INFO)),
             FieldInfo::opt("partitionFormat", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostDiskPartitionInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostDiskPartitionInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -801,11 +882,11 @@ pub mod method {
         name: "ComputeDiskPartitionInfoForResize",
         owner: "HostStorageSystem",
         params: &[
-            FieldInfo::req("partition", Type::Data(HostScsiDiskPartition::INFO)),
-            FieldInfo::req("blockRange", Type::Data(HostDiskPartitionBlockRange::INFO)),
+            FieldInfo::req("partition", Type::Data(<HostScsiDiskPartition as DataType>::INFO)),
+            FieldInfo::req("blockRange", Type::Data(<HostDiskPartitionBlockRange as DataType>::INFO)),
             FieldInfo::opt("partitionFormat", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostDiskPartitionInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostDiskPartitionInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -815,7 +896,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("devicePath", Type::String),
-            FieldInfo::req("spec", Type::Data(HostDiskPartitionSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<HostDiskPartitionSpec as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -825,8 +906,8 @@ pub mod method {
     pub static FORMAT_VMFS: Method = Method {
         name: "FormatVmfs",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::req("createSpec", Type::Data(HostVmfsSpec::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostVmfsVolume::INFO))),
+        params: &[FieldInfo::req("createSpec", Type::Data(<HostVmfsSpec as DataType>::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostVmfsVolume as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -899,7 +980,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("vmfsPath", Type::String),
-            FieldInfo::req("extent", Type::Data(HostScsiDiskPartition::INFO)),
+            FieldInfo::req("extent", Type::Data(<HostScsiDiskPartition as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -911,7 +992,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("vmfsPath", Type::String),
-            FieldInfo::req("extent", Type::Data(HostScsiDiskPartition::INFO)),
+            FieldInfo::req("extent", Type::Data(<HostScsiDiskPartition as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -940,7 +1021,7 @@ pub mod method {
         name: "QueryUnresolvedVmfsVolume",
         owner: "HostStorageSystem",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostUnresolvedVmfsVolume::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostUnresolvedVmfsVolume as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -948,8 +1029,11 @@ pub mod method {
     pub static RESOLVE_MULTIPLE_UNRESOLVED_VMFS_VOLUMES: Method = Method {
         name: "ResolveMultipleUnresolvedVmfsVolumes",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::list_req("resolutionSpec", Type::Data(HostUnresolvedVmfsResolutionSpec::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostUnresolvedVmfsResolutionResult::INFO))),
+        params: &[FieldInfo::list_req(
+            "resolutionSpec",
+            Type::Data(<HostUnresolvedVmfsResolutionSpec as DataType>::INFO),
+        )],
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostUnresolvedVmfsResolutionResult as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -957,7 +1041,10 @@ pub mod method {
     pub static RESOLVE_MULTIPLE_UNRESOLVED_VMFS_VOLUMES_EX_TASK: Method = Method {
         name: "ResolveMultipleUnresolvedVmfsVolumesEx_Task",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::list_req("resolutionSpec", Type::Data(HostUnresolvedVmfsResolutionSpec::INFO))],
+        params: &[FieldInfo::list_req(
+            "resolutionSpec",
+            Type::Data(<HostUnresolvedVmfsResolutionSpec as DataType>::INFO),
+        )],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -1004,7 +1091,10 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::req("discoveryProperties", Type::Data(HostInternetScsiHbaDiscoveryProperties::INFO)),
+            FieldInfo::req(
+                "discoveryProperties",
+                Type::Data(<HostInternetScsiHbaDiscoveryProperties as DataType>::INFO),
+            ),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1016,8 +1106,11 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::req("authenticationProperties", Type::Data(HostInternetScsiHbaAuthenticationProperties::INFO)),
-            FieldInfo::opt("targetSet", Type::Data(HostInternetScsiHbaTargetSet::INFO)),
+            FieldInfo::req(
+                "authenticationProperties",
+                Type::Data(<HostInternetScsiHbaAuthenticationProperties as DataType>::INFO),
+            ),
+            FieldInfo::opt("targetSet", Type::Data(<HostInternetScsiHbaTargetSet as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1029,8 +1122,8 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::opt("targetSet", Type::Data(HostInternetScsiHbaTargetSet::INFO)),
-            FieldInfo::req("digestProperties", Type::Data(HostInternetScsiHbaDigestProperties::INFO)),
+            FieldInfo::opt("targetSet", Type::Data(<HostInternetScsiHbaTargetSet as DataType>::INFO)),
+            FieldInfo::req("digestProperties", Type::Data(<HostInternetScsiHbaDigestProperties as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1042,8 +1135,8 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::opt("targetSet", Type::Data(HostInternetScsiHbaTargetSet::INFO)),
-            FieldInfo::list_req("options", Type::Data(HostInternetScsiHbaParamValue::INFO)),
+            FieldInfo::opt("targetSet", Type::Data(<HostInternetScsiHbaTargetSet as DataType>::INFO)),
+            FieldInfo::list_req("options", Type::Data(<HostInternetScsiHbaParamValue as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1055,7 +1148,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::req("ipProperties", Type::Data(HostInternetScsiHbaIPProperties::INFO)),
+            FieldInfo::req("ipProperties", Type::Data(<HostInternetScsiHbaIPProperties as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1085,7 +1178,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::list_req("targets", Type::Data(HostInternetScsiHbaSendTarget::INFO)),
+            FieldInfo::list_req("targets", Type::Data(<HostInternetScsiHbaSendTarget as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1097,7 +1190,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::list_req("targets", Type::Data(HostInternetScsiHbaSendTarget::INFO)),
+            FieldInfo::list_req("targets", Type::Data(<HostInternetScsiHbaSendTarget as DataType>::INFO)),
             FieldInfo::opt("force", Type::Boolean),
         ],
         result: None,
@@ -1110,7 +1203,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::list_req("targets", Type::Data(HostInternetScsiHbaStaticTarget::INFO)),
+            FieldInfo::list_req("targets", Type::Data(<HostInternetScsiHbaStaticTarget as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1122,7 +1215,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("iScsiHbaDevice", Type::String),
-            FieldInfo::list_req("targets", Type::Data(HostInternetScsiHbaStaticTarget::INFO)),
+            FieldInfo::list_req("targets", Type::Data(<HostInternetScsiHbaStaticTarget as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1152,7 +1245,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("lunId", Type::String),
-            FieldInfo::req("policy", Type::Data(HostMultipathInfoLogicalUnitPolicy::INFO)),
+            FieldInfo::req("policy", Type::Data(<HostMultipathInfoLogicalUnitPolicy as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1164,7 +1257,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("lunId", Type::String),
-            FieldInfo::req("policy", Type::Data(HostMultipathInfoHppLogicalUnitPolicy::INFO)),
+            FieldInfo::req("policy", Type::Data(<HostMultipathInfoHppLogicalUnitPolicy as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1175,7 +1268,7 @@ pub mod method {
         name: "QueryPathSelectionPolicyOptions",
         owner: "HostStorageSystem",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostPathSelectionPolicyOption::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostPathSelectionPolicyOption as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -1184,7 +1277,7 @@ pub mod method {
         name: "QueryStorageArrayTypePolicyOptions",
         owner: "HostStorageSystem",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostStorageArrayTypePolicyOption::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostStorageArrayTypePolicyOption as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -1255,7 +1348,7 @@ pub mod method {
     pub static DISCOVER_FCOE_HBAS: Method = Method {
         name: "DiscoverFcoeHbas",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::req("fcoeSpec", Type::Data(FcoeConfigFcoeSpecification::INFO))],
+        params: &[FieldInfo::req("fcoeSpec", Type::Data(<FcoeConfigFcoeSpecification as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1273,8 +1366,8 @@ pub mod method {
     pub static FORMAT_VFFS: Method = Method {
         name: "FormatVffs",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::req("createSpec", Type::Data(HostVffsSpec::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostVffsVolume::INFO))),
+        params: &[FieldInfo::req("createSpec", Type::Data(<HostVffsSpec as DataType>::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostVffsVolume as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1285,7 +1378,7 @@ pub mod method {
         params: &[
             FieldInfo::req("vffsPath", Type::String),
             FieldInfo::req("devicePath", Type::String),
-            FieldInfo::opt("spec", Type::Data(HostDiskPartitionSpec::INFO)),
+            FieldInfo::opt("spec", Type::Data(<HostDiskPartitionSpec as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1341,7 +1434,7 @@ pub mod method {
         name: "QueryAvailableSsds",
         owner: "HostStorageSystem",
         params: &[FieldInfo::opt("vffsPath", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostScsiDisk::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostScsiDisk as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1368,7 +1461,7 @@ pub mod method {
         name: "QueryNFSUser",
         owner: "HostStorageSystem",
         params: &[],
-        result: Some(FieldInfo::opt("returnval", Type::Data(HostNasVolumeUserInfo::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<HostNasVolumeUserInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1450,7 +1543,7 @@ pub mod method {
         owner: "HostStorageSystem",
         params: &[
             FieldInfo::req("vmfsUuid", Type::String),
-            FieldInfo::req("unmapBandwidthSpec", Type::Data(VmfsUnmapBandwidthSpec::INFO)),
+            FieldInfo::req("unmapBandwidthSpec", Type::Data(<VmfsUnmapBandwidthSpec as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
@@ -1461,7 +1554,7 @@ pub mod method {
         name: "QueryVmfsConfigOption",
         owner: "HostStorageSystem",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(VmfsConfigOption::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<VmfsConfigOption as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1505,7 +1598,7 @@ pub mod method {
     pub static CREATE_SOFTWARE_ADAPTER: Method = Method {
         name: "CreateSoftwareAdapter",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::req("spec", Type::Data(HostHbaCreateSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<HostHbaCreateSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1523,8 +1616,8 @@ pub mod method {
     pub static DISCOVER_NVME_CONTROLLERS: Method = Method {
         name: "DiscoverNvmeControllers",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::req("discoverSpec", Type::Data(HostNvmeDiscoverSpec::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostNvmeDiscoveryLog::INFO))),
+        params: &[FieldInfo::req("discoverSpec", Type::Data(<HostNvmeDiscoverSpec as DataType>::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostNvmeDiscoveryLog as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -1532,7 +1625,7 @@ pub mod method {
     pub static CONNECT_NVME_CONTROLLER: Method = Method {
         name: "ConnectNvmeController",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::req("connectSpec", Type::Data(HostNvmeConnectSpec::INFO))],
+        params: &[FieldInfo::req("connectSpec", Type::Data(<HostNvmeConnectSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1541,7 +1634,7 @@ pub mod method {
     pub static DISCONNECT_NVME_CONTROLLER: Method = Method {
         name: "DisconnectNvmeController",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::req("disconnectSpec", Type::Data(HostNvmeDisconnectSpec::INFO))],
+        params: &[FieldInfo::req("disconnectSpec", Type::Data(<HostNvmeDisconnectSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -1550,7 +1643,7 @@ pub mod method {
     pub static CONNECT_NVME_CONTROLLER_EX_TASK: Method = Method {
         name: "ConnectNvmeControllerEx_Task",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::list("connectSpec", Type::Data(HostNvmeConnectSpec::INFO))],
+        params: &[FieldInfo::list("connectSpec", Type::Data(<HostNvmeConnectSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -1559,7 +1652,7 @@ pub mod method {
     pub static DISCONNECT_NVME_CONTROLLER_EX_TASK: Method = Method {
         name: "DisconnectNvmeControllerEx_Task",
         owner: "HostStorageSystem",
-        params: &[FieldInfo::list("disconnectSpec", Type::Data(HostNvmeDisconnectSpec::INFO))],
+        params: &[FieldInfo::list("disconnectSpec", Type::Data(<HostNvmeDisconnectSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };

@@ -27,45 +27,49 @@ managed_object!(
     ManagedEntity,
     "HostSystem",
     [
-        FieldInfo::req("runtime", Type::Data(HostRuntimeInfo::INFO)),
-        FieldInfo::req("summary", Type::Data(HostListSummary::INFO)),
-        FieldInfo::opt("hardware", Type::Data(HostHardwareInfo::INFO)),
-        FieldInfo::opt("capability", Type::Data(HostCapability::INFO)),
-        FieldInfo::opt("licensableResource", Type::Data(HostLicensableResourceInfo::INFO)),
-        FieldInfo::opt("remediationState", Type::Data(HostSystemRemediationState::INFO)),
-        FieldInfo::opt("precheckRemediationResult", Type::Data(ApplyHostProfileConfigurationSpec::INFO)),
-        FieldInfo::opt("remediationResult", Type::Data(ApplyHostProfileConfigurationResult::INFO)),
-        FieldInfo::opt("complianceCheckState", Type::Data(HostSystemComplianceCheckState::INFO)),
-        FieldInfo::opt("complianceCheckResult", Type::Data(ComplianceResult::INFO)),
-        FieldInfo::req("configManager", Type::Data(HostConfigManager::INFO)),
-        FieldInfo::opt("config", Type::Data(HostConfigInfo::INFO)),
+        FieldInfo::req("runtime", Type::Data(<HostRuntimeInfo as DataType>::INFO)),
+        FieldInfo::req("summary", Type::Data(<HostListSummary as DataType>::INFO)),
+        FieldInfo::opt("hardware", Type::Data(<HostHardwareInfo as DataType>::INFO)),
+        FieldInfo::opt("capability", Type::Data(<HostCapability as DataType>::INFO)),
+        FieldInfo::opt("licensableResource", Type::Data(<HostLicensableResourceInfo as DataType>::INFO)),
+        FieldInfo::opt("remediationState", Type::Data(<HostSystemRemediationState as DataType>::INFO)),
+        FieldInfo::opt("precheckRemediationResult", Type::Data(<ApplyHostProfileConfigurationSpec as DataType>::INFO)),
+        FieldInfo::opt("remediationResult", Type::Data(<ApplyHostProfileConfigurationResult as DataType>::INFO)),
+        FieldInfo::opt("complianceCheckState", Type::Data(<HostSystemComplianceCheckState as DataType>::INFO)),
+        FieldInfo::opt("complianceCheckResult", Type::Data(<ComplianceResult as DataType>::INFO)),
+        FieldInfo::req("configManager", Type::Data(<HostConfigManager as DataType>::INFO)),
+        FieldInfo::opt("config", Type::Data(<HostConfigInfo as DataType>::INFO)),
         FieldInfo::list("vm", Type::Ref),
         FieldInfo::list("datastore", Type::Ref),
         FieldInfo::list("network", Type::Ref),
         FieldInfo::req("datastoreBrowser", Type::Ref),
-        FieldInfo::opt("systemResources", Type::Data(HostSystemResourceInfo::INFO)),
-        FieldInfo::opt("answerFileValidationState", Type::Data(AnswerFileStatusResult::INFO)),
-        FieldInfo::opt("answerFileValidationResult", Type::Data(AnswerFileStatusResult::INFO))
+        FieldInfo::opt("systemResources", Type::Data(<HostSystemResourceInfo as DataType>::INFO)),
+        FieldInfo::opt("answerFileValidationState", Type::Data(<AnswerFileStatusResult as DataType>::INFO)),
+        FieldInfo::opt("answerFileValidationResult", Type::Data(<AnswerFileStatusResult as DataType>::INFO))
     ]
 );
 
 impl HostSystem {
     /// `QueryTpmAttestationReport`, since 5.1; needs `System.Read`.
+    #[inline]
     pub fn query_tpm_attestation_report(&self) -> Request<Option<HostTpmAttestationReport>> {
         Request::new(self, &method::QUERY_TPM_ATTESTATION_REPORT, &[])
     }
 
     /// `QueryHostConnectionInfo`, since 2.0; needs `System.Read`.
+    #[inline]
     pub fn query_host_connection_info(&self) -> Request<HostConnectInfo> {
         Request::new(self, &method::QUERY_HOST_CONNECTION_INFO, &[])
     }
 
     /// `UpdateSystemResources`, since 2.0; needs `Host.Config.Resources`.
+    #[inline]
     pub fn update_system_resources(&self, resource_info: &HostSystemResourceInfo) -> Request<()> {
         Request::new(self, &method::UPDATE_SYSTEM_RESOURCES, &[leaf(resource_info)])
     }
 
     /// `UpdateSystemSwapConfiguration`, since 5.1; needs `Host.Config.Settings`.
+    #[inline]
     pub fn update_system_swap_configuration(&self, sys_swap_config: &HostSystemSwapConfiguration) -> Request<()> {
         Request::new(self, &method::UPDATE_SYSTEM_SWAP_CONFIGURATION, &[leaf(sys_swap_config)])
     }
@@ -73,6 +77,7 @@ impl HostSystem {
     /// `ReconnectHost_Task`, since 2.0; needs `Host.Config.Connection`.
     ///
     /// Faults: `HostConnectFault`, `InvalidLogin`, `InvalidName`, `InvalidState`.
+    #[inline]
     pub fn reconnect_host_task(
         &self,
         cnx_spec: Option<&HostConnectSpec>,
@@ -86,6 +91,7 @@ impl HostSystem {
     }
 
     /// `DisconnectHost_Task`, since 2.0; needs `Host.Config.Connection`.
+    #[inline]
     pub fn disconnect_host_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DISCONNECT_HOST_TASK, &[])
     }
@@ -93,6 +99,7 @@ impl HostSystem {
     /// `EnterMaintenanceMode_Task`, since 2.0; needs `Host.Config.Maintenance`.
     ///
     /// Faults: `InvalidState`, `Timedout`.
+    #[inline]
     pub fn enter_maintenance_mode_task(
         &self,
         timeout: i32,
@@ -109,6 +116,7 @@ impl HostSystem {
     /// `ExitMaintenanceMode_Task`, since 2.0; needs `Host.Config.Maintenance`.
     ///
     /// Faults: `InvalidState`, `Timedout`.
+    #[inline]
     pub fn exit_maintenance_mode_task(&self, timeout: i32) -> Request<ManagedObjectReference> {
         Request::new(self, &method::EXIT_MAINTENANCE_MODE_TASK, &[leaf(&timeout)])
     }
@@ -116,6 +124,7 @@ impl HostSystem {
     /// `RebootHost_Task`, since 2.0; needs `Host.Config.Maintenance`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn reboot_host_task(&self, force: bool) -> Request<ManagedObjectReference> {
         Request::new(self, &method::REBOOT_HOST_TASK, &[leaf(&force)])
     }
@@ -123,6 +132,7 @@ impl HostSystem {
     /// `ShutdownHost_Task`, since 2.0; needs `Host.Config.Maintenance`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn shutdown_host_task(&self, force: bool) -> Request<ManagedObjectReference> {
         Request::new(self, &method::SHUTDOWN_HOST_TASK, &[leaf(&force)])
     }
@@ -130,6 +140,7 @@ impl HostSystem {
     /// `PowerDownHostToStandBy_Task`, since 2.5; needs `Host.Config.Maintenance`.
     ///
     /// Faults: `HostPowerOpFailed`, `InvalidState`, `Timedout`, `NotSupported`, `RequestCanceled`.
+    #[inline]
     pub fn power_down_host_to_stand_by_task(
         &self,
         timeout_sec: i32,
@@ -145,11 +156,13 @@ impl HostSystem {
     /// `PowerUpHostFromStandBy_Task`, since 2.5; needs `Host.Config.Maintenance`.
     ///
     /// Faults: `HostPowerOpFailed`, `InvalidState`, `Timedout`, `NotSupported`.
+    #[inline]
     pub fn power_up_host_from_stand_by_task(&self, timeout_sec: i32) -> Request<ManagedObjectReference> {
         Request::new(self, &method::POWER_UP_HOST_FROM_STAND_BY_TASK, &[leaf(&timeout_sec)])
     }
 
     /// `QueryMemoryOverhead`, since 2.0; needs `System.Read`.
+    #[inline]
     pub fn query_memory_overhead(&self, memory_size: i64, video_ram_size: Option<i32>, num_vcpus: i32) -> Request<i64> {
         Request::new(
             self,
@@ -159,6 +172,7 @@ impl HostSystem {
     }
 
     /// `QueryMemoryOverheadEx`, since 2.5; needs `System.Read`.
+    #[inline]
     pub fn query_memory_overhead_ex(&self, vm_config_info: &VirtualMachineConfigInfo) -> Request<i64> {
         Request::new(self, &method::QUERY_MEMORY_OVERHEAD_EX, &[leaf(vm_config_info)])
     }
@@ -166,11 +180,13 @@ impl HostSystem {
     /// `ReconfigureHostForDAS_Task`, since 2.0; needs `Host.Config.Connection`.
     ///
     /// Faults: `DasConfigFault`.
+    #[inline]
     pub fn reconfigure_host_for_das_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECONFIGURE_HOST_FOR_DAS_TASK, &[])
     }
 
     /// `UpdateFlags`, since 2.5; needs `Host.Config.Settings`.
+    #[inline]
     pub fn update_flags(&self, flag_info: &HostFlagInfo) -> Request<()> {
         Request::new(self, &method::UPDATE_FLAGS, &[leaf(flag_info)])
     }
@@ -178,6 +194,7 @@ impl HostSystem {
     /// `EnterLockdownMode`, since 4.1; needs `Host.Config.Settings`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn enter_lockdown_mode(&self) -> Request<()> {
         Request::new(self, &method::ENTER_LOCKDOWN_MODE, &[])
     }
@@ -185,11 +202,13 @@ impl HostSystem {
     /// `ExitLockdownMode`, since 4.1; needs `Host.Config.Settings`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn exit_lockdown_mode(&self) -> Request<()> {
         Request::new(self, &method::EXIT_LOCKDOWN_MODE, &[])
     }
 
     /// `AcquireCimServicesTicket`, since 2.5; needs `Host.Cim.CimInteraction`.
+    #[inline]
     pub fn acquire_cim_services_ticket(&self) -> Request<HostServiceTicket> {
         Request::new(self, &method::ACQUIRE_CIM_SERVICES_TICKET, &[])
     }
@@ -197,11 +216,13 @@ impl HostSystem {
     /// `UpdateIpmi`, since 4.0; needs `Host.Config.Settings`.
     ///
     /// Faults: `InvalidIpmiLoginInfo`, `InvalidIpmiMacAddress`.
+    #[inline]
     pub fn update_ipmi(&self, ipmi_info: &HostIpmiInfo) -> Request<()> {
         Request::new(self, &method::UPDATE_IPMI, &[leaf(ipmi_info)])
     }
 
     /// `RetrieveHardwareUptime`, since 4.1; needs `System.Read`.
+    #[inline]
     pub fn retrieve_hardware_uptime(&self) -> Request<i64> {
         Request::new(self, &method::RETRIEVE_HARDWARE_UPTIME, &[])
     }
@@ -209,6 +230,7 @@ impl HostSystem {
     /// `PrepareCrypto`, since 6.5; needs `Cryptographer.RegisterHost`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn prepare_crypto(&self) -> Request<()> {
         Request::new(self, &method::PREPARE_CRYPTO, &[])
     }
@@ -216,11 +238,13 @@ impl HostSystem {
     /// `EnableCrypto`, since 6.5; needs `Cryptographer.RegisterHost`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn enable_crypto(&self, key_plain: &CryptoKeyPlain) -> Request<()> {
         Request::new(self, &method::ENABLE_CRYPTO, &[leaf(key_plain)])
     }
 
     /// `ConfigureCryptoKey`, since 6.5; needs `Cryptographer.RegisterHost`.
+    #[inline]
     pub fn configure_crypto_key(&self, key_id: Option<&CryptoKeyId>) -> Request<()> {
         Request::new(self, &method::CONFIGURE_CRYPTO_KEY, &[key_id.map_or(Value::Unset, leaf)])
     }
@@ -228,6 +252,7 @@ impl HostSystem {
     /// `QueryProductLockerLocation`, since 6.7.1; needs `System.Read`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn query_product_locker_location(&self) -> Request<String> {
         Request::new(self, &method::QUERY_PRODUCT_LOCKER_LOCATION, &[])
     }
@@ -237,11 +262,13 @@ impl HostSystem {
     /// The task yields a `String`.
     ///
     /// Faults: `FileNotFound`, `HostConfigFault`, `TaskInProgress`, `InvalidArgument`.
+    #[inline]
     pub fn update_product_locker_location_task(&self, path: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::UPDATE_PRODUCT_LOCKER_LOCATION_TASK, &[Value::String(path)])
     }
 
     /// `RetrieveFreeEpcMemory`, since 7.0.0.0; needs `System.Read`.
+    #[inline]
     pub fn retrieve_free_epc_memory(&self) -> Request<i64> {
         Request::new(self, &method::RETRIEVE_FREE_EPC_MEMORY, &[])
     }
@@ -355,7 +382,7 @@ pub mod method {
         name: "QueryTpmAttestationReport",
         owner: "HostSystem",
         params: &[],
-        result: Some(FieldInfo::opt("returnval", Type::Data(HostTpmAttestationReport::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<HostTpmAttestationReport as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -364,7 +391,7 @@ pub mod method {
         name: "QueryHostConnectionInfo",
         owner: "HostSystem",
         params: &[],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostConnectInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostConnectInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -372,7 +399,7 @@ pub mod method {
     pub static UPDATE_SYSTEM_RESOURCES: Method = Method {
         name: "UpdateSystemResources",
         owner: "HostSystem",
-        params: &[FieldInfo::req("resourceInfo", Type::Data(HostSystemResourceInfo::INFO))],
+        params: &[FieldInfo::req("resourceInfo", Type::Data(<HostSystemResourceInfo as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Resources"),
     };
@@ -381,7 +408,7 @@ pub mod method {
     pub static UPDATE_SYSTEM_SWAP_CONFIGURATION: Method = Method {
         name: "UpdateSystemSwapConfiguration",
         owner: "HostSystem",
-        params: &[FieldInfo::req("sysSwapConfig", Type::Data(HostSystemSwapConfiguration::INFO))],
+        params: &[FieldInfo::req("sysSwapConfig", Type::Data(<HostSystemSwapConfiguration as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
     };
@@ -391,8 +418,8 @@ pub mod method {
         name: "ReconnectHost_Task",
         owner: "HostSystem",
         params: &[
-            FieldInfo::opt("cnxSpec", Type::Data(HostConnectSpec::INFO)),
-            FieldInfo::opt("reconnectSpec", Type::Data(HostSystemReconnectSpec::INFO)),
+            FieldInfo::opt("cnxSpec", Type::Data(<HostConnectSpec as DataType>::INFO)),
+            FieldInfo::opt("reconnectSpec", Type::Data(<HostSystemReconnectSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Connection"),
@@ -414,7 +441,7 @@ pub mod method {
         params: &[
             FieldInfo::req("timeout", Type::Int),
             FieldInfo::opt("evacuatePoweredOffVms", Type::Boolean),
-            FieldInfo::opt("maintenanceSpec", Type::Data(HostMaintenanceSpec::INFO)),
+            FieldInfo::opt("maintenanceSpec", Type::Data(<HostMaintenanceSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Maintenance"),
@@ -482,7 +509,7 @@ pub mod method {
     pub static QUERY_MEMORY_OVERHEAD_EX: Method = Method {
         name: "QueryMemoryOverheadEx",
         owner: "HostSystem",
-        params: &[FieldInfo::req("vmConfigInfo", Type::Data(VirtualMachineConfigInfo::INFO))],
+        params: &[FieldInfo::req("vmConfigInfo", Type::Data(<VirtualMachineConfigInfo as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Long)),
         privilege: Some("System.Read"),
     };
@@ -500,7 +527,7 @@ pub mod method {
     pub static UPDATE_FLAGS: Method = Method {
         name: "UpdateFlags",
         owner: "HostSystem",
-        params: &[FieldInfo::req("flagInfo", Type::Data(HostFlagInfo::INFO))],
+        params: &[FieldInfo::req("flagInfo", Type::Data(<HostFlagInfo as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
     };
@@ -528,7 +555,7 @@ pub mod method {
         name: "AcquireCimServicesTicket",
         owner: "HostSystem",
         params: &[],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostServiceTicket::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostServiceTicket as DataType>::INFO))),
         privilege: Some("Host.Cim.CimInteraction"),
     };
 
@@ -536,7 +563,7 @@ pub mod method {
     pub static UPDATE_IPMI: Method = Method {
         name: "UpdateIpmi",
         owner: "HostSystem",
-        params: &[FieldInfo::req("ipmiInfo", Type::Data(HostIpmiInfo::INFO))],
+        params: &[FieldInfo::req("ipmiInfo", Type::Data(<HostIpmiInfo as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
     };
@@ -563,7 +590,7 @@ pub mod method {
     pub static ENABLE_CRYPTO: Method = Method {
         name: "EnableCrypto",
         owner: "HostSystem",
-        params: &[FieldInfo::req("keyPlain", Type::Data(CryptoKeyPlain::INFO))],
+        params: &[FieldInfo::req("keyPlain", Type::Data(<CryptoKeyPlain as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),
     };
@@ -572,7 +599,7 @@ pub mod method {
     pub static CONFIGURE_CRYPTO_KEY: Method = Method {
         name: "ConfigureCryptoKey",
         owner: "HostSystem",
-        params: &[FieldInfo::opt("keyId", Type::Data(CryptoKeyId::INFO))],
+        params: &[FieldInfo::opt("keyId", Type::Data(<CryptoKeyId as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),
     };

@@ -19,7 +19,7 @@ managed_object!(
     HostVFlashManager,
     Handle,
     "HostVFlashManager",
-    [FieldInfo::opt("vFlashConfigInfo", Type::Data(HostVFlashManagerVFlashConfigInfo::INFO))]
+    [FieldInfo::opt("vFlashConfigInfo", Type::Data(<HostVFlashManagerVFlashConfigInfo as DataType>::INFO))]
 );
 
 impl HostVFlashManager {
@@ -28,6 +28,7 @@ impl HostVFlashManager {
     /// The task yields a `Option<HostVFlashResourceConfigurationResult>`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn configure_v_flash_resource_ex_task(&self, device_path: &[String]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CONFIGURE_V_FLASH_RESOURCE_EX_TASK, &[Value::List(&device_path)])
     }
@@ -35,6 +36,7 @@ impl HostVFlashManager {
     /// `HostConfigureVFlashResource`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `ResourceInUse`.
+    #[inline]
     pub fn host_configure_v_flash_resource(&self, spec: &HostVFlashManagerVFlashResourceConfigSpec) -> Request<()> {
         Request::new(self, &method::HOST_CONFIGURE_V_FLASH_RESOURCE, &[leaf(spec)])
     }
@@ -42,6 +44,7 @@ impl HostVFlashManager {
     /// `HostRemoveVFlashResource`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`, `ResourceInUse`.
+    #[inline]
     pub fn host_remove_v_flash_resource(&self) -> Request<()> {
         Request::new(self, &method::HOST_REMOVE_V_FLASH_RESOURCE, &[])
     }
@@ -49,6 +52,7 @@ impl HostVFlashManager {
     /// `HostConfigVFlashCache`, since 5.5; needs `Host.Config.AdvancedConfig`.
     ///
     /// Faults: `HostConfigFault`, `InaccessibleVFlashSource`, `ResourceInUse`.
+    #[inline]
     pub fn host_config_v_flash_cache(&self, spec: &HostVFlashManagerVFlashCacheConfigSpec) -> Request<()> {
         Request::new(self, &method::HOST_CONFIG_V_FLASH_CACHE, &[leaf(spec)])
     }
@@ -56,6 +60,7 @@ impl HostVFlashManager {
     /// `HostGetVFlashModuleDefaultConfig`, since 5.5; needs `Host.Config.AdvancedConfig`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn host_get_v_flash_module_default_config(
         &self,
         v_flash_module: &str,
@@ -85,7 +90,7 @@ pub mod method {
     pub static HOST_CONFIGURE_V_FLASH_RESOURCE: Method = Method {
         name: "HostConfigureVFlashResource",
         owner: "HostVFlashManager",
-        params: &[FieldInfo::req("spec", Type::Data(HostVFlashManagerVFlashResourceConfigSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<HostVFlashManagerVFlashResourceConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
     };
@@ -103,7 +108,7 @@ pub mod method {
     pub static HOST_CONFIG_V_FLASH_CACHE: Method = Method {
         name: "HostConfigVFlashCache",
         owner: "HostVFlashManager",
-        params: &[FieldInfo::req("spec", Type::Data(HostVFlashManagerVFlashCacheConfigSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<HostVFlashManagerVFlashCacheConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.AdvancedConfig"),
     };
@@ -113,7 +118,7 @@ pub mod method {
         name: "HostGetVFlashModuleDefaultConfig",
         owner: "HostVFlashManager",
         params: &[FieldInfo::req("vFlashModule", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(VirtualDiskVFlashCacheConfigInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VirtualDiskVFlashCacheConfigInfo as DataType>::INFO))),
         privilege: Some("Host.Config.AdvancedConfig"),
     };
 }

@@ -18,8 +18,8 @@ managed_object!(
     ExtensibleManagedObject,
     "HostVMotionSystem",
     [
-        FieldInfo::opt("netConfig", Type::Data(HostVMotionNetConfig::INFO)),
-        FieldInfo::opt("ipConfig", Type::Data(HostIpConfig::INFO))
+        FieldInfo::opt("netConfig", Type::Data(<HostVMotionNetConfig as DataType>::INFO)),
+        FieldInfo::opt("ipConfig", Type::Data(<HostIpConfig as DataType>::INFO))
     ]
 );
 
@@ -27,6 +27,7 @@ impl HostVMotionSystem {
     /// `UpdateIpConfig`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `NotFound`.
+    #[inline]
     pub fn update_ip_config(&self, ip_config: &HostIpConfig) -> Request<()> {
         Request::new(self, &method::UPDATE_IP_CONFIG, &[leaf(ip_config)])
     }
@@ -34,6 +35,7 @@ impl HostVMotionSystem {
     /// `SelectVnic`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn select_vnic(&self, device: &str) -> Request<()> {
         Request::new(self, &method::SELECT_VNIC, &[Value::String(device)])
     }
@@ -41,6 +43,7 @@ impl HostVMotionSystem {
     /// `DeselectVnic`, since 2.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`.
+    #[inline]
     pub fn deselect_vnic(&self) -> Request<()> {
         Request::new(self, &method::DESELECT_VNIC, &[])
     }
@@ -63,7 +66,7 @@ pub mod method {
     pub static UPDATE_IP_CONFIG: Method = Method {
         name: "UpdateIpConfig",
         owner: "HostVMotionSystem",
-        params: &[FieldInfo::req("ipConfig", Type::Data(HostIpConfig::INFO))],
+        params: &[FieldInfo::req("ipConfig", Type::Data(<HostIpConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
     };

@@ -24,6 +24,7 @@ impl HostVStorageObjectManager {
     /// The task yields a `VStorageObject`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn host_create_disk_task(&self, spec: &VslmCreateSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::HOST_CREATE_DISK_TASK, &[leaf(spec)])
     }
@@ -31,6 +32,7 @@ impl HostVStorageObjectManager {
     /// `HostRegisterDisk`, since 6.5; needs `System.View`.
     ///
     /// Faults: `AlreadyExists`, `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn host_register_disk(
         &self,
         path: &str,
@@ -53,6 +55,7 @@ impl HostVStorageObjectManager {
     /// `HostExtendDisk_Task`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn host_extend_disk_task(
         &self,
         id: &ID,
@@ -65,6 +68,7 @@ impl HostVStorageObjectManager {
     /// `HostInflateDisk_Task`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn host_inflate_disk_task(
         &self,
         id: &ID,
@@ -76,6 +80,7 @@ impl HostVStorageObjectManager {
     /// `HostRenameVStorageObject`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn host_rename_v_storage_object(&self, id: &ID, datastore: &ManagedObjectReference, name: &str) -> Request<()> {
         Request::new(self, &method::HOST_RENAME_V_STORAGE_OBJECT, &[leaf(id), leaf(datastore), Value::String(name)])
     }
@@ -83,6 +88,7 @@ impl HostVStorageObjectManager {
     /// `HostRetrieveVStorageInfrastructureObjectPolicy`, since 6.7; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn host_retrieve_v_storage_infrastructure_object_policy(
         &self,
         datastore: &ManagedObjectReference,
@@ -93,6 +99,7 @@ impl HostVStorageObjectManager {
     /// `HostDeleteVStorageObject_Task`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn host_delete_v_storage_object_task(
         &self,
         id: &ID,
@@ -109,6 +116,7 @@ impl HostVStorageObjectManager {
     /// `HostRetrieveVStorageObject`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn host_retrieve_v_storage_object(
         &self,
         id: &ID,
@@ -125,6 +133,7 @@ impl HostVStorageObjectManager {
     /// `HostRetrieveVStorageObjectState`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn host_retrieve_v_storage_object_state(
         &self,
         id: &ID,
@@ -136,6 +145,7 @@ impl HostVStorageObjectManager {
     /// `HostListVStorageObject`, since 6.5; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`.
+    #[inline]
     pub fn host_list_v_storage_object(&self, datastore: &ManagedObjectReference) -> Request<Vec<ID>> {
         Request::new(self, &method::HOST_LIST_V_STORAGE_OBJECT, &[leaf(datastore)])
     }
@@ -145,6 +155,7 @@ impl HostVStorageObjectManager {
     /// The task yields a `VStorageObject`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn host_clone_v_storage_object_task(
         &self,
         id: &ID,
@@ -159,6 +170,7 @@ impl HostVStorageObjectManager {
     /// The task yields a `VStorageObject`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn host_relocate_v_storage_object_task(
         &self,
         id: &ID,
@@ -176,6 +188,7 @@ impl HostVStorageObjectManager {
     /// `HostSetVStorageObjectControlFlags`, since 6.7; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn host_set_v_storage_object_control_flags(
         &self,
         id: &ID,
@@ -192,6 +205,7 @@ impl HostVStorageObjectManager {
     /// `HostClearVStorageObjectControlFlags`, since 6.7; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn host_clear_v_storage_object_control_flags(
         &self,
         id: &ID,
@@ -208,6 +222,7 @@ impl HostVStorageObjectManager {
     /// `HostReconcileDatastoreInventory_Task`, since 6.5; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn host_reconcile_datastore_inventory_task(
         &self,
         datastore: &ManagedObjectReference,
@@ -223,6 +238,7 @@ impl HostVStorageObjectManager {
     /// `HostScheduleReconcileDatastoreInventory`, since 6.5; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn host_schedule_reconcile_datastore_inventory(
         &self,
         datastore: &ManagedObjectReference,
@@ -240,6 +256,7 @@ impl HostVStorageObjectManager {
     /// The task yields a `ID`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn host_v_storage_object_create_snapshot_task(
         &self,
         id: &ID,
@@ -256,6 +273,7 @@ impl HostVStorageObjectManager {
     /// `HostVStorageObjectDeleteSnapshot_Task`, since 6.7; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn host_v_storage_object_delete_snapshot_task(
         &self,
         id: &ID,
@@ -272,6 +290,7 @@ impl HostVStorageObjectManager {
     /// `HostVStorageObjectRetrieveSnapshotInfo`, since 6.7; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn host_v_storage_object_retrieve_snapshot_info(
         &self,
         id: &ID,
@@ -286,6 +305,7 @@ impl HostVStorageObjectManager {
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
     #[allow(clippy::too_many_arguments, reason = "the API's own signature")]
+    #[inline]
     pub fn host_v_storage_object_create_disk_from_snapshot_task(
         &self,
         id: &ID,
@@ -322,6 +342,7 @@ impl HostVStorageObjectManager {
     /// `HostVStorageObjectRevert_Task`, since 6.7; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn host_v_storage_object_revert_task(
         &self,
         id: &ID,
@@ -334,6 +355,7 @@ impl HostVStorageObjectManager {
     /// `HostUpdateVStorageObjectMetadata_Task`, since 6.7.2; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn host_update_v_storage_object_metadata_task(
         &self,
         id: &ID,
@@ -351,6 +373,7 @@ impl HostVStorageObjectManager {
     /// `HostRetrieveVStorageObjectMetadata`, since 6.7.2; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn host_retrieve_v_storage_object_metadata(
         &self,
         id: &ID,
@@ -373,6 +396,7 @@ impl HostVStorageObjectManager {
     /// `HostRetrieveVStorageObjectMetadataValue`, since 6.7.2; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `KeyNotFound`, `NotFound`.
+    #[inline]
     pub fn host_retrieve_v_storage_object_metadata_value(
         &self,
         id: &ID,
@@ -392,6 +416,7 @@ impl HostVStorageObjectManager {
     /// The task yields a `VslmVClockInfo`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn host_delete_v_storage_object_ex_task(
         &self,
         id: &ID,
@@ -410,6 +435,7 @@ impl HostVStorageObjectManager {
     /// The task yields a `VStorageObject`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn host_update_v_storage_object_metadata_ex_task(
         &self,
         id: &ID,
@@ -427,6 +453,7 @@ impl HostVStorageObjectManager {
     /// `HostSetVirtualDiskUuid_Task`, since 8.0.3.0; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn host_set_virtual_disk_uuid_task(&self, name: &str, uuid: Option<&str>) -> Request<ManagedObjectReference> {
         Request::new(
             self,
@@ -438,6 +465,7 @@ impl HostVStorageObjectManager {
     /// `HostQueryVirtualDiskUuid`, since 8.0.3.0; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn host_query_virtual_disk_uuid(&self, name: &str) -> Request<String> {
         Request::new(self, &method::HOST_QUERY_VIRTUAL_DISK_UUID, &[Value::String(name)])
     }
@@ -451,7 +479,7 @@ pub mod method {
     pub static HOST_CREATE_DISK_TASK: Method = Method {
         name: "HostCreateDisk_Task",
         owner: "HostVStorageObjectManager",
-        params: &[FieldInfo::req("spec", Type::Data(VslmCreateSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<VslmCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -464,9 +492,9 @@ pub mod method {
             FieldInfo::req("path", Type::String),
             FieldInfo::opt("name", Type::String),
             FieldInfo::opt("modifyControlFlags", Type::Boolean),
-            FieldInfo::opt("id", Type::Data(ID::INFO)),
+            FieldInfo::opt("id", Type::Data(<ID as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObject::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObject as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -475,7 +503,7 @@ pub mod method {
         name: "HostExtendDisk_Task",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("newCapacityInMB", Type::Long),
         ],
@@ -487,7 +515,7 @@ pub mod method {
     pub static HOST_INFLATE_DISK_TASK: Method = Method {
         name: "HostInflateDisk_Task",
         owner: "HostVStorageObjectManager",
-        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -497,7 +525,7 @@ pub mod method {
         name: "HostRenameVStorageObject",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("name", Type::String),
         ],
@@ -510,7 +538,7 @@ pub mod method {
         name: "HostRetrieveVStorageInfrastructureObjectPolicy",
         owner: "HostVStorageObjectManager",
         params: &[FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(VslmInfrastructureObjectPolicy::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<VslmInfrastructureObjectPolicy as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -519,7 +547,7 @@ pub mod method {
         name: "HostDeleteVStorageObject_Task",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::opt("isLcParentAttached", Type::Boolean),
         ],
@@ -532,11 +560,11 @@ pub mod method {
         name: "HostRetrieveVStorageObject",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::list("diskInfoFlags", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObject::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObject as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -544,8 +572,8 @@ pub mod method {
     pub static HOST_RETRIEVE_V_STORAGE_OBJECT_STATE: Method = Method {
         name: "HostRetrieveVStorageObjectState",
         owner: "HostVStorageObjectManager",
-        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectStateInfo::INFO))),
+        params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObjectStateInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -554,7 +582,7 @@ pub mod method {
         name: "HostListVStorageObject",
         owner: "HostVStorageObjectManager",
         params: &[FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(ID::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ID as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -563,9 +591,9 @@ pub mod method {
         name: "HostCloneVStorageObject_Task",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("spec", Type::Data(VslmCloneSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VslmCloneSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -576,9 +604,9 @@ pub mod method {
         name: "HostRelocateVStorageObject_Task",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("spec", Type::Data(VslmRelocateSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VslmRelocateSpec as DataType>::INFO)),
             FieldInfo::opt("isLcParentAttached", Type::Boolean),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -590,7 +618,7 @@ pub mod method {
         name: "HostSetVStorageObjectControlFlags",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::list("controlFlags", Type::String),
         ],
@@ -603,7 +631,7 @@ pub mod method {
         name: "HostClearVStorageObjectControlFlags",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::list("controlFlags", Type::String),
         ],
@@ -634,7 +662,7 @@ pub mod method {
         name: "HostVStorageObjectCreateSnapshot_Task",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("description", Type::String),
         ],
@@ -647,9 +675,9 @@ pub mod method {
         name: "HostVStorageObjectDeleteSnapshot_Task",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::req("snapshotId", Type::Data(<ID as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -659,8 +687,8 @@ pub mod method {
     pub static HOST_V_STORAGE_OBJECT_RETRIEVE_SNAPSHOT_INFO: Method = Method {
         name: "HostVStorageObjectRetrieveSnapshotInfo",
         owner: "HostVStorageObjectManager",
-        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectSnapshotInfo::INFO))),
+        params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObjectSnapshotInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -669,16 +697,16 @@ pub mod method {
         name: "HostVStorageObjectCreateDiskFromSnapshot_Task",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::req("snapshotId", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("name", Type::String),
-            FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-            FieldInfo::opt("crypto", Type::Data(CryptoSpec::INFO)),
+            FieldInfo::list("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO)),
+            FieldInfo::opt("crypto", Type::Data(<CryptoSpec as DataType>::INFO)),
             FieldInfo::opt("path", Type::String),
             FieldInfo::opt("provisioningType", Type::String),
             FieldInfo::opt("isLinkedClone", Type::Boolean),
-            FieldInfo::opt("targetId", Type::Data(ID::INFO)),
+            FieldInfo::opt("targetId", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::opt("targetDatastore", Type::Ref),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -690,9 +718,9 @@ pub mod method {
         name: "HostVStorageObjectRevert_Task",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::req("snapshotId", Type::Data(<ID as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -703,9 +731,9 @@ pub mod method {
         name: "HostUpdateVStorageObjectMetadata_Task",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::list("metadata", Type::Data(KeyValue::INFO)),
+            FieldInfo::list("metadata", Type::Data(<KeyValue as DataType>::INFO)),
             FieldInfo::list("deleteKeys", Type::String),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -717,12 +745,12 @@ pub mod method {
         name: "HostRetrieveVStorageObjectMetadata",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::opt("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::opt("snapshotId", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::opt("prefix", Type::String),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(KeyValue::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<KeyValue as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -731,9 +759,9 @@ pub mod method {
         name: "HostRetrieveVStorageObjectMetadataValue",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::opt("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::opt("snapshotId", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("key", Type::String),
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
@@ -745,7 +773,7 @@ pub mod method {
         name: "HostDeleteVStorageObjectEx_Task",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::opt("isLcParentAttached", Type::Boolean),
         ],
@@ -758,9 +786,9 @@ pub mod method {
         name: "HostUpdateVStorageObjectMetadataEx_Task",
         owner: "HostVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::list("metadata", Type::Data(KeyValue::INFO)),
+            FieldInfo::list("metadata", Type::Data(<KeyValue as DataType>::INFO)),
             FieldInfo::list("deleteKeys", Type::String),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),

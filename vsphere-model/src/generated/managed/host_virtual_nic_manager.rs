@@ -17,13 +17,14 @@ managed_object!(
     HostVirtualNicManager,
     ExtensibleManagedObject,
     "HostVirtualNicManager",
-    [FieldInfo::req("info", Type::Data(HostVirtualNicManagerInfo::INFO))]
+    [FieldInfo::req("info", Type::Data(<HostVirtualNicManagerInfo as DataType>::INFO))]
 );
 
 impl HostVirtualNicManager {
     /// `QueryNetConfig`, since 4.0; needs `System.Read`.
     ///
     /// Faults: `HostConfigFault`, `InvalidArgument`.
+    #[inline]
     pub fn query_net_config(&self, nic_type: &str) -> Request<Option<VirtualNicManagerNetConfig>> {
         Request::new(self, &method::QUERY_NET_CONFIG, &[Value::String(nic_type)])
     }
@@ -31,6 +32,7 @@ impl HostVirtualNicManager {
     /// `SelectVnicForNicType`, since 4.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `InvalidArgument`.
+    #[inline]
     pub fn select_vnic_for_nic_type(&self, nic_type: &str, device: &str) -> Request<()> {
         Request::new(self, &method::SELECT_VNIC_FOR_NIC_TYPE, &[Value::String(nic_type), Value::String(device)])
     }
@@ -38,6 +40,7 @@ impl HostVirtualNicManager {
     /// `DeselectVnicForNicType`, since 4.0; needs `Host.Config.Network`.
     ///
     /// Faults: `HostConfigFault`, `InvalidArgument`.
+    #[inline]
     pub fn deselect_vnic_for_nic_type(&self, nic_type: &str, device: &str) -> Request<()> {
         Request::new(self, &method::DESELECT_VNIC_FOR_NIC_TYPE, &[Value::String(nic_type), Value::String(device)])
     }
@@ -59,7 +62,7 @@ pub mod method {
         name: "QueryNetConfig",
         owner: "HostVirtualNicManager",
         params: &[FieldInfo::req("nicType", Type::String)],
-        result: Some(FieldInfo::opt("returnval", Type::Data(VirtualNicManagerNetConfig::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<VirtualNicManagerNetConfig as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 

@@ -20,46 +20,55 @@ managed_object!(HostVsanInternalSystem, Handle, "HostVsanInternalSystem", []);
 
 impl HostVsanInternalSystem {
     /// `QueryCmmds`, since 5.5; needs `System.Read`.
+    #[inline]
     pub fn query_cmmds(&self, queries: &[HostVsanInternalSystemCmmdsQuery]) -> Request<String> {
         Request::new(self, &method::QUERY_CMMDS, &[Value::List(&queries)])
     }
 
     /// `QueryPhysicalVsanDisks`, since 5.5; needs `System.Read`.
+    #[inline]
     pub fn query_physical_vsan_disks(&self, props: &[String]) -> Request<String> {
         Request::new(self, &method::QUERY_PHYSICAL_VSAN_DISKS, &[Value::List(&props)])
     }
 
     /// `QueryVsanObjects`, since 5.5; needs `System.Read`.
+    #[inline]
     pub fn query_vsan_objects(&self, uuids: &[String]) -> Request<String> {
         Request::new(self, &method::QUERY_VSAN_OBJECTS, &[Value::List(&uuids)])
     }
 
     /// `QueryObjectsOnPhysicalVsanDisk`, since 5.5; needs `System.Read`.
+    #[inline]
     pub fn query_objects_on_physical_vsan_disk(&self, disks: &[String]) -> Request<String> {
         Request::new(self, &method::QUERY_OBJECTS_ON_PHYSICAL_VSAN_DISK, &[Value::List(&disks)])
     }
 
     /// `AbdicateDomOwnership`, since 5.5; needs `Host.Config.Storage`.
+    #[inline]
     pub fn abdicate_dom_ownership(&self, uuids: &[String]) -> Request<Vec<String>> {
         Request::new(self, &method::ABDICATE_DOM_OWNERSHIP, &[Value::List(&uuids)])
     }
 
     /// `QueryVsanStatistics`, since 5.5; needs `System.Read`.
+    #[inline]
     pub fn query_vsan_statistics(&self, labels: &[String]) -> Request<String> {
         Request::new(self, &method::QUERY_VSAN_STATISTICS, &[Value::List(&labels)])
     }
 
     /// `ReconfigureDomObject`, since 5.5; needs `Host.Config.Storage`.
+    #[inline]
     pub fn reconfigure_dom_object(&self, uuid: &str, policy: &str) -> Request<()> {
         Request::new(self, &method::RECONFIGURE_DOM_OBJECT, &[Value::String(uuid), Value::String(policy)])
     }
 
     /// `QuerySyncingVsanObjects`, since 5.5; needs `System.Read`.
+    #[inline]
     pub fn query_syncing_vsan_objects(&self, uuids: &[String]) -> Request<String> {
         Request::new(self, &method::QUERY_SYNCING_VSAN_OBJECTS, &[Value::List(&uuids)])
     }
 
     /// `RunVsanPhysicalDiskDiagnostics`, since 5.5; needs `System.Read`.
+    #[inline]
     pub fn run_vsan_physical_disk_diagnostics(
         &self,
         disks: &[String],
@@ -70,6 +79,7 @@ impl HostVsanInternalSystem {
     /// `GetVsanObjExtAttrs`, since 5.5; needs `System.Read`.
     ///
     /// Faults: `VimFault`.
+    #[inline]
     pub fn get_vsan_obj_ext_attrs(&self, uuids: &[String]) -> Request<String> {
         Request::new(self, &method::GET_VSAN_OBJ_EXT_ATTRS, &[Value::List(&uuids)])
     }
@@ -77,6 +87,7 @@ impl HostVsanInternalSystem {
     /// `ReconfigurationSatisfiable`, since 5.5; needs `System.Read`.
     ///
     /// Faults: `VimFault`.
+    #[inline]
     pub fn reconfiguration_satisfiable(
         &self,
         pcbs: &[VsanPolicyChangeBatch],
@@ -92,6 +103,7 @@ impl HostVsanInternalSystem {
     /// `CanProvisionObjects`, since 5.5; needs `System.Read`.
     ///
     /// Faults: `VimFault`.
+    #[inline]
     pub fn can_provision_objects(
         &self,
         npbs: &[VsanNewPolicyBatch],
@@ -103,6 +115,7 @@ impl HostVsanInternalSystem {
     /// `DeleteVsanObjects`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// Faults: `VimFault`.
+    #[inline]
     pub fn delete_vsan_objects(
         &self,
         uuids: &[String],
@@ -114,6 +127,7 @@ impl HostVsanInternalSystem {
     /// `UpgradeVsanObjects`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `VsanFault`.
+    #[inline]
     pub fn upgrade_vsan_objects(
         &self,
         uuids: &[String],
@@ -125,6 +139,7 @@ impl HostVsanInternalSystem {
     /// `QueryVsanObjectUuidsByFilter`, since 6.0; needs `System.Read`.
     ///
     /// Faults: `VsanFault`.
+    #[inline]
     pub fn query_vsan_object_uuids_by_filter(
         &self,
         uuids: &[String],
@@ -147,7 +162,7 @@ pub mod method {
     pub static QUERY_CMMDS: Method = Method {
         name: "QueryCmmds",
         owner: "HostVsanInternalSystem",
-        params: &[FieldInfo::list_req("queries", Type::Data(HostVsanInternalSystemCmmdsQuery::INFO))],
+        params: &[FieldInfo::list_req("queries", Type::Data(<HostVsanInternalSystemCmmdsQuery as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.Read"),
     };
@@ -222,7 +237,7 @@ pub mod method {
         params: &[FieldInfo::list("disks", Type::String)],
         result: Some(FieldInfo::list_req(
             "returnval",
-            Type::Data(HostVsanInternalSystemVsanPhysicalDiskDiagnosticsResult::INFO),
+            Type::Data(<HostVsanInternalSystemVsanPhysicalDiskDiagnosticsResult as DataType>::INFO),
         )),
         privilege: Some("System.Read"),
     };
@@ -241,10 +256,10 @@ pub mod method {
         name: "ReconfigurationSatisfiable",
         owner: "HostVsanInternalSystem",
         params: &[
-            FieldInfo::list_req("pcbs", Type::Data(VsanPolicyChangeBatch::INFO)),
+            FieldInfo::list_req("pcbs", Type::Data(<VsanPolicyChangeBatch as DataType>::INFO)),
             FieldInfo::opt("ignoreSatisfiability", Type::Boolean),
         ],
-        result: Some(FieldInfo::list_req("returnval", Type::Data(VsanPolicySatisfiability::INFO))),
+        result: Some(FieldInfo::list_req("returnval", Type::Data(<VsanPolicySatisfiability as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -253,10 +268,10 @@ pub mod method {
         name: "CanProvisionObjects",
         owner: "HostVsanInternalSystem",
         params: &[
-            FieldInfo::list_req("npbs", Type::Data(VsanNewPolicyBatch::INFO)),
+            FieldInfo::list_req("npbs", Type::Data(<VsanNewPolicyBatch as DataType>::INFO)),
             FieldInfo::opt("ignoreSatisfiability", Type::Boolean),
         ],
-        result: Some(FieldInfo::list_req("returnval", Type::Data(VsanPolicySatisfiability::INFO))),
+        result: Some(FieldInfo::list_req("returnval", Type::Data(<VsanPolicySatisfiability as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -265,7 +280,10 @@ pub mod method {
         name: "DeleteVsanObjects",
         owner: "HostVsanInternalSystem",
         params: &[FieldInfo::list_req("uuids", Type::String), FieldInfo::opt("force", Type::Boolean)],
-        result: Some(FieldInfo::list_req("returnval", Type::Data(HostVsanInternalSystemDeleteVsanObjectsResult::INFO))),
+        result: Some(FieldInfo::list_req(
+            "returnval",
+            Type::Data(<HostVsanInternalSystemDeleteVsanObjectsResult as DataType>::INFO),
+        )),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -274,7 +292,10 @@ pub mod method {
         name: "UpgradeVsanObjects",
         owner: "HostVsanInternalSystem",
         params: &[FieldInfo::list_req("uuids", Type::String), FieldInfo::req("newVersion", Type::Int)],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostVsanInternalSystemVsanObjectOperationResult::INFO))),
+        result: Some(FieldInfo::list(
+            "returnval",
+            Type::Data(<HostVsanInternalSystemVsanObjectOperationResult as DataType>::INFO),
+        )),
         privilege: Some("Host.Config.Storage"),
     };
 

@@ -19,11 +19,12 @@ managed_object!(
     HostVsanSystem,
     Handle,
     "HostVsanSystem",
-    [FieldInfo::req("config", Type::Data(VsanHostConfigInfo::INFO))]
+    [FieldInfo::req("config", Type::Data(<VsanHostConfigInfo as DataType>::INFO))]
 );
 
 impl HostVsanSystem {
     /// `QueryDisksForVsan`, since 5.5; needs `System.Read`.
+    #[inline]
     pub fn query_disks_for_vsan(&self, canonical_name: &[String]) -> Request<Vec<VsanHostDiskResult>> {
         Request::new(self, &method::QUERY_DISKS_FOR_VSAN, &[Value::List(&canonical_name)])
     }
@@ -31,6 +32,7 @@ impl HostVsanSystem {
     /// `AddDisks_Task`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// The task yields a `Vec<VsanHostDiskMapResult>`.
+    #[inline]
     pub fn add_disks_task(&self, disk: &[HostScsiDisk]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::ADD_DISKS_TASK, &[Value::List(&disk)])
     }
@@ -38,6 +40,7 @@ impl HostVsanSystem {
     /// `InitializeDisks_Task`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// The task yields a `Vec<VsanHostDiskMapResult>`.
+    #[inline]
     pub fn initialize_disks_task(&self, mapping: &[VsanHostDiskMapping]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::INITIALIZE_DISKS_TASK, &[Value::List(&mapping)])
     }
@@ -45,6 +48,7 @@ impl HostVsanSystem {
     /// `RemoveDisk_Task`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// The task yields a `Vec<VsanHostDiskResult>`.
+    #[inline]
     pub fn remove_disk_task(
         &self,
         disk: &[HostScsiDisk],
@@ -61,6 +65,7 @@ impl HostVsanSystem {
     /// `RemoveDiskMapping_Task`, since 5.5; needs `Host.Config.Storage`.
     ///
     /// The task yields a `Vec<VsanHostDiskMapResult>`.
+    #[inline]
     pub fn remove_disk_mapping_task(
         &self,
         mapping: &[VsanHostDiskMapping],
@@ -79,16 +84,19 @@ impl HostVsanSystem {
     /// The task yields a `Vec<VsanHostDiskMapResult>`.
     ///
     /// Faults: `InvalidState`, `VsanFault`.
+    #[inline]
     pub fn unmount_disk_mapping_task(&self, mapping: &[VsanHostDiskMapping]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::UNMOUNT_DISK_MAPPING_TASK, &[Value::List(&mapping)])
     }
 
     /// `UpdateVsan_Task`, since 5.5; needs `Host.Config.Storage`.
+    #[inline]
     pub fn update_vsan_task(&self, config: &VsanHostConfigInfo) -> Request<ManagedObjectReference> {
         Request::new(self, &method::UPDATE_VSAN_TASK, &[leaf(config)])
     }
 
     /// `QueryHostStatus`, since 5.5; needs `System.Read`.
+    #[inline]
     pub fn query_host_status(&self) -> Request<VsanHostClusterStatus> {
         Request::new(self, &method::QUERY_HOST_STATUS, &[])
     }
@@ -96,6 +104,7 @@ impl HostVsanSystem {
     /// `EvacuateVsanNode_Task`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `InvalidState`, `Timedout`, `VsanFault`, `RequestCanceled`.
+    #[inline]
     pub fn evacuate_vsan_node_task(
         &self,
         maintenance_spec: &HostMaintenanceSpec,
@@ -107,6 +116,7 @@ impl HostVsanSystem {
     /// `RecommissionVsanNode_Task`, since 6.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `InvalidState`, `VsanFault`.
+    #[inline]
     pub fn recommission_vsan_node_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECOMMISSION_VSAN_NODE_TASK, &[])
     }
@@ -124,7 +134,7 @@ pub mod method {
         name: "QueryDisksForVsan",
         owner: "HostVsanSystem",
         params: &[FieldInfo::list("canonicalName", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(VsanHostDiskResult::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<VsanHostDiskResult as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -132,7 +142,7 @@ pub mod method {
     pub static ADD_DISKS_TASK: Method = Method {
         name: "AddDisks_Task",
         owner: "HostVsanSystem",
-        params: &[FieldInfo::list_req("disk", Type::Data(HostScsiDisk::INFO))],
+        params: &[FieldInfo::list_req("disk", Type::Data(<HostScsiDisk as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -141,7 +151,7 @@ pub mod method {
     pub static INITIALIZE_DISKS_TASK: Method = Method {
         name: "InitializeDisks_Task",
         owner: "HostVsanSystem",
-        params: &[FieldInfo::list_req("mapping", Type::Data(VsanHostDiskMapping::INFO))],
+        params: &[FieldInfo::list_req("mapping", Type::Data(<VsanHostDiskMapping as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -151,8 +161,8 @@ pub mod method {
         name: "RemoveDisk_Task",
         owner: "HostVsanSystem",
         params: &[
-            FieldInfo::list_req("disk", Type::Data(HostScsiDisk::INFO)),
-            FieldInfo::opt("maintenanceSpec", Type::Data(HostMaintenanceSpec::INFO)),
+            FieldInfo::list_req("disk", Type::Data(<HostScsiDisk as DataType>::INFO)),
+            FieldInfo::opt("maintenanceSpec", Type::Data(<HostMaintenanceSpec as DataType>::INFO)),
             FieldInfo::opt("timeout", Type::Int),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -164,8 +174,8 @@ pub mod method {
         name: "RemoveDiskMapping_Task",
         owner: "HostVsanSystem",
         params: &[
-            FieldInfo::list_req("mapping", Type::Data(VsanHostDiskMapping::INFO)),
-            FieldInfo::opt("maintenanceSpec", Type::Data(HostMaintenanceSpec::INFO)),
+            FieldInfo::list_req("mapping", Type::Data(<VsanHostDiskMapping as DataType>::INFO)),
+            FieldInfo::opt("maintenanceSpec", Type::Data(<HostMaintenanceSpec as DataType>::INFO)),
             FieldInfo::opt("timeout", Type::Int),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -176,7 +186,7 @@ pub mod method {
     pub static UNMOUNT_DISK_MAPPING_TASK: Method = Method {
         name: "UnmountDiskMapping_Task",
         owner: "HostVsanSystem",
-        params: &[FieldInfo::list_req("mapping", Type::Data(VsanHostDiskMapping::INFO))],
+        params: &[FieldInfo::list_req("mapping", Type::Data(<VsanHostDiskMapping as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -185,7 +195,7 @@ pub mod method {
     pub static UPDATE_VSAN_TASK: Method = Method {
         name: "UpdateVsan_Task",
         owner: "HostVsanSystem",
-        params: &[FieldInfo::req("config", Type::Data(VsanHostConfigInfo::INFO))],
+        params: &[FieldInfo::req("config", Type::Data(<VsanHostConfigInfo as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
     };
@@ -195,7 +205,7 @@ pub mod method {
         name: "QueryHostStatus",
         owner: "HostVsanSystem",
         params: &[],
-        result: Some(FieldInfo::req("returnval", Type::Data(VsanHostClusterStatus::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VsanHostClusterStatus as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -204,7 +214,7 @@ pub mod method {
         name: "EvacuateVsanNode_Task",
         owner: "HostVsanSystem",
         params: &[
-            FieldInfo::req("maintenanceSpec", Type::Data(HostMaintenanceSpec::INFO)),
+            FieldInfo::req("maintenanceSpec", Type::Data(<HostMaintenanceSpec as DataType>::INFO)),
             FieldInfo::req("timeout", Type::Int),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),

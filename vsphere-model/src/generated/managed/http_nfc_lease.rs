@@ -23,10 +23,10 @@ managed_object!(
         FieldInfo::req("initializeProgress", Type::Int),
         FieldInfo::opt("transferProgress", Type::Int),
         FieldInfo::opt("mode", Type::String),
-        FieldInfo::opt("capabilities", Type::Data(HttpNfcLeaseCapabilities::INFO)),
-        FieldInfo::opt("info", Type::Data(HttpNfcLeaseInfo::INFO)),
-        FieldInfo::req("state", Type::Enum(HttpNfcLeaseState::INFO)),
-        FieldInfo::opt("error", Type::Data(LocalizedMethodFault::INFO))
+        FieldInfo::opt("capabilities", Type::Data(<HttpNfcLeaseCapabilities as DataType>::INFO)),
+        FieldInfo::opt("info", Type::Data(<HttpNfcLeaseInfo as DataType>::INFO)),
+        FieldInfo::req("state", Type::Enum(<HttpNfcLeaseState as EnumType>::INFO)),
+        FieldInfo::opt("error", Type::Data(<LocalizedMethodFault as DataType>::INFO))
     ]
 );
 
@@ -34,6 +34,7 @@ impl HttpNfcLease {
     /// `HttpNfcLeaseGetManifest`, since 4.1.
     ///
     /// Faults: `InvalidState`, `Timedout`.
+    #[inline]
     pub fn http_nfc_lease_get_manifest(&self) -> Request<Vec<HttpNfcLeaseManifestEntry>> {
         Request::new(self, &method::HTTP_NFC_LEASE_GET_MANIFEST, &[])
     }
@@ -41,6 +42,7 @@ impl HttpNfcLease {
     /// `HttpNfcLeaseSetManifestChecksumType`, since 6.7.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn http_nfc_lease_set_manifest_checksum_type(&self, device_urls_to_checksum_types: &[KeyValue]) -> Request<()> {
         Request::new(
             self,
@@ -52,6 +54,7 @@ impl HttpNfcLease {
     /// `HttpNfcLeaseComplete`, since 4.0.
     ///
     /// Faults: `InvalidState`, `Timedout`.
+    #[inline]
     pub fn http_nfc_lease_complete(&self) -> Request<()> {
         Request::new(self, &method::HTTP_NFC_LEASE_COMPLETE, &[])
     }
@@ -59,6 +62,7 @@ impl HttpNfcLease {
     /// `HttpNfcLeaseAbort`, since 4.0.
     ///
     /// Faults: `InvalidState`, `Timedout`.
+    #[inline]
     pub fn http_nfc_lease_abort(&self, fault: Option<&LocalizedMethodFault>) -> Request<()> {
         Request::new(self, &method::HTTP_NFC_LEASE_ABORT, &[fault.map_or(Value::Unset, leaf)])
     }
@@ -66,6 +70,7 @@ impl HttpNfcLease {
     /// `HttpNfcLeaseProgress`, since 4.0.
     ///
     /// Faults: `Timedout`.
+    #[inline]
     pub fn http_nfc_lease_progress(&self, percent: i32) -> Request<()> {
         Request::new(self, &method::HTTP_NFC_LEASE_PROGRESS, &[leaf(&percent)])
     }
@@ -73,6 +78,7 @@ impl HttpNfcLease {
     /// `HttpNfcLeasePullFromUrls_Task`, since 6.7.
     ///
     /// Faults: `HttpFault`, `InvalidState`, `SSLVerifyFault`.
+    #[inline]
     pub fn http_nfc_lease_pull_from_urls_task(
         &self,
         files: &[HttpNfcLeaseSourceFile],
@@ -83,6 +89,7 @@ impl HttpNfcLease {
     /// `HttpNfcLeaseProbeUrls`, since 7.0.2.0.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn http_nfc_lease_probe_urls(
         &self,
         files: &[HttpNfcLeaseSourceFile],
@@ -116,7 +123,7 @@ pub mod method {
         name: "HttpNfcLeaseGetManifest",
         owner: "HttpNfcLease",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(HttpNfcLeaseManifestEntry::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HttpNfcLeaseManifestEntry as DataType>::INFO))),
         privilege: None,
     };
 
@@ -124,7 +131,7 @@ pub mod method {
     pub static HTTP_NFC_LEASE_SET_MANIFEST_CHECKSUM_TYPE: Method = Method {
         name: "HttpNfcLeaseSetManifestChecksumType",
         owner: "HttpNfcLease",
-        params: &[FieldInfo::list("deviceUrlsToChecksumTypes", Type::Data(KeyValue::INFO))],
+        params: &[FieldInfo::list("deviceUrlsToChecksumTypes", Type::Data(<KeyValue as DataType>::INFO))],
         result: None,
         privilege: None,
     };
@@ -137,7 +144,7 @@ pub mod method {
     pub static HTTP_NFC_LEASE_ABORT: Method = Method {
         name: "HttpNfcLeaseAbort",
         owner: "HttpNfcLease",
-        params: &[FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO))],
+        params: &[FieldInfo::opt("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO))],
         result: None,
         privilege: None,
     };
@@ -155,7 +162,7 @@ pub mod method {
     pub static HTTP_NFC_LEASE_PULL_FROM_URLS_TASK: Method = Method {
         name: "HttpNfcLeasePullFromUrls_Task",
         owner: "HttpNfcLease",
-        params: &[FieldInfo::list("files", Type::Data(HttpNfcLeaseSourceFile::INFO))],
+        params: &[FieldInfo::list("files", Type::Data(<HttpNfcLeaseSourceFile as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -165,10 +172,10 @@ pub mod method {
         name: "HttpNfcLeaseProbeUrls",
         owner: "HttpNfcLease",
         params: &[
-            FieldInfo::list("files", Type::Data(HttpNfcLeaseSourceFile::INFO)),
+            FieldInfo::list("files", Type::Data(<HttpNfcLeaseSourceFile as DataType>::INFO)),
             FieldInfo::opt("timeout", Type::Int),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(HttpNfcLeaseProbeResult::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HttpNfcLeaseProbeResult as DataType>::INFO))),
         privilege: None,
     };
 }

@@ -16,6 +16,7 @@ managed_object!(InventoryView, ManagedObjectView, "InventoryView", []);
 
 impl InventoryView {
     /// `OpenInventoryViewFolder`, since 2.5.
+    #[inline]
     pub fn open_inventory_view_folder(
         &self,
         entity: &[ManagedObjectReference],
@@ -24,6 +25,7 @@ impl InventoryView {
     }
 
     /// `CloseInventoryViewFolder`, since 2.5.
+    #[inline]
     pub fn close_inventory_view_folder(
         &self,
         entity: &[ManagedObjectReference],

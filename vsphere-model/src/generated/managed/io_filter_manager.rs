@@ -20,6 +20,7 @@ impl IoFilterManager {
     /// The task yields a `Option<ClusterIoFilterInfo>`.
     ///
     /// Faults: `AlreadyExists`.
+    #[inline]
     pub fn install_io_filter_task(
         &self,
         vib_url: &str,
@@ -36,6 +37,7 @@ impl IoFilterManager {
     /// `UninstallIoFilter_Task`, since 6.0.
     ///
     /// Faults: `FilterInUse`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn uninstall_io_filter_task(
         &self,
         filter_id: &str,
@@ -49,6 +51,7 @@ impl IoFilterManager {
     /// The task yields a `Option<ClusterIoFilterInfo>`.
     ///
     /// Faults: `InvalidState`, `NotFound`.
+    #[inline]
     pub fn upgrade_io_filter_task(
         &self,
         filter_id: &str,
@@ -71,6 +74,7 @@ impl IoFilterManager {
     /// `QueryIoFilterIssues`, since 6.0; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_io_filter_issues(
         &self,
         filter_id: &str,
@@ -80,6 +84,7 @@ impl IoFilterManager {
     }
 
     /// `QueryIoFilterInfo`, since 6.0; needs `System.View`.
+    #[inline]
     pub fn query_io_filter_info(&self, comp_res: &ManagedObjectReference) -> Request<Vec<ClusterIoFilterInfo>> {
         Request::new(self, &method::QUERY_IO_FILTER_INFO, &[leaf(comp_res)])
     }
@@ -87,6 +92,7 @@ impl IoFilterManager {
     /// `ResolveInstallationErrorsOnHost_Task`, since 6.0.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn resolve_installation_errors_on_host_task(
         &self,
         filter_id: &str,
@@ -98,6 +104,7 @@ impl IoFilterManager {
     /// `ResolveInstallationErrorsOnCluster_Task`, since 6.0.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn resolve_installation_errors_on_cluster_task(
         &self,
         filter_id: &str,
@@ -113,6 +120,7 @@ impl IoFilterManager {
     /// `QueryDisksUsingFilter`, since 6.0; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_disks_using_filter(
         &self,
         filter_id: &str,
@@ -124,6 +132,7 @@ impl IoFilterManager {
     /// `InitiateTransitionToVLCM_Task`, since 9.0.0.0.
     ///
     /// Faults: `InvalidArgument`.
+    #[inline]
     pub fn initiate_transition_to_vlcm_task(
         &self,
         cluster: &ManagedObjectReference,
@@ -143,7 +152,7 @@ pub mod method {
         params: &[
             FieldInfo::req("vibUrl", Type::String),
             FieldInfo::req("compRes", Type::Ref),
-            FieldInfo::opt("vibSslTrust", Type::Data(IoFilterManagerSslTrust::INFO)),
+            FieldInfo::opt("vibSslTrust", Type::Data(<IoFilterManagerSslTrust as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
@@ -166,7 +175,7 @@ pub mod method {
             FieldInfo::req("filterId", Type::String),
             FieldInfo::req("compRes", Type::Ref),
             FieldInfo::req("vibUrl", Type::String),
-            FieldInfo::opt("vibSslTrust", Type::Data(IoFilterManagerSslTrust::INFO)),
+            FieldInfo::opt("vibSslTrust", Type::Data(<IoFilterManagerSslTrust as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
@@ -177,7 +186,7 @@ pub mod method {
         name: "QueryIoFilterIssues",
         owner: "IoFilterManager",
         params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("compRes", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(IoFilterQueryIssueResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<IoFilterQueryIssueResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -186,7 +195,7 @@ pub mod method {
         name: "QueryIoFilterInfo",
         owner: "IoFilterManager",
         params: &[FieldInfo::req("compRes", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(ClusterIoFilterInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ClusterIoFilterInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -213,7 +222,7 @@ pub mod method {
         name: "QueryDisksUsingFilter",
         owner: "IoFilterManager",
         params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("compRes", Type::Ref)],
-        result: Some(FieldInfo::list_req("returnval", Type::Data(VirtualDiskId::INFO))),
+        result: Some(FieldInfo::list_req("returnval", Type::Data(<VirtualDiskId as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 

@@ -16,16 +16,19 @@ managed_object!(IpPoolManager, Handle, "IpPoolManager", []);
 
 impl IpPoolManager {
     /// `QueryIpPools`, since 4.0.
+    #[inline]
     pub fn query_ip_pools(&self, dc: &ManagedObjectReference) -> Request<Vec<IpPool>> {
         Request::new(self, &method::QUERY_IP_POOLS, &[leaf(dc)])
     }
 
     /// `CreateIpPool`, since 4.0.
+    #[inline]
     pub fn create_ip_pool(&self, dc: &ManagedObjectReference, pool: &IpPool) -> Request<i32> {
         Request::new(self, &method::CREATE_IP_POOL, &[leaf(dc), leaf(pool)])
     }
 
     /// `UpdateIpPool`, since 4.0.
+    #[inline]
     pub fn update_ip_pool(&self, dc: &ManagedObjectReference, pool: &IpPool) -> Request<()> {
         Request::new(self, &method::UPDATE_IP_POOL, &[leaf(dc), leaf(pool)])
     }
@@ -33,11 +36,13 @@ impl IpPoolManager {
     /// `DestroyIpPool`, since 4.0.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn destroy_ip_pool(&self, dc: &ManagedObjectReference, id: i32, force: bool) -> Request<()> {
         Request::new(self, &method::DESTROY_IP_POOL, &[leaf(dc), leaf(&id), leaf(&force)])
     }
 
     /// `AllocateIpv4Address`, since 5.1.
+    #[inline]
     pub fn allocate_ipv4_address(
         &self,
         dc: &ManagedObjectReference,
@@ -48,6 +53,7 @@ impl IpPoolManager {
     }
 
     /// `AllocateIpv6Address`, since 5.1.
+    #[inline]
     pub fn allocate_ipv6_address(
         &self,
         dc: &ManagedObjectReference,
@@ -58,11 +64,13 @@ impl IpPoolManager {
     }
 
     /// `ReleaseIpAllocation`, since 5.1.
+    #[inline]
     pub fn release_ip_allocation(&self, dc: &ManagedObjectReference, pool_id: i32, allocation_id: &str) -> Request<()> {
         Request::new(self, &method::RELEASE_IP_ALLOCATION, &[leaf(dc), leaf(&pool_id), Value::String(allocation_id)])
     }
 
     /// `QueryIPAllocations`, since 5.1.
+    #[inline]
     pub fn query_ip_allocations(
         &self,
         dc: &ManagedObjectReference,
@@ -82,7 +90,7 @@ pub mod method {
         name: "QueryIpPools",
         owner: "IpPoolManager",
         params: &[FieldInfo::req("dc", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(IpPool::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<IpPool as DataType>::INFO))),
         privilege: None,
     };
 
@@ -90,7 +98,7 @@ pub mod method {
     pub static CREATE_IP_POOL: Method = Method {
         name: "CreateIpPool",
         owner: "IpPoolManager",
-        params: &[FieldInfo::req("dc", Type::Ref), FieldInfo::req("pool", Type::Data(IpPool::INFO))],
+        params: &[FieldInfo::req("dc", Type::Ref), FieldInfo::req("pool", Type::Data(<IpPool as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Int)),
         privilege: None,
     };
@@ -99,7 +107,7 @@ pub mod method {
     pub static UPDATE_IP_POOL: Method = Method {
         name: "UpdateIpPool",
         owner: "IpPoolManager",
-        params: &[FieldInfo::req("dc", Type::Ref), FieldInfo::req("pool", Type::Data(IpPool::INFO))],
+        params: &[FieldInfo::req("dc", Type::Ref), FieldInfo::req("pool", Type::Data(<IpPool as DataType>::INFO))],
         result: None,
         privilege: None,
     };
@@ -165,7 +173,7 @@ pub mod method {
             FieldInfo::req("poolId", Type::Int),
             FieldInfo::req("extensionKey", Type::String),
         ],
-        result: Some(FieldInfo::list_req("returnval", Type::Data(IpPoolManagerIpAllocation::INFO))),
+        result: Some(FieldInfo::list_req("returnval", Type::Data(<IpPoolManagerIpAllocation as DataType>::INFO))),
         privilege: None,
     };
 }

@@ -18,6 +18,7 @@ impl IscsiManager {
     /// `QueryVnicStatus`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `IscsiFault`.
+    #[inline]
     pub fn query_vnic_status(&self, vnic_device: &str) -> Request<IscsiStatus> {
         Request::new(self, &method::QUERY_VNIC_STATUS, &[Value::String(vnic_device)])
     }
@@ -25,6 +26,7 @@ impl IscsiManager {
     /// `QueryPnicStatus`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `IscsiFault`.
+    #[inline]
     pub fn query_pnic_status(&self, pnic_device: &str) -> Request<IscsiStatus> {
         Request::new(self, &method::QUERY_PNIC_STATUS, &[Value::String(pnic_device)])
     }
@@ -32,6 +34,7 @@ impl IscsiManager {
     /// `QueryBoundVnics`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `IscsiFault`, `NotFound`.
+    #[inline]
     pub fn query_bound_vnics(&self, i_scsi_hba_name: &str) -> Request<Vec<IscsiPortInfo>> {
         Request::new(self, &method::QUERY_BOUND_VNICS, &[Value::String(i_scsi_hba_name)])
     }
@@ -39,6 +42,7 @@ impl IscsiManager {
     /// `QueryCandidateNics`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `IscsiFault`, `NotFound`.
+    #[inline]
     pub fn query_candidate_nics(&self, i_scsi_hba_name: &str) -> Request<Vec<IscsiPortInfo>> {
         Request::new(self, &method::QUERY_CANDIDATE_NICS, &[Value::String(i_scsi_hba_name)])
     }
@@ -46,6 +50,7 @@ impl IscsiManager {
     /// `BindVnic`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `IscsiFault`, `IscsiFaultInvalidVnic`, `IscsiFaultVnicAlreadyBound`, `IscsiFaultVnicHasMultipleUplinks`, `IscsiFaultVnicHasNoUplinks`, `IscsiFaultVnicHasWrongUplink`, `IscsiFaultVnicNotFound`, `NotFound`, `PlatformConfigFault`.
+    #[inline]
     pub fn bind_vnic(&self, i_scsi_hba_name: &str, vnic_device: &str) -> Request<()> {
         Request::new(self, &method::BIND_VNIC, &[Value::String(i_scsi_hba_name), Value::String(vnic_device)])
     }
@@ -53,6 +58,7 @@ impl IscsiManager {
     /// `UnbindVnic`, since 5.0; needs `Host.Config.Storage`.
     ///
     /// Faults: `IscsiFault`, `IscsiFaultVnicHasActivePaths`, `IscsiFaultVnicIsLastPath`, `IscsiFaultVnicNotBound`, `NotFound`, `PlatformConfigFault`.
+    #[inline]
     pub fn unbind_vnic(&self, i_scsi_hba_name: &str, vnic_device: &str, force: bool) -> Request<()> {
         Request::new(
             self,
@@ -62,6 +68,7 @@ impl IscsiManager {
     }
 
     /// `QueryMigrationDependencies`, since 5.0; needs `Host.Config.Storage`.
+    #[inline]
     pub fn query_migration_dependencies(&self, pnic_device: &[String]) -> Request<IscsiMigrationDependency> {
         Request::new(self, &method::QUERY_MIGRATION_DEPENDENCIES, &[Value::List(&pnic_device)])
     }
@@ -76,7 +83,7 @@ pub mod method {
         name: "QueryVnicStatus",
         owner: "IscsiManager",
         params: &[FieldInfo::req("vnicDevice", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(IscsiStatus::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<IscsiStatus as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -85,7 +92,7 @@ pub mod method {
         name: "QueryPnicStatus",
         owner: "IscsiManager",
         params: &[FieldInfo::req("pnicDevice", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(IscsiStatus::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<IscsiStatus as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -94,7 +101,7 @@ pub mod method {
         name: "QueryBoundVnics",
         owner: "IscsiManager",
         params: &[FieldInfo::req("iScsiHbaName", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(IscsiPortInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<IscsiPortInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -103,7 +110,7 @@ pub mod method {
         name: "QueryCandidateNics",
         owner: "IscsiManager",
         params: &[FieldInfo::req("iScsiHbaName", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(IscsiPortInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<IscsiPortInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 
@@ -134,7 +141,7 @@ pub mod method {
         name: "QueryMigrationDependencies",
         owner: "IscsiManager",
         params: &[FieldInfo::list_req("pnicDevice", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(IscsiMigrationDependency::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<IscsiMigrationDependency as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
     };
 }

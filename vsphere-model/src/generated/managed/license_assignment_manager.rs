@@ -18,6 +18,7 @@ impl LicenseAssignmentManager {
     /// `UpdateAssignedLicense`, since 4.0; needs `Global.Licenses`.
     ///
     /// Faults: `LicenseEntityNotFound`.
+    #[inline]
     pub fn update_assigned_license(
         &self,
         entity: &str,
@@ -38,11 +39,13 @@ impl LicenseAssignmentManager {
     /// `RemoveAssignedLicense`, since 4.0; needs `Global.Licenses`.
     ///
     /// Faults: `LicenseEntityNotFound`.
+    #[inline]
     pub fn remove_assigned_license(&self, entity_id: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_ASSIGNED_LICENSE, &[Value::String(entity_id)])
     }
 
     /// `QueryAssignedLicenses`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn query_assigned_licenses(
         &self,
         entity_id: Option<&str>,
@@ -64,7 +67,7 @@ pub mod method {
             FieldInfo::req("licenseKey", Type::String),
             FieldInfo::opt("entityDisplayName", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(LicenseManagerLicenseInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<LicenseManagerLicenseInfo as DataType>::INFO))),
         privilege: Some("Global.Licenses"),
     };
 
@@ -82,7 +85,10 @@ pub mod method {
         name: "QueryAssignedLicenses",
         owner: "LicenseAssignmentManager",
         params: &[FieldInfo::opt("entityId", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(LicenseAssignmentManagerLicenseAssignment::INFO))),
+        result: Some(FieldInfo::list(
+            "returnval",
+            Type::Data(<LicenseAssignmentManagerLicenseAssignment as DataType>::INFO),
+        )),
         privilege: Some("System.View"),
     };
 }

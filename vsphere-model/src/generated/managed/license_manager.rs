@@ -20,24 +20,26 @@ managed_object!(
     Handle,
     "LicenseManager",
     [
-        FieldInfo::req("source", Type::Data(LicenseSource::INFO)),
+        FieldInfo::req("source", Type::Data(<LicenseSource as DataType>::INFO)),
         FieldInfo::req("sourceAvailable", Type::Boolean),
-        FieldInfo::opt("diagnostics", Type::Data(LicenseDiagnostics::INFO)),
-        FieldInfo::list("featureInfo", Type::Data(LicenseFeatureInfo::INFO)),
+        FieldInfo::opt("diagnostics", Type::Data(<LicenseDiagnostics as DataType>::INFO)),
+        FieldInfo::list("featureInfo", Type::Data(<LicenseFeatureInfo as DataType>::INFO)),
         FieldInfo::req("licensedEdition", Type::String),
-        FieldInfo::list("licenses", Type::Data(LicenseManagerLicenseInfo::INFO)),
+        FieldInfo::list("licenses", Type::Data(<LicenseManagerLicenseInfo as DataType>::INFO)),
         FieldInfo::opt("licenseAssignmentManager", Type::Ref),
-        FieldInfo::opt("evaluation", Type::Data(LicenseManagerEvaluationInfo::INFO))
+        FieldInfo::opt("evaluation", Type::Data(<LicenseManagerEvaluationInfo as DataType>::INFO))
     ]
 );
 
 impl LicenseManager {
     /// `QuerySupportedFeatures`, since 2.5; needs `Global.Licenses`.
+    #[inline]
     pub fn query_supported_features(&self, host: Option<&ManagedObjectReference>) -> Request<Vec<LicenseFeatureInfo>> {
         Request::new(self, &method::QUERY_SUPPORTED_FEATURES, &[host.map_or(Value::Unset, leaf)])
     }
 
     /// `QueryLicenseSourceAvailability`, since 2.0; needs `Global.Licenses`.
+    #[inline]
     pub fn query_license_source_availability(
         &self,
         host: Option<&ManagedObjectReference>,
@@ -46,6 +48,7 @@ impl LicenseManager {
     }
 
     /// `QueryLicenseUsage`, since 2.0; needs `System.Read`.
+    #[inline]
     pub fn query_license_usage(&self, host: Option<&ManagedObjectReference>) -> Request<LicenseUsageInfo> {
         Request::new(self, &method::QUERY_LICENSE_USAGE, &[host.map_or(Value::Unset, leaf)])
     }
@@ -53,6 +56,7 @@ impl LicenseManager {
     /// `SetLicenseEdition`, since 2.0; needs `Global.Licenses`.
     ///
     /// Faults: `InvalidState`, `LicenseServerUnavailable`.
+    #[inline]
     pub fn set_license_edition(&self, host: Option<&ManagedObjectReference>, feature_key: Option<&str>) -> Request<()> {
         Request::new(
             self,
@@ -64,6 +68,7 @@ impl LicenseManager {
     /// `CheckLicenseFeature`, since 2.0; needs `System.Read`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn check_license_feature(&self, host: Option<&ManagedObjectReference>, feature_key: &str) -> Request<bool> {
         Request::new(
             self,
@@ -75,6 +80,7 @@ impl LicenseManager {
     /// `EnableFeature`, since 2.0; needs `Global.Licenses`.
     ///
     /// Faults: `InvalidState`, `LicenseServerUnavailable`.
+    #[inline]
     pub fn enable_feature(&self, host: Option<&ManagedObjectReference>, feature_key: &str) -> Request<bool> {
         Request::new(self, &method::ENABLE_FEATURE, &[host.map_or(Value::Unset, leaf), Value::String(feature_key)])
     }
@@ -82,6 +88,7 @@ impl LicenseManager {
     /// `DisableFeature`, since 2.0; needs `Global.Licenses`.
     ///
     /// Faults: `InvalidState`, `LicenseServerUnavailable`.
+    #[inline]
     pub fn disable_feature(&self, host: Option<&ManagedObjectReference>, feature_key: &str) -> Request<bool> {
         Request::new(self, &method::DISABLE_FEATURE, &[host.map_or(Value::Unset, leaf), Value::String(feature_key)])
     }
@@ -89,6 +96,7 @@ impl LicenseManager {
     /// `ConfigureLicenseSource`, since 2.0; needs `Global.Licenses`.
     ///
     /// Faults: `CannotAccessLocalSource`, `InvalidLicense`, `LicenseServerUnavailable`.
+    #[inline]
     pub fn configure_license_source(
         &self,
         host: Option<&ManagedObjectReference>,
@@ -98,26 +106,31 @@ impl LicenseManager {
     }
 
     /// `UpdateLicense`, since 4.0; needs `Global.Licenses`.
+    #[inline]
     pub fn update_license(&self, license_key: &str, labels: &[KeyValue]) -> Request<LicenseManagerLicenseInfo> {
         Request::new(self, &method::UPDATE_LICENSE, &[Value::String(license_key), Value::List(&labels)])
     }
 
     /// `AddLicense`, since 4.0; needs `Global.Licenses`.
+    #[inline]
     pub fn add_license(&self, license_key: &str, labels: &[KeyValue]) -> Request<LicenseManagerLicenseInfo> {
         Request::new(self, &method::ADD_LICENSE, &[Value::String(license_key), Value::List(&labels)])
     }
 
     /// `RemoveLicense`, since 4.0; needs `Global.Licenses`.
+    #[inline]
     pub fn remove_license(&self, license_key: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_LICENSE, &[Value::String(license_key)])
     }
 
     /// `DecodeLicense`, since 4.0; needs `Global.Licenses`.
+    #[inline]
     pub fn decode_license(&self, license_key: &str) -> Request<LicenseManagerLicenseInfo> {
         Request::new(self, &method::DECODE_LICENSE, &[Value::String(license_key)])
     }
 
     /// `UpdateLicenseLabel`, since 4.0; needs `Global.Licenses`.
+    #[inline]
     pub fn update_license_label(&self, license_key: &str, label_key: &str, label_value: &str) -> Request<()> {
         Request::new(
             self,
@@ -127,6 +140,7 @@ impl LicenseManager {
     }
 
     /// `RemoveLicenseLabel`, since 4.0; needs `Global.Licenses`.
+    #[inline]
     pub fn remove_license_label(&self, license_key: &str, label_key: &str) -> Request<()> {
         Request::new(self, &method::REMOVE_LICENSE_LABEL, &[Value::String(license_key), Value::String(label_key)])
     }
@@ -159,7 +173,7 @@ pub mod method {
         name: "QuerySupportedFeatures",
         owner: "LicenseManager",
         params: &[FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(LicenseFeatureInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<LicenseFeatureInfo as DataType>::INFO))),
         privilege: Some("Global.Licenses"),
     };
 
@@ -168,7 +182,7 @@ pub mod method {
         name: "QueryLicenseSourceAvailability",
         owner: "LicenseManager",
         params: &[FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(LicenseAvailabilityInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<LicenseAvailabilityInfo as DataType>::INFO))),
         privilege: Some("Global.Licenses"),
     };
 
@@ -177,7 +191,7 @@ pub mod method {
         name: "QueryLicenseUsage",
         owner: "LicenseManager",
         params: &[FieldInfo::opt("host", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(LicenseUsageInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<LicenseUsageInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -221,7 +235,10 @@ pub mod method {
     pub static CONFIGURE_LICENSE_SOURCE: Method = Method {
         name: "ConfigureLicenseSource",
         owner: "LicenseManager",
-        params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::req("licenseSource", Type::Data(LicenseSource::INFO))],
+        params: &[
+            FieldInfo::opt("host", Type::Ref),
+            FieldInfo::req("licenseSource", Type::Data(<LicenseSource as DataType>::INFO)),
+        ],
         result: None,
         privilege: Some("Global.Licenses"),
     };
@@ -230,8 +247,11 @@ pub mod method {
     pub static UPDATE_LICENSE: Method = Method {
         name: "UpdateLicense",
         owner: "LicenseManager",
-        params: &[FieldInfo::req("licenseKey", Type::String), FieldInfo::list("labels", Type::Data(KeyValue::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(LicenseManagerLicenseInfo::INFO))),
+        params: &[
+            FieldInfo::req("licenseKey", Type::String),
+            FieldInfo::list("labels", Type::Data(<KeyValue as DataType>::INFO)),
+        ],
+        result: Some(FieldInfo::req("returnval", Type::Data(<LicenseManagerLicenseInfo as DataType>::INFO))),
         privilege: Some("Global.Licenses"),
     };
 
@@ -239,8 +259,11 @@ pub mod method {
     pub static ADD_LICENSE: Method = Method {
         name: "AddLicense",
         owner: "LicenseManager",
-        params: &[FieldInfo::req("licenseKey", Type::String), FieldInfo::list("labels", Type::Data(KeyValue::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(LicenseManagerLicenseInfo::INFO))),
+        params: &[
+            FieldInfo::req("licenseKey", Type::String),
+            FieldInfo::list("labels", Type::Data(<KeyValue as DataType>::INFO)),
+        ],
+        result: Some(FieldInfo::req("returnval", Type::Data(<LicenseManagerLicenseInfo as DataType>::INFO))),
         privilege: Some("Global.Licenses"),
     };
 
@@ -258,7 +281,7 @@ pub mod method {
         name: "DecodeLicense",
         owner: "LicenseManager",
         params: &[FieldInfo::req("licenseKey", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(LicenseManagerLicenseInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<LicenseManagerLicenseInfo as DataType>::INFO))),
         privilege: Some("Global.Licenses"),
     };
 

@@ -16,6 +16,7 @@ managed_object!(ListView, ManagedObjectView, "ListView", []);
 
 impl ListView {
     /// `ModifyListView`, since 2.5.
+    #[inline]
     pub fn modify_list_view(
         &self,
         add: &[ManagedObjectReference],
@@ -25,11 +26,13 @@ impl ListView {
     }
 
     /// `ResetListView`, since 2.5.
+    #[inline]
     pub fn reset_list_view(&self, obj: &[ManagedObjectReference]) -> Request<Vec<ManagedObjectReference>> {
         Request::new(self, &method::RESET_LIST_VIEW, &[Value::List(&obj)])
     }
 
     /// `ResetListViewFromView`, since 2.5.
+    #[inline]
     pub fn reset_list_view_from_view(&self, view: &ManagedObjectReference) -> Request<()> {
         Request::new(self, &method::RESET_LIST_VIEW_FROM_VIEW, &[leaf(view)])
     }

@@ -16,7 +16,7 @@ managed_object!(
     LocalizationManager,
     Handle,
     "LocalizationManager",
-    [FieldInfo::list("catalog", Type::Data(LocalizationManagerMessageCatalog::INFO))]
+    [FieldInfo::list("catalog", Type::Data(<LocalizationManagerMessageCatalog as DataType>::INFO))]
 );
 
 /// The property `catalog`; needs `System.View`.

@@ -19,24 +19,25 @@ managed_object!(
     "ManagedEntity",
     [
         FieldInfo::opt("parent", Type::Ref),
-        FieldInfo::list("customValue", Type::Data(CustomFieldValue::INFO)),
-        FieldInfo::req("overallStatus", Type::Enum(ManagedEntityStatus::INFO)),
-        FieldInfo::req("configStatus", Type::Enum(ManagedEntityStatus::INFO)),
-        FieldInfo::list("configIssue", Type::Data(Event::INFO)),
+        FieldInfo::list("customValue", Type::Data(<CustomFieldValue as DataType>::INFO)),
+        FieldInfo::req("overallStatus", Type::Enum(<ManagedEntityStatus as EnumType>::INFO)),
+        FieldInfo::req("configStatus", Type::Enum(<ManagedEntityStatus as EnumType>::INFO)),
+        FieldInfo::list("configIssue", Type::Data(<Event as DataType>::INFO)),
         FieldInfo::list("effectiveRole", Type::Int),
-        FieldInfo::list("permission", Type::Data(Permission::INFO)),
+        FieldInfo::list("permission", Type::Data(<Permission as DataType>::INFO)),
         FieldInfo::req("name", Type::String),
         FieldInfo::list("disabledMethod", Type::String),
         FieldInfo::list("recentTask", Type::Ref),
-        FieldInfo::list("declaredAlarmState", Type::Data(AlarmState::INFO)),
-        FieldInfo::list("triggeredAlarmState", Type::Data(AlarmState::INFO)),
+        FieldInfo::list("declaredAlarmState", Type::Data(<AlarmState as DataType>::INFO)),
+        FieldInfo::list("triggeredAlarmState", Type::Data(<AlarmState as DataType>::INFO)),
         FieldInfo::opt("alarmActionsEnabled", Type::Boolean),
-        FieldInfo::list("tag", Type::Data(Tag::INFO))
+        FieldInfo::list("tag", Type::Data(<Tag as DataType>::INFO))
     ]
 );
 
 impl ManagedEntity {
     /// `Reload`, since 2.0; needs `System.Read`.
+    #[inline]
     pub fn reload(&self) -> Request<()> {
         Request::new(self, &method::RELOAD, &[])
     }
@@ -44,6 +45,7 @@ impl ManagedEntity {
     /// `Rename_Task`, since 2.0.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
+    #[inline]
     pub fn rename_task(&self, new_name: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RENAME_TASK, &[Value::String(new_name)])
     }
@@ -51,6 +53,7 @@ impl ManagedEntity {
     /// `Destroy_Task`, since 2.0.
     ///
     /// Faults: `VimFault`.
+    #[inline]
     pub fn destroy_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DESTROY_TASK, &[])
     }

@@ -20,7 +20,7 @@ managed_object!(
     ManagedEntity,
     "Network",
     [
-        FieldInfo::req("summary", Type::Data(NetworkSummary::INFO)),
+        FieldInfo::req("summary", Type::Data(<NetworkSummary as DataType>::INFO)),
         FieldInfo::list("host", Type::Ref),
         FieldInfo::list("vm", Type::Ref)
     ]
@@ -30,6 +30,7 @@ impl Network {
     /// `DestroyNetwork`, since 2.0; needs `Network.Delete`.
     ///
     /// Faults: `ResourceInUse`.
+    #[inline]
     pub fn destroy_network(&self) -> Request<()> {
         Request::new(self, &method::DESTROY_NETWORK, &[])
     }

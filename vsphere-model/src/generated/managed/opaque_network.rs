@@ -21,8 +21,8 @@ managed_object!(
     Network,
     "OpaqueNetwork",
     [
-        FieldInfo::opt("capability", Type::Data(OpaqueNetworkCapability::INFO)),
-        FieldInfo::list("extraConfig", Type::Data(OptionValue::INFO))
+        FieldInfo::opt("capability", Type::Data(<OpaqueNetworkCapability as DataType>::INFO)),
+        FieldInfo::list("extraConfig", Type::Data(<OptionValue as DataType>::INFO))
     ]
 );
 

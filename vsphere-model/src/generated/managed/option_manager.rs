@@ -17,8 +17,8 @@ managed_object!(
     Handle,
     "OptionManager",
     [
-        FieldInfo::list("supportedOption", Type::Data(OptionDef::INFO)),
-        FieldInfo::list("setting", Type::Data(OptionValue::INFO))
+        FieldInfo::list("supportedOption", Type::Data(<OptionDef as DataType>::INFO)),
+        FieldInfo::list("setting", Type::Data(<OptionValue as DataType>::INFO))
     ]
 );
 
@@ -26,6 +26,7 @@ impl OptionManager {
     /// `QueryOptions`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidName`.
+    #[inline]
     pub fn query_options(&self, name: Option<&str>) -> Request<Vec<Poly<OptionValue>>> {
         Request::new(self, &method::QUERY_OPTIONS, &[name.map_or(Value::Unset, Value::String)])
     }
@@ -33,6 +34,7 @@ impl OptionManager {
     /// `UpdateOptions`, since 2.0.
     ///
     /// Faults: `InvalidName`.
+    #[inline]
     pub fn update_options(&self, changed_value: &[Poly<OptionValue>]) -> Request<()> {
         Request::new(self, &method::UPDATE_OPTIONS, &[Value::List(&changed_value)])
     }
@@ -52,7 +54,7 @@ pub mod method {
         name: "QueryOptions",
         owner: "OptionManager",
         params: &[FieldInfo::opt("name", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(OptionValue::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<OptionValue as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -60,7 +62,7 @@ pub mod method {
     pub static UPDATE_OPTIONS: Method = Method {
         name: "UpdateOptions",
         owner: "OptionManager",
-        params: &[FieldInfo::list_req("changedValue", Type::Data(OptionValue::INFO))],
+        params: &[FieldInfo::list_req("changedValue", Type::Data(<OptionValue as DataType>::INFO))],
         result: None,
         privilege: None,
     };

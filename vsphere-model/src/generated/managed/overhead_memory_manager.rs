@@ -17,6 +17,7 @@ impl OverheadMemoryManager {
     /// `LookupVmOverheadMemory`, since 6.0; needs `Global.VCServer`.
     ///
     /// Faults: `NotFound`, `InvalidArgument`, `InvalidType`, `ManagedObjectNotFound`.
+    #[inline]
     pub fn lookup_vm_overhead_memory(
         &self,
         vm: &ManagedObjectReference,

@@ -20,8 +20,8 @@ managed_object!(
     Handle,
     "OvfManager",
     [
-        FieldInfo::list("ovfImportOption", Type::Data(OvfOptionInfo::INFO)),
-        FieldInfo::list("ovfExportOption", Type::Data(OvfOptionInfo::INFO))
+        FieldInfo::list("ovfImportOption", Type::Data(<OvfOptionInfo as DataType>::INFO)),
+        FieldInfo::list("ovfExportOption", Type::Data(<OvfOptionInfo as DataType>::INFO))
     ]
 );
 
@@ -29,6 +29,7 @@ impl OvfManager {
     /// `ValidateHost`, since 4.0; needs `System.View`.
     ///
     /// Faults: `ConcurrentAccess`, `FileFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn validate_host(
         &self,
         ovf_descriptor: &str,
@@ -41,6 +42,7 @@ impl OvfManager {
     /// `ParseDescriptor`, since 4.0; needs `System.View`.
     ///
     /// Faults: `ConcurrentAccess`, `FileFault`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn parse_descriptor(
         &self,
         ovf_descriptor: &str,
@@ -52,6 +54,7 @@ impl OvfManager {
     /// `CreateImportSpec`, since 4.0; needs `System.View`.
     ///
     /// Faults: `ConcurrentAccess`, `FileFault`, `InvalidDatastore`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn create_import_spec(
         &self,
         ovf_descriptor: &str,
@@ -69,6 +72,7 @@ impl OvfManager {
     /// `CreateDescriptor`, since 4.0; needs `System.View`.
     ///
     /// Faults: `ConcurrentAccess`, `FileFault`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn create_descriptor(
         &self,
         obj: &ManagedObjectReference,
@@ -94,9 +98,9 @@ pub mod method {
         params: &[
             FieldInfo::req("ovfDescriptor", Type::String),
             FieldInfo::req("host", Type::Ref),
-            FieldInfo::req("vhp", Type::Data(OvfValidateHostParams::INFO)),
+            FieldInfo::req("vhp", Type::Data(<OvfValidateHostParams as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(OvfValidateHostResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<OvfValidateHostResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -106,9 +110,9 @@ pub mod method {
         owner: "OvfManager",
         params: &[
             FieldInfo::req("ovfDescriptor", Type::String),
-            FieldInfo::req("pdp", Type::Data(OvfParseDescriptorParams::INFO)),
+            FieldInfo::req("pdp", Type::Data(<OvfParseDescriptorParams as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(OvfParseDescriptorResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<OvfParseDescriptorResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -120,9 +124,9 @@ pub mod method {
             FieldInfo::req("ovfDescriptor", Type::String),
             FieldInfo::req("resourcePool", Type::Ref),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("cisp", Type::Data(OvfCreateImportSpecParams::INFO)),
+            FieldInfo::req("cisp", Type::Data(<OvfCreateImportSpecParams as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(OvfCreateImportSpecResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<OvfCreateImportSpecResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -130,8 +134,11 @@ pub mod method {
     pub static CREATE_DESCRIPTOR: Method = Method {
         name: "CreateDescriptor",
         owner: "OvfManager",
-        params: &[FieldInfo::req("obj", Type::Ref), FieldInfo::req("cdp", Type::Data(OvfCreateDescriptorParams::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(OvfCreateDescriptorResult::INFO))),
+        params: &[
+            FieldInfo::req("obj", Type::Ref),
+            FieldInfo::req("cdp", Type::Data(<OvfCreateDescriptorParams as DataType>::INFO)),
+        ],
+        result: Some(FieldInfo::req("returnval", Type::Data(<OvfCreateDescriptorResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 }

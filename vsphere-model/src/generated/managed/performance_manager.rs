@@ -20,19 +20,21 @@ managed_object!(
     Handle,
     "PerformanceManager",
     [
-        FieldInfo::req("description", Type::Data(PerformanceDescription::INFO)),
-        FieldInfo::list("historicalInterval", Type::Data(PerfInterval::INFO)),
-        FieldInfo::list("perfCounter", Type::Data(PerfCounterInfo::INFO))
+        FieldInfo::req("description", Type::Data(<PerformanceDescription as DataType>::INFO)),
+        FieldInfo::list("historicalInterval", Type::Data(<PerfInterval as DataType>::INFO)),
+        FieldInfo::list("perfCounter", Type::Data(<PerfCounterInfo as DataType>::INFO))
     ]
 );
 
 impl PerformanceManager {
     /// `QueryPerfProviderSummary`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn query_perf_provider_summary(&self, entity: &ManagedObjectReference) -> Request<PerfProviderSummary> {
         Request::new(self, &method::QUERY_PERF_PROVIDER_SUMMARY, &[leaf(entity)])
     }
 
     /// `QueryAvailablePerfMetric`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn query_available_perf_metric(
         &self,
         entity: &ManagedObjectReference,
@@ -53,41 +55,49 @@ impl PerformanceManager {
     }
 
     /// `QueryPerfCounter`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn query_perf_counter(&self, counter_id: &[i32]) -> Request<Vec<PerfCounterInfo>> {
         Request::new(self, &method::QUERY_PERF_COUNTER, &[Value::List(&counter_id)])
     }
 
     /// `QueryPerfCounterByLevel`, since 2.5; needs `System.View`.
+    #[inline]
     pub fn query_perf_counter_by_level(&self, level: i32) -> Request<Vec<PerfCounterInfo>> {
         Request::new(self, &method::QUERY_PERF_COUNTER_BY_LEVEL, &[leaf(&level)])
     }
 
     /// `QueryPerf`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn query_perf(&self, query_spec: &[PerfQuerySpec]) -> Request<Vec<Poly<PerfEntityMetricBase>>> {
         Request::new(self, &method::QUERY_PERF, &[Value::List(&query_spec)])
     }
 
     /// `QueryPerfComposite`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn query_perf_composite(&self, query_spec: &PerfQuerySpec) -> Request<PerfCompositeMetric> {
         Request::new(self, &method::QUERY_PERF_COMPOSITE, &[leaf(query_spec)])
     }
 
     /// `CreatePerfInterval`, since 2.0; needs `Performance.ModifyIntervals`.
+    #[inline]
     pub fn create_perf_interval(&self, interval_id: &PerfInterval) -> Request<()> {
         Request::new(self, &method::CREATE_PERF_INTERVAL, &[leaf(interval_id)])
     }
 
     /// `RemovePerfInterval`, since 2.0; needs `Performance.ModifyIntervals`.
+    #[inline]
     pub fn remove_perf_interval(&self, sample_period: i32) -> Request<()> {
         Request::new(self, &method::REMOVE_PERF_INTERVAL, &[leaf(&sample_period)])
     }
 
     /// `UpdatePerfInterval`, since 2.0; needs `Performance.ModifyIntervals`.
+    #[inline]
     pub fn update_perf_interval(&self, interval: &PerfInterval) -> Request<()> {
         Request::new(self, &method::UPDATE_PERF_INTERVAL, &[leaf(interval)])
     }
 
     /// `UpdateCounterLevelMapping`, since 4.1; needs `Performance.ModifyIntervals`.
+    #[inline]
     pub fn update_counter_level_mapping(
         &self,
         counter_level_map: &[PerformanceManagerCounterLevelMapping],
@@ -96,6 +106,7 @@ impl PerformanceManager {
     }
 
     /// `ResetCounterLevelMapping`, since 4.1; needs `Performance.ModifyIntervals`.
+    #[inline]
     pub fn reset_counter_level_mapping(&self, counters: &[i32]) -> Request<()> {
         Request::new(self, &method::RESET_COUNTER_LEVEL_MAPPING, &[Value::List(&counters)])
     }
@@ -117,7 +128,7 @@ pub mod method {
         name: "QueryPerfProviderSummary",
         owner: "PerformanceManager",
         params: &[FieldInfo::req("entity", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(PerfProviderSummary::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<PerfProviderSummary as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -131,7 +142,7 @@ pub mod method {
             FieldInfo::opt("endTime", Type::DateTime),
             FieldInfo::opt("intervalId", Type::Int),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(PerfMetricId::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<PerfMetricId as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -140,7 +151,7 @@ pub mod method {
         name: "QueryPerfCounter",
         owner: "PerformanceManager",
         params: &[FieldInfo::list_req("counterId", Type::Int)],
-        result: Some(FieldInfo::list("returnval", Type::Data(PerfCounterInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<PerfCounterInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -149,7 +160,7 @@ pub mod method {
         name: "QueryPerfCounterByLevel",
         owner: "PerformanceManager",
         params: &[FieldInfo::req("level", Type::Int)],
-        result: Some(FieldInfo::list_req("returnval", Type::Data(PerfCounterInfo::INFO))),
+        result: Some(FieldInfo::list_req("returnval", Type::Data(<PerfCounterInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -157,8 +168,8 @@ pub mod method {
     pub static QUERY_PERF: Method = Method {
         name: "QueryPerf",
         owner: "PerformanceManager",
-        params: &[FieldInfo::list_req("querySpec", Type::Data(PerfQuerySpec::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(PerfEntityMetricBase::INFO))),
+        params: &[FieldInfo::list_req("querySpec", Type::Data(<PerfQuerySpec as DataType>::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(<PerfEntityMetricBase as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -166,8 +177,8 @@ pub mod method {
     pub static QUERY_PERF_COMPOSITE: Method = Method {
         name: "QueryPerfComposite",
         owner: "PerformanceManager",
-        params: &[FieldInfo::req("querySpec", Type::Data(PerfQuerySpec::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(PerfCompositeMetric::INFO))),
+        params: &[FieldInfo::req("querySpec", Type::Data(<PerfQuerySpec as DataType>::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(<PerfCompositeMetric as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -175,7 +186,7 @@ pub mod method {
     pub static CREATE_PERF_INTERVAL: Method = Method {
         name: "CreatePerfInterval",
         owner: "PerformanceManager",
-        params: &[FieldInfo::req("intervalId", Type::Data(PerfInterval::INFO))],
+        params: &[FieldInfo::req("intervalId", Type::Data(<PerfInterval as DataType>::INFO))],
         result: None,
         privilege: Some("Performance.ModifyIntervals"),
     };
@@ -193,7 +204,7 @@ pub mod method {
     pub static UPDATE_PERF_INTERVAL: Method = Method {
         name: "UpdatePerfInterval",
         owner: "PerformanceManager",
-        params: &[FieldInfo::req("interval", Type::Data(PerfInterval::INFO))],
+        params: &[FieldInfo::req("interval", Type::Data(<PerfInterval as DataType>::INFO))],
         result: None,
         privilege: Some("Performance.ModifyIntervals"),
     };
@@ -202,7 +213,10 @@ pub mod method {
     pub static UPDATE_COUNTER_LEVEL_MAPPING: Method = Method {
         name: "UpdateCounterLevelMapping",
         owner: "PerformanceManager",
-        params: &[FieldInfo::list_req("counterLevelMap", Type::Data(PerformanceManagerCounterLevelMapping::INFO))],
+        params: &[FieldInfo::list_req(
+            "counterLevelMap",
+            Type::Data(<PerformanceManagerCounterLevelMapping as DataType>::INFO),
+        )],
         result: None,
         privilege: Some("Performance.ModifyIntervals"),
     };

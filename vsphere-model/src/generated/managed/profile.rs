@@ -17,8 +17,8 @@ managed_object!(
     Handle,
     "Profile",
     [
-        FieldInfo::req("config", Type::Data(ProfileConfigInfo::INFO)),
-        FieldInfo::opt("description", Type::Data(ProfileDescription::INFO)),
+        FieldInfo::req("config", Type::Data(<ProfileConfigInfo as DataType>::INFO)),
+        FieldInfo::opt("description", Type::Data(<ProfileDescription as DataType>::INFO)),
         FieldInfo::req("name", Type::String),
         FieldInfo::req("createdTime", Type::DateTime),
         FieldInfo::req("modifiedTime", Type::DateTime),
@@ -29,21 +29,25 @@ managed_object!(
 
 impl Profile {
     /// `RetrieveDescription`, since 5.0; needs `System.View`.
+    #[inline]
     pub fn retrieve_description(&self) -> Request<Option<ProfileDescription>> {
         Request::new(self, &method::RETRIEVE_DESCRIPTION, &[])
     }
 
     /// `DestroyProfile`, since 4.0; needs `Profile.Delete`.
+    #[inline]
     pub fn destroy_profile(&self) -> Request<()> {
         Request::new(self, &method::DESTROY_PROFILE, &[])
     }
 
     /// `AssociateProfile`, since 4.0; needs `Profile.Edit`.
+    #[inline]
     pub fn associate_profile(&self, entity: &[ManagedObjectReference]) -> Request<()> {
         Request::new(self, &method::ASSOCIATE_PROFILE, &[Value::List(&entity)])
     }
 
     /// `DissociateProfile`, since 4.0; needs `Profile.Edit`.
+    #[inline]
     pub fn dissociate_profile(&self, entity: &[ManagedObjectReference]) -> Request<()> {
         Request::new(self, &method::DISSOCIATE_PROFILE, &[Value::List(&entity)])
     }
@@ -51,11 +55,13 @@ impl Profile {
     /// `CheckProfileCompliance_Task`, since 4.0; needs `System.View`.
     ///
     /// The task yields a `Vec<ComplianceResult>`.
+    #[inline]
     pub fn check_profile_compliance_task(&self, entity: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CHECK_PROFILE_COMPLIANCE_TASK, &[Value::List(&entity)])
     }
 
     /// `ExportProfile`, since 4.0; needs `Profile.Export`.
+    #[inline]
     pub fn export_profile(&self) -> Request<String> {
         Request::new(self, &method::EXPORT_PROFILE, &[])
     }
@@ -85,7 +91,7 @@ pub mod method {
         name: "RetrieveDescription",
         owner: "Profile",
         params: &[],
-        result: Some(FieldInfo::opt("returnval", Type::Data(ProfileDescription::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<ProfileDescription as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 

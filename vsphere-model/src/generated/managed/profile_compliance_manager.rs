@@ -18,6 +18,7 @@ impl ProfileComplianceManager {
     /// `CheckCompliance_Task`, since 4.0; needs `System.View`.
     ///
     /// The task yields a `Vec<ComplianceResult>`.
+    #[inline]
     pub fn check_compliance_task(
         &self,
         profile: &[ManagedObjectReference],
@@ -27,6 +28,7 @@ impl ProfileComplianceManager {
     }
 
     /// `QueryComplianceStatus`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn query_compliance_status(
         &self,
         profile: &[ManagedObjectReference],
@@ -36,6 +38,7 @@ impl ProfileComplianceManager {
     }
 
     /// `ClearComplianceStatus`, since 4.0; needs `Profile.Clear`.
+    #[inline]
     pub fn clear_compliance_status(
         &self,
         profile: &[ManagedObjectReference],
@@ -45,6 +48,7 @@ impl ProfileComplianceManager {
     }
 
     /// `QueryExpressionMetadata`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn query_expression_metadata(
         &self,
         expression_name: &[String],
@@ -76,7 +80,7 @@ pub mod method {
         name: "QueryComplianceStatus",
         owner: "ProfileComplianceManager",
         params: &[FieldInfo::list("profile", Type::Ref), FieldInfo::list("entity", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(ComplianceResult::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ComplianceResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -94,7 +98,7 @@ pub mod method {
         name: "QueryExpressionMetadata",
         owner: "ProfileComplianceManager",
         params: &[FieldInfo::list("expressionName", Type::String), FieldInfo::opt("profile", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(ProfileExpressionMetadata::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ProfileExpressionMetadata as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -18,11 +18,13 @@ impl ProfileManager {
     /// `CreateProfile`, since 4.0; needs `Profile.Create`.
     ///
     /// Faults: `DuplicateName`.
+    #[inline]
     pub fn create_profile(&self, create_spec: &Poly<ProfileCreateSpec>) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_PROFILE, &[leaf(create_spec)])
     }
 
     /// `QueryPolicyMetadata`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn query_policy_metadata(
         &self,
         policy_name: &[String],
@@ -36,6 +38,7 @@ impl ProfileManager {
     }
 
     /// `FindAssociatedProfile`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn find_associated_profile(&self, entity: &ManagedObjectReference) -> Request<Vec<ManagedObjectReference>> {
         Request::new(self, &method::FIND_ASSOCIATED_PROFILE, &[leaf(entity)])
     }
@@ -52,7 +55,7 @@ pub mod method {
     pub static CREATE_PROFILE: Method = Method {
         name: "CreateProfile",
         owner: "ProfileManager",
-        params: &[FieldInfo::req("createSpec", Type::Data(ProfileCreateSpec::INFO))],
+        params: &[FieldInfo::req("createSpec", Type::Data(<ProfileCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Profile.Create"),
     };
@@ -62,7 +65,7 @@ pub mod method {
         name: "QueryPolicyMetadata",
         owner: "ProfileManager",
         params: &[FieldInfo::list("policyName", Type::String), FieldInfo::opt("profile", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(ProfilePolicyMetadata::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ProfilePolicyMetadata as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 

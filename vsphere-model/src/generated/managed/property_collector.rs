@@ -18,6 +18,7 @@ impl PropertyCollector {
     /// `CreateFilter`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidProperty`.
+    #[inline]
     pub fn create_filter(&self, spec: &PropertyFilterSpec, partial_updates: bool) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_FILTER, &[leaf(spec), leaf(&partial_updates)])
     }
@@ -25,6 +26,7 @@ impl PropertyCollector {
     /// `RetrieveProperties`, since 2.0; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidProperty`.
+    #[inline]
     pub fn retrieve_properties(&self, spec_set: &[PropertyFilterSpec]) -> Request<Vec<ObjectContent>> {
         Request::new(self, &method::RETRIEVE_PROPERTIES, &[Value::List(&spec_set)])
     }
@@ -32,6 +34,7 @@ impl PropertyCollector {
     /// `CheckForUpdates`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidCollectorVersion`.
+    #[inline]
     pub fn check_for_updates(&self, version: Option<&str>) -> Request<Option<UpdateSet>> {
         Request::new(self, &method::CHECK_FOR_UPDATES, &[version.map_or(Value::Unset, Value::String)])
     }
@@ -39,11 +42,13 @@ impl PropertyCollector {
     /// `WaitForUpdates`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidCollectorVersion`.
+    #[inline]
     pub fn wait_for_updates(&self, version: Option<&str>) -> Request<UpdateSet> {
         Request::new(self, &method::WAIT_FOR_UPDATES, &[version.map_or(Value::Unset, Value::String)])
     }
 
     /// `CancelWaitForUpdates`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn cancel_wait_for_updates(&self) -> Request<()> {
         Request::new(self, &method::CANCEL_WAIT_FOR_UPDATES, &[])
     }
@@ -51,6 +56,7 @@ impl PropertyCollector {
     /// `WaitForUpdatesEx`, since 4.1; needs `System.View`.
     ///
     /// Faults: `InvalidCollectorVersion`.
+    #[inline]
     pub fn wait_for_updates_ex(
         &self,
         version: Option<&str>,
@@ -66,6 +72,7 @@ impl PropertyCollector {
     /// `RetrievePropertiesEx`, since 4.1; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidProperty`.
+    #[inline]
     pub fn retrieve_properties_ex(
         &self,
         spec_set: &[PropertyFilterSpec],
@@ -77,6 +84,7 @@ impl PropertyCollector {
     /// `ContinueRetrievePropertiesEx`, since 4.1; needs `System.View`.
     ///
     /// Faults: `InvalidProperty`.
+    #[inline]
     pub fn continue_retrieve_properties_ex(&self, token: &str) -> Request<RetrieveResult> {
         Request::new(self, &method::CONTINUE_RETRIEVE_PROPERTIES_EX, &[Value::String(token)])
     }
@@ -84,16 +92,19 @@ impl PropertyCollector {
     /// `CancelRetrievePropertiesEx`, since 4.1; needs `System.View`.
     ///
     /// Faults: `InvalidProperty`.
+    #[inline]
     pub fn cancel_retrieve_properties_ex(&self, token: &str) -> Request<()> {
         Request::new(self, &method::CANCEL_RETRIEVE_PROPERTIES_EX, &[Value::String(token)])
     }
 
     /// `CreatePropertyCollector`, since 4.1; needs `System.View`.
+    #[inline]
     pub fn create_property_collector(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_PROPERTY_COLLECTOR, &[])
     }
 
     /// `DestroyPropertyCollector`, since 4.1; needs `System.View`.
+    #[inline]
     pub fn destroy_property_collector(&self) -> Request<()> {
         Request::new(self, &method::DESTROY_PROPERTY_COLLECTOR, &[])
     }
@@ -111,7 +122,7 @@ pub mod method {
         name: "CreateFilter",
         owner: "PropertyCollector",
         params: &[
-            FieldInfo::req("spec", Type::Data(PropertyFilterSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<PropertyFilterSpec as DataType>::INFO)),
             FieldInfo::req("partialUpdates", Type::Boolean),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -122,8 +133,8 @@ pub mod method {
     pub static RETRIEVE_PROPERTIES: Method = Method {
         name: "RetrieveProperties",
         owner: "PropertyCollector",
-        params: &[FieldInfo::list_req("specSet", Type::Data(PropertyFilterSpec::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(ObjectContent::INFO))),
+        params: &[FieldInfo::list_req("specSet", Type::Data(<PropertyFilterSpec as DataType>::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(<ObjectContent as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -132,7 +143,7 @@ pub mod method {
         name: "CheckForUpdates",
         owner: "PropertyCollector",
         params: &[FieldInfo::opt("version", Type::String)],
-        result: Some(FieldInfo::opt("returnval", Type::Data(UpdateSet::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<UpdateSet as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -141,7 +152,7 @@ pub mod method {
         name: "WaitForUpdates",
         owner: "PropertyCollector",
         params: &[FieldInfo::opt("version", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(UpdateSet::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<UpdateSet as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -158,8 +169,11 @@ pub mod method {
     pub static WAIT_FOR_UPDATES_EX: Method = Method {
         name: "WaitForUpdatesEx",
         owner: "PropertyCollector",
-        params: &[FieldInfo::opt("version", Type::String), FieldInfo::opt("options", Type::Data(WaitOptions::INFO))],
-        result: Some(FieldInfo::opt("returnval", Type::Data(UpdateSet::INFO))),
+        params: &[
+            FieldInfo::opt("version", Type::String),
+            FieldInfo::opt("options", Type::Data(<WaitOptions as DataType>::INFO)),
+        ],
+        result: Some(FieldInfo::opt("returnval", Type::Data(<UpdateSet as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -168,10 +182,10 @@ pub mod method {
         name: "RetrievePropertiesEx",
         owner: "PropertyCollector",
         params: &[
-            FieldInfo::list_req("specSet", Type::Data(PropertyFilterSpec::INFO)),
-            FieldInfo::req("options", Type::Data(RetrieveOptions::INFO)),
+            FieldInfo::list_req("specSet", Type::Data(<PropertyFilterSpec as DataType>::INFO)),
+            FieldInfo::req("options", Type::Data(<RetrieveOptions as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::opt("returnval", Type::Data(RetrieveResult::INFO))),
+        result: Some(FieldInfo::opt("returnval", Type::Data(<RetrieveResult as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -180,7 +194,7 @@ pub mod method {
         name: "ContinueRetrievePropertiesEx",
         owner: "PropertyCollector",
         params: &[FieldInfo::req("token", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(RetrieveResult::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<RetrieveResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 

@@ -16,11 +16,15 @@ managed_object!(
     PropertyFilter,
     Handle,
     "PropertyFilter",
-    [FieldInfo::req("spec", Type::Data(PropertyFilterSpec::INFO)), FieldInfo::req("partialUpdates", Type::Boolean)]
+    [
+        FieldInfo::req("spec", Type::Data(<PropertyFilterSpec as DataType>::INFO)),
+        FieldInfo::req("partialUpdates", Type::Boolean)
+    ]
 );
 
 impl PropertyFilter {
     /// `DestroyPropertyFilter`, since 2.0.
+    #[inline]
     pub fn destroy_property_filter(&self) -> Request<()> {
         Request::new(self, &method::DESTROY_PROPERTY_FILTER, &[])
     }

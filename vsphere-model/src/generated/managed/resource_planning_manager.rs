@@ -16,6 +16,7 @@ managed_object!(ResourcePlanningManager, Handle, "ResourcePlanningManager", []);
 
 impl ResourcePlanningManager {
     /// `EstimateDatabaseSize`, since 4.0; needs `System.Read`.
+    #[inline]
     pub fn estimate_database_size(&self, db_size_param: &DatabaseSizeParam) -> Request<DatabaseSizeEstimate> {
         Request::new(self, &method::ESTIMATE_DATABASE_SIZE, &[leaf(db_size_param)])
     }
@@ -29,8 +30,8 @@ pub mod method {
     pub static ESTIMATE_DATABASE_SIZE: Method = Method {
         name: "EstimateDatabaseSize",
         owner: "ResourcePlanningManager",
-        params: &[FieldInfo::req("dbSizeParam", Type::Data(DatabaseSizeParam::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(DatabaseSizeEstimate::INFO))),
+        params: &[FieldInfo::req("dbSizeParam", Type::Data(<DatabaseSizeParam as DataType>::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(<DatabaseSizeEstimate as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 }

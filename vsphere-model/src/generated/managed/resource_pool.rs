@@ -22,14 +22,14 @@ managed_object!(
     ManagedEntity,
     "ResourcePool",
     [
-        FieldInfo::req("summary", Type::Data(ResourcePoolSummary::INFO)),
-        FieldInfo::req("runtime", Type::Data(ResourcePoolRuntimeInfo::INFO)),
+        FieldInfo::req("summary", Type::Data(<ResourcePoolSummary as DataType>::INFO)),
+        FieldInfo::req("runtime", Type::Data(<ResourcePoolRuntimeInfo as DataType>::INFO)),
         FieldInfo::req("owner", Type::Ref),
         FieldInfo::list("resourcePool", Type::Ref),
         FieldInfo::list("vm", Type::Ref),
-        FieldInfo::req("config", Type::Data(ResourceConfigSpec::INFO)),
+        FieldInfo::req("config", Type::Data(<ResourceConfigSpec as DataType>::INFO)),
         FieldInfo::opt("namespace", Type::String),
-        FieldInfo::list("childConfiguration", Type::Data(ResourceConfigSpec::INFO))
+        FieldInfo::list("childConfiguration", Type::Data(<ResourceConfigSpec as DataType>::INFO))
     ]
 );
 
@@ -37,6 +37,7 @@ impl ResourcePool {
     /// `UpdateConfig`, since 2.0.
     ///
     /// Faults: `ConcurrentAccess`, `DuplicateName`, `InsufficientResourcesFault`, `InvalidName`.
+    #[inline]
     pub fn update_config(&self, name: Option<&str>, config: Option<&ResourceConfigSpec>) -> Request<()> {
         Request::new(
             self,
@@ -48,6 +49,7 @@ impl ResourcePool {
     /// `MoveIntoResourcePool`, since 2.0.
     ///
     /// Faults: `DuplicateName`, `InsufficientResourcesFault`.
+    #[inline]
     pub fn move_into_resource_pool(&self, list: &[ManagedObjectReference]) -> Request<()> {
         Request::new(self, &method::MOVE_INTO_RESOURCE_POOL, &[Value::List(&list)])
     }
@@ -55,6 +57,7 @@ impl ResourcePool {
     /// `UpdateChildResourceConfiguration`, since 2.0.
     ///
     /// Faults: `InsufficientResourcesFault`, `InvalidState`.
+    #[inline]
     pub fn update_child_resource_configuration(&self, spec: &[ResourceConfigSpec]) -> Request<()> {
         Request::new(self, &method::UPDATE_CHILD_RESOURCE_CONFIGURATION, &[Value::List(&spec)])
     }
@@ -62,11 +65,13 @@ impl ResourcePool {
     /// `CreateResourcePool`, since 2.0; needs `Resource.CreatePool`.
     ///
     /// Faults: `DuplicateName`, `InsufficientResourcesFault`, `InvalidName`.
+    #[inline]
     pub fn create_resource_pool(&self, name: &str, spec: &ResourceConfigSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_RESOURCE_POOL, &[Value::String(name), leaf(spec)])
     }
 
     /// `DestroyChildren`, since 2.0.
+    #[inline]
     pub fn destroy_children(&self) -> Request<()> {
         Request::new(self, &method::DESTROY_CHILDREN, &[])
     }
@@ -74,6 +79,7 @@ impl ResourcePool {
     /// `CreateVApp`, since 4.0; needs `VApp.Create`.
     ///
     /// Faults: `DuplicateName`, `InsufficientResourcesFault`, `InvalidName`, `InvalidState`, `VmConfigFault`.
+    #[inline]
     pub fn create_v_app(
         &self,
         name: &str,
@@ -93,6 +99,7 @@ impl ResourcePool {
     /// The task yields a reference to a `VirtualMachine`.
     ///
     /// Faults: `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidName`, `OutOfBounds`, `VmConfigFault`.
+    #[inline]
     pub fn create_child_vm_task(
         &self,
         config: &VirtualMachineConfigSpec,
@@ -106,6 +113,7 @@ impl ResourcePool {
     /// The task yields a reference to a `VirtualMachine`.
     ///
     /// Faults: `AlreadyExists`, `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidName`, `NotFound`, `OutOfBounds`, `VmConfigFault`.
+    #[inline]
     pub fn register_child_vm_task(
         &self,
         path: &str,
@@ -122,6 +130,7 @@ impl ResourcePool {
     /// `ImportVApp`, since 4.0; needs `VApp.Import`.
     ///
     /// Faults: `DuplicateName`, `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidName`, `OutOfBounds`, `VmConfigFault`.
+    #[inline]
     pub fn import_v_app(
         &self,
         spec: &Poly<ImportSpec>,
@@ -136,11 +145,13 @@ impl ResourcePool {
     }
 
     /// `QueryResourceConfigOption`, since 4.1; needs `Resource.EditPool`.
+    #[inline]
     pub fn query_resource_config_option(&self) -> Request<ResourceConfigOption> {
         Request::new(self, &method::QUERY_RESOURCE_CONFIG_OPTION, &[])
     }
 
     /// `RefreshRuntime`, since 4.1; needs `System.View`.
+    #[inline]
     pub fn refresh_runtime(&self) -> Request<()> {
         Request::new(self, &method::REFRESH_RUNTIME, &[])
     }
@@ -203,7 +214,10 @@ pub mod method {
     pub static UPDATE_CONFIG: Method = Method {
         name: "UpdateConfig",
         owner: "ResourcePool",
-        params: &[FieldInfo::opt("name", Type::String), FieldInfo::opt("config", Type::Data(ResourceConfigSpec::INFO))],
+        params: &[
+            FieldInfo::opt("name", Type::String),
+            FieldInfo::opt("config", Type::Data(<ResourceConfigSpec as DataType>::INFO)),
+        ],
         result: None,
         privilege: None,
     };
@@ -221,7 +235,7 @@ pub mod method {
     pub static UPDATE_CHILD_RESOURCE_CONFIGURATION: Method = Method {
         name: "UpdateChildResourceConfiguration",
         owner: "ResourcePool",
-        params: &[FieldInfo::list_req("spec", Type::Data(ResourceConfigSpec::INFO))],
+        params: &[FieldInfo::list_req("spec", Type::Data(<ResourceConfigSpec as DataType>::INFO))],
         result: None,
         privilege: None,
     };
@@ -230,7 +244,10 @@ pub mod method {
     pub static CREATE_RESOURCE_POOL: Method = Method {
         name: "CreateResourcePool",
         owner: "ResourcePool",
-        params: &[FieldInfo::req("name", Type::String), FieldInfo::req("spec", Type::Data(ResourceConfigSpec::INFO))],
+        params: &[
+            FieldInfo::req("name", Type::String),
+            FieldInfo::req("spec", Type::Data(<ResourceConfigSpec as DataType>::INFO)),
+        ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Resource.CreatePool"),
     };
@@ -245,8 +262,8 @@ pub mod method {
         owner: "ResourcePool",
         params: &[
             FieldInfo::req("name", Type::String),
-            FieldInfo::req("resSpec", Type::Data(ResourceConfigSpec::INFO)),
-            FieldInfo::req("configSpec", Type::Data(VAppConfigSpec::INFO)),
+            FieldInfo::req("resSpec", Type::Data(<ResourceConfigSpec as DataType>::INFO)),
+            FieldInfo::req("configSpec", Type::Data(<VAppConfigSpec as DataType>::INFO)),
             FieldInfo::opt("vmFolder", Type::Ref),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -258,7 +275,7 @@ pub mod method {
         name: "CreateChildVM_Task",
         owner: "ResourcePool",
         params: &[
-            FieldInfo::req("config", Type::Data(VirtualMachineConfigSpec::INFO)),
+            FieldInfo::req("config", Type::Data(<VirtualMachineConfigSpec as DataType>::INFO)),
             FieldInfo::opt("host", Type::Ref),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -283,7 +300,7 @@ pub mod method {
         name: "ImportVApp",
         owner: "ResourcePool",
         params: &[
-            FieldInfo::req("spec", Type::Data(ImportSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<ImportSpec as DataType>::INFO)),
             FieldInfo::opt("folder", Type::Ref),
             FieldInfo::opt("host", Type::Ref),
         ],
@@ -296,7 +313,7 @@ pub mod method {
         name: "QueryResourceConfigOption",
         owner: "ResourcePool",
         params: &[],
-        result: Some(FieldInfo::req("returnval", Type::Data(ResourceConfigOption::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<ResourceConfigOption as DataType>::INFO))),
         privilege: Some("Resource.EditPool"),
     };
 

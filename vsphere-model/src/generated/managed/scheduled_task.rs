@@ -17,13 +17,14 @@ managed_object!(
     ScheduledTask,
     ExtensibleManagedObject,
     "ScheduledTask",
-    [FieldInfo::req("info", Type::Data(ScheduledTaskInfo::INFO))]
+    [FieldInfo::req("info", Type::Data(<ScheduledTaskInfo as DataType>::INFO))]
 );
 
 impl ScheduledTask {
     /// `RemoveScheduledTask`, since 2.0; needs `ScheduledTask.Delete`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn remove_scheduled_task(&self) -> Request<()> {
         Request::new(self, &method::REMOVE_SCHEDULED_TASK, &[])
     }
@@ -31,6 +32,7 @@ impl ScheduledTask {
     /// `ReconfigureScheduledTask`, since 2.0; needs `ScheduledTask.Edit`.
     ///
     /// Faults: `DuplicateName`, `InvalidName`, `InvalidState`.
+    #[inline]
     pub fn reconfigure_scheduled_task(&self, spec: &Poly<ScheduledTaskSpec>) -> Request<()> {
         Request::new(self, &method::RECONFIGURE_SCHEDULED_TASK, &[leaf(spec)])
     }
@@ -38,6 +40,7 @@ impl ScheduledTask {
     /// `RunScheduledTask`, since 2.0; needs `ScheduledTask.Run`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn run_scheduled_task(&self) -> Request<()> {
         Request::new(self, &method::RUN_SCHEDULED_TASK, &[])
     }
@@ -67,7 +70,7 @@ pub mod method {
     pub static RECONFIGURE_SCHEDULED_TASK: Method = Method {
         name: "ReconfigureScheduledTask",
         owner: "ScheduledTask",
-        params: &[FieldInfo::req("spec", Type::Data(ScheduledTaskSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<ScheduledTaskSpec as DataType>::INFO))],
         result: None,
         privilege: Some("ScheduledTask.Edit"),
     };

@@ -18,7 +18,7 @@ managed_object!(
     "ScheduledTaskManager",
     [
         FieldInfo::list("scheduledTask", Type::Ref),
-        FieldInfo::req("description", Type::Data(ScheduledTaskDescription::INFO))
+        FieldInfo::req("description", Type::Data(<ScheduledTaskDescription as DataType>::INFO))
     ]
 );
 
@@ -26,6 +26,7 @@ impl ScheduledTaskManager {
     /// `CreateScheduledTask`, since 2.0.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
+    #[inline]
     pub fn create_scheduled_task(
         &self,
         entity: &ManagedObjectReference,
@@ -35,6 +36,7 @@ impl ScheduledTaskManager {
     }
 
     /// `RetrieveEntityScheduledTask`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn retrieve_entity_scheduled_task(
         &self,
         entity: Option<&ManagedObjectReference>,
@@ -45,6 +47,7 @@ impl ScheduledTaskManager {
     /// `CreateObjectScheduledTask`, since 4.0.
     ///
     /// Faults: `DuplicateName`, `InvalidName`.
+    #[inline]
     pub fn create_object_scheduled_task(
         &self,
         obj: &ManagedObjectReference,
@@ -54,6 +57,7 @@ impl ScheduledTaskManager {
     }
 
     /// `RetrieveObjectScheduledTask`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn retrieve_object_scheduled_task(
         &self,
         obj: Option<&ManagedObjectReference>,
@@ -75,7 +79,10 @@ pub mod method {
     pub static CREATE_SCHEDULED_TASK: Method = Method {
         name: "CreateScheduledTask",
         owner: "ScheduledTaskManager",
-        params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("spec", Type::Data(ScheduledTaskSpec::INFO))],
+        params: &[
+            FieldInfo::req("entity", Type::Ref),
+            FieldInfo::req("spec", Type::Data(<ScheduledTaskSpec as DataType>::INFO)),
+        ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -93,7 +100,10 @@ pub mod method {
     pub static CREATE_OBJECT_SCHEDULED_TASK: Method = Method {
         name: "CreateObjectScheduledTask",
         owner: "ScheduledTaskManager",
-        params: &[FieldInfo::req("obj", Type::Ref), FieldInfo::req("spec", Type::Data(ScheduledTaskSpec::INFO))],
+        params: &[
+            FieldInfo::req("obj", Type::Ref),
+            FieldInfo::req("spec", Type::Data(<ScheduledTaskSpec as DataType>::INFO)),
+        ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };

@@ -16,6 +16,7 @@ managed_object!(SearchIndex, Handle, "SearchIndex", []);
 
 impl SearchIndex {
     /// `FindByUuid`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn find_by_uuid(
         &self,
         datacenter: Option<&ManagedObjectReference>,
@@ -33,6 +34,7 @@ impl SearchIndex {
     /// `FindByDatastorePath`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`.
+    #[inline]
     pub fn find_by_datastore_path(
         &self,
         datacenter: &ManagedObjectReference,
@@ -42,6 +44,7 @@ impl SearchIndex {
     }
 
     /// `FindByDnsName`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn find_by_dns_name(
         &self,
         datacenter: Option<&ManagedObjectReference>,
@@ -56,6 +59,7 @@ impl SearchIndex {
     }
 
     /// `FindByIp`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn find_by_ip(
         &self,
         datacenter: Option<&ManagedObjectReference>,
@@ -70,16 +74,19 @@ impl SearchIndex {
     }
 
     /// `FindByInventoryPath`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn find_by_inventory_path(&self, inventory_path: &str) -> Request<Option<ManagedObjectReference>> {
         Request::new(self, &method::FIND_BY_INVENTORY_PATH, &[Value::String(inventory_path)])
     }
 
     /// `FindChild`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn find_child(&self, entity: &ManagedObjectReference, name: &str) -> Request<Option<ManagedObjectReference>> {
         Request::new(self, &method::FIND_CHILD, &[leaf(entity), Value::String(name)])
     }
 
     /// `FindAllByUuid`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn find_all_by_uuid(
         &self,
         datacenter: Option<&ManagedObjectReference>,
@@ -95,6 +102,7 @@ impl SearchIndex {
     }
 
     /// `FindAllByDnsName`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn find_all_by_dns_name(
         &self,
         datacenter: Option<&ManagedObjectReference>,
@@ -109,6 +117,7 @@ impl SearchIndex {
     }
 
     /// `FindAllByIp`, since 4.0; needs `System.View`.
+    #[inline]
     pub fn find_all_by_ip(
         &self,
         datacenter: Option<&ManagedObjectReference>,
@@ -125,6 +134,7 @@ impl SearchIndex {
     /// `Query`, since 9.1.0.0; needs `System.View`.
     ///
     /// Faults: `InvalidArgument`.
+    #[inline]
     pub fn query(&self, query_spec: &SearchIndexQuerySpec) -> Request<SearchIndexResultSet> {
         Request::new(self, &method::QUERY, &[leaf(query_spec)])
     }
@@ -132,6 +142,7 @@ impl SearchIndex {
     /// `QueryNext`, since 9.1.0.0; needs `System.View`.
     ///
     /// Faults: `InvalidArgument`.
+    #[inline]
     pub fn query_next(&self, iteration_spec: &SearchIndexIterationSpec) -> Request<SearchIndexResultSet> {
         Request::new(self, &method::QUERY_NEXT, &[leaf(iteration_spec)])
     }
@@ -252,8 +263,8 @@ pub mod method {
     pub static QUERY: Method = Method {
         name: "Query",
         owner: "SearchIndex",
-        params: &[FieldInfo::req("querySpec", Type::Data(SearchIndexQuerySpec::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(SearchIndexResultSet::INFO))),
+        params: &[FieldInfo::req("querySpec", Type::Data(<SearchIndexQuerySpec as DataType>::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(<SearchIndexResultSet as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -261,8 +272,8 @@ pub mod method {
     pub static QUERY_NEXT: Method = Method {
         name: "QueryNext",
         owner: "SearchIndex",
-        params: &[FieldInfo::req("iterationSpec", Type::Data(SearchIndexIterationSpec::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(SearchIndexResultSet::INFO))),
+        params: &[FieldInfo::req("iterationSpec", Type::Data(<SearchIndexIterationSpec as DataType>::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(<SearchIndexResultSet as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 }

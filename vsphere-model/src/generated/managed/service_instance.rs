@@ -20,18 +20,20 @@ managed_object!(
     "ServiceInstance",
     [
         FieldInfo::req("serverClock", Type::DateTime),
-        FieldInfo::req("capability", Type::Data(Capability::INFO)),
-        FieldInfo::req("content", Type::Data(ServiceContent::INFO))
+        FieldInfo::req("capability", Type::Data(<Capability as DataType>::INFO)),
+        FieldInfo::req("content", Type::Data(<ServiceContent as DataType>::INFO))
     ]
 );
 
 impl ServiceInstance {
     /// `CurrentTime`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn current_time(&self) -> Request<DateTime> {
         Request::new(self, &method::CURRENT_TIME, &[])
     }
 
     /// `RetrieveServiceContent`, since 2.0; needs `System.Anonymous`.
+    #[inline]
     pub fn retrieve_service_content(&self) -> Request<ServiceContent> {
         Request::new(self, &method::RETRIEVE_SERVICE_CONTENT, &[])
     }
@@ -39,6 +41,7 @@ impl ServiceInstance {
     /// `ValidateMigration`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn validate_migration(
         &self,
         vm: &[ManagedObjectReference],
@@ -61,6 +64,7 @@ impl ServiceInstance {
     }
 
     /// `QueryVMotionCompatibility`, since 2.0; needs `Resource.QueryVMotion`.
+    #[inline]
     pub fn query_v_motion_compatibility(
         &self,
         vm: &ManagedObjectReference,
@@ -75,6 +79,7 @@ impl ServiceInstance {
     }
 
     /// `RetrieveProductComponents`, since 2.5; needs `System.Anonymous`.
+    #[inline]
     pub fn retrieve_product_components(&self) -> Request<Vec<ProductComponentInfo>> {
         Request::new(self, &method::RETRIEVE_PRODUCT_COMPONENTS, &[])
     }
@@ -105,7 +110,7 @@ pub mod method {
         name: "RetrieveServiceContent",
         owner: "ServiceInstance",
         params: &[],
-        result: Some(FieldInfo::req("returnval", Type::Data(ServiceContent::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<ServiceContent as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -115,12 +120,12 @@ pub mod method {
         owner: "ServiceInstance",
         params: &[
             FieldInfo::list_req("vm", Type::Ref),
-            FieldInfo::opt("state", Type::Enum(VirtualMachinePowerState::INFO)),
+            FieldInfo::opt("state", Type::Enum(<VirtualMachinePowerState as EnumType>::INFO)),
             FieldInfo::list("testType", Type::String),
             FieldInfo::opt("pool", Type::Ref),
             FieldInfo::opt("host", Type::Ref),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(Event::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<Event as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -133,7 +138,7 @@ pub mod method {
             FieldInfo::list_req("host", Type::Ref),
             FieldInfo::list("compatibility", Type::String),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(HostVMotionCompatibility::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<HostVMotionCompatibility as DataType>::INFO))),
         privilege: Some("Resource.QueryVMotion"),
     };
 
@@ -142,7 +147,7 @@ pub mod method {
         name: "RetrieveProductComponents",
         owner: "ServiceInstance",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(ProductComponentInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ProductComponentInfo as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
     };
 }

@@ -16,11 +16,12 @@ managed_object!(
     ServiceManager,
     Handle,
     "ServiceManager",
-    [FieldInfo::list("service", Type::Data(ServiceManagerServiceInfo::INFO))]
+    [FieldInfo::list("service", Type::Data(<ServiceManagerServiceInfo as DataType>::INFO))]
 );
 
 impl ServiceManager {
     /// `QueryServiceList`, since 2.5; needs `Global.ServiceManagers`.
+    #[inline]
     pub fn query_service_list(
         &self,
         service_name: Option<&str>,
@@ -46,7 +47,7 @@ pub mod method {
         name: "QueryServiceList",
         owner: "ServiceManager",
         params: &[FieldInfo::opt("serviceName", Type::String), FieldInfo::list("location", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(ServiceManagerServiceInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ServiceManagerServiceInfo as DataType>::INFO))),
         privilege: Some("Global.ServiceManagers"),
     };
 }

@@ -19,8 +19,8 @@ managed_object!(
     Handle,
     "SessionManager",
     [
-        FieldInfo::list("sessionList", Type::Data(UserSession::INFO)),
-        FieldInfo::opt("currentSession", Type::Data(UserSession::INFO)),
+        FieldInfo::list("sessionList", Type::Data(<UserSession as DataType>::INFO)),
+        FieldInfo::opt("currentSession", Type::Data(<UserSession as DataType>::INFO)),
         FieldInfo::opt("message", Type::String),
         FieldInfo::list("messageLocaleList", Type::String),
         FieldInfo::list("supportedLocaleList", Type::String),
@@ -30,6 +30,7 @@ managed_object!(
 
 impl SessionManager {
     /// `UpdateServiceMessage`, since 2.0; needs `Sessions.GlobalMessage`.
+    #[inline]
     pub fn update_service_message(&self, message: &str) -> Request<()> {
         Request::new(self, &method::UPDATE_SERVICE_MESSAGE, &[Value::String(message)])
     }
@@ -37,6 +38,7 @@ impl SessionManager {
     /// `LoginByToken`, since 5.1; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLocale`, `InvalidLogin`.
+    #[inline]
     pub fn login_by_token(&self, locale: Option<&str>) -> Request<UserSession> {
         Request::new(self, &method::LOGIN_BY_TOKEN, &[locale.map_or(Value::Unset, Value::String)])
     }
@@ -44,6 +46,7 @@ impl SessionManager {
     /// `Login`, since 2.0; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLocale`, `InvalidLogin`.
+    #[inline]
     pub fn login(&self, user_name: &str, password: &str, locale: Option<&str>) -> Request<UserSession> {
         Request::new(
             self,
@@ -55,6 +58,7 @@ impl SessionManager {
     /// `LoginBySSPI`, since 2.5; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLocale`, `InvalidLogin`, `SSPIChallenge`.
+    #[inline]
     pub fn login_by_sspi(&self, base64_token: &str, locale: Option<&str>) -> Request<UserSession> {
         Request::new(
             self,
@@ -64,6 +68,7 @@ impl SessionManager {
     }
 
     /// `Logout`, since 2.0; needs `System.View`.
+    #[inline]
     pub fn logout(&self) -> Request<()> {
         Request::new(self, &method::LOGOUT, &[])
     }
@@ -71,11 +76,13 @@ impl SessionManager {
     /// `AcquireLocalTicket`, since 2.0; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLogin`.
+    #[inline]
     pub fn acquire_local_ticket(&self, user_name: &str) -> Request<SessionManagerLocalTicket> {
         Request::new(self, &method::ACQUIRE_LOCAL_TICKET, &[Value::String(user_name)])
     }
 
     /// `AcquireGenericServiceTicket`, since 5.0; needs `System.Anonymous`.
+    #[inline]
     pub fn acquire_generic_service_ticket(
         &self,
         spec: &Poly<SessionManagerServiceRequestSpec>,
@@ -86,6 +93,7 @@ impl SessionManager {
     /// `TerminateSession`, since 2.0; needs `Sessions.TerminateSession`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn terminate_session(&self, session_id: &[String]) -> Request<()> {
         Request::new(self, &method::TERMINATE_SESSION, &[Value::List(&session_id)])
     }
@@ -93,6 +101,7 @@ impl SessionManager {
     /// `SetLocale`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidLocale`.
+    #[inline]
     pub fn set_locale(&self, locale: &str) -> Request<()> {
         Request::new(self, &method::SET_LOCALE, &[Value::String(locale)])
     }
@@ -100,6 +109,7 @@ impl SessionManager {
     /// `LoginExtensionBySubjectName`, since 2.5; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLocale`, `InvalidLogin`, `NoClientCertificate`, `NoSubjectName`, `NotFound`.
+    #[inline]
     pub fn login_extension_by_subject_name(&self, extension_key: &str, locale: Option<&str>) -> Request<UserSession> {
         Request::new(
             self,
@@ -111,6 +121,7 @@ impl SessionManager {
     /// `LoginExtensionByCertificate`, since 4.0; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLocale`, `InvalidLogin`, `NoClientCertificate`.
+    #[inline]
     pub fn login_extension_by_certificate(&self, extension_key: &str, locale: Option<&str>) -> Request<UserSession> {
         Request::new(
             self,
@@ -122,6 +133,7 @@ impl SessionManager {
     /// `ImpersonateUser`, since 2.5; needs `Sessions.ImpersonateUser`.
     ///
     /// Faults: `InvalidLocale`, `InvalidLogin`.
+    #[inline]
     pub fn impersonate_user(&self, user_name: &str, locale: Option<&str>) -> Request<UserSession> {
         Request::new(
             self,
@@ -131,11 +143,13 @@ impl SessionManager {
     }
 
     /// `SessionIsActive`, since 2.5; needs `Sessions.ValidateSession`.
+    #[inline]
     pub fn session_is_active(&self, session_id: &str, user_name: &str) -> Request<bool> {
         Request::new(self, &method::SESSION_IS_ACTIVE, &[Value::String(session_id), Value::String(user_name)])
     }
 
     /// `AcquireCloneTicket`, since 2.5u2; needs `System.View`.
+    #[inline]
     pub fn acquire_clone_ticket(&self) -> Request<String> {
         Request::new(self, &method::ACQUIRE_CLONE_TICKET, &[])
     }
@@ -143,6 +157,7 @@ impl SessionManager {
     /// `CloneSession`, since 2.5u2; needs `System.Anonymous`.
     ///
     /// Faults: `InvalidLogin`.
+    #[inline]
     pub fn clone_session(&self, clone_ticket: &str) -> Request<UserSession> {
         Request::new(self, &method::CLONE_SESSION, &[Value::String(clone_ticket)])
     }
@@ -179,7 +194,7 @@ pub mod method {
         name: "LoginByToken",
         owner: "SessionManager",
         params: &[FieldInfo::opt("locale", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(UserSession::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -192,7 +207,7 @@ pub mod method {
             FieldInfo::req("password", Type::String).secret(),
             FieldInfo::opt("locale", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(UserSession::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -201,7 +216,7 @@ pub mod method {
         name: "LoginBySSPI",
         owner: "SessionManager",
         params: &[FieldInfo::req("base64Token", Type::String), FieldInfo::opt("locale", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(UserSession::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -214,7 +229,7 @@ pub mod method {
         name: "AcquireLocalTicket",
         owner: "SessionManager",
         params: &[FieldInfo::req("userName", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(SessionManagerLocalTicket::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<SessionManagerLocalTicket as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -222,8 +237,8 @@ pub mod method {
     pub static ACQUIRE_GENERIC_SERVICE_TICKET: Method = Method {
         name: "AcquireGenericServiceTicket",
         owner: "SessionManager",
-        params: &[FieldInfo::req("spec", Type::Data(SessionManagerServiceRequestSpec::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(SessionManagerGenericServiceTicket::INFO))),
+        params: &[FieldInfo::req("spec", Type::Data(<SessionManagerServiceRequestSpec as DataType>::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(<SessionManagerGenericServiceTicket as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -250,7 +265,7 @@ pub mod method {
         name: "LoginExtensionBySubjectName",
         owner: "SessionManager",
         params: &[FieldInfo::req("extensionKey", Type::String), FieldInfo::opt("locale", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(UserSession::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -259,7 +274,7 @@ pub mod method {
         name: "LoginExtensionByCertificate",
         owner: "SessionManager",
         params: &[FieldInfo::req("extensionKey", Type::String), FieldInfo::opt("locale", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(UserSession::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
     };
 
@@ -268,7 +283,7 @@ pub mod method {
         name: "ImpersonateUser",
         owner: "SessionManager",
         params: &[FieldInfo::req("userName", Type::String), FieldInfo::opt("locale", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(UserSession::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("Sessions.ImpersonateUser"),
     };
 
@@ -295,7 +310,7 @@ pub mod method {
         name: "CloneSession",
         owner: "SessionManager",
         params: &[FieldInfo::req("cloneTicket", Type::String).secret()],
-        result: Some(FieldInfo::req("returnval", Type::Data(UserSession::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
     };
 }

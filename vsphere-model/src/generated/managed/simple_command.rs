@@ -17,13 +17,14 @@ managed_object!(
     Handle,
     "SimpleCommand",
     [
-        FieldInfo::req("encodingType", Type::Enum(SimpleCommandEncoding::INFO)),
-        FieldInfo::req("entity", Type::Data(ServiceManagerServiceInfo::INFO))
+        FieldInfo::req("encodingType", Type::Enum(<SimpleCommandEncoding as EnumType>::INFO)),
+        FieldInfo::req("entity", Type::Data(<ServiceManagerServiceInfo as DataType>::INFO))
     ]
 );
 
 impl SimpleCommand {
     /// `ExecuteSimpleCommand`, since 2.5; needs `Global.ServiceManagers`.
+    #[inline]
     pub fn execute_simple_command(&self, arguments: &[String]) -> Request<String> {
         Request::new(self, &method::EXECUTE_SIMPLE_COMMAND, &[Value::List(&arguments)])
     }

@@ -16,6 +16,7 @@ managed_object!(SiteInfoManager, Handle, "SiteInfoManager", []);
 
 impl SiteInfoManager {
     /// `GetSiteInfo`, since 7.0.0.0; needs `System.View`.
+    #[inline]
     pub fn get_site_info(&self) -> Request<SiteInfo> {
         Request::new(self, &method::GET_SITE_INFO, &[])
     }
@@ -30,7 +31,7 @@ pub mod method {
         name: "GetSiteInfo",
         owner: "SiteInfoManager",
         params: &[],
-        result: Some(FieldInfo::req("returnval", Type::Data(SiteInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<SiteInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 }

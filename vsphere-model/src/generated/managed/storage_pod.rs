@@ -21,8 +21,8 @@ managed_object!(
     Folder,
     "StoragePod",
     [
-        FieldInfo::opt("summary", Type::Data(StoragePodSummary::INFO)),
-        FieldInfo::opt("podStorageDrsEntry", Type::Data(PodStorageDrsEntry::INFO))
+        FieldInfo::opt("summary", Type::Data(<StoragePodSummary as DataType>::INFO)),
+        FieldInfo::opt("podStorageDrsEntry", Type::Data(<PodStorageDrsEntry as DataType>::INFO))
     ]
 );
 

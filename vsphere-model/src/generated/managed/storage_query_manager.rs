@@ -15,6 +15,7 @@ managed_object!(StorageQueryManager, Handle, "StorageQueryManager", []);
 
 impl StorageQueryManager {
     /// `QueryHostsWithAttachedLun`, since 6.7.2; needs `System.Read`.
+    #[inline]
     pub fn query_hosts_with_attached_lun(&self, lun_uuid: &str) -> Request<Vec<ManagedObjectReference>> {
         Request::new(self, &method::QUERY_HOSTS_WITH_ATTACHED_LUN, &[Value::String(lun_uuid)])
     }

@@ -21,6 +21,7 @@ impl StorageResourceManager {
     /// `ConfigureDatastoreIORM_Task`, since 4.1.
     ///
     /// Faults: `IORMNotSupportedHostOnDatastore`, `InaccessibleDatastore`.
+    #[inline]
     pub fn configure_datastore_iorm_task(
         &self,
         datastore: &ManagedObjectReference,
@@ -30,6 +31,7 @@ impl StorageResourceManager {
     }
 
     /// `QueryIORMConfigOption`, since 4.1; needs `Datastore.Config`.
+    #[inline]
     pub fn query_iorm_config_option(&self, host: &ManagedObjectReference) -> Request<StorageIORMConfigOption> {
         Request::new(self, &method::QUERY_IORM_CONFIG_OPTION, &[leaf(host)])
     }
@@ -37,6 +39,7 @@ impl StorageResourceManager {
     /// `QueryDatastorePerformanceSummary`, since 5.1; needs `System.View`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn query_datastore_performance_summary(
         &self,
         datastore: &ManagedObjectReference,
@@ -47,6 +50,7 @@ impl StorageResourceManager {
     /// `ApplyStorageDrsRecommendationToPod_Task`, since 5.0; needs `System.View`.
     ///
     /// The task yields a `ApplyStorageRecommendationResult`.
+    #[inline]
     pub fn apply_storage_drs_recommendation_to_pod_task(
         &self,
         pod: &ManagedObjectReference,
@@ -58,16 +62,19 @@ impl StorageResourceManager {
     /// `ApplyStorageDrsRecommendation_Task`, since 5.0; needs `System.View`.
     ///
     /// The task yields a `ApplyStorageRecommendationResult`.
+    #[inline]
     pub fn apply_storage_drs_recommendation_task(&self, key: &[String]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::APPLY_STORAGE_DRS_RECOMMENDATION_TASK, &[Value::List(&key)])
     }
 
     /// `CancelStorageDrsRecommendation`, since 5.0; needs `System.View`.
+    #[inline]
     pub fn cancel_storage_drs_recommendation(&self, key: &[String]) -> Request<()> {
         Request::new(self, &method::CANCEL_STORAGE_DRS_RECOMMENDATION, &[Value::List(&key)])
     }
 
     /// `RefreshStorageDrsRecommendation`, since 5.0; needs `System.View`.
+    #[inline]
     pub fn refresh_storage_drs_recommendation(&self, pod: &ManagedObjectReference) -> Request<()> {
         Request::new(self, &method::REFRESH_STORAGE_DRS_RECOMMENDATION, &[leaf(pod)])
     }
@@ -75,6 +82,7 @@ impl StorageResourceManager {
     /// `RefreshStorageDrsRecommendationsForPod_Task`, since 6.7; needs `System.View`.
     ///
     /// Faults: `InvalidArgument`.
+    #[inline]
     pub fn refresh_storage_drs_recommendations_for_pod_task(
         &self,
         pod: &ManagedObjectReference,
@@ -83,6 +91,7 @@ impl StorageResourceManager {
     }
 
     /// `ConfigureStorageDrsForPod_Task`, since 5.0.
+    #[inline]
     pub fn configure_storage_drs_for_pod_task(
         &self,
         pod: &ManagedObjectReference,
@@ -93,6 +102,7 @@ impl StorageResourceManager {
     }
 
     /// `ValidateStoragePodConfig`, since 6.7; needs `System.View`.
+    #[inline]
     pub fn validate_storage_pod_config(
         &self,
         pod: &ManagedObjectReference,
@@ -102,6 +112,7 @@ impl StorageResourceManager {
     }
 
     /// `RecommendDatastores`, since 5.0; needs `System.View`.
+    #[inline]
     pub fn recommend_datastores(&self, storage_spec: &StoragePlacementSpec) -> Request<StoragePlacementResult> {
         Request::new(self, &method::RECOMMEND_DATASTORES, &[leaf(storage_spec)])
     }
@@ -117,7 +128,7 @@ pub mod method {
         owner: "StorageResourceManager",
         params: &[
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("spec", Type::Data(StorageIORMConfigSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<StorageIORMConfigSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
@@ -128,7 +139,7 @@ pub mod method {
         name: "QueryIORMConfigOption",
         owner: "StorageResourceManager",
         params: &[FieldInfo::req("host", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(StorageIORMConfigOption::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<StorageIORMConfigOption as DataType>::INFO))),
         privilege: Some("Datastore.Config"),
     };
 
@@ -137,7 +148,7 @@ pub mod method {
         name: "QueryDatastorePerformanceSummary",
         owner: "StorageResourceManager",
         params: &[FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(StoragePerformanceSummary::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<StoragePerformanceSummary as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -192,7 +203,7 @@ pub mod method {
         owner: "StorageResourceManager",
         params: &[
             FieldInfo::req("pod", Type::Ref),
-            FieldInfo::req("spec", Type::Data(StorageDrsConfigSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<StorageDrsConfigSpec as DataType>::INFO)),
             FieldInfo::req("modify", Type::Boolean),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -203,8 +214,11 @@ pub mod method {
     pub static VALIDATE_STORAGE_POD_CONFIG: Method = Method {
         name: "ValidateStoragePodConfig",
         owner: "StorageResourceManager",
-        params: &[FieldInfo::req("pod", Type::Ref), FieldInfo::req("spec", Type::Data(StorageDrsConfigSpec::INFO))],
-        result: Some(FieldInfo::opt("returnval", Type::Data(LocalizedMethodFault::INFO))),
+        params: &[
+            FieldInfo::req("pod", Type::Ref),
+            FieldInfo::req("spec", Type::Data(<StorageDrsConfigSpec as DataType>::INFO)),
+        ],
+        result: Some(FieldInfo::opt("returnval", Type::Data(<LocalizedMethodFault as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -212,8 +226,8 @@ pub mod method {
     pub static RECOMMEND_DATASTORES: Method = Method {
         name: "RecommendDatastores",
         owner: "StorageResourceManager",
-        params: &[FieldInfo::req("storageSpec", Type::Data(StoragePlacementSpec::INFO))],
-        result: Some(FieldInfo::req("returnval", Type::Data(StoragePlacementResult::INFO))),
+        params: &[FieldInfo::req("storageSpec", Type::Data(<StoragePlacementSpec as DataType>::INFO))],
+        result: Some(FieldInfo::req("returnval", Type::Data(<StoragePlacementResult as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -15,12 +15,18 @@ pub struct Task {
     base: ExtensibleManagedObject,
 }
 
-managed_object!(Task, ExtensibleManagedObject, "Task", [FieldInfo::req("info", Type::Data(TaskInfo::INFO))]);
+managed_object!(
+    Task,
+    ExtensibleManagedObject,
+    "Task",
+    [FieldInfo::req("info", Type::Data(<TaskInfo as DataType>::INFO))]
+);
 
 impl Task {
     /// `CancelTask`, since 2.0.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn cancel_task(&self) -> Request<()> {
         Request::new(self, &method::CANCEL_TASK, &[])
     }
@@ -28,6 +34,7 @@ impl Task {
     /// `UpdateProgress`, since 2.5; needs `Task.Update`.
     ///
     /// Faults: `InvalidState`, `OutOfBounds`.
+    #[inline]
     pub fn update_progress(&self, percent_done: i32) -> Request<()> {
         Request::new(self, &method::UPDATE_PROGRESS, &[leaf(&percent_done)])
     }
@@ -35,6 +42,7 @@ impl Task {
     /// `SetTaskState`, since 2.5; needs `Task.Update`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn set_task_state(
         &self,
         state: &TaskInfoState,
@@ -49,6 +57,7 @@ impl Task {
     }
 
     /// `SetTaskDescription`, since 4.0; needs `Task.Update`.
+    #[inline]
     pub fn set_task_description(&self, description: &LocalizableMessage) -> Request<()> {
         Request::new(self, &method::SET_TASK_DESCRIPTION, &[leaf(description)])
     }
@@ -93,9 +102,9 @@ pub mod method {
         name: "SetTaskState",
         owner: "Task",
         params: &[
-            FieldInfo::req("state", Type::Enum(TaskInfoState::INFO)),
+            FieldInfo::req("state", Type::Enum(<TaskInfoState as EnumType>::INFO)),
             FieldInfo::opt("result", Type::Any),
-            FieldInfo::opt("fault", Type::Data(LocalizedMethodFault::INFO)),
+            FieldInfo::opt("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO)),
         ],
         result: None,
         privilege: Some("Task.Update"),
@@ -105,7 +114,7 @@ pub mod method {
     pub static SET_TASK_DESCRIPTION: Method = Method {
         name: "SetTaskDescription",
         owner: "Task",
-        params: &[FieldInfo::req("description", Type::Data(LocalizableMessage::INFO))],
+        params: &[FieldInfo::req("description", Type::Data(<LocalizableMessage as DataType>::INFO))],
         result: None,
         privilege: Some("Task.Update"),
     };

@@ -17,16 +17,18 @@ managed_object!(
     TaskHistoryCollector,
     HistoryCollector,
     "TaskHistoryCollector",
-    [FieldInfo::list("latestPage", Type::Data(TaskInfo::INFO))]
+    [FieldInfo::list("latestPage", Type::Data(<TaskInfo as DataType>::INFO))]
 );
 
 impl TaskHistoryCollector {
     /// `ReadNextTasks`, since 2.0.
+    #[inline]
     pub fn read_next_tasks(&self, max_count: i32) -> Request<Vec<TaskInfo>> {
         Request::new(self, &method::READ_NEXT_TASKS, &[leaf(&max_count)])
     }
 
     /// `ReadPreviousTasks`, since 2.0.
+    #[inline]
     pub fn read_previous_tasks(&self, max_count: i32) -> Request<Vec<TaskInfo>> {
         Request::new(self, &method::READ_PREVIOUS_TASKS, &[leaf(&max_count)])
     }
@@ -46,7 +48,7 @@ pub mod method {
         name: "ReadNextTasks",
         owner: "TaskHistoryCollector",
         params: &[FieldInfo::req("maxCount", Type::Int)],
-        result: Some(FieldInfo::list("returnval", Type::Data(TaskInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<TaskInfo as DataType>::INFO))),
         privilege: None,
     };
 
@@ -55,7 +57,7 @@ pub mod method {
         name: "ReadPreviousTasks",
         owner: "TaskHistoryCollector",
         params: &[FieldInfo::req("maxCount", Type::Int)],
-        result: Some(FieldInfo::list("returnval", Type::Data(TaskInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<TaskInfo as DataType>::INFO))),
         privilege: None,
     };
 }

@@ -18,7 +18,7 @@ managed_object!(
     "TaskManager",
     [
         FieldInfo::list("recentTask", Type::Ref),
-        FieldInfo::req("description", Type::Data(TaskDescription::INFO)),
+        FieldInfo::req("description", Type::Data(<TaskDescription as DataType>::INFO)),
         FieldInfo::req("maxCollector", Type::Int)
     ]
 );
@@ -27,6 +27,7 @@ impl TaskManager {
     /// `CreateCollectorForTasks`, since 2.0; needs `System.View`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn create_collector_for_tasks(&self, filter: &TaskFilterSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_COLLECTOR_FOR_TASKS, &[leaf(filter)])
     }
@@ -34,6 +35,7 @@ impl TaskManager {
     /// `CreateCollectorWithInfoFilterForTasks`, since 8.0.3.0; needs `System.View`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn create_collector_with_info_filter_for_tasks(
         &self,
         filter: &TaskFilterSpec,
@@ -47,6 +49,7 @@ impl TaskManager {
     }
 
     /// `CreateTask`, since 2.5; needs `Task.Create`.
+    #[inline]
     pub fn create_task(
         &self,
         obj: &ManagedObjectReference,
@@ -71,6 +74,7 @@ impl TaskManager {
     }
 
     /// `ReadNextTasksByViewSpec`, since 9.0.0.0; needs `System.View`.
+    #[inline]
     pub fn read_next_tasks_by_view_spec(
         &self,
         view_spec: &Poly<TaskManagerTaskViewSpec>,
@@ -100,7 +104,7 @@ pub mod method {
     pub static CREATE_COLLECTOR_FOR_TASKS: Method = Method {
         name: "CreateCollectorForTasks",
         owner: "TaskManager",
-        params: &[FieldInfo::req("filter", Type::Data(TaskFilterSpec::INFO))],
+        params: &[FieldInfo::req("filter", Type::Data(<TaskFilterSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -110,8 +114,8 @@ pub mod method {
         name: "CreateCollectorWithInfoFilterForTasks",
         owner: "TaskManager",
         params: &[
-            FieldInfo::req("filter", Type::Data(TaskFilterSpec::INFO)),
-            FieldInfo::opt("infoFilter", Type::Data(TaskInfoFilterSpec::INFO)),
+            FieldInfo::req("filter", Type::Data(<TaskFilterSpec as DataType>::INFO)),
+            FieldInfo::opt("infoFilter", Type::Data(<TaskInfoFilterSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -129,7 +133,7 @@ pub mod method {
             FieldInfo::opt("parentTaskKey", Type::String),
             FieldInfo::opt("activationId", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(TaskInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<TaskInfo as DataType>::INFO))),
         privilege: Some("Task.Create"),
     };
 
@@ -138,11 +142,11 @@ pub mod method {
         name: "ReadNextTasksByViewSpec",
         owner: "TaskManager",
         params: &[
-            FieldInfo::req("viewSpec", Type::Data(TaskManagerTaskViewSpec::INFO)),
-            FieldInfo::req("filterSpec", Type::Data(TaskFilterSpec::INFO)),
-            FieldInfo::opt("infoFilterSpec", Type::Data(TaskInfoFilterSpec::INFO)),
+            FieldInfo::req("viewSpec", Type::Data(<TaskManagerTaskViewSpec as DataType>::INFO)),
+            FieldInfo::req("filterSpec", Type::Data(<TaskFilterSpec as DataType>::INFO)),
+            FieldInfo::opt("infoFilterSpec", Type::Data(<TaskInfoFilterSpec as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(TaskInfo::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<TaskInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 }

@@ -17,6 +17,7 @@ impl TenantTenantManager {
     /// `MarkServiceProviderEntities`, since 6.9.1; needs `TenantManager.Update`.
     ///
     /// Faults: `AuthMinimumAdminPermission`, `ManagedObjectNotFound`.
+    #[inline]
     pub fn mark_service_provider_entities(&self, entity: &[ManagedObjectReference]) -> Request<()> {
         Request::new(self, &method::MARK_SERVICE_PROVIDER_ENTITIES, &[Value::List(&entity)])
     }
@@ -24,11 +25,13 @@ impl TenantTenantManager {
     /// `UnmarkServiceProviderEntities`, since 6.9.1; needs `TenantManager.Update`.
     ///
     /// Faults: `ManagedObjectNotFound`.
+    #[inline]
     pub fn unmark_service_provider_entities(&self, entity: &[ManagedObjectReference]) -> Request<()> {
         Request::new(self, &method::UNMARK_SERVICE_PROVIDER_ENTITIES, &[Value::List(&entity)])
     }
 
     /// `RetrieveServiceProviderEntities`, since 6.9.1; needs `TenantManager.Query`.
+    #[inline]
     pub fn retrieve_service_provider_entities(&self) -> Request<Vec<ManagedObjectReference>> {
         Request::new(self, &method::RETRIEVE_SERVICE_PROVIDER_ENTITIES, &[])
     }

@@ -19,7 +19,7 @@ managed_object!(
     TransitGateway,
     ManagedEntity,
     "TransitGateway",
-    [FieldInfo::req("config", Type::Data(TransitGatewayConfigInfo::INFO))]
+    [FieldInfo::req("config", Type::Data(<TransitGatewayConfigInfo as DataType>::INFO))]
 );
 
 /// The property `config`.

@@ -19,6 +19,7 @@ impl UserDirectory {
     ///
     /// Faults: `NotFound`.
     #[allow(clippy::too_many_arguments, reason = "the API's own signature")]
+    #[inline]
     pub fn retrieve_user_groups(
         &self,
         domain: Option<&str>,
@@ -65,7 +66,7 @@ pub mod method {
             FieldInfo::req("findUsers", Type::Boolean),
             FieldInfo::req("findGroups", Type::Boolean),
         ],
-        result: Some(FieldInfo::list("returnval", Type::Data(UserSearchResult::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<UserSearchResult as DataType>::INFO))),
         privilege: None,
     };
 }

@@ -20,6 +20,7 @@ impl VStorageObjectManagerBase {
     /// The task yields a `VslmVClockInfo`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn v_storage_object_extend_disk_ex_task(
         &self,
         id: &ID,
@@ -36,6 +37,7 @@ impl VStorageObjectManagerBase {
     /// `RenameVStorageObjectEx`, since 8.0.2.0; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn rename_v_storage_object_ex(
         &self,
         id: &ID,
@@ -50,6 +52,7 @@ impl VStorageObjectManagerBase {
     /// The task yields a `VStorageObjectSnapshot`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn v_storage_object_create_snapshot_ex_task(
         &self,
         id: &ID,
@@ -69,6 +72,7 @@ impl VStorageObjectManagerBase {
     /// The task yields a `VslmVClockInfo`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn v_storage_object_delete_snapshot_ex_task(
         &self,
         id: &ID,
@@ -87,6 +91,7 @@ impl VStorageObjectManagerBase {
     /// The task yields a `VStorageObjectSnapshot`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn v_storage_object_delete_snapshot_ex2_task(
         &self,
         id: &ID,
@@ -105,6 +110,7 @@ impl VStorageObjectManagerBase {
     /// The task yields a `VslmVClockInfo`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn revert_v_storage_object_ex_task(
         &self,
         id: &ID,
@@ -117,6 +123,7 @@ impl VStorageObjectManagerBase {
     /// `RepairVStorageObjectChain_Task`, since 9.1.0.0.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn repair_v_storage_object_chain_task(
         &self,
         id: &ID,
@@ -130,6 +137,7 @@ impl VStorageObjectManagerBase {
     /// The task yields a `VslmVClockInfo`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn unregister_disk_task(&self, id: &ID, datastore: &ManagedObjectReference) -> Request<ManagedObjectReference> {
         Request::new(self, &method::UNREGISTER_DISK_TASK, &[leaf(id), leaf(datastore)])
     }
@@ -144,7 +152,7 @@ pub mod method {
         name: "VStorageObjectExtendDiskEx_Task",
         owner: "VStorageObjectManagerBase",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("newCapacityInMB", Type::Long),
         ],
@@ -157,11 +165,11 @@ pub mod method {
         name: "RenameVStorageObjectEx",
         owner: "VStorageObjectManagerBase",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("name", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(VslmVClockInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VslmVClockInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -170,10 +178,10 @@ pub mod method {
         name: "VStorageObjectCreateSnapshotEx_Task",
         owner: "VStorageObjectManagerBase",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("description", Type::String),
-            FieldInfo::opt("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::opt("snapshotId", Type::Data(<ID as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -184,9 +192,9 @@ pub mod method {
         name: "VStorageObjectDeleteSnapshotEx_Task",
         owner: "VStorageObjectManagerBase",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::req("snapshotId", Type::Data(<ID as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -197,9 +205,9 @@ pub mod method {
         name: "VStorageObjectDeleteSnapshotEx2_Task",
         owner: "VStorageObjectManagerBase",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::req("snapshotId", Type::Data(<ID as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -210,9 +218,9 @@ pub mod method {
         name: "RevertVStorageObjectEx_Task",
         owner: "VStorageObjectManagerBase",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::req("snapshotId", Type::Data(<ID as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -222,7 +230,7 @@ pub mod method {
     pub static REPAIR_V_STORAGE_OBJECT_CHAIN_TASK: Method = Method {
         name: "RepairVStorageObjectChain_Task",
         owner: "VStorageObjectManagerBase",
-        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -231,7 +239,7 @@ pub mod method {
     pub static UNREGISTER_DISK_TASK: Method = Method {
         name: "UnregisterDisk_Task",
         owner: "VStorageObjectManagerBase",
-        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };

@@ -26,6 +26,7 @@ impl VcenterVStorageObjectManager {
     /// The task yields a `VStorageObject`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn create_disk_task(&self, spec: &VslmCreateSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_DISK_TASK, &[leaf(spec)])
     }
@@ -33,6 +34,7 @@ impl VcenterVStorageObjectManager {
     /// `RegisterDisk`, since 6.5; needs `System.View`.
     ///
     /// Faults: `AlreadyExists`, `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn register_disk(&self, path: &str, name: Option<&str>, id: Option<&ID>) -> Request<VStorageObject> {
         Request::new(
             self,
@@ -44,6 +46,7 @@ impl VcenterVStorageObjectManager {
     /// `ExtendDisk_Task`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn extend_disk_task(
         &self,
         id: &ID,
@@ -56,6 +59,7 @@ impl VcenterVStorageObjectManager {
     /// `InflateDisk_Task`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn inflate_disk_task(&self, id: &ID, datastore: &ManagedObjectReference) -> Request<ManagedObjectReference> {
         Request::new(self, &method::INFLATE_DISK_TASK, &[leaf(id), leaf(datastore)])
     }
@@ -63,6 +67,7 @@ impl VcenterVStorageObjectManager {
     /// `RenameVStorageObject`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn rename_v_storage_object(&self, id: &ID, datastore: &ManagedObjectReference, name: &str) -> Request<()> {
         Request::new(self, &method::RENAME_V_STORAGE_OBJECT, &[leaf(id), leaf(datastore), Value::String(name)])
     }
@@ -70,6 +75,7 @@ impl VcenterVStorageObjectManager {
     /// `UpdateVStorageObjectPolicy_Task`, since 6.7; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn update_v_storage_object_policy_task(
         &self,
         id: &ID,
@@ -86,6 +92,7 @@ impl VcenterVStorageObjectManager {
     /// `UpdateVStorageObjectCrypto_Task`, since 7.0.0.0; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn update_v_storage_object_crypto_task(
         &self,
         id: &ID,
@@ -103,6 +110,7 @@ impl VcenterVStorageObjectManager {
     /// `UpdateVStorageInfrastructureObjectPolicy_Task`, since 6.7; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn update_v_storage_infrastructure_object_policy_task(
         &self,
         spec: &VslmInfrastructureObjectPolicySpec,
@@ -113,6 +121,7 @@ impl VcenterVStorageObjectManager {
     /// `RetrieveVStorageInfrastructureObjectPolicy`, since 6.7; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn retrieve_v_storage_infrastructure_object_policy(
         &self,
         datastore: &ManagedObjectReference,
@@ -123,6 +132,7 @@ impl VcenterVStorageObjectManager {
     /// `DeleteVStorageObject_Task`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn delete_v_storage_object_task(
         &self,
         id: &ID,
@@ -134,6 +144,7 @@ impl VcenterVStorageObjectManager {
     /// `RetrieveVStorageObject`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn retrieve_v_storage_object(
         &self,
         id: &ID,
@@ -150,6 +161,7 @@ impl VcenterVStorageObjectManager {
     /// `RetrieveVStorageObjectState`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn retrieve_v_storage_object_state(
         &self,
         id: &ID,
@@ -159,6 +171,7 @@ impl VcenterVStorageObjectManager {
     }
 
     /// `RetrieveVStorageObjectAssociations`, since 6.7; needs `System.View`.
+    #[inline]
     pub fn retrieve_v_storage_object_associations(
         &self,
         ids: &[RetrieveVStorageObjSpec],
@@ -169,6 +182,7 @@ impl VcenterVStorageObjectManager {
     /// `ListVStorageObject`, since 6.5; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`.
+    #[inline]
     pub fn list_v_storage_object(&self, datastore: &ManagedObjectReference) -> Request<Vec<ID>> {
         Request::new(self, &method::LIST_V_STORAGE_OBJECT, &[leaf(datastore)])
     }
@@ -178,6 +192,7 @@ impl VcenterVStorageObjectManager {
     /// The task yields a `VStorageObject`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn clone_v_storage_object_task(
         &self,
         id: &ID,
@@ -192,6 +207,7 @@ impl VcenterVStorageObjectManager {
     /// The task yields a `VStorageObject`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn relocate_v_storage_object_task(
         &self,
         id: &ID,
@@ -204,6 +220,7 @@ impl VcenterVStorageObjectManager {
     /// `SetVStorageObjectControlFlags`, since 6.7; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn set_v_storage_object_control_flags(
         &self,
         id: &ID,
@@ -220,6 +237,7 @@ impl VcenterVStorageObjectManager {
     /// `ClearVStorageObjectControlFlags`, since 6.7; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn clear_v_storage_object_control_flags(
         &self,
         id: &ID,
@@ -236,6 +254,7 @@ impl VcenterVStorageObjectManager {
     /// `AttachTagToVStorageObject`, since 6.5; needs `System.Read`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn attach_tag_to_v_storage_object(&self, id: &ID, category: &str, tag: &str) -> Request<()> {
         Request::new(
             self,
@@ -247,6 +266,7 @@ impl VcenterVStorageObjectManager {
     /// `DetachTagFromVStorageObject`, since 6.5; needs `System.Read`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn detach_tag_from_v_storage_object(&self, id: &ID, category: &str, tag: &str) -> Request<()> {
         Request::new(
             self,
@@ -258,6 +278,7 @@ impl VcenterVStorageObjectManager {
     /// `ListVStorageObjectsAttachedToTag`, since 6.5; needs `System.Read`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn list_v_storage_objects_attached_to_tag(&self, category: &str, tag: &str) -> Request<Vec<ID>> {
         Request::new(
             self,
@@ -269,6 +290,7 @@ impl VcenterVStorageObjectManager {
     /// `ListTagsAttachedToVStorageObject`, since 6.5; needs `System.Read`.
     ///
     /// Faults: `NotFound`.
+    #[inline]
     pub fn list_tags_attached_to_v_storage_object(&self, id: &ID) -> Request<Vec<VslmTagEntry>> {
         Request::new(self, &method::LIST_TAGS_ATTACHED_TO_V_STORAGE_OBJECT, &[leaf(id)])
     }
@@ -276,6 +298,7 @@ impl VcenterVStorageObjectManager {
     /// `ReconcileDatastoreInventory_Task`, since 6.5; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn reconcile_datastore_inventory_task(
         &self,
         datastore: &ManagedObjectReference,
@@ -287,6 +310,7 @@ impl VcenterVStorageObjectManager {
     /// `ScheduleReconcileDatastoreInventory`, since 6.5; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn schedule_reconcile_datastore_inventory(
         &self,
         datastore: &ManagedObjectReference,
@@ -304,6 +328,7 @@ impl VcenterVStorageObjectManager {
     /// The task yields a `ID`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn v_storage_object_create_snapshot_task(
         &self,
         id: &ID,
@@ -320,6 +345,7 @@ impl VcenterVStorageObjectManager {
     /// `DeleteSnapshot_Task`, since 6.7; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn delete_snapshot_task(
         &self,
         id: &ID,
@@ -332,6 +358,7 @@ impl VcenterVStorageObjectManager {
     /// `RetrieveSnapshotInfo`, since 6.7; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn retrieve_snapshot_info(
         &self,
         id: &ID,
@@ -346,6 +373,7 @@ impl VcenterVStorageObjectManager {
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
     #[allow(clippy::too_many_arguments, reason = "the API's own signature")]
+    #[inline]
     pub fn create_disk_from_snapshot_task(
         &self,
         id: &ID,
@@ -380,6 +408,7 @@ impl VcenterVStorageObjectManager {
     /// `RevertVStorageObject_Task`, since 6.7; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn revert_v_storage_object_task(
         &self,
         id: &ID,
@@ -392,6 +421,7 @@ impl VcenterVStorageObjectManager {
     /// `RetrieveSnapshotDetails`, since 6.7; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn retrieve_snapshot_details(
         &self,
         id: &ID,
@@ -404,6 +434,7 @@ impl VcenterVStorageObjectManager {
     /// `VstorageObjectVCenterQueryChangedDiskAreas`, since 6.7; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`, `InvalidArgument`.
+    #[inline]
     pub fn vstorage_object_v_center_query_changed_disk_areas(
         &self,
         id: &ID,
@@ -424,6 +455,7 @@ impl VcenterVStorageObjectManager {
     /// The task yields a `VslmVClockInfo`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `NotFound`, `TaskInProgress`.
+    #[inline]
     pub fn delete_v_storage_object_ex_task(
         &self,
         id: &ID,
@@ -437,6 +469,7 @@ impl VcenterVStorageObjectManager {
     /// The task yields a `VStorageObject`.
     ///
     /// Faults: `InvalidDatastore`, `InvalidState`, `NotFound`.
+    #[inline]
     pub fn v_center_update_v_storage_object_metadata_ex_task(
         &self,
         id: &ID,
@@ -454,6 +487,7 @@ impl VcenterVStorageObjectManager {
     /// `SetVirtualDiskUuidEx_Task`, since 8.0.3.0; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn set_virtual_disk_uuid_ex_task(
         &self,
         name: &str,
@@ -470,6 +504,7 @@ impl VcenterVStorageObjectManager {
     /// `QueryVirtualDiskUuidEx`, since 8.0.3.0; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn query_virtual_disk_uuid_ex(
         &self,
         name: &str,
@@ -487,6 +522,7 @@ impl VcenterVStorageObjectManager {
     /// The task yields a `VStorageObjectReconcileResult`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `InvalidArgument`.
+    #[inline]
     pub fn reconcile_datastore_inventory_ex_task(
         &self,
         spec: &VStorageObjectReconcileSpec,
@@ -503,7 +539,7 @@ pub mod method {
     pub static CREATE_DISK_TASK: Method = Method {
         name: "CreateDisk_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req("spec", Type::Data(VslmCreateSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<VslmCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -515,9 +551,9 @@ pub mod method {
         params: &[
             FieldInfo::req("path", Type::String),
             FieldInfo::opt("name", Type::String),
-            FieldInfo::opt("id", Type::Data(ID::INFO)),
+            FieldInfo::opt("id", Type::Data(<ID as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObject::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObject as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -526,7 +562,7 @@ pub mod method {
         name: "ExtendDisk_Task",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("newCapacityInMB", Type::Long),
         ],
@@ -538,7 +574,7 @@ pub mod method {
     pub static INFLATE_DISK_TASK: Method = Method {
         name: "InflateDisk_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -548,7 +584,7 @@ pub mod method {
         name: "RenameVStorageObject",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("name", Type::String),
         ],
@@ -561,9 +597,9 @@ pub mod method {
         name: "UpdateVStorageObjectPolicy_Task",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
+            FieldInfo::list("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -574,10 +610,10 @@ pub mod method {
         name: "UpdateVStorageObjectCrypto_Task",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-            FieldInfo::opt("disksCrypto", Type::Data(DiskCryptoSpec::INFO)),
+            FieldInfo::list("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO)),
+            FieldInfo::opt("disksCrypto", Type::Data(<DiskCryptoSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -587,7 +623,7 @@ pub mod method {
     pub static UPDATE_V_STORAGE_INFRASTRUCTURE_OBJECT_POLICY_TASK: Method = Method {
         name: "UpdateVStorageInfrastructureObjectPolicy_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req("spec", Type::Data(VslmInfrastructureObjectPolicySpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<VslmInfrastructureObjectPolicySpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -597,7 +633,7 @@ pub mod method {
         name: "RetrieveVStorageInfrastructureObjectPolicy",
         owner: "VcenterVStorageObjectManager",
         params: &[FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(VslmInfrastructureObjectPolicy::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<VslmInfrastructureObjectPolicy as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -605,7 +641,7 @@ pub mod method {
     pub static DELETE_V_STORAGE_OBJECT_TASK: Method = Method {
         name: "DeleteVStorageObject_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -615,11 +651,11 @@ pub mod method {
         name: "RetrieveVStorageObject",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::list("diskInfoFlags", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObject::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObject as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -627,8 +663,8 @@ pub mod method {
     pub static RETRIEVE_V_STORAGE_OBJECT_STATE: Method = Method {
         name: "RetrieveVStorageObjectState",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectStateInfo::INFO))),
+        params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObjectStateInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -636,8 +672,8 @@ pub mod method {
     pub static RETRIEVE_V_STORAGE_OBJECT_ASSOCIATIONS: Method = Method {
         name: "RetrieveVStorageObjectAssociations",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::list("ids", Type::Data(RetrieveVStorageObjSpec::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(VStorageObjectAssociations::INFO))),
+        params: &[FieldInfo::list("ids", Type::Data(<RetrieveVStorageObjSpec as DataType>::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(<VStorageObjectAssociations as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -646,7 +682,7 @@ pub mod method {
         name: "ListVStorageObject",
         owner: "VcenterVStorageObjectManager",
         params: &[FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::list("returnval", Type::Data(ID::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ID as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -655,9 +691,9 @@ pub mod method {
         name: "CloneVStorageObject_Task",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("spec", Type::Data(VslmCloneSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VslmCloneSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -668,9 +704,9 @@ pub mod method {
         name: "RelocateVStorageObject_Task",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("spec", Type::Data(VslmRelocateSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VslmRelocateSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -681,7 +717,7 @@ pub mod method {
         name: "SetVStorageObjectControlFlags",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::list("controlFlags", Type::String),
         ],
@@ -694,7 +730,7 @@ pub mod method {
         name: "ClearVStorageObjectControlFlags",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::list("controlFlags", Type::String),
         ],
@@ -707,7 +743,7 @@ pub mod method {
         name: "AttachTagToVStorageObject",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("category", Type::String),
             FieldInfo::req("tag", Type::String),
         ],
@@ -720,7 +756,7 @@ pub mod method {
         name: "DetachTagFromVStorageObject",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("category", Type::String),
             FieldInfo::req("tag", Type::String),
         ],
@@ -733,7 +769,7 @@ pub mod method {
         name: "ListVStorageObjectsAttachedToTag",
         owner: "VcenterVStorageObjectManager",
         params: &[FieldInfo::req("category", Type::String), FieldInfo::req("tag", Type::String)],
-        result: Some(FieldInfo::list("returnval", Type::Data(ID::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<ID as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -741,8 +777,8 @@ pub mod method {
     pub static LIST_TAGS_ATTACHED_TO_V_STORAGE_OBJECT: Method = Method {
         name: "ListTagsAttachedToVStorageObject",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req("id", Type::Data(ID::INFO))],
-        result: Some(FieldInfo::list("returnval", Type::Data(VslmTagEntry::INFO))),
+        params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO))],
+        result: Some(FieldInfo::list("returnval", Type::Data(<VslmTagEntry as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 
@@ -769,7 +805,7 @@ pub mod method {
         name: "VStorageObjectCreateSnapshot_Task",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::req("description", Type::String),
         ],
@@ -782,9 +818,9 @@ pub mod method {
         name: "DeleteSnapshot_Task",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::req("snapshotId", Type::Data(<ID as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -794,8 +830,8 @@ pub mod method {
     pub static RETRIEVE_SNAPSHOT_INFO: Method = Method {
         name: "RetrieveSnapshotInfo",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectSnapshotInfo::INFO))),
+        params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObjectSnapshotInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -804,15 +840,15 @@ pub mod method {
         name: "CreateDiskFromSnapshot_Task",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::req("snapshotId", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("name", Type::String),
-            FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
-            FieldInfo::opt("crypto", Type::Data(CryptoSpec::INFO)),
+            FieldInfo::list("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO)),
+            FieldInfo::opt("crypto", Type::Data(<CryptoSpec as DataType>::INFO)),
             FieldInfo::opt("path", Type::String),
             FieldInfo::opt("isLinkedClone", Type::Boolean),
-            FieldInfo::opt("targetId", Type::Data(ID::INFO)),
+            FieldInfo::opt("targetId", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::opt("targetDatastore", Type::Ref),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -824,9 +860,9 @@ pub mod method {
         name: "RevertVStorageObject_Task",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::req("snapshotId", Type::Data(<ID as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -837,11 +873,11 @@ pub mod method {
         name: "RetrieveSnapshotDetails",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::req("snapshotId", Type::Data(<ID as DataType>::INFO)),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(VStorageObjectSnapshotDetails::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObjectSnapshotDetails as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -850,13 +886,13 @@ pub mod method {
         name: "VstorageObjectVCenterQueryChangedDiskAreas",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::req("snapshotId", Type::Data(ID::INFO)),
+            FieldInfo::req("snapshotId", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("startOffset", Type::Long),
             FieldInfo::req("changeId", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(DiskChangeInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<DiskChangeInfo as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 
@@ -864,7 +900,7 @@ pub mod method {
     pub static DELETE_V_STORAGE_OBJECT_EX_TASK: Method = Method {
         name: "DeleteVStorageObjectEx_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req("id", Type::Data(ID::INFO)), FieldInfo::req("datastore", Type::Ref)],
+        params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };
@@ -874,9 +910,9 @@ pub mod method {
         name: "VCenterUpdateVStorageObjectMetadataEx_Task",
         owner: "VcenterVStorageObjectManager",
         params: &[
-            FieldInfo::req("id", Type::Data(ID::INFO)),
+            FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
-            FieldInfo::list("metadata", Type::Data(KeyValue::INFO)),
+            FieldInfo::list("metadata", Type::Data(<KeyValue as DataType>::INFO)),
             FieldInfo::list("deleteKeys", Type::String),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -909,7 +945,7 @@ pub mod method {
     pub static RECONCILE_DATASTORE_INVENTORY_EX_TASK: Method = Method {
         name: "ReconcileDatastoreInventoryEx_Task",
         owner: "VcenterVStorageObjectManager",
-        params: &[FieldInfo::req("spec", Type::Data(VStorageObjectReconcileSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<VStorageObjectReconcileSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
     };

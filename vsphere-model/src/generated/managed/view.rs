@@ -15,6 +15,7 @@ managed_object!(View, Handle, "View", []);
 
 impl View {
     /// `DestroyView`, since 2.5; needs `System.View`.
+    #[inline]
     pub fn destroy_view(&self) -> Request<()> {
         Request::new(self, &method::DESTROY_VIEW, &[])
     }

@@ -15,11 +15,13 @@ managed_object!(ViewManager, Handle, "ViewManager", [FieldInfo::list("viewList",
 
 impl ViewManager {
     /// `CreateInventoryView`, since 2.5; needs `System.View`.
+    #[inline]
     pub fn create_inventory_view(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_INVENTORY_VIEW, &[])
     }
 
     /// `CreateContainerView`, since 2.5; needs `System.View`.
+    #[inline]
     pub fn create_container_view(
         &self,
         container: &ManagedObjectReference,
@@ -30,11 +32,13 @@ impl ViewManager {
     }
 
     /// `CreateListView`, since 2.5; needs `System.View`.
+    #[inline]
     pub fn create_list_view(&self, obj: &[ManagedObjectReference]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_LIST_VIEW, &[Value::List(&obj)])
     }
 
     /// `CreateListViewFromView`, since 2.5; needs `System.View`.
+    #[inline]
     pub fn create_list_view_from_view(&self, view: &ManagedObjectReference) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_LIST_VIEW_FROM_VIEW, &[leaf(view)])
     }

@@ -25,9 +25,9 @@ managed_object!(
         FieldInfo::opt("parentFolder", Type::Ref),
         FieldInfo::list("datastore", Type::Ref),
         FieldInfo::list("network", Type::Ref),
-        FieldInfo::opt("vAppConfig", Type::Data(VAppConfigInfo::INFO)),
+        FieldInfo::opt("vAppConfig", Type::Data(<VAppConfigInfo as DataType>::INFO)),
         FieldInfo::opt("parentVApp", Type::Ref),
-        FieldInfo::list("childLink", Type::Data(VirtualAppLinkInfo::INFO))
+        FieldInfo::list("childLink", Type::Data(<VirtualAppLinkInfo as DataType>::INFO))
     ]
 );
 
@@ -35,6 +35,7 @@ impl VirtualApp {
     /// `UpdateVAppConfig`, since 4.0.
     ///
     /// Faults: `ConcurrentAccess`, `DuplicateName`, `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidName`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn update_v_app_config(&self, spec: &VAppConfigSpec) -> Request<()> {
         Request::new(self, &method::UPDATE_V_APP_CONFIG, &[leaf(spec)])
     }
@@ -42,6 +43,7 @@ impl VirtualApp {
     /// `UpdateLinkedChildren`, since 4.1.
     ///
     /// Faults: `ConcurrentAccess`.
+    #[inline]
     pub fn update_linked_children(
         &self,
         add_change_set: &[VirtualAppLinkInfo],
@@ -55,6 +57,7 @@ impl VirtualApp {
     /// The task yields a reference to a `VirtualApp`.
     ///
     /// Faults: `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidState`, `MigrationFault`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn clone_v_app_task(
         &self,
         name: &str,
@@ -67,6 +70,7 @@ impl VirtualApp {
     /// `ExportVApp`, since 4.0; needs `VApp.Export`.
     ///
     /// Faults: `FileFault`, `InvalidPowerState`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn export_v_app(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::EXPORT_V_APP, &[])
     }
@@ -74,6 +78,7 @@ impl VirtualApp {
     /// `PowerOnVApp_Task`, since 4.0; needs `VApp.PowerOn`.
     ///
     /// Faults: `FileFault`, `InsufficientResourcesFault`, `InvalidState`, `TaskInProgress`, `VAppConfigFault`, `VmConfigFault`.
+    #[inline]
     pub fn power_on_v_app_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::POWER_ON_V_APP_TASK, &[])
     }
@@ -81,6 +86,7 @@ impl VirtualApp {
     /// `PowerOffVApp_Task`, since 4.0; needs `VApp.PowerOff`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `VAppConfigFault`.
+    #[inline]
     pub fn power_off_v_app_task(&self, force: bool) -> Request<ManagedObjectReference> {
         Request::new(self, &method::POWER_OFF_V_APP_TASK, &[leaf(&force)])
     }
@@ -88,6 +94,7 @@ impl VirtualApp {
     /// `SuspendVApp_Task`, since 4.1; needs `VApp.Suspend`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `VAppConfigFault`.
+    #[inline]
     pub fn suspend_v_app_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::SUSPEND_V_APP_TASK, &[])
     }
@@ -95,6 +102,7 @@ impl VirtualApp {
     /// `unregisterVApp_Task`, since 4.0; needs `VApp.Unregister`.
     ///
     /// Faults: `ConcurrentAccess`, `InvalidState`.
+    #[inline]
     pub fn unregister_v_app_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::UNREGISTER_V_APP_TASK, &[])
     }
@@ -169,7 +177,7 @@ pub mod method {
     pub static UPDATE_V_APP_CONFIG: Method = Method {
         name: "UpdateVAppConfig",
         owner: "VirtualApp",
-        params: &[FieldInfo::req("spec", Type::Data(VAppConfigSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<VAppConfigSpec as DataType>::INFO))],
         result: None,
         privilege: None,
     };
@@ -179,7 +187,7 @@ pub mod method {
         name: "UpdateLinkedChildren",
         owner: "VirtualApp",
         params: &[
-            FieldInfo::list("addChangeSet", Type::Data(VirtualAppLinkInfo::INFO)),
+            FieldInfo::list("addChangeSet", Type::Data(<VirtualAppLinkInfo as DataType>::INFO)),
             FieldInfo::list("removeSet", Type::Ref),
         ],
         result: None,
@@ -193,7 +201,7 @@ pub mod method {
         params: &[
             FieldInfo::req("name", Type::String),
             FieldInfo::req("target", Type::Ref),
-            FieldInfo::req("spec", Type::Data(VAppCloneSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VAppCloneSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VApp.Clone"),

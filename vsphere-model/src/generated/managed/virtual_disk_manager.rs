@@ -20,6 +20,7 @@ impl VirtualDiskManager {
     /// The task yields a `String`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn create_virtual_disk_task(
         &self,
         name: &str,
@@ -36,6 +37,7 @@ impl VirtualDiskManager {
     /// `DeleteVirtualDisk_Task`, since 2.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn delete_virtual_disk_task(
         &self,
         name: &str,
@@ -53,6 +55,7 @@ impl VirtualDiskManager {
     /// The task yields a `String`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn move_virtual_disk_task(
         &self,
         source_name: &str,
@@ -81,6 +84,7 @@ impl VirtualDiskManager {
     /// The task yields a `String`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidDiskFormat`.
+    #[inline]
     pub fn copy_virtual_disk_task(
         &self,
         source_name: &str,
@@ -107,6 +111,7 @@ impl VirtualDiskManager {
     /// `ExtendVirtualDisk_Task`, since 2.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn extend_virtual_disk_task(
         &self,
         name: &str,
@@ -129,6 +134,7 @@ impl VirtualDiskManager {
     /// `QueryVirtualDiskFragmentation`, since 2.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn query_virtual_disk_fragmentation(
         &self,
         name: &str,
@@ -144,6 +150,7 @@ impl VirtualDiskManager {
     /// `DefragmentVirtualDisk_Task`, since 2.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn defragment_virtual_disk_task(
         &self,
         name: &str,
@@ -159,6 +166,7 @@ impl VirtualDiskManager {
     /// `ShrinkVirtualDisk_Task`, since 2.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn shrink_virtual_disk_task(
         &self,
         name: &str,
@@ -175,6 +183,7 @@ impl VirtualDiskManager {
     /// `InflateVirtualDisk_Task`, since 2.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn inflate_virtual_disk_task(
         &self,
         name: &str,
@@ -190,6 +199,7 @@ impl VirtualDiskManager {
     /// `EagerZeroVirtualDisk_Task`, since 4.0; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn eager_zero_virtual_disk_task(
         &self,
         name: &str,
@@ -205,6 +215,7 @@ impl VirtualDiskManager {
     /// `ZeroFillVirtualDisk_Task`, since 2.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn zero_fill_virtual_disk_task(
         &self,
         name: &str,
@@ -220,6 +231,7 @@ impl VirtualDiskManager {
     /// `SetVirtualDiskUuid`, since 2.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn set_virtual_disk_uuid(
         &self,
         name: &str,
@@ -236,6 +248,7 @@ impl VirtualDiskManager {
     /// `QueryVirtualDiskUuid`, since 2.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn query_virtual_disk_uuid(&self, name: &str, datacenter: Option<&ManagedObjectReference>) -> Request<String> {
         Request::new(
             self,
@@ -247,6 +260,7 @@ impl VirtualDiskManager {
     /// `QueryVirtualDiskGeometry`, since 2.5; needs `System.View`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`.
+    #[inline]
     pub fn query_virtual_disk_geometry(
         &self,
         name: &str,
@@ -262,6 +276,7 @@ impl VirtualDiskManager {
     /// `ImportUnmanagedSnapshot`, since 6.0; needs `System.View`.
     ///
     /// Faults: `InvalidDatastore`, `NotFound`.
+    #[inline]
     pub fn import_unmanaged_snapshot(
         &self,
         vdisk: &str,
@@ -278,6 +293,7 @@ impl VirtualDiskManager {
     /// `ReleaseManagedSnapshot`, since 6.5; needs `System.View`.
     ///
     /// Faults: `FileNotFound`, `InvalidDatastore`.
+    #[inline]
     pub fn release_managed_snapshot(&self, vdisk: &str, datacenter: Option<&ManagedObjectReference>) -> Request<()> {
         Request::new(
             self,
@@ -298,7 +314,7 @@ pub mod method {
         params: &[
             FieldInfo::req("name", Type::String),
             FieldInfo::opt("datacenter", Type::Ref),
-            FieldInfo::req("spec", Type::Data(VirtualDiskSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VirtualDiskSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -323,7 +339,7 @@ pub mod method {
             FieldInfo::req("destName", Type::String),
             FieldInfo::opt("destDatacenter", Type::Ref),
             FieldInfo::opt("force", Type::Boolean),
-            FieldInfo::list("profile", Type::Data(VirtualMachineProfileSpec::INFO)),
+            FieldInfo::list("profile", Type::Data(<VirtualMachineProfileSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
@@ -338,7 +354,7 @@ pub mod method {
             FieldInfo::opt("sourceDatacenter", Type::Ref),
             FieldInfo::req("destName", Type::String),
             FieldInfo::opt("destDatacenter", Type::Ref),
-            FieldInfo::opt("destSpec", Type::Data(VirtualDiskSpec::INFO)),
+            FieldInfo::opt("destSpec", Type::Data(<VirtualDiskSpec as DataType>::INFO)),
             FieldInfo::opt("force", Type::Boolean),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -444,7 +460,7 @@ pub mod method {
         name: "QueryVirtualDiskGeometry",
         owner: "VirtualDiskManager",
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(HostDiskDimensionsChs::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<HostDiskDimensionsChs as DataType>::INFO))),
         privilege: Some("System.View"),
     };
 

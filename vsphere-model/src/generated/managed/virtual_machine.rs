@@ -28,28 +28,29 @@ managed_object!(
     ManagedEntity,
     "VirtualMachine",
     [
-        FieldInfo::req("capability", Type::Data(VirtualMachineCapability::INFO)),
-        FieldInfo::opt("config", Type::Data(VirtualMachineConfigInfo::INFO)),
-        FieldInfo::opt("layout", Type::Data(VirtualMachineFileLayout::INFO)),
-        FieldInfo::opt("layoutEx", Type::Data(VirtualMachineFileLayoutEx::INFO)),
-        FieldInfo::opt("storage", Type::Data(VirtualMachineStorageInfo::INFO)),
+        FieldInfo::req("capability", Type::Data(<VirtualMachineCapability as DataType>::INFO)),
+        FieldInfo::opt("config", Type::Data(<VirtualMachineConfigInfo as DataType>::INFO)),
+        FieldInfo::opt("layout", Type::Data(<VirtualMachineFileLayout as DataType>::INFO)),
+        FieldInfo::opt("layoutEx", Type::Data(<VirtualMachineFileLayoutEx as DataType>::INFO)),
+        FieldInfo::opt("storage", Type::Data(<VirtualMachineStorageInfo as DataType>::INFO)),
         FieldInfo::req("environmentBrowser", Type::Ref),
         FieldInfo::opt("resourcePool", Type::Ref),
         FieldInfo::opt("parentVApp", Type::Ref),
-        FieldInfo::opt("resourceConfig", Type::Data(ResourceConfigSpec::INFO)),
-        FieldInfo::req("runtime", Type::Data(VirtualMachineRuntimeInfo::INFO)),
-        FieldInfo::opt("guest", Type::Data(GuestInfo::INFO)),
-        FieldInfo::req("summary", Type::Data(VirtualMachineSummary::INFO)),
+        FieldInfo::opt("resourceConfig", Type::Data(<ResourceConfigSpec as DataType>::INFO)),
+        FieldInfo::req("runtime", Type::Data(<VirtualMachineRuntimeInfo as DataType>::INFO)),
+        FieldInfo::opt("guest", Type::Data(<GuestInfo as DataType>::INFO)),
+        FieldInfo::req("summary", Type::Data(<VirtualMachineSummary as DataType>::INFO)),
         FieldInfo::list("datastore", Type::Ref),
         FieldInfo::list("network", Type::Ref),
-        FieldInfo::opt("snapshot", Type::Data(VirtualMachineSnapshotInfo::INFO)),
+        FieldInfo::opt("snapshot", Type::Data(<VirtualMachineSnapshotInfo as DataType>::INFO)),
         FieldInfo::list("rootSnapshot", Type::Ref),
-        FieldInfo::req("guestHeartbeatStatus", Type::Enum(ManagedEntityStatus::INFO))
+        FieldInfo::req("guestHeartbeatStatus", Type::Enum(<ManagedEntityStatus as EnumType>::INFO))
     ]
 );
 
 impl VirtualMachine {
     /// `RefreshStorageInfo`, since 4.0; needs `System.Read`.
+    #[inline]
     pub fn refresh_storage_info(&self) -> Request<()> {
         Request::new(self, &method::REFRESH_STORAGE_INFO, &[])
     }
@@ -59,6 +60,7 @@ impl VirtualMachine {
     /// The task yields a reference to a `VirtualMachineSnapshot`.
     ///
     /// Faults: `FileFault`, `InvalidName`, `InvalidState`, `SnapshotFault`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn create_snapshot_task(
         &self,
         name: &str,
@@ -78,6 +80,7 @@ impl VirtualMachine {
     /// The task yields a reference to a `VirtualMachineSnapshot`.
     ///
     /// Faults: `FileFault`, `InvalidName`, `InvalidState`, `SnapshotFault`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn create_snapshot_ex_task(
         &self,
         name: &str,
@@ -100,6 +103,7 @@ impl VirtualMachine {
     /// `RevertToCurrentSnapshot_Task`, since 2.0; needs `VirtualMachine.State.RevertToSnapshot`.
     ///
     /// Faults: `InsufficientResourcesFault`, `InvalidState`, `NotFound`, `SnapshotFault`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn revert_to_current_snapshot_task(
         &self,
         host: Option<&ManagedObjectReference>,
@@ -115,6 +119,7 @@ impl VirtualMachine {
     /// `RemoveAllSnapshots_Task`, since 2.0; needs `VirtualMachine.State.RemoveSnapshot`.
     ///
     /// Faults: `InvalidState`, `SnapshotFault`, `TaskInProgress`.
+    #[inline]
     pub fn remove_all_snapshots_task(
         &self,
         consolidate: Option<bool>,
@@ -130,6 +135,7 @@ impl VirtualMachine {
     /// `ConsolidateVMDisks_Task`, since 5.0; needs `VirtualMachine.State.RemoveSnapshot`.
     ///
     /// Faults: `FileFault`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn consolidate_vm_disks_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CONSOLIDATE_VM_DISKS_TASK, &[])
     }
@@ -139,6 +145,7 @@ impl VirtualMachine {
     /// The task yields a `Vec<StorageRequirement>`.
     ///
     /// Faults: `FileFault`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn estimate_storage_for_consolidate_snapshots_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::ESTIMATE_STORAGE_FOR_CONSOLIDATE_SNAPSHOTS_TASK, &[])
     }
@@ -146,6 +153,7 @@ impl VirtualMachine {
     /// `ReconfigVM_Task`, since 2.0.
     ///
     /// Faults: `ConcurrentAccess`, `DuplicateName`, `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidName`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn reconfig_vm_task(&self, spec: &VirtualMachineConfigSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RECONFIG_VM_TASK, &[leaf(spec)])
     }
@@ -153,6 +161,7 @@ impl VirtualMachine {
     /// `UpgradeVM_Task`, since 2.0; needs `VirtualMachine.Config.UpgradeVirtualHardware`.
     ///
     /// Faults: `AlreadyUpgraded`, `InvalidState`, `NoDiskFound`, `TaskInProgress`.
+    #[inline]
     pub fn upgrade_vm_task(&self, version: Option<&str>) -> Request<ManagedObjectReference> {
         Request::new(self, &method::UPGRADE_VM_TASK, &[version.map_or(Value::Unset, Value::String)])
     }
@@ -160,6 +169,7 @@ impl VirtualMachine {
     /// `ExtractOvfEnvironment`, since 4.0; needs `VApp.ExtractOvfEnvironment`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn extract_ovf_environment(&self) -> Request<String> {
         Request::new(self, &method::EXTRACT_OVF_ENVIRONMENT, &[])
     }
@@ -167,6 +177,7 @@ impl VirtualMachine {
     /// `PowerOnVM_Task`, since 2.0; needs `VirtualMachine.Interact.PowerOn`.
     ///
     /// Faults: `FileFault`, `InsufficientResourcesFault`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn power_on_vm_task(&self, host: Option<&ManagedObjectReference>) -> Request<ManagedObjectReference> {
         Request::new(self, &method::POWER_ON_VM_TASK, &[host.map_or(Value::Unset, leaf)])
     }
@@ -174,6 +185,7 @@ impl VirtualMachine {
     /// `PowerOffVM_Task`, since 2.0; needs `VirtualMachine.Interact.PowerOff`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn power_off_vm_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::POWER_OFF_VM_TASK, &[])
     }
@@ -181,6 +193,7 @@ impl VirtualMachine {
     /// `SuspendVM_Task`, since 2.0; needs `VirtualMachine.Interact.Suspend`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn suspend_vm_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::SUSPEND_VM_TASK, &[])
     }
@@ -188,6 +201,7 @@ impl VirtualMachine {
     /// `ResetVM_Task`, since 2.0; needs `VirtualMachine.Interact.Reset`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn reset_vm_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RESET_VM_TASK, &[])
     }
@@ -195,6 +209,7 @@ impl VirtualMachine {
     /// `ShutdownGuest`, since 2.0; needs `VirtualMachine.Interact.PowerOff`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `ToolsUnavailable`.
+    #[inline]
     pub fn shutdown_guest(&self) -> Request<()> {
         Request::new(self, &method::SHUTDOWN_GUEST, &[])
     }
@@ -202,6 +217,7 @@ impl VirtualMachine {
     /// `RebootGuest`, since 2.0; needs `VirtualMachine.Interact.Reset`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `ToolsUnavailable`.
+    #[inline]
     pub fn reboot_guest(&self) -> Request<()> {
         Request::new(self, &method::REBOOT_GUEST, &[])
     }
@@ -209,6 +225,7 @@ impl VirtualMachine {
     /// `StandbyGuest`, since 2.0; needs `VirtualMachine.Interact.Suspend`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `ToolsUnavailable`.
+    #[inline]
     pub fn standby_guest(&self) -> Request<()> {
         Request::new(self, &method::STANDBY_GUEST, &[])
     }
@@ -216,6 +233,7 @@ impl VirtualMachine {
     /// `AnswerVM`, since 2.0; needs `VirtualMachine.Interact.AnswerQuestion`.
     ///
     /// Faults: `ConcurrentAccess`.
+    #[inline]
     pub fn answer_vm(&self, question_id: &str, answer_choice: &str) -> Request<()> {
         Request::new(self, &method::ANSWER_VM, &[Value::String(question_id), Value::String(answer_choice)])
     }
@@ -223,6 +241,7 @@ impl VirtualMachine {
     /// `CustomizeVM_Task`, since 2.0; needs `VirtualMachine.Provisioning.Customize`.
     ///
     /// Faults: `CustomizationFault`.
+    #[inline]
     pub fn customize_vm_task(&self, spec: &CustomizationSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CUSTOMIZE_VM_TASK, &[leaf(spec)])
     }
@@ -230,6 +249,7 @@ impl VirtualMachine {
     /// `CheckCustomizationSpec`, since 2.0; needs `VirtualMachine.Provisioning.Customize`.
     ///
     /// Faults: `CustomizationFault`.
+    #[inline]
     pub fn check_customization_spec(&self, spec: &CustomizationSpec) -> Request<()> {
         Request::new(self, &method::CHECK_CUSTOMIZATION_SPEC, &[leaf(spec)])
     }
@@ -237,6 +257,7 @@ impl VirtualMachine {
     /// `MigrateVM_Task`, since 2.0.
     ///
     /// Faults: `FileFault`, `InsufficientResourcesFault`, `InvalidState`, `MigrationFault`, `Timedout`, `VmConfigFault`.
+    #[inline]
     pub fn migrate_vm_task(
         &self,
         pool: Option<&ManagedObjectReference>,
@@ -259,6 +280,7 @@ impl VirtualMachine {
     /// `RelocateVM_Task`, since 2.0; needs `Resource.ColdMigrate`.
     ///
     /// Faults: `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidState`, `MigrationFault`, `Timedout`, `VmConfigFault`.
+    #[inline]
     pub fn relocate_vm_task(
         &self,
         spec: &VirtualMachineRelocateSpec,
@@ -272,6 +294,7 @@ impl VirtualMachine {
     /// The task yields a reference to a `VirtualMachine`.
     ///
     /// Faults: `CustomizationFault`, `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidState`, `MigrationFault`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn clone_vm_task(
         &self,
         folder: &ManagedObjectReference,
@@ -286,6 +309,7 @@ impl VirtualMachine {
     /// The task yields a reference to a `VirtualMachine`.
     ///
     /// Faults: `DisallowedMigrationDeviceAttached`, `FileFault`, `InsufficientResourcesFault`, `InvalidDatastore`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn instant_clone_task(&self, spec: &VirtualMachineInstantCloneSpec) -> Request<ManagedObjectReference> {
         Request::new(self, &method::INSTANT_CLONE_TASK, &[leaf(spec)])
     }
@@ -293,6 +317,7 @@ impl VirtualMachine {
     /// `ExportVm`, since 4.0; needs `VApp.Export`.
     ///
     /// Faults: `FileFault`, `InvalidPowerState`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn export_vm(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::EXPORT_VM, &[])
     }
@@ -300,6 +325,7 @@ impl VirtualMachine {
     /// `MarkAsTemplate`, since 2.0; needs `VirtualMachine.Provisioning.MarkAsTemplate`.
     ///
     /// Faults: `FileFault`, `InvalidState`, `VmConfigFault`.
+    #[inline]
     pub fn mark_as_template(&self) -> Request<()> {
         Request::new(self, &method::MARK_AS_TEMPLATE, &[])
     }
@@ -307,6 +333,7 @@ impl VirtualMachine {
     /// `MarkAsVirtualMachine`, since 2.0; needs `VirtualMachine.Provisioning.MarkAsVM`.
     ///
     /// Faults: `FileFault`, `InvalidDatastore`, `InvalidState`, `VmConfigFault`.
+    #[inline]
     pub fn mark_as_virtual_machine(
         &self,
         pool: &ManagedObjectReference,
@@ -318,6 +345,7 @@ impl VirtualMachine {
     /// `UnregisterVM`, since 2.0; needs `VirtualMachine.Inventory.Unregister`.
     ///
     /// Faults: `InvalidPowerState`, `TaskInProgress`.
+    #[inline]
     pub fn unregister_vm(&self) -> Request<()> {
         Request::new(self, &method::UNREGISTER_VM, &[])
     }
@@ -325,6 +353,7 @@ impl VirtualMachine {
     /// `ResetGuestInformation`, since 2.0; needs `VirtualMachine.Config.ResetGuestInfo`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn reset_guest_information(&self) -> Request<()> {
         Request::new(self, &method::RESET_GUEST_INFORMATION, &[])
     }
@@ -332,6 +361,7 @@ impl VirtualMachine {
     /// `MountToolsInstaller`, since 2.0; needs `VirtualMachine.Interact.ToolsInstall`.
     ///
     /// Faults: `InvalidState`, `VmConfigFault`, `VmToolsUpgradeFault`.
+    #[inline]
     pub fn mount_tools_installer(&self) -> Request<()> {
         Request::new(self, &method::MOUNT_TOOLS_INSTALLER, &[])
     }
@@ -339,6 +369,7 @@ impl VirtualMachine {
     /// `UnmountToolsInstaller`, since 2.0; needs `VirtualMachine.Interact.ToolsInstall`.
     ///
     /// Faults: `InvalidState`, `VmConfigFault`.
+    #[inline]
     pub fn unmount_tools_installer(&self) -> Request<()> {
         Request::new(self, &method::UNMOUNT_TOOLS_INSTALLER, &[])
     }
@@ -346,11 +377,13 @@ impl VirtualMachine {
     /// `UpgradeTools_Task`, since 2.0; needs `VirtualMachine.Interact.ToolsInstall`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `ToolsUnavailable`, `VmConfigFault`, `VmToolsUpgradeFault`.
+    #[inline]
     pub fn upgrade_tools_task(&self, installer_options: Option<&str>) -> Request<ManagedObjectReference> {
         Request::new(self, &method::UPGRADE_TOOLS_TASK, &[installer_options.map_or(Value::Unset, Value::String)])
     }
 
     /// `AcquireMksTicket`, since 2.0; needs `VirtualMachine.Interact.ConsoleInteract`.
+    #[inline]
     pub fn acquire_mks_ticket(&self) -> Request<VirtualMachineMksTicket> {
         Request::new(self, &method::ACQUIRE_MKS_TICKET, &[])
     }
@@ -358,6 +391,7 @@ impl VirtualMachine {
     /// `QueryConnections`, since 7.0.1.0; needs `VirtualMachine.Interact.ConsoleInteract`.
     ///
     /// Faults: `InvalidState`, `Timedout`, `VmConfigFault`.
+    #[inline]
     pub fn query_connections(&self) -> Request<Vec<Poly<VirtualMachineConnection>>> {
         Request::new(self, &method::QUERY_CONNECTIONS, &[])
     }
@@ -365,6 +399,7 @@ impl VirtualMachine {
     /// `DropConnections`, since 7.0.1.0; needs `VirtualMachine.Interact.ConsoleInteract`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn drop_connections(&self, list_of_connections: &[Poly<VirtualMachineConnection>]) -> Request<bool> {
         Request::new(self, &method::DROP_CONNECTIONS, &[Value::List(&list_of_connections)])
     }
@@ -372,6 +407,7 @@ impl VirtualMachine {
     /// `AcquireTicket`, since 4.1.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn acquire_ticket(&self, ticket_type: &str) -> Request<VirtualMachineTicket> {
         Request::new(self, &method::ACQUIRE_TICKET, &[Value::String(ticket_type)])
     }
@@ -379,6 +415,7 @@ impl VirtualMachine {
     /// `SetScreenResolution`, since 2.0; needs `VirtualMachine.Interact.ConsoleInteract`.
     ///
     /// Faults: `InvalidState`, `ToolsUnavailable`.
+    #[inline]
     pub fn set_screen_resolution(&self, width: i32, height: i32) -> Request<()> {
         Request::new(self, &method::SET_SCREEN_RESOLUTION, &[leaf(&width), leaf(&height)])
     }
@@ -386,6 +423,7 @@ impl VirtualMachine {
     /// `DefragmentAllDisks`, since 2.5; needs `VirtualMachine.Interact.DefragmentAllDisks`.
     ///
     /// Faults: `FileFault`, `InvalidPowerState`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn defragment_all_disks(&self) -> Request<()> {
         Request::new(self, &method::DEFRAGMENT_ALL_DISKS, &[])
     }
@@ -395,6 +433,7 @@ impl VirtualMachine {
     /// The task yields a `FaultToleranceSecondaryOpResult`.
     ///
     /// Faults: `FileFault`, `InsufficientResourcesFault`, `InvalidState`, `TaskInProgress`, `VmConfigFault`, `VmFaultToleranceIssue`.
+    #[inline]
     pub fn create_secondary_vm_task(&self, host: Option<&ManagedObjectReference>) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_SECONDARY_VM_TASK, &[host.map_or(Value::Unset, leaf)])
     }
@@ -404,6 +443,7 @@ impl VirtualMachine {
     /// The task yields a `FaultToleranceSecondaryOpResult`.
     ///
     /// Faults: `FileFault`, `InsufficientResourcesFault`, `InvalidState`, `TaskInProgress`, `VmConfigFault`, `VmFaultToleranceIssue`.
+    #[inline]
     pub fn create_secondary_vm_ex_task(
         &self,
         host: Option<&ManagedObjectReference>,
@@ -419,6 +459,7 @@ impl VirtualMachine {
     /// `TurnOffFaultToleranceForVM_Task`, since 4.0; needs `VirtualMachine.Interact.TurnOffFaultTolerance`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `VmFaultToleranceIssue`.
+    #[inline]
     pub fn turn_off_fault_tolerance_for_vm_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::TURN_OFF_FAULT_TOLERANCE_FOR_VM_TASK, &[])
     }
@@ -426,6 +467,7 @@ impl VirtualMachine {
     /// `MakePrimaryVM_Task`, since 4.0; needs `VirtualMachine.Interact.MakePrimary`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `VmFaultToleranceIssue`.
+    #[inline]
     pub fn make_primary_vm_task(&self, vm: &ManagedObjectReference) -> Request<ManagedObjectReference> {
         Request::new(self, &method::MAKE_PRIMARY_VM_TASK, &[leaf(vm)])
     }
@@ -433,6 +475,7 @@ impl VirtualMachine {
     /// `TerminateFaultTolerantVM_Task`, since 4.0; needs `VirtualMachine.Interact.TerminateFaultTolerantVM`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `VmFaultToleranceIssue`.
+    #[inline]
     pub fn terminate_fault_tolerant_vm_task(
         &self,
         vm: Option<&ManagedObjectReference>,
@@ -443,6 +486,7 @@ impl VirtualMachine {
     /// `DisableSecondaryVM_Task`, since 4.0; needs `VirtualMachine.Interact.DisableSecondary`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `VmFaultToleranceIssue`.
+    #[inline]
     pub fn disable_secondary_vm_task(&self, vm: &ManagedObjectReference) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DISABLE_SECONDARY_VM_TASK, &[leaf(vm)])
     }
@@ -452,6 +496,7 @@ impl VirtualMachine {
     /// The task yields a `FaultToleranceSecondaryOpResult`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`, `VmConfigFault`, `VmFaultToleranceIssue`.
+    #[inline]
     pub fn enable_secondary_vm_task(
         &self,
         vm: &ManagedObjectReference,
@@ -463,6 +508,7 @@ impl VirtualMachine {
     /// `SetDisplayTopology`, since 2.5u2server; needs `VirtualMachine.Interact.ConsoleInteract`.
     ///
     /// Faults: `InvalidState`, `ToolsUnavailable`.
+    #[inline]
     pub fn set_display_topology(&self, displays: &[VirtualMachineDisplayTopology]) -> Request<()> {
         Request::new(self, &method::SET_DISPLAY_TOPOLOGY, &[Value::List(&displays)])
     }
@@ -472,6 +518,7 @@ impl VirtualMachine {
     /// The task yields a reference to a `VirtualMachineSnapshot`.
     ///
     /// Faults: `FileFault`, `HostIncompatibleForRecordReplay`, `InvalidName`, `InvalidPowerState`, `InvalidState`, `RecordReplayDisabled`, `SnapshotFault`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn start_recording_task(&self, name: &str, description: Option<&str>) -> Request<ManagedObjectReference> {
         Request::new(
             self,
@@ -483,6 +530,7 @@ impl VirtualMachine {
     /// `StopRecording_Task`, since 4.0; needs `VirtualMachine.Interact.Record`.
     ///
     /// Faults: `FileFault`, `InvalidPowerState`, `InvalidState`, `SnapshotFault`, `TaskInProgress`.
+    #[inline]
     pub fn stop_recording_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::STOP_RECORDING_TASK, &[])
     }
@@ -490,6 +538,7 @@ impl VirtualMachine {
     /// `StartReplaying_Task`, since 4.0; needs `VirtualMachine.Interact.Replay`.
     ///
     /// Faults: `FileFault`, `HostIncompatibleForRecordReplay`, `InvalidPowerState`, `InvalidState`, `NotFound`, `RecordReplayDisabled`, `SnapshotFault`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn start_replaying_task(&self, replay_snapshot: &ManagedObjectReference) -> Request<ManagedObjectReference> {
         Request::new(self, &method::START_REPLAYING_TASK, &[leaf(replay_snapshot)])
     }
@@ -497,6 +546,7 @@ impl VirtualMachine {
     /// `StopReplaying_Task`, since 4.0; needs `VirtualMachine.Interact.Replay`.
     ///
     /// Faults: `FileFault`, `InvalidPowerState`, `InvalidState`, `SnapshotFault`, `TaskInProgress`.
+    #[inline]
     pub fn stop_replaying_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::STOP_REPLAYING_TASK, &[])
     }
@@ -504,6 +554,7 @@ impl VirtualMachine {
     /// `PromoteDisks_Task`, since 4.0; needs `VirtualMachine.Provisioning.PromoteDisks`.
     ///
     /// Faults: `InvalidPowerState`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn promote_disks_task(&self, unlink: bool, disks: &[VirtualDisk]) -> Request<ManagedObjectReference> {
         Request::new(self, &method::PROMOTE_DISKS_TASK, &[leaf(&unlink), Value::List(&disks)])
     }
@@ -513,11 +564,13 @@ impl VirtualMachine {
     /// The task yields a `String`.
     ///
     /// Faults: `FileFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn create_screenshot_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CREATE_SCREENSHOT_TASK, &[])
     }
 
     /// `PutUsbScanCodes`, since 6.5; needs `VirtualMachine.Interact.PutUsbScanCodes`.
+    #[inline]
     pub fn put_usb_scan_codes(&self, spec: &UsbScanCodeSpec) -> Request<i32> {
         Request::new(self, &method::PUT_USB_SCAN_CODES, &[leaf(spec)])
     }
@@ -525,6 +578,7 @@ impl VirtualMachine {
     /// `QueryChangedDiskAreas`, since 4.0; needs `VirtualMachine.Provisioning.DiskRandomRead`.
     ///
     /// Faults: `FileFault`, `NotFound`.
+    #[inline]
     pub fn query_changed_disk_areas(
         &self,
         snapshot: Option<&ManagedObjectReference>,
@@ -540,6 +594,7 @@ impl VirtualMachine {
     }
 
     /// `QueryUnownedFiles`, since 4.0; needs `VirtualMachine.Config.QueryUnownedFiles`.
+    #[inline]
     pub fn query_unowned_files(&self) -> Request<Vec<String>> {
         Request::new(self, &method::QUERY_UNOWNED_FILES, &[])
     }
@@ -547,6 +602,7 @@ impl VirtualMachine {
     /// `reloadVirtualMachineFromPath_Task`, since 4.1; needs `VirtualMachine.Config.ReloadFromPath`.
     ///
     /// Faults: `AlreadyExists`, `FileFault`, `InvalidPowerState`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn reload_virtual_machine_from_path_task(&self, configuration_path: &str) -> Request<ManagedObjectReference> {
         Request::new(self, &method::RELOAD_VIRTUAL_MACHINE_FROM_PATH_TASK, &[Value::String(configuration_path)])
     }
@@ -554,6 +610,7 @@ impl VirtualMachine {
     /// `QueryFaultToleranceCompatibility`, since 4.1; needs `VirtualMachine.Config.QueryFTCompatibility`.
     ///
     /// Faults: `InvalidState`, `VmConfigFault`.
+    #[inline]
     pub fn query_fault_tolerance_compatibility(&self) -> Request<Vec<LocalizedMethodFault>> {
         Request::new(self, &method::QUERY_FAULT_TOLERANCE_COMPATIBILITY, &[])
     }
@@ -561,6 +618,7 @@ impl VirtualMachine {
     /// `QueryFaultToleranceCompatibilityEx`, since 6.0; needs `VirtualMachine.Config.QueryFTCompatibility`.
     ///
     /// Faults: `InvalidState`, `VmConfigFault`.
+    #[inline]
     pub fn query_fault_tolerance_compatibility_ex(
         &self,
         for_legacy_ft: Option<bool>,
@@ -571,6 +629,7 @@ impl VirtualMachine {
     /// `TerminateVM`, since 5.0; needs `VirtualMachine.Interact.PowerOff`.
     ///
     /// Faults: `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn terminate_vm(&self) -> Request<()> {
         Request::new(self, &method::TERMINATE_VM, &[])
     }
@@ -578,6 +637,7 @@ impl VirtualMachine {
     /// `SendNMI`, since 6.0; needs `VirtualMachine.Interact.GuestControl`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn send_nmi(&self) -> Request<()> {
         Request::new(self, &method::SEND_NMI, &[])
     }
@@ -585,6 +645,7 @@ impl VirtualMachine {
     /// `AttachDisk_Task`, since 6.5; needs `VirtualMachine.Config.AddExistingDisk`.
     ///
     /// Faults: `DeviceUnsupportedForVmVersion`, `FileFault`, `InvalidController`, `InvalidDatastore`, `InvalidState`, `MissingController`, `NotFound`, `VmConfigFault`.
+    #[inline]
     pub fn attach_disk_task(
         &self,
         disk_id: &ID,
@@ -602,6 +663,7 @@ impl VirtualMachine {
     /// `DetachDisk_Task`, since 6.5; needs `VirtualMachine.Config.RemoveDisk`.
     ///
     /// Faults: `FileFault`, `InvalidState`, `NotFound`, `VmConfigFault`.
+    #[inline]
     pub fn detach_disk_task(&self, disk_id: &ID) -> Request<ManagedObjectReference> {
         Request::new(self, &method::DETACH_DISK_TASK, &[leaf(disk_id)])
     }
@@ -609,6 +671,7 @@ impl VirtualMachine {
     /// `ApplyEvcModeVM_Task`, since 6.7; needs `VirtualMachine.Config.Settings`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn apply_evc_mode_vm_task(
         &self,
         mask: &[HostFeatureMask],
@@ -620,6 +683,7 @@ impl VirtualMachine {
     /// `CryptoUnlock_Task`, since 6.7; needs `Cryptographer.RegisterVM`.
     ///
     /// Faults: `InvalidState`, `NotSupported`.
+    #[inline]
     pub fn crypto_unlock_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::CRYPTO_UNLOCK_TASK, &[])
     }
@@ -627,6 +691,7 @@ impl VirtualMachine {
     /// `RepairVmDiskChains_Task`, since 9.1.0.0.
     ///
     /// Faults: `FileFault`, `InsufficientResourcesFault`, `InvalidPowerState`, `TaskInProgress`, `VmConfigFault`, `NotSupported`, `SystemError`.
+    #[inline]
     pub fn repair_vm_disk_chains_task(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::REPAIR_VM_DISK_CHAINS_TASK, &[])
     }
@@ -786,7 +851,7 @@ pub mod method {
             FieldInfo::req("name", Type::String),
             FieldInfo::opt("description", Type::String),
             FieldInfo::req("memory", Type::Boolean),
-            FieldInfo::opt("quiesceSpec", Type::Data(VirtualMachineGuestQuiesceSpec::INFO)),
+            FieldInfo::opt("quiesceSpec", Type::Data(<VirtualMachineGuestQuiesceSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.CreateSnapshot"),
@@ -807,7 +872,7 @@ pub mod method {
         owner: "VirtualMachine",
         params: &[
             FieldInfo::opt("consolidate", Type::Boolean),
-            FieldInfo::opt("spec", Type::Data(SnapshotSelectionSpec::INFO)),
+            FieldInfo::opt("spec", Type::Data(<SnapshotSelectionSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.RemoveSnapshot"),
@@ -835,7 +900,7 @@ pub mod method {
     pub static RECONFIG_VM_TASK: Method = Method {
         name: "ReconfigVM_Task",
         owner: "VirtualMachine",
-        params: &[FieldInfo::req("spec", Type::Data(VirtualMachineConfigSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<VirtualMachineConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
     };
@@ -934,7 +999,7 @@ pub mod method {
     pub static CUSTOMIZE_VM_TASK: Method = Method {
         name: "CustomizeVM_Task",
         owner: "VirtualMachine",
-        params: &[FieldInfo::req("spec", Type::Data(CustomizationSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<CustomizationSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Customize"),
     };
@@ -943,7 +1008,7 @@ pub mod method {
     pub static CHECK_CUSTOMIZATION_SPEC: Method = Method {
         name: "CheckCustomizationSpec",
         owner: "VirtualMachine",
-        params: &[FieldInfo::req("spec", Type::Data(CustomizationSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<CustomizationSpec as DataType>::INFO))],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.Customize"),
     };
@@ -955,8 +1020,8 @@ pub mod method {
         params: &[
             FieldInfo::opt("pool", Type::Ref),
             FieldInfo::opt("host", Type::Ref),
-            FieldInfo::req("priority", Type::Enum(VirtualMachineMovePriority::INFO)),
-            FieldInfo::opt("state", Type::Enum(VirtualMachinePowerState::INFO)),
+            FieldInfo::req("priority", Type::Enum(<VirtualMachineMovePriority as EnumType>::INFO)),
+            FieldInfo::opt("state", Type::Enum(<VirtualMachinePowerState as EnumType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
@@ -967,8 +1032,8 @@ pub mod method {
         name: "RelocateVM_Task",
         owner: "VirtualMachine",
         params: &[
-            FieldInfo::req("spec", Type::Data(VirtualMachineRelocateSpec::INFO)),
-            FieldInfo::opt("priority", Type::Enum(VirtualMachineMovePriority::INFO)),
+            FieldInfo::req("spec", Type::Data(<VirtualMachineRelocateSpec as DataType>::INFO)),
+            FieldInfo::opt("priority", Type::Enum(<VirtualMachineMovePriority as EnumType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Resource.ColdMigrate"),
@@ -981,7 +1046,7 @@ pub mod method {
         params: &[
             FieldInfo::req("folder", Type::Ref),
             FieldInfo::req("name", Type::String),
-            FieldInfo::req("spec", Type::Data(VirtualMachineCloneSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VirtualMachineCloneSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
@@ -991,7 +1056,7 @@ pub mod method {
     pub static INSTANT_CLONE_TASK: Method = Method {
         name: "InstantClone_Task",
         owner: "VirtualMachine",
-        params: &[FieldInfo::req("spec", Type::Data(VirtualMachineInstantCloneSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<VirtualMachineInstantCloneSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Clone"),
     };
@@ -1073,7 +1138,7 @@ pub mod method {
         name: "AcquireMksTicket",
         owner: "VirtualMachine",
         params: &[],
-        result: Some(FieldInfo::req("returnval", Type::Data(VirtualMachineMksTicket::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VirtualMachineMksTicket as DataType>::INFO))),
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
     };
 
@@ -1082,7 +1147,7 @@ pub mod method {
         name: "QueryConnections",
         owner: "VirtualMachine",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(VirtualMachineConnection::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<VirtualMachineConnection as DataType>::INFO))),
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
     };
 
@@ -1090,7 +1155,7 @@ pub mod method {
     pub static DROP_CONNECTIONS: Method = Method {
         name: "DropConnections",
         owner: "VirtualMachine",
-        params: &[FieldInfo::list("listOfConnections", Type::Data(VirtualMachineConnection::INFO))],
+        params: &[FieldInfo::list("listOfConnections", Type::Data(<VirtualMachineConnection as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
     };
@@ -1100,7 +1165,7 @@ pub mod method {
         name: "AcquireTicket",
         owner: "VirtualMachine",
         params: &[FieldInfo::req("ticketType", Type::String)],
-        result: Some(FieldInfo::req("returnval", Type::Data(VirtualMachineTicket::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VirtualMachineTicket as DataType>::INFO))),
         privilege: None,
     };
 
@@ -1137,7 +1202,7 @@ pub mod method {
         owner: "VirtualMachine",
         params: &[
             FieldInfo::opt("host", Type::Ref),
-            FieldInfo::opt("spec", Type::Data(FaultToleranceConfigSpec::INFO)),
+            FieldInfo::opt("spec", Type::Data(<FaultToleranceConfigSpec as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.CreateSecondary"),
@@ -1192,7 +1257,7 @@ pub mod method {
     pub static SET_DISPLAY_TOPOLOGY: Method = Method {
         name: "SetDisplayTopology",
         owner: "VirtualMachine",
-        params: &[FieldInfo::list_req("displays", Type::Data(VirtualMachineDisplayTopology::INFO))],
+        params: &[FieldInfo::list_req("displays", Type::Data(<VirtualMachineDisplayTopology as DataType>::INFO))],
         result: None,
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
     };
@@ -1237,7 +1302,10 @@ pub mod method {
     pub static PROMOTE_DISKS_TASK: Method = Method {
         name: "PromoteDisks_Task",
         owner: "VirtualMachine",
-        params: &[FieldInfo::req("unlink", Type::Boolean), FieldInfo::list("disks", Type::Data(VirtualDisk::INFO))],
+        params: &[
+            FieldInfo::req("unlink", Type::Boolean),
+            FieldInfo::list("disks", Type::Data(<VirtualDisk as DataType>::INFO)),
+        ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.PromoteDisks"),
     };
@@ -1255,7 +1323,7 @@ pub mod method {
     pub static PUT_USB_SCAN_CODES: Method = Method {
         name: "PutUsbScanCodes",
         owner: "VirtualMachine",
-        params: &[FieldInfo::req("spec", Type::Data(UsbScanCodeSpec::INFO))],
+        params: &[FieldInfo::req("spec", Type::Data(<UsbScanCodeSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Int)),
         privilege: Some("VirtualMachine.Interact.PutUsbScanCodes"),
     };
@@ -1270,7 +1338,7 @@ pub mod method {
             FieldInfo::req("startOffset", Type::Long),
             FieldInfo::req("changeId", Type::String),
         ],
-        result: Some(FieldInfo::req("returnval", Type::Data(DiskChangeInfo::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<DiskChangeInfo as DataType>::INFO))),
         privilege: Some("VirtualMachine.Provisioning.DiskRandomRead"),
     };
 
@@ -1297,7 +1365,7 @@ pub mod method {
         name: "QueryFaultToleranceCompatibility",
         owner: "VirtualMachine",
         params: &[],
-        result: Some(FieldInfo::list("returnval", Type::Data(LocalizedMethodFault::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<LocalizedMethodFault as DataType>::INFO))),
         privilege: Some("VirtualMachine.Config.QueryFTCompatibility"),
     };
 
@@ -1306,7 +1374,7 @@ pub mod method {
         name: "QueryFaultToleranceCompatibilityEx",
         owner: "VirtualMachine",
         params: &[FieldInfo::opt("forLegacyFt", Type::Boolean)],
-        result: Some(FieldInfo::list("returnval", Type::Data(LocalizedMethodFault::INFO))),
+        result: Some(FieldInfo::list("returnval", Type::Data(<LocalizedMethodFault as DataType>::INFO))),
         privilege: Some("VirtualMachine.Config.QueryFTCompatibility"),
     };
 
@@ -1333,7 +1401,7 @@ pub mod method {
         name: "AttachDisk_Task",
         owner: "VirtualMachine",
         params: &[
-            FieldInfo::req("diskId", Type::Data(ID::INFO)),
+            FieldInfo::req("diskId", Type::Data(<ID as DataType>::INFO)),
             FieldInfo::req("datastore", Type::Ref),
             FieldInfo::opt("controllerKey", Type::Int),
             FieldInfo::opt("unitNumber", Type::Int),
@@ -1346,7 +1414,7 @@ pub mod method {
     pub static DETACH_DISK_TASK: Method = Method {
         name: "DetachDisk_Task",
         owner: "VirtualMachine",
-        params: &[FieldInfo::req("diskId", Type::Data(ID::INFO))],
+        params: &[FieldInfo::req("diskId", Type::Data(<ID as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Config.RemoveDisk"),
     };
@@ -1356,7 +1424,7 @@ pub mod method {
         name: "ApplyEvcModeVM_Task",
         owner: "VirtualMachine",
         params: &[
-            FieldInfo::list("mask", Type::Data(HostFeatureMask::INFO)),
+            FieldInfo::list("mask", Type::Data(<HostFeatureMask as DataType>::INFO)),
             FieldInfo::opt("completeMasks", Type::Boolean),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),

@@ -20,6 +20,7 @@ impl VirtualMachineCompatibilityChecker {
     /// The task yields a `Vec<CheckResult>`.
     ///
     /// Faults: `DatacenterMismatch`, `InvalidState`, `InvalidArgument`.
+    #[inline]
     pub fn check_compatibility_task(
         &self,
         vm: &ManagedObjectReference,
@@ -39,6 +40,7 @@ impl VirtualMachineCompatibilityChecker {
     /// The task yields a `Vec<CheckResult>`.
     ///
     /// Faults: `DatacenterMismatch`, `InvalidArgument`.
+    #[inline]
     pub fn check_vm_config_task(
         &self,
         spec: &VirtualMachineConfigSpec,
@@ -65,6 +67,7 @@ impl VirtualMachineCompatibilityChecker {
     /// The task yields a `Vec<CheckResult>`.
     ///
     /// Faults: `DatacenterMismatch`, `InvalidArgument`.
+    #[inline]
     pub fn check_power_on_task(
         &self,
         vm: &ManagedObjectReference,
@@ -103,7 +106,7 @@ pub mod method {
         name: "CheckVmConfig_Task",
         owner: "VirtualMachineCompatibilityChecker",
         params: &[
-            FieldInfo::req("spec", Type::Data(VirtualMachineConfigSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VirtualMachineConfigSpec as DataType>::INFO)),
             FieldInfo::opt("vm", Type::Ref),
             FieldInfo::opt("host", Type::Ref),
             FieldInfo::opt("pool", Type::Ref),

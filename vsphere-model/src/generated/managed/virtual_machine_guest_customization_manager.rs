@@ -18,6 +18,7 @@ impl VirtualMachineGuestCustomizationManager {
     /// `CustomizeGuest_Task`, since 6.8.7; needs `VirtualMachine.Provisioning.Customize`.
     ///
     /// Faults: `CustomizationFault`, `GuestPermissionDenied`, `InvalidGuestLogin`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn customize_guest_task(
         &self,
         vm: &ManagedObjectReference,
@@ -35,6 +36,7 @@ impl VirtualMachineGuestCustomizationManager {
     /// `StartGuestNetwork_Task`, since 6.8.7; needs `VirtualMachine.Provisioning.Customize`.
     ///
     /// Faults: `CustomizationFault`, `GuestPermissionDenied`, `InvalidGuestLogin`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn start_guest_network_task(
         &self,
         vm: &ManagedObjectReference,
@@ -46,6 +48,7 @@ impl VirtualMachineGuestCustomizationManager {
     /// `AbortCustomization_Task`, since 6.8.7; needs `VirtualMachine.Provisioning.Customize`.
     ///
     /// Faults: `CustomizationFault`, `GuestPermissionDenied`, `InvalidGuestLogin`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn abort_customization_task(
         &self,
         vm: &ManagedObjectReference,
@@ -65,9 +68,9 @@ pub mod method {
         owner: "VirtualMachineGuestCustomizationManager",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO)),
-            FieldInfo::req("spec", Type::Data(CustomizationSpec::INFO)),
-            FieldInfo::list("configParams", Type::Data(OptionValue::INFO)),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+            FieldInfo::req("spec", Type::Data(<CustomizationSpec as DataType>::INFO)),
+            FieldInfo::list("configParams", Type::Data(<OptionValue as DataType>::INFO)),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Customize"),
@@ -77,7 +80,10 @@ pub mod method {
     pub static START_GUEST_NETWORK_TASK: Method = Method {
         name: "StartGuestNetwork_Task",
         owner: "VirtualMachineGuestCustomizationManager",
-        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
+        params: &[
+            FieldInfo::req("vm", Type::Ref),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+        ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Customize"),
     };
@@ -86,7 +92,10 @@ pub mod method {
     pub static ABORT_CUSTOMIZATION_TASK: Method = Method {
         name: "AbortCustomization_Task",
         owner: "VirtualMachineGuestCustomizationManager",
-        params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("auth", Type::Data(GuestAuthentication::INFO))],
+        params: &[
+            FieldInfo::req("vm", Type::Ref),
+            FieldInfo::req("auth", Type::Data(<GuestAuthentication as DataType>::INFO)),
+        ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Customize"),
     };

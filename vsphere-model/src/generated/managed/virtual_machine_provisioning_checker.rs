@@ -20,6 +20,7 @@ impl VirtualMachineProvisioningChecker {
     /// `QueryVMotionCompatibilityEx_Task`, since 4.0; needs `System.View`.
     ///
     /// The task yields a `Vec<CheckResult>`.
+    #[inline]
     pub fn query_v_motion_compatibility_ex_task(
         &self,
         vm: &[ManagedObjectReference],
@@ -33,6 +34,7 @@ impl VirtualMachineProvisioningChecker {
     /// The task yields a `Vec<CheckResult>`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn check_migrate_task(
         &self,
         vm: &ManagedObjectReference,
@@ -59,6 +61,7 @@ impl VirtualMachineProvisioningChecker {
     /// The task yields a `Vec<CheckResult>`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn check_relocate_task(
         &self,
         vm: &ManagedObjectReference,
@@ -73,6 +76,7 @@ impl VirtualMachineProvisioningChecker {
     /// The task yields a `Vec<CheckResult>`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn check_clone_task(
         &self,
         vm: &ManagedObjectReference,
@@ -93,6 +97,7 @@ impl VirtualMachineProvisioningChecker {
     /// The task yields a `Vec<CheckResult>`.
     ///
     /// Faults: `InvalidState`.
+    #[inline]
     pub fn check_instant_clone_task(
         &self,
         vm: &ManagedObjectReference,
@@ -124,7 +129,7 @@ pub mod method {
             FieldInfo::req("vm", Type::Ref),
             FieldInfo::opt("host", Type::Ref),
             FieldInfo::opt("pool", Type::Ref),
-            FieldInfo::opt("state", Type::Enum(VirtualMachinePowerState::INFO)),
+            FieldInfo::opt("state", Type::Enum(<VirtualMachinePowerState as EnumType>::INFO)),
             FieldInfo::list("testType", Type::String),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -137,7 +142,7 @@ pub mod method {
         owner: "VirtualMachineProvisioningChecker",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("spec", Type::Data(VirtualMachineRelocateSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VirtualMachineRelocateSpec as DataType>::INFO)),
             FieldInfo::list("testType", Type::String),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -152,7 +157,7 @@ pub mod method {
             FieldInfo::req("vm", Type::Ref),
             FieldInfo::req("folder", Type::Ref),
             FieldInfo::req("name", Type::String),
-            FieldInfo::req("spec", Type::Data(VirtualMachineCloneSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VirtualMachineCloneSpec as DataType>::INFO)),
             FieldInfo::list("testType", Type::String),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
@@ -165,7 +170,7 @@ pub mod method {
         owner: "VirtualMachineProvisioningChecker",
         params: &[
             FieldInfo::req("vm", Type::Ref),
-            FieldInfo::req("spec", Type::Data(VirtualMachineInstantCloneSpec::INFO)),
+            FieldInfo::req("spec", Type::Data(<VirtualMachineInstantCloneSpec as DataType>::INFO)),
             FieldInfo::list("testType", Type::String),
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),

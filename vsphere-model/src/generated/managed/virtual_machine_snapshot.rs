@@ -18,7 +18,7 @@ managed_object!(
     ExtensibleManagedObject,
     "VirtualMachineSnapshot",
     [
-        FieldInfo::req("config", Type::Data(VirtualMachineConfigInfo::INFO)),
+        FieldInfo::req("config", Type::Data(<VirtualMachineConfigInfo as DataType>::INFO)),
         FieldInfo::list("childSnapshot", Type::Ref),
         FieldInfo::opt("vm", Type::Ref)
     ]
@@ -28,6 +28,7 @@ impl VirtualMachineSnapshot {
     /// `RevertToSnapshot_Task`, since 2.0; needs `VirtualMachine.State.RevertToSnapshot`.
     ///
     /// Faults: `FileFault`, `InsufficientResourcesFault`, `InvalidState`, `TaskInProgress`, `VmConfigFault`.
+    #[inline]
     pub fn revert_to_snapshot_task(
         &self,
         host: Option<&ManagedObjectReference>,
@@ -43,6 +44,7 @@ impl VirtualMachineSnapshot {
     /// `RemoveSnapshot_Task`, since 2.0; needs `VirtualMachine.State.RemoveSnapshot`.
     ///
     /// Faults: `TaskInProgress`.
+    #[inline]
     pub fn remove_snapshot_task(
         &self,
         remove_children: bool,
@@ -54,6 +56,7 @@ impl VirtualMachineSnapshot {
     /// `RenameSnapshot`, since 2.0; needs `VirtualMachine.State.RenameSnapshot`.
     ///
     /// Faults: `InvalidName`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn rename_snapshot(&self, name: Option<&str>, description: Option<&str>) -> Request<()> {
         Request::new(
             self,
@@ -65,6 +68,7 @@ impl VirtualMachineSnapshot {
     /// `ExportSnapshot`, since 5.5; needs `VApp.Export`.
     ///
     /// Faults: `FileFault`, `InvalidState`, `TaskInProgress`.
+    #[inline]
     pub fn export_snapshot(&self) -> Request<ManagedObjectReference> {
         Request::new(self, &method::EXPORT_SNAPSHOT, &[])
     }

@@ -22,6 +22,7 @@ impl VmwareDistributedVirtualSwitch {
     /// `UpdateDVSLacpGroupConfig_Task`, since 5.5; needs `DVSwitch.Modify`.
     ///
     /// Faults: `DvsFault`.
+    #[inline]
     pub fn update_dvs_lacp_group_config_task(
         &self,
         lacp_group_spec: &[VMwareDvsLacpGroupSpec],
@@ -93,7 +94,7 @@ pub mod method {
     pub static UPDATE_DVS_LACP_GROUP_CONFIG_TASK: Method = Method {
         name: "UpdateDVSLacpGroupConfig_Task",
         owner: "VmwareDistributedVirtualSwitch",
-        params: &[FieldInfo::list_req("lacpGroupSpec", Type::Data(VMwareDvsLacpGroupSpec::INFO))],
+        params: &[FieldInfo::list_req("lacpGroupSpec", Type::Data(<VMwareDvsLacpGroupSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Modify"),
     };

@@ -18,6 +18,7 @@ impl VsanUpgradeSystem {
     /// `PerformVsanUpgradePreflightCheck`, since 6.0; needs `System.Read`.
     ///
     /// Faults: `VsanFault`.
+    #[inline]
     pub fn perform_vsan_upgrade_preflight_check(
         &self,
         cluster: &ManagedObjectReference,
@@ -29,6 +30,7 @@ impl VsanUpgradeSystem {
     /// `QueryVsanUpgradeStatus`, since 6.0; needs `System.Read`.
     ///
     /// Faults: `VsanFault`.
+    #[inline]
     pub fn query_vsan_upgrade_status(
         &self,
         cluster: &ManagedObjectReference,
@@ -41,6 +43,7 @@ impl VsanUpgradeSystem {
     /// The task yields a `VsanUpgradeSystemUpgradeStatus`.
     ///
     /// Faults: `VsanFault`.
+    #[inline]
     pub fn perform_vsan_upgrade_task(
         &self,
         cluster: &ManagedObjectReference,
@@ -72,7 +75,10 @@ pub mod method {
         name: "PerformVsanUpgradePreflightCheck",
         owner: "VsanUpgradeSystem",
         params: &[FieldInfo::req("cluster", Type::Ref), FieldInfo::opt("downgradeFormat", Type::Boolean)],
-        result: Some(FieldInfo::req("returnval", Type::Data(VsanUpgradeSystemPreflightCheckResult::INFO))),
+        result: Some(FieldInfo::req(
+            "returnval",
+            Type::Data(<VsanUpgradeSystemPreflightCheckResult as DataType>::INFO),
+        )),
         privilege: Some("System.Read"),
     };
 
@@ -81,7 +87,7 @@ pub mod method {
         name: "QueryVsanUpgradeStatus",
         owner: "VsanUpgradeSystem",
         params: &[FieldInfo::req("cluster", Type::Ref)],
-        result: Some(FieldInfo::req("returnval", Type::Data(VsanUpgradeSystemUpgradeStatus::INFO))),
+        result: Some(FieldInfo::req("returnval", Type::Data(<VsanUpgradeSystemUpgradeStatus as DataType>::INFO))),
         privilege: Some("System.Read"),
     };
 

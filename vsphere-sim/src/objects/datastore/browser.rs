@@ -47,6 +47,10 @@ impl Managed for Browser {
             _ => Prop::UNSET,
         }
     }
+
+    fn belongs_to(&self) -> Option<&Moref> {
+        Some(&self.of)
+    }
 }
 
 /// Adds the browser of a datastore, a host or a machine.

@@ -9,6 +9,7 @@ pub(crate) mod upload;
 pub(crate) mod browser;
 pub(crate) mod file_manager;
 pub(crate) mod namespace_manager;
+pub(crate) mod v_storage_object_manager;
 pub(crate) mod virtual_disk_manager;
 
 mod contents;
@@ -243,6 +244,7 @@ const LARGEST: i64 = 62 << 40;
 pub(super) fn install(world: &mut World) {
     file_manager::install(world);
     namespace_manager::install(world);
+    v_storage_object_manager::install(world);
     virtual_disk_manager::install(world);
 }
 

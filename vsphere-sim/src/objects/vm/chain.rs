@@ -130,6 +130,8 @@ pub(super) fn all_files<'a>(configs: impl IntoIterator<Item = &'a VirtualMachine
 pub(super) struct Merge {
     pub(super) parent: String,
     pub(super) child: String,
+    /// What stood on the child, and stands on the parent from then on.
+    pub(super) above: Vec<String>,
 }
 
 /// What can be folded: where nobody needs a file as it is, and only one child stands on it. `configs` are the machine's
@@ -145,11 +147,12 @@ pub(super) fn foldable(configs: &[&VirtualMachineConfigInfo]) -> Option<Merge> {
             }
         }
     }
-    children.into_iter().find_map(|(parent, children)| {
-        let child = children.first().filter(|_| children.len() == 1)?;
+    children.iter().find_map(|(parent, on_it)| {
+        let child = on_it.first().filter(|_| on_it.len() == 1)?;
         // A parent in another machine's folder is that one's: so a linked clone stands on its origin.
-        let fold = !needed.contains(&parent) && folder(&parent) == folder(child);
-        fold.then(|| Merge { parent, child: child.clone() })
+        let fold = !needed.contains(parent) && folder(parent) == folder(child);
+        let above = || children.get(child).into_iter().flatten().cloned().collect();
+        fold.then(|| Merge { parent: parent.clone(), child: child.clone(), above: above() })
     })
 }
 

@@ -21,8 +21,6 @@ const MAX_MEMORY_MB: i64 = 24 << 20;
 /// The configuration of a machine that nothing was said of but its name and its place.
 pub(super) fn blank(world: &World, name: &str, vmx: &str) -> VirtualMachineConfigInfo {
     let now = world.now();
-    let folder = vmx.rsplit_once('/').map_or(vmx, |(folder, _)| folder);
-    let folder = format!("{folder}/");
     let text = |text: &str| Some(text.to_owned());
     let stem = vmx.rsplit('/').next().and_then(|file| file.strip_suffix(".vmx")).unwrap_or(name);
     VirtualMachineConfigInfo {
@@ -36,13 +34,7 @@ pub(super) fn blank(world: &World, name: &str, vmx: &str) -> VirtualMachineConfi
         uuid: new_uuid(0x42),
         instance_uuid: Some(new_uuid(0x50)),
         annotation: Some(String::new()),
-        files: VirtualMachineFileInfo {
-            vm_path_name: text(vmx),
-            snapshot_directory: text(&folder),
-            suspend_directory: text(&folder),
-            log_directory: text(&folder),
-            ft_metadata_directory: None,
-        },
+        files: files_at(vmx),
         tools: Some(Box::new(ToolsConfigInfo {
             tools_version: Some(0),
             tools_install_type: text("guestToolsTypeUnknown"),
@@ -113,6 +105,19 @@ pub(super) fn blank(world: &World, name: &str, vmx: &str) -> VirtualMachineConfi
         vmx_stats_collection_enabled: Some(true),
         vm_op_notification_to_app_enabled: Some(false),
         ..Default::default()
+    }
+}
+
+/// The places of a machine's files, where its configuration file is here.
+pub(super) fn files_at(vmx: &str) -> VirtualMachineFileInfo {
+    let folder = vmx.rsplit_once('/').map_or(vmx, |(folder, _)| folder);
+    let folder = Some(format!("{folder}/"));
+    VirtualMachineFileInfo {
+        vm_path_name: Some(vmx.to_owned()),
+        snapshot_directory: folder.clone(),
+        suspend_directory: folder.clone(),
+        log_directory: folder,
+        ft_metadata_directory: None,
     }
 }
 

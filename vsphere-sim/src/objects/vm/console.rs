@@ -32,7 +32,7 @@ fn acquire_ticket(world: &World, call: &Call) -> Outcome<Reply> {
     let machine = running(world, call)?;
     let kind: String = call.arg("ticketType")?;
     let host = host_name(world, machine);
-    let (ticket, cfg_file) = (ticket(), path_on_host(world, machine));
+    let (ticket, cfg_file) = (ticket(), path_on_host(world, &call.target)?);
     let (port, url) = match VirtualMachineTicketType::from(&*kind) {
         VirtualMachineTicketType::Webmks => {
             (WEB_PORT, host.as_ref().map(|host| format!("wss://{host}:{WEB_PORT}/ticket/{ticket}")))
@@ -47,7 +47,7 @@ fn acquire_mks_ticket(world: &World, call: &Call) -> Outcome<Reply> {
     let machine = running(world, call)?;
     Ok(Reply::of(VirtualMachineMksTicket {
         ticket: ticket(),
-        cfg_file: path_on_host(world, machine),
+        cfg_file: path_on_host(world, &call.target)?,
         host: host_name(world, machine),
         port: Some(MKS_PORT),
         ssl_thumbprint: None,
@@ -64,16 +64,10 @@ fn host_name(world: &World, machine: &Vm) -> Option<String> {
 }
 
 /// The path of the machine's `.vmx` file as its host sees it.
-fn path_on_host(world: &World, machine: &Vm) -> String {
-    let path = machine.config.files.vm_path_name.as_deref().unwrap_or_default();
-    let split = path.strip_prefix('[').and_then(|rest| rest.split_once("] "));
-    let Some((name, rest)) = split else { return path.to_owned() };
-    let named = |datastore: &&Moref| world.entity(datastore).is_ok_and(|entity| entity.name == name);
-    let datastore = machine.datastores.iter().find(named).and_then(|datastore| world.get::<Datastore>(datastore).ok());
-    match datastore {
-        Some(datastore) => format!("{}{rest}", datastore.url.trim_start_matches("ds://")),
-        None => path.to_owned(),
-    }
+fn path_on_host(world: &World, vm: &Moref) -> Outcome<String> {
+    let vmx = world.vmx_of(vm)?;
+    let datastore = world.get::<Datastore>(&vmx.datastore)?;
+    Ok(format!("{}{}", datastore.url.trim_start_matches("ds://"), vmx.path))
 }
 
 /// Answers how many of the keys the machine took: all of them.

@@ -161,8 +161,7 @@ pub(super) fn choose_host(world: &World, pool: &Moref, host: Option<&Moref>) -> 
         }
         return usable(world, host).map(|()| host.clone());
     }
-    let chooses = compute.cluster.as_ref().is_none_or(|cluster| cluster.drs_config.enabled == Some(true));
-    if !chooses && compute.hosts.len() != 1 {
+    if !chooses(world, &owner) {
         return Err(Fault::invalid_argument("host"));
     }
     let able = compute.hosts.iter().filter_map(|host| Some((host, world.get::<Host>(host).ok()?)));
@@ -170,6 +169,14 @@ pub(super) fn choose_host(world: &World, pool: &Moref, host: Option<&Moref>) -> 
     least.map(|(host, _)| host.clone()).ok_or_else(|| {
         let fault = NoActiveHostInCluster { compute_resource: owner.clone(), ..Default::default() };
         Fault::new(fault, format!("No host in '{}' can run virtual machines now.", world.name_of(&owner)))
+    })
+}
+
+/// Whether a machine of this compute resource needs no host to be named: there is but one, or DRS chooses.
+pub(super) fn chooses(world: &World, compute: &Moref) -> bool {
+    world.get::<Compute>(compute).is_ok_and(|compute| {
+        let balanced = compute.cluster.as_ref().is_none_or(|cluster| cluster.drs_config.enabled == Some(true));
+        balanced || compute.hosts.len() == 1
     })
 }
 

@@ -4,7 +4,7 @@ use vsphere_model::types::{VirtualMachineConfigInfo, VirtualMachinePowerState};
 
 use super::Vm;
 use super::files::Place;
-use super::hardware;
+use super::{guest, hardware};
 use crate::fault::Outcome;
 use crate::objects::datastore::Datastore;
 use crate::objects::datastore::disk::{Disk, Format};
@@ -100,14 +100,15 @@ impl Draft {
         carry_out(world, &self.files)?;
         let machine = world.edit::<Vm>(vm)?;
         machine.config = self.config;
-        machine.entity.name.clone_from(&machine.config.name);
         if let Some(shares) = machine.config.cpu_allocation.as_deref() {
             machine.resource_config.cpu_allocation = shares.clone();
         }
         if let Some(shares) = machine.config.memory_allocation.as_deref() {
             machine.resource_config.memory_allocation = shares.clone();
         }
-        world.relate(vm, &self.vmx.datastore)
+        world.relate(vm, &self.vmx.datastore)?;
+        guest::report(world, vm);
+        Ok(())
     }
 }
 

@@ -1,13 +1,16 @@
 //! Where the files of a virtual machine are: its folder, and its disks wherever they are.
 
+use vsphere_model::types::{VirtualDeviceFileBackingInfo, VirtualDiskFlatVer2BackingInfo, VirtualMachineConfigInfo};
+
 use super::Vm;
+use super::snapshot::Snapshot;
 use crate::fault::Outcome;
 use crate::objects::datastore::Datastore;
 use crate::objects::datastore::path::{DatastorePath, invalid, join, split};
 use crate::world::{Moref, World};
 
 /// A place in a datastore.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
     pub(crate) datastore: Moref,
     /// Below the datastore: `web-1/web-1.vmx`.
@@ -65,5 +68,46 @@ impl World {
     /// `ManagedObjectNotFound`.
     pub(crate) fn datastore_of(&mut self, place: &Place) -> Outcome<&mut Datastore> {
         self.edit::<Datastore>(&place.datastore)
+    }
+}
+
+/// A datastore has another name: the paths of its machines' files say so.
+///
+/// # Errors
+/// `ManagedObjectNotFound`.
+pub(crate) fn datastore_renamed(world: &mut World, datastore: &Moref, old: &str, new: &str) -> Outcome<()> {
+    let (old, new) = (format!("[{old}] "), format!("[{new}] "));
+    for vm in world.get::<Datastore>(datastore)?.vms.clone() {
+        rename_in(&mut world.edit::<Vm>(&vm)?.config, &old, &new);
+        for snapshot in world.get::<Vm>(&vm)?.snapshots() {
+            rename_in(&mut world.edit::<Snapshot>(&snapshot)?.config, &old, &new);
+        }
+    }
+    Ok(())
+}
+
+fn rename_in(config: &mut VirtualMachineConfigInfo, old: &str, new: &str) {
+    let rename = |path: &mut String| {
+        if let Some(rest) = path.strip_prefix(old) {
+            *path = format!("{new}{rest}");
+        }
+    };
+    let files = &mut config.files;
+    let places = [
+        &mut files.vm_path_name,
+        &mut files.snapshot_directory,
+        &mut files.suspend_directory,
+        &mut files.log_directory,
+    ];
+    places.into_iter().flatten().for_each(rename);
+    for backing in config.hardware.device.iter_mut().filter_map(|device| device.backing.as_mut()) {
+        if let Some(file) = backing.downcast_mut::<VirtualDeviceFileBackingInfo>() {
+            rename(&mut file.file_name);
+        }
+        let mut layer = backing.downcast_mut::<VirtualDiskFlatVer2BackingInfo>();
+        while let Some(parent) = layer.and_then(|layer| layer.parent.as_deref_mut()) {
+            rename(&mut parent.file_name);
+            layer = Some(parent);
+        }
     }
 }

@@ -11,14 +11,12 @@ use std::time::Duration;
 use vsphere_model::types::{
     GuestDiskInfo, GuestInfo, GuestInfoVirtualDiskMapping, GuestNicInfo, GuestStackInfo, ManagedEntityStatus,
     NetDnsConfigInfo, NetIpConfigInfo, NetIpConfigInfoIpAddress, NetIpRouteConfigInfo, NetIpRouteConfigInfoGateway,
-    NetIpRouteConfigInfoIpRoute, VirtualDisk, VirtualEthernetCard,
-    VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualEthernetCardNetworkBackingInfo,
-    VirtualMachineConfigInfo, VirtualMachineGuestOsFamily, VirtualMachineGuestState, VirtualMachinePowerState,
-    VirtualMachineToolsInstallType, VirtualMachineToolsRunningStatus, VirtualMachineToolsStatus,
-    VirtualMachineToolsVersionStatus,
+    NetIpRouteConfigInfoIpRoute, VirtualDisk, VirtualEthernetCard, VirtualMachineConfigInfo,
+    VirtualMachineGuestOsFamily, VirtualMachineGuestState, VirtualMachinePowerState, VirtualMachineToolsInstallType,
+    VirtualMachineToolsRunningStatus, VirtualMachineToolsStatus, VirtualMachineToolsVersionStatus,
 };
 
-use super::Vm;
+use super::{Vm, guest_os, hardware};
 use crate::world::{Moref, PREFIX_LENGTH, World, router_of};
 
 /// How long a system takes to start, until its Tools answer.
@@ -200,7 +198,7 @@ impl Vm {
         guest.guest_state = VirtualMachineGuestState::Running.into();
         guest.guest_id = Some(self.config.guest_id.clone());
         guest.guest_full_name = Some(self.config.guest_full_name.clone());
-        guest.guest_family = Some(family(&self.config.guest_id).into());
+        guest.guest_family = Some(family(&self.config.guest_id));
         guest.host_name = Some(host_name);
         guest.guest_operations_ready = Some(true);
         guest.interactive_guest_operations_ready = Some(false);
@@ -311,7 +309,7 @@ pub(super) fn report(world: &mut World, vm: &Moref) {
     }
     let mut plan = plan.clone();
     let disks = machine.guest_disks();
-    let cards = cards(machine);
+    let cards = cards(world, machine);
     let windows = is_windows(&machine.config.guest_id);
     let mut nics = Vec::new();
     let mut first = None;
@@ -339,7 +337,8 @@ pub(super) fn report(world: &mut World, vm: &Moref) {
     machine.guest_plan = Some(Box::new(plan));
 }
 
-fn cards(machine: &Vm) -> Vec<Card> {
+fn cards(world: &World, machine: &Vm) -> Vec<Card> {
+    let host = machine.runtime.host.clone().unwrap_or_default();
     let devices = machine.config.hardware.device.iter();
     let cards = devices.filter_map(|device| device.downcast_ref::<VirtualEthernetCard>());
     cards
@@ -347,21 +346,9 @@ fn cards(machine: &Vm) -> Vec<Card> {
             key: card.key,
             mac: card.mac_address.clone().unwrap_or_default(),
             connected: card.connectable.as_ref().is_none_or(|connectable| connectable.connected),
-            network: network_of(card),
+            network: hardware::network_of(world, &host, card),
         })
         .collect()
-}
-
-/// The network that a card is plugged into.
-fn network_of(card: &VirtualEthernetCard) -> Option<Moref> {
-    let backing = card.backing.as_ref()?;
-    if let Some(backing) = backing.downcast_ref::<VirtualEthernetCardNetworkBackingInfo>() {
-        return backing.network.clone();
-    }
-    let backing = backing.downcast_ref::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?;
-    // A port group's key is its id.
-    let key = backing.port.portgroup_key.as_ref()?;
-    Some(Moref::new("DistributedVirtualPortgroup", key))
 }
 
 fn nic(world: &World, card: &Card, address: Option<Ipv4Addr>) -> GuestNicInfo {
@@ -436,21 +423,16 @@ pub(super) fn is_windows(guest_id: &str) -> bool {
     guest_id.starts_with("win")
 }
 
-fn family(guest_id: &str) -> VirtualMachineGuestOsFamily {
-    let is = |part: &str| guest_id.to_ascii_lowercase().contains(part);
-    if is_windows(guest_id) {
-        VirtualMachineGuestOsFamily::WindowsGuest
-    } else if is("darwin") {
-        VirtualMachineGuestOsFamily::DarwinGuestFamily
-    } else if is("solaris") {
-        VirtualMachineGuestOsFamily::SolarisGuest
-    } else if is("netware") {
-        VirtualMachineGuestOsFamily::NetwareGuest
-    } else if is("freebsd") || guest_id.starts_with("otherGuest") || guest_id.is_empty() {
-        VirtualMachineGuestOsFamily::OtherGuestFamily
-    } else {
-        VirtualMachineGuestOsFamily::LinuxGuest
-    }
+fn family(guest_id: &str) -> String {
+    let common = guest_os::find(guest_id).map(|guest| guest.family.to_owned());
+    common.unwrap_or_else(|| {
+        let family = if is_windows(guest_id) {
+            VirtualMachineGuestOsFamily::WindowsGuest
+        } else {
+            VirtualMachineGuestOsFamily::LinuxGuest
+        };
+        family.into()
+    })
 }
 
 #[cfg(test)]

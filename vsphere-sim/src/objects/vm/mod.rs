@@ -4,28 +4,37 @@
 //! |---|---|
 //! | `create` | the making of a machine, and where it is placed |
 //! | `hardware/` | its devices: kinds, keys, places, changes |
+//! | `reconfigure`, `clone`, `relocate`, `register`, `template`, `destroy` | what is done with a machine |
 //! | `config`, `draft` | its configuration, and how a specification changes it |
 //! | `environment` | what it can be given where it is |
 //! | `files` | where its files are |
-//! | `properties` | what is computed when somebody looks |
+//! | `properties`, `stats` | what is computed when somebody looks |
+//! | `power`, `room`, `question` | its power, the host that it runs on, what it asks before |
+//! | `guest`, `tools`, `console` | what runs in it, and what can be done from outside |
+//! | `snapshot`, `chain` | its snapshots, and the disk files that they freeze |
 
+mod chain;
+mod clone;
 mod config;
+pub(crate) mod console;
 mod create;
+mod destroy;
 mod draft;
 pub(crate) mod environment;
 mod files;
+pub(crate) mod guest;
 mod guest_os;
 pub(crate) mod hardware;
-mod properties;
-
-mod chain;
-pub(crate) mod console;
-pub(crate) mod guest;
 pub(crate) mod power;
+mod properties;
 pub(crate) mod question;
+mod reconfigure;
+mod register;
+mod relocate;
 mod room;
 pub(crate) mod snapshot;
 mod stats;
+mod template;
 pub(crate) mod tools;
 
 use vsphere_model::managed;
@@ -35,13 +44,28 @@ use vsphere_model::types::{
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
 pub(crate) use create::{Placement, create};
+pub(crate) use destroy::{check_removal, destroy, unregister};
+pub(crate) use files::{Place, datastore_renamed};
 pub(crate) use guest::GuestPlan;
 pub(crate) use power::Life;
 
-use crate::call::{Handler, Methods};
-use crate::world::{Entity, Look, Managed, Moref, Prop};
+use crate::call::{Call, Handler, Methods, Reply};
+use crate::fault::Outcome;
+use crate::world::{Entity, Look, Managed, Moref, Prop, World};
 
-pub(crate) const METHODS: Methods = &[("Folder", "CreateVM_Task", Handler::Write(create::create_task))];
+pub(crate) const METHODS: Methods = &[
+    ("Folder", "CreateVM_Task", Handler::Write(create::create_task)),
+    ("Folder", "RegisterVM_Task", Handler::Write(register::task)),
+    ("VirtualMachine", "ReconfigVM_Task", Handler::Write(reconfigure::task)),
+    ("VirtualMachine", "CloneVM_Task", Handler::Write(clone::task)),
+    ("VirtualMachine", "RelocateVM_Task", Handler::Write(relocate::relocate_task)),
+    ("VirtualMachine", "MigrateVM_Task", Handler::Write(relocate::migrate_task)),
+    ("VirtualMachine", "MarkAsTemplate", Handler::Write(template::mark_as_template)),
+    ("VirtualMachine", "MarkAsVirtualMachine", Handler::Write(template::mark_as_machine)),
+    ("VirtualMachine", "UnregisterVM", Handler::Write(destroy::unregister_now)),
+    ("VirtualMachine", "Destroy_Task", Handler::Write(destroy::destroy_task)),
+    ("VirtualMachine", "RefreshStorageInfo", Handler::Write(refresh_storage)),
+];
 
 /// The managed object `VirtualMachine`.
 pub(crate) struct Vm {
@@ -58,6 +82,12 @@ pub(crate) struct Vm {
     /// The system that is installed in it; none in one that a client has made.
     pub(crate) guest_plan: Option<Box<GuestPlan>>,
     pub(crate) life: Life,
+}
+
+/// The figures are computed when somebody looks, and current always.
+fn refresh_storage(world: &mut World, call: &Call) -> Outcome<Reply> {
+    world.touch(&call.target);
+    Ok(Reply::NONE)
 }
 
 impl Managed for Vm {

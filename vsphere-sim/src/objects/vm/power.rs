@@ -11,10 +11,12 @@ use vsphere_model::types::{
     VmStoppingEvent, VmSuspendedEvent, VmSuspendingEvent,
 };
 
+use super::draft::{FileChange, carry_out};
 use super::guest::{self, Start};
-use super::{Vm, question, room};
+use super::{Vm, hardware, question, room};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
+use crate::objects::datacenter::Datacenter;
 use crate::objects::host::Host;
 use crate::world::{Moref, World};
 
@@ -141,15 +143,14 @@ fn announce_power_on(world: &mut World, vm: &Moref, user: &str) {
 
 /// As events name a machine: `web-1 on esx-2 in DC0`.
 pub(super) fn place(world: &World, vm: &Moref) -> String {
-    let name = |object: &Moref| world.entity(object).map(|entity| entity.name.clone()).unwrap_or_default();
-    let host = world.host_of(vm).map(|host| format!(" on {}", name(&host))).unwrap_or_default();
-    let datacenter = world.nearest::<crate::objects::datacenter::Datacenter>(vm);
-    let datacenter = datacenter.map(|(datacenter, _)| format!(" in {}", name(&datacenter))).unwrap_or_default();
-    format!("{}{host}{datacenter}", name(vm))
+    let host = world.host_of(vm).map(|host| format!(" on {}", world.name_of(&host))).unwrap_or_default();
+    let datacenter = world.nearest::<Datacenter>(vm);
+    let datacenter = datacenter.map(|(at, _)| format!(" in {}", world.name_of(&at))).unwrap_or_default();
+    format!("{}{host}{datacenter}", world.name_of(vm))
 }
 
 /// Powers a machine on, or resumes it.
-fn turn_on(world: &mut World, vm: &Moref, host: Option<&Moref>, user: &str) -> Outcome<Any> {
+pub(crate) fn turn_on(world: &mut World, vm: &Moref, host: Option<&Moref>, user: &str) -> Outcome<Any> {
     let host = may_power_on(world, vm, host)?;
     let how = if world.get::<Vm>(vm)?.runtime.power_state == Suspended { Start::Wake } else { Start::Boot };
     run(world, vm, &host, how)?;
@@ -167,6 +168,8 @@ fn turn_on(world: &mut World, vm: &Moref, host: Option<&Moref>, user: &str) -> O
 /// # Errors
 /// `ManagedObjectNotFound`.
 pub(super) fn run(world: &mut World, vm: &Moref, host: &Moref, how: Start) -> Outcome<()> {
+    put_swap_file(world, vm)?;
+    drop_files(world, vm, &SUSPEND_FILES);
     room::assign(world, vm, host)?;
     let now = world.now();
     let protected = room::is_protected(world, vm);
@@ -186,6 +189,7 @@ pub(super) fn run(world: &mut World, vm: &Moref, host: &Moref, how: Start) -> Ou
     runtime.max_memory_usage = Some(hardware.memory_mb);
     runtime.das_vm_protection =
         protected.then(|| Box::new(VirtualMachineRuntimeInfoDasProtectionState { das_protected: true }));
+    hardware::set_running(&mut machine.config.hardware.device, true);
     machine.life.turn += 1;
     guest::start(world, vm, how);
     touch_around(world, vm);
@@ -196,6 +200,9 @@ pub(super) fn run(world: &mut World, vm: &Moref, host: &Moref, how: Start) -> Ou
 fn stop(world: &mut World, vm: &Moref, state: VirtualMachinePowerState, clean: Option<bool>) -> Outcome<()> {
     let now = world.now();
     let machine = world.edit::<Vm>(vm)?;
+    if state == PoweredOff {
+        hardware::set_running(&mut machine.config.hardware.device, false);
+    }
     let runtime = &mut machine.runtime;
     runtime.boot_time = None;
     runtime.suspend_time = (state == Suspended).then_some(now);
@@ -203,12 +210,41 @@ fn stop(world: &mut World, vm: &Moref, state: VirtualMachinePowerState, clean: O
     runtime.online_standby = Some(false);
     runtime.das_vm_protection = None;
     runtime.tools_installer_mounted = runtime.tools_installer_mounted && state == Suspended;
-    runtime.power_state = state;
+    runtime.power_state = state.clone();
     runtime.question = None;
     machine.life.turn += 1;
     machine.guest_stops();
+    drop_files(world, vm, &["vswp"]);
+    if state == PoweredOff {
+        drop_files(world, vm, &SUSPEND_FILES);
+    }
     touch_around(world, vm);
     Ok(())
+}
+
+/// The endings of the files that a suspended machine has: its devices' state, and its memory.
+const SUSPEND_FILES: [&str; 2] = ["vmss", "vmem"];
+
+/// A running machine has room on its datastore for all memory that the host has not promised to it.
+fn put_swap_file(world: &mut World, vm: &Moref) -> Outcome<()> {
+    let machine = world.get::<Vm>(vm)?;
+    let size = (i64::from(machine.config.hardware.memory_mb) << 20) - room::reservation(machine);
+    let vmx = world.vmx_of(vm)?;
+    carry_out(world, &[FileChange::File(vmx.beside(&format!("{}.vswp", vmx.stem())), size.max(0))])
+}
+
+/// Deletes the files beside the configuration that have these endings, where they are there.
+fn drop_files(world: &mut World, vm: &Moref, endings: &[&str]) {
+    let Ok(vmx) = world.vmx_of(vm) else { return };
+    for ending in endings {
+        let file = vmx.beside(&format!("{}.{ending}", vmx.stem()));
+        if let Ok(datastore) = world.datastore_of(&file)
+            && datastore.find(&file.path).is_some()
+        {
+            // It was there a moment ago, and nobody came between.
+            let _ = datastore.remove_tree(&file.path);
+        }
+    }
 }
 
 /// What a host and a pool say of their load follows from their machines.
@@ -266,6 +302,11 @@ fn suspend(world: &mut World, call: &Call) -> Outcome<Reply> {
 /// # Errors
 /// `ManagedObjectNotFound`.
 pub(super) fn turn_to_sleep(world: &mut World, vm: &Moref, user: &str) -> Outcome<()> {
+    let vmx = world.vmx_of(vm)?;
+    let memory = i64::from(world.get::<Vm>(vm)?.config.hardware.memory_mb) << 20;
+    let file = |(ending, size)| FileChange::File(vmx.beside(&format!("{}.{ending}", vmx.stem())), size);
+    let files: Vec<FileChange> = SUSPEND_FILES.into_iter().zip([1 << 20, memory]).map(file).collect();
+    carry_out(world, &files)?;
     stop(world, vm, Suspended, None)?;
     let message = format!("{} is suspended", place(world, vm));
     world.post(vm, user, VmSuspendedEvent::default(), message);
@@ -295,7 +336,7 @@ fn terminate(world: &mut World, call: &Call) -> Outcome<Reply> {
     Ok(Reply::NONE)
 }
 
-fn must_be_idle(world: &World, vm: &Moref) -> Outcome<()> {
+pub(super) fn must_be_idle(world: &World, vm: &Moref) -> Outcome<()> {
     match world.busy_with(vm) {
         Some(task) => {
             let message = format!("Another task is already in progress: {}.", task.value);

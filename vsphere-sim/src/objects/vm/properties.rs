@@ -2,15 +2,17 @@
 
 use vsphere_model::types::{
     ManagedEntityStatus, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualMachineCapability,
-    VirtualMachineConfigSummary, VirtualMachineFileLayout, VirtualMachineFileLayoutDiskLayout,
-    VirtualMachineFileLayoutEx, VirtualMachineFileLayoutExDiskLayout, VirtualMachineFileLayoutExDiskUnit,
-    VirtualMachineFileLayoutExFileInfo, VirtualMachineGuestSummary, VirtualMachineStorageInfo,
-    VirtualMachineStorageSummary, VirtualMachineSummary, VirtualMachineUsageOnDatastore,
+    VirtualMachineConfigInfo, VirtualMachineConfigSummary, VirtualMachineFileLayout,
+    VirtualMachineFileLayoutDiskLayout, VirtualMachineFileLayoutEx, VirtualMachineFileLayoutExDiskLayout,
+    VirtualMachineFileLayoutExDiskUnit, VirtualMachineFileLayoutExFileInfo, VirtualMachineFileLayoutExSnapshotLayout,
+    VirtualMachineGuestSummary, VirtualMachineStorageInfo, VirtualMachineStorageSummary, VirtualMachineSummary,
+    VirtualMachineUsageOnDatastore,
 };
 
 use super::Vm;
 use super::files::Place;
 use super::hardware::{self, Kind};
+use super::snapshot::Snapshot;
 use crate::objects::datastore::Datastore;
 use crate::objects::datastore::path::join;
 use crate::world::{Look, Moref, World};
@@ -114,9 +116,9 @@ impl Vm {
         VirtualMachineStorageInfo { per_datastore_usage: usage, timestamp: world.now() }
     }
 
-    /// The places of its disks' descriptors.
-    fn chains(&self, world: &World) -> Vec<Chain> {
-        let disks = self.config.hardware.device.iter().filter_map(|device| device.downcast_ref::<VirtualDisk>());
+    /// The places of the descriptors of its disks, as they are in its configuration or in that of a snapshot.
+    pub(super) fn chains(&self, world: &World, config: &VirtualMachineConfigInfo) -> Vec<Chain> {
+        let disks = config.hardware.device.iter().filter_map(|device| device.downcast_ref::<VirtualDisk>());
         disks
             .filter_map(|disk| {
                 let flat = disk.backing.as_ref()?.downcast_ref::<VirtualDiskFlatVer2BackingInfo>()?;
@@ -126,20 +128,29 @@ impl Vm {
             .collect()
     }
 
-    /// The places of all its files: what is in its folder, and the disks that are elsewhere.
-    fn places(&self, world: &World) -> Vec<Place> {
+    /// The places of the files in its folder that are no disks.
+    pub(super) fn plain_files(&self, world: &World) -> Vec<Place> {
         let vmx = self.config.files.vm_path_name.as_deref().unwrap_or_default();
         let Ok(vmx) = world.place_among(&self.datastores, vmx) else { return Vec::new() };
         let Ok(held) = world.get::<Datastore>(&vmx.datastore) else { return Vec::new() };
         let in_folder = held.files().children(vmx.folder()).filter(|(_, file)| !file.is_folder());
-        let mut places: Vec<Place> = in_folder
+        in_folder
             .filter(|(name, _)| kind_of(name).is_some_and(|kind| !kind.starts_with("disk")))
             .map(|(name, _)| Place { datastore: vmx.datastore.clone(), path: join(vmx.folder(), name) })
-            .collect();
-        for (_, chain) in self.chains(world) {
-            for descriptor in chain {
-                places.extend(extent_of(world, &descriptor));
-                places.push(descriptor);
+            .collect()
+    }
+
+    /// The places of all its files: what is in its folder, and the disks that are elsewhere.
+    fn places(&self, world: &World) -> Vec<Place> {
+        let mut places = self.plain_files(world);
+        let snapshots = self.snapshots();
+        let of_snapshots = snapshots.iter().filter_map(|snapshot| world.get::<Snapshot>(snapshot).ok());
+        for config in std::iter::once(&self.config).chain(of_snapshots.map(|snapshot| &snapshot.config)) {
+            for descriptor in self.chains(world, config).into_iter().flat_map(|(_, chain)| chain) {
+                if !places.contains(&descriptor) {
+                    places.extend(extent_of(world, &descriptor));
+                    places.push(descriptor);
+                }
             }
         }
         places
@@ -157,7 +168,7 @@ impl Vm {
                 _ => {}
             }
         }
-        for (key, chain) in self.chains(world) {
+        for (key, chain) in self.chains(world, &self.config) {
             // Here the oldest comes first.
             let disk_file = chain.iter().rev().map(|place| world.place_text(place)).collect();
             layout.disk.push(VirtualMachineFileLayoutDiskLayout { key, disk_file });
@@ -186,15 +197,26 @@ impl Vm {
                 accessible: Some(file.is_some()),
             });
         }
-        for (key, chain) in self.chains(world) {
-            let units = chain.iter().rev().map(|descriptor| {
+        let disks = |config| -> Vec<VirtualMachineFileLayoutExDiskLayout> {
+            let unit = |descriptor: &Place| {
                 let files = std::iter::once(descriptor.clone()).chain(extent_of(world, descriptor));
                 VirtualMachineFileLayoutExDiskUnit { file_key: files.filter_map(|place| key_of(&place)).collect() }
-            });
-            layout.disk.push(VirtualMachineFileLayoutExDiskLayout {
+            };
+            let disk = |(key, chain): Chain| VirtualMachineFileLayoutExDiskLayout {
                 key,
-                chain: units.collect(),
+                chain: chain.iter().rev().map(unit).collect(),
                 virtual_disk_format: None,
+            };
+            self.chains(world, config).into_iter().map(disk).collect()
+        };
+        layout.disk = disks(&self.config);
+        for key in self.snapshots() {
+            let Ok(snapshot) = world.get::<Snapshot>(&key) else { continue };
+            layout.snapshot.push(VirtualMachineFileLayoutExSnapshotLayout {
+                key,
+                data_key: key_of(&snapshot.data).unwrap_or(-1),
+                memory_key: Some(snapshot.memory.as_ref().and_then(key_of).unwrap_or(-1)),
+                disk: disks(&snapshot.config),
             });
         }
         layout
@@ -212,7 +234,7 @@ fn extent_of(world: &World, descriptor: &Place) -> Option<Place> {
 fn kind_of(name: &str) -> Option<&'static str> {
     let (_, ending) = name.rsplit_once('.')?;
     Some(match ending {
-        "vmx" => "config",
+        "vmx" | "vmtx" => "config",
         "vmxf" => "extendedConfig",
         "nvram" => "nvram",
         "vmsd" => "snapshotList",

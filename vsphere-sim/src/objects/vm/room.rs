@@ -1,11 +1,12 @@
 //! Where a machine can run: the host it is on, the one that DRS chooses, and whether there is room.
 
 use vsphere_model::types::{
-    HostNotConnected, HostSystemConnectionState, InsufficientMemoryResourcesFault, InvalidHostState,
-    NoActiveHostInCluster, NotEnoughLogicalCpus,
+    HostNotConnected, HostSystemConnectionState, InsufficientMemoryResourcesFault, NoActiveHostInCluster,
+    NotEnoughLogicalCpus,
 };
 
 use super::Vm;
+use super::create::usable;
 use crate::fault::{Fault, Outcome};
 use crate::objects::compute::Compute;
 use crate::objects::host::Host;
@@ -113,14 +114,8 @@ pub(super) fn must_be_connected(world: &World, host: &Moref) -> Outcome<()> {
 
 /// Whether the machine could run on this host: the host is ready, has the processors, and can keep the reservation.
 fn host_has_room(world: &World, vm: &Moref, machine: &Vm, at: &Moref) -> Outcome<Moref> {
-    must_be_connected(world, at)?;
+    usable(world, at)?;
     let host = world.get::<Host>(at)?;
-    if !host.is_usable() {
-        let message = "The operation is not allowed in the current state of the host.";
-        let mut fault = InvalidHostState::default();
-        fault.host = Some(at.clone());
-        return Err(Fault::new(fault, message));
-    }
     let threads = i32::from(host.hardware.num_cpu_threads);
     let wanted = machine.config.hardware.num_cpu;
     if wanted > threads {
@@ -168,7 +163,7 @@ fn no_memory(unreserved: i64, requested: i64) -> Fault {
 }
 
 /// The memory that a machine has for itself, in bytes.
-fn reservation(machine: &Vm) -> i64 {
+pub(super) fn reservation(machine: &Vm) -> i64 {
     let in_config = machine.config.memory_allocation.as_ref().and_then(|memory| memory.reservation);
     let reservation = in_config.or(machine.resource_config.memory_allocation.reservation).unwrap_or(0);
     if machine.config.memory_reservation_locked_to_max == Some(true) {

@@ -1,21 +1,26 @@
 //! Snapshots of machines: a tree of states to go back to.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use vsphere_model::managed;
 use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn, Suspended};
 use vsphere_model::types::{
-    Any, ApplicationQuiesceFault, MemorySnapshotOnIndependentDisk, NotFound, Poly, SharedBusControllerNotSupported,
-    SnapshotDisabled, SnapshotIncompatibleDeviceInVm, TooManySnapshotLevels, VirtualDisk,
-    VirtualDiskRawDiskMappingVer1BackingInfo, VirtualMachineConfigInfo, VirtualMachineGuestQuiesceSpec,
+    Any, ApplicationQuiesceFault, DateTime, MemorySnapshotOnIndependentDisk, NotFound, Poly,
+    SharedBusControllerNotSupported, SnapshotDisabled, SnapshotIncompatibleDeviceInVm, TooManySnapshotLevels,
+    VirtualDisk, VirtualDiskRawDiskMappingVer1BackingInfo, VirtualMachineConfigInfo, VirtualMachineGuestQuiesceSpec,
     VirtualMachinePowerState, VirtualMachineSnapshotTree, VirtualSCSIController, VirtualSCSISharing,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
+use super::draft::{FileChange, carry_out};
+use super::files::Place;
 use super::guest::{Start, extra_config};
-use super::{Vm, chain, power, room};
+use super::{Vm, chain, hardware, power, room};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
+use crate::objects::datastore::Datastore;
+use crate::objects::datastore::disk::Disk;
 use crate::objects::folder::check_name;
 use crate::world::{Look, Managed, Moref, Prop, World};
 
@@ -44,6 +49,10 @@ pub(crate) struct Snapshot {
     pub(crate) vm: Moref,
     /// The machine's configuration as it was, with the disk files that the snapshot keeps.
     pub(crate) config: VirtualMachineConfigInfo,
+    /// The state of its devices.
+    pub(super) data: Place,
+    /// Its memory, where it was kept.
+    pub(super) memory: Option<Place>,
 }
 
 impl Managed for Snapshot {
@@ -112,12 +121,12 @@ impl Vm {
     }
 }
 
-/// What a client asks a snapshot to be.
-struct Wanted {
-    name: String,
-    description: String,
-    memory: bool,
-    quiesce: bool,
+/// What a snapshot is asked to be.
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) memory: bool,
+    pub(crate) quiesce: bool,
 }
 
 fn create(world: &mut World, call: &Call) -> Outcome<Reply> {
@@ -147,7 +156,8 @@ fn take(world: &mut World, call: &Call, memory: bool, quiesce: bool) -> Outcome<
     };
     call.task().alone_with(&vm).takes(takes).start(world, move |world| {
         may_take(world, &vm, &wanted)?;
-        freeze(world, &vm, &wanted).map(Any::from)
+        let now = world.now();
+        freeze(world, &vm, &wanted, now).map(Any::from)
     })
 }
 
@@ -202,8 +212,12 @@ fn is_physical(disk: &VirtualDisk) -> bool {
     })
 }
 
-/// Takes the snapshot: it keeps the configuration and the disks' files, and the machine writes to their children.
-fn freeze(world: &mut World, vm: &Moref, wanted: &Wanted) -> Outcome<Moref> {
+/// Takes the snapshot: it keeps the configuration and the disks' files, and the machine writes to their children. One that
+/// was taken in the past has had time to grow.
+///
+/// # Errors
+/// `NoDiskSpace`, `FileNotFound`, `ManagedObjectNotFound`.
+pub(crate) fn freeze(world: &mut World, vm: &Moref, wanted: &Wanted, create_time: DateTime) -> Outcome<Moref> {
     let machine = world.get::<Vm>(vm)?;
     let config = machine.config.clone();
     let (state, quiesced) = match &machine.runtime.power_state {
@@ -213,18 +227,30 @@ fn freeze(world: &mut World, vm: &Moref, wanted: &Wanted) -> Outcome<Moref> {
         _ => (PoweredOff, false),
     };
     let parent = machine.snapshot.as_ref().and_then(|info| info.current_snapshot.clone());
-    let mut taken = taken_names(world, machine);
-    let snapshot = world.add("snapshot-", Snapshot { vm: vm.clone(), config });
-    let create_time = world.now();
+    let id = machine.life.last_snapshot + 1;
+    let vmx = world.vmx_of(vm)?;
+    let beside = |ending: &str| vmx.beside(&format!("{}-Snapshot{id}.{ending}", vmx.stem()));
+    let data = beside("vmsn");
+    let memory = (state == PoweredOn || state == Suspended).then(|| beside("vmem"));
+    let mut files = vec![FileChange::File(data.clone(), 32 << 10)];
+    if let Some(memory) = &memory {
+        files.push(FileChange::File(memory.clone(), i64::from(config.hardware.memory_mb) << 20));
+    }
+    let mut now = config.clone();
+    let children = chain::grow(&mut now, &mut taken_names(world, machine));
+    files.extend(deltas(world, vm, &children, world.now() - create_time)?);
+    carry_out(world, &files)?;
+
+    let snapshot = world.add("snapshot-", Snapshot { vm: vm.clone(), config, data, memory });
     let machine = world.edit::<Vm>(vm)?;
-    machine.life.last_snapshot += 1;
-    chain::grow(&mut machine.config, &mut taken);
+    machine.life.last_snapshot = id;
+    machine.config = now;
     let node = VirtualMachineSnapshotTree {
         snapshot: snapshot.clone(),
         vm: vm.clone(),
         name: wanted.name.clone(),
         description: wanted.description.clone(),
-        id: Some(machine.life.last_snapshot),
+        id: Some(id),
         create_time,
         state,
         quiesced,
@@ -244,8 +270,28 @@ fn freeze(world: &mut World, vm: &Moref, wanted: &Wanted) -> Outcome<Moref> {
     Ok(snapshot)
 }
 
+/// The files of new children of disks, each with its parent. They have had this time to grow.
+fn deltas(
+    world: &World,
+    vm: &Moref,
+    children: &[(String, String)],
+    age: chrono::TimeDelta,
+) -> Outcome<Vec<FileChange>> {
+    let datastores = &world.get::<Vm>(vm)?.datastores;
+    let delta = |(child, parent): &(String, String)| {
+        let below = world.place_among(datastores, parent)?;
+        let disk = world.get::<Datastore>(&below.datastore)?.disk(&below.path)?;
+        let written = (1 << 20) + age.num_seconds().saturating_mul(WRITTEN_A_SECOND).min(disk.capacity / 3);
+        Ok(FileChange::Disk(world.place_among(datastores, child)?, disk.delta(parent), written))
+    };
+    children.iter().map(delta).collect()
+}
+
+/// How many bytes a child of a disk grows by, on a machine that is not busy.
+const WRITTEN_A_SECOND: i64 = 20 << 10;
+
 /// The names of all disk files that the machine and its snapshots have.
-fn taken_names(world: &World, machine: &Vm) -> std::collections::BTreeSet<String> {
+fn taken_names(world: &World, machine: &Vm) -> BTreeSet<String> {
     let snapshots = machine.snapshots();
     let of_snapshots = snapshots.iter().filter_map(|snapshot| world.get::<Snapshot>(snapshot).ok());
     chain::all_files(of_snapshots.map(|snapshot| &snapshot.config).chain([&machine.config]))
@@ -322,20 +368,26 @@ impl Revert {
         let was = machine.runtime.power_state.clone();
         // The disks stand on the files that the snapshot keeps, each with a new child. What was written since it was taken
         // is gone, unless another snapshot keeps it.
-        chain::grow(&mut config, &mut taken_names(world, machine));
+        let before = taken_names(world, machine);
+        let children = chain::grow(&mut config, &mut before.clone());
+        carry_out(world, &deltas(world, vm, &children, chrono::TimeDelta::zero())?)?;
         let now = world.now();
         let machine = world.edit::<Vm>(vm)?;
-        let before = std::mem::replace(&mut machine.config, config);
+        let replaced = std::mem::replace(&mut machine.config, config);
         // Who the machine is doesn't follow its hardware back.
-        machine.config.name = before.name;
-        machine.config.uuid = before.uuid;
-        machine.config.instance_uuid = before.instance_uuid;
-        machine.config.files = before.files;
+        machine.config.name = replaced.name;
+        machine.config.uuid = replaced.uuid;
+        machine.config.instance_uuid = replaced.instance_uuid;
+        machine.config.files = replaced.files;
         machine.config.modified = now;
         machine.config.change_version = now.to_rfc3339();
         if let Some(info) = &mut machine.snapshot {
             info.current_snapshot = Some(snapshot);
         }
+        hardware::set_running(&mut machine.config.hardware.device, state == PoweredOn);
+        let home = world.vmx_of(vm)?.datastore;
+        world.relate(vm, &home)?;
+        drop_unneeded(world, vm, &before)?;
         match (was, state) {
             (_, PoweredOn) => {
                 if let Some(host) = host {
@@ -384,9 +436,11 @@ fn consolidate_disks(world: &mut World, call: &Call) -> Outcome<Reply> {
 /// Takes a snapshot out of the tree. Its children go with it, or to its parent.
 fn take_out(world: &mut World, vm: &Moref, snapshot: &Moref, children: bool) -> Outcome<()> {
     let not_found = || Fault::not_found(snapshot);
-    let machine = world.edit::<Vm>(vm)?;
+    let machine = world.get::<Vm>(vm)?;
     let path = path_to(machine.snapshot_trees(), snapshot).ok_or_else(not_found)?;
     let parent = path.iter().rev().nth(1).cloned();
+    let before = taken_names(world, machine);
+    let machine = world.edit::<Vm>(vm)?;
     let info = machine.snapshot.as_mut().ok_or_else(not_found)?;
     let siblings = match parent.as_ref().and_then(|parent| find_mut(&mut info.root_snapshot_list, parent)) {
         Some(parent) => &mut parent.child_snapshot_list,
@@ -406,9 +460,32 @@ fn take_out(world: &mut World, vm: &Moref, snapshot: &Moref, children: bool) -> 
     if info.root_snapshot_list.is_empty() {
         machine.snapshot = None;
     }
-    gone.iter().for_each(|snapshot| world.remove(snapshot));
+    for snapshot in &gone {
+        let files = world.get::<Snapshot>(snapshot).map(|gone| [Some(gone.data.clone()), gone.memory.clone()]);
+        for file in files.into_iter().flatten().flatten() {
+            // A file that somebody else has deleted is as good as gone.
+            let _ = world.datastore_of(&file)?.remove_tree(&file.path);
+        }
+        world.remove(snapshot);
+    }
     if let Some(parent) = parent {
         world.touch(&parent);
+    }
+    drop_unneeded(world, vm, &before)
+}
+
+/// Deletes the children of disks that were there before, and that nobody stands on any more.
+fn drop_unneeded(world: &mut World, vm: &Moref, before: &BTreeSet<String>) -> Outcome<()> {
+    let machine = world.get::<Vm>(vm)?;
+    let needed = taken_names(world, machine);
+    let datastores = machine.datastores.clone();
+    for file in before.difference(&needed) {
+        let Ok(place) = world.place_among(&datastores, file) else { continue };
+        let datastore = world.datastore_of(&place)?;
+        // A whole disk stays, as one that was added after the snapshot that the machine goes back to.
+        if datastore.disk(&place.path).is_ok_and(|disk| disk.parent.is_some()) {
+            datastore.remove_disk(&place.path)?;
+        }
     }
     Ok(())
 }
@@ -425,9 +502,33 @@ fn settle_disks(world: &mut World, vm: &Moref, consolidate: bool) -> Outcome<Any
         for snapshot in &snapshots {
             chain::fold(&mut world.edit::<Snapshot>(snapshot)?.config, &merge);
         }
+        merge_files(world, vm, &merge)?;
     }
     world.edit::<Vm>(vm)?.runtime.consolidation_needed = Some(false);
     Ok(Any::Unset)
+}
+
+/// Writes a disk's file into its parent.
+fn merge_files(world: &mut World, vm: &Moref, merge: &chain::Merge) -> Outcome<()> {
+    let datastores = world.get::<Vm>(vm)?.datastores.clone();
+    let child = world.place_among(&datastores, &merge.child)?;
+    let parent = world.place_among(&datastores, &merge.parent)?;
+    let datastore = world.datastore_of(&child)?;
+    let written = datastore.written(&child.path);
+    datastore.remove_disk(&child.path)?;
+    let datastore = world.datastore_of(&parent)?;
+    let disk = datastore.disk(&parent.path)?;
+    if let Some(extent) = disk.extent(&parent.path) {
+        let takes = disk.takes(datastore.written(&parent.path).saturating_add(written));
+        datastore.change_file(&extent, |file| file.used = takes)?;
+    }
+    for above in &merge.above {
+        let above = world.place_among(&datastores, above)?;
+        let datastore = world.datastore_of(&above)?;
+        let disk = Disk { parent: Some(merge.parent.as_str().into()), ..datastore.disk(&above.path)?.clone() };
+        datastore.put_descriptor(&above.path, disk)?;
+    }
+    Ok(())
 }
 
 fn foldable(world: &World, vm: &Moref, snapshots: &[Moref]) -> Outcome<Option<chain::Merge>> {

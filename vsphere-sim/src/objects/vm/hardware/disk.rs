@@ -14,7 +14,6 @@ use super::kind::Kind;
 use crate::fault::{Fault, Outcome};
 use crate::objects::datastore::Datastore;
 use crate::objects::datastore::disk::{Adapter, Disk, Format};
-use crate::objects::datastore::path::split;
 use crate::world::World;
 
 /// The largest disk that there may be, in bytes.
@@ -241,9 +240,4 @@ pub(super) fn edit(
 /// The places of a disk's descriptors: its own, and those that it keeps the differences to.
 pub(in super::super) fn chain(flat: &VirtualDiskFlatVer2BackingInfo) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(flat), |flat| flat.parent.as_deref()).map(|flat| flat.file_name.as_str())
-}
-
-/// The name of the folder that a descriptor is in, as a datastore path.
-pub(in super::super) fn folder_of(path: &str) -> &str {
-    split(path).0
 }

@@ -16,8 +16,9 @@ use vsphere_model::types::{
 
 pub(crate) use apply::change;
 pub(super) use defaults::devices as default_devices;
-pub(super) use disk::chain;
+pub(super) use disk::{chain, fill_backing, free_disk_name};
 pub(crate) use kind::Kind;
+pub(super) use nic::new_address;
 
 use crate::objects::host::Host;
 use crate::objects::network::Network;
@@ -54,6 +55,19 @@ pub(super) fn network_of(world: &World, host: &Moref, device: &VirtualDevice) ->
     }
     let port = &backing.downcast_ref::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?.port;
     portgroup(world, host, port.portgroup_key.as_deref()?)
+}
+
+/// The network that an adapter is plugged into, wherever it is.
+pub(super) fn network_anywhere(world: &World, device: &VirtualDevice) -> Option<Moref> {
+    let backing = device.backing.as_ref()?;
+    if let Some(standard) = backing.downcast_ref::<VirtualEthernetCardNetworkBackingInfo>() {
+        return standard.network.clone();
+    }
+    let port = &backing.downcast_ref::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?.port;
+    let key = port.portgroup_key.as_deref()?;
+    let networks = world.all::<Network>();
+    let has_key = |network: &Network| network.portgroup.as_ref().is_some_and(|portgroup| portgroup.key == key);
+    networks.into_iter().find(|(_, network)| has_key(network)).map(|(reference, _)| reference.clone())
 }
 
 /// The distributed port group with this key that the host has.

@@ -165,7 +165,7 @@ fn manual_address(text: Option<&str>, at: At<'_>) -> Outcome<String> {
 }
 
 /// An address that no other adapter has, and what it is called: a vCenter assigns them from a range of its own.
-fn new_address(world: &mut World) -> (&'static str, String) {
+pub(in super::super) fn new_address(world: &mut World) -> (&'static str, String) {
     let number: u32 = world.new_id("").parse().unwrap_or_default();
     let [_, high, middle, low] = number.to_be_bytes();
     match world.settings.kind {

@@ -1,0 +1,270 @@
+//! The values of counters: functions of the entity, the counter and the time, so that who asks twice hears the same.
+//!
+//! Loads go with the day (most in the afternoon) around what the entity's quick statistics say, with some noise.
+
+use vsphere_model::types::{VirtualDevice, VirtualDisk, VirtualEthernetCard};
+use vsphere_soap::object::{Poly, Value};
+
+use super::counters::{Counter, Instances, Kind, Rollup, Shape};
+use crate::objects::alarm::text_at;
+use crate::objects::datastore::Datastore;
+use crate::objects::host::Host;
+use crate::objects::vm::Vm;
+use crate::world::{Moref, World};
+
+/// What of an entity its values depend on.
+pub(super) struct Profile {
+    pub(super) kind: Kind,
+    /// Whether it runs: what is off has no values of now, and zeros before.
+    pub(super) on: bool,
+    seed: u64,
+    /// In MHz.
+    cpu_capacity: f64,
+    cpu_load: f64,
+    /// In KB.
+    mem_capacity: f64,
+    mem_load: f64,
+    /// In KB.
+    space: f64,
+    space_used: f64,
+    /// Seconds of Unix time.
+    started: i64,
+    cpus: usize,
+    nics: Vec<String>,
+    disks: Vec<String>,
+    datastores: Vec<String>,
+}
+
+impl Profile {
+    /// The profile of an entity; `None` where it has no counters.
+    pub(super) fn of(world: &World, entity: &Moref) -> Option<Self> {
+        let entity = world.reference(entity)?;
+        let kind = Kind::of(&entity.type_)?;
+        let number = |path: &str| text_at(world, entity, path).and_then(|text| text.parse::<f64>().ok());
+        let seed = hash(entity.value.bytes().fold(0xcbf2_9ce4_8422_2325, |seed, byte| hash(seed ^ u64::from(byte))));
+        let guess = |low: f64, high: f64, salt: u64| low + (high - low) * unit(hash(seed ^ salt));
+        let mut profile = Self {
+            kind,
+            on: true,
+            seed,
+            cpu_capacity: 0.0,
+            cpu_load: guess(0.06, 0.45, 1),
+            mem_capacity: 0.0,
+            mem_load: guess(0.3, 0.75, 2),
+            space: 0.0,
+            space_used: 0.0,
+            // What does not say when it started did so some days ago.
+            started: world.now().timestamp() - 86_400 * 12,
+            cpus: 0,
+            nics: Vec::new(),
+            disks: Vec::new(),
+            datastores: Vec::new(),
+        };
+        if let Some(boot) = boot_time(world, entity) {
+            profile.started = boot;
+        }
+        // Above hosts and machines the capacity is that of what stands below.
+        let mut quick = [None, None];
+        match kind {
+            Kind::Vm => profile.add_vm(world, entity, &mut quick, number),
+            Kind::Host => profile.add_host(world, entity, &mut quick, number),
+            Kind::Cluster => {
+                profile.cpu_capacity = number("summary.totalCpu").unwrap_or_default();
+                profile.mem_capacity = number("summary.totalMemory").unwrap_or_default() / 1024.0;
+            }
+            Kind::Pool => {
+                profile.cpu_capacity = number("runtime.cpu.maxUsage").unwrap_or(20_000.0);
+                profile.mem_capacity = number("runtime.memory.maxUsage").unwrap_or(f64::from(1 << 30)) / 1024.0;
+            }
+            Kind::Datastore => {
+                profile.space = number("summary.capacity").unwrap_or_default() / 1024.0;
+                profile.space_used = profile.space - number("summary.freeSpace").unwrap_or_default() / 1024.0;
+                profile.datastores = vec![volume(world, entity)];
+            }
+            Kind::Datacenter => {}
+        }
+        let load =
+            |used: Option<f64>, capacity: f64| used.filter(|used| *used > 0.0).map(|used| used / capacity.max(1.0));
+        profile.cpu_load = load(quick[0], profile.cpu_capacity).unwrap_or(profile.cpu_load).clamp(0.005, 0.97);
+        profile.mem_load = load(quick[1], profile.mem_capacity).unwrap_or(profile.mem_load).clamp(0.01, 0.98);
+        Some(profile)
+    }
+
+    fn add_vm(
+        &mut self,
+        world: &World,
+        entity: &Moref,
+        quick: &mut [Option<f64>; 2],
+        number: impl Fn(&str) -> Option<f64>,
+    ) {
+        let Ok(vm) = world.get::<Vm>(entity) else { return };
+        self.on = text_at(world, entity, "runtime.powerState").as_deref() == Some("poweredOn");
+        let hardware = &vm.config.hardware;
+        self.cpus = usize::try_from(hardware.num_cpu).unwrap_or(1).max(1);
+        let host = vm.runtime.host.as_ref().and_then(|host| world.get::<Host>(host).ok());
+        let mhz = host.map_or(2000, |host| host.hardware.cpu_mhz);
+        self.cpu_capacity = f64::from(mhz) * f64::from(hardware.num_cpu.max(1));
+        self.mem_capacity = f64::from(hardware.memory_mb) * 1024.0;
+        let device = |device: &Poly<VirtualDevice>| device.key.to_string();
+        self.nics = hardware.device.iter().filter(|one| one.is::<VirtualEthernetCard>()).map(device).collect();
+        for disk in hardware.device.iter().filter_map(|one| one.downcast_ref::<VirtualDisk>()) {
+            // As the counters call it: by its controller's bus and its unit.
+            let bus = disk.controller_key.map_or(0, |key| key % 1000);
+            self.disks.push(format!("scsi{bus}:{}", disk.unit_number.unwrap_or_default()));
+            self.space += disk.capacity_in_kb.max(0) as f64;
+        }
+        self.space_used = self.space * (0.25 + 0.5 * unit(hash(self.seed ^ 3)));
+        self.datastores = vm.datastores.iter().map(|datastore| volume(world, datastore)).collect();
+        *quick =
+            [number("summary.quickStats.overallCpuUsage"), used_kb(&number, "summary.quickStats.guestMemoryUsage")];
+    }
+
+    fn add_host(
+        &mut self,
+        world: &World,
+        entity: &Moref,
+        quick: &mut [Option<f64>; 2],
+        number: impl Fn(&str) -> Option<f64>,
+    ) {
+        let Ok(host) = world.get::<Host>(entity) else { return };
+        let state = text_at(world, entity, "runtime.connectionState");
+        let power = text_at(world, entity, "runtime.powerState");
+        self.on = state.as_deref() == Some("connected") && power.as_deref() == Some("poweredOn");
+        self.cpus = usize::try_from(host.hardware.num_cpu_threads).unwrap_or(1);
+        self.cpu_capacity = f64::from(host.cpu_mhz_total());
+        self.mem_capacity = host.hardware.memory_size as f64 / 1024.0;
+        self.nics = (0..host.hardware.num_nics).map(|number| format!("vmnic{number}")).collect();
+        self.disks = (0..host.hardware.num_hbas).map(|number| format!("vmhba{number}")).collect();
+        self.datastores = host.datastores.iter().map(|datastore| volume(world, datastore)).collect();
+        *quick =
+            [number("summary.quickStats.overallCpuUsage"), used_kb(&number, "summary.quickStats.overallMemoryUsage")];
+    }
+
+    /// The instances that a counter has on the entity; the whole is the empty one.
+    pub(super) fn instances(&self, of: Instances) -> Vec<String> {
+        let whole = || std::iter::once(String::new());
+        match of {
+            Instances::Whole => whole().collect(),
+            Instances::Cpus if self.kind == Kind::Vm || self.kind == Kind::Host => {
+                whole().chain((0..self.cpus).map(|number| number.to_string())).collect()
+            }
+            Instances::Cpus => whole().collect(),
+            Instances::Nics => whole().chain(self.nics.iter().cloned()).collect(),
+            Instances::Luns if self.kind == Kind::Host => {
+                whole().chain(self.datastores.iter().map(|volume| lun(volume))).collect()
+            }
+            Instances::Luns => whole().collect(),
+            Instances::Disks | Instances::Adapters => self.disks.clone(),
+            Instances::Datastores if self.kind == Kind::Datastore => whole().collect(),
+            Instances::Datastores => self.datastores.clone(),
+        }
+    }
+
+    /// The value of a counter for the interval of so many seconds that ends at this time.
+    pub(super) fn value(&self, counter: &Counter, instance: &str, end: i64, interval: i64) -> i64 {
+        if end <= self.started && matches!(self.kind, Kind::Vm | Kind::Host) || !self.on {
+            return 0;
+        }
+        let seed = instance.bytes().fold(self.seed, |seed, byte| hash(seed ^ u64::from(byte)));
+        let noise = |salt: u64| unit(hash(seed ^ hash(salt ^ end.unsigned_abs()))) - 0.5;
+        let own = u64::from(counter.key.unsigned_abs());
+        // The same part of the load makes all counters of a group go up and down together.
+        let wave = self.wave(end, interval);
+        let calm = if interval > 20 { 0.5 } else { 1.0 };
+        let spread = match counter.rollup {
+            Rollup::Minimum => 0.75,
+            Rollup::Maximum => 1.3,
+            _ => 1.0,
+        };
+        let cpu =
+            (self.cpu_load * wave * spread * (1.0 + calm * (0.25 * noise(7) + 0.02 * noise(own)))).clamp(0.0, 1.0);
+        let mem =
+            (self.mem_load * (0.9 + 0.1 * wave) * (1.0 + 0.01 * noise(8)) * (0.95 + 0.05 * spread)).clamp(0.0, 1.0);
+        let io =
+            (self.cpu_load * wave * wave * spread * (1.0 + calm * (0.8 * noise(9) + 0.2 * noise(own)))).clamp(0.0, 1.0);
+        let seconds = interval as f64;
+        let parts = |of: usize| if instance.is_empty() { 1.0 } else { of.max(1) as f64 };
+        let share = match counter.row.instances {
+            Instances::Cpus => parts(self.cpus),
+            Instances::Nics => parts(self.nics.len()),
+            Instances::Luns | Instances::Datastores => parts(self.datastores.len()),
+            _ => parts(self.disks.len()),
+        };
+        // A machine has a part of what a host does.
+        let size = if self.kind == Kind::Vm { 0.15 } else { 1.0 };
+        let cpus = self.cpus.max(1) as f64;
+        let value = match counter.row.shape {
+            Shape::CpuPercent => cpu * 10_000.0,
+            Shape::CpuMhz(part) => cpu * part * self.cpu_capacity / share,
+            Shape::CpuMs(part) => cpu * part * seconds * 1000.0 * cpus / share,
+            Shape::IdleMs => (1.0 - cpu) * seconds * 1000.0 * cpus / share,
+            Shape::CpuCapacity => self.cpu_capacity,
+            Shape::MemPercent => mem * 10_000.0,
+            Shape::MemKb(part) => (mem * part).min(1.0) * self.mem_capacity,
+            Shape::MemCapacity(part) => self.mem_capacity * part,
+            Shape::Io(most) => io * most * size / share,
+            Shape::IoCount(most) => io * most * size * seconds / share,
+            Shape::Latency(most) => most * (0.05 + 0.6 * io),
+            Shape::Uptime => (end - self.started).max(0) as f64,
+            Shape::Power(most) => (0.35 + 0.65 * cpu) * most * size,
+            Shape::Energy(most) => (0.35 + 0.65 * cpu) * most * size * seconds,
+            Shape::SpaceUsed => self.space_used,
+            Shape::SpaceCapacity => self.space,
+            Shape::SpacePercent => self.space_used / self.space.max(1.0) * 10_000.0,
+            Shape::Fixed(value) => value as f64,
+            Shape::Rare(most) => (noise(own) * 4.0 - 1.0).max(0.0) * most * wave,
+        };
+        value.round() as i64
+    }
+
+    /// The part of the usual load at a time of day, about 1 on the average.
+    fn wave(&self, end: i64, interval: i64) -> f64 {
+        const DAY: i64 = 86_400;
+        // Each entity has its own rush hour, around three in the afternoon.
+        let shift = (self.seed % 7200) as i64 - 3600;
+        let middle = end - interval / 2 - 15 * 3600 + shift;
+        let turn = middle.rem_euclid(DAY) as f64 / DAY as f64 * std::f64::consts::TAU;
+        let height = if interval >= DAY { 0.0 } else { 0.35 };
+        1.0 + height * turn.cos()
+    }
+}
+
+fn used_kb(number: impl Fn(&str) -> Option<f64>, path: &str) -> Option<f64> {
+    number(path).map(|megabytes| megabytes * 1024.0)
+}
+
+/// When the entity was started, in seconds of Unix time.
+fn boot_time(world: &World, entity: &Moref) -> Option<i64> {
+    let found = world.find(entity)?;
+    let runtime = found.read(&crate::world::Look { world, me: entity, session: None }, "runtime");
+    let Value::Data(runtime) = runtime.value() else { return None };
+    match vsphere_soap::object::path::get_path(runtime, "bootTime") {
+        Ok(Value::DateTime(time)) => Some(time.timestamp()),
+        _ => None,
+    }
+}
+
+/// The name of a datastore's volume, as counters have it.
+fn volume(world: &World, datastore: &Moref) -> String {
+    let url = world.get::<Datastore>(datastore).map(|datastore| datastore.url.clone()).unwrap_or_default();
+    url.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// The name of the logical unit that a volume is on.
+fn lun(volume: &str) -> String {
+    let digits: String = volume.chars().filter(char::is_ascii_hexdigit).collect();
+    format!("naa.6{digits:.31}")
+}
+
+/// A well mixed number that always follows from `seed`.
+fn hash(seed: u64) -> u64 {
+    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// A number from 0 to 1 out of a mixed one.
+fn unit(hash: u64) -> f64 {
+    (hash >> 11) as f64 / (1_u64 << 53) as f64
+}
