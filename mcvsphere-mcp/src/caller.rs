@@ -29,7 +29,10 @@ impl Caller {
     /// Why he may not use a tool that needs this level, or `None` where he may.
     pub(crate) fn refusal(&self, tool: &str, needed: Permission) -> Option<String> {
         (self.permission < needed).then(|| {
-            format!("{tool} needs the permission level {needed}, and {} has {} (MCP_PERMISSION)", self.name, self.permission)
+            format!(
+                "{tool} needs the permission level {needed}, and {} has {} (MCP_PERMISSION)",
+                self.name, self.permission
+            )
         })
     }
 }

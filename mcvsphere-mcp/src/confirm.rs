@@ -77,7 +77,8 @@ impl Preview {
     /// Adds an object: what is shown of it, and the part of its state that must still be the same when it is done. What
     /// changes by itself, such as a time that passes, is shown but not bound.
     pub(crate) fn object(mut self, shown: &impl Serialize, bound: impl Serialize) -> Result<Self> {
-        let value = |value: serde_json::Result<Value>| value.map_err(|error| ToolError::new("internal", error.to_string()));
+        let value =
+            |value: serde_json::Result<Value>| value.map_err(|error| ToolError::new("internal", error.to_string()));
         self.objects.push(value(serde_json::to_value(shown))?);
         self.bound.push(value(serde_json::to_value(bound))?);
         Ok(self)
@@ -111,7 +112,7 @@ impl Preview {
     }
 }
 
-/// What ends a call whose question has to go out with its answer.
+/// What goes out in the place of an answer, because the user has to be asked.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Question {
     preview: Preview,
@@ -169,6 +170,15 @@ impl Question {
     }
 }
 
+/// A plan's preview as text for people, without the token.
+pub(crate) fn preview_text(plan: &Value) -> String {
+    let mut plan = plan.clone();
+    if let Some(plan) = plan.as_object_mut() {
+        plan.retain(|key, _| matches!(key.as_str(), "question" | "notes" | "objects" | "total"));
+    }
+    render::text(&plan)
+}
+
 /// The form of the question: one box to tick, which is empty at first.
 fn elicitation(message: String) -> Result<ElicitRequestParams> {
     let agree = |schema: BooleanSchema| schema.title("Yes, do it").with_default(false);
@@ -207,7 +217,8 @@ impl Seal {
     }
 }
 
-const CHANGED: &str = "What was agreed to is not what is there now, or not what is asked for now, so it is asked again.";
+const CHANGED: &str =
+    "What was agreed to is not what is there now, or not what is asked for now, so it is asked again.";
 
 impl Cx {
     /// Asks whether to go on, unless the settings or an empty preview make that needless.
@@ -250,7 +261,7 @@ impl Cx {
             (false, _) => Way::Plan,
         };
         let token = seal.close(&self.context_of(&preview, way));
-        Err(ToolError::question(Question { preview, token, void, way }))
+        Err(self.call.ask(Question { preview, token, void, way }))
     }
 
     /// Asks a client of the older lifecycle, and waits.
@@ -263,7 +274,10 @@ impl Cx {
             let asked = self.request.peer.create_elicitation_with_timeout(elicitation(text)?, Some(PATIENCE)).await;
             let answer = asked.map_err(|error| match error {
                 ServiceError::Timeout { .. } => declined("the user did not answer"),
-                other => ToolError::new("connection", format!("the client could not ask the user: {other}; nothing was done")),
+                other => ToolError::new(
+                    "connection",
+                    format!("the client could not ask the user: {other}; nothing was done"),
+                ),
             })?;
             agreed(answer)?;
             let now = measure().await?;
@@ -321,7 +335,8 @@ fn declined(why: &str) -> ToolError {
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(object) => {
-            let sorted: BTreeMap<&String, Value> = object.iter().map(|(key, value)| (key, self::sorted(value))).collect();
+            let sorted: BTreeMap<&String, Value> =
+                object.iter().map(|(key, value)| (key, self::sorted(value))).collect();
             json!(sorted)
         }
         Value::Array(items) => items.iter().map(sorted).collect(),

@@ -1,6 +1,6 @@
 //! What a tool's body is given besides its arguments: the call that it serves, and what belongs to that call alone.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rmcp::{
     ErrorData, RoleServer,
@@ -10,7 +10,7 @@ use rmcp::{
 };
 use vsphere_ops::{Client, Scope};
 
-use crate::{Server, caller::Caller, error::Result, progress::Reporter};
+use crate::{Server, ToolError, caller::Caller, confirm::Question, error::Result, progress::Reporter};
 
 /// The context of a call: how a tool reaches vSphere, asks the user, and tells how far it is.
 ///
@@ -35,6 +35,21 @@ pub(crate) struct Call {
     pub(crate) state: Option<String>,
     pub(crate) scope: Scope,
     pub(crate) reporter: Reporter,
+    /// What the user has to be asked before the call can be made.
+    pub(crate) question: Mutex<Option<Question>>,
+}
+
+impl Call {
+    /// Leaves a question, which goes out in the place of the tool's answer. The tool ends with the error.
+    pub(crate) fn ask(&self, question: Question) -> ToolError {
+        *self.question.lock().unwrap_or_else(PoisonError::into_inner) = Some(question);
+        ToolError::new("confirmation_required", "the user has to be asked first")
+    }
+
+    /// The question that the tool has left.
+    pub(crate) fn take_question(&self) -> Option<Question> {
+        self.question.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Cx {

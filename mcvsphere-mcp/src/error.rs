@@ -9,8 +9,6 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 
-use crate::confirm::Question;
-
 /// What a tool returns. The name matters: rmcp's macro finds the output schema by it.
 pub(crate) type Result<T> = std::result::Result<T, ToolError>;
 
@@ -20,34 +18,18 @@ pub struct ToolError {
     code: Cow<'static, str>,
     message: String,
     candidates: Value,
-    /// What goes out in the place of an error: the call is not over.
-    question: Option<Box<Question>>,
 }
 
 impl ToolError {
     /// An error with a code of the list that `vsphere_ops::Error` draws from, or one of the front end's own:
     /// `unknown_tool`, `not_offered`, `permission`, `declined`, `conflict`, `cancelled`, `deadline`, `internal`.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), candidates: Value::Null, question: None }
-    }
-
-    /// A question to the user that ends the call for now.
-    pub(crate) fn question(question: Question) -> Self {
-        let message = "the user has to be asked first";
-        Self { question: Some(Box::new(question)), ..Self::new("confirmation_required", message) }
+        Self { code: code.into(), message: message.into(), candidates: Value::Null }
     }
 
     /// An argument that the tool cannot take.
     pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
         Self::new("invalid_argument", message)
-    }
-
-    /// What the client gets: the error, or the question.
-    pub(crate) fn into_response(self) -> CallToolResponse {
-        match self.question {
-            Some(question) => question.into_response(),
-            None => self.into_result().into(),
-        }
     }
 
     /// The error as the answer of the call.
@@ -90,7 +72,7 @@ impl From<vsphere_ops::Error> for ToolError {
         let candidates: Vec<Value> =
             error.candidates().iter().map(|candidate| json!({ "path": candidate.path, "id": candidate.id })).collect();
         let candidates = if candidates.is_empty() { Value::Null } else { Value::Array(candidates) };
-        Self { code: code.into(), message, candidates, question: None }
+        Self { code: code.into(), message, candidates }
     }
 }
 
@@ -107,7 +89,7 @@ fn next_step(code: &str) -> Option<&'static str> {
 
 impl IntoCallToolResult for ToolError {
     fn into_call_tool_result(self) -> std::result::Result<CallToolResponse, ErrorData> {
-        Ok(self.into_response())
+        Ok(self.into_result().into())
     }
 }
 

@@ -1,6 +1,12 @@
 //! The choke point: every call of every tool passes here, whoever makes it and over whatever transport.
 
-use std::{any::Any, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration, time::Instant};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use futures::FutureExt;
 use rmcp::{
@@ -59,13 +65,17 @@ impl Server {
                     state: request.request_state.clone(),
                     scope: Scope::new().on_progress(move |step| told.step(step)),
                     reporter,
+                    question: Mutex::default(),
                 });
                 let answer = self.run(request, context, &call, facts.destructive).await;
                 call.reporter.finish().await;
-                answer
+                match call.take_question() {
+                    Some(question) => Ok(question.into_response()),
+                    None => answer,
+                }
             }
         };
-        let response = answer.unwrap_or_else(ToolError::into_response);
+        let response = answer.unwrap_or_else(|error| error.into_result().into());
         record.finish(outcome(&response), started.elapsed());
         Ok(response)
     }

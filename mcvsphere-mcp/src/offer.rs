@@ -95,11 +95,8 @@ mod tests {
         let list = facts(Toolset::Vm, Permission::ReadOnly);
         let all = Offer::default();
         assert_eq!(all.refusal("power_on_vm", &power), None);
-        let some = Offer {
-            toolsets: [Toolset::Vm].into(),
-            tools: ["power_on_vm".to_owned()].into(),
-            ..Offer::default()
-        };
+        let some =
+            Offer { toolsets: [Toolset::Vm].into(), tools: ["power_on_vm".to_owned()].into(), ..Offer::default() };
         assert_eq!(some.refusal("list_vms", &list), None);
         assert_eq!(some.refusal("power_on_vm", &power), None);
         assert!(some.refusal("power_off_vm", &power).unwrap().contains("MCP_TOOLSETS"));

@@ -33,8 +33,25 @@ const NETWORK: &str = "VCENTER_NETWORK";
 
 /// All that a file of settings may hold.
 const KNOWN: [&str; 19] = [
-    HOST, USER, PASSWORD, INSECURE, THUMBPRINT, CA_FILE, DATACENTER, CLUSTER, DATASTORE, NETWORK, TOOLSETS, TOOLS,
-    EXCLUDE_TOOLS, READ_ONLY, PERMISSION, CONFIRM, CONFIRM_ALLOW, CALL_TIMEOUT, LOG_LEVEL,
+    HOST,
+    USER,
+    PASSWORD,
+    INSECURE,
+    THUMBPRINT,
+    CA_FILE,
+    DATACENTER,
+    CLUSTER,
+    DATASTORE,
+    NETWORK,
+    TOOLSETS,
+    TOOLS,
+    EXCLUDE_TOOLS,
+    READ_ONLY,
+    PERMISSION,
+    CONFIRM,
+    CONFIRM_ALLOW,
+    CALL_TIMEOUT,
+    LOG_LEVEL,
 ];
 
 /// Settings on the command line; each wins over the environment variable of the same name, and that over the file.
@@ -363,8 +380,7 @@ fn seconds(setting: &'static str, value: &str) -> Result<Duration, SettingsError
 
 /// The names in a list with commas.
 fn names(list: Option<String>) -> impl Iterator<Item = String> {
-    let names: Vec<String> =
-        list.iter().flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).collect();
+    let names: Vec<String> = list.iter().flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).collect();
     names.into_iter().filter(|name| !name.is_empty())
 }
 
@@ -467,7 +483,8 @@ mod tests {
     #[test]
     fn the_environment_wins_over_the_file() {
         let path = std::env::temp_dir().join(format!("mcvsphere-settings-{}.yaml", std::process::id()));
-        std::fs::write(&path, "vcenter_host: a\nvcenter_password: p\nmcp_toolsets: [vm, power]\nlog_level: loud\n").unwrap();
+        std::fs::write(&path, "vcenter_host: a\nvcenter_password: p\nmcp_toolsets: [vm, power]\nlog_level: loud\n")
+            .unwrap();
         let settings = read(&[
             ("MCVSPHERE_CONFIG", path.to_str().unwrap()),
             ("VCENTER_HOST", "b"),

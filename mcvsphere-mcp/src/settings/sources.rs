@@ -33,7 +33,8 @@ impl<'a> Sources<'a> {
 
     /// What a setting is set to. One that is empty is as one that is not set.
     pub(super) fn get(&self, name: &str) -> Option<String> {
-        let argument = self.arguments.iter().find(|(setting, _)| *setting == name).map(|(_, value)| (*value).to_owned());
+        let argument =
+            self.arguments.iter().find(|(setting, _)| *setting == name).map(|(_, value)| (*value).to_owned());
         let filled = |value: &String| !value.trim().is_empty();
         argument
             .or_else(|| (self.environment)(name).filter(filled))
@@ -106,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_file_holds_settings_in_any_case() {
-        let values = parse("vcenter-host: vc.example\nMCP_TOOLSETS: [vm, power]\nmcp_read_only: true\n", &KNOWN).unwrap();
+        let values =
+            parse("vcenter-host: vc.example\nMCP_TOOLSETS: [vm, power]\nmcp_read_only: true\n", &KNOWN).unwrap();
         assert_eq!(values["VCENTER_HOST"], "vc.example");
         assert_eq!(values["MCP_TOOLSETS"], "vm,power");
         assert_eq!(values["MCP_READ_ONLY"], "true");

@@ -50,7 +50,9 @@ async fn power_off_preview(client: &Client, vms: &[String]) -> Result<Preview> {
     let mut preview = Preview::new(question);
     match running.iter().filter(|vm| vm.clean_shutdown).count() {
         0 => {}
-        1 if running.len() == 1 => preview = preview.note("VMware Tools run in it: it could shut down cleanly instead."),
+        1 if running.len() == 1 => {
+            preview = preview.note("VMware Tools run in it: it could shut down cleanly instead.")
+        }
         some => {
             let note = format!("VMware Tools run in {some} of them, which could shut down cleanly instead.");
             preview = preview.note(note);

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
-use vsphere_model::types::{DateTime, VirtualMachinePowerState, VirtualMachineQuickStats, VirtualMachineToolsRunningStatus};
+use vsphere_model::types::{
+    DateTime, VirtualMachinePowerState, VirtualMachineQuickStats, VirtualMachineToolsRunningStatus,
+};
 use vsphere_soap::object::format_date_time;
 
 use crate::client::Client;
@@ -100,7 +102,8 @@ pub async fn running(client: &Client, vms: &[String]) -> Result<Vec<Running>> {
             guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()),
             guest_host_name: optional(&mut values, vm::GUEST_HOST_NAME.path()),
             ip: optional(&mut values, vm::GUEST_IP_ADDRESS.path()),
-            clean_shutdown: on && tools.as_deref() == Some(VirtualMachineToolsRunningStatus::GuestToolsRunning.as_str()),
+            clean_shutdown: on
+                && tools.as_deref() == Some(VirtualMachineToolsRunningStatus::GuestToolsRunning.as_str()),
         });
     }
     running.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));

@@ -117,7 +117,9 @@ async fn pitfall_10_cancelled_is_not_an_end() {
 async fn the_tasks_of_a_scope_are_told_of_and_cancelled_and_no_more_begin() {
     let server = Server::start(|call| match (call.operation.as_str(), call.before) {
         ("RetrievePropertiesEx", _) => Reply::value(&machine(1)),
-        ("WaitForUpdatesEx", 0) => update(1, &[state("task-1", "running"), ("task-1", "info.progress", "xsd:int", "40")]),
+        ("WaitForUpdatesEx", 0) => {
+            update(1, &[state("task-1", "running"), ("task-1", "info.progress", "xsd:int", "40")])
+        }
         ("WaitForUpdatesEx", _) => update(2, &[state("task-1", "success")]),
         _ => Reply::Usual,
     })
