@@ -335,9 +335,8 @@ fn declined(why: &str) -> ToolError {
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(object) => {
-            let sorted: BTreeMap<&String, Value> =
-                object.iter().map(|(key, value)| (key, self::sorted(value))).collect();
-            json!(sorted)
+            let object: BTreeMap<&String, Value> = object.iter().map(|(key, value)| (key, sorted(value))).collect();
+            json!(object)
         }
         Value::Array(items) => items.iter().map(sorted).collect(),
         other => other.clone(),

@@ -6,10 +6,12 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     handler::server::tool::ToolRouter,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult, MetaObject,
-        PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, Implementation,
+        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams,
+        ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
+        SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
     },
-    service::RequestContext,
+    service::{RequestContext, SubscriptionContext},
 };
 use serde_json::json;
 
@@ -18,6 +20,8 @@ use crate::{
     caller::Caller,
     catalog::{Catalog, StartError},
     confirm::Seal,
+    mirror::Mirrors,
+    resources::{self, Subscriptions},
     vsphere::Vsphere,
 };
 
@@ -25,11 +29,13 @@ use crate::{
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
+    subscriptions: Subscriptions,
 }
 
 struct Shared {
     catalog: Catalog,
     vsphere: Vsphere,
+    mirrors: Mirrors,
     local: Caller,
     seal: Seal,
     call_timeout: Duration,
@@ -66,15 +72,17 @@ impl Server {
         let shared = Shared {
             catalog: Catalog::new(tools, settings.offer().clone())?,
             vsphere: Vsphere::new(settings),
+            mirrors: Mirrors::default(),
             local: Caller::local(settings.permission()),
             seal: Seal::new()?,
             call_timeout: settings.call_timeout(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), subscriptions: Subscriptions::default() })
     }
 
     /// Ends the session with vSphere, where there is one.
     pub async fn close(&self) {
+        self.subscriptions.end_all();
         self.shared.vsphere.close().await;
     }
 
@@ -86,6 +94,16 @@ impl Server {
     /// The connection to vSphere.
     pub(crate) fn vsphere(&self) -> &Vsphere {
         &self.shared.vsphere
+    }
+
+    /// The inventory in memory.
+    pub(crate) fn mirrors(&self) -> &Mirrors {
+        &self.shared.mirrors
+    }
+
+    /// The subscriptions of this session's client.
+    pub(crate) fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
     }
 
     /// Who makes this request.
@@ -126,7 +144,13 @@ impl Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .enable_resources_subscribe()
+            .enable_completions()
+            .build();
+        ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("mcvsphere", env!("CARGO_PKG_VERSION")).with_title("mcvsphere"))
             .with_instructions(INSTRUCTIONS)
     }
@@ -148,6 +172,64 @@ impl ServerHandler for Server {
             self.sign(&mut result.meta);
         }
         Ok(result)
+    }
+
+    async fn list_resources(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Ok(ListResourcesResult::with_all_items(resources::all()))
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(ListResourceTemplatesResult::with_all_items(resources::templates()))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        Ok(self.read(&request.uri).await?.into())
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscribe_to(request.uri, context.peer)
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscriptions.end(&request.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(resources::accepted(requested))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        self.tell(context).await;
+        Ok(())
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Ok(self.complete_name(&request).await)
     }
 
     async fn call_tool(

@@ -57,13 +57,13 @@ fn no() -> ElicitResult {
     ElicitResult::new(ElicitationAction::Decline)
 }
 
-async fn older<H: ClientHandler>(server: Server, handler: H) -> RunningService<RoleClient, H> {
+pub(crate) async fn older<H: ClientHandler>(server: Server, handler: H) -> RunningService<RoleClient, H> {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     tokio::spawn(async move { server.serve(theirs).await.unwrap().waiting().await });
     handler.serve(ours).await.unwrap()
 }
 
-async fn stateless<H: ClientHandler>(server: Server, handler: H) -> RunningService<RoleClient, H> {
+pub(crate) async fn stateless<H: ClientHandler>(server: Server, handler: H) -> RunningService<RoleClient, H> {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     tokio::spawn(async move { server.serve(theirs).await.unwrap().waiting().await });
     let lifecycle = ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] };

@@ -5,6 +5,7 @@
 mod choke_point;
 mod confirm;
 mod lab;
+mod resources;
 mod snapshots;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};
