@@ -17,6 +17,7 @@ mod mirror;
 mod offer;
 mod permission;
 mod progress;
+mod prompts;
 mod render;
 mod resources;
 mod schema;

@@ -12,6 +12,7 @@ use rmcp::{
     service::{ClientLifecycleMode, ClientServiceExt, RequestContext, RunningService},
 };
 use serde_json::{Value, json};
+use vsphere_sim::{Model, Size};
 
 use crate::lab::{Lab, is_on};
 
@@ -197,4 +198,20 @@ async fn the_settings_say_when_is_asked() {
     // By its older name.
     assert!(!asks(&[("MCP_CONFIRM_ALLOW", "power_off")], "power_off_vm").await);
     assert!(!is_on(&machine).await);
+}
+
+/// The simulator's power on cannot be cancelled: that vSphere was asked to shows in what the answer says of it.
+#[tokio::test]
+async fn a_call_out_of_time_asks_vsphere_to_cancel_and_says_what_goes_on() {
+    let lab =
+        Lab::of(Model::sized(Size { vms: 0, hosts: 1, datacenters: 1, clusters: 1, datastores: 1 }).pace(3.0)).await;
+    lab.machine("web-1").await;
+    let client = older(lab.server(&[("MCP_CALL_TIMEOUT", "1")]), ()).await;
+    client.call_tool(CallToolRequestParams::new("get_vcenter_info")).await.unwrap();
+    let arguments = json!({ "vm": "web-1" }).as_object().unwrap().clone();
+    let result = client.call_tool(CallToolRequestParams::new("power_on_vm").with_arguments(arguments)).await.unwrap();
+    let content = content(&result);
+    assert_eq!(content["code"], "deadline", "{content:#}");
+    let message = content["message"].as_str().unwrap();
+    assert!(message.contains("\"power on\" of web-1 (task-") && message.contains("goes on"), "{message}");
 }

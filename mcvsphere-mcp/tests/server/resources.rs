@@ -116,4 +116,10 @@ async fn names_of_objects_are_completed() {
     assert_eq!(json!(found), json!(["DC0_DS0"]));
     let none = client.complete_resource_simple("datastore://{datastore}", "datastore", "nvme").await.unwrap();
     assert!(none.is_empty());
+    // The arguments of prompts by their names; a machine is not a template.
+    lab.machine("web-1").await;
+    let prompt = async |argument: &str| client.complete_prompt_simple("snapshot-before-change", argument, "we").await;
+    assert_eq!(json!(prompt("vm").await.unwrap()), json!(["web-1"]));
+    assert!(prompt("template").await.unwrap().is_empty());
+    assert_eq!(client.list_all_prompts().await.unwrap().len(), 3);
 }
