@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use rmcp::{RoleServer, model::CallToolRequestParams, service::RequestContext};
 use serde_json::Value;
 
-use crate::Permission;
+use crate::{Permission, caller::Caller};
 
 /// The target of audit lines, which a log level does not silence.
 pub(crate) const TARGET: &str = "audit";
@@ -14,21 +14,23 @@ pub(crate) const TARGET: &str = "audit";
 pub(crate) struct Record {
     pub(crate) tool: Cow<'static, str>,
     pub(crate) permission: Option<Permission>,
+    who: String,
     arguments: String,
     client: Option<String>,
-    trace: Option<String>,
+    trace_id: String,
 }
 
 impl Record {
-    pub(crate) fn new(request: &CallToolRequestParams, context: &RequestContext<RoleServer>) -> Self {
+    pub(crate) fn new(request: &CallToolRequestParams, context: &RequestContext<RoleServer>, caller: &Caller) -> Self {
         let arguments = request.arguments.clone().unwrap_or_default();
         let client = context.client_info();
         Self {
             tool: request.name.clone(),
             permission: None,
+            who: caller.name.clone(),
             arguments: redacted(Value::Object(arguments)).to_string(),
             client: client.map(|it| format!("{}/{}", it.name, it.version)),
-            trace: context.meta.get_traceparent().map(str::to_owned),
+            trace_id: context.meta.get_traceparent().and_then(trace_id).unwrap_or_else(new_trace_id),
         }
     }
 
@@ -36,16 +38,29 @@ impl Record {
     pub(crate) fn finish(self, outcome: &str, duration: Duration) {
         tracing::info!(
             target: TARGET,
+            who = self.who,
             tool = %self.tool,
             permission = self.permission.map(Permission::name),
             arguments = self.arguments,
             client = self.client,
-            trace = self.trace,
+            trace_id = self.trace_id,
             outcome,
             duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             "call"
         );
     }
+}
+
+/// The trace id in a W3C `traceparent`: version, trace id, parent id and flags, in hexadecimal.
+fn trace_id(traceparent: &str) -> Option<String> {
+    let id = traceparent.split('-').nth(1)?;
+    let valid = id.len() == 32 && id.chars().all(|c| c.is_ascii_hexdigit()) && id.chars().any(|c| c != '0');
+    valid.then(|| id.to_lowercase())
+}
+
+/// A trace id for a call whose client gave none.
+fn new_trace_id() -> String {
+    format!("{:032x}", fastrand::u128(1..))
 }
 
 /// What may hold a secret by its name, or much data, is not written.
@@ -81,7 +96,19 @@ fn is_secret(name: &str) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::redacted;
+    use super::{new_trace_id, redacted, trace_id};
+
+    #[test]
+    fn the_trace_id_is_the_clients_or_new() {
+        let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(trace_id(given).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        for wrong in ["", "00-short-x-01", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
+            assert_eq!(trace_id(wrong), None, "{wrong}");
+        }
+        let (one, other) = (new_trace_id(), new_trace_id());
+        assert_eq!(one.len(), 32);
+        assert_ne!(one, other);
+    }
 
     #[test]
     fn secrets_are_not_written() {

@@ -8,9 +8,12 @@ use std::{
 use rmcp::{handler::server::tool::ToolRouter, model::Tool};
 
 use crate::{
-    Permission, Server,
+    Permission, Server, SettingsError,
     arguments::nearest,
-    permission::{ALIASES, Facts},
+    caller::Caller,
+    confirm,
+    offer::Offer,
+    permission::{Facts, HIDDEN},
     schema,
 };
 
@@ -20,6 +23,7 @@ pub(crate) struct Catalog {
     facts: HashMap<String, Facts>,
     /// From an older name to the tool's name.
     aliases: BTreeMap<String, String>,
+    offer: Offer,
 }
 
 impl Catalog {
@@ -27,32 +31,39 @@ impl Catalog {
     ///
     /// # Errors
     /// [`CatalogError`] when a tool lacks a permission, a toolset or annotations, when these contradict each other, or
-    /// when two tools have a name in common: such a server must not start.
-    pub(crate) fn new(mut router: ToolRouter<Server>) -> Result<Self, CatalogError> {
+    /// when two tools have a name in common: such a server must not start. [`SettingsError`] when a setting names a tool
+    /// that there is not.
+    pub(crate) fn new(mut router: ToolRouter<Server>, offer: Offer) -> Result<Self, StartError> {
         let mut facts = HashMap::new();
         let mut aliases = BTreeMap::new();
         for route in router.map.values_mut() {
             let tool = &mut route.attr;
             let name = tool.name.to_string();
             let problem = |text: String| CatalogError { tool: name.clone(), problem: text };
-            let its = facts_of(tool).map_err(problem)?;
-            settle_annotations(tool, its.permission).map_err(problem)?;
+            let mut its = facts_of(tool).map_err(problem)?;
+            its.destructive = settle_annotations(tool, its.permission).map_err(problem)?;
             if tool.description.as_ref().is_none_or(|text| text.trim().is_empty()) {
-                return Err(problem("it has no description".to_owned()));
+                return Err(problem("it has no description".to_owned()).into());
             }
             schema::clean(tool);
+            // With the settings' own names, which may be older ones: whoever allows a tool by such a name still may pass a plan.
+            if offer.asks_before(&name, &its) {
+                schema::add_text(tool, confirm::ARGUMENT, confirm::ARGUMENT_MEANING).map_err(problem)?;
+            }
             for alias in &its.aliases {
                 if let Some(other) = aliases.insert(alias.clone(), name.clone()) {
-                    return Err(problem(format!("its older name `{alias}` is also that of `{other}`")));
+                    return Err(problem(format!("its older name `{alias}` is also that of `{other}`")).into());
                 }
             }
             facts.insert(name, its);
         }
         if let Some((alias, tool)) = aliases.iter().find(|(alias, _)| facts.contains_key(*alias)) {
             let problem = format!("its older name `{alias}` is the name of another tool");
-            return Err(CatalogError { tool: tool.clone(), problem });
+            return Err(CatalogError { tool: tool.clone(), problem }.into());
         }
-        Ok(Self { router, facts, aliases })
+        let mut catalog = Self { router, facts, aliases, offer: Offer::default() };
+        catalog.offer = offer.resolved(|name| Some(catalog.resolve(name)?.0), |name| catalog.nearest(name))?;
+        Ok(catalog)
     }
 
     /// The tool's present name and its facts, for a present or an older name.
@@ -66,9 +77,26 @@ impl Catalog {
         nearest(name, self.facts.keys())
     }
 
-    /// The tools as clients see them, sorted by name.
-    pub(crate) fn tools(&self) -> Vec<Tool> {
-        self.router.list_all()
+    /// Why this caller may not use a tool, or `None` where he may.
+    pub(crate) fn refusal(&self, tool: &str, facts: &Facts, caller: &Caller) -> Option<Refusal> {
+        let not_offered = self.offer.refusal(tool, facts).map(|message| Refusal { code: "not_offered", message });
+        not_offered.or_else(|| {
+            let message = caller.refusal(tool, facts.permission)?;
+            Some(Refusal { code: "permission", message })
+        })
+    }
+
+    /// The tools that this caller may use, as clients see them, sorted by name.
+    pub(crate) fn tools(&self, caller: &Caller) -> Vec<Tool> {
+        let may = |tool: &Tool| {
+            self.facts.get(&*tool.name).is_some_and(|facts| self.refusal(&tool.name, facts, caller).is_none())
+        };
+        self.router.list_all().into_iter().filter(may).collect()
+    }
+
+    /// Whether the user is asked before this tool acts.
+    pub(crate) fn asks_before(&self, tool: &str) -> bool {
+        self.facts.get(tool).is_some_and(|facts| self.offer.asks_before(tool, facts))
     }
 
     /// One tool as clients see it.
@@ -81,6 +109,54 @@ impl Catalog {
         &self.router
     }
 }
+
+/// Why a caller may not use a tool.
+pub(crate) struct Refusal {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A tool is not fit to be offered.
+    Catalog(CatalogError),
+    /// A setting does not make sense.
+    Settings(SettingsError),
+    /// The system gives no random numbers, without which a confirmation could be forged.
+    NoRandomness,
+}
+
+impl From<CatalogError> for StartError {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl From<SettingsError> for StartError {
+    fn from(error: SettingsError) -> Self {
+        Self::Settings(error)
+    }
+}
+
+impl From<confirm::NoRandomness> for StartError {
+    fn from(_: confirm::NoRandomness) -> Self {
+        Self::NoRandomness
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Catalog(error) => error.fmt(f),
+            Self::Settings(error) => error.fmt(f),
+            Self::NoRandomness => f.write_str("the system gives no random numbers"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
 
 /// Why a server with these tools must not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,12 +179,13 @@ fn facts_of(tool: &mut Tool) -> Result<Facts, String> {
     let meta = tool.meta.as_mut().ok_or_else(missing)?;
     let value = serde_json::Value::Object((**meta).clone());
     let facts = serde_json::from_value(value).map_err(|error| format!("{}: {error}", missing()))?;
-    meta.remove(ALIASES);
+    HIDDEN.iter().for_each(|key| drop(meta.remove(*key)));
     Ok(facts)
 }
 
-/// Holds the hints against the permission and fills in those whose default in MCP is wrong here.
-fn settle_annotations(tool: &mut Tool, permission: Permission) -> Result<(), String> {
+/// Holds the hints against the permission and fills in those whose default in MCP is wrong here. Answers
+/// whether the tool destroys something.
+fn settle_annotations(tool: &mut Tool, permission: Permission) -> Result<bool, String> {
     let hints = tool.annotations.as_mut().ok_or("it has no annotations")?;
     if hints.title.is_none() {
         return Err("its annotations have no title".to_owned());
@@ -128,5 +205,5 @@ fn settle_annotations(tool: &mut Tool, permission: Permission) -> Result<(), Str
     hints.read_only_hint = Some(read_only);
     // One vSphere is a closed world; MCP takes a tool without this hint as reaching an open one.
     hints.open_world_hint = Some(false);
-    Ok(())
+    Ok(hints.destructive_hint == Some(true))
 }

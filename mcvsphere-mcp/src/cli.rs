@@ -1,5 +1,7 @@
 //! The command line: serve, or list, describe and call tools as a client of the same server would.
 
+mod terminal;
+
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
@@ -10,9 +12,7 @@ use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
 use rmcp::{
     RoleClient, ServiceExt,
-    model::{
-        CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, Implementation, JsonObject, Tool,
-    },
+    model::{CallToolRequestParams, CallToolResult, JsonObject, Tool},
     service::{RunningService, ServerInitializeError, ServiceError},
     transport::io::stdio_pipes,
 };
@@ -23,7 +23,9 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     Server, SettingArgs, Settings,
     arguments::nearest,
-    audit, demo, render,
+    audit,
+    cli::terminal::Terminal,
+    confirm, demo, gate, render,
     sim::{self, SimArgs, Simulated},
 };
 
@@ -68,7 +70,7 @@ enum Tools {
         #[arg(long)]
         json: bool,
     },
-    /// Call a tool: exit code 1 when it fails
+    /// Call a tool: exit code 1 when it fails. What destroys is asked for on the terminal; without one it needs --yes
     Call {
         /// The tool's name
         name: String,
@@ -169,7 +171,7 @@ async fn tools(server: Server, command: Tools) -> anyhow::Result<ExitCode> {
         let server = server.clone();
         async move { server.serve(theirs).await.map(|service| service.waiting()) }
     });
-    let client = identity().serve(ours).await.context("the server in this process does not answer")?;
+    let client = Terminal::here().serve(ours).await.context("the server in this process does not answer")?;
     let code = carry_out(&client, command).await;
     let _ = client.cancel().await;
     // It ends with its client; the time-out only guards the user's terminal against a fault.
@@ -178,13 +180,7 @@ async fn tools(server: Server, command: Tools) -> anyhow::Result<ExitCode> {
     code
 }
 
-type Client = RunningService<RoleClient, ClientConfig>;
-
-/// Who calls, for the audit.
-fn identity() -> ClientConfig {
-    let name = Implementation::new("mcvsphere-tools", env!("CARGO_PKG_VERSION"));
-    ClientConfig::new(ClientCapabilities::default(), name)
-}
+type Client = RunningService<RoleClient, Terminal>;
 
 async fn carry_out(client: &Client, command: Tools) -> anyhow::Result<ExitCode> {
     let all = client.list_all_tools().await?;
@@ -200,6 +196,9 @@ async fn carry_out(client: &Client, command: Tools) -> anyhow::Result<ExitCode> 
             let schema = all.iter().find(|tool| tool.name == name).map(|tool| &*tool.input_schema);
             let request = CallToolRequestParams::new(name.clone()).with_arguments(parse_arguments(&arguments, schema)?);
             let result = client.call_tool(request).await.map_err(plain)?;
+            if gate::is_preview(&result) && !json {
+                return refuse_preview(&result);
+            }
             return print_result(&result, json);
         }
     }
@@ -214,6 +213,13 @@ fn plain(error: ServiceError) -> anyhow::Error {
     }
 }
 
+/// Nobody could be asked: shows what would have been.
+fn refuse_preview(result: &CallToolResult) -> anyhow::Result<ExitCode> {
+    let preview = result.structured_content.as_ref().map(confirm::preview_text).unwrap_or_default();
+    writeln!(io::stderr(), "{preview}\nmcvsphere: nothing was done: say --yes to do it")?;
+    Ok(ExitCode::FAILURE)
+}
+
 fn print_result(result: &CallToolResult, json: bool) -> anyhow::Result<ExitCode> {
     let text = match &result.structured_content {
         Some(content) if json => pretty(content)?,
@@ -222,7 +228,7 @@ fn print_result(result: &CallToolResult, json: bool) -> anyhow::Result<ExitCode>
             texts.map(|block| block.text.as_str()).collect::<Vec<_>>().join("\n")
         }
     };
-    let failed = result.is_error == Some(true);
+    let failed = result.is_error == Some(true) || gate::is_preview(result);
     if failed && !json {
         writeln!(io::stderr(), "mcvsphere: {text}")?;
     } else {

@@ -41,7 +41,9 @@ pub(crate) async fn run(say: impl Fn(&str) -> io::Result<()>) -> anyhow::Result<
     let on = machines["items"].as_array().and_then(|all| all.iter().find(|vm| vm["power_state"] == "powered_on"));
     if let Some(name) = on.and_then(|vm| vm["name"].as_str()) {
         tour.call("get_vm_info", json!({ "vm": name })).await?;
-        tour.call("power_off_vm", json!({ "vm": name })).await?;
+        // This client can't ask a user: it is told what would be lost, and given a token to go on with.
+        let plan = tour.call("power_off_vm", json!({ "vm": name })).await?;
+        tour.call("power_off_vm", json!({ "vm": name, "confirm": plan["plan_token"] })).await?;
         tour.call("power_on_vm", json!({ "vm": name })).await?;
         tour.call("power_on_vm", json!({ "vm": name })).await?;
     }

@@ -22,7 +22,7 @@ pub struct ToolError {
 
 impl ToolError {
     /// An error with a code of the list that `vsphere_ops::Error` draws from, or one of the front end's own:
-    /// `unknown_tool`, `cancelled`, `deadline`, `internal`.
+    /// `unknown_tool`, `not_offered`, `permission`, `declined`, `conflict`, `cancelled`, `deadline`, `internal`.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), candidates: Value::Null }
     }
@@ -32,7 +32,7 @@ impl ToolError {
         Self::new("invalid_argument", message)
     }
 
-    /// The answer of the call.
+    /// The error as the answer of the call.
     pub(crate) fn into_result(self) -> CallToolResult {
         let mut structured = json!({ "code": self.code, "message": self.message });
         let mut text = format!("{} ({})", self.message, self.code);

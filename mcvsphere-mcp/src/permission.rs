@@ -1,10 +1,12 @@
 //! What a tool says of itself besides its schema: the permission that a caller needs, its toolset, its older names.
 
+use std::fmt;
+
 use rmcp::model::MetaObject;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// The level that a caller needs for a tool.
+/// The level that a caller needs for a tool; each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
@@ -21,8 +23,11 @@ pub enum Permission {
 }
 
 impl Permission {
+    /// All levels, the lowest first.
+    pub const ALL: [Self; 5] = [Self::ReadOnly, Self::PowerOps, Self::VmLifecycle, Self::HostAdmin, Self::FullAdmin];
+
     /// Its name on the wire and in the audit.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::ReadOnly => "read_only",
             Self::PowerOps => "power_ops",
@@ -33,21 +38,101 @@ impl Permission {
     }
 }
 
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// The family of a tool, by which a user chooses what is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Toolset {
-    /// Virtual machines.
+    /// Virtual machines: look, create, clone, change, delete.
     Vm,
     /// Power states.
     Power,
-    /// Hosts.
-    Host,
-    /// The vCenter Server itself and its inventory.
+    /// Snapshots.
+    Snapshots,
+    /// What runs inside of guests, by VMware Tools.
+    Guest,
+    /// Screens, measurements, the state of VMware Tools, alarms and events.
+    Monitoring,
+    /// Serial ports.
+    Serial,
+    /// Virtual disks and CD drives.
+    Disks,
+    /// Virtual network adapters.
+    Nics,
+    /// Files in datastores.
+    Files,
+    /// OVF and OVA packages.
+    Ovf,
+    /// Hosts, their services and their maintenance.
+    Hosts,
+    /// Datastores.
+    Storage,
+    /// Networks.
+    Network,
+    /// The vCenter Server itself, its folders, clusters and resource pools, and moves between these.
     Vcenter,
+    /// Tags.
+    Tags,
+    /// Tasks of the server.
+    Tasks,
 }
 
-/// A tool's facts, as they stand in its `meta`. The older names are taken out before a client sees it.
+impl Toolset {
+    /// All families.
+    pub const ALL: [Self; 16] = [
+        Self::Vm,
+        Self::Power,
+        Self::Snapshots,
+        Self::Guest,
+        Self::Monitoring,
+        Self::Serial,
+        Self::Disks,
+        Self::Nics,
+        Self::Files,
+        Self::Ovf,
+        Self::Hosts,
+        Self::Storage,
+        Self::Network,
+        Self::Vcenter,
+        Self::Tags,
+        Self::Tasks,
+    ];
+
+    /// Its name on the wire and in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vm => "vm",
+            Self::Power => "power",
+            Self::Snapshots => "snapshots",
+            Self::Guest => "guest",
+            Self::Monitoring => "monitoring",
+            Self::Serial => "serial",
+            Self::Disks => "disks",
+            Self::Nics => "nics",
+            Self::Files => "files",
+            Self::Ovf => "ovf",
+            Self::Hosts => "hosts",
+            Self::Storage => "storage",
+            Self::Network => "network",
+            Self::Vcenter => "vcenter",
+            Self::Tags => "tags",
+            Self::Tasks => "tasks",
+        }
+    }
+}
+
+impl fmt::Display for Toolset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A tool's facts, as they stand in its `meta`. What clients have no use for is taken out before they see it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Facts {
     #[serde(rename = "mcvsphere/permission")]
@@ -56,16 +141,35 @@ pub(crate) struct Facts {
     pub(crate) toolset: Toolset,
     #[serde(rename = "mcvsphere/aliases")]
     pub(crate) aliases: Vec<String>,
+    /// Whether it asks before it acts.
+    #[serde(skip)]
+    pub(crate) destructive: bool,
 }
 
-/// The key of the older names, which no client needs to see.
-pub(crate) const ALIASES: &str = "mcvsphere/aliases";
+/// The keys of facts that no client needs to see.
+pub(crate) const HIDDEN: [&str; 1] = ["mcvsphere/aliases"];
 
 /// The `meta` of a `#[tool]`: its family, the permission that it needs, and its older names, which calls may still use.
 pub fn tool_meta(toolset: Toolset, permission: Permission, aliases: &[&str]) -> MetaObject {
     let mut meta = MetaObject::new();
     meta.insert("mcvsphere/permission".to_owned(), json!(permission.name()));
     meta.insert("mcvsphere/toolset".to_owned(), json!(toolset));
-    meta.insert(ALIASES.to_owned(), json!(aliases));
+    meta.insert("mcvsphere/aliases".to_owned(), json!(aliases));
     meta
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_wire() {
+        for permission in Permission::ALL {
+            assert_eq!(json!(permission), permission.name());
+        }
+        for toolset in Toolset::ALL {
+            assert_eq!(json!(toolset), toolset.name());
+        }
+        assert!(Permission::ALL.is_sorted());
+    }
 }

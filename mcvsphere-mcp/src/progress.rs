@@ -7,66 +7,132 @@ use rmcp::{
     model::{ProgressNotificationParam, ProgressToken},
     service::RequestContext,
 };
-use tokio::{
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    task::JoinHandle,
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    oneshot,
 };
+use vsphere_ops::Step;
 
-/// Reports the progress of a call on one or several objects, where the client has asked for it.
+/// Reports the progress of a call, where the client has asked for it. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Reporter {
-    reports: Option<UnboundedSender<(String, f64)>>,
-    sending: Option<JoinHandle<()>>,
+    reports: Option<UnboundedSender<Report>>,
+}
+
+enum Report {
+    /// So many tasks are to be waited for.
+    Expect(usize),
+    Task(Step),
+    /// Nothing follows; say when all is sent.
+    End(oneshot::Sender<()>),
 }
 
 impl Reporter {
-    /// A reporter for a call on so many objects, each of which counts alike.
-    pub(crate) fn new(context: &RequestContext<RoleServer>, objects: usize) -> Self {
-        let Some(token) = context.meta.get_progress_token() else {
-            return Self { reports: None, sending: None };
-        };
-        // Unbounded, because the sender must not wait; a task reports a hundred steps at most.
-        let (reports, received) = unbounded_channel();
-        let sending = tokio::spawn(send(context.peer.clone(), token, received, objects));
-        Self { reports: Some(reports), sending: Some(sending) }
+    /// A reporter for the call of this request.
+    pub(crate) fn new(context: &RequestContext<RoleServer>) -> Self {
+        let reports = context.meta.get_progress_token().map(|token| {
+            // Unbounded, because who reports must not wait; a task reports a hundred steps at most.
+            let (reports, received) = unbounded_channel();
+            tokio::spawn(send(context.peer.clone(), token, received));
+            reports
+        });
+        Self { reports }
     }
 
-    /// Notes that the work on an object has come so far, in percent.
-    pub(crate) fn report(&self, object: &str, percent: f64) {
-        if let Some(reports) = &self.reports {
-            // The other side is gone only when the client is.
-            let _ = reports.send((object.to_owned(), percent));
+    /// Says how many tasks the call will wait for, each of which counts alike.
+    pub(crate) fn expect(&self, tasks: usize) {
+        self.tell(Report::Expect(tasks));
+    }
+
+    /// Notes how far a task is.
+    pub(crate) fn step(&self, step: &Step) {
+        if self.reports.is_some() {
+            self.tell(Report::Task(step.clone()));
         }
     }
 
     /// Waits until the last report is sent: progress that arrives after the answer confuses clients.
-    pub(crate) async fn finish(mut self) {
-        self.reports = None;
-        if let Some(sending) = self.sending.take() {
-            let _ = sending.await;
+    pub(crate) async fn finish(&self) {
+        let (ended, has_ended) = oneshot::channel();
+        self.tell(Report::End(ended));
+        // It is dropped where nobody listens.
+        let _ = has_ended.await;
+    }
+
+    fn tell(&self, report: Report) {
+        if let Some(reports) = &self.reports {
+            // The other side is gone only when the client is.
+            let _ = reports.send(report);
         }
     }
 }
 
-async fn send(
-    peer: Peer<RoleServer>,
-    token: ProgressToken,
-    mut received: UnboundedReceiver<(String, f64)>,
-    objects: usize,
-) {
-    let mut percents = BTreeMap::new();
-    let mut sent = -1.0;
-    while let Some((object, percent)) = received.recv().await {
-        let message = format!("{object}: {percent:.0}%");
-        percents.insert(object, percent.clamp(0.0, 100.0));
-        let progress = percents.values().sum::<f64>() / objects.max(1) as f64;
-        // MCP wants each value to be above the one before.
-        if progress <= sent {
-            continue;
-        }
-        sent = progress;
+async fn send(peer: Peer<RoleServer>, token: ProgressToken, mut received: UnboundedReceiver<Report>) {
+    let mut overall = Overall::default();
+    while let Some(report) = received.recv().await {
+        let step = match report {
+            Report::Expect(tasks) => {
+                overall.expected = tasks;
+                continue;
+            }
+            Report::Task(step) => step,
+            Report::End(ended) => {
+                let _ = ended.send(());
+                return;
+            }
+        };
+        let Some(progress) = overall.advance(&step) else { continue };
+        let message = format!("{} {}: {} %", step.operation, step.target, step.progress.percent);
         let step = ProgressNotificationParam::new(token.clone(), progress).with_total(100.0).with_message(message);
         if peer.notify_progress(step).await.is_err() {
             return;
         }
+    }
+}
+
+/// How far a call of several tasks is.
+#[derive(Default)]
+struct Overall {
+    expected: usize,
+    percents: BTreeMap<String, f64>,
+    sent: Option<f64>,
+}
+
+impl Overall {
+    /// Takes in a task's progress. Answers that of the call where it is above what was told before, as MCP wants it.
+    fn advance(&mut self, step: &Step) -> Option<f64> {
+        self.percents.insert(step.task.clone(), f64::from(step.progress.percent));
+        let tasks = self.percents.len().max(self.expected);
+        let progress = self.percents.values().sum::<f64>() / tasks as f64;
+        if self.sent.is_some_and(|sent| progress <= sent) {
+            return None;
+        }
+        self.sent = Some(progress);
+        Some(progress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vsphere_ops::Progress;
+
+    use super::*;
+
+    #[test]
+    fn progress_only_grows_and_counts_what_is_still_to_come() {
+        let step = |task: &str, percent| Step {
+            task: task.to_owned(),
+            operation: "power off".to_owned(),
+            target: "a".to_owned(),
+            progress: Progress { percent, queued: false },
+        };
+        let mut overall = Overall { expected: 2, ..Overall::default() };
+        assert_eq!(overall.advance(&step("task-1", 0)), Some(0.0));
+        assert_eq!(overall.advance(&step("task-1", 100)), Some(50.0));
+        assert_eq!(overall.advance(&step("task-2", 0)), None);
+        assert_eq!(overall.advance(&step("task-2", 50)), Some(75.0));
+        // A task that was not expected does not turn it back.
+        assert_eq!(overall.advance(&step("task-3", 0)), None);
+        assert_eq!(overall.advance(&step("task-3", 100)), Some(250.0 / 3.0));
     }
 }

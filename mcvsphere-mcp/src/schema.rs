@@ -3,13 +3,28 @@
 use std::sync::Arc;
 
 use rmcp::model::{JsonObject, Tool};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Cleans the tool's description and schemas.
 pub(crate) fn clean(tool: &mut Tool) {
     tool.description = tool.description.take().map(|text| unwrapped(&text).into());
     tool.input_schema = cleaned(&tool.input_schema);
     tool.output_schema = tool.output_schema.as_ref().map(cleaned);
+}
+
+/// Adds an optional argument to a tool, which is taken out of its calls before the tool sees them.
+///
+/// # Errors
+/// The tool has an argument of that name.
+pub(crate) fn add_text(tool: &mut Tool, name: &str, meaning: &str) -> Result<(), String> {
+    let schema = Arc::make_mut(&mut tool.input_schema);
+    schema.entry("type").or_insert_with(|| "object".into());
+    let properties = schema.entry("properties").or_insert_with(|| Map::new().into());
+    let Some(properties) = properties.as_object_mut().filter(|properties| !properties.contains_key(name)) else {
+        return Err(format!("its argument `{name}` is the choke point's own"));
+    };
+    properties.insert(name.to_owned(), json!({ "type": "string", "description": meaning }));
+    Ok(())
 }
 
 fn cleaned(schema: &Arc<JsonObject>) -> Arc<JsonObject> {
@@ -127,7 +142,6 @@ fn join_constants(object: &mut JsonObject) {
 mod tests {
     use schemars::JsonSchema;
     use serde::Deserialize;
-    use serde_json::json;
 
     use super::*;
 

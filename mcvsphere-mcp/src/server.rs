@@ -6,24 +6,40 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     handler::server::tool::ToolRouter,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult, MetaObject,
-        PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
+        GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult,
+        ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion,
+        ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, SubscribeRequestParams,
+        SubscriptionFilter, Tool, UnsubscribeRequestParams,
     },
-    service::RequestContext,
+    service::{RequestContext, SubscriptionContext},
 };
 use serde_json::json;
 
-use crate::{Settings, catalog::Catalog, catalog::CatalogError, vsphere::Vsphere};
+use crate::{
+    Settings,
+    caller::Caller,
+    catalog::{Catalog, StartError},
+    confirm::Seal,
+    mirror::Mirrors,
+    prompts,
+    resources::{self, Subscriptions},
+    vsphere::Vsphere,
+};
 
 /// The server; a clone is cheap and shares the connection to vSphere.
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
+    subscriptions: Subscriptions,
 }
 
 struct Shared {
     catalog: Catalog,
     vsphere: Vsphere,
+    mirrors: Mirrors,
+    local: Caller,
+    seal: Seal,
     call_timeout: Duration,
 }
 
@@ -37,33 +53,38 @@ Narrow with `filter` (a glob on the name: web-*) and name only the `fields` that
 - A tool that changes something waits until vSphere has done it and tells the state afterwards. Where the object was \
 already in that state it says `changed: false` and succeeds.
 - For several machines pass `vms` once instead of calling once per machine: they are done in parallel.
-- Power off is like pulling the plug: ask the user before, and look at what runs there first.
+- A tool that destroys shows first what will be lost. Where this client can't ask the user itself, the tool answers with \
+that preview and a plan_token: show it to the user, and only if he agrees call again with it as `confirm`.
 - An error has a code, says what to do next, and is safe to retry once that is done.";
 
 impl Server {
     /// A server with all tools. It connects to vSphere at the first call that needs it.
     ///
     /// # Errors
-    /// [`CatalogError`] when a tool is not fit to be offered.
-    pub fn new(settings: &Settings) -> Result<Self, CatalogError> {
+    /// [`StartError`] when a tool is not fit to be offered, or a setting names a tool that there is not.
+    pub fn new(settings: &Settings) -> Result<Self, StartError> {
         Self::with_tools(settings, crate::tools::all())
     }
 
     /// A server with these tools, through the same choke point.
     ///
     /// # Errors
-    /// [`CatalogError`] when a tool is not fit to be offered.
-    pub fn with_tools(settings: &Settings, tools: ToolRouter<Self>) -> Result<Self, CatalogError> {
+    /// [`StartError`] when a tool is not fit to be offered, or a setting names a tool that there is not.
+    pub fn with_tools(settings: &Settings, tools: ToolRouter<Self>) -> Result<Self, StartError> {
         let shared = Shared {
-            catalog: Catalog::new(tools)?,
+            catalog: Catalog::new(tools, settings.offer().clone())?,
             vsphere: Vsphere::new(settings),
+            mirrors: Mirrors::default(),
+            local: Caller::local(settings.permission()),
+            seal: Seal::new()?,
             call_timeout: settings.call_timeout(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), subscriptions: Subscriptions::default() })
     }
 
     /// Ends the session with vSphere, where there is one.
     pub async fn close(&self) {
+        self.subscriptions.end_all();
         self.shared.vsphere.close().await;
     }
 
@@ -75,6 +96,31 @@ impl Server {
     /// The connection to vSphere.
     pub(crate) fn vsphere(&self) -> &Vsphere {
         &self.shared.vsphere
+    }
+
+    /// The inventory in memory.
+    pub(crate) fn mirrors(&self) -> &Mirrors {
+        &self.shared.mirrors
+    }
+
+    /// The subscriptions of this session's client.
+    pub(crate) fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
+    }
+
+    /// Who makes this request.
+    pub(crate) fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
+        Caller::of(context, &self.shared.local)
+    }
+
+    /// Whether the user is asked before this tool acts.
+    pub(crate) fn asks_before(&self, tool: &str) -> bool {
+        self.catalog().asks_before(tool)
+    }
+
+    /// What seals the questions to users.
+    pub(crate) fn seal(&self) -> &Seal {
+        &self.shared.seal
     }
 
     /// How long a call may take.
@@ -100,7 +146,14 @@ impl Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .enable_resources_subscribe()
+            .enable_prompts()
+            .enable_completions()
+            .build();
+        ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("mcvsphere", env!("CARGO_PKG_VERSION")).with_title("mcvsphere"))
             .with_instructions(INSTRUCTIONS)
     }
@@ -114,14 +167,88 @@ impl ServerHandler for Server {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let mut result = ListToolsResult::with_all_items(self.catalog().tools());
+        let mut result = ListToolsResult::with_all_items(self.catalog().tools(&self.caller(&context)));
         if is_stateless(&context) {
             // The list is the same until this process ends, but a client cannot know when that is.
             result.ttl_ms = Some(0);
-            result.cache_scope = Some(CacheScope::Public);
+            result.cache_scope = Some(CacheScope::Private);
             self.sign(&mut result.meta);
         }
         Ok(result)
+    }
+
+    async fn list_resources(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Ok(ListResourcesResult::with_all_items(resources::all()))
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(ListResourceTemplatesResult::with_all_items(resources::templates()))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        Ok(self.read(&request.uri).await?.into())
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscribe_to(request.uri, context.peer)
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscriptions.end(&request.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(resources::accepted(requested))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        self.tell(context).await;
+        Ok(())
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(ListPromptsResult::with_all_items(prompts::all()))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        Ok(prompts::get(&request.name, request.arguments)?.into())
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Ok(self.complete_name(&request).await)
     }
 
     async fn call_tool(

@@ -1,16 +1,68 @@
-//! Settings: from the command line, else from the environment. Each is checked at start; an error names the setting.
+//! Settings: from the command line, else from the environment, else from a file. Each is checked at start; an error names
+//! the setting.
 
-use std::{fmt, path::PathBuf, time::Duration};
+mod sources;
+
+use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
 use vsphere_ops::Config;
 use vsphere_sim::{Model, Sim};
 
-/// Settings on the command line; each wins over the environment variable of the same name.
+use crate::{Permission, Toolset, arguments::nearest, confirm::Mode, offer::Offer};
+use sources::{CONFIG, Sources};
+
+pub(crate) const TOOLSETS: &str = "MCP_TOOLSETS";
+pub(crate) const TOOLS: &str = "MCP_TOOLS";
+pub(crate) const EXCLUDE_TOOLS: &str = "MCP_EXCLUDE_TOOLS";
+pub(crate) const READ_ONLY: &str = "MCP_READ_ONLY";
+pub(crate) const CONFIRM_ALLOW: &str = "MCP_CONFIRM_ALLOW";
+const CONFIRM: &str = "MCP_CONFIRM";
+const PERMISSION: &str = "MCP_PERMISSION";
+const CALL_TIMEOUT: &str = "MCP_CALL_TIMEOUT";
+const LOG_LEVEL: &str = "LOG_LEVEL";
+const HOST: &str = "VCENTER_HOST";
+const USER: &str = "VCENTER_USER";
+const PASSWORD: &str = "VCENTER_PASSWORD";
+const INSECURE: &str = "VCENTER_INSECURE";
+const THUMBPRINT: &str = "VCENTER_THUMBPRINT";
+const CA_FILE: &str = "VCENTER_CA_FILE";
+const DATACENTER: &str = "VCENTER_DATACENTER";
+const CLUSTER: &str = "VCENTER_CLUSTER";
+const DATASTORE: &str = "VCENTER_DATASTORE";
+const NETWORK: &str = "VCENTER_NETWORK";
+
+/// All that a file of settings may hold.
+const KNOWN: [&str; 19] = [
+    HOST,
+    USER,
+    PASSWORD,
+    INSECURE,
+    THUMBPRINT,
+    CA_FILE,
+    DATACENTER,
+    CLUSTER,
+    DATASTORE,
+    NETWORK,
+    TOOLSETS,
+    TOOLS,
+    EXCLUDE_TOOLS,
+    READ_ONLY,
+    PERMISSION,
+    CONFIRM,
+    CONFIRM_ALLOW,
+    CALL_TIMEOUT,
+    LOG_LEVEL,
+];
+
+/// Settings on the command line; each wins over the environment variable of the same name, and that over the file.
 ///
 /// The password is not among them: every user of a machine sees the command lines of all.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Settings (VCENTER_PASSWORD comes from the environment alone)")]
+#[command(next_help_heading = "Settings (VCENTER_PASSWORD comes from the environment or the file)")]
 pub struct SettingArgs {
+    /// Read settings from this YAML file: names as below, such as `vcenter_host: vc.example` [env: MCVSPHERE_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<String>,
     /// vCenter Server or ESXi host: a name, name:port or URL [env: VCENTER_HOST]
     #[arg(long, global = true, value_name = "HOST")]
     vcenter_host: Option<String>,
@@ -26,12 +78,90 @@ pub struct SettingArgs {
     /// Trust the certificate authorities in this PEM file [env: VCENTER_CA_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     vcenter_ca_file: Option<String>,
+    /// Datacenter to use where a call names none [env: VCENTER_DATACENTER]
+    #[arg(long, global = true, value_name = "NAME")]
+    vcenter_datacenter: Option<String>,
+    /// Cluster to use where a call names none [env: VCENTER_CLUSTER]
+    #[arg(long, global = true, value_name = "NAME")]
+    vcenter_cluster: Option<String>,
+    /// Datastore to use where a call names none, else the one with most free space [env: VCENTER_DATASTORE]
+    #[arg(long, global = true, value_name = "NAME")]
+    vcenter_datastore: Option<String>,
+    /// Network to use where a call names none [env: VCENTER_NETWORK]
+    #[arg(long, global = true, value_name = "NAME")]
+    vcenter_network: Option<String>,
+    /// Offer only these families of tools, such as vm,power [env: MCP_TOOLSETS] [default: all]
+    #[arg(long, global = true, value_name = "NAMES")]
+    toolsets: Option<String>,
+    /// Offer these tools, besides those of the toolsets that are named [env: MCP_TOOLS]
+    #[arg(long, global = true, value_name = "NAMES")]
+    tools: Option<String>,
+    /// Do not offer these tools [env: MCP_EXCLUDE_TOOLS]
+    #[arg(long, global = true, value_name = "NAMES")]
+    exclude_tools: Option<String>,
+    /// Offer only tools that change nothing, whatever else is set [env: MCP_READ_ONLY] [default: false]
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    read_only: Option<String>,
+    /// What the caller may do: read_only, power_ops, vm_lifecycle, host_admin or full_admin [env: MCP_PERMISSION] [default: full_admin]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    permission: Option<String>,
+    /// When to ask before a change: always, ask (before what destroys) or never [env: MCP_CONFIRM] [default: ask]
+    #[arg(long, global = true, value_name = "MODE")]
+    confirm: Option<String>,
+    /// Do not ask before these tools act, unless it is `--confirm always` [env: MCP_CONFIRM_ALLOW]
+    #[arg(long, global = true, value_name = "NAMES")]
+    confirm_allow: Option<String>,
+    /// Never ask: the same as `--confirm never`
+    #[arg(long, global = true, conflicts_with = "confirm")]
+    yes: bool,
     /// Seconds that a tool call may take [env: MCP_CALL_TIMEOUT] [default: 900]
     #[arg(long, global = true, value_name = "SECONDS")]
     mcp_call_timeout: Option<String>,
     /// error, warning, info, debug or trace; logs go to standard error [env: LOG_LEVEL]
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
+}
+
+impl SettingArgs {
+    /// What was given, by the name of the setting.
+    fn given(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            (CONFIG, &self.config),
+            (HOST, &self.vcenter_host),
+            (USER, &self.vcenter_user),
+            (INSECURE, &self.vcenter_insecure),
+            (THUMBPRINT, &self.vcenter_thumbprint),
+            (CA_FILE, &self.vcenter_ca_file),
+            (DATACENTER, &self.vcenter_datacenter),
+            (CLUSTER, &self.vcenter_cluster),
+            (DATASTORE, &self.vcenter_datastore),
+            (NETWORK, &self.vcenter_network),
+            (TOOLSETS, &self.toolsets),
+            (TOOLS, &self.tools),
+            (EXCLUDE_TOOLS, &self.exclude_tools),
+            (READ_ONLY, &self.read_only),
+            (PERMISSION, &self.permission),
+            (CONFIRM, &self.confirm),
+            (CONFIRM_ALLOW, &self.confirm_allow),
+            (CALL_TIMEOUT, &self.mcp_call_timeout),
+            (LOG_LEVEL, &self.log_level),
+        ];
+        let yes = self.yes.then_some((CONFIRM, "never"));
+        all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).chain(yes).collect()
+    }
+}
+
+/// The objects that tools use where a call names none; each a name, an inventory path or an id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// The datacenter.
+    pub datacenter: Option<String>,
+    /// The cluster.
+    pub cluster: Option<String>,
+    /// The datastore; without one, that with most free space.
+    pub datastore: Option<String>,
+    /// The network.
+    pub network: Option<String>,
 }
 
 /// Checked settings.
@@ -41,6 +171,9 @@ pub struct Settings {
     user: Option<String>,
     password: Option<Secret>,
     trust: Trust,
+    defaults: Defaults,
+    offer: Offer,
+    permission: Permission,
     call_timeout: Duration,
     log_level: Option<tracing::Level>,
 }
@@ -72,32 +205,32 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`] when a value is not one that the setting can have, or when two contradict each other.
     pub fn new(arguments: &SettingArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let get = |argument: &Option<String>, name: &str| {
-            argument.clone().or_else(|| environment(name)).filter(|value| !value.trim().is_empty())
-        };
-        let insecure = match get(&arguments.vcenter_insecure, "VCENTER_INSECURE") {
-            Some(value) => boolean("VCENTER_INSECURE", &value)?,
-            None => false,
-        };
-        let call_timeout = match get(&arguments.mcp_call_timeout, "MCP_CALL_TIMEOUT") {
-            Some(value) => seconds("MCP_CALL_TIMEOUT", &value)?,
-            None => DEFAULT_CALL_TIMEOUT,
-        };
-        let log_level = match get(&arguments.log_level, "LOG_LEVEL") {
-            Some(value) => Some(level("LOG_LEVEL", &value)?),
-            None => None,
-        };
+        let sources = Sources::new(arguments.given(), &environment, &KNOWN)?;
+        let get = |name: &'static str| sources.get(name);
+        let flag = |name: &'static str| get(name).map_or(Ok(false), |value| boolean(name, &value));
         Ok(Self {
-            host: get(&arguments.vcenter_host, "VCENTER_HOST"),
-            user: get(&arguments.vcenter_user, "VCENTER_USER"),
-            password: environment("VCENTER_PASSWORD").filter(|text| !text.is_empty()).map(Secret),
-            trust: trust(
-                insecure,
-                get(&arguments.vcenter_thumbprint, "VCENTER_THUMBPRINT"),
-                get(&arguments.vcenter_ca_file, "VCENTER_CA_FILE"),
-            )?,
-            call_timeout: Duration::from_secs(call_timeout),
-            log_level,
+            host: get(HOST),
+            user: get(USER),
+            password: get(PASSWORD).map(Secret),
+            trust: trust(flag(INSECURE)?, get(THUMBPRINT), get(CA_FILE))?,
+            defaults: Defaults {
+                datacenter: get(DATACENTER),
+                cluster: get(CLUSTER),
+                datastore: get(DATASTORE),
+                network: get(NETWORK),
+            },
+            offer: Offer {
+                toolsets: get(TOOLSETS).map_or_else(|| Ok(BTreeSet::new()), |value| toolsets(&value))?,
+                tools: names(get(TOOLS)).collect(),
+                excluded: names(get(EXCLUDE_TOOLS)).collect(),
+                read_only: flag(READ_ONLY)?,
+                confirm: get(CONFIRM).map_or(Ok(Mode::default()), |value| mode(&value))?,
+                unasked: names(get(CONFIRM_ALLOW)).collect(),
+            },
+            permission: get(PERMISSION).map_or(Ok(Permission::FullAdmin), |value| permission(&value))?,
+            call_timeout: get(CALL_TIMEOUT)
+                .map_or(Ok(Duration::from_secs(DEFAULT_CALL_TIMEOUT)), |value| seconds(CALL_TIMEOUT, &value))?,
+            log_level: get(LOG_LEVEL).map(|value| level(LOG_LEVEL, &value)).transpose()?,
         })
     }
 
@@ -126,17 +259,32 @@ impl Settings {
         let Some(host) = &self.host else {
             let problem = "is not set: set it to your vCenter or ESXi host, with VCENTER_USER and VCENTER_PASSWORD, or \
                            start mcvsphere with --sim to use a simulated one";
-            return Err(SettingsError::new("VCENTER_HOST", problem));
+            return Err(SettingsError::new(HOST, problem));
         };
         let config = Config::new(host)
-            .user(needed(self.user.as_deref(), "VCENTER_USER")?)
-            .password(needed(self.password.as_ref().map(|it| it.0.as_str()), "VCENTER_PASSWORD")?);
+            .user(needed(self.user.as_deref(), USER)?)
+            .password(needed(self.password.as_ref().map(|it| it.0.as_str()), PASSWORD)?);
         Ok(match &self.trust {
             Trust::System => config,
             Trust::Anything => config.insecure(true),
             Trust::Thumbprint(thumbprint) => config.thumbprint(thumbprint),
             Trust::CaFile(path) => config.ca_file(path),
         })
+    }
+
+    /// The objects that tools use where a call names none.
+    pub fn defaults(&self) -> &Defaults {
+        &self.defaults
+    }
+
+    /// Which of the tools are offered.
+    pub(crate) fn offer(&self) -> &Offer {
+        &self.offer
+    }
+
+    /// What the local user may do.
+    pub(crate) fn permission(&self) -> Permission {
+        self.permission
     }
 
     /// How long a tool call may take.
@@ -161,6 +309,12 @@ impl SettingsError {
     fn new(setting: &'static str, problem: impl Into<String>) -> Self {
         Self { setting, problem: problem.into() }
     }
+
+    /// A setting that names something which there is not.
+    pub(crate) fn unknown(setting: &'static str, what: &str, name: &str, nearest: Option<&str>) -> Self {
+        let near = nearest.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+        Self::new(setting, format!("names the unknown {what} `{name}`{near}"))
+    }
 }
 
 impl fmt::Display for SettingsError {
@@ -180,7 +334,7 @@ fn trust(insecure: bool, thumbprint: Option<String>, ca_file: Option<String>) ->
             let hex = digits.chars().all(|c| c.is_ascii_hexdigit());
             if !hex || !matches!(digits.len(), 40 | 64) {
                 let problem = "must be a SHA-256 (64 hex digits) or SHA-1 (40) fingerprint";
-                return Err(SettingsError::new("VCENTER_THUMBPRINT", problem));
+                return Err(SettingsError::new(THUMBPRINT, problem));
             }
             Ok(Trust::Thumbprint(text))
         }
@@ -188,15 +342,15 @@ fn trust(insecure: bool, thumbprint: Option<String>, ca_file: Option<String>) ->
             let path = PathBuf::from(path);
             if !path.is_file() {
                 let problem = format!("names no file: {}", path.display());
-                return Err(SettingsError::new("VCENTER_CA_FILE", problem));
+                return Err(SettingsError::new(CA_FILE, problem));
             }
             Ok(Trust::CaFile(path))
         }
         (true, ..) => Err(SettingsError::new(
-            "VCENTER_INSECURE",
+            INSECURE,
             "contradicts VCENTER_THUMBPRINT and VCENTER_CA_FILE: set one of the three",
         )),
-        _ => Err(SettingsError::new("VCENTER_THUMBPRINT", "contradicts VCENTER_CA_FILE: set one of the two")),
+        _ => Err(SettingsError::new(THUMBPRINT, "contradicts VCENTER_CA_FILE: set one of the two")),
     }
 }
 
@@ -208,13 +362,53 @@ fn boolean(setting: &'static str, value: &str) -> Result<bool, SettingsError> {
     }
 }
 
-fn seconds(setting: &'static str, value: &str) -> Result<u64, SettingsError> {
-    value
-        .trim()
-        .parse()
-        .ok()
-        .filter(|seconds| *seconds > 0)
+fn mode(value: &str) -> Result<Mode, SettingsError> {
+    match value.trim().to_lowercase().as_str() {
+        "always" => Ok(Mode::Always),
+        "ask" => Ok(Mode::Ask),
+        "never" => Ok(Mode::Never),
+        _ => Err(SettingsError::new(CONFIRM, format!("must be always, ask or never, not {value:?}"))),
+    }
+}
+
+fn seconds(setting: &'static str, value: &str) -> Result<Duration, SettingsError> {
+    let seconds = value.trim().parse().ok().filter(|seconds| *seconds > 0);
+    seconds
+        .map(Duration::from_secs)
         .ok_or_else(|| SettingsError::new(setting, format!("must be a number of seconds, not {value:?}")))
+}
+
+/// The names in a list with commas.
+fn names(list: Option<String>) -> impl Iterator<Item = String> {
+    let names: Vec<String> = list.iter().flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).collect();
+    names.into_iter().filter(|name| !name.is_empty())
+}
+
+fn toolsets(value: &str) -> Result<BTreeSet<Toolset>, SettingsError> {
+    let known: Vec<String> = Toolset::ALL.iter().map(|toolset| toolset.name().to_owned()).collect();
+    let mut chosen = BTreeSet::new();
+    for name in names(Some(value.to_owned())) {
+        match Toolset::ALL.iter().find(|toolset| toolset.name() == name) {
+            Some(toolset) => drop(chosen.insert(*toolset)),
+            None if name == "all" => chosen.extend(Toolset::ALL),
+            None => match nearest(&name, &known) {
+                Some(near) => return Err(SettingsError::unknown(TOOLSETS, "toolset", &name, Some(near))),
+                None => {
+                    let problem = format!("names the unknown toolset `{name}`: there are {}", known.join(", "));
+                    return Err(SettingsError::new(TOOLSETS, problem));
+                }
+            },
+        }
+    }
+    Ok(chosen)
+}
+
+fn permission(value: &str) -> Result<Permission, SettingsError> {
+    let level = Permission::ALL.into_iter().find(|level| level.name() == value.trim().to_lowercase());
+    level.ok_or_else(|| {
+        let levels = Permission::ALL.map(Permission::name).join(", ");
+        SettingsError::new(PERMISSION, format!("must be one of {levels}, not {value:?}"))
+    })
 }
 
 fn level(setting: &'static str, value: &str) -> Result<tracing::Level, SettingsError> {
@@ -259,6 +453,11 @@ mod tests {
             ("VCENTER_CA_FILE", "/no/such/file"),
             ("MCP_CALL_TIMEOUT", "0"),
             ("LOG_LEVEL", "loud"),
+            ("MCP_TOOLSETS", "vm,pwoer"),
+            ("MCP_READ_ONLY", "perhaps"),
+            ("MCP_PERMISSION", "admin"),
+            ("MCP_CONFIRM", "sometimes"),
+            ("MCVSPHERE_CONFIG", "/no/such/file"),
         ] {
             let error = read(&[(setting, value)]).unwrap_err().to_string();
             assert!(error.starts_with(setting), "{error}");
@@ -279,6 +478,33 @@ mod tests {
         let user = ("VCENTER_USER", "u");
         assert_eq!(missing(&[host, user]).as_deref(), Some("VCENTER_PASSWORD is not set"));
         assert_eq!(missing(&[host, user, ("VCENTER_PASSWORD", "p")]), None);
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let path = std::env::temp_dir().join(format!("mcvsphere-settings-{}.yaml", std::process::id()));
+        std::fs::write(&path, "vcenter_host: a\nvcenter_password: p\nmcp_toolsets: [vm, power]\nlog_level: loud\n")
+            .unwrap();
+        let settings = read(&[
+            ("MCVSPHERE_CONFIG", path.to_str().unwrap()),
+            ("VCENTER_HOST", "b"),
+            ("LOG_LEVEL", "info"),
+            ("VCENTER_DATASTORE", "nvme"),
+        ]);
+        std::fs::remove_file(&path).unwrap();
+        let settings = settings.unwrap();
+        assert_eq!(settings.host.as_deref(), Some("b"));
+        assert_eq!(settings.password.as_ref().map(|it| it.0.as_str()), Some("p"));
+        assert_eq!(settings.offer().toolsets, [Toolset::Vm, Toolset::Power].into());
+        assert_eq!(settings.defaults().datastore.as_deref(), Some("nvme"));
+    }
+
+    #[test]
+    fn an_unknown_toolset_is_named_with_the_nearest() {
+        let error = read(&[("MCP_TOOLSETS", "vm,snapshot")]).unwrap_err().to_string();
+        assert_eq!(error, "MCP_TOOLSETS names the unknown toolset `snapshot`, did you mean `snapshots`?");
+        let all = read(&[("MCP_TOOLSETS", "all")]).unwrap();
+        assert_eq!(all.offer().toolsets.len(), Toolset::ALL.len());
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::connection::{Connection, Line, service_instance};
 use crate::error::{Error, ErrorKind, Result};
 use crate::rest::Rest;
+use crate::task::Scope;
 
 /// A connection to one vCenter or ESXi host. Cheap to clone; clones share the session.
 ///
@@ -53,6 +54,7 @@ pub struct Client {
     pub(crate) connection: Arc<Connection>,
     caller: Arc<dyn Caller>,
     limit: Option<Duration>,
+    scope: Option<Scope>,
 }
 
 impl Client {
@@ -67,7 +69,7 @@ impl Client {
 
     fn over(connection: Arc<Connection>, limit: Option<Duration>) -> Self {
         let caller = Arc::new(Line { connection: Arc::clone(&connection), limit });
-        Self { connection, caller, limit }
+        Self { connection, caller, limit, scope: None }
     }
 
     /// The same session, with a limit on the time that each request may take in all: repetitions, waits between them
@@ -87,11 +89,25 @@ impl Client {
     /// ```
     #[must_use]
     pub fn with_deadline(&self, limit: Duration) -> Self {
-        Self::over(Arc::clone(&self.connection), Some(limit))
+        Self { scope: self.scope.clone(), ..Self::over(Arc::clone(&self.connection), Some(limit)) }
     }
 
     pub(crate) fn without_deadline(&self) -> Self {
         Self::over(Arc::clone(&self.connection), None)
+    }
+
+    /// The same session, whose tasks belong to this scope: see [`Scope`].
+    #[must_use]
+    pub fn in_scope(&self, scope: &Scope) -> Self {
+        Self { scope: Some(scope.clone()), ..self.clone() }
+    }
+
+    pub(crate) fn outside_scopes(&self) -> Self {
+        Self { scope: None, ..self.clone() }
+    }
+
+    pub(crate) fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
     }
 
     pub(crate) fn deadline(&self) -> Option<Duration> {

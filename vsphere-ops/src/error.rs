@@ -113,6 +113,8 @@ pub enum ErrorKind {
     File(std::io::Error),
     /// A file is not the one that was expected; the text says by what.
     Corrupt(String),
+    /// The work was cancelled before this was begun: see [`Scope`](crate::Scope).
+    Cancelled,
 }
 
 /// An object that fits a name.
@@ -198,7 +200,7 @@ impl Error {
     }
 
     /// The kind of failure as one word, for programs: `not_found`, `ambiguous`, `permission`, `auth`, `timeout`,
-    /// `connection`, `config`, `invalid_argument`, `unsupported`, `file`, `corrupt` or `fault`.
+    /// `connection`, `config`, `invalid_argument`, `unsupported`, `file`, `corrupt`, `cancelled` or `fault`.
     pub fn code(&self) -> &'static str {
         match self.kind() {
             ErrorKind::NotFound(_) => "not_found",
@@ -210,8 +212,10 @@ impl Error {
             ErrorKind::Refused(_) => "auth",
             ErrorKind::File(_) => "file",
             ErrorKind::Corrupt(_) => "corrupt",
+            ErrorKind::Cancelled => "cancelled",
             ErrorKind::Unfinished { cause, .. } => cause.as_ref().map_or("timeout", |cause| cause.code()),
             ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("NoPermission") => "permission",
+            ErrorKind::Task(_) if self.is_fault("RequestCanceled") => "cancelled",
             ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("RestrictedVersion") => "unsupported",
             ErrorKind::Task(_) => "fault",
             ErrorKind::Api(error) => match error.kind() {
@@ -348,6 +352,7 @@ impl fmt::Display for ErrorKind {
             Self::Refused(text) => write!(f, "the credentials were refused a moment ago, and not tried again: {text}"),
             Self::File(_) => f.write_str("the local file or stream failed"),
             Self::Corrupt(text) => f.write_str(text),
+            Self::Cancelled => f.write_str("not begun, because the work was cancelled"),
             Self::Ambiguous(candidates) => {
                 write!(f, "{} objects fit: ", candidates.len())?;
                 for (index, candidate) in candidates.iter().enumerate() {

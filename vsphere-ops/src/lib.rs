@@ -98,7 +98,7 @@ pub use mo::Mo;
 pub use page::Page;
 pub use read::{As, Missing, PropertyState, Record, Rows, Select, State, Values, state};
 pub use rest::{Rest, RestFault};
-pub use task::{Progress, Task, TaskEvent, TaskResult, wait_all};
+pub use task::{CancelledTask, Progress, Scope, Step, Task, TaskEvent, TaskResult, wait_all};
 pub use vsphere_model::{managed, types};
 pub use vsphere_soap::Sent;
 pub use vsphere_soap::object::Property;

@@ -19,6 +19,8 @@
 //!
 //! Powering off is like pulling the plug; what the guest has not written is lost.
 
+mod running;
+
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -31,6 +33,8 @@ use crate::error::{Candidate, Error, Result};
 use crate::mo::Mo;
 use crate::task::{self, Task};
 use crate::vm::power_state_name;
+
+pub use running::{Running, running};
 
 /// How long a machine that is busy with another task is waited for.
 const BUSY: Duration = Duration::from_secs(120);

@@ -18,7 +18,7 @@ impl Server {
     /// List the ESXi hosts with their state, cluster, version and hardware. Use it to find a host, or to see which are
     /// disconnected or in maintenance mode.
     #[tool(
-        meta = tool_meta(Toolset::Host, Permission::ReadOnly, &[]),
+        meta = tool_meta(Toolset::Hosts, Permission::ReadOnly, &[]),
         annotations(title = "List hosts", read_only_hint = true)
     )]
     async fn list_hosts(&self, Parameters(args): Parameters<ListHosts>) -> Result<Answer> {

@@ -1,13 +1,14 @@
 //! Power states. Several machines are done in parallel, with a report each.
 
-use rmcp::{RoleServer, service::RequestContext, tool, tool_router};
+use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use vsphere_ops::power::{self, Progress};
+use serde_json::json;
+use vsphere_ops::{Client, power};
 
 use crate::{
-    Permission, Server, ToolError, Toolset, answer::Answer, arguments::Parameters, error::Result, progress::Reporter,
-    tool_meta,
+    Permission, Server, ToolError, Toolset, answer::Answer, arguments::Parameters, confirm::Preview, cx::Cx,
+    error::Result, tool_meta,
 };
 
 #[tool_router(router = power_tools, vis = "pub(crate)")]
@@ -18,16 +19,10 @@ impl Server {
         meta = tool_meta(Toolset::Power, Permission::PowerOps, &["power_on"]),
         annotations(title = "Power on virtual machines", destructive_hint = false, idempotent_hint = true)
     )]
-    async fn power_on_vm(
-        &self,
-        Parameters(args): Parameters<VmTargets>,
-        context: RequestContext<RoleServer>,
-    ) -> Result<Answer> {
+    async fn power_on_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
         let vms = args.vms()?;
-        let reporter = Reporter::new(&context, vms.len());
-        let reports = power::on(self.vsphere().client().await?, &vms, &told(&reporter)).await;
-        reporter.finish().await;
-        Answer::reports(&reports)
+        cx.expect_tasks(vms.len());
+        Answer::reports(&power::on(&cx.client().await?, &vms, &|_| ()).await)
     }
 
     /// Power off one or several virtual machines at once, like pulling the plug, and wait until vSphere has done it. The
@@ -36,17 +31,34 @@ impl Server {
         meta = tool_meta(Toolset::Power, Permission::PowerOps, &["power_off"]),
         annotations(title = "Power off virtual machines", destructive_hint = true, idempotent_hint = true)
     )]
-    async fn power_off_vm(
-        &self,
-        Parameters(args): Parameters<VmTargets>,
-        context: RequestContext<RoleServer>,
-    ) -> Result<Answer> {
+    async fn power_off_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
         let vms = args.vms()?;
-        let reporter = Reporter::new(&context, vms.len());
-        let reports = power::off(self.vsphere().client().await?, &vms, &told(&reporter)).await;
-        reporter.finish().await;
-        Answer::reports(&reports)
+        let client = cx.client().await?;
+        cx.confirm(|| power_off_preview(&client, &vms)).await?;
+        cx.expect_tasks(vms.len());
+        Answer::reports(&power::off(&client, &vms, &|_| ()).await)
     }
+}
+
+/// What powering these machines off would end: those of them that run.
+async fn power_off_preview(client: &Client, vms: &[String]) -> Result<Preview> {
+    let running = power::running(client, vms).await?;
+    let question = match running.as_slice() {
+        [only] => format!("Power off {}, like pulling the plug?", only.name),
+        several => format!("Power off {} virtual machines, like pulling the plug?", several.len()),
+    };
+    let mut preview = Preview::new(question);
+    match running.iter().filter(|vm| vm.clean_shutdown).count() {
+        0 => {}
+        1 if running.len() == 1 => {
+            preview = preview.note("VMware Tools run in it: it could shut down cleanly instead.")
+        }
+        some => {
+            let note = format!("VMware Tools run in {some} of them, which could shut down cleanly instead.");
+            preview = preview.note(note);
+        }
+    }
+    running.iter().try_fold(preview, |preview, vm| preview.object(vm, json!([vm.id, vm.power_state, vm.booted])))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -69,9 +81,4 @@ impl VmTargets {
         }
         Ok(vms)
     }
-}
-
-/// What the operation tells of each machine, passed on to the client.
-fn told(reporter: &Reporter) -> impl Fn(Progress) + Send + Sync {
-    |progress| reporter.report(&progress.vm, f64::from(progress.percent))
 }

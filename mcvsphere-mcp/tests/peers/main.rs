@@ -19,6 +19,7 @@ fn client(lifecycle: Lifecycle, url: &str) -> McpClient {
         .setting("VCENTER_HOST", url)
         .setting("VCENTER_USER", "user")
         .setting("VCENTER_PASSWORD", "pass")
+        .setting("MCP_CONFIRM", "never")
 }
 
 /// The power state that vSphere itself knows.
@@ -194,7 +195,7 @@ async fn call(url: &str, tool: &str, arguments: &[String]) -> Value {
 
 async fn command(url: &str, tool: &str, arguments: &[String]) -> std::process::Output {
     tokio::process::Command::new(MCVSPHERE)
-        .args(["tools", "call", tool, "--json"])
+        .args(["tools", "call", tool, "--json", "--yes"])
         .args(arguments)
         .env("VCENTER_HOST", url)
         .env("VCENTER_USER", "user")

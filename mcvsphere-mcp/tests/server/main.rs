@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
 mod choke_point;
+mod confirm;
+mod lab;
+mod resources;
 mod snapshots;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};

@@ -65,3 +65,15 @@ async fn schemas_are_clean_and_describe_each_argument() {
         }
     }
 }
+
+/// What a model pays before it says a word: the most that the whole list may cost, and a tool on average.
+const MOST_TOKENS: usize = 15_000;
+const MOST_TOKENS_A_TOOL: usize = 210;
+
+#[tokio::test]
+async fn the_list_of_tools_is_cheap() {
+    let tools = tools().await;
+    let tokens = json!(tools).to_string().len() / 4;
+    assert!(tokens <= MOST_TOKENS, "{tokens} tokens");
+    assert!(tokens / tools.len() <= MOST_TOKENS_A_TOOL, "{tokens} tokens for {} tools", tools.len());
+}

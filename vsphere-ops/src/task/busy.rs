@@ -49,7 +49,7 @@ impl Client {
             let other = error.fault::<TaskInProgress>().map(|busy| busy.task.clone());
             if let Some(other) = other.filter(|task| !task.value.is_empty()) {
                 let left = deadline.saturating_duration_since(Instant::now());
-                let other: Task<Any> = Task::new(self, other, "wait", error.target().unwrap_or_default());
+                let other: Task<Any> = Task::of_others(self, other, "wait", error.target().unwrap_or_default());
                 if let Err(error) = other.with_deadline(left).await {
                     // How it ends is the business of whoever started it.
                     tracing::debug!(%error, "the task that was in the way");

@@ -30,6 +30,7 @@
 //! ```
 
 mod busy;
+mod scope;
 mod watch;
 
 use std::fmt;
@@ -53,6 +54,7 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::read::{self, property_spec};
+pub use scope::{CancelledTask, Scope, Step};
 use watch::{Outcome, Watch};
 
 /// A task on the server that yields a `T`. Awaited, it waits for the end of the task.
@@ -192,6 +194,20 @@ impl<T> Task<T> {
         operation: impl Into<String>,
         target: impl Into<String>,
     ) -> Self {
+        let task = Self::of_others(client, reference, operation, target);
+        if let Some(scope) = client.scope() {
+            scope.begin(client, &task.reference, &task.operation, &task.target);
+        }
+        task
+    }
+
+    /// A task that somebody else has started: it belongs to no scope of ours.
+    fn of_others(
+        client: &Client,
+        reference: ManagedObjectReference,
+        operation: impl Into<String>,
+        target: impl Into<String>,
+    ) -> Self {
         Self {
             client: client.clone(),
             reference,
@@ -242,6 +258,13 @@ impl<T> Task<T> {
     pub async fn cancel(&self) -> Result<()> {
         let task: RawTask = self.client.raw(&self.reference);
         task.cancel_task().await.map_err(|error| Error::from(error).in_operation("cancel the task").on(&self.target))
+    }
+
+    /// Tells the scope how far the task is.
+    fn report(&self, progress: &Progress) {
+        if let Some(scope) = self.client.scope() {
+            scope.report(&self.reference, &self.operation, &self.target, progress);
+        }
     }
 
     fn failed(&self, kind: ErrorKind) -> Error {
@@ -296,11 +319,15 @@ impl<T: TaskResult> Task<T> {
                 return Ok(Some((TaskEvent::Done(done), None)));
             }
             let progress = watch.progress(0).unwrap_or(Progress { percent: 0, queued: true });
+            task.report(&progress);
             Ok(Some((TaskEvent::Progress(progress), Some((task, Some(watch))))))
         }))
     }
 
     fn ended(&self, outcome: Outcome) -> Result<T> {
+        if let Some(scope) = self.client.scope() {
+            scope.end(&self.reference);
+        }
         match outcome {
             Outcome::Success(result) => T::from_result(&self.client, result).map_err(|mismatch| {
                 let text = format!("the task succeeded, but its result is not what the API says: {mismatch}");
@@ -416,6 +443,9 @@ async fn wait_for<T: TaskResult, K: std::borrow::Borrow<Task<T>>>(
                 let Some(watch) = &mut watch else { continue };
                 for index in changed {
                     if let Some(progress) = watch.progress(index) {
+                        if let Some(task) = tasks.get(index) {
+                            task.borrow().report(&progress);
+                        }
                         listener(index, progress);
                     }
                     if let (Some(outcome), Some(task), Some(ended)) =
@@ -500,6 +530,9 @@ pub(crate) async fn start<T, M: ManagedObject>(
     operation: &str,
     request: Request<ManagedObjectReference>,
 ) -> Result<Task<T>> {
+    if let Some(scope) = object.client().scope() {
+        scope.check(operation).map_err(|error| error.on(object.label()))?;
+    }
     let reference = request.await.map_err(|error| Error::from(error).in_operation(operation).on(object.label()))?;
     Ok(Task::new(object.client(), reference, operation, object.label()))
 }

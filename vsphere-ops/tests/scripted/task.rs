@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use vsphere_ops::managed::VirtualMachine;
 use vsphere_ops::types::{ManagedObjectReference, NoPermission};
-use vsphere_ops::{Client, ErrorKind, Mo, Task, TaskEvent, power, wait_all};
+use vsphere_ops::{Client, ErrorKind, Mo, Scope, Task, TaskEvent, power, wait_all};
 
 use crate::server::{Reply, Server, machine};
 
@@ -111,6 +111,42 @@ async fn pitfall_10_cancelled_is_not_an_end() {
     task.await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [0, 60, 100]);
     assert_eq!(server.bodies("CancelTask").len(), 1);
+}
+
+#[tokio::test]
+async fn the_tasks_of_a_scope_are_told_of_and_cancelled_and_no_more_begin() {
+    let server = Server::start(|call| match (call.operation.as_str(), call.before) {
+        ("RetrievePropertiesEx", _) => Reply::value(&machine(1)),
+        ("WaitForUpdatesEx", 0) => {
+            update(1, &[state("task-1", "running"), ("task-1", "info.progress", "xsd:int", "40")])
+        }
+        ("WaitForUpdatesEx", _) => update(2, &[state("task-1", "success")]),
+        _ => Reply::Usual,
+    })
+    .await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let scope = Scope::new().on_progress(move |step| {
+        log.lock().unwrap().push(format!("{} {} {}", step.operation, step.target, step.progress.percent));
+    });
+    let client = server.client().await.in_scope(&scope);
+    let web: Mo<VirtualMachine> = client.get("vm-1").await.unwrap();
+    task::<()>(&client, "task-1").await.unwrap();
+    let second = task::<()>(&client, "task-2");
+    let others = task::<()>(&server.client().await, "task-3");
+
+    let cancelled = scope.cancel().await;
+    let ids: Vec<&str> = cancelled.iter().map(|task| task.task.as_str()).collect();
+    assert_eq!(ids, ["task-2"], "the first has ended, and the third is not in the scope");
+    assert!(cancelled.iter().all(|task| task.asked.is_ok()), "{cancelled:?}");
+    let bodies = server.bodies("CancelTask");
+    assert!(matches!(&bodies[..], [body] if body.contains(">task-2<")), "{bodies:?}");
+    assert_eq!(*seen.lock().unwrap(), ["clone golden 40", "clone golden 100"]);
+
+    let error = web.power_on().await.unwrap_err();
+    assert_eq!(error.code(), "cancelled");
+    assert_eq!(server.bodies("PowerOnVM_Task").len(), 0);
+    drop((second, others));
 }
 
 #[tokio::test]

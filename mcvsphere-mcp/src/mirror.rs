@@ -1,0 +1,277 @@
+//! The inventory in memory: one live mirror for each kind of object, started when it is first asked for.
+
+use std::collections::HashMap;
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use vsphere_ops::{
+    Client, Entry, Inventory, Select,
+    managed::{
+        ClusterComputeResource, Datastore, HostSystem, Network, ResourcePool, VirtualMachine,
+        cluster_compute_resource as cluster, datastore, host_system as host, network, resource_pool as pool,
+        virtual_machine as vm,
+    },
+    types::ManagedObjectReference,
+};
+use vsphere_soap::request::ManagedObject;
+
+use crate::{error::Result, vsphere::Vsphere};
+
+/// A kind of object that is mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Vms,
+    Hosts,
+    Datastores,
+    Networks,
+    Clusters,
+    ResourcePools,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Vms, Self::Hosts, Self::Datastores, Self::Networks, Self::Clusters, Self::ResourcePools];
+}
+
+/// The mirrors of one connection.
+#[derive(Default)]
+pub(crate) struct Mirrors {
+    started: [OnceCell<Box<dyn Mirror>>; Kind::ALL.len()],
+}
+
+/// All objects of a kind, as they are known now.
+pub(crate) struct View {
+    /// An object each, sorted by name.
+    pub(crate) items: Vec<Value>,
+    /// Whether the mirror follows the server; else this is what was known before it was lost.
+    pub(crate) live: bool,
+    /// Seconds since the server last said that there is nothing more to tell.
+    pub(crate) age_seconds: Option<f64>,
+}
+
+impl Mirrors {
+    /// The objects of a kind.
+    ///
+    /// # Errors
+    /// Those of the connection, when the mirror is not yet there.
+    pub(crate) async fn view(&self, vsphere: &Vsphere, kind: Kind) -> Result<View> {
+        let mirror = self.mirror(vsphere, kind).await?;
+        let mut items = mirror.items();
+        if kind == Kind::Vms {
+            // Machines know their hosts by reference; people do by name.
+            let hosts = self.mirror(vsphere, Kind::Hosts).await?.names();
+            for item in &mut items {
+                if let Some(name) = item["host"].as_str().and_then(|id| hosts.get(id)) {
+                    item["host"] = json!(name);
+                }
+            }
+        }
+        items.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
+        Ok(View { items, live: mirror.is_live(), age_seconds: mirror.age_seconds() })
+    }
+
+    /// Calls `changed` after each change of this kind of objects. It ends when the mirror does.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub(crate) async fn follow<F>(&self, vsphere: &Vsphere, kind: Kind, changed: impl Fn() -> F + Send) -> Result<()>
+    where
+        F: Future<Output = bool> + Send,
+    {
+        let mut changes = self.mirror(vsphere, kind).await?.changes();
+        while changes.next().await {
+            if !changed().await {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn mirror(&self, vsphere: &Vsphere, kind: Kind) -> Result<&dyn Mirror> {
+        let cell = &self.started[kind as usize];
+        let mirror = cell.get_or_try_init(|| async { start(vsphere.client().await?, kind).await }).await?;
+        Ok(mirror.as_ref())
+    }
+}
+
+fn sort_key(item: &Value) -> (&str, &str) {
+    (item["name"].as_str().unwrap_or_default(), item["id"].as_str().unwrap_or_default())
+}
+
+/// A mirror of objects of whatever type.
+trait Mirror: Send + Sync {
+    fn items(&self) -> Vec<Value>;
+    fn names(&self) -> HashMap<String, String>;
+    fn is_live(&self) -> bool;
+    fn age_seconds(&self) -> Option<f64>;
+    fn changes(&self) -> Box<dyn Changes>;
+}
+
+/// Waits for changes of a mirror.
+trait Changes: Send {
+    /// Waits for the next; false when there will be none.
+    fn next(&mut self) -> BoxFuture<'_, bool>;
+}
+
+/// What is shown of an object besides its name and id.
+type Show<M, R> = fn(&Entry<M, R>) -> Value;
+
+struct Shown<M: ManagedObject, R> {
+    inventory: Inventory<M, R>,
+    show: Show<M, R>,
+}
+
+impl<M, R> Mirror for Shown<M, R>
+where
+    M: ManagedObject + Send + Sync + 'static,
+    R: Send + Sync + 'static,
+{
+    fn items(&self) -> Vec<Value> {
+        let shown = self.inventory.snapshot();
+        let item = |entry: &Entry<M, R>| {
+            let mut item = json!({ "name": entry.object.label(), "id": entry.object.id() });
+            if let (Some(item), Value::Object(facts)) = (item.as_object_mut(), (self.show)(entry)) {
+                item.extend(facts);
+            }
+            item
+        };
+        shown.values().map(|entry| item(entry)).collect()
+    }
+
+    fn names(&self) -> HashMap<String, String> {
+        let all = self.inventory.snapshot();
+        all.iter().map(|(id, entry)| (id.clone(), entry.object.label().to_owned())).collect()
+    }
+
+    fn is_live(&self) -> bool {
+        self.inventory.is_live()
+    }
+
+    fn age_seconds(&self) -> Option<f64> {
+        self.inventory.age().map(|age| (age.as_secs_f64() * 10.0).round() / 10.0)
+    }
+
+    fn changes(&self) -> Box<dyn Changes> {
+        Box::new(Changing(self.inventory.clone()))
+    }
+}
+
+struct Changing<M: ManagedObject, R>(Inventory<M, R>);
+
+impl<M, R> Changes for Changing<M, R>
+where
+    M: ManagedObject + Send + Sync + 'static,
+    R: Send + Sync + 'static,
+{
+    fn next(&mut self) -> BoxFuture<'_, bool> {
+        Box::pin(async { self.0.changed().await.is_ok() })
+    }
+}
+
+async fn mirror<M, S>(client: &Client, select: S, show: Show<M, S::Row>) -> Result<Box<dyn Mirror>>
+where
+    M: ManagedObject + Send + Sync + 'static,
+    S: Select<M> + Unpin + Send + 'static,
+    S::Row: Send + Sync + 'static,
+{
+    let inventory = Inventory::start(client.watch::<M>().select(select)).await?;
+    Ok(Box::new(Shown { inventory, show }))
+}
+
+/// Starts a mirror. What changes all the time, such as how busy a host is, is left out: it would tell of no change.
+async fn start(client: &Client, kind: Kind) -> Result<Box<dyn Mirror>> {
+    match kind {
+        Kind::Vms => {
+            let select = (
+                vm::POWER_STATE,
+                vm::NUM_CPU,
+                vm::MEMORY_SIZE_MB,
+                vm::GUEST_FULL_NAME,
+                vm::HOST,
+                vm::GUEST_IP_ADDRESS,
+                vm::IS_TEMPLATE,
+            );
+            mirror::<VirtualMachine, _>(client, select, |entry| {
+                let (power, cpu, memory, guest_os, host, ip, template) = &entry.row;
+                json!({
+                    "power_state": snake(power.as_str()), "cpu": cpu, "memory_mb": memory, "guest_os": guest_os,
+                    "host": host.as_ref().map(|host| &host.value), "ip": ip, "template": template,
+                })
+            })
+            .await
+        }
+        Kind::Hosts => {
+            let select = (host::CONNECTION_STATE, host::IN_MAINTENANCE_MODE, host::OVERALL_STATUS);
+            mirror::<HostSystem, _>(client, select, |entry| {
+                let (connection, maintenance, status) = &entry.row;
+                json!({
+                    "connection_state": snake(connection.as_str()), "maintenance_mode": maintenance,
+                    "status": status.as_str(),
+                })
+            })
+            .await
+        }
+        Kind::Datastores => {
+            let select = (
+                datastore::DATASTORE_TYPE,
+                datastore::CAPACITY,
+                datastore::FREE_SPACE,
+                datastore::ACCESSIBLE,
+                datastore::MAINTENANCE_MODE,
+            );
+            mirror::<Datastore, _>(client, select, |entry| {
+                let (kind, capacity, free, accessible, maintenance) = &entry.row;
+                json!({
+                    "type": kind, "capacity_gb": gigabytes(*capacity), "free_gb": gigabytes(*free),
+                    "accessible": accessible, "maintenance_mode": maintenance,
+                })
+            })
+            .await
+        }
+        Kind::Networks => {
+            mirror::<Network, _>(
+                client,
+                network::OVERALL_STATUS,
+                |entry| json!({ "kind": entry.object.reference().type_, "status": entry.row.as_str() }),
+            )
+            .await
+        }
+        Kind::Clusters => {
+            mirror::<ClusterComputeResource, _>(client, cluster::SUMMARY, |entry| {
+                let summary = &entry.row;
+                json!({
+                    "hosts": summary.num_hosts, "usable_hosts": summary.num_effective_hosts,
+                    "cpu_mhz": summary.total_cpu, "memory_gb": gigabytes(summary.total_memory),
+                    "status": summary.overall_status.as_str(),
+                })
+            })
+            .await
+        }
+        Kind::ResourcePools => {
+            mirror::<ResourcePool, _>(client, (pool::OWNER, pool::PARENT, pool::OVERALL_STATUS), |entry| {
+                let (owner, parent, status) = &entry.row;
+                let id = |reference: &ManagedObjectReference| reference.value.clone();
+                json!({ "owner": id(owner), "parent": parent.as_ref().map(id), "status": status.as_str() })
+            })
+            .await
+        }
+    }
+}
+
+/// In GiB, to one digit.
+fn gigabytes(bytes: i64) -> f64 {
+    (bytes as f64 / f64::from(1 << 30) * 10.0).round() / 10.0
+}
+
+/// `poweredOn` as it is written in all answers: `powered_on`.
+fn snake(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 2);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+    }
+    snake
+}

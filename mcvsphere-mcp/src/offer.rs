@@ -1,0 +1,126 @@
+//! Which of the tools are offered, and before which the user is asked: what the settings choose.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    Permission, Toolset,
+    confirm::Mode,
+    permission::Facts,
+    settings::{self, SettingsError},
+};
+
+/// What the settings choose of all tools.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// The families; with none and no tools named, all.
+    pub(crate) toolsets: BTreeSet<Toolset>,
+    /// Tools by name, besides those of the families.
+    pub(crate) tools: BTreeSet<String>,
+    /// Tools that are left out, whatever else is said.
+    pub(crate) excluded: BTreeSet<String>,
+    /// Leaves out all that changes something, whatever else is said.
+    pub(crate) read_only: bool,
+    /// When the user is asked before a change.
+    pub(crate) confirm: Mode,
+    /// Tools before which he is not.
+    pub(crate) unasked: BTreeSet<String>,
+}
+
+impl Offer {
+    /// Why a tool is not offered, or `None` where it is.
+    pub(crate) fn refusal(&self, tool: &str, facts: &Facts) -> Option<String> {
+        if self.read_only && facts.permission != Permission::ReadOnly {
+            return Some(format!("{tool} changes something, and this server only reads ({})", settings::READ_ONLY));
+        }
+        if self.excluded.contains(tool) {
+            return Some(format!("{tool} is not offered by this server ({})", settings::EXCLUDE_TOOLS));
+        }
+        if self.toolsets.is_empty() && self.tools.is_empty() {
+            return None;
+        }
+        if self.toolsets.contains(&facts.toolset) || self.tools.contains(tool) {
+            return None;
+        }
+        Some(format!(
+            "{tool} belongs to the toolset {}, which this server does not offer ({}, {})",
+            facts.toolset,
+            settings::TOOLSETS,
+            settings::TOOLS
+        ))
+    }
+
+    /// The same with present names in the place of older ones.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for a name that no tool has.
+    pub(crate) fn resolved<'a>(
+        mut self,
+        resolve: impl Fn(&str) -> Option<&'a str>,
+        nearest: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<Self, SettingsError> {
+        let all = |setting: &'static str, names: BTreeSet<String>| -> Result<BTreeSet<String>, SettingsError> {
+            let present = names.into_iter().map(|name| match resolve(&name) {
+                Some(present) => Ok(present.to_owned()),
+                None => Err(SettingsError::unknown(setting, "tool", &name, nearest(&name))),
+            });
+            present.collect()
+        };
+        self.tools = all(settings::TOOLS, self.tools)?;
+        self.excluded = all(settings::EXCLUDE_TOOLS, self.excluded)?;
+        self.unasked = all(settings::CONFIRM_ALLOW, self.unasked)?;
+        Ok(self)
+    }
+
+    /// Whether the user is asked before this tool acts.
+    pub(crate) fn asks_before(&self, tool: &str, facts: &Facts) -> bool {
+        match self.confirm {
+            Mode::Always => facts.permission != Permission::ReadOnly,
+            Mode::Ask => facts.destructive && !self.unasked.contains(tool),
+            Mode::Never => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(toolset: Toolset, permission: Permission) -> Facts {
+        Facts { permission, toolset, aliases: Vec::new(), destructive: false }
+    }
+
+    #[test]
+    fn toolsets_and_tools_add_up_and_the_rest_takes_away() {
+        let power = facts(Toolset::Power, Permission::PowerOps);
+        let list = facts(Toolset::Vm, Permission::ReadOnly);
+        let all = Offer::default();
+        assert_eq!(all.refusal("power_on_vm", &power), None);
+        let some =
+            Offer { toolsets: [Toolset::Vm].into(), tools: ["power_on_vm".to_owned()].into(), ..Offer::default() };
+        assert_eq!(some.refusal("list_vms", &list), None);
+        assert_eq!(some.refusal("power_on_vm", &power), None);
+        assert!(some.refusal("power_off_vm", &power).unwrap().contains("MCP_TOOLSETS"));
+        let without = Offer { excluded: ["list_vms".to_owned()].into(), ..some.clone() };
+        assert!(without.refusal("list_vms", &list).unwrap().contains("MCP_EXCLUDE_TOOLS"));
+        let reading = Offer { read_only: true, ..some };
+        assert!(reading.refusal("power_on_vm", &power).unwrap().contains("MCP_READ_ONLY"));
+        assert_eq!(reading.refusal("list_vms", &list), None);
+    }
+
+    #[test]
+    fn what_destroys_is_asked_for_unless_it_is_allowed() {
+        let off = Facts { destructive: true, ..facts(Toolset::Power, Permission::PowerOps) };
+        let on = facts(Toolset::Power, Permission::PowerOps);
+        let list = facts(Toolset::Vm, Permission::ReadOnly);
+        let asked = |offer: &Offer| {
+            [("power_off_vm", &off), ("power_on_vm", &on), ("list_vms", &list)]
+                .map(|(tool, facts)| offer.asks_before(tool, facts))
+        };
+        let usual = Offer::default();
+        assert_eq!(asked(&usual), [true, false, false]);
+        let allowed = Offer { unasked: ["power_off_vm".to_owned()].into(), ..usual.clone() };
+        assert_eq!(asked(&allowed), [false, false, false]);
+        assert_eq!(asked(&Offer { confirm: Mode::Always, ..allowed }), [true, true, false]);
+        assert_eq!(asked(&Offer { confirm: Mode::Never, ..usual }), [false, false, false]);
+    }
+}

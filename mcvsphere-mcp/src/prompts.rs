@@ -1,0 +1,189 @@
+//! Prompts: runbooks that a person picks, and a model follows with the tools.
+
+use rmcp::{
+    ErrorData,
+    model::{GetPromptResult, JsonObject, Prompt, PromptArgument, PromptMessage, Role},
+};
+
+/// A runbook.
+struct Runbook {
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    arguments: &'static [Argument],
+    text: fn(&Given<'_>) -> String,
+}
+
+/// An argument of a runbook. Its name tells what kind of object it is completed from.
+struct Argument {
+    name: &'static str,
+    description: &'static str,
+    required: bool,
+}
+
+const RUNBOOKS: [Runbook; 3] = [
+    Runbook {
+        name: "snapshot-before-change",
+        title: "Snapshot before a change",
+        description: "Make a change to a virtual machine that can be taken back",
+        arguments: &[
+            Argument { name: "vm", description: "The virtual machine", required: true },
+            Argument { name: "change", description: "What is to be changed, in your words", required: true },
+        ],
+        text: |given| {
+            format!(
+                "Change the virtual machine {vm} so that it can be taken back. The change: {change}\n\n\
+                 1. Look at it with get_vm_info. Stop and tell me if it has snapshots already, or if a datastore that it \
+                 is on has less free space than a tenth of its disks (datastore://{{datastore}} says).\n\
+                 2. Take a snapshot with create_snapshot, named after the change and today's date, without memory, and \
+                 quiesced if VMware Tools run. Check with list_snapshots that it is there.\n\
+                 3. Make the change. Change nothing else.\n\
+                 4. Check with get_vm_info that the machine is as it should be, and ask me whether what runs on it works.\n\
+                 5. If it does, ask me whether the snapshot can go: snapshots grow, and slow a machine down. If it does \
+                 not, propose revert_to_snapshot, and do it only when I agree.",
+                vm = given.get("vm"),
+                change = given.get("change"),
+            )
+        },
+    },
+    Runbook {
+        name: "health-check",
+        title: "Health check",
+        description: "Look for what is wrong or soon will be, and change nothing",
+        arguments: &[Argument {
+            name: "cluster",
+            description: "Only this cluster; everything without it",
+            required: false,
+        }],
+        text: |given| {
+            let scope = match given.find("cluster") {
+                Some(cluster) => format!("the cluster {cluster}"),
+                None => "the whole inventory".to_owned(),
+            };
+            format!(
+                "Check the health of {scope}. Only look; change nothing.\n\n\
+                 1. get_vcenter_info: what this is, and whether its clock is right.\n\
+                 2. list_hosts: which hosts are not connected, in maintenance, or near the end of their CPU or memory.\n\
+                 3. esxi://datastores: which datastores are not accessible, or have less than 15 % free.\n\
+                 4. get_alarms and get_recent_events for the last 24 hours: what is red or yellow, and what repeats.\n\
+                 5. list_vms: which machines are suspended, or on without an address.\n\
+                 6. Report what needs attention, the most urgent first, each with the object's name and id, what you saw, \
+                 and what you would do. Say what you could not look at. If nothing is wrong, say so in a sentence."
+            )
+        },
+    },
+    Runbook {
+        name: "deploy-from-template",
+        title: "Deploy from a template",
+        description: "Make a virtual machine from a template, and see that it runs",
+        arguments: &[
+            Argument { name: "template", description: "The template", required: true },
+            Argument { name: "new_name", description: "The name of the new virtual machine", required: true },
+            Argument { name: "datastore", description: "Where its disks go; the emptiest without it", required: false },
+            Argument {
+                name: "network",
+                description: "What it is connected to; as the template without it",
+                required: false,
+            },
+        ],
+        text: |given| {
+            let datastore = match given.find("datastore") {
+                Some(datastore) => format!("the datastore {datastore}"),
+                None => "the accessible datastore with most free space".to_owned(),
+            };
+            let network = match given.find("network") {
+                Some(network) => format!("connect its first adapter to {network} with change_nic_network, and "),
+                None => String::new(),
+            };
+            format!(
+                "Deploy the virtual machine {new_name} from the template {template}.\n\n\
+                 1. Check with list_templates that there is exactly one such template, and with list_vms that no machine \
+                 has the new name. Stop and ask me otherwise.\n\
+                 2. Check in esxi://datastores that its disks fit on {datastore} and leave 15 % free.\n\
+                 3. Deploy it there with deploy_from_template, powered off.\n\
+                 4. {network}power it on with power_on_vm.\n\
+                 5. Wait with wait_for_vm_tools, and report name, id, host, datastore, network and IP address. If Tools do \
+                 not come up, say so; do not try again by yourself.",
+                new_name = given.get("new_name"),
+                template = given.get("template"),
+            )
+        },
+    },
+];
+
+/// The arguments that were given.
+struct Given<'a>(&'a JsonObject);
+
+impl Given<'_> {
+    fn find(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str().map(str::trim).filter(|value| !value.is_empty())
+    }
+
+    /// One that is required, and was checked to be there.
+    fn get(&self, name: &str) -> &str {
+        self.find(name).unwrap_or_default()
+    }
+}
+
+/// The runbooks that there are.
+pub(crate) fn all() -> Vec<Prompt> {
+    let prompt = |runbook: &Runbook| {
+        let argument = |argument: &Argument| {
+            PromptArgument::new(argument.name).with_description(argument.description).with_required(argument.required)
+        };
+        let arguments = runbook.arguments.iter().map(argument).collect();
+        Prompt::new(runbook.name, Some(runbook.description), Some(arguments)).with_title(runbook.title)
+    };
+    RUNBOOKS.iter().map(prompt).collect()
+}
+
+/// A runbook, filled in.
+///
+/// # Errors
+/// There is no such runbook, an argument is missing, or one is unknown.
+pub(crate) fn get(name: &str, arguments: Option<JsonObject>) -> Result<GetPromptResult, ErrorData> {
+    let wrong = |text: String| ErrorData::invalid_params(text, None);
+    let Some(runbook) = RUNBOOKS.iter().find(|runbook| runbook.name == name) else {
+        let names: Vec<&str> = RUNBOOKS.iter().map(|runbook| runbook.name).collect();
+        return Err(wrong(format!("there is no prompt `{name}`: there are {}", names.join(", "))));
+    };
+    let arguments = arguments.unwrap_or_default();
+    let given = Given(&arguments);
+    if let Some(unknown) = arguments.keys().find(|key| runbook.arguments.iter().all(|known| known.name != key.as_str()))
+    {
+        return Err(wrong(format!("{name} has no argument `{unknown}`")));
+    }
+    if let Some(missing) = runbook.arguments.iter().find(|known| known.required && given.find(known.name).is_none()) {
+        return Err(wrong(format!("{name} needs the argument `{}`", missing.name)));
+    }
+    let message = PromptMessage::new_text(Role::User, (runbook.text)(&given));
+    Ok(GetPromptResult::new(vec![message]).with_description(runbook.description))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn text(name: &str, arguments: serde_json::Value) -> Result<String, String> {
+        let got = get(name, arguments.as_object().cloned()).map_err(|error| error.message.into_owned())?;
+        Ok(json!(got)["messages"][0]["content"]["text"].as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_runbook_holds_what_was_given() {
+        let filled = text("snapshot-before-change", json!({ "vm": "web-1", "change": "8 GB of memory" })).unwrap();
+        assert!(filled.contains("machine web-1 so") && filled.contains("8 GB of memory"), "{filled}");
+        assert!(text("health-check", json!({})).unwrap().contains("whole inventory"));
+        let deployed = text("deploy-from-template", json!({ "template": "golden", "new_name": "web-9" })).unwrap();
+        assert!(deployed.contains("web-9 from the template golden") && !deployed.contains("change_nic_network"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(text("health", json!({})).unwrap_err().contains("health-check"));
+        assert!(text("snapshot-before-change", json!({ "vm": "a" })).unwrap_err().contains("`change`"));
+        assert!(text("health-check", json!({ "cat": "a" })).unwrap_err().contains("`cat`"));
+    }
+}

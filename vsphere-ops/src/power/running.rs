@@ -1,0 +1,111 @@
+//! What a machine that runs would lose by being powered off.
+
+use serde::Serialize;
+use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
+use vsphere_model::types::{
+    DateTime, VirtualMachinePowerState, VirtualMachineQuickStats, VirtualMachineToolsRunningStatus,
+};
+use vsphere_soap::object::format_date_time;
+
+use crate::client::Client;
+use crate::error::Result;
+use crate::find::{self, label};
+use crate::read::Values;
+use crate::vm::{optional, power_state_name};
+
+/// A machine that is not off, as far as that matters to whoever is about to power it off.
+///
+/// ```
+/// use vsphere_ops::power::Running;
+///
+/// fn warning(vm: &Running) -> Option<String> {
+///     vm.clean_shutdown.then(|| format!("{} could shut down cleanly instead", vm.name))
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Running {
+    /// Its name.
+    pub name: String,
+    /// Its managed object id.
+    pub id: String,
+    /// `powered_on` or `suspended`.
+    pub power_state: &'static str,
+    /// Seconds since it was powered on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uptime_seconds: Option<i32>,
+    /// When it was powered on, RFC 3339: another time is another run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub booted: Option<String>,
+    /// The guest operating system, in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest_os: Option<String>,
+    /// The guest's name, as the guest says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest_host_name: Option<String>,
+    /// The guest's primary address, as the guest says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    /// Whether VMware Tools run, so that the guest could be asked to shut down cleanly.
+    pub clean_shutdown: bool,
+}
+
+const READ: [&str; 8] = [
+    "name",
+    vm::POWER_STATE.path(),
+    vm::BOOT_TIME.path(),
+    vm::QUICK_STATS.path(),
+    vm::GUEST_FULL_NAME.path(),
+    vm::GUEST_HOST_NAME.path(),
+    vm::GUEST_IP_ADDRESS.path(),
+    vm::TOOLS_RUNNING_STATUS.path(),
+];
+
+/// Those of the machines that are not off, each given by name, path or id, in one more request than it takes to find
+/// them. Machines that are not found are left out: the operation itself says so.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// for vm in vsphere_ops::power::running(&client, &["web-1".to_owned()]).await? {
+///     println!("{} runs since {:?}", vm.name, vm.booted);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of the server.
+pub async fn running(client: &Client, vms: &[String]) -> Result<Vec<Running>> {
+    let whats: Vec<&str> = vms.iter().map(String::as_str).collect();
+    let found = client.get_many::<VirtualMachine>(&whats).await?;
+    let mut references: Vec<_> = found.into_iter().flatten().map(|machine| machine.reference().clone()).collect();
+    references.sort();
+    references.dedup();
+    let mut running = Vec::new();
+    for content in find::details(client, references, &READ).await? {
+        let name = label(&content);
+        let id = content.obj.value;
+        let mut values = Values::new(content.prop_set, content.missing_set);
+        let state: VirtualMachinePowerState = optional(&mut values, vm::POWER_STATE.path()).unwrap_or_default();
+        if state == VirtualMachinePowerState::PoweredOff {
+            continue;
+        }
+        let stats: Option<VirtualMachineQuickStats> = optional(&mut values, vm::QUICK_STATS.path());
+        let tools: Option<String> = optional(&mut values, vm::TOOLS_RUNNING_STATUS.path());
+        let booted: Option<DateTime> = optional(&mut values, vm::BOOT_TIME.path());
+        let on = state == VirtualMachinePowerState::PoweredOn;
+        running.push(Running {
+            name,
+            id,
+            power_state: power_state_name(&state),
+            uptime_seconds: stats.and_then(|stats| stats.uptime_seconds).filter(|_| on),
+            booted: booted.map(|time| format_date_time(&time)),
+            guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()),
+            guest_host_name: optional(&mut values, vm::GUEST_HOST_NAME.path()),
+            ip: optional(&mut values, vm::GUEST_IP_ADDRESS.path()),
+            clean_shutdown: on
+                && tools.as_deref() == Some(VirtualMachineToolsRunningStatus::GuestToolsRunning.as_str()),
+        });
+    }
+    running.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    Ok(running)
+}
