@@ -170,8 +170,11 @@ impl Server {
     }
 }
 
+/// Whether an object, as its kind is listed, can be the value of an argument.
+type Fits = fn(&Value) -> bool;
+
 /// Which objects an argument of this name may mean.
-fn kind_of_argument(argument: &str) -> Option<(Kind, fn(&Value) -> bool)> {
+fn kind_of_argument(argument: &str) -> Option<(Kind, Fits)> {
     Some(match argument {
         "vm" | "vms" => (Kind::Vms, |item| item["template"] == false),
         "template" => (Kind::Vms, |item| item["template"] == true),

@@ -1,15 +1,38 @@
-//! A simulated vCenter for any vSphere client.
+//! A simulated vCenter for any vSphere client: for trying, for the tests of a program that uses vSphere, for demonstrations.
+//!
+//! To test a program of your own, start one in the test and give its address to the program:
 //!
 //! ```
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> std::io::Result<()> {
-//! use vsphere_sim::{Model, Sim, Size};
+//! use vsphere_ops::managed::VirtualMachine;
+//! use vsphere_ops::{Client, Config};
+//! use vsphere_sim::{Model, Sim};
 //!
-//! let sim = Sim::start(Model::sized(Size::default())).await?;
-//! assert!(sim.url().starts_with("https://127.0.0.1:"));
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let sim = Sim::start(Model::demo()).await?;
+//! let config = Config::new(sim.url()).user(Model::USER).password(Model::PASSWORD);
+//! let client = Client::connect(config.thumbprint(&sim.thumbprint().unwrap().to_string())).await?;
+//!
+//! client.get::<VirtualMachine>("web-01").await?.power_off().await?.await?;
+//!
+//! assert_eq!(sim.calls("PowerOffVM_Task"), 1);
+//! # client.logout().await?;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Each simulator is a world of its own, listens on a free loopback port, and ends when it is dropped, so that tests can run
+//! side by side. Tasks are done at once unless the model has a [pace](Model::pace).
+//!
+//! - [`Model`] says what there is: [`Model::demo`] is a shop with two clusters and some forty machines, [`Model::sized`] has
+//!   as much as you want, [`Model::esxi`] is a lone host, [`Model::empty`] is for those who make everything themselves. Users
+//!   with fewer rights, older versions and tighter limits are settings of it.
+//! - [`Trouble`] is what goes wrong: latency, faults of chosen methods, lost connections, a server that is busy.
+//!   [`Sim::end_sessions`] is a restart of the server.
+//! - [`coverage`] lists which methods are simulated. The others answer the fault `NotSupported` with their name.
+//!
+//! Other programs reach it as they reach a vCenter: govc, pyVmomi and others are used to test it. `mcvsphere sim` runs it
+//! alone.
 
 mod call;
 mod collector;
