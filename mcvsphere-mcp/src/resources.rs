@@ -170,8 +170,11 @@ impl Server {
     }
 }
 
+/// Which of a kind's objects fit.
+type Fits = fn(&Value) -> bool;
+
 /// Which objects an argument of this name may mean.
-fn kind_of_argument(argument: &str) -> Option<(Kind, fn(&Value) -> bool)> {
+fn kind_of_argument(argument: &str) -> Option<(Kind, Fits)> {
     Some(match argument {
         "vm" | "vms" => (Kind::Vms, |item| item["template"] == false),
         "template" => (Kind::Vms, |item| item["template"] == true),
@@ -185,7 +188,7 @@ fn kind_of_argument(argument: &str) -> Option<(Kind, fn(&Value) -> bool)> {
 }
 
 /// The names that hold what was typed, those that start with it first.
-fn named(view: &View, fits: fn(&Value) -> bool, typed: &str) -> Vec<String> {
+fn named(view: &View, fits: Fits, typed: &str) -> Vec<String> {
     let typed = typed.to_lowercase();
     let names = view.items.iter().filter(|item| fits(item)).filter_map(|item| item["name"].as_str());
     let mut found: Vec<(bool, String)> = names

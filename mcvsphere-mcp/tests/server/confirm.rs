@@ -46,7 +46,7 @@ impl ClientHandler for User {
     ) -> Result<ElicitResult, ErrorData> {
         let ElicitRequestParams::FormElicitationParams { message, .. } = request else { panic!("a form") };
         self.questions.lock().unwrap().push(message);
-        Ok(self.answers.lock().unwrap().pop().expect("no further question"))
+        Ok(self.answers.lock().unwrap().pop().unwrap())
     }
 }
 
