@@ -69,14 +69,16 @@ pub(crate) struct SimArgs {
 pub(crate) enum Simulated {
     Demo,
     Empty,
+    Esxi,
     Sized(Size),
 }
 
 impl Simulated {
     fn model(&self) -> Model {
         match self {
-            Self::Demo => Model::sized(Size::default()),
+            Self::Demo => Model::demo(),
             Self::Empty => Model::empty(),
+            Self::Esxi => Model::esxi(),
             Self::Sized(size) => Model::sized(size.clone()),
         }
     }
@@ -89,6 +91,7 @@ impl FromStr for Simulated {
         match text {
             "" | "demo" => return Ok(Self::Demo),
             "empty" => return Ok(Self::Empty),
+            "esxi" => return Ok(Self::Esxi),
             _ => {}
         }
         let mut size = Size::default();

@@ -95,7 +95,8 @@ fn a_client_that_leaves_ends_the_server() {
 
 #[test]
 fn the_doctor_finds_what_is_well_and_what_is_not() {
-    let well = mcvsphere(&["doctor", "--sim", "--json"], &[("VCENTER_DATASTORE", "DC0_DS0")]);
+    let well =
+        mcvsphere(&["doctor", "--sim=vms=1,hosts=1,datastores=1", "--json"], &[("VCENTER_DATASTORE", "DC0_DS0")]);
     assert!(well.status.success(), "{}{}", stdout(&well), stderr(&well));
     let checks: Value = serde_json::from_slice(&well.stdout).unwrap();
     let found = |name: &str| {

@@ -38,6 +38,14 @@ pub async fn govc_run(url: &str, args: &[&str]) -> anyhow::Result<()> {
     govc_output(url, args, &[]).await.map(drop)
 }
 
+/// Runs `govc` and returns what it prints for people.
+///
+/// # Errors
+/// As [`govc_run`], and when it is no text.
+pub async fn govc_text(url: &str, args: &[&str]) -> anyhow::Result<String> {
+    Ok(String::from_utf8(govc_output(url, args, &[]).await?)?)
+}
+
 async fn govc_output(url: &str, args: &[&str], flags: &[&str]) -> anyhow::Result<Vec<u8>> {
     let mut command = Command::new(program("PEERS_GOVC")?);
     // A flag counts only between the verb and what it is about.

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use vsphere_model::types::Permission;
+use vsphere_soap::request::Method;
 
 use crate::call::Call;
 use crate::fault::{Fault, Outcome};
@@ -253,6 +254,65 @@ impl World {
         Some(at)
     }
 }
+
+/// The privilege that it takes to call a method on an object of this type. Where the API's description has none, it goes by
+/// what the object is; methods that go by their arguments ask again for themselves.
+pub(crate) fn to_call(method: &Method, type_: &str) -> &'static str {
+    method.privilege.unwrap_or_else(|| {
+        let by_type = |table: &[(&str, &'static str)]| {
+            table.iter().find(|(of, _)| *of == type_).map_or(VIEW, |(_, privilege)| *privilege)
+        };
+        match method.name {
+            "Destroy_Task" => by_type(TO_DESTROY),
+            "Rename_Task" => by_type(TO_RENAME),
+            name => TO_CALL.iter().find(|(of, _)| *of == name).map_or(VIEW, |(_, privilege)| *privilege),
+        }
+    })
+}
+
+const TO_DESTROY: &[(&str, &str)] = &[
+    ("VirtualMachine", "VirtualMachine.Inventory.Delete"),
+    ("Folder", "Folder.Delete"),
+    ("Datacenter", "Datacenter.Delete"),
+    ("ClusterComputeResource", "Host.Inventory.DeleteCluster"),
+    ("ComputeResource", "Host.Inventory.RemoveHostFromCluster"),
+    ("HostSystem", "Host.Inventory.RemoveHostFromCluster"),
+    ("ResourcePool", "Resource.DeletePool"),
+    ("Datastore", "Datastore.Delete"),
+    ("Network", "Network.Delete"),
+    ("VmwareDistributedVirtualSwitch", "DVSwitch.Delete"),
+    ("DistributedVirtualPortgroup", "DVPortgroup.Delete"),
+];
+
+const TO_RENAME: &[(&str, &str)] = &[
+    ("VirtualMachine", "VirtualMachine.Config.Rename"),
+    ("Folder", "Folder.Rename"),
+    ("Datacenter", "Datacenter.Rename"),
+    ("ClusterComputeResource", "Host.Inventory.RenameCluster"),
+    ("ResourcePool", "Resource.RenamePool"),
+    ("Datastore", "Datastore.Rename"),
+    ("VmwareDistributedVirtualSwitch", "DVSwitch.Modify"),
+    ("DistributedVirtualPortgroup", "DVPortgroup.Modify"),
+];
+
+const TO_CALL: &[(&str, &str)] = &[
+    ("AcquireTicket", "VirtualMachine.Interact.ConsoleInteract"),
+    ("AddVirtualNic", "Host.Config.Network"),
+    ("ApplyRecommendation", "Resource.ApplyRecommendation"),
+    ("CloneVM_Task", "VirtualMachine.Provisioning.Clone"),
+    ("DestroyChildren", "Resource.DeletePool"),
+    ("MigrateVM_Task", "Resource.HotMigrate"),
+    ("MoveIntoResourcePool", "Resource.MovePool"),
+    ("ReconfigVM_Task", "VirtualMachine.Config.Settings"),
+    ("ReconfigureDVPortgroup_Task", "DVPortgroup.Modify"),
+    ("ReconfigureDvs_Task", "DVSwitch.Modify"),
+    ("SearchDatastoreSubFolders_Task", "Datastore.Browse"),
+    ("SearchDatastore_Task", "Datastore.Browse"),
+    ("UpdateChildResourceConfiguration", "Resource.EditPool"),
+    ("UpdateConfig", "Resource.EditPool"),
+    ("UpdateOptions", "Global.Settings"),
+    ("UpdateVirtualNic", "Host.Config.Network"),
+];
 
 /// The privilege that it takes to read a property. Those that lead through the inventory need less than others.
 pub(crate) fn to_read(object: &Moref, property: &str) -> &'static str {

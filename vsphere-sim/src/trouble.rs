@@ -20,7 +20,7 @@ use crate::fault::{Fault, Outcome};
 /// use std::time::Duration;
 /// use vsphere_sim::{Model, Sim, Trouble};
 ///
-/// let sim = Sim::start(Model::empty()).await?;
+/// let sim = Sim::start(Model::demo()).await?;
 /// // Each answer takes 50 ms, and the first two power-ons fail.
 /// sim.trouble(Trouble::none().latency(Duration::from_millis(50)).fail("PowerOnVM_Task", "InsufficientResourcesFault", 2));
 /// // What follows is well again.

@@ -10,8 +10,8 @@ use support::Lab;
 use vsphere_model::managed::{HostSystem, VirtualMachine, host_system, virtual_machine as vm};
 use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn, Suspended};
 use vsphere_model::types::{
-    ClusterPowerOnVmResult, InvalidPowerState, ManagedObjectReference, MethodFault, ResourceAllocationInfo, TaskInfo,
-    VirtualMachinePowerState, VirtualMachineRuntimeInfo, VirtualMachineToolsStatus,
+    ClusterPowerOnVmResult, InvalidPowerState, ManagedObjectReference, MethodFault, Poly, ResourceAllocationInfo,
+    TaskInfo, VirtualMachinePowerState, VirtualMachineRuntimeInfo, VirtualMachineToolsStatus,
 };
 use vsphere_sim::{Model, Size};
 use vsphere_soap::request::{ManagedObject as _, Request};
@@ -24,8 +24,6 @@ async fn lab() -> Lab {
 async fn failure(lab: &Lab, request: Request<ManagedObjectReference>) -> Poly<MethodFault> {
     lab.task(request).await.unwrap().error.expect("the task succeeds").fault
 }
-
-use vsphere_model::types::Poly;
 
 async fn success(lab: &Lab, request: Request<ManagedObjectReference>) -> TaskInfo {
     let task = lab.task(request).await.unwrap();
@@ -232,4 +230,68 @@ async fn a_machine_starts_on_the_host_that_is_asked_for() {
     let elsewhere = ManagedObjectReference::new("HostSystem", "host-99999");
     let fault = failure(&lab, machine.power_on_vm_task(Some(&elsewhere))).await;
     assert!(fault.is::<vsphere_model::types::InvalidArgument>());
+}
+
+#[tokio::test]
+async fn every_change_is_an_event() {
+    let lab = lab().await;
+    let machine = lab.machine_with_tools("web-1").await;
+    let before = lab.events(&machine).await.len();
+    success(&lab, machine.power_on_vm_task(None)).await;
+    success(&lab, machine.reset_vm_task()).await;
+    machine.reboot_guest().await.unwrap();
+    success(&lab, machine.suspend_vm_task()).await;
+    success(&lab, machine.power_on_vm_task(None)).await;
+    machine.shutdown_guest().await.unwrap();
+    let events = lab.events(&machine).await;
+    let expected = [
+        "VmStartingEvent",
+        "DrsVmPoweredOnEvent",
+        "VmResettingEvent",
+        "VmGuestRebootEvent",
+        "VmSuspendingEvent",
+        "VmSuspendedEvent",
+        "VmResumingEvent",
+        "DrsVmPoweredOnEvent",
+        "VmGuestShutdownEvent",
+        "VmPoweredOffEvent",
+    ];
+    assert_eq!(events[before..], expected);
+    // What is refused is none.
+    failure(&lab, machine.power_off_vm_task()).await;
+    assert_eq!(lab.events(&machine).await.len(), events.len());
+}
+
+#[tokio::test]
+async fn a_host_in_maintenance_runs_nothing() {
+    let lab = Lab::new(Model::sized(Size { vms: 0, hosts: 2, ..Size::default() })).await;
+    let site = lab.site().await;
+    let machine = lab.machine("web-1", &[]).await;
+    let hosts = lab.get(&site.cluster, vsphere_model::managed::cluster_compute_resource::HOST).await;
+    let [first, second] = [0, 1].map(|at| lab.object::<HostSystem>(&hosts[at]));
+    success(&lab, first.enter_maintenance_mode_task(0, None, None)).await;
+    let fault = failure(&lab, machine.power_on_vm_task(Some(&hosts[0]))).await;
+    assert!(fault.is::<vsphere_model::types::InvalidState>(), "{fault:?}");
+    // DRS takes the other one.
+    success(&lab, machine.power_on_vm_task(None)).await;
+    assert_eq!(lab.get(&machine, vm::RUNTIME).await.host.as_ref(), Some(&hosts[1]));
+    success(&lab, machine.power_off_vm_task()).await;
+    success(&lab, second.enter_maintenance_mode_task(0, None, None)).await;
+    let fault = failure(&lab, machine.power_on_vm_task(None)).await;
+    assert!(fault.is::<vsphere_model::types::NoActiveHostInCluster>(), "{fault:?}");
+}
+
+#[tokio::test]
+async fn a_machine_on_a_host_that_is_not_connected_can_not_be_changed() {
+    let lab = Lab::new(Model::sized(Size { vms: 0, hosts: 1, ..Size::default() })).await;
+    let site = lab.site().await;
+    let machine = lab.machine("web-1", &[]).await;
+    success(&lab, machine.power_on_vm_task(None)).await;
+    let hosts = lab.get(&site.cluster, vsphere_model::managed::cluster_compute_resource::HOST).await;
+    let host: HostSystem = lab.object(&hosts[0]);
+    success(&lab, host.disconnect_host_task()).await;
+    for request in [machine.power_off_vm_task(), machine.create_snapshot_task("a", None, false, false)] {
+        let fault = failure(&lab, request).await;
+        assert!(fault.is::<vsphere_model::types::HostNotConnected>(), "{fault:?}");
+    }
 }

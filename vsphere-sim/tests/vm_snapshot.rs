@@ -5,12 +5,13 @@
 mod support;
 
 use support::Lab;
+use support::machine::{add, disk};
 use vsphere_model::managed::{VirtualMachine, VirtualMachineSnapshot, virtual_machine as vm, virtual_machine_snapshot};
 use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn, Suspended};
 use vsphere_model::types::{
     ApplicationQuiesceFault, ManagedObjectReference, MemorySnapshotOnIndependentDisk, MethodFault, NotFound, Poly,
     SnapshotDisabled, TooManySnapshotLevels, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualMachineConfigInfo,
-    VirtualMachineSnapshotTree,
+    VirtualMachineConfigSpec, VirtualMachineSnapshotTree,
 };
 use vsphere_sim::{Model, Size};
 use vsphere_soap::request::{ManagedObject as _, Request};
@@ -320,4 +321,54 @@ async fn the_tree_has_at_most_32_levels() {
     assert_eq!(chain_of(&lab, &machine).await.len(), 33);
     success(&lab, machine.remove_all_snapshots_task(None, None)).await;
     assert_eq!(chain_of(&lab, &machine).await, ["web.vmdk"]);
+}
+
+#[tokio::test]
+async fn the_way_back_undoes_a_reconfiguration_and_not_a_rename() {
+    let lab = lab().await;
+    let machine = lab.machine("web", &[]).await;
+    let a = snapshot(&lab, &machine, "a", false).await;
+    let site = lab.site().await;
+    let more = VirtualMachineConfigSpec {
+        num_cpus: Some(4),
+        device_change: vec![add(disk(&site.datastore, 1), true)],
+        ..Default::default()
+    };
+    success(&lab, machine.reconfig_vm_task(&more)).await;
+    success(&lab, machine.rename_task("web-2")).await;
+    let hardware = async || {
+        let config = lab.get(&machine, vm::CONFIG).await.unwrap();
+        let disks = config.hardware.device.iter().filter(|device| device.is::<VirtualDisk>()).count();
+        (config.hardware.num_cpu, disks, config.name)
+    };
+    assert_eq!(hardware().await, (4, 2, "web-2".to_owned()));
+    success(&lab, a.revert_to_snapshot_task(None, None)).await;
+    assert_eq!(hardware().await, (2, 1, "web-2".to_owned()));
+    assert_eq!(lab.read(machine.handle().reference(), "name").await.unwrap().as_str(), Some("web-2"));
+}
+
+#[tokio::test]
+async fn a_removed_machine_takes_its_snapshots_along() {
+    let lab = lab().await;
+    let machine = lab.machine("web", &[]).await;
+    let a = snapshot(&lab, &machine, "a", false).await;
+    success(&lab, machine.destroy_task()).await;
+    let error = lab.read(a.handle().reference(), "config").await.unwrap_err();
+    assert!(error.fault().unwrap().is_named("ManagedObjectNotFound"), "{error}");
+    let site = lab.site().await;
+    let stores = lab.get(&site.datacenter, vsphere_model::managed::datacenter::DATASTORE).await;
+    let store: vsphere_model::managed::Datastore = lab.object(&stores[0]);
+    let summary = lab.get(&store, vsphere_model::managed::datastore::SUMMARY).await;
+    assert_eq!(summary.free_space, summary.capacity);
+}
+
+#[tokio::test]
+async fn snapshots_are_recorded_as_tasks() {
+    let lab = lab().await;
+    let machine = lab.machine("web", &[]).await;
+    let before = lab.events(&machine).await.len();
+    let a = snapshot(&lab, &machine, "a", false).await;
+    success(&lab, a.revert_to_snapshot_task(None, None)).await;
+    success(&lab, a.remove_snapshot_task(false, None)).await;
+    assert_eq!(lab.events(&machine).await[before..], ["TaskEvent", "TaskEvent", "TaskEvent"]);
 }

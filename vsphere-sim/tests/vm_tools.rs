@@ -5,14 +5,15 @@
 mod support;
 
 use support::Lab;
-use vsphere_model::managed::virtual_machine as vm;
+use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn};
 use vsphere_model::types::{
     AlreadyUpgraded, GenericVmConfigFault, InvalidPowerState, ManagedEntityStatus, NotSupported, ToolsUnavailable,
     UsbScanCodeSpec, UsbScanCodeSpecKeyEvent, VirtualCdrom, VirtualCdromIsoBackingInfo, VirtualDisk,
-    VirtualEthernetCard, VirtualMachineToolsStatus,
+    VirtualEthernetCard, VirtualMachineCloneSpec, VirtualMachineToolsStatus,
 };
 use vsphere_sim::{Model, Size};
+use vsphere_soap::request::ManagedObject as _;
 
 async fn lab() -> Lab {
     Lab::new(Model::sized(Size { vms: 0, ..Size::default() })).await
@@ -190,4 +191,19 @@ async fn a_machine_whose_files_have_moved_asks_before_it_starts() {
     // It knows its place now.
     lab.task(machine.power_off_vm_task()).await.unwrap();
     assert_eq!(lab.task(machine.power_on_vm_task(None)).await.unwrap().error, None);
+}
+
+#[tokio::test]
+async fn a_clone_has_the_system_of_its_source_under_another_name_and_address() {
+    let lab = lab().await;
+    let site = lab.site().await;
+    let machine = lab.machine_with_tools("web-1").await;
+    lab.task(machine.power_on_vm_task(None)).await.unwrap();
+    let spec = VirtualMachineCloneSpec { power_on: true, ..Default::default() };
+    let task = lab.task(machine.clone_vm_task(site.folder.handle().reference(), "web-2", &spec)).await.unwrap();
+    let clone: VirtualMachine = lab.object(&task.result.unwrap().take().unwrap());
+    let (guest, source) = (lab.get(&clone, vm::GUEST).await.unwrap(), lab.get(&machine, vm::GUEST).await.unwrap());
+    assert_eq!(guest.tools_status, Some(VirtualMachineToolsStatus::ToolsOk));
+    assert_ne!((&guest.host_name, &guest.ip_address), (&source.host_name, &source.ip_address));
+    assert!(guest.ip_address.is_some());
 }

@@ -156,6 +156,9 @@ impl Names {
 pub(super) fn select(world: &World, spec: &Spec, session: Option<&str>) -> Outcome<Vec<Moref>> {
     let mut walk = Walk { world, spec, session, taken: HashSet::new(), passed: HashSet::new(), selected: Vec::new() };
     for root in &spec.roots {
+        if session.is_none_or(|key| world.sessions.get(key).is_none()) {
+            return Err(Fault::not_authenticated(&root.object, "System.View"));
+        }
         if !world.visible(&root.object, session) {
             if spec.tolerant {
                 continue;

@@ -1,13 +1,17 @@
 //! A machine of a model: what a catalogue would say of it, made by the same code that clients' machines are made by.
 
+use chrono::TimeDelta;
 use vsphere_model::types::{
-    ParaVirtualSCSIController, Poly, VirtualDevice, VirtualDeviceConfigSpec, VirtualDeviceConfigSpecFileOperation,
-    VirtualDeviceConfigSpecOperation, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualDiskMode,
+    DistributedVirtualSwitchPortConnection, ParaVirtualSCSIController, Poly, VirtualDevice, VirtualDeviceConfigSpec,
+    VirtualDeviceConfigSpecFileOperation, VirtualDeviceConfigSpecOperation, VirtualDisk,
+    VirtualDiskFlatVer2BackingInfo, VirtualDiskMode, VirtualEthernetCardDistributedVirtualPortBackingInfo,
     VirtualEthernetCardNetworkBackingInfo, VirtualMachineConfigSpec, VirtualSCSISharing, VirtualVmxnet3,
 };
 use vsphere_soap::object::Extends;
 
 use crate::fault::Outcome;
+use crate::objects::dvs::Dvs;
+use crate::objects::network::Network;
 use crate::objects::vm::guest::Tools;
 use crate::objects::vm::{self, GuestPlan, Placement, Vm, power};
 use crate::world::{Moref, World};
@@ -55,9 +59,10 @@ impl Machine<'_> {
     }
 }
 
-/// Switches a machine on, with its guest running.
+/// Switches a machine on, some weeks before the first client came, with its guest running.
 pub(super) fn switch_on(world: &mut World, vm: &Moref) -> Outcome<()> {
-    power::turn_on(world, vm, None, SYSTEM).map(drop)
+    let since = world.now() - TimeDelta::hours(fastrand::i64(24..1500));
+    power::has_run_since(world, vm, since)
 }
 
 /// Who did what was done before the first client came.
@@ -92,10 +97,25 @@ fn disk(gb: i64, number: i32) -> Poly<VirtualDeviceConfigSpec> {
 }
 
 fn card(world: &World, network: &Moref) -> Outcome<Poly<VirtualDeviceConfigSpec>> {
+    let name = world.entity(network)?.name.clone();
     let mut card = VirtualVmxnet3::default();
     card.key = -300;
-    let mut backing = VirtualEthernetCardNetworkBackingInfo { network: Some(network.clone()), ..Default::default() };
-    world.entity(network)?.name.clone_into(&mut backing.device_name);
-    card.backing = Some(Poly::new(backing));
+    card.backing = Some(match &world.get::<Network>(network)?.portgroup {
+        Some(group) => {
+            let switch = group.distributed_virtual_switch.clone().unwrap_or_default();
+            let port = DistributedVirtualSwitchPortConnection {
+                switch_uuid: world.get::<Dvs>(&switch)?.uuid().to_owned(),
+                portgroup_key: Some(group.key.clone()),
+                ..Default::default()
+            };
+            Poly::new(VirtualEthernetCardDistributedVirtualPortBackingInfo { port, ..Default::default() })
+        }
+        None => {
+            let network = Some(network.clone());
+            let mut backing = VirtualEthernetCardNetworkBackingInfo { network, ..Default::default() };
+            backing.device_name = name;
+            Poly::new(backing)
+        }
+    });
     Ok(add(card))
 }

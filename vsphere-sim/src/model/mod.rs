@@ -1,5 +1,7 @@
 //! What a simulated server is like: its inventory, its users, its limits, its pace.
 
+mod demo;
+mod esxi;
 mod machine;
 mod sized;
 mod users;
@@ -36,6 +38,8 @@ pub struct Model {
 #[derive(Debug, Clone)]
 enum Inventory {
     Empty,
+    Demo,
+    Esxi,
     Sized(Size),
 }
 
@@ -111,6 +115,19 @@ impl Model {
         }
     }
 
+    /// A vCenter as a shop has it: two clusters, some forty machines with folders, guests and addresses, templates, old
+    /// snapshots, a datastore that runs full, and a past.
+    pub fn demo() -> Self {
+        Self { inventory: Inventory::Demo, ..Self::empty() }
+    }
+
+    /// An ESXi host without a vCenter, with four machines. What only a vCenter can do is not supported.
+    pub fn esxi() -> Self {
+        let mut model = Self { inventory: Inventory::Esxi, ..Self::empty() };
+        model.settings.kind = ServerKind::Esxi;
+        model
+    }
+
     /// A vCenter with so much of each kind, under names that count.
     pub fn sized(size: Size) -> Self {
         Self { inventory: Inventory::Sized(size), ..Self::empty() }
@@ -173,6 +190,8 @@ impl Model {
         let pace = std::mem::replace(&mut world.settings.pace, 0.0);
         let built = match &self.inventory {
             Inventory::Empty => Ok(()),
+            Inventory::Demo => demo::build(world),
+            Inventory::Esxi => esxi::build(world),
             Inventory::Sized(size) => sized::build(world, size),
         };
         world.settings.pace = pace;

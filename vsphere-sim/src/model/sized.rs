@@ -23,7 +23,7 @@ pub(super) fn build(world: &mut World, size: &Size) -> Outcome<()> {
         let folder = world.get::<Datacenter>(&datacenter)?.host_folder.clone();
         let mut clusters = Vec::new();
         for c in 0..size.clusters {
-            let cluster = compute::add(world, &format!("{name}_C{c}"), &folder, Some(cluster_configuration()))?;
+            let cluster = compute::add(world, &format!("{name}_C{c}"), &folder, Some(cluster_configuration(true)))?;
             clusters.push(cluster);
         }
         let datastores = (0..size.datastores)
@@ -68,12 +68,15 @@ const USUAL: Machine<'_> = Machine {
 };
 
 /// A cluster with DRS and HA, as most are.
-fn cluster_configuration() -> ClusterConfigInfoEx {
+///
+/// Where it is not `automatic`, DRS only recommends.
+pub(super) fn cluster_configuration(automatic: bool) -> ClusterConfigInfoEx {
+    let behavior = if automatic { DrsBehavior::FullyAutomated } else { DrsBehavior::Manual };
     ClusterConfigInfoEx {
         das_config: ClusterDasConfigInfo { enabled: Some(true), ..Default::default() },
         drs_config: ClusterDrsConfigInfo {
             enabled: Some(true),
-            default_vm_behavior: Some(DrsBehavior::FullyAutomated),
+            default_vm_behavior: Some(behavior),
             vmotion_rate: Some(3),
             ..Default::default()
         },

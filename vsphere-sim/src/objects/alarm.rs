@@ -162,17 +162,6 @@ impl World {
         self.alarms.all.iter().filter_map(status).collect()
     }
 
-    /// Triggers the alarm of this system name on an entity, or clears it there, as the simulator itself wants it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the demo inventory has a triggered alarm"))]
-    pub(crate) fn trigger_alarm(&mut self, system_name: &str, entity: &Moref, status: Status) -> bool {
-        let named = |at: &&Moref| {
-            self.get::<Alarm>(at).is_ok_and(|alarm| alarm.info.system_name.as_deref() == Some(system_name))
-        };
-        let Some(alarm) = self.alarms.all.iter().find(named).cloned() else { return false };
-        self.set_alarm(&alarm, entity, status);
-        true
-    }
-
     /// Sets what an alarm says of an entity: the entity's health follows, and the record tells it.
     pub(crate) fn set_alarm(&mut self, alarm: &Moref, entity: &Moref, status: Status) {
         let Ok(kept) = self.entity(entity) else { return };

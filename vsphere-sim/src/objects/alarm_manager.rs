@@ -160,8 +160,14 @@ fn can_be_judged(expression: &Poly<AlarmExpression>) -> bool {
     })
 }
 
+/// The specification of the call. Clients that read an alarm, change it and send it back send more than that.
+fn given(call: &Call) -> Outcome<AlarmSpec> {
+    Ok((*call.arg::<Poly<AlarmSpec>>("spec")?).clone())
+}
+
 fn create(world: &mut World, call: &Call) -> Outcome<Reply> {
-    let (entity, spec): (Moref, AlarmSpec) = (call.arg("entity")?, call.arg("spec")?);
+    let entity: Moref = call.arg("entity")?;
+    let spec = given(call)?;
     world.demand(call, &entity, "Alarm.Create")?;
     world.entity(&entity)?;
     check(world, None, &spec)?;
@@ -177,7 +183,7 @@ fn create(world: &mut World, call: &Call) -> Outcome<Reply> {
 }
 
 fn reconfigure(world: &mut World, call: &Call) -> Outcome<Reply> {
-    let spec: AlarmSpec = call.arg("spec")?;
+    let spec = given(call)?;
     check(world, Some(&call.target), &spec)?;
     let (user, now) = (call.user(world), world.now());
     let info = &mut world.edit::<Alarm>(&call.target)?.info;

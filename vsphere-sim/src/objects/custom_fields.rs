@@ -171,10 +171,7 @@ fn put(world: &mut World, call: &Call, entity: &Moref, field: &CustomFieldDef) -
     let before = values.iter().position(|known| known.key == field.key).map(|position| values.remove(position));
     let prev_state =
         before.and_then(|before| before.downcast_ref::<CustomFieldStringValue>().map(|it| it.value.clone()));
-    values.push(Poly::new(CustomFieldStringValue {
-        base: CustomFieldValue { key: field.key, ..Default::default() },
-        value: value.clone(),
-    }));
+    values.push(Poly::new(CustomFieldStringValue { base: CustomFieldValue { key: field.key }, value: value.clone() }));
     values.sort_by_key(|value| value.key);
     let user = call.user(world);
     let event = CustomFieldValueChangedEvent {

@@ -48,16 +48,18 @@ pub(super) fn install(world: &mut World) {
     world.content.service_manager = Some(world.add_as("ServiceMgr", ServiceManager));
 }
 
-/// The key, the file and the description of each log.
-const OF_SERVER: &[(&str, &str, &str)] = &[("vpxd", "/var/log/vmware/vpxd/vpxd.log", "Server log as plain text")];
-const OF_HOST: &[(&str, &str, &str)] = &[
+/// The key, the file and the description of a log.
+type Log = (&'static str, &'static str, &'static str);
+
+const OF_SERVER: &[Log] = &[("vpxd:vpxd.log", "/var/log/vmware/vpxd/vpxd.log", "Server log as plain text")];
+const OF_HOST: &[Log] = &[
     ("hostd", "/var/log/hostd.log", "Server log as plain text"),
     ("vmkernel", "/var/log/vmkernel.log", "Kernel log as plain text"),
     ("vpxa", "/var/log/vpxa.log", "Agent log as plain text"),
 ];
 
 /// The host that the call is about, where it is not about the server itself, and its logs.
-fn logs(world: &World, call: &Call) -> Outcome<(Option<Moref>, &'static [(&'static str, &'static str, &'static str)])> {
+fn logs(world: &World, call: &Call) -> Outcome<(Option<Moref>, &'static [Log])> {
     let host: Option<Moref> = call.opt("host")?;
     let Some(host) = host else { return Ok((None, OF_SERVER)) };
     world.demand(call, &host, "Global.Diagnostics")?;
@@ -70,11 +72,10 @@ fn descriptions(world: &World, call: &Call) -> Outcome<Reply> {
     let describe = |(key, file, label): &(&str, &str, &str)| DiagnosticManagerLogDescriptor {
         key: (*key).to_owned(),
         file_name: (*file).to_owned(),
-        creator: (*key).to_owned(),
+        creator: key.split(':').next().unwrap_or(key).to_owned(),
         format: "plain".to_owned(),
         mime_type: "text/plain".to_owned(),
         info: Poly::new(Description { label: (*label).to_owned(), summary: (*label).to_owned() }),
-        ..Default::default()
     };
     Ok(Reply::list(logs.iter().map(describe).collect()))
 }

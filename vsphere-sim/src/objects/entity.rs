@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use vsphere_model::types::{Any, DatacenterRenamedEvent, DatastoreRenamedEvent, InvalidFolder, VmRenamedEvent};
 
+use super::datastore;
 use super::folder::{Folder, check_name};
 use super::resource_pool::ResourcePool;
 use super::vm;
@@ -79,6 +80,7 @@ impl World {
             }
             "Datastore" => {
                 vm::datastore_renamed(self, entity, &old_name, &new_name)?;
+                datastore::renamed(self, &old_name, &new_name)?;
                 self.post(entity, user, DatastoreRenamedEvent { old_name, new_name, ..Default::default() }, message);
             }
             _ => {}
@@ -116,7 +118,7 @@ fn check_move(world: &World, folder: &Moref, list: &[Moref]) -> Outcome<()> {
             let fault = InvalidFolder { target: folder.clone(), ..Default::default() };
             return Err(Fault::new(fault, format!("'{}' can't be moved below itself.", entity.name)));
         }
-        if !entity.parent.as_ref().is_some_and(|parent| world.get::<Folder>(parent).is_ok()) {
+        if entity.parent.as_ref().is_none_or(|parent| world.get::<Folder>(parent).is_err()) {
             return Err(Fault::invalid_argument("list"));
         }
         if child.type_ == "VirtualMachine" && datacenter(&world.ancestors(child)) != datacenter(&above) {

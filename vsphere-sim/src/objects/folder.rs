@@ -7,7 +7,7 @@ use vsphere_model::managed;
 use vsphere_model::types::{Any, DuplicateName, InvalidName, ResourceInUse};
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
-use super::{datacenter, vm};
+use super::{datacenter, datastore, vm};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::world::{Entity, Look, Managed, Moref, Prop, World, escaped};
@@ -15,11 +15,12 @@ use crate::world::{Entity, Look, Managed, Moref, Prop, World, escaped};
 pub(crate) const METHODS: Methods = &[
     ("Folder", "CreateFolder", Handler::Write(create_folder)),
     ("Folder", "CreateDatacenter", Handler::Write(create_datacenter)),
+    ("Folder", "CreateStoragePod", Handler::Write(create_storage_pod)),
     ("Folder", "Destroy_Task", Handler::Write(destroy)),
     ("Folder", "UnregisterAndDestroy_Task", Handler::Write(unregister_and_destroy)),
 ];
 
-/// The managed object `Folder`.
+/// The managed objects `Folder` and `StoragePod`.
 pub(crate) struct Folder {
     entity: Entity,
     pub(crate) child_types: Vec<String>,
@@ -30,13 +31,14 @@ pub(crate) struct Folder {
 
 impl Managed for Folder {
     fn info(&self) -> &'static ManagedInfo {
-        managed::Folder::INFO
+        if self.is_pod() { managed::StoragePod::INFO } else { managed::Folder::INFO }
     }
 
     fn read<'a>(&'a self, look: &Look<'a>, property: &str) -> Prop<'a> {
         match property {
             "childType" => Prop::list(&self.child_types),
             "childEntity" => Prop::list(&self.children),
+            "summary" | "podStorageDrsEntry" if self.is_pod() => datastore::pod::read(self, look.world, property),
             _ => self.entity.read(look, property),
         }
     }
@@ -111,7 +113,11 @@ impl World {
 
     /// The child of the folder that has this name.
     pub(crate) fn child_named(&self, folder: &Moref, name: &str) -> Option<Moref> {
-        self.get::<Folder>(folder).ok()?.names.get(&escaped(name)).cloned()
+        let name = escaped(name);
+        let child = self.get::<Folder>(folder).ok()?.names.get(&name)?;
+        // Who removes a child without a word leaves its name behind.
+        let entity = self.entity(child).ok()?;
+        (entity.name == name && entity.parent.as_ref() == Some(folder)).then(|| child.clone())
     }
 
     /// Whether a new child of the folder may have this name and this type.
@@ -131,6 +137,11 @@ impl World {
 }
 
 impl Folder {
+    /// Whether it is a datastore cluster: these are for datastores alone.
+    fn is_pod(&self) -> bool {
+        self.child_types == ["Datastore"]
+    }
+
     /// Keeps the index of names.
     pub(super) fn child_renamed(&mut self, child: &Moref, old: &str, new: &str) {
         if self.names.get(old) == Some(child) {
@@ -168,6 +179,14 @@ fn create_folder(world: &mut World, call: &Call) -> Outcome<Reply> {
     let folder = add(world, &name, &call.target, kind, &child_types);
     world.hang(&folder, &call.target)?;
     Ok(Reply::of(folder))
+}
+
+fn create_storage_pod(world: &mut World, call: &Call) -> Outcome<Reply> {
+    let name: String = call.arg("name")?;
+    world.check_new_child(&call.target, &name, "StoragePod")?;
+    let pod = add(world, &name, &call.target, 'p', &["Datastore"]);
+    world.hang(&pod, &call.target)?;
+    Ok(Reply::of(pod))
 }
 
 fn create_datacenter(world: &mut World, call: &Call) -> Outcome<Reply> {
@@ -218,7 +237,7 @@ fn remove_below(
 /// powered off, and what else is in it can be removed only by itself.
 fn check_end(world: &World, folder: &Moref) -> Outcome<()> {
     let entity = world.entity(folder)?;
-    if !entity.parent.as_ref().is_some_and(|parent| parent.type_ == "Folder") {
+    if entity.parent.as_ref().is_none_or(|parent| parent.type_ != "Folder") {
         return Err(Fault::not_supported("removal of a folder that is always there"));
     }
     for child in &world.get::<Folder>(folder)?.children {

@@ -226,7 +226,7 @@ fn set_label(world: &mut World, call: &Call) -> Outcome<Reply> {
     let labels = &mut named(world, call)?.labels;
     match labels.iter_mut().find(|label| label.key == key) {
         Some(label) => label.value = value,
-        None => labels.push(KeyValue { key, value, ..Default::default() }),
+        None => labels.push(KeyValue { key, value }),
     }
     Ok(Reply::NONE)
 }

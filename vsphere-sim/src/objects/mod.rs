@@ -10,6 +10,7 @@ pub(crate) mod datacenter;
 pub(crate) mod datastore;
 mod default_alarms;
 mod diagnostic_manager;
+pub(crate) mod dvs;
 pub(crate) mod entity;
 mod event_manager;
 mod extension_manager;
@@ -17,6 +18,7 @@ pub(crate) mod folder;
 pub(crate) mod host;
 mod license_manager;
 pub(crate) mod network;
+pub(crate) mod option_manager;
 mod performance;
 pub(crate) mod resource_pool;
 pub(crate) mod roles;
@@ -36,34 +38,55 @@ use crate::world::World;
 pub(crate) const METHODS: &[Methods] = &[
     alarm_manager::METHODS,
     authorization::METHODS,
-    compute::METHODS,
+    compute::config::METHODS,
+    compute::hosts::METHODS,
+    compute::placement::METHODS,
     custom_fields::METHODS,
     customization_spec_manager::METHODS,
     datacenter::METHODS,
     datastore::METHODS,
-    diagnostic_manager::METHODS,
-    event_manager::METHODS,
-    extension_manager::METHODS,
     datastore::browser::METHODS,
     datastore::file_manager::METHODS,
     datastore::namespace_manager::METHODS,
     datastore::v_storage_object_manager::METHODS,
     datastore::virtual_disk_manager::METHODS,
+    diagnostic_manager::METHODS,
+    dvs::config::METHODS,
+    dvs::manager::METHODS,
+    dvs::portgroup::METHODS,
+    dvs::ports::METHODS,
     entity::METHODS,
+    event_manager::METHODS,
+    extension_manager::METHODS,
     folder::METHODS,
-    host::METHODS,
+    host::account::METHODS,
+    host::auto_start::METHODS,
+    host::certificate::METHODS,
+    host::connection::METHODS,
+    host::datastore_system::METHODS,
+    host::firewall::METHODS,
+    host::maintenance::METHODS,
+    host::network::METHODS,
+    host::power::METHODS,
+    host::service::METHODS,
+    host::storage::METHODS,
+    host::summary::METHODS,
+    host::time::METHODS,
+    host::vnic::METHODS,
     license_manager::METHODS,
     network::METHODS,
+    option_manager::METHODS,
     performance::METHODS,
-    resource_pool::METHODS,
+    resource_pool::methods::METHODS,
+    scheduled_task_manager::METHODS,
     search_index::METHODS,
     service_instance::METHODS,
     session_manager::METHODS,
     task_manager::METHODS,
-    scheduled_task_manager::METHODS,
     user_directory::METHODS,
     vm::METHODS,
     vm::console::METHODS,
+    vm::environment::METHODS,
     vm::power::METHODS,
     vm::question::METHODS,
     vm::snapshot::METHODS,
@@ -75,6 +98,8 @@ pub(crate) fn install(world: &mut World) {
     service_instance::install(world);
     session_manager::install(world);
     folder::install(world);
+    option_manager::install(world);
+    dvs::manager::install(world);
     authorization::install(world);
     user_directory::install(world);
     event_manager::install(world);

@@ -159,6 +159,11 @@ fn check(world: &World, itself: Option<&Moref>, spec: &ScheduledTaskSpec) -> Out
     Ok(())
 }
 
+/// The specification of the call. Clients that read a task, change it and send it back send more than that.
+fn given(call: &Call) -> Outcome<ScheduledTaskSpec> {
+    Ok((*call.arg::<Poly<ScheduledTaskSpec>>("spec")?).clone())
+}
+
 fn create(world: &mut World, call: &Call) -> Outcome<Reply> {
     let entity: Moref = call.arg("entity")?;
     world.entity(&entity)?;
@@ -170,7 +175,7 @@ fn create_for_object(world: &mut World, call: &Call) -> Outcome<Reply> {
 }
 
 fn add(world: &mut World, call: &Call, entity: &Moref) -> Outcome<Reply> {
-    let spec: ScheduledTaskSpec = call.arg("spec")?;
+    let spec = given(call)?;
     world.demand(call, entity, "ScheduledTask.Create")?;
     check(world, None, &spec)?;
     let id = world.new_id("schedule-");
@@ -237,7 +242,7 @@ fn list(world: &World, call: &Call, of: Option<Moref>) -> Outcome<Reply> {
 }
 
 fn reconfigure(world: &mut World, call: &Call) -> Outcome<Reply> {
-    let spec: ScheduledTaskSpec = call.arg("spec")?;
+    let spec = given(call)?;
     check(world, Some(&call.target), &spec)?;
     let (now, user) = (world.now(), call.user(world));
     let info = &mut world.edit::<ScheduledTask>(&call.target)?.info;

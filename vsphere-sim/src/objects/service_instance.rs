@@ -108,7 +108,7 @@ fn vmotion_compatibility(world: &World, call: &Call) -> Outcome<Reply> {
         let good = ["cpu", "software"]
             .into_iter()
             .filter(|kind| usable && (asked.is_empty() || asked.iter().any(|one| one == kind)));
-        Ok(HostVMotionCompatibility { compatibility: good.map(str::to_owned).collect(), host, ..Default::default() })
+        Ok(HostVMotionCompatibility { compatibility: good.map(str::to_owned).collect(), host })
     };
     Ok(Reply::list(hosts.into_iter().map(on_host).collect::<Outcome<_>>()?))
 }

@@ -79,7 +79,7 @@ impl Managed for TaskHistory {
 impl TaskHistory {
     /// The tasks that the filter takes and the session may see, with their numbers, oldest first.
     fn tasks<'w>(&self, world: &'w World, session: Option<&str>) -> Vec<(u64, &'w TaskInfo)> {
-        let all = world.all::<Task>().into_iter();
+        let all = world.tasks();
         let seen = all.filter(|(_, task)| {
             let entity = task.info.entity.as_ref();
             entity.is_none_or(|entity| world.find(entity).is_none() || world.may_view(entity, session))

@@ -72,7 +72,6 @@ fn search(world: &World, call: &Call) -> Outcome<Reply> {
         principal: name.rsplit('\\').next().unwrap_or(name).to_owned(),
         full_name: Some(name.rsplit('\\').next().unwrap_or(name).to_owned()),
         group,
-        ..Default::default()
     };
     let mut found = Vec::new();
     if users {

@@ -8,8 +8,8 @@ use futures::stream;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::header::{
-    ACCEPT_RANGES, ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LAST_MODIFIED,
-    RANGE, WWW_AUTHENTICATE,
+    ACCEPT_RANGES, ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue,
+    LAST_MODIFIED, RANGE, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::mpsc;
@@ -30,13 +30,38 @@ use crate::world::{Moref, World};
 /// The cookie that carries a ticket for one file.
 const TICKET_COOKIE: &str = "vmware_cgi_ticket";
 
-/// An answer, or the one that says why not.
-type Answer = Result<Response<Body>, Response<Body>>;
+/// An answer, or why there is none.
+type Answer = Result<Response<Body>, Refusal>;
+
+/// Why a request is not carried out.
+struct Refusal {
+    status: StatusCode,
+    why: String,
+    /// What the answer tells beside.
+    header: Option<(HeaderName, String)>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self { status, why: why.into(), header: None }
+    }
+
+    fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.header = Some((name, value.into()));
+        self
+    }
+
+    fn answer(self) -> Response<Body> {
+        let mut answer = text(self.status, "text/plain", format!("{}\n", self.why));
+        if let Some((name, value)) = self.header {
+            set(&mut answer, name, &value);
+        }
+        answer
+    }
+}
 
 pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-    match carry_out(core, request, &peer).await {
-        Ok(answer) | Err(answer) => answer,
-    }
+    carry_out(core, request, &peer).await.unwrap_or_else(Refusal::answer)
 }
 
 /// The path below the datastore, and the datastore's name, that a URL asks for.
@@ -74,7 +99,7 @@ const PATIENCE: usize = 1 << 30;
 
 async fn carry_out(core: Arc<Core>, request: Request<Incoming>, peer: &Peer) -> Answer {
     let method = request.method().clone();
-    let asked = Asked::read(&request).ok_or_else(|| refuse(StatusCode::BAD_REQUEST, "The path is malformed."))?;
+    let asked = Asked::read(&request).ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "The path is malformed."))?;
     let caller = Caller::find(&core, &request, peer, &asked)?;
     match method {
         Method::GET | Method::HEAD => read(&core, &request, &caller, &asked),
@@ -88,9 +113,8 @@ async fn carry_out(core: Arc<Core>, request: Request<Incoming>, peer: &Peer) -> 
         }
         Method::DELETE => delete(&core, &caller, &asked),
         _ => {
-            let mut answer = refuse(StatusCode::METHOD_NOT_ALLOWED, "Files are read, written and deleted here.");
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, PUT, DELETE"));
-            Err(answer)
+            let why = "Files are read, written and deleted here.";
+            Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, why).with(ALLOW, "GET, HEAD, PUT, DELETE"))
         }
     }
 }
@@ -115,8 +139,9 @@ impl Asked {
     }
 
     /// The datacenter and the datastore that are named. A host serves its datastores without a datacenter, too.
-    fn place(&self, world: &World) -> Result<(Moref, Moref), Response<Body>> {
-        let missing = |what: &str, name: &str| refuse(StatusCode::NOT_FOUND, &format!("There is no {what} '{name}'."));
+    fn place(&self, world: &World) -> Result<(Moref, Moref), Refusal> {
+        let missing =
+            |what: &str, name: &str| Refusal::new(StatusCode::NOT_FOUND, format!("There is no {what} '{name}'."));
         let name = self.datastore.as_deref().unwrap_or_default();
         let found = match self.datacenter.as_deref() {
             Some(path) if path != HOST_DATACENTER || datacenter(world, path).is_some() => {
@@ -153,7 +178,7 @@ struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     /// By the cookie of a session, by a ticket, or by name and password.
-    fn find(core: &'a Core, request: &Request<Incoming>, peer: &Peer, asked: &Asked) -> Result<Self, Response<Body>> {
+    fn find(core: &'a Core, request: &Request<Incoming>, peer: &Peer, asked: &Asked) -> Result<Self, Refusal> {
         if let Some(id) = soap::cookie(request, TICKET_COOKIE) {
             let name = asked.datastore.as_deref().unwrap_or_default();
             let used = Use { method: request.method(), path: &asked.path, datastore: name };
@@ -174,15 +199,17 @@ impl<'a> Caller<'a> {
             world.settings.user(&name, &password).map(|user| user.principal.clone()).ok_or_else(unauthenticated)?;
         match world.open_session(&user, peer, "en") {
             Some(session) => Ok(Self { core, session: session.key, passing: true }),
-            None => Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "The maximum number of sessions has been exceeded.")),
+            None => {
+                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The maximum number of sessions has been exceeded."))
+            }
         }
     }
 
-    fn check(&self, world: &World, datastore: &Moref, privilege: &str) -> Result<(), Response<Body>> {
+    fn check(&self, world: &World, datastore: &Moref, privilege: &str) -> Result<(), Refusal> {
         if world.may(datastore, Some(&self.session), privilege) {
             return Ok(());
         }
-        Err(refuse(StatusCode::FORBIDDEN, &format!("It takes the privilege {privilege} on the datastore.")))
+        Err(Refusal::new(StatusCode::FORBIDDEN, format!("It takes the privilege {privilege} on the datastore.")))
     }
 }
 
@@ -194,14 +221,9 @@ impl Drop for Caller<'_> {
     }
 }
 
-fn unauthenticated() -> Response<Body> {
-    let mut answer = refuse(StatusCode::UNAUTHORIZED, "Log in first.");
-    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"VMware HTTP server\""));
-    answer
-}
-
-fn refuse(status: StatusCode, why: &str) -> Response<Body> {
-    text(status, "text/plain", format!("{why}\n"))
+fn unauthenticated() -> Refusal {
+    let realm = "Basic realm=\"VMware HTTP server\"";
+    Refusal::new(StatusCode::UNAUTHORIZED, "Log in first.").with(WWW_AUTHENTICATE, realm)
 }
 
 fn read(core: &Core, request: &Request<Incoming>, caller: &Caller<'_>, asked: &Asked) -> Answer {
@@ -214,12 +236,14 @@ fn read(core: &Core, request: &Request<Incoming>, caller: &Caller<'_>, asked: &A
             }
             _ => None,
         };
-        let page = page.ok_or_else(|| refuse(StatusCode::NOT_FOUND, "The datacenter or the datastore is missing."))?;
+        let page =
+            page.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "The datacenter or the datastore is missing."))?;
         return Ok(text(StatusCode::OK, "text/html; charset=utf-8", page));
     }
     let (datacenter, datastore) = asked.place(&world)?;
     caller.check(&world, &datastore, "Datastore.Browse")?;
-    let found = world.get::<Datastore>(&datastore).map_err(|fault| refuse(StatusCode::NOT_FOUND, fault.message()))?;
+    let found =
+        world.get::<Datastore>(&datastore).map_err(|fault| Refusal::new(StatusCode::NOT_FOUND, fault.message()))?;
     if found.files().is_folder(&asked.path) {
         let within = asked.datacenter.clone().unwrap_or_else(|| listing::path_of(&world, &datacenter));
         let page = listing::folder(found, &asked.path, &within, asked.datastore.as_deref().unwrap_or_default());
@@ -227,7 +251,7 @@ fn read(core: &Core, request: &Request<Incoming>, caller: &Caller<'_>, asked: &A
     }
     let source = Source::open(&world, &datastore, &asked.path);
     let (Some(source), Some(file)) = (source, found.find(&asked.path)) else {
-        return Err(refuse(StatusCode::NOT_FOUND, &format!("There is no file {}.", found.path(&asked.path))));
+        return Err(Refusal::new(StatusCode::NOT_FOUND, format!("There is no file {}.", found.path(&asked.path))));
     };
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let length = source.length();
@@ -235,9 +259,8 @@ fn read(core: &Core, request: &Request<Incoming>, caller: &Caller<'_>, asked: &A
         None => (StatusCode::OK, (0, length)),
         Some(Some(range)) => (StatusCode::PARTIAL_CONTENT, range),
         Some(None) => {
-            let mut answer = refuse(StatusCode::RANGE_NOT_SATISFIABLE, "The file is shorter.");
-            set(&mut answer, CONTENT_RANGE, &format!("bytes */{length}"));
-            return Err(answer);
+            let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "The file is shorter.");
+            return Err(refusal.with(CONTENT_RANGE, format!("bytes */{length}")));
         }
     };
     let (from, until) = range;
@@ -257,7 +280,7 @@ fn read(core: &Core, request: &Request<Incoming>, caller: &Caller<'_>, asked: &A
     Ok(answer)
 }
 
-fn set(answer: &mut Response<Body>, name: hyper::header::HeaderName, value: &str) {
+fn set(answer: &mut Response<Body>, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().insert(name, value);
     }
@@ -328,40 +351,40 @@ async fn write(core: &Core, body: &mut Incoming, caller: &Caller<'_>, asked: &As
         let (_, datastore) = asked.place(&world)?;
         caller.check(&world, &datastore, "Datastore.FileManagement")?;
         let found =
-            world.get::<Datastore>(&datastore).map_err(|fault| refuse(StatusCode::NOT_FOUND, fault.message()))?;
+            world.get::<Datastore>(&datastore).map_err(|fault| Refusal::new(StatusCode::NOT_FOUND, fault.message()))?;
         check_place(&world, &datastore, found, &asked.path)?;
         let replaced = found.find(&asked.path).map_or(0, |file| file.used);
         (datastore.clone(), found.free() + replaced, Arc::clone(&world.uploads))
     };
     let free = u64::try_from(free).unwrap_or_default();
-    let full = || refuse(StatusCode::INSUFFICIENT_STORAGE, "The datastore has not enough free space.");
+    let full = || Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "The datastore has not enough free space.");
     if body.size_hint().lower() > free {
         return Err(full());
     }
     let failed =
-        |error: io::Error| refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("The file is not kept: {error}."));
+        |error: io::Error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("The file is not kept: {error}."));
     let (upload, file) = uploads.create().map_err(failed)?;
     let (size, head) = match receive(body, file, free).await {
         Ok(received) => received,
         Err(Broken::TooLong) => return Err(full()),
         Err(Broken::Disk(error)) => return Err(failed(error)),
-        Err(Broken::Connection(error)) => return Err(refuse(StatusCode::BAD_REQUEST, &format!("{error}."))),
+        Err(Broken::Connection(error)) => return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("{error}."))),
     };
     put(core, &datastore, &asked.path, upload, size, &head)
 }
 
 /// Whether a file may be written at this path.
-fn check_place(world: &World, reference: &Moref, datastore: &Datastore, file: &str) -> Result<(), Response<Body>> {
+fn check_place(world: &World, reference: &Moref, datastore: &Datastore, file: &str) -> Result<(), Refusal> {
     let (folder, _) = path::split(file);
     let shown = datastore.path(file);
     if file.is_empty() || datastore.files().is_folder(file) {
-        return Err(refuse(StatusCode::CONFLICT, &format!("{shown} is a folder.")));
+        return Err(Refusal::new(StatusCode::CONFLICT, format!("{shown} is a folder.")));
     }
     if !datastore.files().is_folder(folder) {
-        return Err(refuse(StatusCode::NOT_FOUND, &format!("There is no folder {}.", datastore.path(folder))));
+        return Err(Refusal::new(StatusCode::NOT_FOUND, format!("There is no folder {}.", datastore.path(folder))));
     }
     if world.open_files(reference).iter().any(|open| open == file) {
-        return Err(refuse(StatusCode::CONFLICT, &format!("{shown} is in use.")));
+        return Err(Refusal::new(StatusCode::CONFLICT, format!("{shown} is in use.")));
     }
     Ok(())
 }
@@ -372,13 +395,13 @@ fn put(core: &Core, datastore: &Moref, path: &str, upload: Upload, size: u64, he
     let size = i64::try_from(size).unwrap_or(i64::MAX);
     let file = File::sent(size, Sent { upload: Arc::new(upload), disk });
     let Ok(found) = world.edit::<Datastore>(datastore) else {
-        return Err(refuse(StatusCode::NOT_FOUND, "The datastore is gone."));
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "The datastore is gone."));
     };
     let status = if found.find(path).is_some() { StatusCode::OK } else { StatusCode::CREATED };
     // What was there to check is checked: the rest came while the file was on its way.
     found.put_file(path, file).map_err(|fault| {
         let full = fault.is::<vsphere_model::types::NoDiskSpace>();
-        refuse(if full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::CONFLICT }, fault.message())
+        Refusal::new(if full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::CONFLICT }, fault.message())
     })?;
     Ok(text(status, "text/plain", ""))
 }
@@ -429,10 +452,10 @@ fn delete(core: &Core, caller: &Caller<'_>, asked: &Asked) -> Answer {
     let open = world.open_files(&datastore);
     let below = format!("{}/", asked.path);
     if asked.path.is_empty() || open.iter().any(|open| *open == asked.path || open.starts_with(&below)) {
-        return Err(refuse(StatusCode::CONFLICT, "The file or the folder is in use."));
+        return Err(Refusal::new(StatusCode::CONFLICT, "The file or the folder is in use."));
     }
     let removed = world.edit::<Datastore>(&datastore).and_then(|found| found.remove_tree(&asked.path));
-    removed.map_err(|fault| refuse(StatusCode::NOT_FOUND, fault.message()))?;
+    removed.map_err(|fault| Refusal::new(StatusCode::NOT_FOUND, fault.message()))?;
     Ok(text(StatusCode::NO_CONTENT, "text/plain", ""))
 }
 

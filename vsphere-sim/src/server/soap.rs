@@ -18,6 +18,7 @@ use crate::call::{Call, Handler, Peer, Reply};
 use crate::core::Core;
 use crate::fault::{Fault, Outcome};
 use crate::methods;
+use crate::rights;
 use crate::world::World;
 
 /// The largest request that is read, in bytes.
@@ -67,7 +68,8 @@ async fn carry_out(call: Call) -> Outcome<Reply> {
 
 /// Whether the caller may make this call at all.
 fn allowed(world: &World, call: &Call) -> Outcome<()> {
-    let privilege = call.method.privilege.unwrap_or("System.View");
+    let type_ = world.reference(&call.target).map_or("", |target| &target.type_);
+    let privilege = rights::to_call(call.method, type_);
     if privilege == "System.Anonymous" {
         return Ok(());
     }

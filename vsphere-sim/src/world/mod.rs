@@ -6,9 +6,10 @@ mod later;
 mod prop;
 mod subnet;
 mod task;
+mod wait;
 
 use std::any::Any as StdAny;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use vsphere_model::types::{DateTime, ManagedObjectReference, ServiceContent, VirtualMachineConfigInfo};
@@ -106,8 +107,12 @@ pub(crate) struct World {
     last_number: u64,
     /// Counts changes.
     version: u64,
-    /// What a running task has to itself.
-    busy: HashSet<String>,
+    /// How far back from the present the clock is.
+    past: chrono::TimeDelta,
+    /// The tasks that have an object to themselves, by the object's id.
+    busy: HashMap<String, Moref>,
+    /// The tasks that are remembered, oldest first.
+    tasks: VecDeque<Moref>,
     core: Weak<Core>,
 }
 
@@ -135,14 +140,21 @@ impl World {
             objects: HashMap::new(),
             last_number: 0,
             version: 1,
-            busy: HashSet::new(),
+            past: chrono::TimeDelta::zero(),
+            busy: HashMap::new(),
+            tasks: VecDeque::new(),
             core,
         }
     }
 
     /// The time on the server's clock.
     pub(crate) fn now(&self) -> DateTime {
-        chrono::Utc::now().fixed_offset()
+        (chrono::Utc::now() - self.past).fixed_offset()
+    }
+
+    /// Goes so many days back from the present, to do what was done then. A model does that before the first client comes.
+    pub(crate) fn travel(&mut self, days: i64) {
+        self.past = chrono::TimeDelta::days(days);
     }
 
     /// The number of changes so far.

@@ -134,7 +134,7 @@ impl<'a> TaskPlan<'a> {
             }
         }
         let task = self.register(world);
-        world.busy.extend(self.locked.iter().map(|object| object.value.clone()));
+        world.busy.extend(self.locked.iter().map(|object| (object.value.clone(), task.clone())));
         Ok(task)
     }
 
@@ -168,6 +168,7 @@ impl World {
         info.event_chain_id = i32::try_from(self.version()).unwrap_or_default();
         let entity = info.entity.clone();
         let task = self.add_as(&id, Task { info, reported });
+        self.tasks.push_back(task.clone());
         if let Some(entity) = entity.and_then(|entity| self.edit_entity(&entity).ok()) {
             entity.recent_tasks.push(task.clone());
             let excess = entity.recent_tasks.len().saturating_sub(RECENT);
@@ -182,11 +183,7 @@ impl World {
 
     /// The task that has this object to itself.
     pub(crate) fn busy_with(&self, object: &Moref) -> Option<Moref> {
-        if !self.busy.contains(&object.value) {
-            return None;
-        }
-        let running = |task: &Task| task.info.state == TaskInfoState::Running && task.info.locked.contains(object);
-        self.all::<Task>().into_iter().find(|(_, task)| running(task)).map(|(reference, _)| reference.clone())
+        self.busy.get(&object.value).cloned()
     }
 
     /// Does the work of a task and records how it ended.
@@ -226,17 +223,22 @@ impl World {
 
     /// The last tasks of the server, oldest first.
     pub(crate) fn recent_tasks(&self) -> Vec<Moref> {
-        let all = self.all::<Task>();
-        all[all.len().saturating_sub(RECENT)..].iter().map(|(reference, _)| (*reference).clone()).collect()
+        self.tasks.range(self.tasks.len().saturating_sub(RECENT)..).cloned().collect()
+    }
+
+    /// All tasks that are remembered, oldest first.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = (&Moref, &Task)> {
+        self.tasks.iter().filter_map(|reference| Some((reference, self.get::<Task>(reference).ok()?)))
     }
 
     fn forget_old_tasks(&mut self) {
-        let all = self.all::<Task>();
-        let finished = all.iter().filter(|(_, task)| task.info.complete_time.is_some());
-        let old: Vec<Moref> =
-            finished.take(all.len().saturating_sub(HISTORY)).map(|(reference, _)| (*reference).clone()).collect();
-        for task in old {
-            self.remove(&task);
+        // One that still runs is not forgotten, and holds up those behind it for a while.
+        while self.tasks.len() > HISTORY
+            && let Some(oldest) = self.tasks.front().cloned()
+            && self.get::<Task>(&oldest).is_ok_and(|task| task.info.complete_time.is_some())
+        {
+            self.tasks.pop_front();
+            self.remove(&oldest);
         }
     }
 }

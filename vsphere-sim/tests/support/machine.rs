@@ -1,16 +1,20 @@
 //! Virtual machines for the tests, made as any client makes them.
 
 use vsphere_model::managed::{
-    ClusterComputeResource, Datacenter, Folder, VirtualMachine, cluster_compute_resource, datacenter, folder,
+    ClusterComputeResource, Datacenter, EventManager, Folder, VirtualMachine, cluster_compute_resource, datacenter,
+    folder,
 };
 use vsphere_model::types::{
-    Any, ManagedObjectReference, OptionValue, ParaVirtualSCSIController, Poly, VirtualCdrom,
-    VirtualCdromRemotePassthroughBackingInfo, VirtualDevice, VirtualDeviceConfigSpec,
-    VirtualDeviceConfigSpecFileOperation, VirtualDeviceConfigSpecOperation, VirtualDeviceConnectInfo, VirtualDisk,
-    VirtualDiskFlatVer2BackingInfo, VirtualEthernetCardNetworkBackingInfo, VirtualMachineConfigSpec,
-    VirtualMachineFileInfo, VirtualSCSISharing, VirtualVmxnet3,
+    Any, EventFilterSpec, EventFilterSpecByEntity, EventFilterSpecRecursionOption, ManagedObjectReference, Object,
+    OptionValue, ParaVirtualSCSIController, Poly, TaskInfo, VirtualCdrom, VirtualCdromRemotePassthroughBackingInfo,
+    VirtualController, VirtualDevice, VirtualDeviceConfigSpec, VirtualDeviceConfigSpecFileOperation,
+    VirtualDeviceConfigSpecOperation, VirtualDeviceConnectInfo, VirtualDeviceDeviceBackingInfo,
+    VirtualDeviceFileBackingInfo, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard,
+    VirtualEthernetCardNetworkBackingInfo, VirtualMachineConfigSpec, VirtualMachineFileInfo, VirtualSCSIController,
+    VirtualSCSISharing, VirtualVmxnet, VirtualVmxnet3,
 };
 use vsphere_soap::object::{Extends, ManagedObjectReference as Moref};
+use vsphere_soap::request::{ManagedObject as _, Request};
 
 use super::Lab;
 
@@ -47,6 +51,21 @@ impl Lab {
         self.machine_of(&site, name, extra, |_| {}).await
     }
 
+    /// Runs a task that succeeds.
+    pub async fn done(&self, request: Request<ManagedObjectReference>) -> TaskInfo {
+        let task = self.task(request).await.unwrap();
+        assert_eq!(task.error, None);
+        task
+    }
+
+    /// Runs a task that fails, or is refused, and gives the fault.
+    pub async fn refused(&self, request: Request<ManagedObjectReference>) -> Object {
+        match self.task(request).await {
+            Ok(task) => task.error.unwrap().fault.into_object(),
+            Err(error) => error.fault().and_then(|fault| fault.detail.clone()).unwrap(),
+        }
+    }
+
     /// A machine with a system that has Tools.
     pub async fn machine_with_tools(&self, name: &str) -> VirtualMachine {
         self.machine(name, &[("guestinfo.sim.hostname", name)]).await
@@ -68,6 +87,21 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// The types of the events about a machine, oldest first.
+    pub async fn events(&self, about: &VirtualMachine) -> Vec<String> {
+        let manager: EventManager = self.object(self.content.event_manager.as_ref().unwrap());
+        let entity = EventFilterSpecByEntity {
+            entity: about.handle().reference().clone(),
+            recursion: EventFilterSpecRecursionOption::Self_,
+        };
+        let filter = EventFilterSpec { entity: Some(Box::new(entity)), ..Default::default() };
+        let mut events = manager.query_events(&filter, None).await.unwrap();
+        events.sort_by_key(|event| event.key);
+        events.iter().map(|event| event.type_name().to_owned()).collect()
+    }
+}
+
 fn spec(site: &Site, name: &str, extra: &[(&str, &str)]) -> VirtualMachineConfigSpec {
     let option = |(key, value): &(&str, &str)| {
         Poly::new(OptionValue { key: (*key).to_owned(), value: Some(Any::from((*value).to_owned())) })
@@ -82,14 +116,14 @@ fn spec(site: &Site, name: &str, extra: &[(&str, &str)]) -> VirtualMachineConfig
             ..Default::default()
         })),
         extra_config: extra.iter().map(option).collect(),
-        device_change: vec![
-            add(controller(), false),
-            add(disk(&site.datastore), true),
-            add(card(site), false),
-            add(drive(), false),
-        ],
+        device_change: hardware(site),
         ..Default::default()
     }
+}
+
+/// The devices of a machine: a controller with a disk, a network card, a CD-ROM drive.
+pub fn hardware(site: &Site) -> Vec<Poly<VirtualDeviceConfigSpec>> {
+    vec![add(controller(), false), add(disk(&site.datastore, 0), true), add(card(site), false), add(drive(), false)]
 }
 
 pub fn add<D: Extends<VirtualDevice>>(device: D, file: bool) -> Poly<VirtualDeviceConfigSpec> {
@@ -102,43 +136,56 @@ pub fn add<D: Extends<VirtualDevice>>(device: D, file: bool) -> Poly<VirtualDevi
 }
 
 fn controller() -> ParaVirtualSCSIController {
-    let mut controller = ParaVirtualSCSIController::default();
-    controller.key = 1000;
-    controller.bus_number = 0;
-    controller.shared_bus = VirtualSCSISharing::NoSharing;
-    controller
+    let device = VirtualDevice { key: 1000, ..Default::default() };
+    let controller = VirtualController { base: device, bus_number: 0, ..Default::default() };
+    let shared_bus = VirtualSCSISharing::NoSharing;
+    ParaVirtualSCSIController { base: VirtualSCSIController { base: controller, shared_bus, ..Default::default() } }
 }
 
-fn disk(datastore: &str) -> VirtualDisk {
-    let mut backing = VirtualDiskFlatVer2BackingInfo::default();
-    backing.file_name = format!("[{datastore}]");
-    backing.disk_mode = "persistent".to_owned();
-    backing.thin_provisioned = Some(true);
-    let mut disk = VirtualDisk { capacity_in_kb: 16 << 20, ..Default::default() };
-    disk.key = -1;
-    disk.controller_key = Some(1000);
-    disk.unit_number = Some(0);
-    disk.backing = Some(Poly::new(backing));
-    disk
+/// A disk of 16 GB at this unit of the controller.
+pub fn disk(datastore: &str, unit: i32) -> VirtualDisk {
+    let file = VirtualDeviceFileBackingInfo { file_name: format!("[{datastore}]"), ..Default::default() };
+    let backing = VirtualDiskFlatVer2BackingInfo {
+        base: file,
+        disk_mode: "persistent".to_owned(),
+        thin_provisioned: Some(true),
+        ..Default::default()
+    };
+    let device = VirtualDevice {
+        key: -1,
+        controller_key: Some(1000),
+        unit_number: Some(unit),
+        backing: Some(Poly::new(backing)),
+        ..Default::default()
+    };
+    VirtualDisk { base: device, capacity_in_kb: 16 << 20, ..Default::default() }
 }
 
 fn card(site: &Site) -> VirtualVmxnet3 {
-    let mut backing = VirtualEthernetCardNetworkBackingInfo::default();
-    backing.network = Some(site.network.clone());
-    backing.device_name = "VM Network".to_owned();
-    let mut card = VirtualVmxnet3::default();
-    card.key = -2;
-    card.backing = Some(Poly::new(backing));
-    card.connectable =
-        Some(Box::new(VirtualDeviceConnectInfo { start_connected: true, connected: true, ..Default::default() }));
-    card
+    let named = VirtualDeviceDeviceBackingInfo { device_name: "VM Network".to_owned(), ..Default::default() };
+    let backing = VirtualEthernetCardNetworkBackingInfo {
+        base: named,
+        network: Some(site.network.clone()),
+        ..Default::default()
+    };
+    let connectable = VirtualDeviceConnectInfo { start_connected: true, connected: true, ..Default::default() };
+    let device = VirtualDevice {
+        key: -2,
+        backing: Some(Poly::new(backing)),
+        connectable: Some(Box::new(connectable)),
+        ..Default::default()
+    };
+    let card = VirtualEthernetCard { base: device, ..Default::default() };
+    VirtualVmxnet3 { base: VirtualVmxnet { base: card }, ..Default::default() }
 }
 
 fn drive() -> VirtualCdrom {
-    let mut drive = VirtualCdrom::default();
-    drive.key = -3;
-    drive.controller_key = Some(200);
-    drive.unit_number = Some(0);
-    drive.backing = Some(Poly::new(VirtualCdromRemotePassthroughBackingInfo::default()));
-    drive
+    let device = VirtualDevice {
+        key: -3,
+        controller_key: Some(200),
+        unit_number: Some(0),
+        backing: Some(Poly::new(VirtualCdromRemotePassthroughBackingInfo::default())),
+        ..Default::default()
+    };
+    VirtualCdrom { base: device }
 }

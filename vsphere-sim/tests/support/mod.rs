@@ -1,16 +1,16 @@
 //! A client for the tests: the wire and the model alone, so that nothing above them hides what the server does.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 #[allow(unreachable_pub, reason = "the helpers of one test program")]
 pub mod machine;
 
 use std::sync::Arc;
 
-use vsphere_model::managed::{PropertyCollector, ServiceInstance};
+use vsphere_model::managed::{PropertyCollector, SearchIndex, ServiceInstance, View, ViewManager};
 use vsphere_model::types::{
     Any, ManagedObjectReference, ObjectSpec, PropertyFilterSpec, PropertySpec, RetrieveOptions, ServiceContent,
-    TaskInfo,
+    TaskInfo, TaskInfoState,
 };
 use vsphere_sim::{Model, Sim};
 use vsphere_soap::Result;
@@ -21,14 +21,14 @@ use vsphere_soap::session::Session;
 
 /// A simulated server with a client that is logged in.
 pub struct Lab {
-    pub sim: Sim,
+    pub sim: Arc<Sim>,
     pub caller: Arc<dyn Caller>,
     pub content: ServiceContent,
 }
 
 impl Lab {
     pub async fn new(model: Model) -> Self {
-        let sim = Sim::start(model).await.unwrap();
+        let sim = Arc::new(Sim::start(model).await.unwrap());
         let (caller, content) = login(&sim, Model::USER, Model::PASSWORD).await.unwrap();
         Self { sim, caller, content }
     }
@@ -58,6 +58,26 @@ impl Lab {
         Ok(value.unwrap_or_default())
     }
 
+    /// The object at an inventory path: `/DC0/datastore/DC0_DS0`.
+    pub async fn at(&self, path: &str) -> ManagedObjectReference {
+        let index: SearchIndex = self.object(self.content.search_index.as_ref().unwrap());
+        index.find_by_inventory_path(path).await.unwrap().unwrap_or_else(|| panic!("there is nothing at {path}"))
+    }
+
+    /// Runs a task to its end and expects it to end in this fault.
+    pub async fn task_fault(&self, request: Request<ManagedObjectReference>, fault: &str) {
+        let info = self.task(request).await.unwrap();
+        let error = info.error.unwrap_or_else(|| panic!("the task has not failed, {fault} was expected"));
+        assert_eq!(error.fault.type_name(), fault, "{:?}", error.localized_message);
+    }
+
+    /// Runs a task that must succeed; its result.
+    pub async fn run(&self, request: Request<ManagedObjectReference>) -> Any {
+        let info = self.task(request).await.unwrap();
+        assert_eq!(info.state, TaskInfoState::Success, "{:?}", info.error);
+        info.result.unwrap_or_default()
+    }
+
     /// Runs a task to its end. (The model's pace decides how long that is.)
     pub async fn task(&self, request: Request<ManagedObjectReference>) -> Result<TaskInfo> {
         let task = request.await?;
@@ -68,6 +88,31 @@ impl Lab {
             }
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
+    }
+
+    /// The objects of a type in the inventory that this client sees.
+    pub async fn all_of(&self, type_: &str) -> Vec<ManagedObjectReference> {
+        let views: ViewManager = self.object(self.content.view_manager.as_ref().unwrap());
+        let types = [type_.to_owned()];
+        let view = views.create_container_view(&self.content.root_folder, &types, true).await.unwrap();
+        let found = self.read(&view, "view").await.unwrap().take().unwrap();
+        self.object::<View>(&view).destroy_view().await.unwrap();
+        found
+    }
+
+    /// An object of each of these types.
+    pub async fn some<const N: usize>(&self, types: [&str; N]) -> [ManagedObjectReference; N] {
+        let mut found = [(); N].map(|()| ManagedObjectReference::default());
+        for (place, type_) in found.iter_mut().zip(types) {
+            *place = self.all_of(type_).await.into_iter().next().unwrap();
+        }
+        found
+    }
+
+    /// Another client of the same server.
+    pub async fn another(&self, user: &str, password: &str) -> Result<Self> {
+        let (caller, content) = login(&self.sim, user, password).await?;
+        Ok(Self { sim: Arc::clone(&self.sim), caller, content })
     }
 
     /// The environment of `govc` for this server.
@@ -89,4 +134,10 @@ pub async fn login(sim: &Sim, user: &str, password: &str) -> Result<(Arc<dyn Cal
     let manager = content.session_manager.clone().unwrap();
     session.login(&manager, user, password, None).await?;
     Ok((caller, content))
+}
+
+/// The name of the fault that a request ended in; empty where it did not fail.
+pub async fn fault<T: FromAny + 'static>(request: Request<T>) -> String {
+    let error = request.await.err();
+    error.and_then(|error| error.fault()?.name().map(str::to_owned)).unwrap_or_default()
 }

@@ -1,11 +1,11 @@
 //! What is done with the files of a datastore, by everything that keeps files there. The faults name them in full.
 
-use vsphere_model::types::{FileAlreadyExists, FileLocked, FileNotFound, NoDiskSpace};
+use vsphere_model::types::{FileAlreadyExists, FileFault, FileLocked, FileNotFound, NoDiskSpace};
 
 use super::Datastore;
 use super::disk::Disk;
 use super::files::{File, Files, Trouble};
-use super::path::{DatastorePath, split};
+use super::path::DatastorePath;
 use crate::fault::{Fault, Outcome};
 
 impl Datastore {
@@ -171,32 +171,30 @@ impl Datastore {
     }
 
     pub(crate) fn not_found(&self, path: &str) -> Fault {
-        let mut fault = FileNotFound::default();
-        fault.file = self.path(path);
-        let message = format!("File {} was not found.", fault.file);
-        Fault::new(fault, message)
+        let message = format!("File {} was not found.", self.path(path));
+        Fault::new(FileNotFound { base: self.about(path) }, message)
     }
 
     pub(crate) fn already_exists(&self, path: &str) -> Fault {
-        let mut fault = FileAlreadyExists::default();
-        fault.file = self.path(path);
-        let message =
-            format!("Cannot complete the operation because the file or folder {} already exists.", fault.file);
-        Fault::new(fault, message)
+        let path_text = self.path(path);
+        let message = format!("Cannot complete the operation because the file or folder {path_text} already exists.");
+        Fault::new(FileAlreadyExists { base: self.about(path) }, message)
     }
 
     pub(crate) fn locked(&self, path: &str) -> Fault {
-        let mut fault = FileLocked::default();
-        fault.file = self.path(path);
-        let message = format!("Unable to access file {} since it is locked.", fault.file);
-        Fault::new(fault, message)
+        let message = format!("Unable to access file {} since it is locked.", self.path(path));
+        Fault::new(FileLocked { base: self.about(path) }, message)
     }
 
     pub(crate) fn no_space(&self, path: &str) -> Fault {
-        let mut fault = NoDiskSpace { datastore: self.entity.name.clone(), ..Default::default() };
-        fault.file = split(path).1.to_owned();
-        let message = format!("Insufficient disk space on datastore '{}'.", fault.datastore);
-        Fault::new(fault, message)
+        let datastore = self.entity.name.clone();
+        let message = format!("Insufficient disk space on datastore '{datastore}'.");
+        Fault::new(NoDiskSpace { base: self.about(path), datastore }, message)
+    }
+
+    /// What all faults of a file tell of it.
+    pub(super) fn about(&self, path: &str) -> FileFault {
+        FileFault { file: self.path(path), ..Default::default() }
     }
 
     fn fault(&self, trouble: Trouble) -> Fault {

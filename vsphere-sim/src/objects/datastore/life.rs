@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use vsphere_model::types::{
-    Any, DatastoreDestroyedEvent, DatastoreRenamedEvent, InvalidState, ResourceInUse, StoragePlacementResult,
-    VirtualDeviceFileBackingInfo, VirtualMachinePowerState,
+    Any, DatastoreDestroyedEvent, InvalidState, ResourceInUse, StoragePlacementResult, VirtualDeviceFileBackingInfo,
+    VirtualMachinePowerState,
 };
 
 use super::{Datastore, Maintenance, path};
@@ -12,10 +12,10 @@ use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::objects::compute::Compute;
 use crate::objects::datacenter::Datacenter;
-use crate::objects::folder::Folder;
+use crate::objects::entity::check_rename;
 use crate::objects::host::Host;
 use crate::objects::vm::Vm;
-use crate::world::{Moref, World, escaped};
+use crate::world::{Moref, World};
 
 pub(crate) const METHODS: Methods = &[
     ("Datastore", "RefreshDatastore", Handler::Read(refresh)),
@@ -41,56 +41,22 @@ fn is_clustered(world: &World, call: &Call) -> Outcome<Reply> {
 fn rename(world: &mut World, call: &Call) -> Outcome<Reply> {
     let name: String = call.arg("newName")?;
     let user = call.user(world);
-    rename_to(world, &call.target, &name, &user)?;
+    check_rename(world, &call.target, &name)?;
+    world.rename(&call.target, &name, &user)?;
     Ok(Reply::NONE)
 }
 
-/// Gives a datastore another name. The paths of the machines on it follow.
+/// Writes the new name of a datastore into the disks, wherever they are, that depend on one there.
 ///
 /// # Errors
-/// `InvalidName`, `DuplicateName`, `ManagedObjectNotFound`.
-pub(crate) fn rename_to(world: &mut World, datastore: &Moref, name: &str, user: &str) -> Outcome<()> {
-    let old = world.entity(datastore)?.name.clone();
-    let new = escaped(name);
-    if old == new {
-        return Ok(());
+/// `ManagedObjectNotFound`.
+pub(crate) fn renamed(world: &mut World, old: &str, new: &str) -> Outcome<()> {
+    let (old, new) = (format!("[{old}] "), format!("[{new}] "));
+    let all: Vec<Moref> = world.all::<Datastore>().into_iter().map(|(reference, _)| reference.clone()).collect();
+    for datastore in all {
+        world.quietly_edit::<Datastore>(&datastore)?.files.rename_parents(&old, &new);
     }
-    if let Some(folder) = world.entity(datastore)?.parent.clone() {
-        world.check_new_child(&folder, name, "Datastore")?;
-    }
-    world.edit_entity(datastore)?.name.clone_from(&new);
-    for vm in world.get::<Datastore>(datastore)?.vms.clone() {
-        if let Ok(vm) = world.edit::<Vm>(&vm) {
-            follow(vm, &old, &new);
-        }
-    }
-    let message = format!("Renamed datastore from {old} to {new}");
-    world.post(datastore, user, DatastoreRenamedEvent { old_name: old, new_name: new, ..Default::default() }, message);
     Ok(())
-}
-
-/// Writes the new name of a datastore into the paths of a machine.
-fn follow(vm: &mut Vm, old: &str, new: &str) {
-    let (old, new) = (format!("[{old}]"), format!("[{new}]"));
-    let follow = |text: &mut String| {
-        if let Some(rest) = text.strip_prefix(&old) {
-            *text = format!("{new}{rest}");
-        }
-    };
-    let files = &mut vm.config.files;
-    let places = [&mut files.vm_path_name, &mut files.snapshot_directory, &mut files.suspend_directory];
-    places.into_iter().chain([&mut files.log_directory]).flatten().for_each(follow);
-    for device in &mut vm.config.hardware.device {
-        let backing =
-            device.backing.as_mut().and_then(|backing| backing.downcast_mut::<VirtualDeviceFileBackingInfo>());
-        if let Some(backing) = backing {
-            follow(&mut backing.file_name);
-        }
-    }
-    let name = |bracketed: &str| bracketed.trim_matches(['[', ']']).to_owned();
-    for pair in vm.config.datastore_url.iter_mut().filter(|pair| pair.name == name(&old)) {
-        pair.name = name(&new);
-    }
 }
 
 fn destroy(world: &mut World, call: &Call) -> Outcome<Reply> {
@@ -122,9 +88,7 @@ pub(crate) fn remove(world: &mut World, datastore: &Moref, user: &str) -> Outcom
     if let Some(datacenter) = world.nearest::<Datacenter>(datastore).map(|(reference, _)| reference) {
         others(&mut world.edit::<Datacenter>(&datacenter)?.datastores);
     }
-    if let Some(folder) = world.entity(datastore)?.parent.clone() {
-        others(&mut world.edit::<Folder>(&folder)?.children);
-    }
+    world.unhang(datastore)?;
     world.remove(&browser);
     world.remove(datastore);
     Ok(())

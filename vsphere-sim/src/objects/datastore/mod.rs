@@ -3,6 +3,7 @@
 pub(crate) mod disk;
 pub(crate) mod files;
 pub(crate) mod path;
+pub(crate) mod pod;
 pub(crate) mod source;
 pub(crate) mod upload;
 
@@ -32,7 +33,8 @@ use crate::fault::{Fault, Outcome};
 use crate::world::{Entity, Look, Managed, Moref, Prop, World, uuid};
 
 pub(crate) use browser::add_browser;
-pub(crate) use life::METHODS;
+pub(crate) use life::remove;
+pub(crate) use life::{METHODS, renamed};
 
 /// The managed object `Datastore`.
 pub(crate) struct Datastore {
@@ -131,7 +133,7 @@ impl Datastore {
         self.kind.starts_with("NFS")
     }
 
-    fn summary(&self, me: &Moref) -> DatastoreSummary {
+    pub(crate) fn summary(&self, me: &Moref) -> DatastoreSummary {
         DatastoreSummary {
             datastore: Some(me.clone()),
             name: self.entity.name.clone(),

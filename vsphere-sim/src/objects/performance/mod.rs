@@ -269,9 +269,8 @@ impl Query {
         };
         let id = |counter: &Counter, instance: &str| PerfMetricSeries {
             id: PerfMetricId { counter_id: counter.key, instance: instance.to_owned() },
-            ..Default::default()
         };
-        let base = PerfEntityMetricBase { entity: self.entity.clone(), ..Default::default() };
+        let base = PerfEntityMetricBase { entity: self.entity.clone() };
         let at = |end: &i64| chrono::DateTime::from_timestamp(*end, 0).unwrap_or_default().fixed_offset();
         if self.csv {
             let samples: Vec<String> =
@@ -286,11 +285,7 @@ impl Query {
                 value: series.collect(),
             });
         }
-        let samples = self.times.iter().map(|end| PerfSampleInfo {
-            timestamp: at(end),
-            interval: self.interval,
-            ..Default::default()
-        });
+        let samples = self.times.iter().map(|end| PerfSampleInfo { timestamp: at(end), interval: self.interval });
         let series = self.metrics.iter().map(|(counter, instance)| {
             Poly::new(PerfMetricIntSeries { base: id(counter, instance), value: values(counter, instance) })
         });

@@ -176,14 +176,15 @@ pub(super) fn fold(config: &mut VirtualMachineConfigInfo, merge: &Merge) {
 
 #[cfg(test)]
 mod tests {
+    use vsphere_model::types::{VirtualDevice, VirtualDeviceFileBackingInfo};
+
     use super::*;
 
     fn config(file: &str) -> VirtualMachineConfigInfo {
-        let mut backing = VirtualDiskFlatVer2BackingInfo::default();
-        backing.file_name = file.to_owned();
-        backing.disk_mode = "persistent".to_owned();
-        let mut disk = VirtualDisk::default();
-        disk.backing = Some(Poly::new(backing));
+        let base = VirtualDeviceFileBackingInfo { file_name: file.to_owned(), ..Default::default() };
+        let backing = VirtualDiskFlatVer2BackingInfo { base, disk_mode: "persistent".to_owned(), ..Default::default() };
+        let device = VirtualDevice { backing: Some(Poly::new(backing)), ..Default::default() };
+        let disk = VirtualDisk { base: device, ..Default::default() };
         let mut config = VirtualMachineConfigInfo::default();
         config.hardware.device.push(Poly::new(disk));
         config

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use vsphere_model::types::{
-    Any, CustomizationFixedName, CustomizationLinuxPrep, CustomizationSpec, CustomizationSysprep, EntityEventArgument,
-    FolderEventArgument, HostEventArgument, Poly, VirtualDevice, VirtualDisk, VirtualDiskFlatVer2BackingInfo,
-    VirtualEthernetCard, VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualMachineCloneSpec,
-    VirtualMachineConfigInfo, VirtualMachineConfigSpec, VirtualMachineRelocateSpec,
-    VirtualMachineRelocateSpecDiskLocator, VirtualMachineRelocateTransformation, VmBeingClonedEvent,
-    VmBeingDeployedEvent, VmClonedEvent, VmDeployedEvent, VmEventArgument,
+    Any, CustomizationFixedName, CustomizationLinuxPrep, CustomizationSpec, CustomizationSysprep,
+    DistributedVirtualSwitchPortConnection, EntityEventArgument, FolderEventArgument, HostEventArgument, Poly,
+    VirtualDevice, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard,
+    VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualMachineCloneSpec, VirtualMachineConfigInfo,
+    VirtualMachineConfigSpec, VirtualMachineRelocateSpec, VirtualMachineRelocateSpecDiskLocator,
+    VirtualMachineRelocateTransformation, VmBeingClonedEvent, VmBeingDeployedEvent, VmClonedEvent, VmDeployedEvent,
+    VmEventArgument,
 };
 
 use super::create::{add, choose_host, choose_vmx, home, usable};
@@ -170,7 +171,7 @@ impl Clone {
         let mut draft =
             Draft { files: home(&vmx), config, host, datastores: seen, vmx, running: false, has_snapshots: false };
         self.copy_disks(world, &mut draft)?;
-        renew_cards(world, &mut draft)?;
+        renew_cards(world, &mut draft.config.hardware.device)?;
         hardware::set_running(&mut draft.config.hardware.device, false);
         if let Some(overrides) = &self.spec.config {
             // What is cloned has the name that the call gives, whatever the overrides say.
@@ -354,17 +355,26 @@ fn copy_disk(
 }
 
 /// Gives the network adapters addresses and ports of their own.
-fn renew_cards(world: &mut World, draft: &mut Draft) -> Outcome<()> {
-    for device in &mut draft.config.hardware.device {
-        let port = device
-            .backing
-            .as_mut()
-            .and_then(|backing| backing.downcast_mut::<VirtualEthernetCardDistributedVirtualPortBackingInfo>());
-        if let Some(distributed) = port {
-            distributed.port.port_key = Some(world.new_id(""));
-            distributed.port.connection_cookie = Some(fastrand::i32(1..));
+///
+/// # Errors
+/// `ResourceInUse` where a port group has no port left.
+fn renew_cards(world: &mut World, devices: &mut [Poly<VirtualDevice>]) -> Outcome<()> {
+    fn port_of(device: &mut VirtualDevice) -> Option<&mut DistributedVirtualSwitchPortConnection> {
+        let backing = device.backing.as_mut()?;
+        Some(&mut backing.downcast_mut::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?.port)
+    }
+    // The source's ports are the source's.
+    devices.iter_mut().filter_map(|device| port_of(device)).for_each(|port| port.port_key = None);
+    for at in 0..devices.len() {
+        let group = devices.get(at).and_then(|device| hardware::network_anywhere(world, device));
+        let port = devices.get_mut(at).and_then(|device| port_of(device)).cloned();
+        if let (Some(group), Some(mut port)) = (group, port) {
+            hardware::take_port(world, devices, &mut port, &group)?;
+            if let Some(kept) = devices.get_mut(at).and_then(|device| port_of(device)) {
+                *kept = port;
+            }
         }
-        if let Some(card) = device.downcast_mut::<VirtualEthernetCard>() {
+        if let Some(card) = devices.get_mut(at).and_then(|device| device.downcast_mut::<VirtualEthernetCard>()) {
             let (kind, address) = hardware::new_address(world);
             card.address_type = Some(kind.to_owned());
             card.mac_address = Some(address);

@@ -11,9 +11,8 @@ use vsphere_model::types::{
 };
 
 use super::draft::{Draft, FileChange, carry_out};
-use super::environment::EnvironmentBrowser;
 use super::files::Place;
-use super::{Life, Vm, config};
+use super::{Life, Vm, config, environment};
 use crate::call::{Call, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::objects::compute::Compute;
@@ -104,7 +103,7 @@ pub(super) fn add(
         config,
     };
     world.add_as(&id, vm);
-    world.add_as(&super::environment::id_of(&itself), EnvironmentBrowser { of: itself.clone() });
+    environment::add(world, &itself);
     world.hang(&itself, folder)?;
     world.edit::<Host>(host)?.vms.push(itself.clone());
     if let Some(pool) = pool {

@@ -123,7 +123,7 @@ fn leave(world: &mut World, vm: &Moref) -> Outcome<()> {
         }
     }
     snapshot::forget(world, vm);
-    world.remove(&Moref::new("EnvironmentBrowser", super::environment::id_of(vm)));
+    world.remove(&super::environment::browser_of(vm));
     world.unhang(vm)?;
     world.remove(vm);
     Ok(())

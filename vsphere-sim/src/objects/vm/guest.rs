@@ -250,6 +250,8 @@ pub(super) enum Start {
     Boot,
     /// Out of kept memory.
     Wake,
+    /// It has long been up.
+    Up,
 }
 
 /// The guest of this machine, which has just been powered on or reset, begins to start. Its Tools answer some seconds
@@ -266,9 +268,10 @@ pub(super) fn start(world: &mut World, vm: &Moref, how: Start) {
         return;
     }
     let vm = vm.clone();
-    let after = match how {
-        Start::Boot => BOOT,
-        Start::Wake => WAKE,
+    let (after, report_after) = match how {
+        Start::Boot => (BOOT, REPORT),
+        Start::Wake => (WAKE, REPORT),
+        Start::Up => (Duration::ZERO, Duration::ZERO),
     };
     world.later(after, move |world| {
         if !runs_still(world, &vm, turn) {
@@ -277,7 +280,7 @@ pub(super) fn start(world: &mut World, vm: &Moref, how: Start) {
         if let Ok(machine) = world.edit::<Vm>(&vm) {
             machine.tools_answer();
         }
-        world.later(REPORT, move |world| {
+        world.later(report_after, move |world| {
             if runs_still(world, &vm, turn) {
                 report(world, &vm);
             }

@@ -34,7 +34,7 @@ mod relocate;
 mod room;
 pub(crate) mod snapshot;
 mod stats;
-mod template;
+pub(crate) mod template;
 pub(crate) mod tools;
 
 use vsphere_model::managed;
@@ -111,7 +111,7 @@ impl Managed for Vm {
             "layout" => Prop::made(self.layout(look.world)),
             "layoutEx" => Prop::made(self.layout_ex(look.world)),
             "capability" => Prop::made(properties::capability()),
-            "environmentBrowser" => Prop::made(Moref::new("EnvironmentBrowser", environment::id_of(look.me))),
+            "environmentBrowser" => Prop::made(environment::browser_of(look.me)),
             "guestHeartbeatStatus" => Prop::made(self.heartbeat()),
             _ => self.entity.read(look, property),
         }

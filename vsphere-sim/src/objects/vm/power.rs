@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vsphere_model::registry;
 use vsphere_model::types::{
-    Any, ClusterAttemptedVmInfo, ClusterNotAttemptedVmInfo, ClusterPowerOnVmResult, DrsVmPoweredOnEvent,
+    Any, ClusterAttemptedVmInfo, ClusterNotAttemptedVmInfo, ClusterPowerOnVmResult, DateTime, DrsVmPoweredOnEvent,
     InvalidPowerState, TaskInProgress, ToolsUnavailable, VirtualMachineConnectionState, VirtualMachineGuestState,
     VirtualMachinePowerState, VirtualMachineRuntimeInfoDasProtectionState, VmGuestRebootEvent, VmGuestShutdownEvent,
     VmGuestStandbyEvent, VmPoweredOffEvent, VmPoweredOnEvent, VmResettingEvent, VmResumingEvent, VmStartingEvent,
@@ -77,9 +77,8 @@ impl Vm {
             _ => "Powered off",
         };
         let message = format!("The attempted operation cannot be performed in the current state ({shown}).");
-        let mut fault = InvalidPowerState::default();
-        fault.requested_state = requested;
-        fault.existing_state = existing.clone();
+        let fault =
+            InvalidPowerState { requested_state: requested, existing_state: existing.clone(), ..Default::default() };
         Err(Fault::new(fault, message))
     }
 
@@ -163,6 +162,17 @@ pub(crate) fn turn_on(world: &mut World, vm: &Moref, host: Option<&Moref>, user:
     Ok(Any::Unset)
 }
 
+/// A machine of a model has run since this time, on the host that it is registered with. No event is posted.
+///
+/// # Errors
+/// `ManagedObjectNotFound`, `NoDiskSpace`.
+pub(crate) fn has_run_since(world: &mut World, vm: &Moref, since: DateTime) -> Outcome<()> {
+    let host = world.get::<Vm>(vm)?.runtime.host.clone().ok_or_else(|| Fault::not_found(vm))?;
+    run(world, vm, &host, Start::Up)?;
+    world.edit::<Vm>(vm)?.runtime.boot_time = Some(since);
+    Ok(())
+}
+
 /// The machine runs on this host from now on.
 ///
 /// # Errors
@@ -197,7 +207,10 @@ pub(super) fn run(world: &mut World, vm: &Moref, host: &Moref, how: Start) -> Ou
 }
 
 /// The machine runs no more.
-fn stop(world: &mut World, vm: &Moref, state: VirtualMachinePowerState, clean: Option<bool>) -> Outcome<()> {
+///
+/// # Errors
+/// `ManagedObjectNotFound`.
+pub(crate) fn stop(world: &mut World, vm: &Moref, state: VirtualMachinePowerState, clean: Option<bool>) -> Outcome<()> {
     let now = world.now();
     let machine = world.edit::<Vm>(vm)?;
     if state == PoweredOff {
@@ -301,7 +314,7 @@ fn suspend(world: &mut World, call: &Call) -> Outcome<Reply> {
 ///
 /// # Errors
 /// `ManagedObjectNotFound`.
-pub(super) fn turn_to_sleep(world: &mut World, vm: &Moref, user: &str) -> Outcome<()> {
+pub(crate) fn turn_to_sleep(world: &mut World, vm: &Moref, user: &str) -> Outcome<()> {
     let vmx = world.vmx_of(vm)?;
     let memory = i64::from(world.get::<Vm>(vm)?.config.hardware.memory_mb) << 20;
     let file = |(ending, size)| FileChange::File(vmx.beside(&format!("{}.{ending}", vmx.stem())), size);

@@ -4,12 +4,12 @@
 //! asks at the next power-on whether it was moved or copied, unless `uuid.action` answers that beforehand.
 
 use vsphere_model::types::{
-    Any, ChoiceOption, ElementDescription, GenericVmConfigFault, InvalidArgument, OptionValue, Poly,
+    Any, ChoiceOption, Description, ElementDescription, GenericVmConfigFault, InvalidArgument, OptionValue, Poly,
     VirtualEthernetCard, VirtualMachineConfigInfo, VirtualMachineMessage, VirtualMachineQuestionInfo,
 };
 
-use super::Vm;
 use super::guest::extra_config;
+use super::{Vm, hardware};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::world::{Moref, World, uuid};
@@ -19,8 +19,11 @@ pub(crate) const METHODS: Methods = &[("VirtualMachine", "AnswerVM", Handler::Wr
 /// What a machine goes on with when it has its answer.
 pub(super) struct Asked {
     task: Moref,
-    then: Box<dyn FnOnce(&mut World, &Moref) -> Outcome<Any> + Send + Sync>,
+    then: Rest,
 }
+
+/// What remains of the task's work.
+type Rest = Box<dyn FnOnce(&mut World, &Moref) -> Outcome<Any> + Send + Sync>;
 
 /// The choices, by the key with which a client gives its answer.
 const CANCEL: &str = "0";
@@ -39,10 +42,8 @@ pub(super) fn before_power_on(machine: &Vm) -> Option<VirtualMachineQuestionInfo
         machine.entity.name
     );
     let choice = |key: &str, label: &str| {
-        let mut choice = ElementDescription { key: key.to_owned(), ..Default::default() };
-        choice.label = label.to_owned();
-        choice.summary = label.to_owned();
-        Poly::new(choice)
+        let base = Description { label: label.to_owned(), summary: label.to_owned() };
+        Poly::new(ElementDescription { base, key: key.to_owned() })
     };
     let choices = vec![choice(CANCEL, "Cancel"), choice(MOVED, "I Moved It"), choice(COPIED, "I Copied It")];
     Some(VirtualMachineQuestionInfo {
@@ -105,21 +106,27 @@ fn settle(world: &mut World, vm: &Moref, answer: &str) -> Outcome<()> {
         let reason = "The power-on was canceled by the answer to a question.".to_owned();
         return Err(Fault::new(GenericVmConfigFault { reason: reason.clone(), ..Default::default() }, reason));
     }
-    let config = &mut world.edit::<Vm>(vm)?.config;
     if answer == COPIED {
-        config.uuid = uuid(fastrand::u128(..));
-        for device in &mut config.hardware.device {
-            if let Some(card) = device.downcast_mut::<VirtualEthernetCard>()
-                && card.address_type.as_deref() != Some("manual")
-            {
-                let [a, b, c] = [fastrand::u8(..), fastrand::u8(..), fastrand::u8(..)];
-                card.mac_address = Some(format!("00:50:56:{:02x}:{b:02x}:{c:02x}", 0x80 | a & 0x3f));
-            }
-        }
+        become_another(world, vm)?;
     }
+    let config = &mut world.edit::<Vm>(vm)?.config;
     let location = location_of(config);
     if let Some(option) = config.extra_config.iter_mut().find(|option| option.key == LOCATION) {
         *option = Poly::new(OptionValue { key: LOCATION.to_owned(), value: Some(Any::from(location)) });
+    }
+    Ok(())
+}
+
+/// A copy has an identity of its own, and addresses that it doesn't share.
+fn become_another(world: &mut World, vm: &Moref) -> Outcome<()> {
+    let cards = world.get::<Vm>(vm)?.config.hardware.device.iter();
+    let count = cards.filter(|device| device.is::<VirtualEthernetCard>()).count();
+    let mut addresses: Vec<String> = (0..count).map(|_| hardware::new_address(world).1).collect();
+    let config = &mut world.edit::<Vm>(vm)?.config;
+    config.uuid = uuid(fastrand::u128(..));
+    let cards = config.hardware.device.iter_mut().filter_map(|device| device.downcast_mut::<VirtualEthernetCard>());
+    for card in cards.filter(|card| card.address_type.as_deref() != Some("manual")) {
+        card.mac_address = addresses.pop();
     }
     Ok(())
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use vsphere_model::types::{
-    AlreadyExists, Any, ParaVirtualSCSIController, Poly, VirtualDeviceConfigSpec, VirtualDeviceConfigSpecOperation,
-    VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualMachineConfigInfo, VmRegisteredEvent,
+    AlreadyExists, Any, ParaVirtualSCSIController, Poly, VirtualController, VirtualDevice, VirtualDeviceConfigSpec,
+    VirtualDeviceConfigSpecOperation, VirtualDeviceFileBackingInfo, VirtualDisk, VirtualDiskFlatVer2BackingInfo,
+    VirtualMachineConfigInfo, VirtualSCSIController, VmRegisteredEvent,
 };
 
 use super::create::{add, choose_host, usable};
@@ -93,16 +94,15 @@ fn found(world: &mut World, vmx: &Place, host: &Moref, datastores: Vec<Moref>) -
         let operation = Some(VirtualDeviceConfigSpecOperation::Add);
         Poly::new(VirtualDeviceConfigSpec { operation, device, ..Default::default() })
     };
-    let mut controller = ParaVirtualSCSIController::default();
-    controller.key = -1;
-    let mut changes = vec![add(Poly::new(controller))];
+    let base = VirtualDevice { key: -1, ..Default::default() };
+    let base = VirtualController { base, ..Default::default() };
+    let base = VirtualSCSIController { base, ..Default::default() };
+    let mut changes = vec![add(Poly::new(ParaVirtualSCSIController { base }))];
     for file in disks {
-        let mut backing = VirtualDiskFlatVer2BackingInfo::default();
-        backing.file_name = file;
-        let mut disk = VirtualDisk::default();
-        disk.controller_key = Some(-1);
-        disk.backing = Some(Poly::new(backing));
-        changes.push(add(Poly::new(disk)));
+        let base = VirtualDeviceFileBackingInfo { file_name: file, ..Default::default() };
+        let backing = Some(Poly::new(VirtualDiskFlatVer2BackingInfo { base, ..Default::default() }));
+        let base = VirtualDevice { controller_key: Some(-1), backing, ..Default::default() };
+        changes.push(add(Poly::new(VirtualDisk { base, ..Default::default() })));
     }
     let mut draft = Draft {
         config,

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use vsphere_model::types::{
-    Any, CannotAccessNetwork, CannotAccessVmConfig, EntityEventArgument, HostEventArgument, VirtualDisk,
-    VirtualDiskFlatVer2BackingInfo, VirtualMachineConfigInfo, VirtualMachinePowerState, VirtualMachineRelocateSpec,
-    VmBeingHotMigratedEvent, VmBeingMigratedEvent, VmBeingRelocatedEvent, VmMigratedEvent, VmRelocatedEvent,
+    Any, CannotAccessNetwork, CannotAccessVmConfig, CannotAccessVmDevice, EntityEventArgument, HostEventArgument,
+    VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualMachineConfigInfo, VirtualMachinePowerState,
+    VirtualMachineRelocateSpec, VmBeingHotMigratedEvent, VmBeingMigratedEvent, VmBeingRelocatedEvent, VmMigratedEvent,
+    VmRelocatedEvent,
 };
 
 use super::clone::{asked_format, check_locators};
@@ -140,15 +141,17 @@ fn check_networks(world: &World, draft: &Draft) -> Outcome<()> {
     for device in draft.config.hardware.device.iter().filter(|device| Kind::of(device) == Kind::Nic) {
         let network = hardware::network_anywhere(world, device);
         if let Some(network) = network.filter(|network| !host.networks.contains(network)) {
-            let mut fault = CannotAccessNetwork::default();
-            fault.device = device.device_info.as_ref().map(|info| info.label.clone()).unwrap_or_default();
-            fault.backing = world.name_of(&network);
-            fault.connected = device.connectable.as_ref().is_some_and(|info| info.connected);
+            let base = CannotAccessVmDevice {
+                device: device.device_info.as_ref().map(|info| info.label.clone()).unwrap_or_default(),
+                backing: world.name_of(&network),
+                connected: device.connectable.as_ref().is_some_and(|info| info.connected),
+                ..Default::default()
+            };
             let message = format!(
                 "Currently connected network interface '{}' uses network '{}', which is not accessible.",
-                fault.device, fault.backing
+                base.device, base.backing
             );
-            fault.network = Some(network);
+            let fault = CannotAccessNetwork { base, network: Some(network) };
             return Err(Fault::new(fault, message));
         }
     }

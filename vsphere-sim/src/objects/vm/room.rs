@@ -2,7 +2,7 @@
 
 use vsphere_model::types::{
     HostNotConnected, HostSystemConnectionState, InsufficientMemoryResourcesFault, NoActiveHostInCluster,
-    NotEnoughLogicalCpus,
+    NotEnoughCpus, NotEnoughLogicalCpus,
 };
 
 use super::Vm;
@@ -42,8 +42,7 @@ pub(super) fn choose(world: &World, vm: &Moref, asked: Option<&Moref>) -> Outcom
         .filter(|host| world.get::<Host>(host).is_ok_and(Host::is_usable) && reaches(world, machine, host))
         .collect();
     if active.is_empty() {
-        let mut fault = NoActiveHostInCluster::default();
-        fault.compute_resource = cluster.clone();
+        let fault = NoActiveHostInCluster { compute_resource: cluster.clone(), ..Default::default() };
         return Err(Fault::new(fault, "No host of the cluster is available to run the virtual machine."));
     }
     let mut refused = None;
@@ -119,10 +118,8 @@ fn host_has_room(world: &World, vm: &Moref, machine: &Vm, at: &Moref) -> Outcome
     let threads = i32::from(host.hardware.num_cpu_threads);
     let wanted = machine.config.hardware.num_cpu;
     if wanted > threads {
-        let mut fault = NotEnoughLogicalCpus::default();
-        fault.num_cpu_dest = threads;
-        fault.num_cpu_vm = wanted;
-        fault.host = Some(at.clone());
+        let cpus = NotEnoughCpus { num_cpu_dest: threads, num_cpu_vm: wanted, ..Default::default() };
+        let fault = NotEnoughLogicalCpus { base: cpus, host: Some(at.clone()) };
         let message = format!("The virtual machine needs {wanted} logical processors, and the host has {threads}.");
         return Err(Fault::new(fault, message));
     }
@@ -155,9 +152,7 @@ fn must_keep(has: i64, reserved: i64, wanted: i64) -> bool {
 }
 
 fn no_memory(unreserved: i64, requested: i64) -> Fault {
-    let mut fault = InsufficientMemoryResourcesFault::default();
-    fault.unreserved = unreserved;
-    fault.requested = requested;
+    let fault = InsufficientMemoryResourcesFault { unreserved, requested, ..Default::default() };
     let message = "The host does not have sufficient memory resources to satisfy the reservation.";
     Fault::new(fault, message)
 }

@@ -7,9 +7,10 @@ use vsphere_model::managed;
 use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn, Suspended};
 use vsphere_model::types::{
     Any, ApplicationQuiesceFault, DateTime, MemorySnapshotOnIndependentDisk, NotFound, Poly,
-    SharedBusControllerNotSupported, SnapshotDisabled, SnapshotIncompatibleDeviceInVm, TooManySnapshotLevels,
-    VirtualDisk, VirtualDiskRawDiskMappingVer1BackingInfo, VirtualMachineConfigInfo, VirtualMachineGuestQuiesceSpec,
-    VirtualMachinePowerState, VirtualMachineSnapshotTree, VirtualSCSIController, VirtualSCSISharing,
+    SharedBusControllerNotSupported, SnapshotDisabled, SnapshotIncompatibleDeviceInVm, TaskEvent,
+    TooManySnapshotLevels, VirtualDisk, VirtualDiskRawDiskMappingVer1BackingInfo, VirtualMachineConfigInfo,
+    VirtualMachineGuestQuiesceSpec, VirtualMachinePowerState, VirtualMachineSnapshotTree, VirtualSCSIController,
+    VirtualSCSISharing,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
@@ -22,7 +23,7 @@ use crate::fault::{Fault, Outcome};
 use crate::objects::datastore::Datastore;
 use crate::objects::datastore::disk::Disk;
 use crate::objects::folder::check_name;
-use crate::world::{Look, Managed, Moref, Prop, World};
+use crate::world::{Look, Managed, Moref, Prop, Task, World};
 
 pub(crate) const METHODS: Methods = &[
     ("VirtualMachine", "CreateSnapshot_Task", Handler::Write(create)),
@@ -122,6 +123,7 @@ impl Vm {
 }
 
 /// What a snapshot is asked to be.
+#[derive(Default)]
 pub(crate) struct Wanted {
     pub(crate) name: String,
     pub(crate) description: String,
@@ -154,11 +156,24 @@ fn take(world: &mut World, call: &Call, memory: bool, quiesce: bool) -> Outcome<
         }
         (Ok(()), _) => FREEZE,
     };
-    call.task().alone_with(&vm).takes(takes).start(world, move |world| {
+    let task = call.task().alone_with(&vm).takes(takes);
+    let reply = task.start(world, move |world| {
         may_take(world, &vm, &wanted)?;
         let now = world.now();
         freeze(world, &vm, &wanted, now).map(Any::from)
-    })
+    })?;
+    tell(world, call, reply, "Create virtual machine snapshot")
+}
+
+/// A vCenter has no events of its own for snapshots, and records that there was a task.
+fn tell(world: &mut World, call: &Call, reply: Reply, label: &str) -> Outcome<Reply> {
+    let Reply::Value(Any::Ref(task)) = &reply else { return Ok(reply) };
+    let info = world.get::<Task>(task)?.info.clone();
+    if let Some(about) = info.entity.clone() {
+        let user = call.user(world);
+        world.post(&about, &user, TaskEvent { info, ..Default::default() }, format!("Task: {label}"));
+    }
+    Ok(reply)
 }
 
 fn may_take(world: &World, vm: &Moref, wanted: &Wanted) -> Outcome<()> {
@@ -324,7 +339,10 @@ fn start_revert(
     let user = call.user(world);
     let revert = Revert { vm: vm.clone(), snapshot, host, suppress, user };
     let takes = if revert.check(world).is_ok() { REVERT } else { Duration::ZERO };
-    call.task().about(&vm).alone_with(&vm).takes(takes).start(world, move |world| revert.carry_out(world))
+    let label = if revert.snapshot.is_some() { "Revert snapshot" } else { "Revert to current snapshot" };
+    let task = call.task().about(&vm).alone_with(&vm).takes(takes);
+    let reply = task.start(world, move |world| revert.carry_out(world))?;
+    tell(world, call, reply, label)
 }
 
 /// A way back.
@@ -407,30 +425,34 @@ fn remove(world: &mut World, call: &Call) -> Outcome<Reply> {
     let vm = vm_of(world, &snapshot)?;
     let children: bool = call.arg("removeChildren")?;
     let consolidate = call.opt::<bool>("consolidate")?.unwrap_or(true);
-    call.task().about(&vm).alone_with(&vm).takes(REMOVE).start(world, move |world| {
+    let reply = call.task().about(&vm).alone_with(&vm).takes(REMOVE).start(world, move |world| {
         take_out(world, &vm, &snapshot, children)?;
         settle_disks(world, &vm, consolidate)
-    })
+    })?;
+    tell(world, call, reply, "Remove snapshot")
 }
 
 fn remove_all(world: &mut World, call: &Call) -> Outcome<Reply> {
     let vm = call.target.clone();
     let consolidate = call.opt::<bool>("consolidate")?.unwrap_or(true);
     let takes = if world.get::<Vm>(&vm)?.snapshot.is_some() { REMOVE } else { Duration::ZERO };
-    call.task().alone_with(&vm).takes(takes).start(world, move |world| {
+    let reply = call.task().alone_with(&vm).takes(takes).start(world, move |world| {
         for root in world.get::<Vm>(&vm)?.snapshot_trees().iter().map(|tree| tree.snapshot.clone()).collect::<Vec<_>>()
         {
             take_out(world, &vm, &root, true)?;
         }
         settle_disks(world, &vm, consolidate)
-    })
+    })?;
+    tell(world, call, reply, "Remove all snapshots")
 }
 
 fn consolidate_disks(world: &mut World, call: &Call) -> Outcome<Reply> {
     let vm = call.target.clone();
     let needed = world.get::<Vm>(&vm)?.runtime.consolidation_needed == Some(true);
     let takes = if needed { REMOVE } else { Duration::ZERO };
-    call.task().alone_with(&vm).takes(takes).start(world, move |world| settle_disks(world, &vm, true))
+    let task = call.task().alone_with(&vm).takes(takes);
+    let reply = task.start(world, move |world| settle_disks(world, &vm, true))?;
+    tell(world, call, reply, "Consolidate virtual machine disk files")
 }
 
 /// Takes a snapshot out of the tree. Its children go with it, or to its parent.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn};
 use vsphere_model::types::{
     AlreadyUpgraded, Any, GenericVmConfigFault, Poly, VirtualCdrom, VirtualCdromIsoBackingInfo,
-    VirtualCdromRemotePassthroughBackingInfo, VirtualDevice, VirtualDeviceConnectInfo, VmUpgradeCompleteEvent,
-    VmUpgradingEvent,
+    VirtualCdromRemotePassthroughBackingInfo, VirtualDevice, VirtualDeviceConnectInfo, VirtualDeviceFileBackingInfo,
+    VmUpgradeCompleteEvent, VmUpgradingEvent,
 };
 
 use super::Vm;
@@ -37,9 +37,8 @@ fn mount(world: &mut World, call: &Call) -> Outcome<Reply> {
         let reason = "The virtual machine has no CD-ROM drive to put the Tools installer in.".to_owned();
         return Err(Fault::new(GenericVmConfigFault { reason: reason.clone(), ..Default::default() }, reason));
     };
-    let mut backing = VirtualCdromIsoBackingInfo::default();
-    backing.file_name = image;
-    drive.backing = Some(Poly::new(backing));
+    let file = VirtualDeviceFileBackingInfo { file_name: image, ..Default::default() };
+    drive.backing = Some(Poly::new(VirtualCdromIsoBackingInfo { base: file }));
     plug(drive, true);
     machine.runtime.tools_installer_mounted = true;
     Ok(Reply::NONE)
@@ -57,9 +56,7 @@ fn unmount(world: &mut World, call: &Call) -> Outcome<Reply> {
         image.is_some_and(|image| image.file_name.starts_with("[] /vmimages/"))
     };
     if let Some(drive) = drives(machine).find(|drive| is_installer(drive)) {
-        let mut backing = VirtualCdromRemotePassthroughBackingInfo::default();
-        backing.exclusive = false;
-        drive.backing = Some(Poly::new(backing));
+        drive.backing = Some(Poly::new(VirtualCdromRemotePassthroughBackingInfo::default()));
         plug(drive, false);
     }
     Ok(Reply::NONE)

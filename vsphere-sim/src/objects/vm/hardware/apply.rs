@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use vsphere_model::types::{
-    InvalidController, InvalidDeviceBacking, InvalidDeviceOperation, InvalidDeviceSpec, MissingController, Poly,
-    TooManyDevices, VirtualController, VirtualDevice, VirtualDeviceConfigSpec, VirtualDeviceConfigSpecFileOperation,
-    VirtualDeviceConfigSpecOperation, VirtualDeviceConnectInfo, VirtualNVMEController, VirtualSCSIController,
-    VirtualSCSISharing,
+    InvalidController, InvalidDeviceBacking, InvalidDeviceOperation, InvalidDeviceSpec, InvalidVmConfig,
+    MissingController, Poly, TooManyDevices, VirtualController, VirtualDevice, VirtualDeviceConfigSpec,
+    VirtualDeviceConfigSpecFileOperation, VirtualDeviceConfigSpecOperation, VirtualDeviceConnectInfo,
+    VirtualNVMEController, VirtualSCSIController, VirtualSCSISharing,
 };
 
 use super::super::config::only_when_off;
@@ -35,50 +35,46 @@ impl At<'_> {
         format!("{}.deviceChange[{}].device.{name}", self.root, self.index)
     }
 
+    fn at(self, property: &str) -> InvalidDeviceSpec {
+        let property = Some(format!("virtualDeviceSpec.{property}"));
+        InvalidDeviceSpec { base: InvalidVmConfig { property, ..Default::default() }, device_index: self.number() }
+    }
+
     /// A property of the device is not possible.
     pub(super) fn invalid(self, property: &str) -> Fault {
-        let mut fault = InvalidDeviceSpec { device_index: self.number(), ..Default::default() };
-        fault.property = Some(format!("virtualDeviceSpec.device.{property}"));
+        let fault = self.at(&format!("device.{property}"));
         Fault::new(fault, format!("Invalid configuration for device '{}'.", self.index))
     }
 
     /// What is behind the device is not there, or is of the wrong kind.
     pub(super) fn invalid_backing(self) -> Fault {
-        let mut fault = InvalidDeviceBacking::default();
-        fault.device_index = self.number();
-        fault.property = Some("virtualDeviceSpec.device.backing".to_owned());
+        let fault = InvalidDeviceBacking { base: self.at("device.backing") };
         Fault::new(fault, format!("Incompatible device backing specified for device '{}'.", self.index))
     }
 
     /// A device can't be treated so.
     pub(super) fn invalid_operation(self, change: &VirtualDeviceConfigSpec) -> Fault {
-        let mut fault = InvalidDeviceOperation {
+        let fault = InvalidDeviceOperation {
+            base: self.at("operation"),
             bad_op: change.operation.clone(),
             bad_file_op: change.file_operation.clone(),
-            ..Default::default()
         };
-        fault.device_index = self.number();
-        fault.property = Some("virtualDeviceSpec.operation".to_owned());
         Fault::new(fault, format!("Invalid operation for device '{}'.", self.index))
     }
 
     fn invalid_controller(self, key: i32) -> Fault {
-        let mut fault = InvalidController { controller_key: key, ..Default::default() };
-        fault.device_index = self.number();
-        fault.property = Some("virtualDeviceSpec.device.controllerKey".to_owned());
+        let fault = InvalidController { base: self.at("device.controllerKey"), controller_key: key };
         Fault::new(fault, format!("The device '{}' is referring to a nonexisting controller '{key}'.", self.index))
     }
 
     fn missing_controller(self) -> Fault {
-        let mut fault = MissingController::default();
-        fault.device_index = self.number();
-        fault.property = Some("virtualDeviceSpec.device.controllerKey".to_owned());
+        let fault = MissingController { base: self.at("device.controllerKey") };
         Fault::new(fault, format!("The device '{}' needs a controller.", self.index))
     }
 
     fn too_many(self) -> Fault {
-        let mut fault = TooManyDevices::default();
-        fault.property = Some(format!("{}.deviceChange[{}].device", self.root, self.index));
+        let property = Some(format!("{}.deviceChange[{}].device", self.root, self.index));
+        let fault = TooManyDevices { base: InvalidVmConfig { property, ..Default::default() } };
         Fault::new(fault, "The virtual machine has too many devices of this kind.")
     }
 }
@@ -87,7 +83,7 @@ impl At<'_> {
 ///
 /// # Errors
 /// `InvalidDeviceSpec` and its kin, with the number of the change; the faults of files; `InvalidPowerState`.
-pub(crate) fn change(
+pub(in super::super) fn change(
     world: &mut World,
     draft: &mut Draft,
     changes: &[Poly<VirtualDeviceConfigSpec>],

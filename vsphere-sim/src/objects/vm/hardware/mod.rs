@@ -10,15 +10,16 @@ mod nic;
 
 use vsphere_model::types::{
     Poly, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualEthernetCardDistributedVirtualPortBackingInfo,
-    VirtualEthernetCardNetworkBackingInfo, VirtualMachineBootOptionsBootableDevice,
-    VirtualMachineBootOptionsBootableDiskDevice, VirtualMachineBootOptionsBootableEthernetDevice,
+    VirtualEthernetCardNetworkBackingInfo, VirtualEthernetCardOpaqueNetworkBackingInfo,
+    VirtualMachineBootOptionsBootableDevice, VirtualMachineBootOptionsBootableDiskDevice,
+    VirtualMachineBootOptionsBootableEthernetDevice,
 };
 
-pub(crate) use apply::change;
+pub(super) use apply::change;
 pub(super) use defaults::devices as default_devices;
 pub(super) use disk::{chain, fill_backing, free_disk_name};
 pub(crate) use kind::Kind;
-pub(super) use nic::new_address;
+pub(super) use nic::{new_address, take_port};
 
 use crate::objects::host::Host;
 use crate::objects::network::Network;
@@ -53,6 +54,9 @@ pub(super) fn network_of(world: &World, host: &Moref, device: &VirtualDevice) ->
     if let Some(standard) = backing.downcast_ref::<VirtualEthernetCardNetworkBackingInfo>() {
         return standard.network.clone();
     }
+    if let Some(opaque) = backing.downcast_ref::<VirtualEthernetCardOpaqueNetworkBackingInfo>() {
+        return opaque_network(world, host, &opaque.opaque_network_id);
+    }
     let port = &backing.downcast_ref::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?.port;
     portgroup(world, host, port.portgroup_key.as_deref()?)
 }
@@ -77,6 +81,15 @@ pub(super) fn portgroup(world: &World, host: &Moref, key: &str) -> Option<Moref>
         portgroup.is_some_and(|portgroup| portgroup.key == key)
     };
     world.get::<Host>(host).ok()?.networks.iter().find(has_key).cloned()
+}
+
+/// The opaque network with this id that the host has.
+fn opaque_network(world: &World, host: &Moref, id: &str) -> Option<Moref> {
+    let has_id = |network: &&Moref| {
+        let opaque = world.get::<Network>(network).ok().and_then(|network| network.opaque.as_ref());
+        opaque.is_some_and(|(opaque, _)| opaque == id)
+    };
+    world.get::<Host>(host).ok()?.networks.iter().find(has_id).cloned()
 }
 
 /// Whether the machine can boot from each of these.

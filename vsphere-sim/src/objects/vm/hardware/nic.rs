@@ -1,16 +1,18 @@
 //! Network adapters: what they are plugged into, and their addresses.
 
 use vsphere_model::types::{
-    Poly, VirtualDevice, VirtualEthernetCard, VirtualEthernetCardDistributedVirtualPortBackingInfo,
-    VirtualEthernetCardNetworkBackingInfo, VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualSriovEthernetCard,
+    DistributedVirtualSwitchPortConnection, Poly, SharesInfo, SharesLevel, VirtualDevice, VirtualEthernetCard,
+    VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualEthernetCardNetworkBackingInfo,
+    VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualEthernetCardResourceAllocation, VirtualSriovEthernetCard,
 };
 
 use super::super::config::only_when_off;
 use super::super::draft::Draft;
 use super::apply::At;
-use super::{BROKEN, portgroup};
+use super::{BROKEN, opaque_network, portgroup};
 use crate::fault::{Fault, Outcome};
 use crate::model::ServerKind;
+use crate::objects::dvs::{self, Dvs};
 use crate::objects::host::Host;
 use crate::objects::network::Network;
 use crate::world::{Moref, World, escaped};
@@ -21,6 +23,7 @@ pub(super) fn add(world: &mut World, draft: &Draft, device: &mut Poly<VirtualDev
     let Some(card) = device.downcast_mut::<VirtualEthernetCard>() else { return Err(at.invalid("key")) };
     card.wake_on_lan_enabled.get_or_insert(true);
     card.upt_compatibility_enabled.get_or_insert(false);
+    card.resource_allocation.get_or_insert_with(usual_allocation);
     match card.address_type.as_deref() {
         Some("manual") => {
             card.mac_address = Some(manual_address(card.mac_address.as_deref(), at)?);
@@ -33,6 +36,12 @@ pub(super) fn add(world: &mut World, draft: &Draft, device: &mut Poly<VirtualDev
         Some(_) => return Err(at.invalid("addressType")),
     }
     Ok(())
+}
+
+/// What an adapter gets of the bandwidth that nobody has reserved.
+fn usual_allocation() -> Box<VirtualEthernetCardResourceAllocation> {
+    let share = SharesInfo { shares: 50, level: SharesLevel::Normal };
+    Box::new(VirtualEthernetCardResourceAllocation { reservation: Some(0), share, limit: Some(-1) })
 }
 
 /// A change of an adapter: what it is plugged into, its address, whether it is connected.
@@ -53,6 +62,9 @@ pub(super) fn edit(
     };
     card.wake_on_lan_enabled = card.wake_on_lan_enabled.or(old.wake_on_lan_enabled);
     card.upt_compatibility_enabled = card.upt_compatibility_enabled.or(old.upt_compatibility_enabled);
+    if card.resource_allocation.is_none() {
+        card.resource_allocation.clone_from(&old.resource_allocation);
+    }
     if card.external_id.is_none() {
         card.external_id.clone_from(&old.external_id);
     }
@@ -107,16 +119,16 @@ fn plug(world: &mut World, draft: &Draft, device: &mut Poly<VirtualDevice>, at: 
         let key = port.portgroup_key.clone().filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| Fault::invalid_argument(&at.property("backing.port.portgroupKey")))?;
         // The host must be a member of the switch, or it does not have the port group.
-        portgroup(world, &draft.host, &key)
-            .ok_or_else(|| Fault::invalid_argument(&at.property("backing.port.switchUuid")))?;
+        let refused = || Fault::invalid_argument(&at.property("backing.port.switchUuid"));
+        let group = portgroup(world, &draft.host, &key).ok_or_else(refused)?;
+        if switch_of(world, &group).is_some_and(|switch| switch != port.switch_uuid) {
+            return Err(refused());
+        }
         if port.port_key.as_ref().is_none_or(String::is_empty) {
-            port.port_key = Some(world.new_id(""));
+            take_port(world, &draft.config.hardware.device, port, &group)?;
         }
-        port.connection_cookie = Some(fastrand::i32(1..));
     } else if let Some(opaque) = backing.downcast_ref::<VirtualEthernetCardOpaqueNetworkBackingInfo>() {
-        if opaque.opaque_network_id.is_empty() || opaque.opaque_network_type.is_empty() {
-            return Err(at.invalid_backing());
-        }
+        opaque_network(world, &draft.host, &opaque.opaque_network_id).ok_or_else(|| at.invalid_backing())?;
     } else {
         return Err(at.invalid_backing());
     }
@@ -134,6 +146,38 @@ fn plug(world: &mut World, draft: &Draft, device: &mut Poly<VirtualDevice>, at: 
         }
         (None, false) => {}
     }
+    Ok(())
+}
+
+/// The UUID of the switch that a distributed port group is of.
+fn switch_of<'a>(world: &'a World, group: &Moref) -> Option<&'a str> {
+    let switch = world.get::<Network>(group).ok()?.portgroup.as_ref()?.distributed_virtual_switch.as_ref()?;
+    world.get::<Dvs>(switch).ok().map(Dvs::uuid)
+}
+
+/// Connects to a port that nothing is connected to: no other machine, and no other of these devices.
+///
+/// # Errors
+/// `ResourceInUse` where all are taken and there can be no more.
+pub(in super::super) fn take_port(
+    world: &mut World,
+    devices: &[Poly<VirtualDevice>],
+    port: &mut DistributedVirtualSwitchPortConnection,
+    group: &Moref,
+) -> Outcome<()> {
+    let own = devices.iter().filter_map(|device| {
+        let backing = device.backing.as_ref()?;
+        backing.downcast_ref::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?.port.port_key.as_ref()
+    });
+    let own: Vec<&String> = own.collect();
+    let free = |world: &World| dvs::free_ports(world, group).into_iter().find(|key| !own.contains(&key));
+    let mut found = free(world);
+    if found.is_none() {
+        dvs::grow(world, group)?;
+        found = free(world);
+    }
+    port.port_key = found;
+    port.connection_cookie = Some(fastrand::i32(1..));
     Ok(())
 }
 

@@ -1,0 +1,57 @@
+//! How busy hosts and pools are, by their machines. The same question within twenty seconds has the same answer: so
+//! often a real vCenter renews its quick statistics.
+
+use crate::objects::vm::Vm;
+use crate::world::{Moref, World};
+
+/// Seconds between two renewals.
+const INTERVAL: i64 = 20;
+
+/// What a machine, a host or a pool uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// In MHz.
+    pub(crate) cpu: i64,
+    /// What is touched by the guest, in MB.
+    pub(crate) active_memory: i64,
+    /// What the host gives, in MB.
+    pub(crate) host_memory: i64,
+}
+
+impl Load {
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            active_memory: self.active_memory + other.active_memory,
+            host_memory: self.host_memory + other.host_memory,
+        }
+    }
+}
+
+/// The load of these machines together, of which those that are off have none.
+pub(crate) fn of_all<'a>(world: &World, vms: impl IntoIterator<Item = &'a Moref>) -> Load {
+    vms.into_iter().map(|vm| of(world, vm)).fold(Load::default(), Load::and)
+}
+
+/// The load of a machine. One that is off has none.
+pub(crate) fn of(world: &World, vm: &Moref) -> Load {
+    let Ok(vm) = world.get::<Vm>(vm) else { return Load::default() };
+    let now = world.now();
+    let share = vm.load(now - chrono::Duration::seconds(now.timestamp().rem_euclid(INTERVAL)));
+    let host = vm.runtime.host.as_ref().and_then(|host| world.get::<super::Host>(host).ok());
+    let mhz = vm.config.hardware.num_cpu * host.map_or(0, |host| host.hardware.cpu_mhz);
+    let memory = vm.config.hardware.memory_mb;
+    Load {
+        cpu: part(share.cpu, mhz),
+        active_memory: part(share.active_memory, memory),
+        host_memory: part(share.consumed_memory, memory),
+    }
+}
+
+/// This share of a whole.
+fn part(share: f64, whole: i32) -> i64 {
+    #[allow(clippy::cast_possible_truncation, reason = "saturates, and no share is larger than its whole")]
+    let part = (share * f64::from(whole)).round() as i64;
+    part
+}
