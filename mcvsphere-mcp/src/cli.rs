@@ -25,7 +25,7 @@ use crate::{
     arguments::nearest,
     audit,
     cli::terminal::Terminal,
-    confirm, demo, gate, render,
+    confirm, demo, doctor, gate, render,
     sim::{self, SimArgs, Simulated},
 };
 
@@ -49,6 +49,12 @@ enum Command {
     /// Use the tools from the command line
     #[command(subcommand)]
     Tools(Tools),
+    /// Check the connection and the settings: exit code 1 when something fails
+    Doctor {
+        /// Print what was found as JSON
+        #[arg(long)]
+        json: bool,
+    },
     Sim(Box<SimArgs>),
     /// Show an MCP client at work with a simulated vCenter
     Demo,
@@ -116,6 +122,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Some(sim) => settings.simulated(sim),
             None => settings,
         };
+        if let Some(Command::Doctor { json }) = command {
+            return doctor::run(&settings, json, print).await;
+        }
         let server = Server::new(&settings)?;
         match command {
             Some(Command::Tools(command)) => tools(server, command).await,

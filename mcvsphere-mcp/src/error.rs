@@ -1,6 +1,6 @@
 //! Why a call failed, in words for a model and in a form for a program.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use rmcp::{
     ErrorData,
@@ -34,8 +34,8 @@ impl ToolError {
 
     /// The error as the answer of the call.
     pub(crate) fn into_result(self) -> CallToolResult {
+        let mut text = self.to_string();
         let mut structured = json!({ "code": self.code, "message": self.message });
-        let mut text = format!("{} ({})", self.message, self.code);
         if !self.candidates.is_null() {
             text.push_str("\ncandidates:\n");
             text.push_str(&crate::render::text(&self.candidates));
@@ -59,6 +59,12 @@ impl ToolError {
             error.candidates = candidates.clone();
         }
         error
+    }
+}
+
+impl fmt::Display for ToolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
     }
 }
 

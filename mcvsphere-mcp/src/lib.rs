@@ -11,6 +11,7 @@ pub mod cli;
 mod confirm;
 mod cx;
 mod demo;
+mod doctor;
 mod error;
 mod gate;
 mod mirror;

@@ -188,7 +188,7 @@ fn kind_of_argument(argument: &str) -> Option<(Kind, Fits)> {
 }
 
 /// The names that hold what was typed, those that start with it first.
-fn named(view: &View, fits: fn(&Value) -> bool, typed: &str) -> Vec<String> {
+fn named(view: &View, fits: Fits, typed: &str) -> Vec<String> {
     let typed = typed.to_lowercase();
     let names = view.items.iter().filter(|item| fits(item)).filter_map(|item| item["name"].as_str());
     let mut found: Vec<(bool, String)> = names

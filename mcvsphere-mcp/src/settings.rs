@@ -272,6 +272,21 @@ impl Settings {
         })
     }
 
+    /// Which certificates are accepted, in words, and whether that is weaker than it should be.
+    pub(crate) fn trust_in_words(&self) -> (bool, String) {
+        match &self.trust {
+            Trust::System => (false, "trusted by the authorities of this machine".to_owned()),
+            Trust::Anything => {
+                let pin = "any is accepted (VCENTER_INSECURE): pin it with VCENTER_THUMBPRINT instead";
+                (true, pin.to_owned())
+            }
+            Trust::Thumbprint(thumbprint) => (false, format!("pinned to {thumbprint} (VCENTER_THUMBPRINT)")),
+            Trust::CaFile(path) => {
+                (false, format!("trusted by the authorities in {} (VCENTER_CA_FILE)", path.display()))
+            }
+        }
+    }
+
     /// The objects that tools use where a call names none.
     pub fn defaults(&self) -> &Defaults {
         &self.defaults

@@ -94,6 +94,28 @@ fn a_client_that_leaves_ends_the_server() {
 }
 
 #[test]
+fn the_doctor_finds_what_is_well_and_what_is_not() {
+    let well =
+        mcvsphere(&["doctor", "--sim=vms=1,hosts=1,datastores=1", "--json"], &[("VCENTER_DATASTORE", "DC0_DS0")]);
+    assert!(well.status.success(), "{}{}", stdout(&well), stderr(&well));
+    let checks: Value = serde_json::from_slice(&well.stdout).unwrap();
+    let found = |name: &str| {
+        let check = checks.as_array().unwrap().iter().find(|check| check["check"] == name);
+        check.unwrap_or_else(|| panic!("no {name} in {checks:#}"))["verdict"].as_str().unwrap().to_owned()
+    };
+    for name in ["connection", "certificate", "server", "kind", "latency", "clock", "VCENTER_DATASTORE"] {
+        assert_eq!(found(name), "ok", "{checks:#}");
+    }
+
+    let unwell = mcvsphere(&["doctor", "--sim"], &[("VCENTER_NETWORK", "no-such-network")]);
+    assert_eq!(unwell.status.code(), Some(1));
+    assert!(stdout(&unwell).contains("no-such-network"), "{}", stdout(&unwell));
+    let alone = mcvsphere(&["doctor"], &[]);
+    assert_eq!(alone.status.code(), Some(1));
+    assert!(stdout(&alone).contains("VCENTER_HOST is not set"), "{}", stdout(&alone));
+}
+
+#[test]
 fn the_version_is_told() {
     let text = stdout(&mcvsphere(&["--version"], &[]));
     assert_eq!(text.trim(), concat!("mcvsphere ", env!("CARGO_PKG_VERSION")));
