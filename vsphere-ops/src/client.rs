@@ -97,6 +97,16 @@ impl Client {
     }
 
     /// The same session, whose tasks belong to this scope: see [`Scope`].
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::Scope;
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let scope = Scope::new();
+    /// client.in_scope(&scope).get::<VirtualMachine>("web-1").await?.power_off().await?.await
+    /// # }
+    /// ```
     #[must_use]
     pub fn in_scope(&self, scope: &Scope) -> Self {
         Self { scope: Some(scope.clone()), ..self.clone() }

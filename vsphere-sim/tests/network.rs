@@ -25,7 +25,7 @@ async fn lab() -> Lab {
 }
 
 async fn failure(lab: &Lab, request: Request<Moref>) -> String {
-    lab.task(request).await.unwrap().error.expect("the task succeeds").fault.type_name().to_owned()
+    lab.task(request).await.unwrap().error.unwrap().fault.type_name().to_owned()
 }
 
 async fn success(lab: &Lab, request: Request<Moref>) -> Option<Moref> {

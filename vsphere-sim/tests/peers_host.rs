@@ -17,7 +17,7 @@ async fn lab() -> Lab {
 
 /// What a command says when it fails.
 async fn refusal(url: &str, args: &[&str]) -> String {
-    format!("{:#}", govc_run(url, args).await.expect_err("govc is content"))
+    format!("{:#}", govc_run(url, args).await.unwrap_err())
 }
 
 async fn run(url: &str, args: &[&str]) {

@@ -19,8 +19,8 @@ async fn fault<T>(request: Request<T>) -> String
 where
     Request<T>: IntoFuture<Output = vsphere_soap::Result<T>>,
 {
-    let error = request.await.err().expect("the call succeeds");
-    error.fault().expect("a fault").name().unwrap_or_default().to_owned()
+    let error = request.await.err().unwrap();
+    error.fault().unwrap().name().unwrap_or_default().to_owned()
 }
 
 async fn success(lab: &Lab, request: Request<Moref>) {
@@ -85,11 +85,11 @@ async fn a_pool_that_is_destroyed_leaves_its_machines_and_pools_to_its_parent() 
     let outer: ResourcePool = lab.object(&root.create_resource_pool("outer", &cpu(0, -1)).await.unwrap());
     let inner: ResourcePool = lab.object(&outer.create_resource_pool("inner", &cpu(0, -1)).await.unwrap());
     let (vm, inner_ref) = (machine.handle().reference().clone(), inner.handle().reference().clone());
-    inner.move_into_resource_pool(&[vm.clone()]).await.unwrap();
+    inner.move_into_resource_pool(std::slice::from_ref(&vm)).await.unwrap();
     assert_eq!(lab.get(&machine, virtual_machine::RESOURCE_POOL).await.as_ref(), Some(&inner_ref));
     assert_eq!(fault(inner.move_into_resource_pool(&[outer.handle().reference().clone()])).await, "InvalidArgument");
     success(&lab, inner.destroy_task()).await;
-    assert_eq!(lab.get(&outer, resource_pool::VM).await, [vm.clone()]);
+    assert_eq!(lab.get(&outer, resource_pool::VM).await, std::slice::from_ref(&vm));
     let again = outer.create_resource_pool("again", &cpu(0, -1)).await.unwrap();
     success(&lab, outer.destroy_task()).await;
     assert_eq!(lab.get(&root, resource_pool::VM).await, [vm]);

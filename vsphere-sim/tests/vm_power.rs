@@ -22,7 +22,7 @@ async fn lab() -> Lab {
 
 /// The error of a task that fails.
 async fn failure(lab: &Lab, request: Request<ManagedObjectReference>) -> Poly<MethodFault> {
-    lab.task(request).await.unwrap().error.expect("the task succeeds").fault
+    lab.task(request).await.unwrap().error.unwrap().fault
 }
 
 async fn success(lab: &Lab, request: Request<ManagedObjectReference>) -> TaskInfo {
@@ -72,7 +72,7 @@ async fn pitfall_27_a_state_that_is_reached_is_refused_with_both_states_named() 
     let lab = lab().await;
     let machine = lab.machine("web-1", &[]).await;
     let states = |fault: &Poly<MethodFault>| {
-        let fault = fault.downcast_ref::<InvalidPowerState>().expect("an InvalidPowerState");
+        let fault = fault.downcast_ref::<InvalidPowerState>().unwrap();
         (fault.existing_state.clone(), fault.requested_state.clone())
     };
     let off = failure(&lab, machine.power_off_vm_task()).await;

@@ -25,7 +25,7 @@ async fn success(lab: &Lab, request: Request<ManagedObjectReference>) {
 }
 
 async fn failure(lab: &Lab, request: Request<ManagedObjectReference>) -> Poly<MethodFault> {
-    lab.task(request).await.unwrap().error.expect("the task succeeds").fault
+    lab.task(request).await.unwrap().error.unwrap().fault
 }
 
 async fn snapshot(lab: &Lab, machine: &VirtualMachine, name: &str, memory: bool) -> VirtualMachineSnapshot {

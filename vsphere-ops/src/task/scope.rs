@@ -132,6 +132,10 @@ impl Scope {
     }
 
     /// Whether [`cancel`](Self::cancel) was called on this scope or a clone.
+    ///
+    /// ```
+    /// assert!(!vsphere_ops::Scope::new().is_cancelled());
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.inner.cancelled.load(Ordering::Acquire)
     }
