@@ -312,6 +312,12 @@ fn white_space_between_elements_is_nothing() {
 }
 
 #[test]
+fn white_space_around_a_type_and_its_prefix_is_nothing() {
+    let body = "<SomeResponse><returnval xsi:type=\" xsd: int \">1</returnval></SomeResponse>";
+    assert_eq!(read_document::<i32>(&envelope(body)), 1);
+}
+
+#[test]
 fn a_byte_order_mark_and_a_declaration_may_come_first() {
     let body = "<SomeResponse><returnval xsi:type=\"xsd:int\">1</returnval></SomeResponse>";
     let document = format!("\u{feff}<?xml version=\"1.0\"?>\n<!-- hello -->\n{}\n", envelope(body));

@@ -68,8 +68,8 @@ impl<'a> Tag<'a> {
     /// The local name in `xsi:type`.
     pub fn type_name(&self) -> Option<Cow<'a, str>> {
         self.attribute(self.attributes.type_name).map(|name| match name {
-            Cow::Borrowed(name) => Cow::Borrowed(local(name.trim_ascii())),
-            Cow::Owned(name) => Cow::Owned(local(name.trim_ascii()).to_owned()),
+            Cow::Borrowed(name) => Cow::Borrowed(local(name).trim_ascii()),
+            Cow::Owned(name) => Cow::Owned(local(&name).trim_ascii().to_owned()),
         })
     }
 
