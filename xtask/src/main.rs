@@ -14,7 +14,10 @@ mod stats;
 mod tree;
 mod wsdl;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -57,6 +60,21 @@ fn main() -> anyhow::Result<()> {
 fn workspace(path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     root.unwrap_or(Path::new(".")).join(path)
+}
+
+/// The cargo that runs this task, for another run in the workspace.
+///
+/// `cargo run` tells a program about its package by variables that build scripts ask for too. Were they to reach the inner
+/// run, every crate with such a script, and all above it, would be compiled again.
+fn cargo() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(workspace(""));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// Reads the WSDL in a directory, with its own companions or else the workspace's.

@@ -3,7 +3,7 @@
 //! The operating system counts the time and memory of children as one sum and one maximum for the whole life of a
 //! process. So each measured build runs below a process of its own, which has no other children.
 
-use std::{path::PathBuf, process::Command};
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 use nix::sys::{
@@ -80,12 +80,11 @@ fn measure(release: bool) -> anyhow::Result<Measured> {
 
 /// A cargo call on one package, in a target folder that nothing else uses: other builds would make it warm.
 fn cargo(verb: &str, package: &str, release: bool) -> Command {
-    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(&root).args([verb, "--package", package]);
+    let mut command = crate::cargo();
+    command.args([verb, "--package", package]);
     command.args(release.then_some("--release"));
-    // What is measured is a dependency, and cargo compiles none of those incrementally.
-    command.env("CARGO_INCREMENTAL", "0");
-    command.arg("--target-dir").arg(root.join("target/bench-build"));
+    // What is measured is a dependency in another's workspace: not compiled incrementally, by cargo's own dev profile.
+    command.env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "full");
+    command.arg("--target-dir").arg(crate::workspace("target/bench-build"));
     command
 }

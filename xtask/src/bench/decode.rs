@@ -1,7 +1,6 @@
 //! The speed and the memory of typed decoding.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
@@ -22,8 +21,7 @@ pub(crate) struct Args {
 /// Builds and runs the model's benchmarks. They are its own, optimised by cargo's bench profile: this program neither
 /// is optimised nor may depend on the model, because it generates it.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut bench = Command::new(cargo);
+    let mut bench = crate::cargo();
     bench.args([
         "bench",
         "--quiet",

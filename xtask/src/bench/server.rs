@@ -13,8 +13,8 @@ pub(super) fn example(name: &str) -> anyhow::Result<PathBuf> {
 
 /// Builds a program of a package for release; answers where it is.
 pub(super) fn program(package: &str, name: &str) -> anyhow::Result<PathBuf> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(crate::workspace("")).args(["build", "--release", "--package", package, "--bin", name]);
+    let mut cargo = crate::cargo();
+    cargo.args(["build", "--release", "--package", package, "--bin", name]);
     ensure!(cargo.status()?.success(), "{name} does not build");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::workspace("target"), PathBuf::from);
     Ok(target.join("release").join(name))

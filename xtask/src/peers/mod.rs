@@ -6,7 +6,6 @@
 mod install;
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::ensure;
 
@@ -33,8 +32,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(&root).args(["test", "--no-fail-fast"]);
+    let mut cargo = crate::cargo();
+    cargo.args(["test", "--no-fail-fast"]);
     match &args.package {
         Some(package) => cargo.args(["--package", package]),
         None => cargo.arg("--workspace"),
