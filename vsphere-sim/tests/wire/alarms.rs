@@ -1,10 +1,6 @@
 //! Alarms: what triggers them, who shows them, how they are made.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::{Lab, fault};
+use crate::support::{Lab, fault};
 use vsphere_model::managed::{Alarm, AlarmManager, EventManager};
 use vsphere_model::types::{
     AlarmFilterSpec, AlarmInfo, AlarmSpec, AlarmState, Event, EventAlarmExpression, EventEx, EventFilterSpec,

@@ -1,10 +1,6 @@
 //! Clusters: configuration, rules, placement, over the wire.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::Lab;
+use crate::support::Lab;
 use vsphere_model::managed::{
     ClusterComputeResource, Folder, VirtualMachine, cluster_compute_resource as cluster, datacenter, host_system,
     virtual_machine,

@@ -1,10 +1,6 @@
 //! Custom attributes.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::{Lab, fault};
+use crate::support::{Lab, fault};
 use vsphere_model::managed::{CustomFieldsManager, ExtensibleManagedObject, custom_fields_manager};
 use vsphere_model::types::{CustomFieldDef, CustomFieldStringValue, CustomFieldValue, ManagedObjectReference, Poly};
 use vsphere_sim::{Model, Size};

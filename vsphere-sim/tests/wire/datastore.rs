@@ -1,10 +1,6 @@
 //! Datastores as wholes: what they tell, their names, maintenance, end.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::Lab;
+use crate::support::Lab;
 use vsphere_model::managed::{
     Datacenter, Datastore, FileManager, Folder, StoragePod, datacenter, datastore, storage_pod,
 };

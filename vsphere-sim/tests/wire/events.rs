@@ -1,11 +1,7 @@
 //! Events: what filters let through, and how collectors are read.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
+use crate::support::{Lab, fault};
 use chrono::Duration;
-use support::{Lab, fault};
 use vsphere_model::managed::{EventHistoryCollector, EventManager, SessionManager, event_manager};
 use vsphere_model::types::{
     DateTime, Event, EventEx, EventFilterSpec, EventFilterSpecByEntity, EventFilterSpecByTime,

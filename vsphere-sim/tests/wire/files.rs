@@ -1,11 +1,7 @@
 //! The files of datastores: the browser, the file manager, and HTTP.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
+use crate::support::Lab;
 use futures::StreamExt as _;
-use support::Lab;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use vsphere_model::managed::{

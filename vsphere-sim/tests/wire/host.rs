@@ -1,12 +1,8 @@
 //! Hosts and their managers, over the wire.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
 use std::time::Duration;
 
-use support::Lab;
+use crate::support::Lab;
 use vsphere_model::managed::{
     ClusterComputeResource, Folder, HostDatastoreSystem, HostDateTimeSystem, HostFirewallSystem, HostNetworkSystem,
     HostServiceSystem, HostSystem, HostVirtualNicManager, OptionManager, cluster_compute_resource, datacenter, folder,

@@ -1,11 +1,7 @@
 //! The managers that clients rarely ask: licences, extensions, logs, schedules, customization specifications.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
+use crate::support::{Lab, fault};
 use chrono::Duration;
-use support::{Lab, fault};
 use vsphere_model::managed::{
     CustomizationSpecManager, DiagnosticManager, ExtensionManager, LicenseAssignmentManager, LicenseManager,
     ScheduledTask, ScheduledTaskManager, ServiceInstance, customization_spec_manager, extension_manager,

@@ -1,10 +1,6 @@
 //! Networks and distributed switches, over the wire.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::Lab;
+use crate::support::Lab;
 use vsphere_model::managed::{
     DistributedVirtualPortgroup, DistributedVirtualSwitchManager, Folder, HostSystem, Network,
     VmwareDistributedVirtualSwitch, cluster_compute_resource, datacenter, distributed_virtual_portgroup as portgroup,

@@ -1,11 +1,7 @@
 //! Stock govc against the simulated server: events, alarms, metrics, attributes, roles, sessions, licences, logs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
+use crate::support::Lab;
 use peers::{govc_run, govc_text};
-use support::Lab;
 use vsphere_model::types::UserSession;
 use vsphere_sim::{Model, Role, Size};
 

@@ -1,14 +1,10 @@
 //! Stock govc against the simulated server: power, snapshots, Tools, consoles, questions.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::Lab;
 use peers::{govc, govc_run};
 use serde_json::Value;
-use support::Lab;
 use vsphere_sim::{Model, Size};
 
 async fn lab(pace: f64) -> Lab {

@@ -1,7 +1,5 @@
 //! pyVmomi, the way that scripts use it, against the simulated vCenter.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
 use serde_json::json;
 use vsphere_sim::{Model, Sim};
 

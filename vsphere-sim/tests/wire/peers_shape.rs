@@ -3,8 +3,6 @@
 //!
 //! The XML is read by hand and sent by hand, because our own codec would hide its own faults.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 

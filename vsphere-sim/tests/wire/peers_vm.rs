@@ -1,12 +1,8 @@
 //! Stock govc against the simulated server: machines made, changed, cloned, moved and removed, and their devices.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
+use crate::support::Lab;
 use peers::{govc, govc_run};
 use serde_json::Value;
-use support::Lab;
 use vsphere_sim::{Model, Size};
 
 const POOL: &str = "/DC0/host/DC0_C0/Resources";

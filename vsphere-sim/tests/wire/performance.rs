@@ -1,13 +1,9 @@
 //! Performance counters: which there are, and what their series say.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
 use std::collections::HashMap;
 
+use crate::support::{Lab, fault};
 use chrono::Duration;
-use support::{Lab, fault};
 use vsphere_model::managed::{PerformanceManager, VirtualMachine, performance_manager};
 use vsphere_model::types::{
     DateTime, ManagedObjectReference, PerfCounterInfo, PerfEntityMetric, PerfEntityMetricCSV, PerfMetricId,

@@ -1,10 +1,6 @@
 //! Resource pools, over the wire.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::Lab;
+use crate::support::Lab;
 use vsphere_model::managed::{ResourcePool, resource_pool, virtual_machine};
 use vsphere_model::types::{ResourceAllocationInfo, ResourceConfigSpec, SharesInfo, SharesLevel};
 use vsphere_sim::{Model, Size};

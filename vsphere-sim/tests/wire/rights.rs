@@ -1,10 +1,6 @@
 //! Roles and permissions: who sees what, and who may do what.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::{Lab, fault};
+use crate::support::{Lab, fault};
 use vsphere_model::managed::{
     AuthorizationManager, Datacenter, Folder, PropertyCollector, UserDirectory, VirtualMachine, authorization_manager,
     managed_entity, user_directory,

@@ -1,10 +1,6 @@
 //! The search index.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::Lab;
+use crate::support::Lab;
 use vsphere_model::managed::{Folder, SearchIndex};
 use vsphere_model::types::ManagedObjectReference;
 use vsphere_sim::{Model, Size};

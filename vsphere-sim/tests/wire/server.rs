@@ -1,10 +1,6 @@
 //! The server itself: login, reads, news.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::{Lab, login};
+use crate::support::{Lab, login};
 use vsphere_model::managed::{Datacenter, Folder, PropertyCollector, ViewManager, datacenter, folder};
 use vsphere_model::types::{
     ObjectSpec, ObjectUpdateKind, Poly, PropertyFilterSpec, PropertySpec, RetrieveOptions, SelectionSpec,

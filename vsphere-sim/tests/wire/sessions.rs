@@ -1,12 +1,8 @@
 //! Sessions: how they begin, who sees them, how they end.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
 use std::time::Duration;
 
-use support::{Lab, fault};
+use crate::support::{Lab, fault};
 use vsphere_model::managed::{EventManager, SessionManager, session_manager};
 use vsphere_model::types::{EventFilterSpec, UserSession};
 use vsphere_sim::{Model, Role};

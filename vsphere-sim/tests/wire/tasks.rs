@@ -1,10 +1,6 @@
 //! Tasks: their history, and those that clients run.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::Lab;
+use crate::support::Lab;
 use vsphere_model::managed::{
     HostDatastoreBrowser, Task, TaskHistoryCollector, TaskManager, datastore, task, task_history_collector,
     task_manager,

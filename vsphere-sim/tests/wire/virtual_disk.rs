@@ -1,10 +1,6 @@
 //! Virtual disks as files, and first class disks.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::Lab;
+use crate::support::Lab;
 use vsphere_model::managed::{
     Datastore, FileManager, VcenterVStorageObjectManager, VirtualDiskManager, datastore, host_datastore_browser,
 };

@@ -1,11 +1,7 @@
 //! Clones, templates, and machines that move.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::Lab;
-use support::machine::Site;
+use crate::support::Lab;
+use crate::support::machine::Site;
 use vsphere_model::managed::{VirtualMachine, datacenter, virtual_machine as vm};
 use vsphere_model::types::{
     DuplicateName, InvalidArgument, ManagedObjectReference, VirtualDisk, VirtualDiskFlatVer2BackingInfo,

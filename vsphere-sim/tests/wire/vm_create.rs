@@ -1,10 +1,6 @@
 //! The making, the change and the end of virtual machines, and where they stand in the inventory.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::Lab;
+use crate::support::Lab;
 use vsphere_model::managed::{
     Datastore, Folder, VirtualMachine, datastore, folder, resource_pool, virtual_machine as vm,
 };
@@ -107,7 +103,7 @@ async fn a_full_datastore_takes_no_machine_and_keeps_nothing_of_it() {
     assert!(free < 25 << 40, "{free}");
     let mut spec = VirtualMachineConfigSpec { name: Some("big-2".to_owned()), ..Default::default() };
     spec.files.get_or_insert_default().vm_path_name = Some(format!("[{}]", site.datastore));
-    spec.device_change = support::machine::hardware(&site);
+    spec.device_change = crate::support::machine::hardware(&site);
     thick(&mut spec);
     let free = lab.get(&store, datastore::SUMMARY).await.free_space;
     assert!(lab.refused(site.folder.create_vm_task(&spec, &site.pool, None)).await.is::<NoDiskSpace>());

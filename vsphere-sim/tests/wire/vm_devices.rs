@@ -1,15 +1,7 @@
 //! The devices of virtual machines: keys, places, files, addresses, and what is refused.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-#![allow(
-    clippy::field_reassign_with_default,
-    reason = "the fields of what a device extends can't be named with its own"
-)]
-
-mod support;
-
-use support::Lab;
-use support::machine::add;
+use crate::support::Lab;
+use crate::support::machine::add;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
     InvalidController, InvalidDeviceOperation, InvalidDeviceSpec, InvalidPowerState, MissingController, Poly,

@@ -1,12 +1,8 @@
 //! Power of machines: states, faults, what guests do by themselves.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
 use std::time::{Duration, Instant};
 
-use support::Lab;
+use crate::support::Lab;
 use vsphere_model::managed::{HostSystem, VirtualMachine, host_system, virtual_machine as vm};
 use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn, Suspended};
 use vsphere_model::types::{

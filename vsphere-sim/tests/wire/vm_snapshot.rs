@@ -1,11 +1,7 @@
 //! Snapshots of machines: the tree, the disks' files, the way back.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::Lab;
-use support::machine::{add, disk};
+use crate::support::Lab;
+use crate::support::machine::{add, disk};
 use vsphere_model::managed::{VirtualMachine, VirtualMachineSnapshot, virtual_machine as vm, virtual_machine_snapshot};
 use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn, Suspended};
 use vsphere_model::types::{

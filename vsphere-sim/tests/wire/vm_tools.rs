@@ -1,10 +1,6 @@
 //! Tools, guest facts, hardware versions, consoles and questions of machines.
 
-#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
-
-mod support;
-
-use support::Lab;
+use crate::support::Lab;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::VirtualMachinePowerState::{PoweredOff, PoweredOn};
 use vsphere_model::types::{

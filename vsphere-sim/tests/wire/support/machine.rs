@@ -19,17 +19,17 @@ use vsphere_soap::request::{ManagedObject as _, Request};
 use super::Lab;
 
 /// Where machines are put in a sized model: its first datacenter, cluster, datastore and network.
-pub struct Site {
-    pub datacenter: Datacenter,
-    pub folder: Folder,
-    pub cluster: ClusterComputeResource,
-    pub pool: Moref,
-    pub datastore: String,
-    pub network: Moref,
+pub(crate) struct Site {
+    pub(crate) datacenter: Datacenter,
+    pub(crate) folder: Folder,
+    pub(crate) cluster: ClusterComputeResource,
+    pub(crate) pool: Moref,
+    pub(crate) datastore: String,
+    pub(crate) network: Moref,
 }
 
 impl Lab {
-    pub async fn site(&self) -> Site {
+    pub(crate) async fn site(&self) -> Site {
         let root: Folder = self.object(&self.content.root_folder);
         let datacenter: Datacenter = self.object(&self.get(&root, folder::CHILD_ENTITY).await[0]);
         let hosts: Folder = self.object(&self.get(&datacenter, datacenter::HOST_FOLDER).await);
@@ -46,20 +46,20 @@ impl Lab {
     }
 
     /// A machine with a disk, a network card and a CD-ROM drive, with these values in its `extraConfig`.
-    pub async fn machine(&self, name: &str, extra: &[(&str, &str)]) -> VirtualMachine {
+    pub(crate) async fn machine(&self, name: &str, extra: &[(&str, &str)]) -> VirtualMachine {
         let site = self.site().await;
         self.machine_of(&site, name, extra, |_| {}).await
     }
 
     /// Runs a task that succeeds.
-    pub async fn done(&self, request: Request<ManagedObjectReference>) -> TaskInfo {
+    pub(crate) async fn done(&self, request: Request<ManagedObjectReference>) -> TaskInfo {
         let task = self.task(request).await.unwrap();
         assert_eq!(task.error, None);
         task
     }
 
     /// Runs a task that fails, or is refused, and gives the fault.
-    pub async fn refused(&self, request: Request<ManagedObjectReference>) -> Object {
+    pub(crate) async fn refused(&self, request: Request<ManagedObjectReference>) -> Object {
         match self.task(request).await {
             Ok(task) => task.error.unwrap().fault.into_object(),
             Err(error) => error.fault().and_then(|fault| fault.detail.clone()).unwrap(),
@@ -67,12 +67,12 @@ impl Lab {
     }
 
     /// A machine with a system that has Tools.
-    pub async fn machine_with_tools(&self, name: &str) -> VirtualMachine {
+    pub(crate) async fn machine_with_tools(&self, name: &str) -> VirtualMachine {
         self.machine(name, &[("guestinfo.sim.hostname", name)]).await
     }
 
     /// The same, with a specification that is changed before.
-    pub async fn machine_of(
+    pub(crate) async fn machine_of(
         &self,
         site: &Site,
         name: &str,
@@ -89,7 +89,7 @@ impl Lab {
 
 impl Lab {
     /// The types of the events about a machine, oldest first.
-    pub async fn events(&self, about: &VirtualMachine) -> Vec<String> {
+    pub(crate) async fn events(&self, about: &VirtualMachine) -> Vec<String> {
         let manager: EventManager = self.object(self.content.event_manager.as_ref().unwrap());
         let entity = EventFilterSpecByEntity {
             entity: about.handle().reference().clone(),
@@ -122,11 +122,11 @@ fn spec(site: &Site, name: &str, extra: &[(&str, &str)]) -> VirtualMachineConfig
 }
 
 /// The devices of a machine: a controller with a disk, a network card, a CD-ROM drive.
-pub fn hardware(site: &Site) -> Vec<Poly<VirtualDeviceConfigSpec>> {
+pub(crate) fn hardware(site: &Site) -> Vec<Poly<VirtualDeviceConfigSpec>> {
     vec![add(controller(), false), add(disk(&site.datastore, 0), true), add(card(site), false), add(drive(), false)]
 }
 
-pub fn add<D: Extends<VirtualDevice>>(device: D, file: bool) -> Poly<VirtualDeviceConfigSpec> {
+pub(crate) fn add<D: Extends<VirtualDevice>>(device: D, file: bool) -> Poly<VirtualDeviceConfigSpec> {
     Poly::new(VirtualDeviceConfigSpec {
         operation: Some(VirtualDeviceConfigSpecOperation::Add),
         file_operation: file.then_some(VirtualDeviceConfigSpecFileOperation::Create),
@@ -143,7 +143,7 @@ fn controller() -> ParaVirtualSCSIController {
 }
 
 /// A disk of 16 GB at this unit of the controller.
-pub fn disk(datastore: &str, unit: i32) -> VirtualDisk {
+pub(crate) fn disk(datastore: &str, unit: i32) -> VirtualDisk {
     let file = VirtualDeviceFileBackingInfo { file_name: format!("[{datastore}]"), ..Default::default() };
     let backing = VirtualDiskFlatVer2BackingInfo {
         base: file,

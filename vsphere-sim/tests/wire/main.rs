@@ -1,0 +1,37 @@
+//! The simulated server over the wire, by our own client and by the clients of others.
+//!
+//! One program holds all of them: a program each would be linked thirty times, a hundred megabytes a time.
+
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
+mod alarms;
+mod cluster;
+mod custom_fields;
+mod datastore;
+mod events;
+mod files;
+mod host;
+mod managers;
+mod network;
+mod peers_datastore;
+mod peers_host;
+mod peers_managers;
+mod peers_power;
+mod peers_pyvmomi;
+mod peers_shape;
+mod peers_vm;
+mod performance;
+mod pool;
+mod rights;
+mod search_index;
+mod server;
+mod sessions;
+mod support;
+mod tasks;
+mod virtual_disk;
+mod vm_clone;
+mod vm_create;
+mod vm_devices;
+mod vm_power;
+mod vm_snapshot;
+mod vm_tools;
