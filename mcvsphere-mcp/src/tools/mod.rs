@@ -2,6 +2,7 @@
 
 mod host;
 mod power;
+mod targets;
 mod vcenter;
 mod vm;
 
@@ -11,5 +12,7 @@ use crate::Server;
 
 /// All tools.
 pub(crate) fn all() -> ToolRouter<Server> {
-    Server::vm_tools() + Server::power_tools() + Server::host_tools() + Server::vcenter_tools()
+    [Server::vm_tools(), Server::power_tools(), Server::host_tools(), Server::vcenter_tools()]
+        .into_iter()
+        .fold(ToolRouter::new(), |all, family| all + family)
 }

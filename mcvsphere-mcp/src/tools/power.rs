@@ -1,14 +1,12 @@
 //! Power states. Several machines are done in parallel, with a report each.
 
 use rmcp::{tool, tool_router};
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::json;
 use vsphere_ops::{Client, power};
 
 use crate::{
-    Permission, Server, ToolError, Toolset, answer::Answer, arguments::Parameters, confirm::Preview, cx::Cx,
-    error::Result, tool_meta,
+    Permission, Server, Toolset, answer::Answer, arguments::Parameters, confirm::Preview, cx::Cx, error::Result,
+    tool_meta, tools::targets::VmTargets,
 };
 
 #[tool_router(router = power_tools, vis = "pub(crate)")]
@@ -59,26 +57,4 @@ async fn power_off_preview(client: &Client, vms: &[String]) -> Result<Preview> {
         }
     }
     running.iter().try_fold(preview, |preview, vm| preview.object(vm, json!([vm.id, vm.power_state, vm.booted])))
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct VmTargets {
-    /// One virtual machine: name, inventory path (/DC0/vm/prod/web-1) or id (vm-42).
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: Option<String>,
-    /// Several at once, each by name, path or id.
-    #[serde(alias = "names", alias = "vm_names")]
-    vms: Option<Vec<String>>,
-}
-
-impl VmTargets {
-    fn vms(self) -> Result<Vec<String>> {
-        let mut vms = self.vms.unwrap_or_default();
-        vms.extend(self.vm);
-        if vms.is_empty() {
-            return Err(ToolError::invalid_argument("`vm` or `vms` is needed: which machines?"));
-        }
-        Ok(vms)
-    }
 }

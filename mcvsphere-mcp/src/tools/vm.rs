@@ -11,6 +11,7 @@ use crate::{
     arguments::{Parameters, page_size},
     error::Result,
     tool_meta,
+    tools::targets::OneVm,
 };
 
 #[tool_router(router = vm_tools, vis = "pub(crate)")]
@@ -51,20 +52,20 @@ impl Server {
 struct ListVms {
     /// Only machines in this state.
     power_state: Option<PowerState>,
-    /// Only machines in this folder and below: name, path or id.
+    /// Only in this folder and below.
     #[serde(alias = "folder_name")]
     folder: Option<String>,
-    /// Only machines on this host: name, path or id.
+    /// Only on this host.
     #[serde(alias = "host_name")]
     host: Option<String>,
-    /// Only machines of this cluster: name, path or id.
+    /// Only of this cluster.
     #[serde(alias = "cluster_name")]
     cluster: Option<String>,
     /// Glob on the name: web-*.
     filter: Option<String>,
-    /// Only these fields of each machine; all without it.
+    /// Only these fields of each machine.
     fields: Option<Vec<VmField>>,
-    /// Machines in one answer, 50 without it.
+    /// Machines in one answer; 50 by default.
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<usize>,
     /// The next_cursor of the page before.
@@ -102,12 +103,4 @@ enum VmField {
     GuestOs,
     Host,
     Ip,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct OneVm {
-    /// Virtual machine: name, inventory path (/DC0/vm/prod/web-1) or id (vm-42).
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: String,
 }
