@@ -5,6 +5,7 @@
 mod choke_point;
 mod confirm;
 mod lab;
+mod mirror;
 mod resources;
 mod snapshots;
 
