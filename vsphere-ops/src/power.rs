@@ -101,6 +101,7 @@ pub struct Progress {
 /// }
 /// ```
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PowerReport {
     /// The machine's name, or what the caller named where it was not found.
     pub vm: String,
@@ -128,6 +129,7 @@ pub struct PowerReport {
 /// assert_eq!(failure.message, "power on \"web\": there is none");
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Failure {
     /// The kind of failure as one word: see [`Error::code`].
     pub code: &'static str,

@@ -71,6 +71,7 @@ pub struct VmQuery {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VmSummary {
     /// The name.
     pub name: String,

@@ -6,6 +6,7 @@ mod choke_point;
 mod confirm;
 mod lab;
 mod mirror;
+mod output;
 mod resources;
 mod snapshots;
 
