@@ -7,6 +7,7 @@ mod confirm;
 mod lab;
 mod mirror;
 mod output;
+mod readme;
 mod resources;
 mod snapshots;
 
