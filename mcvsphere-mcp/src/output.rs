@@ -7,8 +7,9 @@ use rmcp::model::JsonObject;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
 use vsphere_ops::{
+    Candidate,
     host::HostSummary,
-    power::PowerReport,
+    power::PowerChange,
     vcenter::VcenterInfo,
     vm::{VmInfo, VmSummary},
 };
@@ -19,7 +20,7 @@ pub(crate) fn schema(tool: &str, asks: bool) -> Option<JsonObject> {
     let answer = match tool {
         "list_vms" => list::<VmSummary>(),
         "get_vm_info" => object::<VmInfo>(),
-        "power_on_vm" | "power_off_vm" => reports::<PowerReport>(),
+        "power_on_vm" | "power_off_vm" => reports::<PowerChange>(),
         "list_hosts" => list::<HostSummary>(),
         "get_vcenter_info" => object::<VcenterInfo>(),
         _ => return None,
@@ -58,12 +59,26 @@ fn list<T: JsonSchema>() -> Value {
     })
 }
 
-/// A report for each object.
+/// A report for each machine: what became of it, or why that failed.
 fn reports<T: JsonSchema>() -> Value {
+    let mut properties = json!({ "vm": { "type": "string" }, "id": { "type": "string" } });
+    let mut outcome = object::<T>();
+    if let (Some(properties), Some(outcome)) = (properties.as_object_mut(), outcome["properties"].as_object_mut()) {
+        properties.append(outcome);
+    }
+    properties["error"] = json!({
+        "type": "object",
+        "properties": {
+            "code": { "type": "string" },
+            "message": { "type": "string" },
+            "candidates": { "type": "array", "items": object::<Candidate>() },
+        },
+        "required": ["code", "message"],
+    });
     json!({
         "type": "object",
         "properties": {
-            "results": { "type": "array", "items": object::<T>() },
+            "results": { "type": "array", "items": { "type": "object", "properties": properties, "required": ["vm"] } },
             "failed": { "type": "integer" },
         },
         "required": ["results", "failed"],
