@@ -185,6 +185,15 @@ where
     }
 
     /// The error that the watch has ended with; the mirror is to be started anew then.
+    ///
+    /// ```no_run
+    /// # async fn run(mut vms: vsphere_ops::Inventory<vsphere_ops::managed::VirtualMachine, ()>) {
+    /// while vms.changed().await.is_ok() {
+    ///     println!("{} machines", vms.snapshot().len());
+    /// }
+    /// println!("no longer: {:?}", vms.failure());
+    /// # }
+    /// ```
     pub fn failure(&self) -> Option<Error> {
         self.known.borrow().failed.clone()
     }

@@ -124,11 +124,12 @@ fn lists(
         requests.iter().filter(|it| it.contains("RetrieveProperties") || *it == "CreateContainerView").count()
     };
     let started = Instant::now();
-    while {
+    loop {
         let before = reads(proxy.requests());
         session.call("list_vms", &json!({ "limit": 1 }))?;
-        reads(proxy.requests()) > before
-    } {
+        if reads(proxy.requests()) == before {
+            break;
+        }
         ensure!(started.elapsed() < Duration::from_secs(60), "the mirror does not become warm");
         std::thread::sleep(Duration::from_millis(50));
     }
