@@ -88,7 +88,6 @@ pub struct VmSummary {
     /// The name of the host that it runs on.
     pub host: Option<String>,
     /// The guest's primary IP address.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
 }
 

@@ -4,7 +4,7 @@
 //! simulated vCenter with a delay before each answer, as over a network, and vcsim. A proxy between the two counts requests.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,13 +36,19 @@ pub(crate) struct Args {
     /// Leave vcsim out.
     #[arg(long)]
     alone: bool,
+    /// Measure this program in place of the one that is built for release.
+    #[arg(long)]
+    program: Option<PathBuf>,
 }
 
 const ADMINISTRATOR: [&str; 2] = ["administrator@vsphere.local", "VMware1!"];
 
 /// Measures the server.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let mcvsphere = program("mcvsphere-mcp", "mcvsphere")?;
+    let mcvsphere = match &args.program {
+        Some(path) => path.clone(),
+        None => program("mcvsphere-mcp", "mcvsphere")?,
+    };
     start(&mcvsphere, args.runs)?;
 
     let runtime = Runtime::new()?;
