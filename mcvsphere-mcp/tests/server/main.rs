@@ -5,8 +5,10 @@
 mod choke_point;
 mod confirm;
 mod lab;
+mod power;
 mod resources;
 mod snapshots;
+mod vm_snapshots;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};
 use rmcp::{RoleClient, ServiceExt, service::RunningService};
