@@ -20,7 +20,8 @@ pub(crate) fn schema(tool: &str, asks: bool) -> Option<JsonObject> {
     let answer = match tool {
         "list_vms" => list::<VmSummary>(),
         "get_vm_info" => object::<VmInfo>(),
-        "power_on_vm" | "power_off_vm" => reports::<PowerChange>(),
+        "power_on_vm" | "power_off_vm" | "suspend_vm" | "reset_vm" => reports::<PowerChange>(),
+        "shutdown_guest" | "reboot_guest" | "standby_guest" => reports::<PowerChange>(),
         "list_hosts" => list::<HostSummary>(),
         "get_vcenter_info" => object::<VcenterInfo>(),
         _ => return None,

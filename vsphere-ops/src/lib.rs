@@ -35,7 +35,7 @@
 //! | find objects | [`find`], [`name`] |
 //! | read properties, also into structs of one's own | [`read`], [`properties!`] |
 //! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
-//! | start tasks and wait for them | [`task`], [`power`], [`snapshot`] |
+//! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
 //! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
