@@ -35,7 +35,7 @@
 //! | find objects | [`find`], [`name`] |
 //! | read properties, also into structs of one's own | [`read`], [`properties!`] |
 //! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
-//! | start tasks and wait for them | [`task`], [`power`] |
+//! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
 //! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
@@ -63,6 +63,8 @@ mod clients;
 mod config;
 mod connection;
 mod datastore_path;
+#[allow(dead_code, reason = "the tools for devices come one by one")]
+mod device;
 mod error;
 pub mod events;
 pub mod find;
@@ -82,6 +84,8 @@ mod waiter;
 pub mod watch;
 
 pub mod host;
+pub mod several;
+pub mod snapshot;
 pub mod transfer;
 pub mod vcenter;
 pub mod vm;

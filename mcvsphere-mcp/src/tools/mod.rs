@@ -2,6 +2,7 @@
 
 mod host;
 mod power;
+mod snapshot;
 mod targets;
 mod vcenter;
 mod vm;
@@ -12,7 +13,7 @@ use crate::Server;
 
 /// All tools.
 pub(crate) fn all() -> ToolRouter<Server> {
-    [Server::vm_tools(), Server::power_tools(), Server::host_tools(), Server::vcenter_tools()]
+    [Server::vm_tools(), Server::power_tools(), Server::snapshot_tools(), Server::host_tools(), Server::vcenter_tools()]
         .into_iter()
         .fold(ToolRouter::new(), |all, family| all + family)
 }

@@ -5,8 +5,13 @@
 mod choke_point;
 mod confirm;
 mod lab;
+mod mirror;
+mod output;
+mod power;
+mod readme;
 mod resources;
 mod snapshots;
+mod vm_snapshots;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};
 use rmcp::{RoleClient, ServiceExt, service::RunningService};

@@ -14,6 +14,7 @@ use vsphere_soap::object::format_date_time;
 
 use super::power_state_name;
 use crate::client::Client;
+use crate::device::label;
 use crate::error::Result;
 use crate::find::{self, name_of};
 
@@ -27,6 +28,7 @@ use crate::find::{self, name_of};
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VmInfo {
     /// The name.
     pub name: String,
@@ -98,6 +100,7 @@ pub struct VmInfo {
 /// }
 /// ```
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolsInfo {
     /// `guestToolsRunning`, `guestToolsNotRunning` or `guestToolsExecutingScripts`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +123,7 @@ pub struct ToolsInfo {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Disk {
     /// The label (`Hard disk 1`).
     pub label: String,
@@ -145,6 +149,7 @@ pub struct Disk {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Nic {
     /// The label (`Network adapter 1`).
     pub label: String,
@@ -251,10 +256,6 @@ fn port_of(device: &Poly<VirtualDevice>) -> Option<String> {
     let backing = device.backing.as_ref()?;
     let port = backing.downcast_ref::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?;
     port.port.portgroup_key.clone()
-}
-
-fn label(device: &VirtualDevice) -> String {
-    device.device_info.as_ref().map(|info| info.label.clone()).unwrap_or_default()
 }
 
 fn disk(device: &Poly<VirtualDevice>) -> Option<Disk> {
