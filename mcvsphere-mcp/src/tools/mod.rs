@@ -1,6 +1,7 @@
 //! The tools, a family a file. Each says what it is once, and its body calls one operation of vsphere-ops.
 
 mod host;
+mod nic;
 mod power;
 mod targets;
 mod vcenter;
@@ -12,7 +13,7 @@ use crate::Server;
 
 /// All tools.
 pub(crate) fn all() -> ToolRouter<Server> {
-    [Server::vm_tools(), Server::power_tools(), Server::host_tools(), Server::vcenter_tools()]
+    [Server::vm_tools(), Server::power_tools(), Server::host_tools(), Server::nic_tools(), Server::vcenter_tools()]
         .into_iter()
         .fold(ToolRouter::new(), |all, family| all + family)
 }

@@ -5,6 +5,7 @@
 mod choke_point;
 mod confirm;
 mod lab;
+mod nics;
 mod resources;
 mod snapshots;
 
