@@ -38,7 +38,7 @@
 //! | start tasks and wait for them | [`task`], [`power`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
-//! | change the devices of machines | [`nic`] |
+//! | change the devices of machines | [`nic`], [`serial`] |
 //! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
 //! | know what went wrong | [`Error`] |
@@ -81,6 +81,7 @@ pub mod power;
 pub mod read;
 mod rest;
 mod retry;
+pub mod serial;
 pub mod task;
 mod view;
 mod waiter;

@@ -3,6 +3,7 @@
 mod host;
 mod nic;
 mod power;
+mod serial;
 mod targets;
 mod vcenter;
 mod vm;
@@ -13,7 +14,14 @@ use crate::Server;
 
 /// All tools.
 pub(crate) fn all() -> ToolRouter<Server> {
-    [Server::vm_tools(), Server::power_tools(), Server::host_tools(), Server::nic_tools(), Server::vcenter_tools()]
-        .into_iter()
-        .fold(ToolRouter::new(), |all, family| all + family)
+    [
+        Server::vm_tools(),
+        Server::power_tools(),
+        Server::host_tools(),
+        Server::nic_tools(),
+        Server::serial_tools(),
+        Server::vcenter_tools(),
+    ]
+    .into_iter()
+    .fold(ToolRouter::new(), |all, family| all + family)
 }

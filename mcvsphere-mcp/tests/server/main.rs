@@ -7,6 +7,7 @@ mod confirm;
 mod lab;
 mod nics;
 mod resources;
+mod serial_ports;
 mod snapshots;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};
