@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
+mod nics;
+mod serial_ports;
+
 use std::{
     path::Path,
     process::Stdio,
