@@ -1,5 +1,6 @@
 //! The tools, a family a file. Each says what it is once, and its body calls one operation of vsphere-ops.
 
+mod disk;
 mod host;
 mod power;
 mod targets;
@@ -12,7 +13,7 @@ use crate::Server;
 
 /// All tools.
 pub(crate) fn all() -> ToolRouter<Server> {
-    [Server::vm_tools(), Server::power_tools(), Server::host_tools(), Server::vcenter_tools()]
+    [Server::vm_tools(), Server::power_tools(), Server::disk_tools(), Server::host_tools(), Server::vcenter_tools()]
         .into_iter()
         .fold(ToolRouter::new(), |all, family| all + family)
 }
