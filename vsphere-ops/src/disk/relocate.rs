@@ -9,7 +9,7 @@ use vsphere_model::types::{VirtualDisk, VirtualMachineRelocateSpec, VirtualMachi
 use super::{Disk, DiskChange, file_of, layout, used_bytes};
 use crate::client::Client;
 use crate::device::{Devices, explained};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::mounted::{self, Mounted};
 use crate::task::{self, Task};
 use crate::vm::power_state_name;
@@ -123,7 +123,13 @@ pub async fn relocate(client: &Client, vm: &str, disk: &str, datastore: &str) ->
     let (before, was, changed) = moved.await.map_err(named)?;
     let after = if changed { Devices::read(machine).await.map_err(named)? } else { before };
     let now = after.by_key(was.key).and_then(|device| device.downcast_ref::<VirtualDisk>());
-    let report = now.map_or_else(|| was.clone(), |disk| Disk::of(after.list(), disk));
+    // Not every server does what a locator says.
+    let Some(disk) = now.filter(|disk| is_there(disk, target)) else {
+        let file = now.and_then(file_of).map(|file| file.file_name.as_str()).unwrap_or_default();
+        let text = format!("the server says that it is done, but {} is in {file:?} now", was.label);
+        return Err(named(Error::new(OPERATION, ErrorKind::Unsupported(text))));
+    };
+    let report = Disk::of(after.list(), disk);
     Ok(DiskChange { previous_datastore: was.datastore, ..DiskChange::new(machine, &after, changed, report) })
 }
 
