@@ -36,9 +36,9 @@
 //! | read properties, also into structs of one's own | [`read`], [`properties!`] |
 //! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
 //! | start tasks and wait for them | [`task`], [`power`] |
+//! | change a machine's disks, CD drives, network adapters and serial ports | [`disk`], [`media`], [`nic`], [`serial`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
-//! | change the devices of machines | [`nic`], [`serial`] |
 //! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
 //! | know what went wrong | [`Error`] |
@@ -64,15 +64,17 @@ mod clients;
 mod config;
 mod connection;
 mod datastore_path;
-#[allow(dead_code, reason = "the tools for devices come one by one")]
 mod device;
+pub mod disk;
 mod error;
 pub mod events;
 pub mod find;
 mod guard;
 mod inventory;
 mod link;
+pub mod media;
 mod mo;
+mod mounted;
 pub mod name;
 pub mod nic;
 mod page;

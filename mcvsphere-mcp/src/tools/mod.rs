@@ -1,5 +1,6 @@
 //! The tools, a family a file. Each says what it is once, and its body calls one operation of vsphere-ops.
 
+mod disk;
 mod host;
 mod nic;
 mod power;
@@ -17,6 +18,7 @@ pub(crate) fn all() -> ToolRouter<Server> {
     [
         Server::vm_tools(),
         Server::power_tools(),
+        Server::disk_tools(),
         Server::host_tools(),
         Server::nic_tools(),
         Server::serial_tools(),
