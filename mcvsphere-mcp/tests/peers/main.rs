@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
+mod disks;
+mod nics;
 mod power_and_snapshots;
+mod serial_ports;
 
 use std::{
     path::Path,
