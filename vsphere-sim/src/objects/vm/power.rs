@@ -176,6 +176,14 @@ pub(crate) fn has_run_since(world: &mut World, vm: &Moref, since: DateTime) -> O
     Ok(())
 }
 
+/// A machine that is off starts on this host. No event is posted.
+///
+/// # Errors
+/// `ManagedObjectNotFound`, `NoDiskSpace`.
+pub(crate) fn boot(world: &mut World, vm: &Moref, host: &Moref) -> Outcome<()> {
+    run(world, vm, host, Start::Boot)
+}
+
 /// The machine runs on this host from now on.
 ///
 /// # Errors
