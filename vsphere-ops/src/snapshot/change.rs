@@ -114,6 +114,15 @@ impl Mo<VirtualMachineSnapshot> {
 
     /// Deletes this snapshot and all that stand upon it. The machine stays as it is.
     ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # use vsphere_ops::managed::VirtualMachine;
+    /// let web = client.get::<VirtualMachine>("web-1").await?;
+    /// web.snapshot("/trial").await?.delete_with_children().await?.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// `not_found` where the snapshot is gone, and the server's faults.
     pub async fn delete_with_children(&self) -> Result<Task<()>> {
