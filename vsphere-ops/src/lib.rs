@@ -36,6 +36,7 @@
 //! | read properties, also into structs of one's own | [`read`], [`properties!`] |
 //! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
 //! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
+//! | change a machine's disks, CD drives, network adapters and serial ports | [`disk`], [`media`], [`nic`], [`serial`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
 //! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
@@ -63,21 +64,26 @@ mod clients;
 mod config;
 mod connection;
 mod datastore_path;
-#[allow(dead_code, reason = "the tools for devices come one by one")]
 mod device;
+pub mod disk;
 mod error;
 pub mod events;
 pub mod find;
 mod guard;
 mod inventory;
+mod link;
+pub mod media;
 mod mo;
+mod mounted;
 pub mod name;
+pub mod nic;
 mod page;
 pub mod performance;
 pub mod power;
 pub mod read;
 mod rest;
 mod retry;
+pub mod serial;
 pub mod task;
 mod view;
 mod waiter;
