@@ -140,6 +140,7 @@ impl Mo<VirtualMachineSnapshot> {
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SnapshotChange {
     /// Whether there was anything to change.
     pub changed: bool,
@@ -183,6 +184,7 @@ pub async fn create(client: &Client, vms: &[String], new: &NewSnapshot) -> Vec<R
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reverted {
     /// The machine's name.
     pub vm: String,
@@ -236,6 +238,7 @@ pub async fn revert(machine: &Mo<VirtualMachine>, snapshot: Option<&str>) -> Res
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deleted {
     /// The machine's name.
     pub vm: String,
