@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, VirtualMachineSnapshot, virtual_machine as vm};
-use vsphere_model::types::{VirtualMachinePowerState, VirtualMachineToolsRunningStatus};
+use vsphere_model::types::VirtualMachinePowerState;
 
 use super::{SnapshotInfo, Tree};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
+use crate::power::tools_run;
 use crate::several::{self, BUSY, Report};
 use crate::task::{self, Task};
 use crate::vm::power_state_name;
@@ -82,8 +83,7 @@ impl Mo<VirtualMachine> {
         }
         if new.quiesce {
             let (state, tools) = self.read((vm::POWER_STATE, vm::TOOLS_RUNNING_STATUS)).await?;
-            let running = VirtualMachineToolsRunningStatus::GuestToolsRunning;
-            if state == VirtualMachinePowerState::PoweredOn && tools.as_deref() != Some(running.as_str()) {
+            if state == VirtualMachinePowerState::PoweredOn && !tools_run(tools.as_deref()) {
                 let text = "VMware Tools do not run in its guest, which is why it can't be quiesced";
                 let error = Error::new(OPERATION, ErrorKind::Unsupported(text.to_owned())).on(self.label());
                 return Err(error.advised("wait_for_vm_tools waits until they do; or take it without quiesce"));
