@@ -36,9 +36,9 @@
 //! | read properties, also into structs of one's own | [`read`], [`properties!`] |
 //! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
 //! | start tasks and wait for them | [`task`], [`power`] |
-//! | look back and measure | [`events`], [`alarms`], [`performance`] |
+//! | look back and measure | [`events`], [`alarms`], [`stats`], [`performance`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
-//! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
+//! | show lists and details to people | [`vm`], [`host`], [`datastore`], [`network`], [`pool`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
 //! | know what went wrong | [`Error`] |
 //!
@@ -62,6 +62,7 @@ mod client;
 mod clients;
 mod config;
 mod connection;
+pub mod datastore;
 mod datastore_path;
 mod error;
 pub mod events;
@@ -70,13 +71,18 @@ mod guard;
 mod inventory;
 mod mo;
 pub mod name;
+mod named;
+pub mod network;
 mod page;
 pub mod performance;
+pub mod pool;
 pub mod power;
 pub mod read;
 mod rest;
 mod retry;
+pub mod stats;
 pub mod task;
+mod units;
 mod view;
 mod waiter;
 pub mod watch;
@@ -95,6 +101,7 @@ pub use error::{Candidate, Error, ErrorKind, Result};
 pub use find::{Ancestor, Query, Selection};
 pub use inventory::{Entry, Inventory, Snapshot};
 pub use mo::Mo;
+pub use named::Named;
 pub use page::Page;
 pub use read::{As, Missing, PropertyState, Record, Rows, Select, State, Values, state};
 pub use rest::{Rest, RestFault};

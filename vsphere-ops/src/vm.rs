@@ -18,6 +18,7 @@
 //! addresses, notes) is marked as such: whoever shows it to a program or a language model should not trust it.
 
 mod info;
+mod tools;
 
 use std::collections::HashMap;
 
@@ -26,6 +27,7 @@ use vsphere_model::managed::virtual_machine as vm;
 use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachinePowerState};
 
 pub use info::{Disk, Nic, ToolsInfo, VmInfo, info};
+pub use tools::{ToolsReady, ToolsStatus, tools_status, wait_for_tools};
 
 use crate::client::Client;
 use crate::error::{Result, invalid};
