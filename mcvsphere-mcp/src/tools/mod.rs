@@ -1,6 +1,10 @@
 //! The tools, a family a file. Each says what it is once, and its body calls one operation of vsphere-ops.
 
+mod datastore;
 mod host;
+mod monitoring;
+mod network;
+mod pool;
 mod power;
 mod targets;
 mod vcenter;
@@ -12,7 +16,16 @@ use crate::Server;
 
 /// All tools.
 pub(crate) fn all() -> ToolRouter<Server> {
-    [Server::vm_tools(), Server::power_tools(), Server::host_tools(), Server::vcenter_tools()]
-        .into_iter()
-        .fold(ToolRouter::new(), |all, family| all + family)
+    [
+        Server::vm_tools(),
+        Server::power_tools(),
+        Server::monitoring_tools(),
+        Server::host_tools(),
+        Server::datastore_tools(),
+        Server::network_tools(),
+        Server::pool_tools(),
+        Server::vcenter_tools(),
+    ]
+    .into_iter()
+    .fold(ToolRouter::new(), |all, family| all + family)
 }

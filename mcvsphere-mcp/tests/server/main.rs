@@ -5,6 +5,8 @@
 mod choke_point;
 mod confirm;
 mod lab;
+mod monitoring;
+mod places;
 mod resources;
 mod snapshots;
 
