@@ -268,6 +268,30 @@ async fn triggered_alarms_are_listed_for_all_and_for_one_object() {
 }
 
 #[tokio::test]
+async fn a_field_is_known_by_its_list_and_not_by_its_rows() {
+    let lab = Lab::new().await;
+    lab.machine("web-1").await;
+    let client = connect(lab.server(&[])).await;
+    // A machine that is off has no address, and a list without rows no fields at all.
+    let page = good(&client, "list_vms", json!({ "fields": ["name", "ip"] })).await;
+    assert_eq!(page["items"], json!([{ "name": "web-1", "ip": null }]));
+    assert_eq!(good(&client, "get_alarms", json!({ "fields": ["acknowledged_by"] })).await["items"], json!([]));
+    for tool in ["list_vms", "list_hosts", "get_alarms"] {
+        let (code, message) = bad(&client, tool, json!({ "fields": ["size"] })).await;
+        assert_eq!(code, "invalid_argument");
+        assert!(message.contains("`size`") && message.contains("expected one of"), "{message}");
+    }
+    // Each field that a row has can be chosen.
+    let hosts = good(&client, "list_hosts", json!({})).await;
+    let fields: Vec<&String> = hosts["items"][0].as_object().unwrap().keys().collect();
+    assert_eq!(good(&client, "list_hosts", json!({ "fields": fields })).await["items"], hosts["items"]);
+    trigger(&lab, lab.running("db-1").await.reference()).await;
+    let alarms = good(&client, "get_alarms", json!({})).await;
+    let fields: Vec<&String> = alarms["items"][0].as_object().unwrap().keys().collect();
+    assert_eq!(good(&client, "get_alarms", json!({ "fields": fields })).await["items"], alarms["items"]);
+}
+
+#[tokio::test]
 async fn recent_events_come_newest_first_and_say_whether_there_are_more() {
     let lab = Lab::new().await;
     let web = lab.running("web-1").await;
@@ -293,7 +317,6 @@ async fn recent_events_come_newest_first_and_say_whether_there_are_more() {
 /// A machine of the demo that runs.
 async fn running(lab: &Lab) -> Mo<VirtualMachine> {
     let all = lab.client.all::<VirtualMachine>().select((vm::NAME, vm::POWER_STATE)).await.unwrap();
-    let (found, (name, _)) =
-        all.into_iter().find(|(_, (_, state))| state.as_str() == "poweredOn").expect("one that runs");
+    let (found, (name, _)) = all.into_iter().find(|(_, (_, state))| state.as_str() == "poweredOn").unwrap();
     lab.client.get(&name).await.unwrap_or(found)
 }

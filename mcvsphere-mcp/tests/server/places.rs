@@ -101,7 +101,7 @@ async fn distributed_and_opaque_networks_tell_what_they_are() {
         }
     }
     let tagged = |(_, info): &&(Mo<Network>, Value)| info["vlan"]["type"] == "id";
-    let (group, _) = kinds.iter().find(tagged).expect("a port group with a VLAN");
+    let (group, _) = kinds.iter().find(tagged).unwrap();
     assert!(kinds.iter().any(|(_, info)| info["uplink"] == true && info["vlan"]["type"] == "trunk"), "the uplinks");
 
     // It becomes a trunk.
