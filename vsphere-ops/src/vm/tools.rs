@@ -49,8 +49,9 @@ pub struct ToolsStatus {
     /// Whether programs can be run and files be moved in the guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_operations_ready: Option<bool>,
-    /// `green`, `yellow`, `red`, or `gray` without Tools.
-    pub heartbeat: String,
+    /// `green`, `yellow`, `red`, or `gray` without Tools; where the server says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<String>,
     /// The operating system that runs. The guest says so: not to be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_os: Option<String>,
@@ -99,7 +100,7 @@ pub async fn tools_status(client: &Client, what: &str) -> Result<ToolsStatus> {
 async fn read(machine: &Mo<VirtualMachine>) -> Result<ToolsStatus> {
     const TOOLS: Property<VirtualMachine, Option<ToolsConfigInfo>> = Property::new("config.tools");
     let (runtime, guest, config, heartbeat) =
-        machine.read((vm::RUNTIME, vm::GUEST, TOOLS, vm::GUEST_HEARTBEAT_STATUS)).await?;
+        machine.read((vm::RUNTIME, vm::GUEST, TOOLS, vm::GUEST_HEARTBEAT_STATUS.optional())).await?;
     let guest: GuestInfo = guest.unwrap_or_default();
     Ok(ToolsStatus {
         name: machine.label().to_owned(),
@@ -115,7 +116,7 @@ async fn read(machine: &Mo<VirtualMachine>) -> Result<ToolsStatus> {
         installer_mounted: runtime.tools_installer_mounted,
         guest_state: Some(guest.guest_state).filter(|state| !state.is_empty()),
         guest_operations_ready: guest.guest_operations_ready,
-        heartbeat: heartbeat.as_str().to_owned(),
+        heartbeat: heartbeat.map(|status| status.as_str().to_owned()),
         guest_os: guest.guest_full_name,
         guest_host_name: guest.host_name,
         ip: guest.ip_address,
