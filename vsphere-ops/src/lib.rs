@@ -40,6 +40,7 @@
 //! | move files | [`transfer`], [`DatastorePath`] |
 //! | show lists and details to people | [`vm`], [`host`], [`datastore`], [`network`], [`pool`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
+//! | know who the server is and what the user may do | [`Certificate`], [`rights`] |
 //! | know what went wrong | [`Error`] |
 //!
 //! # Handles
@@ -58,6 +59,7 @@
 
 pub mod alarms;
 mod capability;
+mod certificate;
 mod client;
 mod clients;
 mod config;
@@ -80,6 +82,7 @@ pub mod power;
 pub mod read;
 mod rest;
 mod retry;
+pub mod rights;
 pub mod stats;
 pub mod task;
 mod units;
@@ -93,6 +96,7 @@ pub mod vcenter;
 pub mod vm;
 
 pub use capability::Capabilities;
+pub use certificate::Certificate;
 pub use client::Client;
 pub use clients::{Clients, Reply};
 pub use config::Config;
