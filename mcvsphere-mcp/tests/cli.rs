@@ -106,7 +106,18 @@ fn the_doctor_finds_what_is_well_and_what_is_not() {
         let check = checks.as_array().unwrap().iter().find(|check| check["check"] == name);
         check.unwrap_or_else(|| panic!("no {name} in {checks:#}"))["verdict"].as_str().unwrap().to_owned()
     };
-    for name in ["connection", "certificate", "server", "kind", "latency", "clock", "VCENTER_DATASTORE"] {
+    for name in [
+        "trust",
+        "connection",
+        "certificate",
+        "server",
+        "kind",
+        "latency",
+        "clock",
+        "VCENTER_DATASTORE",
+        "rights: power",
+        "rights: monitoring",
+    ] {
         assert_eq!(found(name), "ok", "{checks:#}");
     }
 

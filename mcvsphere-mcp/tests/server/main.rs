@@ -4,6 +4,7 @@
 
 mod choke_point;
 mod confirm;
+mod doctor;
 mod lab;
 mod monitoring;
 mod places;
