@@ -63,7 +63,12 @@ impl Server {
     /// # Errors
     /// [`StartError`] when a tool is not fit to be offered, or a setting names a tool that there is not.
     pub fn new(settings: &Settings) -> Result<Self, StartError> {
-        Self::with_tools(settings, crate::tools::all())
+        Self::with_tools(settings, Self::tools())
+    }
+
+    /// All tools, for a server that has some besides.
+    pub fn tools() -> ToolRouter<Self> {
+        crate::tools::all()
     }
 
     /// A server with these tools, through the same choke point.

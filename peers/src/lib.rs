@@ -4,10 +4,12 @@
 //! `#[ignore = "needs vcsim: cargo xtask peers"]`, so that plain `cargo test` needs Rust alone. The programs are named
 //! by the environment variables that `cargo xtask peers` sets. Whatever a test starts here ends with it.
 
+mod conformance;
 mod mcp_client;
 mod proxy;
 mod vcsim;
 
+pub use conformance::conformance;
 pub use mcp_client::{Lifecycle, McpClient};
 pub use proxy::CountingProxy;
 pub use vcsim::Vcsim;
@@ -78,9 +80,15 @@ fn program(variable: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Runs a program to its end and returns what it printed.
-async fn run(mut command: Command) -> anyhow::Result<Vec<u8>> {
+async fn run(command: Command) -> anyhow::Result<Vec<u8>> {
+    run_within(PATIENCE, command).await
+}
+
+/// Runs a program that may take longer.
+async fn run_within(patience: Duration, mut command: Command) -> anyhow::Result<Vec<u8>> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let output = timeout(PATIENCE, command.output()).await.context("no end within a minute")??;
+    let ended = timeout(patience, command.output()).await;
+    let output = ended.with_context(|| format!("no end within {} s", patience.as_secs()))??;
     ensure!(
         output.status.success(),
         "{}\n{}{}",

@@ -18,18 +18,13 @@ const GOVMOMI: &str = "v0.46.3";
 /// The oldest Go that builds it (the `go` line of its go.mod).
 const OLDEST_GO: (u32, u32) = (1, 22);
 
-/// The oldest Node.js that the official MCP clients run on.
-const OLDEST_NODE: (u32, u32) = (20, 0);
-
 /// Installs everything that is missing. Answers the environment variables that the tests read.
 pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     let peers = root.join(".peers");
     let vcsim = govmomi(&peers, "vcsim")?;
     let govc = govmomi(&peers, "govc")?;
-    let node = need("node", "nodejs", "Node.js")?;
-    at_least(&node, &["--version"], OLDEST_NODE, "Node.js")?;
-    need("npm", "npm", "npm")?;
     let mcp_client = mcp_client(root, &peers)?;
+    let node = node(&mcp_client)?;
     let (pyvmomi, pyvmomi_modules) = pyvmomi(root)?;
     let xmllint = need("xmllint", "libxml2-utils", "xmllint")?;
     Ok(vec![
@@ -99,7 +94,7 @@ pub(super) fn pyvmomi(root: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     Ok((source, modules))
 }
 
-/// The folder with the official MCP clients and the script that drives them.
+/// The folder with the official MCP clients, the conformance suite and the script that drives the clients.
 fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
     let source = root.join("peers/mcp-client");
     let target = peers.join("mcp-client");
@@ -111,11 +106,19 @@ fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
         fs::copy(source.join(file), target.join(file)).with_context(|| format!("copy {file}"))?;
     }
     if !installed {
-        say("installing the official MCP clients");
-        run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&target))?;
+        let npm = need("npm", "npm", "npm")?;
+        say("installing the official MCP clients and the conformance suite");
+        run(Command::new(npm).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&target))?;
         fs::write(target.join("installed.json"), lock)?;
     }
     Ok(target)
+}
+
+/// The Node.js that was installed with the clients: the system's is often older than what the suite runs on.
+fn node(mcp_client: &Path) -> anyhow::Result<PathBuf> {
+    let named = |architecture| mcp_client.join(format!("node_modules/node-linux-{architecture}/bin/node"));
+    let found = ["x64", "arm64"].map(named).into_iter().find(|path| path.exists());
+    found.context("npm has no Node.js for this machine: peers run on Linux, x64 or arm64")
 }
 
 /// A program on the search path; where it is missing, Debian's package is installed if this user may.
