@@ -25,6 +25,7 @@ mod schema;
 mod server;
 mod settings;
 mod sim;
+mod tasks;
 mod tools;
 mod vsphere;
 

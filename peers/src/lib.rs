@@ -10,7 +10,7 @@ mod proxy;
 mod vcsim;
 
 pub use conformance::conformance;
-pub use mcp_client::{Lifecycle, McpClient};
+pub use mcp_client::{Language, Lifecycle, McpClient};
 pub use proxy::CountingProxy;
 pub use vcsim::Vcsim;
 
@@ -64,12 +64,18 @@ async fn govc_output(url: &str, args: &[&str], flags: &[&str]) -> anyhow::Result
 /// # Errors
 /// When the script cannot be started, takes more than a minute, fails (its words are in the error) or answers no JSON.
 pub async fn pyvmomi(script: &str, address: &str, user: &str, password: &str) -> anyhow::Result<Value> {
-    let mut command = Command::new("python3");
-    command.arg(program("PEERS_PYVMOMI")?.join(script)).env("PYTHONPATH", program("PEERS_PYVMOMI_MODULES")?);
+    let mut command = python("PEERS_PYVMOMI", script)?;
     command.env("VCENTER_HOST", address).env("VCENTER_USER", user).env("VCENTER_PASSWORD", password);
     command.env("VCENTER_INSECURE", "true");
     let stdout = run(command).await.context(script.to_owned())?;
     serde_json::from_slice(&stdout).with_context(|| format!("{script}: not JSON"))
+}
+
+/// A Python script in the folder that an environment variable names; the one with `_MODULES` names what it imports.
+fn python(folder: &str, script: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new("python3");
+    command.arg(program(folder)?.join(script)).env("PYTHONPATH", program(&format!("{folder}_MODULES"))?);
+    Ok(command)
 }
 
 /// The program that an environment variable of `cargo xtask peers` names.

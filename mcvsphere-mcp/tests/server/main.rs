@@ -7,6 +7,7 @@ mod confirm;
 mod lab;
 mod resources;
 mod snapshots;
+mod tasks;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};
 use rmcp::{RoleClient, ServiceExt, service::RunningService};

@@ -26,12 +26,16 @@ pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     let mcp_client = mcp_client(root, &peers)?;
     let node = node(&mcp_client)?;
     let (pyvmomi, pyvmomi_modules) = pyvmomi(root)?;
+    let (mcp_client_py, mcp_client_py_modules) =
+        from_pypi(root, "mcp-client-py", "the official MCP client for Python")?;
     let xmllint = need("xmllint", "libxml2-utils", "xmllint")?;
     Ok(vec![
         ("PEERS_VCSIM", vcsim),
         ("PEERS_GOVC", govc),
         ("PEERS_NODE", node),
         ("PEERS_MCP_CLIENT", mcp_client),
+        ("PEERS_MCP_CLIENT_PY", mcp_client_py),
+        ("PEERS_MCP_CLIENT_PY_MODULES", mcp_client_py_modules),
         ("PEERS_PYVMOMI", pyvmomi),
         ("PEERS_PYVMOMI_MODULES", pyvmomi_modules),
         ("PEERS_XMLLINT", xmllint),
@@ -76,14 +80,19 @@ pub(super) fn go_inventory(root: &Path) -> anyhow::Result<PathBuf> {
 
 /// The folder with the scripts on pyVmomi, and the one that its modules are installed in.
 pub(super) fn pyvmomi(root: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let source = root.join("peers/pyvmomi");
-    let modules = root.join(".peers/pyvmomi");
+    from_pypi(root, "pyvmomi", "pyVmomi")
+}
+
+/// A folder of Python scripts, and the one that the modules which it requires are installed in.
+fn from_pypi(root: &Path, name: &str, title: &str) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let source = root.join("peers").join(name);
+    let modules = root.join(".peers").join(name);
     let requirements = source.join("requirements.txt");
     // Copied last, as with the MCP clients.
     let installed = modules.join("installed.txt");
     if !fs::read(&installed).is_ok_and(|copy| fs::read(&requirements).is_ok_and(|text| text == copy)) {
         let python = need("python3", "python3-pip", "Python")?;
-        say("installing pyVmomi");
+        say(&format!("installing {title}"));
         run(Command::new(python)
             .args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--upgrade", "--target"])
             .arg(&modules)
