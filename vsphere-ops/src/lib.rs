@@ -63,6 +63,8 @@ mod clients;
 mod config;
 mod connection;
 mod datastore_path;
+#[allow(dead_code, reason = "the tools for devices come one by one")]
+mod device;
 mod error;
 pub mod events;
 pub mod find;

@@ -14,6 +14,7 @@ use vsphere_soap::object::format_date_time;
 
 use super::power_state_name;
 use crate::client::Client;
+use crate::device::label;
 use crate::error::Result;
 use crate::find::{self, name_of};
 
@@ -251,10 +252,6 @@ fn port_of(device: &Poly<VirtualDevice>) -> Option<String> {
     let backing = device.backing.as_ref()?;
     let port = backing.downcast_ref::<VirtualEthernetCardDistributedVirtualPortBackingInfo>()?;
     port.port.portgroup_key.clone()
-}
-
-fn label(device: &VirtualDevice) -> String {
-    device.device_info.as_ref().map(|info| info.label.clone()).unwrap_or_default()
 }
 
 fn disk(device: &Poly<VirtualDevice>) -> Option<Disk> {
