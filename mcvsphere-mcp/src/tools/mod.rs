@@ -1,6 +1,7 @@
 //! The tools, a family a file. Each says what it is once, and its body calls one operation of vsphere-ops.
 
 mod host;
+mod lifecycle;
 mod power;
 mod targets;
 mod vcenter;
@@ -12,7 +13,13 @@ use crate::Server;
 
 /// All tools.
 pub(crate) fn all() -> ToolRouter<Server> {
-    [Server::vm_tools(), Server::power_tools(), Server::host_tools(), Server::vcenter_tools()]
-        .into_iter()
-        .fold(ToolRouter::new(), |all, family| all + family)
+    [
+        Server::vm_tools(),
+        Server::lifecycle_tools(),
+        Server::power_tools(),
+        Server::host_tools(),
+        Server::vcenter_tools(),
+    ]
+    .into_iter()
+    .fold(ToolRouter::new(), |all, family| all + family)
 }

@@ -5,6 +5,7 @@
 mod choke_point;
 mod confirm;
 mod lab;
+mod lifecycle;
 mod resources;
 mod snapshots;
 

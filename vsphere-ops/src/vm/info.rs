@@ -254,7 +254,7 @@ fn port_of(device: &Poly<VirtualDevice>) -> Option<String> {
     port.port.portgroup_key.clone()
 }
 
-fn disk(device: &Poly<VirtualDevice>) -> Option<Disk> {
+pub(super) fn disk(device: &Poly<VirtualDevice>) -> Option<Disk> {
     let disk = device.downcast_ref::<VirtualDisk>()?;
     let bytes = disk.capacity_in_bytes.unwrap_or(disk.capacity_in_kb.saturating_mul(1024));
     let backing = disk.backing.as_ref();
@@ -296,6 +296,6 @@ fn nic(device: &Poly<VirtualDevice>, guest: &GuestInfo, names: &HashMap<String, 
     })
 }
 
-fn count(trees: &[VirtualMachineSnapshotTree]) -> usize {
+pub(super) fn count(trees: &[VirtualMachineSnapshotTree]) -> usize {
     trees.iter().map(|tree| 1 + count(&tree.child_snapshot_list)).sum()
 }
