@@ -38,6 +38,7 @@
 //! | start tasks and wait for them | [`task`], [`power`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
+//! | change the devices of machines | [`nic`] |
 //! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
 //! | know what went wrong | [`Error`] |
@@ -70,8 +71,10 @@ pub mod events;
 pub mod find;
 mod guard;
 mod inventory;
+mod link;
 mod mo;
 pub mod name;
+pub mod nic;
 mod page;
 pub mod performance;
 pub mod power;

@@ -2,6 +2,7 @@
 
 mod host;
 mod lifecycle;
+mod nic;
 mod power;
 mod targets;
 mod vcenter;
@@ -18,6 +19,7 @@ pub(crate) fn all() -> ToolRouter<Server> {
         Server::lifecycle_tools(),
         Server::power_tools(),
         Server::host_tools(),
+        Server::nic_tools(),
         Server::vcenter_tools(),
     ]
     .into_iter()

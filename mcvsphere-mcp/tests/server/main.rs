@@ -6,6 +6,7 @@ mod choke_point;
 mod confirm;
 mod lab;
 mod lifecycle;
+mod nics;
 mod resources;
 mod snapshots;
 
