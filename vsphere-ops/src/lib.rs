@@ -35,7 +35,7 @@
 //! | find objects | [`find`], [`name`] |
 //! | read properties, also into structs of one's own | [`read`], [`properties!`] |
 //! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
-//! | start tasks and wait for them | [`task`], [`power`] |
+//! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
 //! | change the devices of machines | [`nic`] |
@@ -87,6 +87,8 @@ mod waiter;
 pub mod watch;
 
 pub mod host;
+pub mod several;
+pub mod snapshot;
 pub mod transfer;
 pub mod vcenter;
 pub mod vm;

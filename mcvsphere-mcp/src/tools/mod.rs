@@ -4,6 +4,7 @@ mod host;
 mod lifecycle;
 mod nic;
 mod power;
+mod snapshot;
 mod targets;
 mod vcenter;
 mod vm;
@@ -18,6 +19,7 @@ pub(crate) fn all() -> ToolRouter<Server> {
         Server::vm_tools(),
         Server::lifecycle_tools(),
         Server::power_tools(),
+        Server::snapshot_tools(),
         Server::host_tools(),
         Server::nic_tools(),
         Server::vcenter_tools(),

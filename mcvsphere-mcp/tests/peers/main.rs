@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
+mod power_and_snapshots;
+
 use std::{
     path::Path,
     process::Stdio,

@@ -7,8 +7,10 @@ mod confirm;
 mod lab;
 mod lifecycle;
 mod nics;
+mod power;
 mod resources;
 mod snapshots;
+mod vm_snapshots;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};
 use rmcp::{RoleClient, ServiceExt, service::RunningService};
