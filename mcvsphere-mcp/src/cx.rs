@@ -11,7 +11,7 @@ use rmcp::{
 use tokio::sync::watch;
 use vsphere_ops::{Client, Scope};
 
-use crate::{Server, ToolError, caller::Caller, confirm::Question, error::Result, progress::Reporter};
+use crate::{Defaults, Server, ToolError, caller::Caller, confirm::Question, error::Result, progress::Reporter};
 
 /// The context of a call: how a tool reaches vSphere, asks the user, and tells how far it is.
 ///
@@ -73,6 +73,12 @@ impl Cx {
     /// A setting is missing, the server is not reached, or refuses the login.
     pub(crate) async fn client(&self) -> Result<Client> {
         Ok(self.server.vsphere().client().await?.in_scope(&self.call.scope))
+    }
+
+    /// The objects to use where the call names none.
+    #[allow(dead_code, reason = "the tools that place machines take it from here")]
+    pub(crate) fn defaults(&self) -> &Defaults {
+        self.server.defaults()
     }
 
     /// Says how many tasks this call will wait for, so that its progress does not reach its end with the first.

@@ -17,7 +17,7 @@ use rmcp::{
 use serde_json::json;
 
 use crate::{
-    Settings,
+    Defaults, Settings,
     caller::Caller,
     catalog::{Catalog, StartError},
     confirm::Seal,
@@ -38,6 +38,7 @@ pub struct Server {
 struct Shared {
     catalog: Catalog,
     vsphere: Vsphere,
+    defaults: Defaults,
     mirrors: Mirrors,
     local: Caller,
     seal: Seal,
@@ -81,6 +82,7 @@ impl Server {
         let shared = Shared {
             catalog: Catalog::new(tools, settings.offer().clone())?,
             vsphere: Vsphere::new(settings),
+            defaults: settings.defaults().clone(),
             mirrors: Mirrors::default(),
             local: Caller::local(settings.permission()),
             seal: Seal::new()?,
@@ -104,6 +106,11 @@ impl Server {
     /// The connection to vSphere.
     pub(crate) fn vsphere(&self) -> &Vsphere {
         &self.shared.vsphere
+    }
+
+    /// The objects that tools use where a call names none.
+    pub(crate) fn defaults(&self) -> &Defaults {
+        &self.shared.defaults
     }
 
     /// The inventory in memory.

@@ -61,6 +61,8 @@ struct Inner {
     kind: Arc<ErrorKind>,
     /// Whether it was a change that the server may have carried out, though its answer is missing.
     uncertain: bool,
+    /// What helps against the cause.
+    advice: Option<String>,
 }
 
 /// Why an operation failed.
@@ -157,8 +159,15 @@ impl Error {
                 target: None,
                 kind: Arc::new(kind),
                 uncertain: false,
+                advice: None,
             }),
         }
+    }
+
+    /// Adds what helps against the cause.
+    pub(crate) fn advised(mut self, advice: impl Into<String>) -> Self {
+        self.inner.advice = Some(advice.into());
+        self
     }
 
     /// Names the object that the operation was meant for, as the user knows it.
@@ -267,8 +276,8 @@ impl Error {
     }
 
     /// What helps, where the cause alone does not say it.
-    pub fn hint(&self) -> Option<&'static str> {
-        self.is_fault("RestrictedVersion").then_some(RESTRICTED_HINT)
+    pub fn hint(&self) -> Option<&str> {
+        self.inner.advice.as_deref().or_else(|| self.is_fault("RestrictedVersion").then_some(RESTRICTED_HINT))
     }
 
     /// Whether the server may have carried out the request that failed.
@@ -313,7 +322,7 @@ impl From<vsphere_soap::Error> for Error {
     fn from(error: vsphere_soap::Error) -> Self {
         let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
         let changes = changes(&operation);
-        let inner = Inner { operation, target, kind: Arc::new(ErrorKind::Api(error)), uncertain: false };
+        let inner = Inner { operation, target, kind: Arc::new(ErrorKind::Api(error)), uncertain: false, advice: None };
         Self { inner: Box::new(inner) }.of_a_change(changes)
     }
 }

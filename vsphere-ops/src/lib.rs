@@ -35,9 +35,10 @@
 //! | find objects | [`find`], [`name`] |
 //! | read properties, also into structs of one's own | [`read`], [`properties!`] |
 //! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
-//! | start tasks and wait for them | [`task`], [`power`] |
+//! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
+//! | change the devices of machines | [`nic`] |
 //! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
 //! | know what went wrong | [`Error`] |
@@ -63,13 +64,17 @@ mod clients;
 mod config;
 mod connection;
 mod datastore_path;
+#[allow(dead_code, reason = "the tools for devices come one by one")]
+mod device;
 mod error;
 pub mod events;
 pub mod find;
 mod guard;
 mod inventory;
+mod link;
 mod mo;
 pub mod name;
+pub mod nic;
 mod page;
 pub mod performance;
 pub mod power;
@@ -82,6 +87,8 @@ mod waiter;
 pub mod watch;
 
 pub mod host;
+pub mod several;
+pub mod snapshot;
 pub mod transfer;
 pub mod vcenter;
 pub mod vm;

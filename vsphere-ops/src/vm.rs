@@ -17,15 +17,27 @@
 //! own, use [`Client::find`] with [`select`](crate::Query::select). What the guest or people say of a machine (host name,
 //! addresses, notes) is marked as such: whoever shows it to a program or a language model should not trust it.
 
+mod delete;
+mod explain;
 mod info;
+mod reconfigure;
+mod rename;
+mod report;
+mod template;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use vsphere_model::managed::virtual_machine as vm;
 use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachinePowerState};
 
+pub use delete::{Deleted, Deletion, delete, deletion};
 pub use info::{Disk, Nic, ToolsInfo, VmInfo, info};
+pub use reconfigure::{Changes, Reconfigured, SettingChange, reconfigure};
+pub use rename::{Renamed, rename};
+pub use report::VmReport;
+pub use template::{TemplateQuery, TemplateSummary, templates, to_template};
 
 use crate::client::Client;
 use crate::error::{Result, invalid};
@@ -33,6 +45,9 @@ use crate::find::{self, label, name_of};
 use crate::name::Glob;
 use crate::page::{Page, Window};
 use crate::read::Values;
+
+/// How long a machine that is busy with another task is waited for.
+const BUSY: Duration = Duration::from_secs(120);
 
 /// Which virtual machines to list.
 ///

@@ -1,7 +1,10 @@
 //! The tools, a family a file. Each says what it is once, and its body calls one operation of vsphere-ops.
 
 mod host;
+mod lifecycle;
+mod nic;
 mod power;
+mod snapshot;
 mod targets;
 mod vcenter;
 mod vm;
@@ -12,7 +15,15 @@ use crate::Server;
 
 /// All tools.
 pub(crate) fn all() -> ToolRouter<Server> {
-    [Server::vm_tools(), Server::power_tools(), Server::host_tools(), Server::vcenter_tools()]
-        .into_iter()
-        .fold(ToolRouter::new(), |all, family| all + family)
+    [
+        Server::vm_tools(),
+        Server::lifecycle_tools(),
+        Server::power_tools(),
+        Server::snapshot_tools(),
+        Server::host_tools(),
+        Server::nic_tools(),
+        Server::vcenter_tools(),
+    ]
+    .into_iter()
+    .fold(ToolRouter::new(), |all, family| all + family)
 }

@@ -5,9 +5,13 @@
 mod choke_point;
 mod confirm;
 mod lab;
+mod lifecycle;
+mod nics;
+mod power;
 mod resources;
 mod snapshots;
 mod tasks;
+mod vm_snapshots;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};
 use rmcp::{RoleClient, ServiceExt, service::RunningService};

@@ -39,7 +39,7 @@ use crate::mo::Mo;
 use crate::name;
 use crate::read::{self, As, Pages, Record, Select, Source, property_spec};
 
-pub(crate) use one::no_longer;
+pub(crate) use one::{ambiguous, named, no_longer};
 pub use path::Ancestor;
 pub(crate) use path::Ancestry;
 pub use selection::Selection;

@@ -14,6 +14,7 @@ use vsphere_soap::object::format_date_time;
 
 use super::power_state_name;
 use crate::client::Client;
+use crate::device::label;
 use crate::error::Result;
 use crate::find::{self, name_of};
 
@@ -253,11 +254,7 @@ fn port_of(device: &Poly<VirtualDevice>) -> Option<String> {
     port.port.portgroup_key.clone()
 }
 
-fn label(device: &VirtualDevice) -> String {
-    device.device_info.as_ref().map(|info| info.label.clone()).unwrap_or_default()
-}
-
-fn disk(device: &Poly<VirtualDevice>) -> Option<Disk> {
+pub(super) fn disk(device: &Poly<VirtualDevice>) -> Option<Disk> {
     let disk = device.downcast_ref::<VirtualDisk>()?;
     let bytes = disk.capacity_in_bytes.unwrap_or(disk.capacity_in_kb.saturating_mul(1024));
     let backing = disk.backing.as_ref();
@@ -299,6 +296,6 @@ fn nic(device: &Poly<VirtualDevice>, guest: &GuestInfo, names: &HashMap<String, 
     })
 }
 
-fn count(trees: &[VirtualMachineSnapshotTree]) -> usize {
+pub(super) fn count(trees: &[VirtualMachineSnapshotTree]) -> usize {
     trees.iter().map(|tree| 1 + count(&tree.child_snapshot_list)).sum()
 }

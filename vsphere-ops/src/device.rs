@@ -1,0 +1,303 @@
+//! The devices of a virtual machine: read once, chosen by label or key, changed by one task.
+//!
+//! A label is in the language of the server and may be chosen freely, so that nothing here knows one by heart: what a
+//! device is, its type says. A bare number is a key and never the number in a label, which some count from nought.
+
+use std::time::Duration;
+
+use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
+use vsphere_model::types::{
+    ParaVirtualSCSIController, Poly, VirtualDevice, VirtualDeviceConfigSpec, VirtualDeviceConfigSpecOperation,
+    VirtualIDEController, VirtualMachineConfigInfo, VirtualMachineConfigSpec, VirtualMachinePowerState,
+    VirtualMachineSnapshotInfo, VirtualNVMEController, VirtualSATAController, VirtualSCSIController,
+};
+use vsphere_soap::object::DataType;
+
+use crate::error::{Candidate, Error, ErrorKind, Result};
+use crate::mo::Mo;
+use crate::task::{self, Task};
+
+/// How long a machine that is busy with another task is waited for.
+const BUSY: Duration = Duration::from_secs(120);
+
+/// The unit of its own bus that a SCSI controller takes where it does not say.
+const SCSI_OWN_UNIT: i32 = 7;
+
+/// A machine's devices as they were at one moment, and what else decides how they may be changed.
+#[derive(Debug, Clone)]
+pub(crate) struct Devices {
+    pub(crate) config: Box<VirtualMachineConfigInfo>,
+    pub(crate) power_state: VirtualMachinePowerState,
+    pub(crate) snapshot: Option<VirtualMachineSnapshotInfo>,
+}
+
+impl Devices {
+    /// Reads them in one request.
+    ///
+    /// # Errors
+    /// `permission` where the configuration can't be read, as on a host that is disconnected, and those of the server.
+    pub(crate) async fn read(machine: &Mo<VirtualMachine>) -> Result<Self> {
+        let (config, power_state, snapshot) = machine.read((vm::CONFIG, vm::POWER_STATE, vm::SNAPSHOT)).await?;
+        let config = config.ok_or_else(|| {
+            let text = "its configuration can't be read: the machine is inaccessible, or the user may not";
+            Error::new("read", ErrorKind::Unreadable(text.to_owned())).on(machine.label())
+        })?;
+        Ok(Self { config: Box::new(config), power_state, snapshot })
+    }
+
+    /// All of them.
+    pub(crate) fn list(&self) -> &[Poly<VirtualDevice>] {
+        &self.config.hardware.device
+    }
+
+    /// Those of a type of the API, or of one that extends it.
+    pub(crate) fn of<T: DataType>(&self) -> impl Iterator<Item = (&Poly<VirtualDevice>, &T)> {
+        self.list().iter().filter_map(|device| Some((device, device.downcast_ref::<T>()?)))
+    }
+
+    /// The device with this key.
+    pub(crate) fn by_key(&self, key: i32) -> Option<&Poly<VirtualDevice>> {
+        self.list().iter().find(|device| device.key == key)
+    }
+
+    /// The one device of a type that a user means by its label, in whatever case, or its key. `noun` is what it is
+    /// called in messages, such as `disk`.
+    ///
+    /// # Errors
+    /// `not_found` with what there is, or `ambiguous` where two have one label.
+    pub(crate) fn choose<T: DataType>(&self, noun: &str, what: &str) -> Result<(&Poly<VirtualDevice>, &T)> {
+        let what = what.trim();
+        let number: Option<i32> = what.parse().ok();
+        let means = |device: &VirtualDevice| match number {
+            Some(key) if device.key == key => true,
+            _ => label(device).trim().to_lowercase() == what.to_lowercase(),
+        };
+        let mut fitting: Vec<_> = self.of::<T>().filter(|(device, _)| means(device)).collect();
+        match (fitting.pop(), fitting.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                fitting.push(last);
+                let candidate = |device: &VirtualDevice| Candidate { path: label(device), id: device.key.to_string() };
+                let candidates = fitting.iter().map(|(device, _)| candidate(device)).collect();
+                Err(Error::new("choose", ErrorKind::Ambiguous(candidates)))
+            }
+            (None, _) => Err(Error::new("choose", ErrorKind::NotFound(self.none::<T>(noun, what)))),
+        }
+    }
+
+    fn none<T: DataType>(&self, noun: &str, what: &str) -> String {
+        let there: Vec<String> =
+            self.of::<T>().map(|(device, _)| format!("{:?} (key {})", label(device), device.key)).collect();
+        if there.is_empty() {
+            return format!("the machine has no {noun}");
+        }
+        format!("the machine has no {noun} {what:?}; give the label or the key of one of these: {}", there.join(", "))
+    }
+
+    /// The lowest unit that is free on a controller; `None` where the bus is full.
+    pub(crate) fn free_unit(&self, controller: &Poly<VirtualDevice>) -> Option<i32> {
+        let scsi = controller.downcast_ref::<VirtualSCSIController>();
+        let own = scsi.map(|scsi| scsi.scsi_ctlr_unit_number.unwrap_or(SCSI_OWN_UNIT));
+        let taken = |unit: i32| {
+            let on_it = |device: &&Poly<VirtualDevice>| device.controller_key == Some(controller.key);
+            own == Some(unit) || self.list().iter().filter(on_it).any(|device| device.unit_number == Some(unit))
+        };
+        (0..self.units(controller)).find(|unit| !taken(*unit))
+    }
+
+    /// How many units the bus of a controller has.
+    fn units(&self, controller: &Poly<VirtualDevice>) -> i32 {
+        let hardware = self.config.version.strip_prefix("vmx-").and_then(|number| number.parse().ok()).unwrap_or(0);
+        match controller {
+            _ if controller.is::<ParaVirtualSCSIController>() && hardware >= 14 => 65,
+            _ if controller.is::<VirtualSCSIController>() => 16,
+            _ if controller.is::<VirtualIDEController>() => 2,
+            _ if controller.is::<VirtualSATAController>() => 30,
+            _ if controller.is::<VirtualNVMEController>() && hardware >= 21 => 64,
+            _ if controller.is::<VirtualNVMEController>() => 15,
+            _ => 256,
+        }
+    }
+
+    /// Whether the machine runs: some devices do not come or go then.
+    pub(crate) fn is_running(&self) -> bool {
+        self.power_state == VirtualMachinePowerState::PoweredOn
+    }
+}
+
+/// What a reconfiguration has led to.
+#[derive(Debug)]
+pub(crate) struct Reconfigured {
+    pub(crate) before: Devices,
+    pub(crate) after: Devices,
+    /// Whether there was anything to change.
+    pub(crate) changed: bool,
+}
+
+impl Reconfigured {
+    /// The device of a type that was not there before.
+    pub(crate) fn added<T: DataType>(&self) -> Option<(&Poly<VirtualDevice>, &T)> {
+        self.after.of::<T>().find(|(device, _)| self.before.by_key(device.key).is_none())
+    }
+}
+
+/// Changes the devices of a machine by one task, and reads them again. `plan` says how, or that nothing has to change.
+///
+/// A machine that is busy is waited for. The change holds for the devices that were read alone: where somebody else
+/// changes them meanwhile, they are read anew, and `plan` is asked again.
+///
+/// # Errors
+/// Those of `plan`, and the faults of the server with what helps against them.
+pub(crate) async fn reconfigure<P>(machine: &Mo<VirtualMachine>, operation: &str, plan: P) -> Result<Reconfigured>
+where
+    P: Fn(&Devices) -> Result<Vec<VirtualDeviceConfigSpec>>,
+{
+    let plan = &plan;
+    let change = machine.client().retry_while_busy(BUSY, || async move {
+        let before = Devices::read(machine).await?;
+        let changes = plan(&before)?;
+        if changes.is_empty() {
+            return Ok((before, false));
+        }
+        let spec = VirtualMachineConfigSpec {
+            change_version: Some(before.config.change_version.clone()).filter(|version| !version.is_empty()),
+            device_change: changes.into_iter().map(Poly::new).collect(),
+            ..Default::default()
+        };
+        let task: Task<()> = task::start(machine, operation, machine.reconfig_vm_task(&spec)).await?;
+        task.await?;
+        Ok((before, true))
+    });
+    let named = |error: Error| explained(error.in_operation(operation).on(machine.label()));
+    let (before, changed) = change.await.map_err(named)?;
+    let after = if changed { Devices::read(machine).await.map_err(named)? } else { before.clone() };
+    Ok(Reconfigured { before, after, changed })
+}
+
+/// Adds a device.
+pub(crate) fn add(device: Poly<VirtualDevice>) -> VirtualDeviceConfigSpec {
+    change(VirtualDeviceConfigSpecOperation::Add, device)
+}
+
+/// Makes a device that is there like this one, which has its key.
+pub(crate) fn edit(device: Poly<VirtualDevice>) -> VirtualDeviceConfigSpec {
+    change(VirtualDeviceConfigSpecOperation::Edit, device)
+}
+
+/// Takes a device out. What is behind it stays.
+pub(crate) fn remove(device: Poly<VirtualDevice>) -> VirtualDeviceConfigSpec {
+    change(VirtualDeviceConfigSpecOperation::Remove, device)
+}
+
+fn change(operation: VirtualDeviceConfigSpecOperation, device: Poly<VirtualDevice>) -> VirtualDeviceConfigSpec {
+    VirtualDeviceConfigSpec { operation: Some(operation), device, ..Default::default() }
+}
+
+/// What a device is called.
+pub(crate) fn label(device: &VirtualDevice) -> String {
+    device.device_info.as_ref().map(|info| info.label.clone()).unwrap_or_default()
+}
+
+/// The faults that devices meet, and what helps against each.
+const ADVICE: [(&str, &str); 9] = [
+    ("NoDiskSpace", NO_SPACE),
+    ("InsufficientStorageSpace", NO_SPACE),
+    ("InsufficientDisks", NO_SPACE),
+    ("FileLocked", "another machine that runs, or a task such as a backup, holds the file: end that first"),
+    ("DeviceHotPlugNotSupported", NOT_HOT),
+    ("InvalidPowerState", NOT_HOT),
+    ("TooManyDevices", "the machine has as many devices of this kind as it may: remove one first"),
+    ("DeviceUnsupportedForVmVersion", "the machine's virtual hardware is too old for this device"),
+    ("DeviceUnsupportedForVmPlatform", "the host can't offer this device"),
+];
+const NO_SPACE: &str = "free space there or choose another datastore; get_datastore_info tells how much is free";
+const NOT_HOT: &str = "this can't be changed while the machine runs or is suspended: power it off first";
+
+/// Adds to a fault about devices what helps against it.
+pub(crate) fn explained(error: Error) -> Error {
+    let advice = ADVICE.iter().find(|(fault, _)| error.is_fault(fault)).map(|(_, advice)| *advice);
+    match advice {
+        Some(advice) => error.advised(advice),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vsphere_model::types::{
+        Description, VirtualDisk, VirtualHardware, VirtualLsiLogicController, VirtualSerialPort,
+    };
+    use vsphere_soap::object::Extends;
+
+    use super::*;
+
+    fn device<T>(device: T, key: i32, label: &str, place: Option<(i32, i32)>) -> Poly<VirtualDevice>
+    where
+        T: Extends<VirtualDevice>,
+    {
+        let mut device = Poly::<VirtualDevice>::new(device);
+        device.key = key;
+        device.device_info = Some(Poly::new(Description { label: label.to_owned(), summary: String::new() }));
+        device.controller_key = place.map(|(controller, _)| controller);
+        device.unit_number = place.map(|(_, unit)| unit);
+        device
+    }
+
+    fn devices(version: &str, device: Vec<Poly<VirtualDevice>>) -> Devices {
+        let hardware = VirtualHardware { device, ..Default::default() };
+        let config = VirtualMachineConfigInfo { hardware, version: version.to_owned(), ..Default::default() };
+        Devices { config: Box::new(config), power_state: VirtualMachinePowerState::PoweredOff, snapshot: None }
+    }
+
+    fn disk(key: i32, label: &str, unit: i32) -> Poly<VirtualDevice> {
+        device(VirtualDisk::default(), key, label, Some((1000, unit)))
+    }
+
+    #[test]
+    fn a_device_is_chosen_by_label_or_key() {
+        let serial = device(VirtualSerialPort::default(), 9000, "Hard disk 7", None);
+        let all = devices("vmx-21", vec![disk(2000, "Hard disk 1", 0), disk(2001, "Festplatte 2", 1), serial]);
+        let key = |what: &str| all.choose::<VirtualDisk>("disk", what).map(|(device, _)| device.key);
+        assert_eq!(key("hard DISK 1").unwrap(), 2000);
+        assert_eq!(key(" festplatte 2 ").unwrap(), 2001);
+        assert_eq!(key("2001").unwrap(), 2001);
+        // Neither the number in a label, nor a device of another kind.
+        for what in ["1", "Hard disk 7", "9000", "Hard disk", ""] {
+            let error = key(what).unwrap_err();
+            assert!(error.is_not_found(), "{what}");
+            let text = error.to_string();
+            assert!(text.contains("\"Hard disk 1\" (key 2000), \"Festplatte 2\" (key 2001)"), "{text}");
+        }
+    }
+
+    #[test]
+    fn pitfall_13_two_devices_with_one_label_are_not_guessed_among() {
+        let all = devices("vmx-21", vec![disk(2000, "data", 0), disk(2001, "Data", 1)]);
+        let error = all.choose::<VirtualDisk>("disk", "data").unwrap_err();
+        let ids: Vec<&str> = error.candidates().iter().map(|candidate| candidate.id.as_str()).collect();
+        assert_eq!((error.code(), ids), ("ambiguous", vec!["2000", "2001"]));
+        assert_eq!(all.choose::<VirtualDisk>("disk", "2001").unwrap().0.key, 2001);
+    }
+
+    #[test]
+    fn the_controllers_own_unit_is_never_free() {
+        let disks =
+            |units: std::ops::Range<i32>| units.filter(|unit| *unit != 7).map(|unit| disk(2000 + unit, "", unit));
+        let free = |version: &str, controller: Poly<VirtualDevice>, taken: std::ops::Range<i32>| {
+            let all = devices(version, disks(taken).chain([controller]).collect());
+            all.free_unit(all.by_key(1000).unwrap())
+        };
+        let lsi = || device(VirtualLsiLogicController::default(), 1000, "SCSI controller 0", None);
+        let pvscsi = || device(ParaVirtualSCSIController::default(), 1000, "SCSI controller 0", None);
+        assert_eq!(free("vmx-21", lsi(), 0..0), Some(0));
+        assert_eq!(free("vmx-21", lsi(), 0..7), Some(8));
+        assert_eq!(free("vmx-21", lsi(), 1..16), Some(0));
+        assert_eq!(free("vmx-21", lsi(), 0..16), None);
+        assert_eq!(free("vmx-21", pvscsi(), 0..16), Some(16));
+        assert_eq!(free("vmx-13", pvscsi(), 0..16), None);
+        assert_eq!(free("vmx-21", pvscsi(), 0..65), None);
+        let mut moved = VirtualLsiLogicController::default();
+        moved.scsi_ctlr_unit_number = Some(3);
+        assert_eq!(free("vmx-21", device(moved, 1000, "", None), 0..3), Some(4));
+    }
+}
