@@ -36,6 +36,7 @@
 //! | read properties, also into structs of one's own | [`read`], [`properties!`] |
 //! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
 //! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
+//! | change a machine's disks and CD drives | [`disk`], [`media`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
 //! | change the devices of machines | [`nic`] |
@@ -64,15 +65,17 @@ mod clients;
 mod config;
 mod connection;
 mod datastore_path;
-#[allow(dead_code, reason = "the tools for devices come one by one")]
 mod device;
+pub mod disk;
 mod error;
 pub mod events;
 pub mod find;
 mod guard;
 mod inventory;
 mod link;
+pub mod media;
 mod mo;
+mod mounted;
 pub mod name;
 pub mod nic;
 mod page;

@@ -1,5 +1,6 @@
 //! The tools, a family a file. Each says what it is once, and its body calls one operation of vsphere-ops.
 
+mod disk;
 mod host;
 mod lifecycle;
 mod nic;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> ToolRouter<Server> {
         Server::power_tools(),
         Server::snapshot_tools(),
         Server::host_tools(),
+        Server::disk_tools(),
         Server::nic_tools(),
         Server::vcenter_tools(),
     ]

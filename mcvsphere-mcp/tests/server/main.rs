@@ -4,6 +4,8 @@
 
 mod choke_point;
 mod confirm;
+mod disks;
+mod isos;
 mod lab;
 mod lifecycle;
 mod nics;

@@ -114,7 +114,10 @@ fn power_on(world: &mut World, call: &Call) -> Outcome<Reply> {
         announce_power_on(world, &vm, &user);
         if let Some(question) = question::before_power_on(world.get::<Vm>(&vm)?) {
             let task = call.task().alone_with(&vm).hold(world)?;
-            question::ask(world, &vm, question, &task, move |world, vm| turn_on(world, vm, host.as_ref(), &user))?;
+            question::ask(world, &vm, question, &task, move |world, vm, answer| {
+                question::settle(world, vm, answer)?;
+                turn_on(world, vm, host.as_ref(), &user)
+            })?;
             return Ok(Reply::of(task));
         }
     }
