@@ -62,7 +62,6 @@ impl Cx {
     }
 
     /// The objects to use where the call names none.
-    #[allow(dead_code, reason = "the tools that place machines take it from here")]
     pub(crate) fn defaults(&self) -> &Defaults {
         self.server.defaults()
     }

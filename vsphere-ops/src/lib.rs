@@ -37,6 +37,7 @@
 //! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
 //! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
+//! | make, clone, change and delete machines | [`vm`], [`placement`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
 //! | change the devices of machines | [`nic`] |
 //! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
@@ -77,6 +78,7 @@ pub mod name;
 pub mod nic;
 mod page;
 pub mod performance;
+pub mod placement;
 pub mod power;
 pub mod read;
 mod rest;
