@@ -33,4 +33,5 @@ pub use catalog::{CatalogError, StartError};
 pub use error::ToolError;
 pub use permission::{Permission, Toolset, tool_meta};
 pub use server::Server;
-pub use settings::{Defaults, SettingArgs, Settings, SettingsError};
+pub use settings::{SettingArgs, Settings, SettingsError};
+pub use vsphere_ops::placement::Defaults;

@@ -38,6 +38,7 @@
 //! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
 //! | change a machine's disks and CD drives | [`disk`], [`media`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
+//! | make, clone, change and delete machines | [`vm`], [`placement`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
 //! | change the devices of machines | [`nic`] |
 //! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
@@ -80,6 +81,7 @@ pub mod name;
 pub mod nic;
 mod page;
 pub mod performance;
+pub mod placement;
 pub mod power;
 pub mod read;
 mod rest;

@@ -17,6 +17,8 @@
 //! own, use [`Client::find`] with [`select`](crate::Query::select). What the guest or people say of a machine (host name,
 //! addresses, notes) is marked as such: whoever shows it to a program or a language model should not trust it.
 
+mod clone;
+mod create;
 mod delete;
 mod explain;
 mod info;
@@ -32,12 +34,14 @@ use serde::Serialize;
 use vsphere_model::managed::virtual_machine as vm;
 use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachinePowerState};
 
+pub use clone::{CloneKind, CloneVm, NewClone, Start, clone, deploy};
+pub use create::{CreateVm, Firmware, NewVm, Provisioning, create};
 pub use delete::{Deleted, Deletion, delete, deletion};
 pub use info::{Disk, Nic, ToolsInfo, VmInfo, info};
 pub use reconfigure::{Changes, Reconfigured, SettingChange, reconfigure};
 pub use rename::{Renamed, rename};
 pub use report::VmReport;
-pub use template::{TemplateQuery, TemplateSummary, templates, to_template};
+pub use template::{TemplateQuery, TemplateSummary, templates, to_machine, to_template};
 
 use crate::client::Client;
 use crate::error::{Result, invalid};

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::json;
 use vsphere_ops::{
     Client,
-    vm::{self, Changes, TemplateQuery},
+    placement::Placement,
+    vm::{self, Changes, CloneKind, Firmware, NewClone, NewVm, Provisioning, Start, TemplateQuery},
 };
 
 use crate::{
@@ -22,6 +23,70 @@ use crate::{
 
 #[tool_router(router = lifecycle_tools, vis = "pub(crate)")]
 impl Server {
+    /// Create a virtual machine with one disk (pvscsi) and one network adapter (vmxnet3), without an operating system. It is
+    /// off then.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        annotations(title = "Create a virtual machine", destructive_hint = false, idempotent_hint = false)
+    )]
+    async fn create_vm(&self, Parameters(args): Parameters<CreateVm>, cx: Cx) -> Result<Answer> {
+        let new = NewVm {
+            name: args.name,
+            cpu: args.cpu,
+            memory_mb: args.memory_mb,
+            disk_gb: args.disk_gb,
+            provisioning: if args.thin { Provisioning::Thin } else { Provisioning::Thick },
+            guest_id: args.guest_id,
+            firmware: args.firmware.map(Into::into),
+            network: args.network,
+            placement: Placement {
+                folder: args.folder,
+                pool: args.pool,
+                host: args.host,
+                datastore: args.datastore,
+                defaults: cx.defaults().clone(),
+            },
+        };
+        Answer::object(&vm::create(&cx.client().await?, &new).await?)
+    }
+
+    /// Clone a virtual machine or a template. A linked clone is made in seconds, and needs the source's snapshot for good.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        annotations(title = "Clone a virtual machine", destructive_hint = false, idempotent_hint = false)
+    )]
+    async fn clone_vm(&self, Parameters(args): Parameters<CloneVm>, cx: Cx) -> Result<Answer> {
+        let new = NewClone {
+            source: args.template,
+            name: args.new_name,
+            kind: if args.linked { CloneKind::Linked } else { CloneKind::Full },
+            snapshot: args.snapshot,
+            customization: args.customization,
+            start: start(args.power_on),
+            placement: Placement {
+                folder: args.folder,
+                pool: args.pool,
+                host: args.host,
+                datastore: args.datastore,
+                defaults: cx.defaults().clone(),
+            },
+        };
+        Answer::object(&vm::clone(&cx.client().await?, &new).await?)
+    }
+
+    /// Make a virtual machine from a template: clone_vm with less to say.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        annotations(title = "Deploy from a template", destructive_hint = false, idempotent_hint = false)
+    )]
+    async fn deploy_from_template(&self, Parameters(args): Parameters<Deploy>, cx: Cx) -> Result<Answer> {
+        let placement =
+            Placement { datastore: args.datastore, defaults: cx.defaults().clone(), ..Placement::default() };
+        let new =
+            NewClone { name: args.new_name, start: start(args.power_on), placement, ..NewClone::of(&args.template) };
+        Answer::object(&vm::deploy(&cx.client().await?, &new).await?)
+    }
+
     /// Delete a virtual machine or template with its files and snapshots. One that runs is powered off first.
     #[tool(
         meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
@@ -71,6 +136,19 @@ impl Server {
         Answer::object(&vm::to_template(&client, &args.vm).await?)
     }
 
+    /// Turn a template back into a virtual machine, which can be powered on.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        annotations(title = "Convert to a virtual machine", destructive_hint = true, idempotent_hint = true)
+    )]
+    async fn convert_to_vm(&self, Parameters(args): Parameters<ConvertToVm>, cx: Cx) -> Result<Answer> {
+        let client = cx.client().await?;
+        cx.confirm(|| to_machine_preview(&client, &args.template)).await?;
+        let defaults = cx.defaults().clone();
+        let placement = Placement { pool: args.pool, host: args.host, defaults, ..Placement::default() };
+        Answer::object(&vm::to_machine(&client, &args.template, &placement).await?)
+    }
+
     /// List templates.
     #[tool(
         meta = tool_meta(Toolset::Vm, Permission::ReadOnly, &[]),
@@ -80,6 +158,150 @@ impl Server {
         let query = TemplateQuery { filter: args.filter, limit: page_size(args.limit)?, cursor: args.cursor };
         Answer::list(&vm::templates(&cx.client().await?, &query).await?, args.fields)
     }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CreateVm {
+    /// Unique in its folder.
+    #[serde(alias = "vm", alias = "vm_name")]
+    name: String,
+    /// Virtual CPUs.
+    #[serde(default = "two", alias = "num_cpus")]
+    cpu: i32,
+    /// Memory in MiB.
+    #[serde(default = "four_gb")]
+    memory_mb: i64,
+    /// Size of the disk.
+    #[serde(default = "twenty")]
+    disk_gb: i64,
+    /// By default the one with most free space.
+    #[serde(alias = "datastore_name")]
+    datastore: Option<String>,
+    /// Network or distributed port group.
+    #[serde(alias = "network_name")]
+    network: Option<String>,
+    /// Guest OS, such as ubuntu64Guest.
+    #[serde(default = "any_guest")]
+    guest_id: String,
+    /// By default the datacenter's own.
+    #[serde(alias = "folder_name")]
+    folder: Option<String>,
+    /// Resource pool.
+    #[serde(alias = "pool_name")]
+    pool: Option<String>,
+    /// By default vSphere chooses.
+    #[serde(alias = "host_name")]
+    host: Option<String>,
+    /// By default what suits guest_id.
+    firmware: Option<FirmwareName>,
+    /// Take disk space as it is written.
+    #[serde(default = "yes")]
+    thin: bool,
+}
+
+fn two() -> i32 {
+    2
+}
+
+fn four_gb() -> i64 {
+    4096
+}
+
+fn twenty() -> i64 {
+    20
+}
+
+fn any_guest() -> String {
+    "otherGuest64".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum FirmwareName {
+    Bios,
+    Efi,
+}
+
+impl From<FirmwareName> for Firmware {
+    fn from(name: FirmwareName) -> Self {
+        match name {
+            FirmwareName::Bios => Self::Bios,
+            FirmwareName::Efi => Self::Efi,
+        }
+    }
+}
+
+fn start(power_on: bool) -> Start {
+    if power_on { Start::On } else { Start::Off }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CloneVm {
+    /// Template or virtual machine: name, path or id.
+    #[serde(alias = "template_name", alias = "vm", alias = "vm_name", alias = "name")]
+    template: String,
+    /// Unique in its folder.
+    #[serde(alias = "new_vm_name")]
+    new_name: String,
+    /// Power it on then.
+    #[serde(default)]
+    power_on: bool,
+    /// By default the one with most free space.
+    #[serde(alias = "datastore_name")]
+    datastore: Option<String>,
+    /// By default the datacenter's own.
+    #[serde(alias = "folder_name")]
+    folder: Option<String>,
+    /// By default the source's resource pool.
+    #[serde(alias = "pool_name")]
+    pool: Option<String>,
+    /// By default vSphere chooses.
+    #[serde(alias = "host_name")]
+    host: Option<String>,
+    /// Disks hold only what differs from the snapshot.
+    #[serde(default)]
+    linked: bool,
+    /// Name, path or id; for linked the current one.
+    snapshot: Option<String>,
+    /// Customization specification kept by vCenter.
+    customization: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Deploy {
+    /// Template: name, path or id.
+    #[serde(alias = "template_name", alias = "name")]
+    template: String,
+    /// Unique in its folder.
+    #[serde(alias = "new_vm_name", alias = "vm_name")]
+    new_name: String,
+    /// By default the one with most free space.
+    #[serde(alias = "datastore_name")]
+    datastore: Option<String>,
+    /// Power it on then.
+    #[serde(default)]
+    power_on: bool,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ConvertToVm {
+    /// Template: name, path or id.
+    #[serde(alias = "template_name", alias = "name", alias = "vm", alias = "vm_name")]
+    template: String,
+    /// By default that of its host or cluster.
+    #[serde(alias = "pool_name", alias = "resource_pool")]
+    pool: Option<String>,
+    /// By default vSphere chooses.
+    #[serde(alias = "host_name")]
+    host: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -155,4 +377,15 @@ async fn conversion_preview(client: &Client, what: &str) -> Result<Preview> {
     }
     let shown = json!({ "name": it.name, "id": it.id, "power_state": it.power_state, "host": it.host });
     preview.object(&shown, json!([it.id, it.power_state]))
+}
+
+/// What making it a machine would end: nothing where it is one already.
+async fn to_machine_preview(client: &Client, what: &str) -> Result<Preview> {
+    let it = vm::info(client, what).await?;
+    let preview = Preview::new(format!("Convert the template {} into a virtual machine?", it.path))
+        .note("It can't be deployed from then, until convert_to_template, and what changes in it changes for good.");
+    if !it.template {
+        return Ok(preview);
+    }
+    preview.object(&json!({ "name": it.name, "id": it.id, "host": it.host }), json!(it.id))
 }

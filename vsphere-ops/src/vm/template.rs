@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
+use vsphere_model::managed::{HostSystem, ResourcePool, VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{ManagedObjectReference, ObjectContent};
 
 use super::explain::explained;
@@ -15,9 +15,11 @@ use crate::find::{self, label};
 use crate::mo::Mo;
 use crate::name::Glob;
 use crate::page::{Page, Window};
+use crate::placement::{Near, Placement, datacenter_of};
 use crate::read::Values;
 
 const TO_TEMPLATE: &str = "convert to a template";
+const TO_MACHINE: &str = "convert to a virtual machine";
 
 impl Mo<VirtualMachine> {
     /// Marks the machine as a template: it leaves its resource pool, and can't be powered on until it is a machine again.
@@ -36,6 +38,27 @@ impl Mo<VirtualMachine> {
         self.client().require_vcenter(TO_TEMPLATE)?;
         let named = |error| explained(Error::from(error).in_operation(TO_TEMPLATE).on(self.label()));
         self.mark_as_template().await.map_err(named)
+    }
+
+    /// Makes the template a machine again, which can be powered on, in this pool, and on this host where vSphere is not to
+    /// choose it.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::{ResourcePool, VirtualMachine};
+    ///
+    /// let pool = client.get::<ResourcePool>("tests").await?;
+    /// client.get::<VirtualMachine>("golden").await?.convert_to_vm(&pool, None).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The fault `InvalidState` where it is no template, `InvalidDatastore` where the host does not see its files,
+    /// `unsupported` on an ESXi host.
+    pub async fn convert_to_vm(&self, pool: &Mo<ResourcePool>, host: Option<&Mo<HostSystem>>) -> Result<()> {
+        self.client().require_vcenter(TO_MACHINE)?;
+        let named = |error| explained(Error::from(error).in_operation(TO_MACHINE).on(self.label()));
+        self.mark_as_virtual_machine(pool.reference(), host.map(Mo::reference)).await.map_err(named)
     }
 }
 
@@ -58,6 +81,40 @@ pub async fn to_template(client: &Client, what: &str) -> Result<VmReport> {
         client.retry_while_busy(BUSY, || machine.convert_to_template()).await?;
     }
     report(&machine, changed).await
+}
+
+/// Makes the template with this name, path or id a machine again, unless it is one: in the pool or on the host that the
+/// placement gives, else where a clone of it would be.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::placement::Placement;
+///
+/// let placement = Placement { pool: Some("tests".into()), ..Default::default() };
+/// let golden = vsphere_ops::vm::to_machine(&client, "golden", &placement).await?;
+/// assert!(!golden.template);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`Placement::find`] and of [`Mo::convert_to_vm`].
+pub async fn to_machine(client: &Client, what: &str, placement: &Placement) -> Result<VmReport> {
+    let template = client.get::<VirtualMachine>(what).await?;
+    let (is_template, host, datastores) = template.read((vm::IS_TEMPLATE, vm::HOST, vm::DATASTORE)).await?;
+    if !is_template {
+        return report(&template, false).await;
+    }
+    let datacenter = datacenter_of(client, template.reference()).await?;
+    // Its files stay where they are.
+    let datastore = datastores.first().map(ToString::to_string).or_else(|| placement.datastore.clone());
+    let placement = Placement { folder: None, datastore, ..placement.clone() };
+    let place = placement.find_near(client, Some(Near { datacenter, pool: None, host })).await?;
+    let done = client.retry_while_busy(BUSY, || template.convert_to_vm(&place.pool, place.host.as_ref()));
+    match done.await {
+        Ok(()) => report(&template, true).await,
+        Err(error) => Err(place.or_hosts(error).await?),
+    }
 }
 
 /// Which templates to list.
