@@ -5,6 +5,7 @@
 mod conformance;
 mod disks;
 mod power_and_snapshots;
+mod story;
 
 use std::{
     path::Path,

@@ -78,15 +78,16 @@ async fn call(context: Context<'_>) -> Result<CallToolResponse> {
         "greet" => answer(text(&format!("Hello, {}!", text_of(&context, "name")))),
         "slow_compute" => {
             let seconds = context.arguments.as_ref().and_then(|given| given.get("seconds")?.as_f64());
-            sleep(Duration::from_secs_f64(seconds.unwrap_or_default())).await;
+            // A call becomes a task after a second.
+            sleep(Duration::from_secs_f64(seconds.map_or(0.0, |seconds| seconds + 0.5))).await;
             answer(text("computed"))
         }
         "failing_job" => {
-            sleep(Duration::from_secs(1)).await;
+            sleep(Duration::from_secs(2)).await;
             answer(json!({ "content": [block("It went wrong")], "isError": true }))
         }
         "protocol_error_job" => {
-            sleep(Duration::from_secs(1)).await;
+            sleep(Duration::from_secs(2)).await;
             Err(ErrorData::internal_error("It went wrong", None))
         }
         "test_tool_with_task" => {
