@@ -232,6 +232,15 @@ impl Cx {
     where
         F: Future<Output = Result<Preview>>,
     {
+        self.ask(measure).await?;
+        self.call.clear();
+        Ok(())
+    }
+
+    async fn ask<F>(&self, measure: impl Fn() -> F) -> Result<()>
+    where
+        F: Future<Output = Result<Preview>>,
+    {
         if !self.server.asks_before(&self.call.tool) {
             return Ok(());
         }

@@ -8,6 +8,7 @@ use rmcp::{
     model::{InputResponses, JsonObject},
     service::RequestContext,
 };
+use tokio::sync::watch;
 use vsphere_ops::{Client, Scope};
 
 use crate::{Defaults, Server, ToolError, caller::Caller, confirm::Question, error::Result, progress::Reporter};
@@ -37,6 +38,8 @@ pub(crate) struct Call {
     pub(crate) reporter: Reporter,
     /// What the user has to be asked before the call can be made.
     pub(crate) question: Mutex<Option<Question>>,
+    /// Whether the user has been asked, or need not be.
+    pub(crate) clear: watch::Sender<bool>,
 }
 
 impl Call {
@@ -44,6 +47,17 @@ impl Call {
     pub(crate) fn ask(&self, question: Question) -> ToolError {
         *self.question.lock().unwrap_or_else(PoisonError::into_inner) = Some(question);
         ToolError::new("confirmation_required", "the user has to be asked first")
+    }
+
+    /// Notes that nothing more has to be asked.
+    pub(crate) fn clear(&self) {
+        self.clear.send_replace(true);
+    }
+
+    /// Waits until nothing more has to be asked.
+    pub(crate) async fn cleared(&self) {
+        // The sender lives as long as this call does.
+        let _ = self.clear.subscribe().wait_for(|clear| *clear).await;
     }
 
     /// The question that the tool has left.

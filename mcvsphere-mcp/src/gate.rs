@@ -2,13 +2,14 @@
 
 use std::{
     any::Any,
+    mem,
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use rmcp::{
     ErrorData, RoleServer,
     handler::server::tool::ToolCallContext,
@@ -16,7 +17,10 @@ use rmcp::{
     service::RequestContext,
 };
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use vsphere_ops::Scope;
 
 use crate::{
@@ -24,7 +28,9 @@ use crate::{
     confirm::{self, Preview},
     cx::{Call, Cx},
     error::Result,
+    permission::Facts,
     progress::Reporter,
+    tasks::{self, Work},
 };
 
 /// How long a call that is given up may take to end by itself, once its tasks were asked to stop.
@@ -38,7 +44,7 @@ impl Server {
     pub(crate) async fn pass(
         &self,
         mut request: CallToolRequestParams,
-        context: RequestContext<RoleServer>,
+        mut context: RequestContext<RoleServer>,
     ) -> std::result::Result<CallToolResponse, ErrorData> {
         let started = Instant::now();
         let caller = self.caller(&context);
@@ -50,37 +56,68 @@ impl Server {
         record.permission = Some(facts.permission);
         request.name = name.to_owned().into();
         record.tool.clone_from(&request.name);
+        if let Some(refusal) = self.catalog().refusal(&request.name, facts, &caller) {
+            let response = ToolError::new(refusal.code, refusal.message).into_result().into();
+            record.finish(outcome(&response), started.elapsed());
+            return Ok(response);
+        }
 
-        let answer = match self.catalog().refusal(&request.name, facts, &caller) {
-            Some(refusal) => Err(ToolError::new(refusal.code, refusal.message)),
-            None => {
-                let reporter = Reporter::new(&context);
-                let told = reporter.clone();
-                let call = Arc::new(Call {
-                    tool: name.to_owned(),
-                    caller,
-                    plan: self.plan_of(&mut request),
-                    arguments: request.arguments.clone().unwrap_or_default(),
-                    answers: request.input_responses.clone(),
-                    state: request.request_state.clone(),
-                    scope: Scope::new().on_progress(move |step| told.step(step)),
-                    reporter,
-                    question: Mutex::default(),
-                });
-                let answer = self.run(request, context, &call, facts.destructive).await;
-                if facts.permission != Permission::ReadOnly {
-                    self.mirrors().machines().changed(self);
-                }
-                call.reporter.finish().await;
-                match call.take_question() {
-                    Some(question) => Ok(question.into_response()),
-                    None => answer,
-                }
+        let reporter = Reporter::new(&context);
+        let told = reporter.clone();
+        let call = Arc::new(Call {
+            tool: name.to_owned(),
+            caller,
+            plan: self.plan_of(&mut request),
+            arguments: request.arguments.clone().unwrap_or_default(),
+            answers: request.input_responses.clone(),
+            state: request.request_state.clone(),
+            scope: Scope::new().on_progress(move |step| told.step(step)),
+            reporter,
+            question: Mutex::default(),
+            clear: watch::Sender::new(!self.asks_before(name)),
+        });
+        let has_tasks = tasks::has_tasks(&context);
+        // The call has a token of its own: as a task it outlives the request.
+        let given_up = mem::take(&mut context.ct);
+        let stop = context.ct.clone();
+        let (server, facts) = (self.clone(), facts.clone());
+        let mut answer: BoxFuture<'static, CallToolResponse> = Box::pin({
+            let call = Arc::clone(&call);
+            async move {
+                let response = server.carry_out(request, context, &call, &facts).await;
+                record.finish(outcome(&response), started.elapsed());
+                response
             }
-        };
-        let response = answer.unwrap_or_else(|error| error.into_result().into());
-        record.finish(outcome(&response), started.elapsed());
-        Ok(response)
+        });
+        tokio::select! {
+            response = &mut answer => Ok(response),
+            () = given_up.cancelled() => {
+                stop.cancel();
+                Ok(answer.await)
+            }
+            () = tasks::takes_long(&call), if has_tasks => {
+                Ok(self.tasks().take_over(&call, Work { answer, stop: move || stop.cancel() }).await)
+            }
+        }
+    }
+
+    /// Runs the tool, and shapes what it answers or asks.
+    async fn carry_out(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+        call: &Arc<Call>,
+        facts: &Facts,
+    ) -> CallToolResponse {
+        let answer = self.run(request, context, call, facts.destructive).await;
+        if facts.permission != Permission::ReadOnly {
+            self.mirrors().machines().changed(self);
+        }
+        call.reporter.finish().await;
+        match call.take_question() {
+            Some(question) => question.into_response(),
+            None => answer.unwrap_or_else(|error| error.into_result().into()),
+        }
     }
 
     /// Takes the confirmation out of the arguments, of which the tool knows nothing.

@@ -26,6 +26,7 @@ mod schema;
 mod server;
 mod settings;
 mod sim;
+mod tasks;
 mod tools;
 mod vsphere;
 
@@ -33,4 +34,5 @@ pub use catalog::{CatalogError, StartError};
 pub use error::ToolError;
 pub use permission::{Permission, Toolset, needs, tool_meta};
 pub use server::Server;
-pub use settings::{Defaults, SettingArgs, Settings, SettingsError};
+pub use settings::{SettingArgs, Settings, SettingsError};
+pub use vsphere_ops::placement::Defaults;

@@ -1,11 +1,15 @@
 //! A vSphere task's percentage becomes MCP progress.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use rmcp::{
     Peer, RoleServer,
     model::{ProgressNotificationParam, ProgressToken},
     service::RequestContext,
+    task_manager::TaskContext,
 };
 use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -17,6 +21,8 @@ use vsphere_ops::Step;
 #[derive(Clone)]
 pub(crate) struct Reporter {
     reports: Option<UnboundedSender<Report>>,
+    /// What the call has become, where it has.
+    task: Arc<OnceLock<TaskContext>>,
 }
 
 enum Report {
@@ -36,7 +42,7 @@ impl Reporter {
             tokio::spawn(send(context.peer.clone(), token, received));
             reports
         });
-        Self { reports }
+        Self { reports, task: Arc::default() }
     }
 
     /// Says how many tasks the call will wait for, each of which counts alike.
@@ -46,9 +52,17 @@ impl Reporter {
 
     /// Notes how far a task is.
     pub(crate) fn step(&self, step: &Step) {
-        if self.reports.is_some() {
+        if let Some(task) = self.task.get() {
+            task.set_status_message(message(step));
+        } else if self.reports.is_some() {
             self.tell(Report::Task(step.clone()));
         }
+    }
+
+    /// Reports from now on in the status of the task that the call has become.
+    pub(crate) fn tell_task(&self, task: TaskContext) {
+        // A call becomes a task once.
+        let _ = self.task.set(task);
     }
 
     /// Waits until the last report is sent: progress that arrives after the answer confuses clients.
@@ -82,12 +96,17 @@ async fn send(peer: Peer<RoleServer>, token: ProgressToken, mut received: Unboun
             }
         };
         let Some(progress) = overall.advance(&step) else { continue };
-        let message = format!("{} {}: {} %", step.operation, step.target, step.progress.percent);
-        let step = ProgressNotificationParam::new(token.clone(), progress).with_total(100.0).with_message(message);
+        let step =
+            ProgressNotificationParam::new(token.clone(), progress).with_total(100.0).with_message(message(&step));
         if peer.notify_progress(step).await.is_err() {
             return;
         }
     }
+}
+
+/// How far a task is, for people.
+fn message(step: &Step) -> String {
+    format!("{} {}: {} %", step.operation, step.target, step.progress.percent)
 }
 
 /// How far a call of several tasks is.

@@ -6,11 +6,11 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     handler::server::tool::ToolRouter,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
-        GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult,
-        ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion,
-        ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, SubscribeRequestParams,
-        SubscriptionFilter, Tool, UnsubscribeRequestParams,
+        CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult,
+        GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation, ListPromptsResult,
+        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams,
+        ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
+        SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
     },
     service::{RequestContext, SubscriptionContext},
 };
@@ -24,6 +24,7 @@ use crate::{
     mirror::Mirrors,
     prompts,
     resources::{self, Subscriptions},
+    tasks::Tasks,
     vsphere::Vsphere,
 };
 
@@ -41,6 +42,7 @@ struct Shared {
     mirrors: Mirrors,
     local: Caller,
     seal: Seal,
+    tasks: Tasks,
     call_timeout: Duration,
 }
 
@@ -64,7 +66,12 @@ impl Server {
     /// # Errors
     /// [`StartError`] when a tool is not fit to be offered, or a setting names a tool that there is not.
     pub fn new(settings: &Settings) -> Result<Self, StartError> {
-        Self::with_tools(settings, crate::tools::all())
+        Self::with_tools(settings, Self::tools())
+    }
+
+    /// All tools, for a server that has some besides.
+    pub fn tools() -> ToolRouter<Self> {
+        crate::tools::all()
     }
 
     /// A server with these tools, through the same choke point.
@@ -79,6 +86,7 @@ impl Server {
             mirrors: Mirrors::default(),
             local: Caller::local(settings.permission()),
             seal: Seal::new()?,
+            tasks: Tasks::new(settings.call_timeout()),
             call_timeout: settings.call_timeout(),
         };
         Ok(Self { shared: Arc::new(shared), subscriptions: Subscriptions::default() })
@@ -130,6 +138,11 @@ impl Server {
         &self.shared.seal
     }
 
+    /// The calls that have become tasks.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.shared.tasks
+    }
+
     /// How long a call may take.
     pub(crate) fn call_timeout(&self) -> Duration {
         self.shared.call_timeout
@@ -159,6 +172,7 @@ impl ServerHandler for Server {
             .enable_resources_subscribe()
             .enable_prompts()
             .enable_completions()
+            .enable_tasks()
             .build();
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("mcvsphere", env!("CARGO_PKG_VERSION")).with_title("mcvsphere"))
@@ -271,6 +285,34 @@ impl ServerHandler for Server {
             self.sign(&mut result.meta);
         }
         Ok(response)
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let mut result = self.tasks().get(&request.task_id, &self.caller(&context))?;
+        if is_stateless(&context) {
+            self.sign(&mut result.meta);
+        }
+        Ok(result)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.tasks().update(&request.task_id, &self.caller(&context))
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.tasks().cancel(&request.task_id, &self.caller(&context))
     }
 }
 

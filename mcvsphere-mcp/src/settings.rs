@@ -5,7 +5,7 @@ mod sources;
 
 use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
-use vsphere_ops::Config;
+use vsphere_ops::{Config, placement::Defaults};
 use vsphere_sim::{Model, Sim};
 
 use crate::{Permission, Toolset, arguments::nearest, confirm::Mode, offer::Offer};
@@ -155,19 +155,6 @@ impl SettingArgs {
         let yes = self.yes.then_some((CONFIRM, "never"));
         all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).chain(yes).collect()
     }
-}
-
-/// The objects that tools use where a call names none; each a name, an inventory path or an id.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Defaults {
-    /// The datacenter.
-    pub datacenter: Option<String>,
-    /// The cluster.
-    pub cluster: Option<String>,
-    /// The datastore; without one, that with most free space.
-    pub datastore: Option<String>,
-    /// The network.
-    pub network: Option<String>,
 }
 
 /// Checked settings.

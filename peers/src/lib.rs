@@ -4,11 +4,13 @@
 //! `#[ignore = "needs vcsim: cargo xtask peers"]`, so that plain `cargo test` needs Rust alone. The programs are named
 //! by the environment variables that `cargo xtask peers` sets. Whatever a test starts here ends with it.
 
+mod conformance;
 mod mcp_client;
 mod proxy;
 mod vcsim;
 
-pub use mcp_client::{Lifecycle, McpClient};
+pub use conformance::conformance;
+pub use mcp_client::{Language, Lifecycle, McpClient};
 pub use proxy::CountingProxy;
 pub use vcsim::Vcsim;
 
@@ -62,12 +64,18 @@ async fn govc_output(url: &str, args: &[&str], flags: &[&str]) -> anyhow::Result
 /// # Errors
 /// When the script cannot be started, takes more than a minute, fails (its words are in the error) or answers no JSON.
 pub async fn pyvmomi(script: &str, address: &str, user: &str, password: &str) -> anyhow::Result<Value> {
-    let mut command = Command::new("python3");
-    command.arg(program("PEERS_PYVMOMI")?.join(script)).env("PYTHONPATH", program("PEERS_PYVMOMI_MODULES")?);
+    let mut command = python("PEERS_PYVMOMI", script)?;
     command.env("VCENTER_HOST", address).env("VCENTER_USER", user).env("VCENTER_PASSWORD", password);
     command.env("VCENTER_INSECURE", "true");
     let stdout = run(command).await.context(script.to_owned())?;
     serde_json::from_slice(&stdout).with_context(|| format!("{script}: not JSON"))
+}
+
+/// A Python script in the folder that an environment variable names; the one with `_MODULES` names what it imports.
+fn python(folder: &str, script: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new("python3");
+    command.arg(program(folder)?.join(script)).env("PYTHONPATH", program(&format!("{folder}_MODULES"))?);
+    Ok(command)
 }
 
 /// The program that an environment variable of `cargo xtask peers` names.
@@ -78,9 +86,15 @@ fn program(variable: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Runs a program to its end and returns what it printed.
-async fn run(mut command: Command) -> anyhow::Result<Vec<u8>> {
+async fn run(command: Command) -> anyhow::Result<Vec<u8>> {
+    run_within(PATIENCE, command).await
+}
+
+/// Runs a program that may take longer.
+async fn run_within(patience: Duration, mut command: Command) -> anyhow::Result<Vec<u8>> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let output = timeout(PATIENCE, command.output()).await.context("no end within a minute")??;
+    let ended = timeout(patience, command.output()).await;
+    let output = ended.with_context(|| format!("no end within {} s", patience.as_secs()))??;
     ensure!(
         output.status.success(),
         "{}\n{}{}",

@@ -1,4 +1,4 @@
-//! The official MCP clients, driven by `peers/mcp-client/client.mjs`.
+//! The official MCP clients, driven by `peers/mcp-client/client.mjs` and `peers/mcp-client-py/client.py`.
 
 use std::path::Path;
 
@@ -6,9 +6,9 @@ use anyhow::Context;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{program, run};
+use crate::{program, python, run};
 
-/// Which of the two lifecycles of MCP the client speaks; each has an official client of its own.
+/// Which of the two lifecycles of MCP the client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifecycle {
     /// `initialize` and a session: up to revision 2025-11-25.
@@ -17,17 +17,34 @@ pub enum Lifecycle {
     Stateless,
 }
 
+/// What the client is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// JavaScript: each lifecycle has an official client of its own.
+    JavaScript,
+    /// Python: the official client speaks both.
+    Python,
+}
+
 /// An official MCP client that runs a server over stdio.
 #[derive(Debug, Clone)]
 pub struct McpClient {
+    language: Language,
     lifecycle: Lifecycle,
     environment: Vec<(String, String)>,
 }
 
 impl McpClient {
-    /// A client of this lifecycle.
+    /// A client of this lifecycle, in JavaScript.
     pub fn new(lifecycle: Lifecycle) -> Self {
-        Self { lifecycle, environment: Vec::new() }
+        Self { language: Language::JavaScript, lifecycle, environment: Vec::new() }
+    }
+
+    /// Takes the client in another language.
+    #[must_use]
+    pub fn written_in(mut self, language: Language) -> Self {
+        self.language = language;
+        self
     }
 
     /// A setting of the server.
@@ -37,19 +54,25 @@ impl McpClient {
         self
     }
 
-    /// Starts the server, makes the calls (an array of `{name, arguments}`) one after the other, and ends it. Answers
-    /// `{protocol, server, instructions, tools, results, progress}`.
+    /// Starts the server, does the steps (an array; `client.mjs` says of what) one after the other, and ends it. Answers
+    /// `{protocol, server, instructions, tools, results, progress, questions}`, with a result a step.
     ///
     /// # Errors
     /// When the client or the server fails, or a call answers a protocol error; the client's words are in the error.
-    pub async fn run(&self, server: &Path, calls: &Value) -> anyhow::Result<Value> {
-        let script = program("PEERS_MCP_CLIENT")?.join("client.mjs");
+    pub async fn run(&self, server: &Path, steps: &Value) -> anyhow::Result<Value> {
+        let mut command = match self.language {
+            Language::JavaScript => {
+                let mut command = Command::new(program("PEERS_NODE")?);
+                command.arg(program("PEERS_MCP_CLIENT")?.join("client.mjs"));
+                command
+            }
+            Language::Python => python("PEERS_MCP_CLIENT_PY", "client.py")?,
+        };
         let lifecycle = match self.lifecycle {
             Lifecycle::Older => "older",
             Lifecycle::Stateless => "2026-07-28",
         };
-        let mut command = Command::new(program("PEERS_NODE")?);
-        command.arg(script).arg(lifecycle).arg(server).arg(calls.to_string());
+        command.arg(lifecycle).arg(server).arg(steps.to_string());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let stdout = run(command).await.context("official MCP client")?;
         serde_json::from_slice(&stdout).context("official MCP client: not JSON")

@@ -38,6 +38,7 @@
 //! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
 //! | change a machine's disks, CD drives, network adapters and serial ports | [`disk`], [`media`], [`nic`], [`serial`] |
 //! | look back and measure | [`events`], [`alarms`], [`stats`], [`performance`] |
+//! | make, clone, change and delete machines | [`vm`], [`placement`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
 //! | show lists and details to people | [`vm`], [`host`], [`datastore`], [`network`], [`pool`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
@@ -84,6 +85,7 @@ pub mod network;
 pub mod nic;
 mod page;
 pub mod performance;
+pub mod placement;
 pub mod pool;
 pub mod power;
 pub mod read;

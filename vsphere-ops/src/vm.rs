@@ -17,18 +17,34 @@
 //! own, use [`Client::find`] with [`select`](crate::Query::select). What the guest or people say of a machine (host name,
 //! addresses, notes) is marked as such: whoever shows it to a program or a language model should not trust it.
 
+mod clone;
+mod create;
+mod delete;
+mod explain;
 mod info;
 mod mirror;
+mod reconfigure;
+mod rename;
+mod report;
+mod template;
 mod tools;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use vsphere_model::managed::virtual_machine as vm;
 use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachinePowerState};
 
+pub use clone::{CloneKind, CloneVm, NewClone, Start, clone, deploy};
+pub use create::{CreateVm, Firmware, NewVm, Provisioning, create};
+pub use delete::{Deleted, Deletion, delete, deletion};
 pub use info::{Disk, Nic, ToolsInfo, VmInfo, info};
 pub use mirror::{MirroredVm, VmMirror};
+pub use reconfigure::{Changes, Reconfigured, SettingChange, reconfigure};
+pub use rename::{Renamed, rename};
+pub use report::VmReport;
+pub use template::{TemplateQuery, TemplateSummary, templates, to_machine, to_template};
 pub use tools::{ToolsReady, ToolsStatus, tools_status, wait_for_tools};
 
 use crate::client::Client;
@@ -37,6 +53,9 @@ use crate::find::{self, label, name_of};
 use crate::name::Glob;
 use crate::page::{Page, Window};
 use crate::read::Values;
+
+/// How long a machine that is busy with another task is waited for.
+const BUSY: Duration = Duration::from_secs(120);
 
 /// Which virtual machines to list.
 ///
@@ -161,7 +180,6 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
         let references = window.keys.iter().map(|(_, id)| ManagedObjectReference::new("VirtualMachine", id));
         find::details(client, references, &SHOWN).await?
     };
-    let host_of = |content| value::<ManagedObjectReference>(content, vm::HOST.path());
     let unknown = details.iter().filter_map(host_of).filter(|host| !hosts.contains_key(&host.value));
     let unknown: Vec<ManagedObjectReference> = unique(unknown.collect());
     for content in find::details(client, unknown, &["name"]).await? {
@@ -189,6 +207,10 @@ async fn container(client: &Client, query: &VmQuery) -> Result<Option<ManagedObj
 fn value<T: vsphere_soap::object::FromAny>(content: &ObjectContent, path: &str) -> Option<T> {
     let property = content.prop_set.iter().find(|property| property.name == path)?;
     property.val.clone().take().ok()
+}
+
+fn host_of(content: &ObjectContent) -> Option<ManagedObjectReference> {
+    value(content, vm::HOST.path())
 }
 
 fn unique(mut references: Vec<ManagedObjectReference>) -> Vec<ManagedObjectReference> {

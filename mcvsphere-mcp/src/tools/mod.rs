@@ -3,6 +3,7 @@
 mod datastore;
 mod disk;
 mod host;
+mod lifecycle;
 mod monitoring;
 mod network;
 mod nic;
@@ -22,6 +23,7 @@ use crate::Server;
 pub(crate) fn all() -> ToolRouter<Server> {
     [
         Server::vm_tools(),
+        Server::lifecycle_tools(),
         Server::power_tools(),
         Server::snapshot_tools(),
         Server::disk_tools(),

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
+mod conformance;
 mod disks;
 mod monitoring;
 mod nics;
 mod power_and_snapshots;
 mod serial_ports;
+mod story;
 
 use std::{
     path::Path,

@@ -8,6 +8,7 @@ mod disks;
 mod doctor;
 mod isos;
 mod lab;
+mod lifecycle;
 mod mirror;
 mod monitoring;
 mod nics;
@@ -18,6 +19,7 @@ mod readme;
 mod resources;
 mod serial_ports;
 mod snapshots;
+mod tasks;
 mod vm_snapshots;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};

@@ -46,13 +46,25 @@ impl Outlet {
     pub(crate) async fn find(machine: &Mo<VirtualMachine>, what: &str) -> Result<Self> {
         let named = |error: Error| error.in_operation("find network").on(what);
         let (reference, name) = seen(machine, what.trim()).await.map_err(named)?;
-        let client = machine.client();
+        Self::new(machine.client(), &reference, &name).await.map_err(named)
+    }
+
+    /// This network, for a machine that is to be made.
+    ///
+    /// # Errors
+    /// `invalid_argument` for uplinks.
+    pub(crate) async fn of(network: &Mo<Network>) -> Result<Self> {
+        let outlet = Self::new(network.client(), network.reference(), network.label()).await;
+        outlet.map_err(|error| error.in_operation("find network").on(network.label()))
+    }
+
+    async fn new(client: &Client, reference: &ManagedObjectReference, name: &str) -> Result<Self> {
         let backing = match reference.type_.as_str() {
-            "DistributedVirtualPortgroup" => distributed(client, &reference, &name).await,
-            "OpaqueNetwork" => opaque(client, &reference, &name).await,
-            _ => Ok(standard(&reference, &name)),
+            "DistributedVirtualPortgroup" => distributed(client, reference, name).await?,
+            "OpaqueNetwork" => opaque(client, reference, name).await?,
+            _ => standard(reference, name),
         };
-        Ok(Self { backing: backing.map_err(named)? })
+        Ok(Self { backing })
     }
 
     /// Whether an adapter is plugged into it.

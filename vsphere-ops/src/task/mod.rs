@@ -530,9 +530,19 @@ pub(crate) async fn start<T, M: ManagedObject>(
     operation: &str,
     request: Request<ManagedObjectReference>,
 ) -> Result<Task<T>> {
-    if let Some(scope) = object.client().scope() {
-        scope.check(operation).map_err(|error| error.on(object.label()))?;
+    start_for(object.client(), operation, object.label(), request).await
+}
+
+/// The same for what is meant, where that is not the object of the method, such as a machine that is to be made.
+pub(crate) async fn start_for<T>(
+    client: &Client,
+    operation: &str,
+    target: &str,
+    request: Request<ManagedObjectReference>,
+) -> Result<Task<T>> {
+    if let Some(scope) = client.scope() {
+        scope.check(operation).map_err(|error| error.on(target))?;
     }
-    let reference = request.await.map_err(|error| Error::from(error).in_operation(operation).on(object.label()))?;
-    Ok(Task::new(object.client(), reference, operation, object.label()))
+    let reference = request.await.map_err(|error| Error::from(error).in_operation(operation).on(target))?;
+    Ok(Task::new(client, reference, operation, target))
 }

@@ -244,7 +244,7 @@ fn port_of(device: &Poly<VirtualDevice>) -> Option<String> {
     port.port.portgroup_key.clone()
 }
 
-fn disk(device: &Poly<VirtualDevice>) -> Option<Disk> {
+pub(super) fn disk(device: &Poly<VirtualDevice>) -> Option<Disk> {
     let crate::disk::Disk { label, key, capacity_gb, thin, file, .. } =
         crate::disk::Disk::of(&[], device.downcast_ref::<VirtualDisk>()?);
     Some(Disk { label, key, capacity_gb, thin, file })
@@ -273,6 +273,6 @@ fn nic(device: &Poly<VirtualDevice>, guest: &GuestInfo, names: &HashMap<String, 
     })
 }
 
-fn count(trees: &[VirtualMachineSnapshotTree]) -> usize {
+pub(super) fn count(trees: &[VirtualMachineSnapshotTree]) -> usize {
     trees.iter().map(|tree| 1 + count(&tree.child_snapshot_list)).sum()
 }

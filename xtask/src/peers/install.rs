@@ -18,25 +18,24 @@ const GOVMOMI: &str = "v0.46.3";
 /// The oldest Go that builds it (the `go` line of its go.mod).
 const OLDEST_GO: (u32, u32) = (1, 22);
 
-/// The oldest Node.js that the official MCP clients run on.
-const OLDEST_NODE: (u32, u32) = (20, 0);
-
 /// Installs everything that is missing. Answers the environment variables that the tests read.
 pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     let peers = root.join(".peers");
     let vcsim = govmomi(&peers, "vcsim")?;
     let govc = govmomi(&peers, "govc")?;
-    let node = need("node", "nodejs", "Node.js")?;
-    at_least(&node, &["--version"], OLDEST_NODE, "Node.js")?;
-    need("npm", "npm", "npm")?;
     let mcp_client = mcp_client(root, &peers)?;
+    let node = node(&mcp_client)?;
     let (pyvmomi, pyvmomi_modules) = pyvmomi(root)?;
+    let (mcp_client_py, mcp_client_py_modules) =
+        from_pypi(root, "mcp-client-py", "the official MCP client for Python")?;
     let xmllint = need("xmllint", "libxml2-utils", "xmllint")?;
     Ok(vec![
         ("PEERS_VCSIM", vcsim),
         ("PEERS_GOVC", govc),
         ("PEERS_NODE", node),
         ("PEERS_MCP_CLIENT", mcp_client),
+        ("PEERS_MCP_CLIENT_PY", mcp_client_py),
+        ("PEERS_MCP_CLIENT_PY_MODULES", mcp_client_py_modules),
         ("PEERS_PYVMOMI", pyvmomi),
         ("PEERS_PYVMOMI_MODULES", pyvmomi_modules),
         ("PEERS_XMLLINT", xmllint),
@@ -81,14 +80,19 @@ pub(super) fn go_inventory(root: &Path) -> anyhow::Result<PathBuf> {
 
 /// The folder with the scripts on pyVmomi, and the one that its modules are installed in.
 pub(super) fn pyvmomi(root: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let source = root.join("peers/pyvmomi");
-    let modules = root.join(".peers/pyvmomi");
+    from_pypi(root, "pyvmomi", "pyVmomi")
+}
+
+/// A folder of Python scripts, and the one that the modules which it requires are installed in.
+fn from_pypi(root: &Path, name: &str, title: &str) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let source = root.join("peers").join(name);
+    let modules = root.join(".peers").join(name);
     let requirements = source.join("requirements.txt");
     // Copied last, as with the MCP clients.
     let installed = modules.join("installed.txt");
     if !fs::read(&installed).is_ok_and(|copy| fs::read(&requirements).is_ok_and(|text| text == copy)) {
         let python = need("python3", "python3-pip", "Python")?;
-        say("installing pyVmomi");
+        say(&format!("installing {title}"));
         run(Command::new(python)
             .args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--upgrade", "--target"])
             .arg(&modules)
@@ -99,7 +103,7 @@ pub(super) fn pyvmomi(root: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     Ok((source, modules))
 }
 
-/// The folder with the official MCP clients and the script that drives them.
+/// The folder with the official MCP clients, the conformance suite and the script that drives the clients.
 fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
     let source = root.join("peers/mcp-client");
     let target = peers.join("mcp-client");
@@ -111,11 +115,19 @@ fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
         fs::copy(source.join(file), target.join(file)).with_context(|| format!("copy {file}"))?;
     }
     if !installed {
-        say("installing the official MCP clients");
-        run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&target))?;
+        let npm = need("npm", "npm", "npm")?;
+        say("installing the official MCP clients and the conformance suite");
+        run(Command::new(npm).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&target))?;
         fs::write(target.join("installed.json"), lock)?;
     }
     Ok(target)
+}
+
+/// The Node.js that was installed with the clients: the system's is often older than what the suite runs on.
+fn node(mcp_client: &Path) -> anyhow::Result<PathBuf> {
+    let named = |architecture| mcp_client.join(format!("node_modules/node-linux-{architecture}/bin/node"));
+    let found = ["x64", "arm64"].map(named).into_iter().find(|path| path.exists());
+    found.context("npm has no Node.js for this machine: peers run on Linux, x64 or arm64")
 }
 
 /// A program on the search path; where it is missing, Debian's package is installed if this user may.

@@ -1,0 +1,391 @@
+//! The life of virtual machines: made, changed, turned into templates and back, deleted.
+
+use rmcp::{tool, tool_router};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use vsphere_ops::{
+    Client,
+    placement::Placement,
+    vm::{self, Changes, CloneKind, Firmware, NewClone, NewVm, Provisioning, Start, TemplateQuery},
+};
+
+use crate::{
+    Permission, Server, Toolset,
+    answer::Answer,
+    arguments::{Parameters, page_size},
+    confirm::Preview,
+    cx::Cx,
+    error::Result,
+    tool_meta,
+    tools::targets::OneVm,
+};
+
+#[tool_router(router = lifecycle_tools, vis = "pub(crate)")]
+impl Server {
+    /// Create a virtual machine with one disk (pvscsi) and one network adapter (vmxnet3), without an operating system. It is
+    /// off then.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        annotations(title = "Create a virtual machine", destructive_hint = false, idempotent_hint = false)
+    )]
+    async fn create_vm(&self, Parameters(args): Parameters<CreateVm>, cx: Cx) -> Result<Answer> {
+        let new = NewVm {
+            name: args.name,
+            cpu: args.cpu,
+            memory_mb: args.memory_mb,
+            disk_gb: args.disk_gb,
+            provisioning: if args.thin { Provisioning::Thin } else { Provisioning::Thick },
+            guest_id: args.guest_id,
+            firmware: args.firmware.map(Into::into),
+            network: args.network,
+            placement: Placement {
+                folder: args.folder,
+                pool: args.pool,
+                host: args.host,
+                datastore: args.datastore,
+                defaults: cx.defaults().clone(),
+            },
+        };
+        Answer::object(&vm::create(&cx.client().await?, &new).await?)
+    }
+
+    /// Clone a virtual machine or a template. A linked clone is made in seconds, and needs the source's snapshot for good.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        annotations(title = "Clone a virtual machine", destructive_hint = false, idempotent_hint = false)
+    )]
+    async fn clone_vm(&self, Parameters(args): Parameters<CloneVm>, cx: Cx) -> Result<Answer> {
+        let new = NewClone {
+            source: args.template,
+            name: args.new_name,
+            kind: if args.linked { CloneKind::Linked } else { CloneKind::Full },
+            snapshot: args.snapshot,
+            customization: args.customization,
+            start: start(args.power_on),
+            placement: Placement {
+                folder: args.folder,
+                pool: args.pool,
+                host: args.host,
+                datastore: args.datastore,
+                defaults: cx.defaults().clone(),
+            },
+        };
+        Answer::object(&vm::clone(&cx.client().await?, &new).await?)
+    }
+
+    /// Make a virtual machine from a template: clone_vm with less to say.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        annotations(title = "Deploy from a template", destructive_hint = false, idempotent_hint = false)
+    )]
+    async fn deploy_from_template(&self, Parameters(args): Parameters<Deploy>, cx: Cx) -> Result<Answer> {
+        let placement =
+            Placement { datastore: args.datastore, defaults: cx.defaults().clone(), ..Placement::default() };
+        let new =
+            NewClone { name: args.new_name, start: start(args.power_on), placement, ..NewClone::of(&args.template) };
+        Answer::object(&vm::deploy(&cx.client().await?, &new).await?)
+    }
+
+    /// Delete a virtual machine or template with its files and snapshots. One that runs is powered off first.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        annotations(title = "Delete a virtual machine", destructive_hint = true, idempotent_hint = true)
+    )]
+    async fn delete_vm(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
+        let client = cx.client().await?;
+        cx.confirm(|| deletion_preview(&client, &args.vm)).await?;
+        Answer::object(&vm::delete(&client, &args.vm).await?)
+    }
+
+    /// Change CPUs, memory, note or hot-add of a virtual machine, and tell each value before and after. While it runs, CPUs
+    /// and memory can only grow, and only with hot-add on.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        annotations(title = "Reconfigure a virtual machine", destructive_hint = false, idempotent_hint = true)
+    )]
+    async fn reconfigure_vm(&self, Parameters(args): Parameters<ReconfigureVm>, cx: Cx) -> Result<Answer> {
+        let changes = Changes {
+            cpu: args.cpu,
+            cores_per_socket: args.cores_per_socket,
+            memory_mb: args.memory_mb,
+            annotation: args.annotation,
+            cpu_hot_add: args.cpu_hot_add,
+            memory_hot_add: args.memory_hot_add,
+        };
+        Answer::object(&vm::reconfigure(&cx.client().await?, &args.vm, &changes).await?)
+    }
+
+    /// Rename a virtual machine or template. Its files keep their names.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        annotations(title = "Rename a virtual machine", destructive_hint = false, idempotent_hint = true)
+    )]
+    async fn rename_vm(&self, Parameters(args): Parameters<RenameVm>, cx: Cx) -> Result<Answer> {
+        Answer::object(&vm::rename(&cx.client().await?, &args.vm, &args.new_name).await?)
+    }
+
+    /// Turn a virtual machine that is off into a template. It leaves its resource pool and can't run until it is converted back.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        annotations(title = "Convert to a template", destructive_hint = true, idempotent_hint = true)
+    )]
+    async fn convert_to_template(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
+        let client = cx.client().await?;
+        cx.confirm(|| conversion_preview(&client, &args.vm)).await?;
+        Answer::object(&vm::to_template(&client, &args.vm).await?)
+    }
+
+    /// Turn a template back into a virtual machine, which can be powered on.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        annotations(title = "Convert to a virtual machine", destructive_hint = true, idempotent_hint = true)
+    )]
+    async fn convert_to_vm(&self, Parameters(args): Parameters<ConvertToVm>, cx: Cx) -> Result<Answer> {
+        let client = cx.client().await?;
+        cx.confirm(|| to_machine_preview(&client, &args.template)).await?;
+        let defaults = cx.defaults().clone();
+        let placement = Placement { pool: args.pool, host: args.host, defaults, ..Placement::default() };
+        Answer::object(&vm::to_machine(&client, &args.template, &placement).await?)
+    }
+
+    /// List templates.
+    #[tool(
+        meta = tool_meta(Toolset::Vm, Permission::ReadOnly, &[]),
+        annotations(title = "List templates", read_only_hint = true)
+    )]
+    async fn list_templates(&self, Parameters(args): Parameters<ListTemplates>, cx: Cx) -> Result<Answer> {
+        let query = TemplateQuery { filter: args.filter, limit: page_size(args.limit)?, cursor: args.cursor };
+        Answer::list(&vm::templates(&cx.client().await?, &query).await?, args.fields)
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CreateVm {
+    /// Unique in its folder.
+    #[serde(alias = "vm", alias = "vm_name")]
+    name: String,
+    /// Virtual CPUs.
+    #[serde(default = "two", alias = "num_cpus")]
+    cpu: i32,
+    /// Memory in MiB.
+    #[serde(default = "four_gb")]
+    memory_mb: i64,
+    /// Size of the disk.
+    #[serde(default = "twenty")]
+    disk_gb: i64,
+    /// By default the one with most free space.
+    #[serde(alias = "datastore_name")]
+    datastore: Option<String>,
+    /// Network or distributed port group.
+    #[serde(alias = "network_name")]
+    network: Option<String>,
+    /// Guest OS, such as ubuntu64Guest.
+    #[serde(default = "any_guest")]
+    guest_id: String,
+    /// By default the datacenter's own.
+    #[serde(alias = "folder_name")]
+    folder: Option<String>,
+    /// Resource pool.
+    #[serde(alias = "pool_name")]
+    pool: Option<String>,
+    /// By default vSphere chooses.
+    #[serde(alias = "host_name")]
+    host: Option<String>,
+    /// By default what suits guest_id.
+    firmware: Option<FirmwareName>,
+    /// Take disk space as it is written.
+    #[serde(default = "yes")]
+    thin: bool,
+}
+
+fn two() -> i32 {
+    2
+}
+
+fn four_gb() -> i64 {
+    4096
+}
+
+fn twenty() -> i64 {
+    20
+}
+
+fn any_guest() -> String {
+    "otherGuest64".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum FirmwareName {
+    Bios,
+    Efi,
+}
+
+impl From<FirmwareName> for Firmware {
+    fn from(name: FirmwareName) -> Self {
+        match name {
+            FirmwareName::Bios => Self::Bios,
+            FirmwareName::Efi => Self::Efi,
+        }
+    }
+}
+
+fn start(power_on: bool) -> Start {
+    if power_on { Start::On } else { Start::Off }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CloneVm {
+    /// Template or virtual machine: name, path or id.
+    #[serde(alias = "template_name", alias = "vm", alias = "vm_name", alias = "name")]
+    template: String,
+    /// Unique in its folder.
+    #[serde(alias = "new_vm_name")]
+    new_name: String,
+    /// Power it on then.
+    #[serde(default)]
+    power_on: bool,
+    /// By default the one with most free space.
+    #[serde(alias = "datastore_name")]
+    datastore: Option<String>,
+    /// By default the datacenter's own.
+    #[serde(alias = "folder_name")]
+    folder: Option<String>,
+    /// By default the source's resource pool.
+    #[serde(alias = "pool_name")]
+    pool: Option<String>,
+    /// By default vSphere chooses.
+    #[serde(alias = "host_name")]
+    host: Option<String>,
+    /// Disks hold only what differs from the snapshot.
+    #[serde(default)]
+    linked: bool,
+    /// Name, path or id; for linked the current one.
+    snapshot: Option<String>,
+    /// Customization specification kept by vCenter.
+    customization: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Deploy {
+    /// Template: name, path or id.
+    #[serde(alias = "template_name", alias = "name")]
+    template: String,
+    /// Unique in its folder.
+    #[serde(alias = "new_vm_name", alias = "vm_name")]
+    new_name: String,
+    /// By default the one with most free space.
+    #[serde(alias = "datastore_name")]
+    datastore: Option<String>,
+    /// Power it on then.
+    #[serde(default)]
+    power_on: bool,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ConvertToVm {
+    /// Template: name, path or id.
+    #[serde(alias = "template_name", alias = "name", alias = "vm", alias = "vm_name")]
+    template: String,
+    /// By default that of its host or cluster.
+    #[serde(alias = "pool_name", alias = "resource_pool")]
+    pool: Option<String>,
+    /// By default vSphere chooses.
+    #[serde(alias = "host_name")]
+    host: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ReconfigureVm {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// Virtual CPUs.
+    #[serde(alias = "num_cpus")]
+    cpu: Option<i32>,
+    /// Must divide cpu.
+    cores_per_socket: Option<i32>,
+    /// Memory in MiB, a multiple of 4.
+    memory_mb: Option<i64>,
+    /// The note; empty takes it away.
+    annotation: Option<String>,
+    /// Whether CPUs can be added while it runs.
+    cpu_hot_add: Option<bool>,
+    /// Whether memory can be added while it runs.
+    memory_hot_add: Option<bool>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RenameVm {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// The new name, unique in its folder.
+    new_name: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListTemplates {
+    /// Glob on the name: ubuntu-*.
+    filter: Option<String>,
+    /// Only these fields of each.
+    fields: Option<Vec<String>>,
+    /// Templates in one answer; 50 by default.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<usize>,
+    /// The next_cursor of the page before.
+    cursor: Option<String>,
+}
+
+/// What deleting this machine would lose.
+async fn deletion_preview(client: &Client, what: &str) -> Result<Preview> {
+    let lost = vm::deletion(client, what).await?;
+    let kind = if lost.template { "template" } else { "virtual machine" };
+    let mut preview = Preview::new(format!("Delete the {kind} {} with all its files?", lost.path));
+    if lost.power_state == "powered_on" {
+        preview = preview.note("It runs, and will be powered off like pulling the plug.");
+    }
+    if !lost.linked_clones.is_empty() {
+        let clones = lost.linked_clones.join(", ");
+        preview = preview.note(format!("Linked clones stand on its disks and may break: {clones}."));
+    }
+    let files: Vec<_> = lost.disks.iter().map(|disk| (&disk.file, disk.capacity_gb)).collect();
+    let bound =
+        json!([lost.id, lost.template, lost.power_state, lost.booted, files, lost.snapshots, lost.linked_clones]);
+    preview.object(&lost, bound)
+}
+
+/// What making it a template would end: nothing where it is one already, or where it can't be made one.
+async fn conversion_preview(client: &Client, what: &str) -> Result<Preview> {
+    let it = vm::info(client, what).await?;
+    let preview = Preview::new(format!("Convert the virtual machine {} into a template?", it.path))
+        .note("It leaves its resource pool, and can't be powered on until convert_to_vm.");
+    if it.template || it.power_state != "powered_off" {
+        return Ok(preview);
+    }
+    let shown = json!({ "name": it.name, "id": it.id, "power_state": it.power_state, "host": it.host });
+    preview.object(&shown, json!([it.id, it.power_state]))
+}
+
+/// What making it a machine would end: nothing where it is one already.
+async fn to_machine_preview(client: &Client, what: &str) -> Result<Preview> {
+    let it = vm::info(client, what).await?;
+    let preview = Preview::new(format!("Convert the template {} into a virtual machine?", it.path))
+        .note("It can't be deployed from then, until convert_to_template, and what changes in it changes for good.");
+    if !it.template {
+        return Ok(preview);
+    }
+    preview.object(&json!({ "name": it.name, "id": it.id, "host": it.host }), json!(it.id))
+}

@@ -1,0 +1,374 @@
+//! Machines made after others: full and linked clones, of machines and of templates.
+
+use vsphere_model::managed::{
+    CustomizationSpecManager, Datastore, Folder, HostSystem, ResourcePool, VirtualMachine, VirtualMachineSnapshot,
+    customization_spec_manager as customizations, virtual_machine as vm,
+};
+use vsphere_model::types::{
+    CustomizationSpec, ManagedObjectReference, VirtualMachineCloneSpec, VirtualMachineRelocateDiskMoveOptions,
+    VirtualMachineRelocateSpec,
+};
+use vsphere_soap::request::ManagedObject;
+
+use super::explain::{checked_name, explained};
+use super::report::{VmReport, report};
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::mo::Mo;
+use crate::placement::{Near, Place, Placement, datacenter_of};
+use crate::task::{self, Task};
+
+const OPERATION: &str = "clone";
+
+impl Mo<VirtualMachine> {
+    /// A clone of this machine or template under another name; nothing is sent before [`CloneVm::start`].
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::{Datastore, Folder, VirtualMachine};
+    ///
+    /// let golden = client.get::<VirtualMachine>("templates/golden").await?;
+    /// let prod = client.get::<Folder>("/DC0/vm/prod").await?;
+    /// let nvme = client.get::<Datastore>("nvme").await?;
+    /// let web = golden.clone_to("web-42").folder(&prod).datastore(&nvme).power_on()
+    ///     .start().await?
+    ///     .on_progress(|progress| println!("{} %", progress.percent)).await?;
+    /// println!("{web} runs");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn clone_to(&self, name: &str) -> CloneVm {
+        CloneVm {
+            source: self.clone(),
+            name: name.to_owned(),
+            folder: None,
+            pool: None,
+            host: None,
+            datastore: None,
+            snapshot: None,
+            linked: false,
+            customization: None,
+            power_on: false,
+        }
+    }
+}
+
+/// A clone that is to be made: a full one with disks of its own, that is off, unless more is said.
+///
+/// Without a folder it is in that of the datacenter, without a pool in that of the machine; for a template, and for a
+/// datastore, one is chosen as [`placement`](crate::placement) says.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::{HostSystem, ResourcePool, VirtualMachine};
+/// use vsphere_ops::vm::CloneVm;
+///
+/// let base = client.get::<VirtualMachine>("base").await?;
+/// let clone: CloneVm = base.clone_to("test-1").linked().customized_by("linux");
+/// let clone = clone.pool(&client.get::<ResourcePool>("tests").await?).host(&client.get::<HostSystem>("esx-1").await?);
+/// let test = clone.start().await?.await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is made before it is started"]
+pub struct CloneVm {
+    source: Mo<VirtualMachine>,
+    name: String,
+    folder: Option<Mo<Folder>>,
+    pool: Option<Mo<ResourcePool>>,
+    host: Option<Mo<HostSystem>>,
+    datastore: Option<Mo<Datastore>>,
+    snapshot: Option<Mo<VirtualMachineSnapshot>>,
+    linked: bool,
+    customization: Option<String>,
+    power_on: bool,
+}
+
+impl CloneVm {
+    /// The folder.
+    pub fn folder(self, folder: &Mo<Folder>) -> Self {
+        Self { folder: Some(folder.clone()), ..self }
+    }
+
+    /// The resource pool.
+    pub fn pool(self, pool: &Mo<ResourcePool>) -> Self {
+        Self { pool: Some(pool.clone()), ..self }
+    }
+
+    /// The host, where vSphere is not to choose it.
+    pub fn host(self, host: &Mo<HostSystem>) -> Self {
+        Self { host: Some(host.clone()), ..self }
+    }
+
+    /// The datastore.
+    pub fn datastore(self, datastore: &Mo<Datastore>) -> Self {
+        Self { datastore: Some(datastore.clone()), ..self }
+    }
+
+    /// As the machine was at this snapshot.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let base = client.get::<VirtualMachine>("base").await?;
+    /// let installed = base.snapshot("installed").await?;
+    /// let test = base.clone_to("test-1").snapshot(&installed).linked().start().await?.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn snapshot(self, snapshot: &Mo<VirtualMachineSnapshot>) -> Self {
+        Self { snapshot: Some(snapshot.clone()), ..self }
+    }
+
+    /// Its disks hold only what differs from those of the machine's snapshot: the current one, unless another is said.
+    pub fn linked(self) -> Self {
+        Self { linked: true, ..self }
+    }
+
+    /// The guest is made different by the customization specification that vCenter keeps under this name.
+    pub fn customized_by(self, name: &str) -> Self {
+        Self { customization: Some(name.to_owned()), ..self }
+    }
+
+    /// It is powered on when it is made.
+    pub fn power_on(self) -> Self {
+        Self { power_on: true, ..self }
+    }
+
+    /// Starts to make it.
+    ///
+    /// # Errors
+    /// `unsupported` on an ESXi host; `invalid_argument` for a linked clone of a machine without snapshots; `not_found` for
+    /// a customization that is not there; those of [`Placement::find`]; and, at the latest from the task, the faults
+    /// `DuplicateName`, `NoDiskSpace` and others.
+    pub async fn start(self) -> Result<Task<Mo<VirtualMachine>>> {
+        let placement = Placement::default();
+        self.start_at(&self.place(&placement).await?).await
+    }
+
+    async fn start_at(&self, place: &Place) -> Result<Task<Mo<VirtualMachine>>> {
+        let client = self.source.client();
+        let name = checked_name(OPERATION, &self.name)?;
+        let stays = self.pool.is_none() && place.host.is_none();
+        let pool = match stays {
+            // Without DRS a clone stays on its source's host only where no pool is named.
+            true => self.source.read(vm::RESOURCE_POOL).await?.filter(|pool| pool == place.pool.reference()),
+            false => None,
+        };
+        let move_type = VirtualMachineRelocateDiskMoveOptions::CreateNewChildDiskBacking.as_str();
+        let location = VirtualMachineRelocateSpec {
+            datastore: Some(place.datastore.reference().clone()),
+            pool: pool.is_none().then(|| place.pool.reference().clone()),
+            host: place.host.as_ref().map(|host| host.reference().clone()),
+            disk_move_type: self.linked.then(|| move_type.to_owned()),
+            ..Default::default()
+        };
+        let customization = match &self.customization {
+            Some(name) => Some(Box::new(customization(client, name).await?)),
+            None => None,
+        };
+        let spec = VirtualMachineCloneSpec {
+            location,
+            power_on: self.power_on,
+            snapshot: self.needed_snapshot().await?,
+            customization,
+            ..Default::default()
+        };
+        let request = self.source.clone_vm_task(place.folder.reference(), &name, &spec);
+        let target = format!("{} to {}", self.source.label(), self.name);
+        task::start_for(client, OPERATION, &target, request).await.map_err(explained)
+    }
+
+    /// The snapshot that is cloned, which a linked clone must have.
+    async fn needed_snapshot(&self) -> Result<Option<ManagedObjectReference>> {
+        let current = match &self.snapshot {
+            None if self.linked => self.source.current_snapshot().await?,
+            _ => self.snapshot.clone(),
+        };
+        if self.linked && current.is_none() {
+            let text = "a linked clone stands on a snapshot, and it has none: use create_snapshot first";
+            return Err(invalid(OPERATION, text).on(self.source.label()));
+        }
+        Ok(current.map(|snapshot| snapshot.reference().clone()))
+    }
+
+    /// Where it goes: as the builder was told, else as `asked` says, else near the source.
+    async fn place(&self, asked: &Placement) -> Result<Place> {
+        fn or<M: ManagedObject>(given: Option<&Mo<M>>, asked: &Option<String>) -> Option<String> {
+            given.map(|object| object.reference().to_string()).or_else(|| asked.clone())
+        }
+        let client = self.source.client();
+        client.require_vcenter(OPERATION)?;
+        let (pool, host, datastores) = self.source.read((vm::RESOURCE_POOL, vm::HOST, vm::DATASTORE)).await?;
+        let mut placement = Placement {
+            folder: or(self.folder.as_ref(), &asked.folder),
+            pool: or(self.pool.as_ref(), &asked.pool),
+            host: or(self.host.as_ref(), &asked.host),
+            datastore: or(self.datastore.as_ref(), &asked.datastore),
+            defaults: asked.defaults.clone(),
+        };
+        if let ([only], true, None) = (datastores.as_slice(), self.linked, &placement.datastore) {
+            // Its disks stand on those of the source, and so are best beside them.
+            placement.datastore = Some(only.to_string());
+        }
+        let datacenter = datacenter_of(client, self.source.reference()).await?;
+        placement.find_near(client, Some(Near { datacenter, pool, host })).await
+    }
+}
+
+/// The customization specification that vCenter keeps under a name.
+async fn customization(client: &Client, name: &str) -> Result<CustomizationSpec> {
+    const READ: &str = "read the customization specification";
+    let manager =
+        client.manager("customization specifications", client.content().customization_spec_manager.as_ref())?;
+    let manager: Mo<CustomizationSpecManager> = Mo::new(client, manager, None);
+    match manager.get_customization_spec(name).await.map_err(Error::from) {
+        Ok(item) => Ok(item.spec),
+        Err(error) if error.is_fault("NotFound") => {
+            let known = manager.read(customizations::INFO).await?;
+            let known: Vec<&str> = known.iter().map(|info| info.name.as_str()).collect();
+            let text = match known.as_slice() {
+                [] => "vCenter keeps none".to_owned(),
+                known => format!("vCenter keeps none of this name, only {}", known.join(", ")),
+            };
+            Err(Error::new(READ, ErrorKind::NotFound(text)).on(name))
+        }
+        Err(error) => Err(error.in_operation(READ).on(name)),
+    }
+}
+
+/// A clone that is to be made, in names.
+///
+/// ```
+/// use vsphere_ops::vm::{CloneKind, NewClone};
+///
+/// let test = NewClone { name: "test-1".into(), kind: CloneKind::Linked, ..NewClone::of("base") };
+/// assert_eq!(test.source, "base");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewClone {
+    /// The machine or template that is cloned: name, path or id.
+    pub source: String,
+    /// The name of the clone, unique in its folder.
+    pub name: String,
+    /// What becomes of the disks.
+    pub kind: CloneKind,
+    /// The snapshot that is cloned: name, path or id. Without it, the machine as it is, and for a linked clone the current
+    /// snapshot.
+    pub snapshot: Option<String>,
+    /// The name of a customization specification that vCenter keeps.
+    pub customization: Option<String>,
+    /// Whether it is powered on then.
+    pub start: Start,
+    /// Where it goes.
+    pub placement: Placement,
+}
+
+/// What becomes of the disks of a machine that is cloned.
+///
+/// ```
+/// use vsphere_ops::vm::{CloneKind, NewClone};
+///
+/// let test = NewClone { kind: CloneKind::Linked, snapshot: Some("installed".into()), ..NewClone::of("base") };
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CloneKind {
+    /// They are copied.
+    #[default]
+    Full,
+    /// The clone's stand on those of a snapshot, and hold what differs.
+    Linked,
+}
+
+/// Whether a machine is powered on once it is made.
+///
+/// ```
+/// use vsphere_ops::vm::{NewClone, Start};
+///
+/// let web = NewClone { start: Start::On, ..NewClone::of("golden") };
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Start {
+    /// It stays off.
+    #[default]
+    Off,
+    /// It is powered on.
+    On,
+}
+
+impl NewClone {
+    /// A full clone of the machine or template with this name, path or id, which has no name yet.
+    pub fn of(source: &str) -> Self {
+        Self {
+            source: source.to_owned(),
+            name: String::new(),
+            kind: CloneKind::default(),
+            snapshot: None,
+            customization: None,
+            start: Start::default(),
+            placement: Placement::default(),
+        }
+    }
+}
+
+/// Clones a machine or template, and waits until the clone is there.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::vm::{self, NewClone, Start};
+///
+/// let web = NewClone { name: "web-42".into(), start: Start::On, ..NewClone::of("golden") };
+/// println!("{} runs on {:?}", web.name, vm::clone(&client, &web).await?.host);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`CloneVm::start`], and `not_found` or `ambiguous` where the source or the snapshot is not exactly one.
+pub async fn clone(client: &Client, new: &NewClone) -> Result<VmReport> {
+    make(client.get::<VirtualMachine>(&new.source).await?, new).await
+}
+
+/// As [`clone`], and only of a template.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::vm::{self, NewClone};
+///
+/// let web = vm::deploy(&client, &NewClone { name: "web-42".into(), ..NewClone::of("golden") }).await?;
+/// println!("{} is off still: {}", web.path, web.power_state);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`clone`], and `invalid_argument` where the source is no template.
+pub async fn deploy(client: &Client, new: &NewClone) -> Result<VmReport> {
+    let source = client.get::<VirtualMachine>(&new.source).await?;
+    if !source.read(vm::IS_TEMPLATE).await? {
+        let text = "it is a virtual machine and no template: clone_vm clones it, list_templates shows the templates";
+        return Err(invalid("deploy from the template", text).on(&new.source));
+    }
+    make(source, new).await
+}
+
+async fn make(source: Mo<VirtualMachine>, new: &NewClone) -> Result<VmReport> {
+    checked_name(OPERATION, &new.name)?;
+    let mut clone = source.clone_to(&new.name);
+    clone.linked = new.kind == CloneKind::Linked;
+    clone.power_on = new.start == Start::On;
+    clone.customization.clone_from(&new.customization);
+    if let Some(what) = &new.snapshot {
+        clone.snapshot = Some(source.snapshot(what).await?);
+    }
+    // What is missing is told before anything is looked for.
+    clone.needed_snapshot().await?;
+    let place = clone.place(&new.placement).await?;
+    let made = async { clone.start_at(&place).await?.await };
+    match made.await.map_err(explained) {
+        Ok(machine) => report(&machine, true).await,
+        Err(error) => Err(place.or_hosts(error).await?),
+    }
+}

@@ -1,0 +1,220 @@
+//! The end of a machine, with its files; and what would be lost by it.
+
+use serde::Serialize;
+use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
+use vsphere_model::types::{
+    InvalidPowerState, ManagedObjectReference, Poly, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualDisk,
+    VirtualMachineFileLayoutEx, VirtualMachinePowerState,
+};
+use vsphere_soap::object::format_date_time;
+
+use super::explain::explained;
+use super::{BUSY, Disk, info, optional, power_state_name};
+use crate::client::Client;
+use crate::error::Result;
+use crate::find::{self, label};
+use crate::mo::Mo;
+use crate::name;
+use crate::read::Values;
+use crate::task::{self, Task};
+
+const OPERATION: &str = "delete";
+
+impl Mo<VirtualMachine> {
+    /// Deletes the machine with its files. It must be off.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// client.get::<VirtualMachine>("web-1").await?.delete().await?.await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The fault `InvalidPowerState` where it runs, and those of the server.
+    pub async fn delete(&self) -> Result<Task<()>> {
+        task::start(self, OPERATION, self.destroy_task()).await.map_err(explained)
+    }
+}
+
+/// A machine that was deleted.
+///
+/// ```
+/// use vsphere_ops::vm::Deleted;
+///
+/// fn line(vm: &Deleted) -> String {
+///     format!("{} ({}) is gone{}", vm.path, vm.id, if vm.powered_off { ", and was powered off for it" } else { "" })
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Deleted {
+    /// The name that it had.
+    pub name: String,
+    /// The managed object id that it had.
+    pub id: String,
+    /// The inventory path that it had.
+    pub path: String,
+    /// Whether it had to be powered off.
+    pub powered_off: bool,
+    /// Always, since it was there before.
+    pub changed: bool,
+}
+
+/// Deletes the machine or template with this name, path or id, with its files; one that runs is powered off first.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let deleted = vsphere_ops::vm::delete(&client, "/DC0/vm/test/web-1").await?;
+/// println!("{} is gone", deleted.path);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` or `ambiguous` where it is not exactly one machine, and those of the server.
+pub async fn delete(client: &Client, what: &str) -> Result<Deleted> {
+    let machine = &client.get::<VirtualMachine>(what).await?;
+    let (name, power_state) = machine.read((vm::NAME, vm::POWER_STATE)).await?;
+    let path = machine.path().await?;
+    let mut powered_off = false;
+    if power_state == VirtualMachinePowerState::PoweredOn {
+        let ended = client.retry_while_busy(BUSY, || async move { machine.power_off().await?.await }).await;
+        powered_off = match ended {
+            Ok(()) => true,
+            // Somebody else was faster, which is as good.
+            Err(error) if error.fault::<InvalidPowerState>().is_some_and(|fault| is_off(&fault.existing_state)) => {
+                false
+            }
+            Err(error) => return Err(error),
+        };
+    }
+    let deleted = client.retry_while_busy(BUSY, || async move { machine.delete().await?.await });
+    deleted.await.map_err(explained)?;
+    Ok(Deleted { name: name::decode(&name), id: machine.id().to_owned(), path, powered_off, changed: true })
+}
+
+fn is_off(state: &VirtualMachinePowerState) -> bool {
+    *state == VirtualMachinePowerState::PoweredOff
+}
+
+/// What deleting a machine would lose.
+///
+/// ```
+/// use vsphere_ops::vm::Deletion;
+///
+/// fn warning(vm: &Deletion) -> String {
+///     let size: f64 = vm.disks.iter().map(|disk| disk.capacity_gb).sum();
+///     format!("{} is {} and has {size} GB and {} snapshots", vm.path, vm.power_state, vm.snapshots)
+/// }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+pub struct Deletion {
+    /// The name.
+    pub name: String,
+    /// The managed object id.
+    pub id: String,
+    /// The inventory path.
+    pub path: String,
+    /// Whether it is a template.
+    pub template: bool,
+    /// `powered_on`, `powered_off` or `suspended`.
+    pub power_state: &'static str,
+    /// Seconds since it was powered on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uptime_seconds: Option<i32>,
+    /// When it was powered on, RFC 3339: another time is another run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub booted: Option<String>,
+    /// The guest operating system, in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest_os: Option<String>,
+    /// The virtual disks; the datastore of each is in its file's path.
+    pub disks: Vec<Disk>,
+    /// Storage in use, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_used_bytes: Option<i64>,
+    /// How many snapshots it has.
+    pub snapshots: usize,
+    /// The names of other machines whose disks stand on its own: linked clones, which would be broken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub linked_clones: Vec<String>,
+}
+
+/// Measures what deleting the machine with this name, path or id would lose.
+///
+/// Linked clones are looked for where there are snapshots that they could stand on.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let lost = vsphere_ops::vm::deletion(&client, "web-1").await?;
+/// println!("{} disks, {} snapshots", lost.disks.len(), lost.snapshots);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` or `ambiguous` where it is not exactly one machine, and those of the server.
+pub async fn deletion(client: &Client, what: &str) -> Result<Deletion> {
+    let machine = client.get::<VirtualMachine>(what).await?;
+    let (name, runtime, config, snapshot, storage, stats, datastores) = machine
+        .read((vm::NAME, vm::RUNTIME, vm::CONFIG, vm::SNAPSHOT, vm::STORAGE_COMMITTED, vm::QUICK_STATS, vm::DATASTORE))
+        .await?;
+    let path = machine.path().await?;
+    let snapshots = snapshot.map_or(0, |snapshot| info::count(&snapshot.root_snapshot_list));
+    let devices = config.as_ref().map(|config| config.hardware.device.as_slice()).unwrap_or_default();
+    let linked_clones = match snapshots {
+        0 => Vec::new(),
+        _ => others_on(&machine, &datastores, &folders(devices)).await?,
+    };
+    let on = runtime.power_state == VirtualMachinePowerState::PoweredOn;
+    Ok(Deletion {
+        name: name::decode(&name),
+        id: machine.id().to_owned(),
+        path,
+        template: config.as_ref().is_some_and(|config| config.template),
+        power_state: power_state_name(&runtime.power_state),
+        uptime_seconds: stats.uptime_seconds.filter(|_| on),
+        booted: runtime.boot_time.as_ref().filter(|_| on).map(format_date_time),
+        guest_os: config.as_ref().map(|config| config.guest_full_name.clone()),
+        disks: devices.iter().filter_map(info::disk).collect(),
+        storage_used_bytes: storage.map(|storage| storage.committed),
+        snapshots,
+        linked_clones,
+    })
+}
+
+/// The folders of a machine's disks, as datastore paths.
+fn folders(devices: &[Poly<VirtualDevice>]) -> Vec<String> {
+    let backings = devices.iter().filter_map(|device| device.downcast_ref::<VirtualDisk>()?.backing.as_ref());
+    let files = backings.filter_map(|backing| backing.downcast_ref::<VirtualDeviceFileBackingInfo>());
+    files.filter_map(|file| Some(format!("{}/", file.file_name.rsplit_once('/')?.0))).collect()
+}
+
+/// The names of other machines on these datastores that use a disk in one of these folders.
+async fn others_on(
+    machine: &Mo<VirtualMachine>,
+    datastores: &[ManagedObjectReference],
+    folders: &[String],
+) -> Result<Vec<String>> {
+    let client = machine.client();
+    let mut others = Vec::new();
+    for content in find::details(client, datastores.iter().cloned(), &["vm"]).await? {
+        let mut values = Values::new(content.prop_set, content.missing_set);
+        others.extend(optional::<Vec<ManagedObjectReference>>(&mut values, "vm").unwrap_or_default());
+    }
+    let others = super::unique(others).into_iter().filter(|other| other != machine.reference());
+    let mut clones = Vec::new();
+    for content in find::details(client, others, &["name", vm::LAYOUT_EX.path()]).await? {
+        let name = label(&content);
+        let mut values = Values::new(content.prop_set, content.missing_set);
+        let layout: Option<VirtualMachineFileLayoutEx> = optional(&mut values, vm::LAYOUT_EX.path());
+        let files = layout.iter().flat_map(|layout| &layout.file);
+        let mut disks = files.filter(|file| file.name.ends_with(".vmdk"));
+        if disks.any(|file| folders.iter().any(|folder| file.name.starts_with(folder.as_str()))) {
+            clones.push(name);
+        }
+    }
+    clones.sort();
+    Ok(clones)
+}

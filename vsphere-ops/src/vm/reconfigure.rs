@@ -1,0 +1,177 @@
+//! Changes of a machine's size and options.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
+use vsphere_model::types::{VirtualMachineConfigInfo, VirtualMachineConfigSpec};
+
+use super::explain::explained;
+use super::{BUSY, power_state_name};
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::mo::Mo;
+use crate::name;
+use crate::task::{self, Task};
+
+const OPERATION: &str = "reconfigure";
+
+/// What to change of a machine; what is not given stays.
+///
+/// ```
+/// use vsphere_ops::vm::Changes;
+///
+/// let changes = Changes { cpu: Some(8), memory_mb: Some(16 * 1024), ..Default::default() };
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Virtual CPUs.
+    pub cpu: Option<i32>,
+    /// Cores of each virtual socket.
+    pub cores_per_socket: Option<i32>,
+    /// Memory in MiB.
+    pub memory_mb: Option<i64>,
+    /// The note on the machine; an empty one takes it away.
+    pub annotation: Option<String>,
+    /// Whether CPUs can be added while it runs.
+    pub cpu_hot_add: Option<bool>,
+    /// Whether memory can be added while it runs.
+    pub memory_hot_add: Option<bool>,
+}
+
+/// What became of a machine that was to be changed.
+///
+/// ```
+/// use vsphere_ops::vm::Reconfigured;
+///
+/// fn lines(vm: &Reconfigured) -> Vec<String> {
+///     vm.changes.iter().map(|change| format!("{}: {} -> {}", change.setting, change.before, change.after)).collect()
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reconfigured {
+    /// The name.
+    pub name: String,
+    /// The managed object id.
+    pub id: String,
+    /// `powered_on`, `powered_off` or `suspended`.
+    pub power_state: &'static str,
+    /// Whether anything was changed.
+    pub changed: bool,
+    /// What is different now.
+    pub changes: Vec<SettingChange>,
+}
+
+/// A setting that is different after a change.
+///
+/// ```
+/// use vsphere_ops::vm::SettingChange;
+///
+/// fn grew(change: &SettingChange) -> bool {
+///     change.setting == "memory_mb" && change.after.as_i64() > change.before.as_i64()
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SettingChange {
+    /// `cpu`, `cores_per_socket`, `memory_mb`, `annotation`, `cpu_hot_add` or `memory_hot_add`.
+    pub setting: &'static str,
+    /// Its value before.
+    pub before: Value,
+    /// Its value now.
+    pub after: Value,
+}
+
+/// Changes the machine with this name, path or id, and says what is different. Where nothing is to be changed, nothing
+/// is sent. All is changed, or nothing.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::vm::{self, Changes};
+///
+/// let report = vm::reconfigure(&client, "web-1", &Changes { cpu: Some(4), ..Default::default() }).await?;
+/// for change in &report.changes {
+///     println!("{}: {} -> {}", change.setting, change.before, change.after);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `invalid_argument` where nothing is given, or for a size that the server does not take; the faults
+/// `CpuHotPlugNotSupported`, `MemoryHotPlugNotSupported` and `InvalidPowerState` where it would have to be off.
+pub async fn reconfigure(client: &Client, what: &str, wanted: &Changes) -> Result<Reconfigured> {
+    if *wanted == Changes::default() {
+        return Err(invalid(OPERATION, "nothing is given that is to be changed").on(what));
+    }
+    let machine = &client.get::<VirtualMachine>(what).await?;
+    let done = client.retry_while_busy(BUSY, || async move {
+        let before = configuration(machine).await?;
+        let spec = wanted.spec(&before);
+        if spec == VirtualMachineConfigSpec::default() {
+            return Ok(before);
+        }
+        // Whoever changes it meanwhile is not overwritten: it is read anew, and tried again.
+        let change_version = Some(before.change_version.clone()).filter(|version| !version.is_empty());
+        let spec = VirtualMachineConfigSpec { change_version, ..spec };
+        let task: Task<()> = task::start(machine, OPERATION, machine.reconfig_vm_task(&spec)).await?;
+        task.await?;
+        Ok(before)
+    });
+    let before = done.await.map_err(|error| explained(error.in_operation(OPERATION).on(machine.label())))?;
+    let after = configuration(machine).await?;
+    let changes = differences(&before, &after);
+    let (name, power_state) = machine.read((vm::NAME, vm::POWER_STATE)).await?;
+    Ok(Reconfigured {
+        name: name::decode(&name),
+        id: machine.id().to_owned(),
+        power_state: power_state_name(&power_state),
+        changed: !changes.is_empty(),
+        changes,
+    })
+}
+
+async fn configuration(machine: &Mo<VirtualMachine>) -> Result<Box<VirtualMachineConfigInfo>> {
+    let config = machine.read(vm::CONFIG).await?;
+    config.map(Box::new).ok_or_else(|| {
+        let text = "its configuration can't be read: it is inaccessible, or the user may not read it";
+        Error::new(OPERATION, ErrorKind::Unreadable(text.to_owned())).on(machine.label())
+    })
+}
+
+impl Changes {
+    /// What is wanted and not so yet.
+    fn spec(&self, now: &VirtualMachineConfigInfo) -> VirtualMachineConfigSpec {
+        let hardware = &now.hardware;
+        let other = |wanted: Option<bool>, now: Option<bool>| wanted.filter(|wanted| *wanted != now.unwrap_or(false));
+        VirtualMachineConfigSpec {
+            num_cpus: self.cpu.filter(|cpu| *cpu != hardware.num_cpu),
+            num_cores_per_socket: self.cores_per_socket.filter(|cores| Some(*cores) != hardware.num_cores_per_socket),
+            memory_mb: self.memory_mb.filter(|memory| *memory != i64::from(hardware.memory_mb)),
+            annotation: self.annotation.clone().filter(|text| text != now.annotation.as_deref().unwrap_or_default()),
+            cpu_hot_add_enabled: other(self.cpu_hot_add, now.cpu_hot_add_enabled),
+            memory_hot_add_enabled: other(self.memory_hot_add, now.memory_hot_add_enabled),
+            ..Default::default()
+        }
+    }
+}
+
+/// How a setting is read.
+type Reads = fn(&VirtualMachineConfigInfo) -> Value;
+
+const SETTINGS: [(&str, Reads); 6] = [
+    ("cpu", |config| json!(config.hardware.num_cpu)),
+    // The server may fit them to another number of CPUs by itself.
+    ("cores_per_socket", |config| json!(config.hardware.num_cores_per_socket)),
+    ("memory_mb", |config| json!(config.hardware.memory_mb)),
+    ("annotation", |config| json!(config.annotation.as_deref().unwrap_or_default())),
+    ("cpu_hot_add", |config| json!(config.cpu_hot_add_enabled.unwrap_or(false))),
+    ("memory_hot_add", |config| json!(config.memory_hot_add_enabled.unwrap_or(false))),
+];
+
+/// What is different.
+fn differences(before: &VirtualMachineConfigInfo, after: &VirtualMachineConfigInfo) -> Vec<SettingChange> {
+    let changes = SETTINGS.iter().filter_map(|(setting, read)| {
+        let (before, after) = (read(before), read(after));
+        (before != after).then_some(SettingChange { setting, before, after })
+    });
+    changes.collect()
+}

@@ -1,0 +1,224 @@
+//! Templates: machines that are there to be cloned, and never run.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use vsphere_model::managed::{HostSystem, ResourcePool, VirtualMachine, virtual_machine as vm};
+use vsphere_model::types::{ManagedObjectReference, ObjectContent};
+
+use super::explain::explained;
+use super::report::{VmReport, report};
+use super::{BUSY, host_of, optional, unique};
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::find::{self, label};
+use crate::mo::Mo;
+use crate::name::Glob;
+use crate::page::{Page, Window};
+use crate::placement::{Near, Placement, datacenter_of};
+use crate::read::Values;
+
+const TO_TEMPLATE: &str = "convert to a template";
+const TO_MACHINE: &str = "convert to a virtual machine";
+
+impl Mo<VirtualMachine> {
+    /// Marks the machine as a template: it leaves its resource pool, and can't be powered on until it is a machine again.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// client.get::<VirtualMachine>("golden").await?.convert_to_template().await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The fault `InvalidPowerState` where it is not off, `unsupported` on an ESXi host.
+    pub async fn convert_to_template(&self) -> Result<()> {
+        self.client().require_vcenter(TO_TEMPLATE)?;
+        let named = |error| explained(Error::from(error).in_operation(TO_TEMPLATE).on(self.label()));
+        self.mark_as_template().await.map_err(named)
+    }
+
+    /// Makes the template a machine again, which can be powered on, in this pool, and on this host where vSphere is not to
+    /// choose it.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::{ResourcePool, VirtualMachine};
+    ///
+    /// let pool = client.get::<ResourcePool>("tests").await?;
+    /// client.get::<VirtualMachine>("golden").await?.convert_to_vm(&pool, None).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The fault `InvalidState` where it is no template, `InvalidDatastore` where the host does not see its files,
+    /// `unsupported` on an ESXi host.
+    pub async fn convert_to_vm(&self, pool: &Mo<ResourcePool>, host: Option<&Mo<HostSystem>>) -> Result<()> {
+        self.client().require_vcenter(TO_MACHINE)?;
+        let named = |error| explained(Error::from(error).in_operation(TO_MACHINE).on(self.label()));
+        self.mark_as_virtual_machine(pool.reference(), host.map(Mo::reference)).await.map_err(named)
+    }
+}
+
+/// Marks the machine with this name, path or id as a template, unless it is one.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let golden = vsphere_ops::vm::to_template(&client, "golden").await?;
+/// assert!(golden.template);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`Mo::convert_to_template`], and `not_found` or `ambiguous` where it is not exactly one machine.
+pub async fn to_template(client: &Client, what: &str) -> Result<VmReport> {
+    let machine = client.get::<VirtualMachine>(what).await?;
+    let changed = !machine.read(vm::IS_TEMPLATE).await?;
+    if changed {
+        client.retry_while_busy(BUSY, || machine.convert_to_template()).await?;
+    }
+    report(&machine, changed).await
+}
+
+/// Makes the template with this name, path or id a machine again, unless it is one: in the pool or on the host that the
+/// placement gives, else where a clone of it would be.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::placement::Placement;
+///
+/// let placement = Placement { pool: Some("tests".into()), ..Default::default() };
+/// let golden = vsphere_ops::vm::to_machine(&client, "golden", &placement).await?;
+/// assert!(!golden.template);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`Placement::find`] and of [`Mo::convert_to_vm`].
+pub async fn to_machine(client: &Client, what: &str, placement: &Placement) -> Result<VmReport> {
+    let template = client.get::<VirtualMachine>(what).await?;
+    let (is_template, host, datastores) = template.read((vm::IS_TEMPLATE, vm::HOST, vm::DATASTORE)).await?;
+    if !is_template {
+        return report(&template, false).await;
+    }
+    let datacenter = datacenter_of(client, template.reference()).await?;
+    // Its files stay where they are.
+    let datastore = datastores.first().map(ToString::to_string).or_else(|| placement.datastore.clone());
+    let placement = Placement { folder: None, datastore, ..placement.clone() };
+    let place = placement.find_near(client, Some(Near { datacenter, pool: None, host })).await?;
+    let done = client.retry_while_busy(BUSY, || template.convert_to_vm(&place.pool, place.host.as_ref()));
+    match done.await {
+        Ok(()) => report(&template, true).await,
+        Err(error) => Err(place.or_hosts(error).await?),
+    }
+}
+
+/// Which templates to list.
+///
+/// ```
+/// use vsphere_ops::vm::TemplateQuery;
+///
+/// let query = TemplateQuery { filter: Some("ubuntu-*".into()), limit: 50, ..Default::default() };
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct TemplateQuery {
+    /// A glob on the name.
+    pub filter: Option<String>,
+    /// The most to answer with.
+    pub limit: usize,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A template in a list.
+///
+/// ```
+/// use vsphere_ops::vm::TemplateSummary;
+///
+/// fn line(template: &TemplateSummary) -> String {
+///     format!("{} for {:?}", template.path, template.guest_os)
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TemplateSummary {
+    /// The name.
+    pub name: String,
+    /// The managed object id.
+    pub id: String,
+    /// The inventory path.
+    pub path: String,
+    /// Virtual CPUs.
+    pub cpu: Option<i32>,
+    /// Memory in MiB.
+    pub memory_mb: Option<i32>,
+    /// The guest operating system, in full.
+    pub guest_os: Option<String>,
+    /// The name of the host that it is registered on.
+    pub host: Option<String>,
+}
+
+/// What is shown of each template.
+const SHOWN: [&str; 5] =
+    ["name", vm::NUM_CPU.path(), vm::MEMORY_SIZE_MB.path(), vm::GUEST_FULL_NAME.path(), vm::HOST.path()];
+
+/// Lists templates, sorted by name.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::vm::{self, TemplateQuery};
+///
+/// for template in vm::templates(&client, &TemplateQuery { limit: 50, ..Default::default() }).await?.items {
+///     println!("{} {:?}", template.name, template.guest_os);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `invalid_argument` for a cursor that no page gave, and those of the server.
+pub async fn templates(client: &Client, query: &TemplateQuery) -> Result<Page<TemplateSummary>> {
+    let glob = query.filter.as_deref().map(Glob::new);
+    let types: [(&str, &[&str]); 1] = [("VirtualMachine", &["name", vm::IS_TEMPLATE.path()])];
+    let mut keys = Vec::new();
+    for content in find::scan(client, None, &types).await? {
+        let name = label(&content);
+        let id = content.obj.value;
+        let mut values = Values::new(content.prop_set, content.missing_set);
+        let template = optional(&mut values, vm::IS_TEMPLATE.path()).unwrap_or(false);
+        if template && glob.as_ref().is_none_or(|glob| glob.fits(&name)) {
+            keys.push((name, id));
+        }
+    }
+    let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
+    let references: Vec<_> =
+        window.keys.iter().map(|(_, id)| ManagedObjectReference::new("VirtualMachine", id)).collect();
+    let paths = client.paths(&references).await?;
+    let details = find::details(client, references, &SHOWN).await?;
+    let hosts = find::details(client, unique(details.iter().filter_map(host_of).collect()), &["name"]).await?;
+    let hosts = find::names_by_id(&hosts, "HostSystem");
+    let mut by_id: HashMap<String, ObjectContent> =
+        details.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
+    let shown = window.keys.iter().zip(paths);
+    let items = shown.filter_map(|((_, id), path)| Some(summary(by_id.remove(id)?, path, &hosts))).collect();
+    Ok(window.page(items))
+}
+
+fn summary(content: ObjectContent, path: String, hosts: &HashMap<&str, String>) -> TemplateSummary {
+    let host = host_of(&content).map(|host| hosts.get(host.value.as_str()).cloned().unwrap_or(host.value));
+    let name = label(&content);
+    let id = content.obj.value;
+    let mut values = Values::new(content.prop_set, content.missing_set);
+    TemplateSummary {
+        name,
+        id,
+        path,
+        cpu: optional(&mut values, vm::NUM_CPU.path()),
+        memory_mb: optional(&mut values, vm::MEMORY_SIZE_MB.path()),
+        guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()),
+        host,
+    }
+}
