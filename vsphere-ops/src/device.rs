@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
-    ParaVirtualSCSIController, Poly, VirtualDevice, VirtualDeviceConfigSpec, VirtualDeviceConfigSpecOperation,
-    VirtualIDEController, VirtualMachineConfigInfo, VirtualMachineConfigSpec, VirtualMachinePowerState,
-    VirtualMachineSnapshotInfo, VirtualNVMEController, VirtualSATAController, VirtualSCSIController,
+    ParaVirtualSCSIController, Poly, VirtualController, VirtualDevice, VirtualDeviceConfigSpec,
+    VirtualDeviceConfigSpecOperation, VirtualIDEController, VirtualMachineConfigInfo, VirtualMachineConfigSpec,
+    VirtualMachinePowerState, VirtualMachineSnapshotInfo, VirtualNVMEController, VirtualSATAController,
+    VirtualSCSIController,
 };
 use vsphere_soap::object::DataType;
 
@@ -18,10 +19,17 @@ use crate::mo::Mo;
 use crate::task::{self, Task};
 
 /// How long a machine that is busy with another task is waited for.
-const BUSY: Duration = Duration::from_secs(120);
+pub(crate) const BUSY: Duration = Duration::from_secs(120);
 
 /// The unit of its own bus that a SCSI controller takes where it does not say.
 const SCSI_OWN_UNIT: i32 = 7;
+
+/// The keys of what is new in a specification, which the server replaces by its own.
+pub(crate) const NEW_CONTROLLER: i32 = -101;
+pub(crate) const NEW_DEVICE: i32 = -102;
+
+/// How many controllers of a kind a machine may have.
+const MOST_CONTROLLERS: i32 = 4;
 
 /// A machine's devices as they were at one moment, and what else decides how they may be changed.
 #[derive(Debug, Clone)]
@@ -123,6 +131,15 @@ impl Devices {
             _ if controller.is::<VirtualNVMEController>() => 15,
             _ => 256,
         }
+    }
+
+    /// A controller on the first bus that those of its kind leave free; `None` where there are as many as there may be.
+    pub(crate) fn new_controller(&self, kind: impl Fn(&Poly<VirtualDevice>) -> bool) -> Option<VirtualController> {
+        let same = self.of::<VirtualController>().filter(|(device, _)| kind(device));
+        let taken: Vec<i32> = same.map(|(_, controller)| controller.bus_number).collect();
+        let bus_number = (0..MOST_CONTROLLERS).find(|bus| !taken.contains(bus))?;
+        let base = VirtualDevice { key: NEW_CONTROLLER, ..Default::default() };
+        Some(VirtualController { base, bus_number, device: Vec::new() })
     }
 
     /// Whether the machine runs: some devices do not come or go then.
@@ -238,7 +255,8 @@ pub(crate) fn explained(error: Error) -> Error {
 #[cfg(test)]
 pub(crate) mod tests {
     use vsphere_model::types::{
-        Description, VirtualDisk, VirtualHardware, VirtualLsiLogicController, VirtualSerialPort,
+        Description, FileLocked, InvalidPowerState, LocalizedMethodFault, MethodFault, NoDiskSpace, VirtualDisk,
+        VirtualHardware, VirtualLsiLogicController, VirtualSerialPort,
     };
     use vsphere_soap::object::Extends;
 
@@ -314,5 +332,23 @@ pub(crate) mod tests {
         let mut moved = VirtualLsiLogicController::default();
         moved.scsi_ctlr_unit_number = Some(3);
         assert_eq!(free("vmx-21", device(moved, 1000, "", None), 0..3), Some(4));
+    }
+
+    #[test]
+    fn faults_say_what_helps() {
+        let text = |fault: Poly<MethodFault>| {
+            let fault = LocalizedMethodFault { fault, localized_message: None };
+            explained(Error::new("add a disk to", ErrorKind::Task(fault)).on("web-1")).to_string()
+        };
+        for (fault, helps) in [
+            (Poly::<MethodFault>::new(FileLocked::default()), "holds the file"),
+            (Poly::new(NoDiskSpace::default()), "get_datastore_info"),
+            (Poly::new(InvalidPowerState::default()), "power it off first"),
+        ] {
+            let name = fault.type_name().to_owned();
+            let text = text(fault);
+            assert!(text.contains(&name) && text.contains(helps), "{text}");
+        }
+        assert!(!text(Poly::new(MethodFault::default())).contains(';'));
     }
 }

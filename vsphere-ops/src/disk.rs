@@ -242,10 +242,9 @@ impl DiskQuery {
 /// `not_found` or `ambiguous` where it is not exactly one machine, and those of the server.
 pub async fn list(client: &Client, query: &DiskQuery) -> Result<Page<Disk>> {
     let machine = client.get::<VirtualMachine>(&query.vm).await?;
-    let devices = machine.read(vm::DEVICES).await?;
+    let devices = Devices::read(&machine).await?;
     let glob = query.filter.as_deref().map(Glob::new);
-    let disks = devices.iter().filter_map(|device| device.downcast_ref::<VirtualDisk>());
-    let mut disks: Vec<Disk> = disks.map(|disk| Disk::of(&devices, disk)).collect();
+    let mut disks: Vec<Disk> = devices.of().map(|(_, disk)| Disk::of(devices.list(), disk)).collect();
     disks.retain(|disk| glob.as_ref().is_none_or(|glob| glob.fits(&disk.label)));
     let place = |key: i32| format!("{key:011}");
     let keys = disks.iter().map(|disk| (place(disk.key), disk.key.to_string())).collect();

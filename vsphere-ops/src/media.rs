@@ -18,13 +18,13 @@ use serde::Serialize;
 use vsphere_model::managed::VirtualMachine;
 use vsphere_model::types::{
     Poly, VirtualAHCIController, VirtualCdrom, VirtualCdromIsoBackingInfo, VirtualCdromRemotePassthroughBackingInfo,
-    VirtualController, VirtualDevice, VirtualDeviceBackingInfo, VirtualDeviceConfigSpec, VirtualDeviceConnectInfo,
+    VirtualDevice, VirtualDeviceBackingInfo, VirtualDeviceConfigSpec, VirtualDeviceConnectInfo,
     VirtualDeviceFileBackingInfo, VirtualIDEController, VirtualSATAController,
 };
 
 use crate::client::Client;
 use crate::datastore_path::DatastorePath;
-use crate::device::{self, Devices, Reconfigured, label};
+use crate::device::{self, Devices, NEW_CONTROLLER, NEW_DEVICE, Reconfigured, label};
 use crate::error::{Candidate, Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::mounted;
@@ -32,13 +32,6 @@ use crate::vm::power_state_name;
 
 const ATTACH: &str = "attach an ISO image to";
 const DETACH: &str = "detach the ISO image of";
-
-/// The keys of what is new in a specification, which the server replaces by its own.
-const NEW_CONTROLLER: i32 = -101;
-const NEW_DRIVE: i32 = -102;
-
-/// How many SATA controllers a machine may have.
-const MOST_CONTROLLERS: i32 = 4;
 
 /// What is in a CD drive after a change.
 ///
@@ -263,7 +256,7 @@ fn new_drive(devices: &Devices, backing: Poly<VirtualDeviceBackingInfo>) -> Resu
         }
     };
     let mut drive = VirtualCdrom::default();
-    drive.key = NEW_DRIVE;
+    drive.key = NEW_DEVICE;
     drive.controller_key = Some(controller);
     drive.unit_number = unit;
     drive.backing = Some(backing);
@@ -273,16 +266,9 @@ fn new_drive(devices: &Devices, backing: Poly<VirtualDeviceBackingInfo>) -> Resu
 }
 
 fn new_controller(devices: &Devices) -> Result<Poly<VirtualDevice>> {
-    let taken: Vec<i32> = devices
-        .of::<VirtualController>()
-        .filter(|(device, _)| device.is::<VirtualSATAController>())
-        .map(|(_, controller)| controller.bus_number)
-        .collect();
-    let bus_number = (0..MOST_CONTROLLERS).find(|bus| !taken.contains(bus)).ok_or_else(|| {
+    let base = devices.new_controller(|device| device.is::<VirtualSATAController>()).ok_or_else(|| {
         let text = "all IDE and SATA controllers are full: remove a device first".to_owned();
         Error::new(ATTACH, ErrorKind::Unsupported(text))
     })?;
-    let base = VirtualDevice { key: NEW_CONTROLLER, ..Default::default() };
-    let base = VirtualSATAController { base: VirtualController { base, bus_number, device: Vec::new() } };
-    Ok(Poly::new(VirtualAHCIController { base }))
+    Ok(Poly::new(VirtualAHCIController { base: VirtualSATAController { base } }))
 }

@@ -42,7 +42,7 @@ impl Server {
         Answer::object(&disk::info(self.vsphere().client().await?, &args.vm, &args.disk).await?)
     }
 
-    /// Add a new, empty disk to a machine, which may run. Adds a SCSI controller where all are full.
+    /// Add an empty disk to a machine, which may run. Adds a controller where all are full.
     #[tool(
         meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
         annotations(title = "Add a disk", destructive_hint = false, idempotent_hint = false)
@@ -61,7 +61,7 @@ impl Server {
         Answer::object(&disk::add(&cx.client().await?, &args.vm, &new).await?)
     }
 
-    /// Take a disk out of a machine. Its file stays unless delete_file is set, which loses all data on it.
+    /// Take a disk out of a machine. Its file stays unless delete_file is set.
     #[tool(
         meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
         annotations(title = "Remove a disk", destructive_hint = true, idempotent_hint = false)
@@ -81,8 +81,7 @@ impl Server {
         Answer::object(&disk::remove(&client, &args.vm, &args.disk, files).await?)
     }
 
-    /// Grow a disk; shrinking is impossible, and snapshots must be deleted first. The guest must extend its partitions
-    /// itself.
+    /// Grow a disk; snapshots must be deleted first. The guest must extend its partitions itself.
     #[tool(
         meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &["extend_disk"]),
         annotations(title = "Resize a disk", destructive_hint = false, idempotent_hint = false)
@@ -113,7 +112,7 @@ impl Server {
         Answer::object(&disk::relocate(&client, vm, disk, datastore).await?)
     }
 
-    /// Put an ISO image into a machine's CD drive and connect it; adds a drive where there is none.
+    /// Put an ISO image into a machine's CD drive; adds a drive where there is none.
     #[tool(
         meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
         annotations(title = "Attach an ISO image", destructive_hint = false, idempotent_hint = false)
@@ -191,7 +190,7 @@ struct AddDisk {
     /// Independent: not part of snapshots.
     #[serde(alias = "disk_mode")]
     mode: Option<Mode>,
-    /// Label, key, or scsi, pvscsi, lsilogic, nvme, sata, ide.
+    /// Label, key, or pvscsi, nvme, sata, ide.
     controller: Option<String>,
 }
 
@@ -268,7 +267,7 @@ struct AttachIso {
     /// Datastore of a path without one.
     #[serde(alias = "datastore_name")]
     datastore: Option<String>,
-    /// CD drive's label or key, among several.
+    /// CD drive among several: label or key.
     drive: Option<String>,
 }
 
@@ -278,6 +277,6 @@ struct DetachIso {
     /// Virtual machine: name, path or id.
     #[serde(alias = "name", alias = "vm_name")]
     vm: String,
-    /// CD drive's label or key, among several.
+    /// CD drive among several: label or key.
     drive: Option<String>,
 }

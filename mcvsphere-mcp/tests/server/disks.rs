@@ -4,8 +4,11 @@ use rmcp::{RoleClient, model::CallToolRequestParams, service::RunningService};
 use serde_json::{Value, json};
 use vsphere_ops::{
     Mo, Task,
-    managed::{Datastore, HostDatastoreBrowser, VirtualMachine, datastore, virtual_machine as vm},
-    types::{Poly, VirtualDevice, VirtualDisk, VirtualDiskFlatVer2BackingInfo},
+    managed::{Datastore, Folder, HostDatastoreBrowser, VirtualMachine, datastore, virtual_machine as vm},
+    types::{
+        Poly, VirtualDevice, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualMachineCloneSpec,
+        VirtualMachineRelocateSpec,
+    },
 };
 use vsphere_sim::{Model, Size};
 
@@ -399,6 +402,29 @@ async fn a_disk_that_cannot_move_stays() {
     let (code, text) = to("DC0_DS9").await;
     assert!(code == "not_found" && text.contains("DC0_DS0, DC0_DS1, DC0_DS2"), "{text}");
     assert_eq!(flat(&disks(&machine).await[0]), flat(&before[0]));
+}
+
+#[tokio::test]
+async fn a_linked_clones_disk_is_as_large_as_its_origin() {
+    let lab = lab().await;
+    let machine = lab.machine("web-1").await;
+    let client = mcp(&lab).await;
+    call(&client, "add_disk", json!({ "vm": "web-1", "size_gb": 1 })).await.unwrap();
+    snapshot(&lab, &machine, "origin").await;
+    let location = VirtualMachineRelocateSpec {
+        disk_move_type: Some("createNewChildDiskBacking".to_owned()),
+        ..Default::default()
+    };
+    let snapshot = machine.read(vm::SNAPSHOT).await.unwrap().unwrap().current_snapshot;
+    let spec = VirtualMachineCloneSpec { location, snapshot, ..Default::default() };
+    let folder: Mo<Folder> = lab.client.get("/DC0/vm").await.unwrap();
+    let task = machine.clone_vm_task(folder.reference(), "web-2", &spec).await.unwrap();
+    let clone: Mo<VirtualMachine> = Task::new(&lab.client, task, "clone", "web-1").await.unwrap();
+    let grow = json!({ "vm": "web-2", "disk": "Hard disk 1", "new_size_gb": 2 });
+    let (code, text) = refused(&client, "resize_disk", grow).await;
+    assert_eq!(code, "unsupported");
+    assert!(text.contains("linked clone") && text.contains("[DC0_DS0] web-1/"), "{text}");
+    assert_eq!(disks(&clone).await[0].capacity_in_bytes, Some(1 << 30));
 }
 
 /// A plan with a stale `changeVersion` is refused by the server; the tool plans anew for what is there.

@@ -10,18 +10,11 @@ use vsphere_model::types::{
 
 use super::{Disk, DiskChange, bytes_of};
 use crate::client::Client;
-use crate::device::{self, Devices, label};
+use crate::device::{self, Devices, NEW_CONTROLLER, NEW_DEVICE, label};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mounted;
 
 const OPERATION: &str = "add a disk to";
-
-/// The keys of what is new in a specification, which the server replaces by its own.
-const NEW_CONTROLLER: i32 = -101;
-const NEW_DISK: i32 = -102;
-
-/// How many controllers of a kind a machine may have.
-const MOST_CONTROLLERS: i32 = 4;
 
 /// What snapshots and power cycles do to a disk.
 ///
@@ -144,7 +137,7 @@ pub async fn add(client: &Client, vm: &str, new: &NewDisk) -> Result<DiskChange>
         };
         let mut disk =
             VirtualDisk { capacity_in_kb: bytes / 1024, capacity_in_bytes: Some(bytes), ..Default::default() };
-        disk.key = NEW_DISK;
+        disk.key = NEW_DEVICE;
         disk.controller_key = Some(controller);
         disk.unit_number = Some(unit);
         disk.backing = Some(Poly::new(backing));
@@ -275,17 +268,7 @@ fn is_shared(controller: &Poly<VirtualDevice>) -> bool {
 
 /// A controller of a kind for the first bus that is free.
 fn new_controller(devices: &Devices, kind: Kind) -> Option<Poly<VirtualDevice>> {
-    let taken: Vec<i32> = devices
-        .of::<VirtualController>()
-        .filter(|(device, _)| kind.family().fits(device))
-        .map(|(_, controller)| controller.bus_number)
-        .collect();
-    let bus_number = (0..MOST_CONTROLLERS).find(|bus| !taken.contains(bus))?;
-    let base = VirtualController {
-        base: VirtualDevice { key: NEW_CONTROLLER, ..Default::default() },
-        bus_number,
-        device: Vec::new(),
-    };
+    let base = devices.new_controller(|device| kind.family().fits(device))?;
     let scsi = || VirtualSCSIController {
         base: base.clone(),
         shared_bus: VirtualSCSISharing::NoSharing,

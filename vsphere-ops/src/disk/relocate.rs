@@ -1,23 +1,18 @@
 //! Disks that go to another datastore.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use vsphere_model::managed::VirtualMachine;
 use vsphere_model::types::{VirtualDisk, VirtualMachineRelocateSpec, VirtualMachineRelocateSpecDiskLocator};
 
 use super::{Disk, DiskChange, file_of, layout, used_bytes};
 use crate::client::Client;
-use crate::device::{Devices, explained};
+use crate::device::{BUSY, Devices, explained};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mounted::{self, Mounted};
 use crate::task::{self, Task};
 use crate::vm::power_state_name;
 
 const OPERATION: &str = "move a disk of";
-
-/// How long a machine that is busy with another task is waited for.
-const BUSY: Duration = Duration::from_secs(120);
 
 /// What moving a disk would do.
 ///

@@ -15,6 +15,15 @@ use crate::vm::power_state_name;
 const OPERATION: &str = "remove a disk of";
 
 /// What becomes of the file of a disk that is taken out.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::disk::{self, Files};
+///
+/// disk::remove(&client, "web-1", "Hard disk 2", Files::Deleted).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Files {
     /// It stays in its datastore, and can be attached again.

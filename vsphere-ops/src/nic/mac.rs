@@ -23,6 +23,7 @@ const PAGE: usize = 100;
 /// assert_eq!(mac.to_string(), "00:50:56:0a:0b:0c");
 /// assert_eq!(mac, "0050.560a.0b0c".parse()?);
 /// assert!("01:00:5e:00:00:01".parse::<MacAddress>().is_err()); // of a group
+/// assert!(!mac.is_servers_own()); // no server will give it to another adapter
 /// # Ok::<(), vsphere_ops::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -262,3 +262,67 @@ impl Known {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vsphere_model::types::VirtualVmxnet3;
+
+    use super::*;
+
+    fn in_standard(id: Option<&str>, name: &str) -> Poly<VirtualDevice> {
+        let network = id.map(|id| ManagedObjectReference::new("Network", id));
+        let mut backing = VirtualEthernetCardNetworkBackingInfo { network, ..Default::default() };
+        backing.device_name = name.to_owned();
+        plugged_into(Poly::new(backing))
+    }
+
+    fn plugged_into(backing: Poly<VirtualDeviceBackingInfo>) -> Poly<VirtualDevice> {
+        let mut card = Poly::<VirtualDevice>::new(VirtualVmxnet3::default());
+        card.backing = Some(backing);
+        card
+    }
+
+    fn in_portgroup(key: &str) -> Poly<VirtualDevice> {
+        let port = DistributedVirtualSwitchPortConnection { portgroup_key: Some(key.to_owned()), ..Default::default() };
+        plugged_into(Poly::new(VirtualEthernetCardDistributedVirtualPortBackingInfo { port, ..Default::default() }))
+    }
+
+    #[test]
+    fn a_network_that_vanished_is_told_by_what_the_adapter_remembers() {
+        let seen = |name: &str, accessible| Seen { name: name.to_owned(), accessible, opaque_id: None };
+        let known = Known(HashMap::from([
+            ("network-1".to_owned(), seen("VM Network", true)),
+            ("network-2".to_owned(), seen("old lab", false)),
+            ("dvportgroup-3".to_owned(), seen("prod", true)),
+        ]));
+        let is = |device: &Poly<VirtualDevice>| {
+            let plugged = known.plugged(device);
+            (plugged.name.unwrap_or_default(), plugged.id.unwrap_or_default(), plugged.problem)
+        };
+        let text = str::to_owned;
+        assert_eq!(is(&in_standard(Some("network-1"), "x")), (text("VM Network"), text("network-1"), None));
+        assert_eq!(is(&in_standard(Some("network-2"), "x")), (text("old lab"), text("network-2"), Some(NOWHERE)));
+        assert_eq!(is(&in_standard(Some("network-9"), "a%2fb")), (text("a/b"), text(""), Some(GONE)));
+        assert_eq!(is(&in_standard(None, "VM Network")), (text("VM Network"), text(""), Some(GONE)));
+        assert_eq!(is(&in_portgroup("dvportgroup-3")), (text("prod"), text("dvportgroup-3"), None));
+        assert_eq!(is(&in_portgroup("dvportgroup-8")), (text("dvportgroup-8"), text(""), Some(GONE)));
+        assert_eq!(known.plugged(&Poly::<VirtualDevice>::new(VirtualVmxnet3::default())), Plugged::default());
+    }
+
+    #[test]
+    fn an_adapter_is_in_a_network_whatever_port_it_has() {
+        let outlet = Outlet { backing: in_portgroup("dvportgroup-3").backing.clone().unwrap_or_default() };
+        let mut there = in_portgroup("dvportgroup-3");
+        let backing = there.backing.as_mut().and_then(|backing| backing.downcast_mut());
+        let backing: Option<&mut VirtualEthernetCardDistributedVirtualPortBackingInfo> = backing;
+        if let Some(backing) = backing {
+            backing.port.port_key = Some("17".to_owned());
+        }
+        assert!(outlet.has(&there));
+        assert!(!outlet.has(&in_portgroup("dvportgroup-4")));
+        assert!(!outlet.has(&in_standard(Some("dvportgroup-3"), "prod")));
+        let outlet = Outlet { backing: in_standard(Some("network-1"), "a/b").backing.clone().unwrap_or_default() };
+        assert!(outlet.has(&in_standard(None, "a%2fb")) && outlet.has(&in_standard(Some("network-1"), "renamed")));
+        assert!(!outlet.has(&in_standard(Some("network-2"), "a/b")));
+    }
+}

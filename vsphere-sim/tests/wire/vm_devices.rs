@@ -5,10 +5,11 @@ use crate::support::machine::add;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
     InvalidController, InvalidDeviceOperation, InvalidDeviceSpec, InvalidPowerState, MissingController, Poly,
-    TooManyDevices, VirtualCdrom, VirtualDevice, VirtualDeviceConfigSpec, VirtualDeviceConfigSpecFileOperation,
-    VirtualDeviceConfigSpecOperation, VirtualDeviceURIBackingInfo, VirtualDisk, VirtualDiskFlatVer2BackingInfo,
-    VirtualE1000e, VirtualEthernetCard, VirtualEthernetCardNetworkBackingInfo, VirtualLsiLogicController,
-    VirtualMachineConfigSpec, VirtualNVMEController, VirtualSerialPort, VirtualSerialPortURIBackingInfo,
+    TooManyDevices, VirtualCdrom, VirtualCdromIsoBackingInfo, VirtualDevice, VirtualDeviceConfigSpec,
+    VirtualDeviceConfigSpecFileOperation, VirtualDeviceConfigSpecOperation, VirtualDeviceFileBackingInfo,
+    VirtualDeviceURIBackingInfo, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualE1000e, VirtualEthernetCard,
+    VirtualEthernetCardNetworkBackingInfo, VirtualLsiLogicController, VirtualMachineConfigSpec, VirtualNVMEController,
+    VirtualSerialPort, VirtualSerialPortURIBackingInfo,
 };
 use vsphere_sim::{Model, Size};
 
@@ -276,4 +277,46 @@ async fn of_a_serial_port_in_use_only_the_line_is_cut() {
     let link = port.connectable.as_ref().unwrap();
     assert_eq!((link.connected, link.start_connected), (false, true));
     assert_eq!(port.device_info.as_ref().unwrap().summary, "Remote telnet://:2001");
+}
+
+#[tokio::test]
+async fn a_guest_that_has_locked_its_drive_is_not_robbed_of_the_image_unasked() {
+    let lab = lab().await;
+    let machine = lab.machine("web-1", &[("guestinfo.sim.cdrom.locked", "TRUE")]).await;
+    // Any file that is there will do.
+    let image = lab.get(&machine, vm::CONFIG).await.unwrap().files.vm_path_name.unwrap();
+    let drive = async |file: Option<String>| {
+        let mut drive = device(&lab, &machine, "CD/DVD drive 1").await;
+        if let Some(file_name) = file {
+            let base = VirtualDeviceFileBackingInfo { file_name, ..Default::default() };
+            drive.backing = Some(Poly::new(VirtualCdromIsoBackingInfo { base }));
+        }
+        drive
+    };
+    let plugged = async || device(&lab, &machine, "CD/DVD drive 1").await.connectable.clone().unwrap().connected;
+    // While the machine is off, no guest holds anything.
+    let mut full = drive(Some(image)).await;
+    full.connectable.as_mut().unwrap().start_connected = true;
+    lab.done(machine.reconfig_vm_task(&spec(vec![change(Edit, full)]))).await;
+    lab.done(machine.power_on_vm_task(None)).await;
+    assert!(plugged().await);
+    // Nor where the image stays.
+    lab.done(machine.reconfig_vm_task(&spec(vec![change(Edit, drive(None).await)]))).await;
+
+    for (answer, stays) in [("1", true), ("0", false)] {
+        let mut empty = drive(None).await;
+        empty.connectable.as_mut().unwrap().connected = false;
+        let task = machine.reconfig_vm_task(&spec(vec![change(Edit, empty)])).await.unwrap();
+        let question = lab.get(&machine, vm::RUNTIME).await.question.unwrap();
+        assert_eq!(question.message[0].id, "msg.cdromdisconnect.locked");
+        let labels: Vec<&str> = question.choice.choice_info.iter().map(|choice| choice.label.as_str()).collect();
+        assert_eq!(labels, ["Yes", "No"]);
+        assert!(plugged().await);
+        machine.answer_vm(&question.id, answer).await.unwrap();
+        let info: vsphere_model::types::TaskInfo = lab.read(&task, "info").await.unwrap().take().unwrap();
+        let fault = info.error.map(|error| error.fault.type_name().to_owned());
+        assert_eq!(fault, stays.then(|| "GenericVmConfigFault".to_owned()), "{answer}");
+        assert_eq!(plugged().await, stays, "{answer}");
+        assert!(lab.get(&machine, vm::RUNTIME).await.question.is_none());
+    }
 }
