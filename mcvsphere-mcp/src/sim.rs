@@ -59,6 +59,15 @@ pub(crate) struct SimArgs {
     /// Answer every Nth request with HTTP's 503
     #[arg(long, value_name = "N", default_value_t = 0)]
     busy_every: u32,
+    /// End the session of every Nth request before it is answered
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    lose_session_every: u32,
+    /// Let a datastore be full
+    #[arg(long, value_name = "NAME")]
+    full_datastore: Vec<String>,
+    /// Let a host fail, at once or after some seconds: NAME or NAME@SECONDS
+    #[arg(long, value_name = "NAME")]
+    fail_host: Vec<FailingHost>,
     /// List the methods of the API that are simulated, and end
     #[arg(long)]
     coverage: bool,
@@ -169,8 +178,25 @@ pub(crate) async fn run(
     let listen =
         if args.plain { Sim::listen_plain(model, args.listen).await } else { Sim::listen(model, args.listen).await };
     let sim = listen.with_context(|| format!("can't listen on {}: choose another with --listen", args.listen))?;
+    for datastore in &args.full_datastore {
+        sim.fill_datastore(datastore, 0)?;
+    }
+    for host in args.fail_host.iter().filter(|host| host.after.is_zero()) {
+        sim.fail_host(&host.name)?;
+    }
     say(&Announcement(&sim).to_string())?;
-    stop.await?;
+    let failures = args.fail_host.iter().filter(|host| !host.after.is_zero()).map(async |host| {
+        tokio::time::sleep(host.after).await;
+        sim.fail_host(&host.name)
+    });
+    let failures = async {
+        futures::future::try_join_all(failures).await?;
+        std::future::pending::<anyhow::Result<()>>().await
+    };
+    tokio::select! {
+        stopped = stop => stopped?,
+        failed = failures => failed?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -192,7 +218,8 @@ impl SimArgs {
         let trouble = Trouble::none()
             .latency(Duration::from_millis(self.latency))
             .drop_every(self.drop_every)
-            .busy_every(self.busy_every);
+            .busy_every(self.busy_every)
+            .lose_session_every(self.lose_session_every);
         let trouble = self.fail.iter().fold(trouble, |it, fail| it.fail(&fail.method, &fail.fault, fail.times));
         model
             .version(&self.api_version)
@@ -201,6 +228,25 @@ impl SimArgs {
             .idle_limit(Duration::from_secs(self.idle_limit))
             .max_sessions(self.max_sessions)
             .trouble(trouble)
+    }
+}
+
+/// A host that is to fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FailingHost {
+    name: String,
+    after: Duration,
+}
+
+impl FromStr for FailingHost {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, seconds) = text.split_once('@').unwrap_or((text, "0"));
+        match seconds.parse() {
+            Ok(seconds) if !name.is_empty() => Ok(Self { name: name.to_owned(), after: Duration::from_secs(seconds) }),
+            _ => Err(format!("{text:?} is not NAME or NAME@SECONDS")),
+        }
     }
 }
 
@@ -247,6 +293,16 @@ mod tests {
         assert_eq!("PowerOnVM_Task=InvalidState".parse(), Ok(failing(u32::MAX)));
         for wrong in ["PowerOnVM_Task", "=InvalidState", "a=b*c"] {
             assert!(wrong.parse::<Failing>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_host_fails_at_once_or_later() {
+        let failing = |seconds| FailingHost { name: "esx-1".into(), after: Duration::from_secs(seconds) };
+        assert_eq!("esx-1".parse(), Ok(failing(0)));
+        assert_eq!("esx-1@90".parse(), Ok(failing(90)));
+        for wrong in ["", "@5", "esx-1@", "esx-1@soon"] {
+            assert!(wrong.parse::<FailingHost>().is_err(), "{wrong}");
         }
     }
 }

@@ -66,13 +66,24 @@ impl Devices {
     /// # Errors
     /// `not_found` with what there is, or `ambiguous` where two have one label.
     pub(crate) fn choose<T: DataType>(&self, noun: &str, what: &str) -> Result<(&Poly<VirtualDevice>, &T)> {
+        self.choose_where(noun, what, |_| true)
+    }
+
+    /// As [`choose`](Self::choose), among those of the type that are in question.
+    pub(crate) fn choose_where<T: DataType>(
+        &self,
+        noun: &str,
+        what: &str,
+        in_question: impl Fn(&Poly<VirtualDevice>) -> bool,
+    ) -> Result<(&Poly<VirtualDevice>, &T)> {
+        let all: Vec<_> = self.of::<T>().filter(|(device, _)| in_question(device)).collect();
         let what = what.trim();
         let number: Option<i32> = what.parse().ok();
         let means = |device: &VirtualDevice| match number {
             Some(key) if device.key == key => true,
             _ => label(device).trim().to_lowercase() == what.to_lowercase(),
         };
-        let mut fitting: Vec<_> = self.of::<T>().filter(|(device, _)| means(device)).collect();
+        let mut fitting: Vec<_> = all.iter().copied().filter(|(device, _)| means(device)).collect();
         match (fitting.pop(), fitting.is_empty()) {
             (Some(only), true) => Ok(only),
             (Some(last), false) => {
@@ -81,17 +92,12 @@ impl Devices {
                 let candidates = fitting.iter().map(|(device, _)| candidate(device)).collect();
                 Err(Error::new("choose", ErrorKind::Ambiguous(candidates)))
             }
-            (None, _) => Err(Error::new("choose", ErrorKind::NotFound(self.none::<T>(noun, what)))),
+            (None, _) => {
+                let there: Vec<String> =
+                    all.iter().map(|(device, _)| format!("{:?} (key {})", label(device), device.key)).collect();
+                Err(Error::new("choose", ErrorKind::NotFound(none(noun, what, &there))))
+            }
         }
-    }
-
-    fn none<T: DataType>(&self, noun: &str, what: &str) -> String {
-        let there: Vec<String> =
-            self.of::<T>().map(|(device, _)| format!("{:?} (key {})", label(device), device.key)).collect();
-        if there.is_empty() {
-            return format!("the machine has no {noun}");
-        }
-        format!("the machine has no {noun} {what:?}; give the label or the key of one of these: {}", there.join(", "))
     }
 
     /// The lowest unit that is free on a controller; `None` where the bus is full.
@@ -123,6 +129,13 @@ impl Devices {
     pub(crate) fn is_running(&self) -> bool {
         self.power_state == VirtualMachinePowerState::PoweredOn
     }
+}
+
+fn none(noun: &str, what: &str, there: &[String]) -> String {
+    if there.is_empty() {
+        return format!("the machine has no {noun}");
+    }
+    format!("the machine has no {noun} {what:?}; give the label or the key of one of these: {}", there.join(", "))
 }
 
 /// What a reconfiguration has led to.
@@ -223,7 +236,7 @@ pub(crate) fn explained(error: Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use vsphere_model::types::{
         Description, VirtualDisk, VirtualHardware, VirtualLsiLogicController, VirtualSerialPort,
     };
@@ -231,7 +244,8 @@ mod tests {
 
     use super::*;
 
-    fn device<T>(device: T, key: i32, label: &str, place: Option<(i32, i32)>) -> Poly<VirtualDevice>
+    /// A device with a key, a label, and its controller and unit.
+    pub(crate) fn device<T>(device: T, key: i32, label: &str, place: Option<(i32, i32)>) -> Poly<VirtualDevice>
     where
         T: Extends<VirtualDevice>,
     {
@@ -243,7 +257,8 @@ mod tests {
         device
     }
 
-    fn devices(version: &str, device: Vec<Poly<VirtualDevice>>) -> Devices {
+    /// The devices of a machine that is off.
+    pub(crate) fn devices(version: &str, device: Vec<Poly<VirtualDevice>>) -> Devices {
         let hardware = VirtualHardware { device, ..Default::default() };
         let config = VirtualMachineConfigInfo { hardware, version: version.to_owned(), ..Default::default() };
         Devices { config: Box::new(config), power_state: VirtualMachinePowerState::PoweredOff, snapshot: None }

@@ -36,10 +36,10 @@
 //! | read properties, also into structs of one's own | [`read`], [`properties!`] |
 //! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
 //! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
+//! | change a machine's disks, CD drives, network adapters and serial ports | [`disk`], [`media`], [`nic`], [`serial`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
 //! | make, clone, change and delete machines | [`vm`], [`placement`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
-//! | change the devices of machines | [`nic`] |
 //! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
 //! | know what went wrong | [`Error`] |
@@ -65,15 +65,17 @@ mod clients;
 mod config;
 mod connection;
 mod datastore_path;
-#[allow(dead_code, reason = "the tools for devices come one by one")]
 mod device;
+pub mod disk;
 mod error;
 pub mod events;
 pub mod find;
 mod guard;
 mod inventory;
 mod link;
+pub mod media;
 mod mo;
+mod mounted;
 pub mod name;
 pub mod nic;
 mod page;
@@ -83,6 +85,7 @@ pub mod power;
 pub mod read;
 mod rest;
 mod retry;
+pub mod serial;
 pub mod task;
 mod view;
 mod waiter;

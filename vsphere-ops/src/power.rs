@@ -114,6 +114,7 @@ pub struct Progress {
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PowerChange {
     /// `powered_on`, `powered_off` or `suspended`, after the operation.
     pub power_state: &'static str,

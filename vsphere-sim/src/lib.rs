@@ -27,8 +27,10 @@
 //! - [`Model`] says what there is: [`Model::demo`] is a shop with two clusters and some forty machines, [`Model::sized`] has
 //!   as much as you want, [`Model::esxi`] is a lone host, [`Model::empty`] is for those who make everything themselves. Users
 //!   with fewer rights, older versions and tighter limits are settings of it.
-//! - [`Trouble`] is what goes wrong: latency, faults of chosen methods, lost connections, a server that is busy.
-//!   [`Sim::end_sessions`] is a restart of the server.
+//! - [`Trouble`] is what goes wrong between server and client: latency, faults of chosen methods, lost connections and
+//!   sessions, a server that is busy. [`Sim::end_sessions`] is a restart of the server.
+//! - What goes wrong in the inventory are [`Sim::fail_host`] and [`Sim::fill_datastore`]; tasks are as slow as
+//!   [`Model::pace`] says.
 //! - [`coverage`] lists which methods are simulated. The others answer the fault `NotSupported` with their name.
 //!
 //! Other programs reach it as they reach a vCenter: govc, pyVmomi and others are used to test it. `mcvsphere sim` runs it
@@ -39,6 +41,7 @@ mod collector;
 mod core;
 mod coverage;
 mod fault;
+mod incident;
 mod methods;
 mod model;
 mod objects;

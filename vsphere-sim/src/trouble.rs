@@ -34,6 +34,7 @@ pub struct Trouble {
     faults: Vec<Failure>,
     drop_every: Option<u32>,
     busy_every: Option<u32>,
+    lose_session_every: Option<u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -78,6 +79,14 @@ impl Trouble {
         self.busy_every = Some(nth).filter(|nth| *nth > 0);
         self
     }
+
+    /// Every `nth` request finds that its session has ended: it is answered with `NotAuthenticated`, as is each that comes
+    /// with the same cookie later.
+    #[must_use]
+    pub fn lose_session_every(mut self, nth: u32) -> Self {
+        self.lose_session_every = Some(nth).filter(|nth| *nth > 0);
+        self
+    }
 }
 
 /// The trouble that a server makes at present, and how often each method was called.
@@ -100,6 +109,8 @@ pub(crate) struct Fate {
     /// The connection is closed in the place of an answer.
     pub(crate) dropped: bool,
     pub(crate) busy: bool,
+    /// The session of the request ends before it is read.
+    pub(crate) session_lost: bool,
 }
 
 impl Troubles {
@@ -117,6 +128,7 @@ impl Troubles {
             latency: state.trouble.latency,
             dropped: hit(state.trouble.drop_every),
             busy: hit(state.trouble.busy_every),
+            session_lost: hit(state.trouble.lose_session_every),
         }
     }
 

@@ -1,9 +1,11 @@
 //! The tools, a family a file. Each says what it is once, and its body calls one operation of vsphere-ops.
 
+mod disk;
 mod host;
 mod lifecycle;
 mod nic;
 mod power;
+mod serial;
 mod snapshot;
 mod targets;
 mod vcenter;
@@ -20,8 +22,10 @@ pub(crate) fn all() -> ToolRouter<Server> {
         Server::lifecycle_tools(),
         Server::power_tools(),
         Server::snapshot_tools(),
-        Server::host_tools(),
+        Server::disk_tools(),
         Server::nic_tools(),
+        Server::serial_tools(),
+        Server::host_tools(),
         Server::vcenter_tools(),
     ]
     .into_iter()

@@ -21,7 +21,7 @@ use crate::{
 
 #[tool_router(router = nic_tools, vis = "pub(crate)")]
 impl Server {
-    /// List a machine's network adapters with type, MAC, network, link and the guest's addresses.
+    /// List a machine's network adapters.
     #[tool(
         meta = tool_meta(Toolset::Nics, Permission::ReadOnly, &[]),
         annotations(title = "List network adapters", read_only_hint = true)
@@ -32,7 +32,7 @@ impl Server {
         Answer::list(&page, args.fields)
     }
 
-    /// Get all about one network adapter, also its switch port and its share of the network.
+    /// Get all about one network adapter.
     #[tool(
         meta = tool_meta(Toolset::Nics, Permission::ReadOnly, &[]),
         annotations(title = "Get a network adapter", read_only_hint = true)
@@ -41,8 +41,7 @@ impl Server {
         Answer::object(&nic::info(self.vsphere().client().await?, &args.vm, &args.nic).await?)
     }
 
-    /// Add a network adapter, also while the machine runs. Takes standard, distributed and opaque networks that the
-    /// machine's host has.
+    /// Add a network adapter, also while the machine runs.
     #[tool(
         meta = tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
         annotations(title = "Add a network adapter", destructive_hint = false, idempotent_hint = false)
@@ -56,7 +55,7 @@ impl Server {
         Answer::object(&nic::add(&cx.client().await?, &args.vm, &new).await?)
     }
 
-    /// Remove a network adapter, also while the machine runs. Its MAC address is lost.
+    /// Remove a network adapter, also while the machine runs.
     #[tool(
         meta = tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
         annotations(title = "Remove a network adapter", destructive_hint = true, idempotent_hint = false)
@@ -67,7 +66,7 @@ impl Server {
         Answer::object(&nic::remove(&client, &args.vm, &args.nic).await?)
     }
 
-    /// Connect or disconnect a network adapter: at once where the machine runs, else from its next power on.
+    /// Connect or disconnect a network adapter; where the machine is off, from its next power on.
     #[tool(
         meta = tool_meta(Toolset::Nics, Permission::PowerOps, &[]),
         annotations(title = "Connect a network adapter", destructive_hint = false, idempotent_hint = true)
@@ -89,7 +88,7 @@ impl Server {
         Answer::object(&nic::connect_to(&cx.client().await?, &args.vm, &args.nic, &args.network).await?)
     }
 
-    /// Give a network adapter a MAC address of your choice. The machine must be off. Warns where another machine has it.
+    /// Give a network adapter a MAC address. The machine must be off.
     #[tool(
         meta = tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
         annotations(title = "Set a MAC address", destructive_hint = true, idempotent_hint = false)
@@ -131,7 +130,7 @@ struct ListNics {
     filter: Option<String>,
     /// Only these fields.
     fields: Option<Vec<String>>,
-    /// Adapters in one answer; 50 by default.
+    /// 50 by default.
     limit: Option<usize>,
     /// The next_cursor of the page before.
     cursor: Option<String>,
@@ -161,7 +160,7 @@ struct AddNic {
     /// vmxnet3 by default.
     #[serde(alias = "adapter_type")]
     nic_type: Option<NicType>,
-    /// Connected at power on; true by default.
+    /// True by default.
     #[serde(alias = "connected")]
     start_connected: Option<bool>,
 }

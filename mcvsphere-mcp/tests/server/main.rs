@@ -4,11 +4,17 @@
 
 mod choke_point;
 mod confirm;
+mod disks;
+mod isos;
 mod lab;
 mod lifecycle;
+mod mirror;
 mod nics;
+mod output;
 mod power;
+mod readme;
 mod resources;
+mod serial_ports;
 mod snapshots;
 mod vm_snapshots;
 

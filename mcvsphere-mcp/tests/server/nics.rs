@@ -21,7 +21,7 @@ const ON: &str = "web-01";
 const OFF: &str = "web-04";
 const FIRST: &str = "Network adapter 1";
 
-/// The shop, and an assistant who need not ask.
+/// The shop, and an assistant that need not ask.
 async fn shop() -> (Lab, RunningService<RoleClient, ()>) {
     let lab = Lab::of(Model::demo()).await;
     let client = older(lab.server(&[("MCP_CONFIRM", "never")]), ()).await;
@@ -34,14 +34,14 @@ async fn call(client: &RunningService<RoleClient, ()>, tool: &'static str, argum
     (result.is_error != Some(true), result.structured_content.unwrap())
 }
 
-async fn done(client: &RunningService<RoleClient, ()>, tool: &'static str, arguments: Value) -> Value {
+pub(crate) async fn done(client: &RunningService<RoleClient, ()>, tool: &'static str, arguments: Value) -> Value {
     let (good, content) = call(client, tool, arguments).await;
     assert!(good, "{tool}: {content:#}");
     content
 }
 
 /// The code and the message of a call that must fail.
-async fn refused(
+pub(crate) async fn refused(
     client: &RunningService<RoleClient, ()>,
     tool: &'static str,
     arguments: Value,
@@ -333,9 +333,9 @@ async fn a_mac_address_is_set_on_a_machine_that_is_off() {
     assert_eq!((&shown["mac"], &shown["new_mac"]), (&json!(old), &json!("00:50:56:0a:0b:0c")), "{plan:#}");
     let mut agreed = set("00-50-56-0A-0B-0C");
     agreed["confirm"] = plan["plan_token"].clone();
-    let done_ = done(&client, "set_nic_mac", agreed).await;
-    assert_eq!((&done_["changed"], &done_["nic"]["mac_type"]), (&json!(true), &json!("manual")), "{done_:#}");
-    assert!(done_["warnings"].is_null(), "{done_:#}");
+    let set_ = done(&client, "set_nic_mac", agreed).await;
+    assert_eq!((&set_["changed"], &set_["nic"]["mac_type"]), (&json!(true), &json!("manual")), "{set_:#}");
+    assert!(set_["warnings"].is_null(), "{set_:#}");
     let device = cards(&machine).await.remove(0);
     let own: &VirtualEthernetCard = device.downcast_ref().unwrap();
     assert_eq!((own.mac_address.as_deref(), own.address_type.as_deref()), (Some("00:50:56:0a:0b:0c"), Some("manual")));

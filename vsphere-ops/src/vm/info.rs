@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
-    GuestInfo, ManagedObjectReference, Poly, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualDisk,
-    VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard, VirtualEthernetCardDistributedVirtualPortBackingInfo,
-    VirtualEthernetCardNetworkBackingInfo, VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualMachineConfigInfo,
-    VirtualMachineSnapshotTree,
+    GuestInfo, ManagedObjectReference, Poly, VirtualDevice, VirtualDisk, VirtualEthernetCard,
+    VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualEthernetCardNetworkBackingInfo,
+    VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualMachineConfigInfo, VirtualMachineSnapshotTree,
 };
 use vsphere_soap::object::format_date_time;
 
@@ -28,6 +27,7 @@ use crate::find::{self, name_of};
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VmInfo {
     /// The name.
     pub name: String,
@@ -99,6 +99,7 @@ pub struct VmInfo {
 /// }
 /// ```
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolsInfo {
     /// `guestToolsRunning`, `guestToolsNotRunning` or `guestToolsExecutingScripts`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +122,7 @@ pub struct ToolsInfo {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Disk {
     /// The label (`Hard disk 1`).
     pub label: String,
@@ -146,6 +148,7 @@ pub struct Disk {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Nic {
     /// The label (`Network adapter 1`).
     pub label: String,
@@ -255,22 +258,9 @@ fn port_of(device: &Poly<VirtualDevice>) -> Option<String> {
 }
 
 pub(super) fn disk(device: &Poly<VirtualDevice>) -> Option<Disk> {
-    let disk = device.downcast_ref::<VirtualDisk>()?;
-    let bytes = disk.capacity_in_bytes.unwrap_or(disk.capacity_in_kb.saturating_mul(1024));
-    let backing = disk.backing.as_ref();
-    #[allow(clippy::cast_precision_loss, reason = "a size in GiB is shown with two digits")]
-    let capacity_gb = (bytes as f64 / f64::from(1 << 30) * 100.0).round() / 100.0;
-    Some(Disk {
-        label: label(disk),
-        key: disk.key,
-        capacity_gb,
-        thin: backing
-            .and_then(|backing| backing.downcast_ref::<VirtualDiskFlatVer2BackingInfo>())
-            .and_then(|flat| flat.thin_provisioned),
-        file: backing
-            .and_then(|backing| backing.downcast_ref::<VirtualDeviceFileBackingInfo>())
-            .map(|file| file.file_name.clone()),
-    })
+    let crate::disk::Disk { label, key, capacity_gb, thin, file, .. } =
+        crate::disk::Disk::of(&[], device.downcast_ref::<VirtualDisk>()?);
+    Some(Disk { label, key, capacity_gb, thin, file })
 }
 
 fn nic(device: &Poly<VirtualDevice>, guest: &GuestInfo, names: &HashMap<String, String>) -> Option<Nic> {

@@ -104,6 +104,11 @@ where
             if fate.busy {
                 return Ok(text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "The server is busy.\n"));
             }
+            if fate.session_lost
+                && let Some(key) = soap::session_of(&request)
+            {
+                core.write().end_session(&key);
+            }
             // A bug in one handler must not take the connection's other requests with it.
             let answer = std::panic::AssertUnwindSafe(route(core, request, peer)).catch_unwind().await;
             if fate.dropped {

@@ -11,6 +11,7 @@ mod datastore;
 mod events;
 mod files;
 mod host;
+mod incidents;
 mod managers;
 mod network;
 mod peers_datastore;

@@ -6,6 +6,7 @@ pub(super) mod certificate;
 mod config;
 pub(super) mod connection;
 pub(super) mod datastore_system;
+pub(crate) mod failure;
 pub(super) mod firewall;
 mod hardware;
 mod health;

@@ -84,7 +84,7 @@ fn go_down(world: &mut World, host: &Moref, power: HostSystemPowerState) -> Outc
 }
 
 /// The host has started again; unless it was removed meanwhile.
-fn come_up(world: &mut World, host: &Moref) {
+pub(super) fn come_up(world: &mut World, host: &Moref) {
     let now = world.now();
     let Ok(found) = world.edit::<Host>(host) else { return };
     found.runtime.power_state = HostSystemPowerState::PoweredOn;

@@ -48,6 +48,7 @@ pub(crate) use destroy::{check_removal, destroy, unregister};
 pub(crate) use files::{Place, datastore_renamed};
 pub(crate) use guest::GuestPlan;
 pub(crate) use power::Life;
+pub(crate) use room::elsewhere;
 
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::Outcome;

@@ -114,7 +114,10 @@ fn power_on(world: &mut World, call: &Call) -> Outcome<Reply> {
         announce_power_on(world, &vm, &user);
         if let Some(question) = question::before_power_on(world.get::<Vm>(&vm)?) {
             let task = call.task().alone_with(&vm).hold(world)?;
-            question::ask(world, &vm, question, &task, move |world, vm| turn_on(world, vm, host.as_ref(), &user))?;
+            question::ask(world, &vm, question, &task, move |world, vm, answer| {
+                question::settle(world, vm, answer)?;
+                turn_on(world, vm, host.as_ref(), &user)
+            })?;
             return Ok(Reply::of(task));
         }
     }
@@ -171,6 +174,14 @@ pub(crate) fn has_run_since(world: &mut World, vm: &Moref, since: DateTime) -> O
     run(world, vm, &host, Start::Up)?;
     world.edit::<Vm>(vm)?.runtime.boot_time = Some(since);
     Ok(())
+}
+
+/// A machine that is off starts on this host. No event is posted.
+///
+/// # Errors
+/// `ManagedObjectNotFound`, `NoDiskSpace`.
+pub(crate) fn boot(world: &mut World, vm: &Moref, host: &Moref) -> Outcome<()> {
+    run(world, vm, host, Start::Boot)
 }
 
 /// The machine runs on this host from now on.

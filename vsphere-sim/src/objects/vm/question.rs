@@ -2,10 +2,14 @@
 //!
 //! A machine remembers where its files lay, in `uuid.location` of its `extraConfig`. When it finds itself elsewhere, it
 //! asks at the next power-on whether it was moved or copied, unless `uuid.action` answers that beforehand.
+//!
+//! A guest that runs locks the doors of its CD drives where `guestinfo.sim.cdrom.locked` is `TRUE` in `extraConfig`: who
+//! takes an image out is asked whether to open them.
 
 use vsphere_model::types::{
     Any, ChoiceOption, Description, ElementDescription, GenericVmConfigFault, InvalidArgument, OptionValue, Poly,
-    VirtualEthernetCard, VirtualMachineConfigInfo, VirtualMachineMessage, VirtualMachineQuestionInfo,
+    VirtualCdrom, VirtualDevice, VirtualDeviceConfigSpec, VirtualDeviceConfigSpecOperation, VirtualEthernetCard,
+    VirtualMachineConfigInfo, VirtualMachineMessage, VirtualMachineQuestionInfo,
 };
 
 use super::guest::extra_config;
@@ -23,12 +27,14 @@ pub(super) struct Asked {
 }
 
 /// What remains of the task's work.
-type Rest = Box<dyn FnOnce(&mut World, &Moref) -> Outcome<Any> + Send + Sync>;
+type Rest = Box<dyn FnOnce(&mut World, &Moref, &str) -> Outcome<Any> + Send + Sync>;
 
 /// The choices, by the key with which a client gives its answer.
 const CANCEL: &str = "0";
 const MOVED: &str = "1";
 const COPIED: &str = "2";
+const OPEN: &str = "0";
+const LEAVE: &str = "1";
 
 /// The question that a machine asks before it starts.
 pub(super) fn before_power_on(machine: &Vm) -> Option<VirtualMachineQuestionInfo> {
@@ -41,22 +47,57 @@ pub(super) fn before_power_on(machine: &Vm) -> Option<VirtualMachineQuestionInfo
          features, the server must know which. If you don't know, answer \"I copied it\". ({})",
         machine.entity.name
     );
-    let choice = |key: &str, label: &str| {
-        let base = Description { label: label.to_owned(), summary: label.to_owned() };
-        Poly::new(ElementDescription { base, key: key.to_owned() })
+    let choices = [(CANCEL, "Cancel"), (MOVED, "I Moved It"), (COPIED, "I Copied It")];
+    Some(question("msg.uuid.altered", text, &choices, 2))
+}
+
+/// The question that a machine asks before an image is taken out of a drive whose door its guest has locked.
+pub(super) fn before_reconfigure(
+    machine: &Vm,
+    changes: &[Poly<VirtualDeviceConfigSpec>],
+) -> Option<VirtualMachineQuestionInfo> {
+    let locked = extra_config(&machine.config, "guestinfo.sim.cdrom.locked") == Some("TRUE");
+    if !locked || !machine.is_on() || !changes.iter().any(|change| takes_out(machine, change)) {
+        return None;
+    }
+    let text = "The guest has locked the door of the CD drive, and may be using what is in it. Disconnect it anyway and \
+                override the lock?";
+    let choices = [(OPEN, "Yes"), (LEAVE, "No")];
+    Some(question("msg.cdromdisconnect.locked", text.to_owned(), &choices, 1))
+}
+
+/// Whether a change unplugs an image that the guest sees, or puts another in its place.
+fn takes_out(machine: &Vm, change: &VirtualDeviceConfigSpec) -> bool {
+    let sees = |device: &&Poly<VirtualDevice>| {
+        device.key == change.device.key
+            && device.is::<VirtualCdrom>()
+            && device.connectable.as_ref().is_some_and(|info| info.connected)
     };
-    let choices = vec![choice(CANCEL, "Cancel"), choice(MOVED, "I Moved It"), choice(COPIED, "I Copied It")];
-    Some(VirtualMachineQuestionInfo {
+    let Some(old) = machine.config.hardware.device.iter().find(sees) else { return false };
+    let new = &change.device;
+    let unplugs = new.connectable.as_ref().is_some_and(|info| !info.connected);
+    let file = |device: &VirtualDevice| hardware::file_of(device).map(|file| file.file_name.clone());
+    let removes = change.operation == Some(VirtualDeviceConfigSpecOperation::Remove);
+    hardware::file_of(old).is_some() && (removes || unplugs || (new.backing.is_some() && file(old) != file(new)))
+}
+
+/// A question with its choices, each by the key with which it is chosen.
+fn question(id: &str, text: String, choices: &[(&str, &str)], default: i32) -> VirtualMachineQuestionInfo {
+    let choice = |(key, label): &(&str, &str)| {
+        let base = Description { label: (*label).to_owned(), summary: (*label).to_owned() };
+        Poly::new(ElementDescription { base, key: (*key).to_owned() })
+    };
+    VirtualMachineQuestionInfo {
         // The id has to differ from one question to the next, so that a late answer meets no other one.
         id: fastrand::u32(..).to_string(),
         text: text.clone(),
-        choice: ChoiceOption { choice_info: choices, default_index: Some(2), ..Default::default() },
-        message: vec![VirtualMachineMessage {
-            id: "msg.uuid.altered".to_owned(),
-            text: Some(text),
+        choice: ChoiceOption {
+            choice_info: choices.iter().map(choice).collect(),
+            default_index: Some(default),
             ..Default::default()
-        }],
-    })
+        },
+        message: vec![VirtualMachineMessage { id: id.to_owned(), text: Some(text), ..Default::default() }],
+    }
 }
 
 /// The machine asks; its task goes on with the answer.
@@ -68,7 +109,7 @@ pub(super) fn ask(
     vm: &Moref,
     question: VirtualMachineQuestionInfo,
     task: &Moref,
-    then: impl FnOnce(&mut World, &Moref) -> Outcome<Any> + Send + Sync + 'static,
+    then: impl FnOnce(&mut World, &Moref, &str) -> Outcome<Any> + Send + Sync + 'static,
 ) -> Outcome<()> {
     let machine = world.edit::<Vm>(vm)?;
     machine.runtime.question = Some(Box::new(question));
@@ -90,18 +131,27 @@ fn answer(world: &mut World, call: &Call) -> Outcome<Reply> {
     let machine = world.edit::<Vm>(&vm)?;
     machine.runtime.question = None;
     let Some(Asked { task, then }) = machine.life.asked.take() else { return Ok(Reply::NONE) };
-    world.finish(
-        &task,
-        Box::new(move |world| {
-            settle(world, &vm, &answer)?;
-            then(world, &vm)
-        }),
-    );
+    world.finish(&task, Box::new(move |world| then(world, &vm, &answer)));
     Ok(Reply::NONE)
 }
 
-/// Does what the answer says.
-fn settle(world: &mut World, vm: &Moref, answer: &str) -> Outcome<()> {
+/// Opens the doors, or leaves them as the answer says.
+///
+/// # Errors
+/// `GenericVmConfigFault` where they stay locked.
+pub(super) fn open(answer: &str) -> Outcome<()> {
+    if answer == OPEN {
+        return Ok(());
+    }
+    let reason = "The guest keeps the CD drive locked, so that it could not be disconnected.".to_owned();
+    Err(Fault::new(GenericVmConfigFault { reason: reason.clone(), ..Default::default() }, reason))
+}
+
+/// Makes the machine the one that was moved, or another, as the answer says.
+///
+/// # Errors
+/// `GenericVmConfigFault` where it says to leave off.
+pub(super) fn settle(world: &mut World, vm: &Moref, answer: &str) -> Outcome<()> {
     if answer == CANCEL {
         let reason = "The power-on was canceled by the answer to a question.".to_owned();
         return Err(Fault::new(GenericVmConfigFault { reason: reason.clone(), ..Default::default() }, reason));

@@ -8,7 +8,7 @@ use vsphere_model::types::{
 };
 
 use super::draft::Draft;
-use super::{Vm, config, room};
+use super::{Vm, config, question, room};
 use crate::call::{Call, Reply};
 use crate::fault::Outcome;
 use crate::objects::entity::check_rename;
@@ -18,6 +18,16 @@ pub(super) fn task(world: &mut World, call: &Call) -> Outcome<Reply> {
     let spec: VirtualMachineConfigSpec = call.arg("spec")?;
     let vm = call.target.clone();
     let user = call.user(world);
+    let question = question::before_reconfigure(world.get::<Vm>(&vm)?, &spec.device_change);
+    if let Some(question) = question.filter(|_| world.busy_with(&vm).is_none()) {
+        let task = call.task().alone_with(&vm).hold(world)?;
+        question::ask(world, &vm, question, &task, move |world, vm, answer| {
+            question::open(answer)?;
+            reconfigure(world, vm, &spec, &user)?;
+            Ok(Any::Unset)
+        })?;
+        return Ok(Reply::of(task));
+    }
     call.task().alone_with(&vm).takes(Duration::from_millis(800)).start(world, move |world| {
         reconfigure(world, &vm, &spec, &user)?;
         Ok(Any::Unset)

@@ -36,6 +36,22 @@ pub(super) fn choose(world: &World, vm: &Moref, asked: Option<&Moref>) -> Outcom
         let host = current.cloned().or_else(|| compute.and_then(|(_, compute)| compute.hosts.first().cloned()));
         return host_has_room(world, vm, machine, &host.ok_or_else(|| Fault::invalid_argument("host"))?);
     };
+    least_loaded(world, vm, machine, cluster, compute)
+}
+
+/// The host of the cluster that HA would start a machine on, whose own host is gone.
+///
+/// # Errors
+/// `NoActiveHostInCluster` where none is there, `InsufficientResourcesFault` where the reservation can't be met.
+pub(crate) fn elsewhere(world: &World, vm: &Moref) -> Outcome<Moref> {
+    let machine = world.get::<Vm>(vm)?;
+    let (cluster, compute) = compute_of(world, machine).ok_or_else(|| Fault::not_found(vm))?;
+    least_loaded(world, vm, machine, &cluster, compute)
+}
+
+/// Of the hosts that are ready and have room for the machine, the one with the least to do.
+fn least_loaded(world: &World, vm: &Moref, machine: &Vm, cluster: &Moref, compute: &Compute) -> Outcome<Moref> {
+    let current = machine.runtime.host.as_ref();
     let active: Vec<&Moref> = compute
         .hosts
         .iter()

@@ -1,0 +1,283 @@
+//! Virtual disks and CD drives.
+
+use rmcp::{tool, tool_router};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use vsphere_ops::{
+    DatastorePath,
+    disk::{self, DiskQuery, Files, NewDisk},
+    media,
+};
+
+use crate::{
+    Permission, Server, ToolError, Toolset,
+    answer::Answer,
+    arguments::{Parameters, page_size},
+    confirm::Preview,
+    cx::Cx,
+    error::Result,
+    tool_meta,
+};
+
+#[tool_router(router = disk_tools, vis = "pub(crate)")]
+impl Server {
+    /// List the virtual disks of a machine: size, file, datastore, controller.
+    #[tool(
+        meta = tool_meta(Toolset::Disks, Permission::ReadOnly, &[]),
+        annotations(title = "List disks", read_only_hint = true)
+    )]
+    async fn list_disks(&self, Parameters(args): Parameters<ListDisks>) -> Result<Answer> {
+        let query = DiskQuery { vm: args.vm, filter: args.filter, limit: page_size(args.limit)?, cursor: args.cursor };
+        let page = disk::list(self.vsphere().client().await?, &query).await?;
+        Answer::list(&page, args.fields)
+    }
+
+    /// Get all about one virtual disk, with the space it uses and the snapshots that need it.
+    #[tool(
+        meta = tool_meta(Toolset::Disks, Permission::ReadOnly, &[]),
+        annotations(title = "Get a disk's details", read_only_hint = true)
+    )]
+    async fn get_disk_info(&self, Parameters(args): Parameters<OneDisk>) -> Result<Answer> {
+        Answer::object(&disk::info(self.vsphere().client().await?, &args.vm, &args.disk).await?)
+    }
+
+    /// Add a new, empty disk to a machine, which may run. Adds a SCSI controller where all are full.
+    #[tool(
+        meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+        annotations(title = "Add a disk", destructive_hint = false, idempotent_hint = false)
+    )]
+    async fn add_disk(&self, Parameters(args): Parameters<AddDisk>, cx: Cx) -> Result<Answer> {
+        let mut new = NewDisk::gigabytes(args.size_gb).mode(args.mode.unwrap_or_default().into());
+        if !args.thin.unwrap_or(true) {
+            new = new.thick();
+        }
+        if let Some(datastore) = args.datastore {
+            new = new.datastore(datastore);
+        }
+        if let Some(controller) = args.controller {
+            new = new.controller(controller);
+        }
+        Answer::object(&disk::add(&cx.client().await?, &args.vm, &new).await?)
+    }
+
+    /// Take a disk out of a machine. Its file stays unless delete_file is set, which loses all data on it.
+    #[tool(
+        meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+        annotations(title = "Remove a disk", destructive_hint = true, idempotent_hint = false)
+    )]
+    async fn remove_disk(&self, Parameters(args): Parameters<RemoveDisk>, cx: Cx) -> Result<Answer> {
+        let client = cx.client().await?;
+        let files = if args.delete_file.unwrap_or(false) { Files::Deleted } else { Files::Kept };
+        cx.confirm(|| async {
+            let removal = disk::removal(&client, &args.vm, &args.disk, files).await?;
+            let fate = if removal.file_deleted { "DELETE its file with all data" } else { "keep its file" };
+            let question = format!("Remove {} from {} and {fate}?", removal.disk.label, removal.vm);
+            let it = &removal.disk;
+            let bound = json!([removal.id, it.key, it.file, it.capacity_bytes, removal.power_state]);
+            Preview::new(question).object(&removal, bound)
+        })
+        .await?;
+        Answer::object(&disk::remove(&client, &args.vm, &args.disk, files).await?)
+    }
+
+    /// Grow a disk; shrinking is impossible, and snapshots must be deleted first. The guest must extend its partitions
+    /// itself.
+    #[tool(
+        meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &["extend_disk"]),
+        annotations(title = "Resize a disk", destructive_hint = false, idempotent_hint = false)
+    )]
+    async fn resize_disk(&self, Parameters(args): Parameters<ResizeDisk>, cx: Cx) -> Result<Answer> {
+        Answer::object(&disk::resize(&cx.client().await?, &args.vm, &args.disk, args.new_size_gb).await?)
+    }
+
+    /// Move a disk, with its snapshots, to another datastore. The machine may run.
+    #[tool(
+        meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+        annotations(title = "Move a disk", destructive_hint = true, idempotent_hint = false)
+    )]
+    async fn move_vm_disk(&self, Parameters(args): Parameters<MoveDisk>, cx: Cx) -> Result<Answer> {
+        let client = cx.client().await?;
+        let (vm, disk, datastore) = (&args.vm, &args.disk, &args.target_datastore);
+        cx.confirm(|| async {
+            let relocation = disk::relocation(&client, vm, disk, datastore).await?;
+            let it = &relocation.disk;
+            let question = format!("Move {} of {} to {}?", it.label, relocation.vm, relocation.target_datastore);
+            if !relocation.moves {
+                return Ok(Preview::new(question));
+            }
+            let bound = json!([relocation.id, it.key, it.file, relocation.power_state]);
+            Preview::new(question).object(&relocation, bound)
+        })
+        .await?;
+        Answer::object(&disk::relocate(&client, vm, disk, datastore).await?)
+    }
+
+    /// Put an ISO image into a machine's CD drive and connect it; adds a drive where there is none.
+    #[tool(
+        meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+        annotations(title = "Attach an ISO image", destructive_hint = false, idempotent_hint = false)
+    )]
+    async fn attach_iso(&self, Parameters(args): Parameters<AttachIso>, cx: Cx) -> Result<Answer> {
+        let iso = iso_path(&args.iso_path, args.datastore.as_deref().or(cx.defaults().datastore.as_deref()))?;
+        // The search for the image, and the change.
+        cx.expect_tasks(2);
+        Answer::object(&media::attach(&cx.client().await?, &args.vm, &iso, args.drive.as_deref()).await?)
+    }
+
+    /// Take the ISO image out of a machine's CD drive, also where the guest has locked it.
+    #[tool(
+        meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+        annotations(title = "Detach an ISO image", destructive_hint = false, idempotent_hint = true)
+    )]
+    async fn detach_iso(&self, Parameters(args): Parameters<DetachIso>, cx: Cx) -> Result<Answer> {
+        Answer::object(&media::detach(&cx.client().await?, &args.vm, args.drive.as_deref()).await?)
+    }
+}
+
+/// The image's place: a path that names its datastore, or one below the given datastore.
+fn iso_path(path: &str, datastore: Option<&str>) -> Result<DatastorePath> {
+    if path.trim_start().starts_with('[') {
+        return Ok(path.parse()?);
+    }
+    let datastore = datastore.ok_or_else(|| {
+        let text = "`iso_path` names no datastore: write \"[datastore] folder/file.iso\", or give `datastore`";
+        ToolError::invalid_argument(text)
+    })?;
+    Ok(DatastorePath::new(datastore, path)?)
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListDisks {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// Glob on the label.
+    filter: Option<String>,
+    /// Only these fields.
+    fields: Option<Vec<String>>,
+    /// Disks in one answer; 50 by default.
+    limit: Option<usize>,
+    /// The next_cursor of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OneDisk {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// Label or key.
+    #[serde(alias = "disk_label")]
+    disk: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AddDisk {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// GiB.
+    size_gb: f64,
+    /// Allocate on demand; true by default.
+    #[serde(alias = "thin_provisioned")]
+    thin: Option<bool>,
+    /// Another datastore than the machine's.
+    #[serde(alias = "datastore_name")]
+    datastore: Option<String>,
+    /// Independent: not part of snapshots.
+    #[serde(alias = "disk_mode")]
+    mode: Option<Mode>,
+    /// Label, key, or scsi, pvscsi, lsilogic, nvme, sata, ide.
+    controller: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    #[default]
+    Persistent,
+    IndependentPersistent,
+    IndependentNonpersistent,
+}
+
+impl From<Mode> for disk::DiskMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Persistent => Self::Persistent,
+            Mode::IndependentPersistent => Self::IndependentPersistent,
+            Mode::IndependentNonpersistent => Self::IndependentNonpersistent,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RemoveDisk {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// Label or key.
+    #[serde(alias = "disk_label")]
+    disk: String,
+    /// Delete the file too; false by default.
+    #[serde(alias = "delete_files")]
+    delete_file: Option<bool>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ResizeDisk {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// Label or key.
+    #[serde(alias = "disk_label")]
+    disk: String,
+    /// GiB in all.
+    #[serde(alias = "size_gb")]
+    new_size_gb: f64,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct MoveDisk {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// Label or key.
+    #[serde(alias = "disk_label")]
+    disk: String,
+    /// Where to: name, path or id.
+    #[serde(alias = "datastore", alias = "datastore_name")]
+    target_datastore: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AttachIso {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// [datastore] folder/file.iso, or without [datastore].
+    #[serde(alias = "iso")]
+    iso_path: String,
+    /// Datastore of a path without one.
+    #[serde(alias = "datastore_name")]
+    datastore: Option<String>,
+    /// CD drive's label or key, among several.
+    drive: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DetachIso {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// CD drive's label or key, among several.
+    drive: Option<String>,
+}

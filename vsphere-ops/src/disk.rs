@@ -1,0 +1,381 @@
+//! The virtual disks of a machine.
+//!
+//! ```no_run
+//! use vsphere_ops::disk::{self, Files, NewDisk};
+//!
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let added = disk::add(&client, "web-1", &NewDisk::gigabytes(40.0)).await?.disk;
+//! disk::resize(&client, "web-1", &added.label, 60.0).await?;
+//! disk::relocate(&client, "web-1", &added.label, "nvme-2").await?;
+//! disk::remove(&client, "web-1", &added.label, Files::Deleted).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A disk is named by its label (`Hard disk 2`), in whatever case, or by its key. Sizes are in GiB. Each operation takes
+//! one task and waits for it; a machine that is busy is waited for.
+
+mod add;
+mod relocate;
+mod remove;
+mod resize;
+mod snapshots;
+
+use serde::Serialize;
+use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
+use vsphere_model::types::{
+    Poly, VirtualController, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualDisk, VirtualDiskFlatVer2BackingInfo,
+    VirtualDiskRawDiskMappingVer1BackingInfo, VirtualDiskSeSparseBackingInfo, VirtualDiskSparseVer2BackingInfo,
+    VirtualMachineFileLayoutEx,
+};
+
+pub use add::{DiskMode, NewDisk, add};
+pub use relocate::{Relocation, relocate, relocation};
+pub use remove::{Files, Removal, removal, remove};
+pub use resize::resize;
+
+use crate::client::Client;
+use crate::datastore_path::DatastorePath;
+use crate::device::{Devices, label};
+use crate::error::{Error, Result, invalid};
+use crate::mo::Mo;
+use crate::name::Glob;
+use crate::page::{Page, Window};
+use crate::vm::power_state_name;
+
+/// The largest disk that there may be, in bytes.
+const LARGEST: i64 = 62 << 40;
+
+/// A virtual disk.
+///
+/// ```
+/// use vsphere_ops::disk::Disk;
+///
+/// fn line(disk: &Disk) -> String {
+///     format!("{} ({}): {} GiB in {:?}", disk.label, disk.key, disk.capacity_gb, disk.file)
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Disk {
+    /// The label (`Hard disk 1`).
+    pub label: String,
+    /// The device key.
+    pub key: i32,
+    /// The capacity in GiB.
+    pub capacity_gb: f64,
+    /// The capacity in bytes.
+    pub capacity_bytes: i64,
+    /// Whether its space is allocated on demand, where the server says.
+    pub thin: Option<bool>,
+    /// `persistent`, `independent_persistent`, `independent_nonpersistent` or one of the API's older modes.
+    pub mode: Option<String>,
+    /// The file, as a datastore path.
+    pub file: Option<String>,
+    /// The name of the datastore that has the file.
+    pub datastore: Option<String>,
+    /// The label of the controller that it is plugged into.
+    pub controller: Option<String>,
+    /// Its unit on the controller's bus.
+    pub unit: Option<i32>,
+}
+
+impl Disk {
+    /// The report of a device among these.
+    pub(crate) fn of(all: &[Poly<VirtualDevice>], disk: &VirtualDisk) -> Self {
+        let capacity_bytes = capacity(disk);
+        let file = file_of(disk).map(|file| file.file_name.clone());
+        let controller = all.iter().find(|device| Some(device.key) == disk.controller_key);
+        Self {
+            label: label(disk),
+            key: disk.key,
+            capacity_gb: gigabytes(capacity_bytes),
+            capacity_bytes,
+            thin: flat(disk).and_then(|flat| flat.thin_provisioned),
+            mode: mode(disk).map(str::to_owned),
+            datastore: file.as_deref().and_then(datastore_in),
+            file,
+            controller: controller.map(|controller| label(controller)),
+            unit: disk.unit_number,
+        }
+    }
+}
+
+/// All about one virtual disk.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let info = vsphere_ops::disk::info(&client, "web-1", "Hard disk 1").await?;
+/// println!("{} of {:?} bytes, {} snapshots", info.disk.label, info.used_bytes, info.snapshots.len());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DiskInfo {
+    /// The machine's name.
+    pub vm: String,
+    /// The machine's id.
+    pub id: String,
+    /// The machine's state: `powered_on`, `powered_off` or `suspended`.
+    pub power_state: &'static str,
+    /// What a list shows of it.
+    #[serde(flatten)]
+    pub disk: Disk,
+    /// The API's type of the controller (`ParaVirtualSCSIController`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller_type: Option<String>,
+    /// The number of the controller's bus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bus: Option<i32>,
+    /// The API's type of what is behind it (`VirtualDiskFlatVer2BackingInfo`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backing: Option<String>,
+    /// What the files of its chain take in the datastore, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_bytes: Option<i64>,
+    /// The disk's own UUID, which the guest may see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// Whether machines may write to it at a time: `sharingNone` or `sharingMultiWriter`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<String>,
+    /// The files that it keeps the differences to, nearest first: those of snapshots, or of a linked clone's origin.
+    pub parents: Vec<String>,
+    /// The names of the snapshots that use it.
+    pub snapshots: Vec<String>,
+}
+
+/// What a change of a disk has led to.
+///
+/// ```
+/// use vsphere_ops::disk::DiskChange;
+///
+/// fn line(change: &DiskChange) -> String {
+///     match change.changed {
+///         true => format!("{} of {} has {} GiB now", change.disk.label, change.vm, change.disk.capacity_gb),
+///         false => "it was so already".to_owned(),
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DiskChange {
+    /// The machine's name.
+    pub vm: String,
+    /// The machine's id.
+    pub id: String,
+    /// The machine's state: `powered_on`, `powered_off` or `suspended`.
+    pub power_state: &'static str,
+    /// Whether anything had to be changed.
+    pub changed: bool,
+    /// The disk after the change; one that was removed, as it was.
+    pub disk: Disk,
+    /// The capacity before, in GiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_capacity_gb: Option<f64>,
+    /// The datastore before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_datastore: Option<String>,
+    /// The label of a controller that was added for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_controller: Option<String>,
+    /// Whether the file of a removed disk was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_deleted: Option<bool>,
+}
+
+impl DiskChange {
+    fn new(machine: &Mo<VirtualMachine>, devices: &Devices, changed: bool, disk: Disk) -> Self {
+        Self {
+            vm: machine.label().to_owned(),
+            id: machine.id().to_owned(),
+            power_state: power_state_name(&devices.power_state),
+            changed,
+            disk,
+            previous_capacity_gb: None,
+            previous_datastore: None,
+            new_controller: None,
+            file_deleted: None,
+        }
+    }
+}
+
+/// Which disks of a machine to list.
+///
+/// ```
+/// use vsphere_ops::disk::DiskQuery;
+///
+/// let query = DiskQuery { filter: Some("Hard disk *".into()), ..DiskQuery::of("web-1") };
+/// assert_eq!(query.limit, 1000);
+/// ```
+#[derive(Debug, Clone)]
+pub struct DiskQuery {
+    /// The machine: name, path or id.
+    pub vm: String,
+    /// A glob on the label.
+    pub filter: Option<String>,
+    /// The most to answer with.
+    pub limit: usize,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+impl DiskQuery {
+    /// All disks of this machine.
+    pub fn of(vm: impl Into<String>) -> Self {
+        Self { vm: vm.into(), filter: None, limit: 1000, cursor: None }
+    }
+}
+
+/// Lists the disks of a machine in the order of their keys, which is that of their places.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::disk::{self, DiskQuery};
+///
+/// for disk in disk::list(&client, &DiskQuery::of("web-1")).await?.items {
+///     println!("{}: {} GiB on {:?}", disk.label, disk.capacity_gb, disk.datastore);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` or `ambiguous` where it is not exactly one machine, and those of the server.
+pub async fn list(client: &Client, query: &DiskQuery) -> Result<Page<Disk>> {
+    let machine = client.get::<VirtualMachine>(&query.vm).await?;
+    let devices = machine.read(vm::DEVICES).await?;
+    let glob = query.filter.as_deref().map(Glob::new);
+    let disks = devices.iter().filter_map(|device| device.downcast_ref::<VirtualDisk>());
+    let mut disks: Vec<Disk> = disks.map(|disk| Disk::of(&devices, disk)).collect();
+    disks.retain(|disk| glob.as_ref().is_none_or(|glob| glob.fits(&disk.label)));
+    let place = |key: i32| format!("{key:011}");
+    let keys = disks.iter().map(|disk| (place(disk.key), disk.key.to_string())).collect();
+    let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
+    disks.retain(|disk| window.keys.iter().any(|(_, key)| *key == disk.key.to_string()));
+    disks.sort_by_key(|disk| place(disk.key));
+    Ok(window.page(disks))
+}
+
+/// Reads all about one disk.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let info = vsphere_ops::disk::info(&client, "web-1", "2000").await?;
+/// println!("{:?} on {:?}", info.disk.file, info.controller_type);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` with the labels and keys that there are, `ambiguous`, and those of the server.
+pub async fn info(client: &Client, vm: &str, disk: &str) -> Result<DiskInfo> {
+    let machine = client.get::<VirtualMachine>(vm).await?;
+    let named = |error: Error| error.in_operation("find the disk of").on(machine.label());
+    let devices = Devices::read(&machine).await?;
+    let layout = layout(&machine).await?;
+    let (_, disk) = devices.choose::<VirtualDisk>("disk", disk).map_err(named)?;
+    let controller = disk.controller_key.and_then(|key| devices.by_key(key));
+    let flat = flat(disk);
+    Ok(DiskInfo {
+        vm: machine.label().to_owned(),
+        id: machine.id().to_owned(),
+        power_state: power_state_name(&devices.power_state),
+        disk: Disk::of(devices.list(), disk),
+        controller_type: controller.map(|controller| controller.type_name().to_owned()),
+        bus: controller.and_then(|controller| controller.downcast_ref::<VirtualController>()).map(|it| it.bus_number),
+        backing: disk.backing.as_ref().map(|backing| backing.type_name().to_owned()),
+        used_bytes: used_bytes(&layout, disk.key),
+        uuid: flat.and_then(|flat| flat.uuid.clone()),
+        sharing: flat.and_then(|flat| flat.sharing.clone()),
+        parents: parents(disk),
+        snapshots: snapshots::that_use(&devices, &layout, disk),
+    })
+}
+
+/// The machine's files.
+async fn layout(machine: &Mo<VirtualMachine>) -> Result<VirtualMachineFileLayoutEx> {
+    Ok(machine.read(vm::LAYOUT_EX).await?.unwrap_or_default())
+}
+
+/// What the files of a disk's chain take, in bytes.
+fn used_bytes(layout: &VirtualMachineFileLayoutEx, key: i32) -> Option<i64> {
+    let disk = layout.disk.iter().find(|disk| disk.key == key)?;
+    let keys: Vec<i32> = disk.chain.iter().flat_map(|unit| unit.file_key.iter().copied()).collect();
+    Some(layout.file.iter().filter(|file| keys.contains(&file.key)).map(|file| file.size).sum())
+}
+
+/// The files that a disk keeps the differences to, nearest first.
+fn parents(disk: &VirtualDisk) -> Vec<String> {
+    let first = flat(disk).and_then(|flat| flat.parent.as_deref());
+    std::iter::successors(first, |flat| flat.parent.as_deref()).map(|flat| flat.file_name.clone()).collect()
+}
+
+/// The capacity of a disk in bytes.
+fn capacity(disk: &VirtualDisk) -> i64 {
+    disk.capacity_in_bytes.unwrap_or(disk.capacity_in_kb.saturating_mul(1024))
+}
+
+fn flat(disk: &VirtualDisk) -> Option<&VirtualDiskFlatVer2BackingInfo> {
+    disk.backing.as_ref()?.downcast_ref()
+}
+
+fn file_of(disk: &VirtualDisk) -> Option<&VirtualDeviceFileBackingInfo> {
+    disk.backing.as_ref()?.downcast_ref()
+}
+
+/// The mode, which each kind of backing has for itself.
+fn mode(disk: &VirtualDisk) -> Option<&str> {
+    let backing = disk.backing.as_ref()?;
+    let flat = backing.downcast_ref::<VirtualDiskFlatVer2BackingInfo>().map(|it| it.disk_mode.as_str());
+    let se_sparse = || backing.downcast_ref::<VirtualDiskSeSparseBackingInfo>().map(|it| it.disk_mode.as_str());
+    let sparse = || backing.downcast_ref::<VirtualDiskSparseVer2BackingInfo>().map(|it| it.disk_mode.as_str());
+    let raw = || backing.downcast_ref::<VirtualDiskRawDiskMappingVer1BackingInfo>()?.disk_mode.as_deref();
+    flat.or_else(se_sparse).or_else(sparse).or_else(raw)
+}
+
+/// The name of the datastore in the path of a file.
+fn datastore_in(file: &str) -> Option<String> {
+    let path: DatastorePath = file.parse().ok()?;
+    Some(crate::name::decode(path.datastore()))
+}
+
+/// Bytes in GiB, as they are shown.
+pub(crate) fn gigabytes(bytes: i64) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "a size in GiB is shown with two digits")]
+    let gigabytes = bytes as f64 / f64::from(1 << 30);
+    (gigabytes * 100.0).round() / 100.0
+}
+
+/// A size that a user gives in GiB, in bytes: whole MiB, as disks have them.
+fn bytes_of(gigabytes: f64) -> Result<i64> {
+    #[allow(clippy::cast_possible_truncation, reason = "a float beyond the range becomes its end, which is refused")]
+    let megabytes = (gigabytes * 1024.0).round() as i64;
+    let bytes = megabytes.saturating_mul(1 << 20);
+    if gigabytes.is_finite() && (1..=LARGEST).contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err(invalid("size", format!("{gigabytes} GiB is no size of a disk: give 0.001 to {}", LARGEST >> 30)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_whole_megabytes() {
+        assert_eq!(bytes_of(1.0).unwrap(), 1 << 30);
+        assert_eq!(bytes_of(0.5).unwrap(), 1 << 29);
+        assert_eq!(bytes_of(63488.0).unwrap(), LARGEST);
+        assert_eq!(bytes_of(10.1).unwrap() % (1 << 20), 0);
+        assert_eq!(gigabytes(bytes_of(10.1).unwrap()), 10.1);
+        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 63488.5, 1e300, 0.0001] {
+            assert_eq!(bytes_of(wrong).unwrap_err().code(), "invalid_argument", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_datastore_of_a_file_is_in_its_path() {
+        assert_eq!(datastore_in("[nvme 1] web/web.vmdk").as_deref(), Some("nvme 1"));
+        assert_eq!(datastore_in("[a%2fb] web.vmdk").as_deref(), Some("a/b"));
+        assert_eq!(datastore_in(""), None);
+    }
+}

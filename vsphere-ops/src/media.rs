@@ -1,0 +1,288 @@
+//! ISO images in the CD drives of machines.
+//!
+//! ```no_run
+//! use vsphere_ops::media;
+//!
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let iso = "[nvme] iso/debian.iso".parse()?;
+//! media::attach(&client, "web-1", &iso, None).await?;
+//! media::detach(&client, "web-1", None).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod door;
+mod iso;
+
+use serde::Serialize;
+use vsphere_model::managed::VirtualMachine;
+use vsphere_model::types::{
+    Poly, VirtualAHCIController, VirtualCdrom, VirtualCdromIsoBackingInfo, VirtualCdromRemotePassthroughBackingInfo,
+    VirtualController, VirtualDevice, VirtualDeviceBackingInfo, VirtualDeviceConfigSpec, VirtualDeviceConnectInfo,
+    VirtualDeviceFileBackingInfo, VirtualIDEController, VirtualSATAController,
+};
+
+use crate::client::Client;
+use crate::datastore_path::DatastorePath;
+use crate::device::{self, Devices, Reconfigured, label};
+use crate::error::{Candidate, Error, ErrorKind, Result};
+use crate::mo::Mo;
+use crate::mounted;
+use crate::vm::power_state_name;
+
+const ATTACH: &str = "attach an ISO image to";
+const DETACH: &str = "detach the ISO image of";
+
+/// The keys of what is new in a specification, which the server replaces by its own.
+const NEW_CONTROLLER: i32 = -101;
+const NEW_DRIVE: i32 = -102;
+
+/// How many SATA controllers a machine may have.
+const MOST_CONTROLLERS: i32 = 4;
+
+/// What is in a CD drive after a change.
+///
+/// ```
+/// use vsphere_ops::media::DriveChange;
+///
+/// fn line(change: &DriveChange) -> String {
+///     format!("{:?} of {} has {:?} in it, {:?} before", change.drive, change.vm, change.iso, change.previous_iso)
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DriveChange {
+    /// The machine's name.
+    pub vm: String,
+    /// The machine's id.
+    pub id: String,
+    /// The machine's state: `powered_on`, `powered_off` or `suspended`.
+    pub power_state: &'static str,
+    /// Whether anything had to be changed.
+    pub changed: bool,
+    /// The label of the drive; a machine without one has nothing to detach.
+    pub drive: Option<String>,
+    /// The key of the drive.
+    pub key: Option<i32>,
+    /// The image that is in it, as a datastore path.
+    pub iso: Option<String>,
+    /// Whether the guest sees it now; while the machine is off, it will at power-on.
+    pub connected: bool,
+    /// The image that was in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_iso: Option<String>,
+    /// The drive was added.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub drive_added: bool,
+    /// The guest had locked the drive's door, which was overridden.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lock_overridden: bool,
+}
+
+/// Puts an image into a CD drive, and connects it at once where the machine runs, and at each power-on.
+///
+/// `drive` is a label or key. Without it, that is the drive that has the image already, else the first that is empty, else
+/// the only one, whose image is replaced. A machine without drives gets one, on a SATA controller or, while it is off, on
+/// IDE.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let iso = vsphere_ops::DatastorePath::new("nvme", "iso/debian.iso")?;
+/// let change = vsphere_ops::media::attach(&client, "web-1", &iso, Some("CD/DVD drive 1")).await?;
+/// println!("{:?} is in place of {:?}", change.iso, change.previous_iso);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` where there is no such machine, drive, datastore on the machine's host, or image, with what there is
+/// instead; `ambiguous` where each of several drives has an image; `unsupported` where there is no room for a drive; and
+/// the faults of the server.
+pub async fn attach(client: &Client, vm: &str, iso: &DatastorePath, drive: Option<&str>) -> Result<DriveChange> {
+    let machine = client.get::<VirtualMachine>(vm).await?;
+    let named = |error: Error| error.in_operation(ATTACH).on(machine.label());
+    let datastore = mounted::find(&machine, iso.datastore()).await.map_err(named)?;
+    let iso = DatastorePath::new(datastore.raw_name.clone(), iso.path())?;
+    iso::must_be_there(&datastore, &iso).await.map_err(named)?;
+    let file = iso.to_string();
+    let backing = || {
+        let base = VirtualDeviceFileBackingInfo {
+            file_name: file.clone(),
+            datastore: Some(datastore.datastore.reference().clone()),
+            ..Default::default()
+        };
+        Poly::<VirtualDeviceBackingInfo>::new(VirtualCdromIsoBackingInfo { base })
+    };
+    let (done, lock_overridden) = door::open_for(&machine, || {
+        device::reconfigure(&machine, ATTACH, |devices| match for_image(devices, drive, &file)? {
+            Some(drive) if image(drive) == Some(file.as_str()) && is_plugged(devices, drive) => Ok(Vec::new()),
+            Some(drive) => Ok(vec![device::edit(with(drive, backing(), plugged_in(devices)))]),
+            None => new_drive(devices, backing()),
+        })
+    })
+    .await?;
+    let added = done.added::<VirtualCdrom>().map(|(device, _)| device);
+    let drive = match added {
+        Some(added) => Some(added),
+        None => for_image(&done.after, drive, &file).map_err(named)?,
+    };
+    let drive_added = added.is_some();
+    Ok(DriveChange { drive_added, lock_overridden, ..report(&machine, &done, drive) })
+}
+
+/// Takes the image out of a CD drive. The drive stays; one that is empty already is left alone.
+///
+/// `drive` is a label or key. Without it, that is the only drive with an image.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let change = vsphere_ops::media::detach(&client, "web-1", None).await?;
+/// println!("{:?} was in it", change.previous_iso);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` where there is no such machine or drive, `ambiguous` where several drives have an image, and the faults of
+/// the server.
+pub async fn detach(client: &Client, vm: &str, drive: Option<&str>) -> Result<DriveChange> {
+    let machine = client.get::<VirtualMachine>(vm).await?;
+    let named = |error: Error| error.in_operation(DETACH).on(machine.label());
+    let (done, lock_overridden) = door::open_for(&machine, || {
+        device::reconfigure(&machine, DETACH, |devices| {
+            let Some(drive) = with_image(devices, drive)?.filter(|drive| image(drive).is_some()) else {
+                return Ok(Vec::new());
+            };
+            let empty = Poly::new(VirtualCdromRemotePassthroughBackingInfo::default());
+            Ok(vec![device::edit(with(drive, empty, unplugged()))])
+        })
+    })
+    .await?;
+    let drive = with_image(&done.before, drive).map_err(named)?;
+    Ok(DriveChange { lock_overridden, ..report(&machine, &done, drive) })
+}
+
+fn report(machine: &Mo<VirtualMachine>, done: &Reconfigured, drive: Option<&Poly<VirtualDevice>>) -> DriveChange {
+    let before = drive.and_then(|drive| done.before.by_key(drive.key));
+    let after = drive.and_then(|drive| done.after.by_key(drive.key));
+    let text = |drive: Option<&Poly<VirtualDevice>>| drive.and_then(|drive| image(drive)).map(str::to_owned);
+    let is_connected = |drive: &Poly<VirtualDevice>| drive.connectable.as_ref().is_some_and(|it| it.connected);
+    DriveChange {
+        vm: machine.label().to_owned(),
+        id: machine.id().to_owned(),
+        power_state: power_state_name(&done.after.power_state),
+        changed: done.changed,
+        drive: after.map(|drive| label(drive)),
+        key: after.map(|drive| drive.key),
+        iso: text(after),
+        connected: after.is_some_and(is_connected),
+        previous_iso: text(before),
+        drive_added: false,
+        lock_overridden: false,
+    }
+}
+
+/// The image that is in a drive.
+fn image(drive: &VirtualDevice) -> Option<&str> {
+    let iso = drive.backing.as_ref()?.downcast_ref::<VirtualCdromIsoBackingInfo>()?;
+    Some(iso.file_name.as_str()).filter(|file| !file.is_empty())
+}
+
+/// Whether the guest sees what is in a drive, or will once it runs.
+fn is_plugged(devices: &Devices, drive: &VirtualDevice) -> bool {
+    let info = drive.connectable.as_ref();
+    info.is_some_and(|info| info.start_connected && (info.connected || !devices.is_running()))
+}
+
+/// The drive that an image goes into; `None` where one has to be added.
+fn for_image<'a>(devices: &'a Devices, asked: Option<&str>, file: &str) -> Result<Option<&'a Poly<VirtualDevice>>> {
+    if let Some(asked) = asked {
+        return devices.choose::<VirtualCdrom>("CD drive", asked).map(|(drive, _)| Some(drive));
+    }
+    let drives: Vec<_> = devices.of::<VirtualCdrom>().map(|(drive, _)| drive).collect();
+    let has_it = drives.iter().find(|drive| image(drive) == Some(file));
+    match (has_it.or_else(|| drives.iter().find(|drive| image(drive).is_none())), drives.as_slice()) {
+        (Some(drive), _) => Ok(Some(drive)),
+        (None, []) => Ok(None),
+        (None, [only]) => Ok(Some(only)),
+        (None, several) => Err(several_have_images(several)),
+    }
+}
+
+/// The drive whose image is to go; one that is empty where none has any, and `None` where there is no drive.
+fn with_image<'a>(devices: &'a Devices, asked: Option<&str>) -> Result<Option<&'a Poly<VirtualDevice>>> {
+    if let Some(asked) = asked {
+        return devices.choose::<VirtualCdrom>("CD drive", asked).map(|(drive, _)| Some(drive));
+    }
+    let drives: Vec<_> = devices.of::<VirtualCdrom>().map(|(drive, _)| drive).collect();
+    let full: Vec<_> = drives.iter().copied().filter(|drive| image(drive).is_some()).collect();
+    match full.as_slice() {
+        [] => Ok(drives.first().copied()),
+        [only] => Ok(Some(only)),
+        several => Err(several_have_images(several)),
+    }
+}
+
+fn several_have_images(drives: &[&Poly<VirtualDevice>]) -> Error {
+    let candidate = |drive: &&Poly<VirtualDevice>| Candidate { path: label(drive), id: drive.key.to_string() };
+    Error::new(ATTACH, ErrorKind::Ambiguous(drives.iter().map(candidate).collect()))
+}
+
+/// A drive with something else in it.
+fn with(
+    drive: &Poly<VirtualDevice>,
+    backing: Poly<VirtualDeviceBackingInfo>,
+    connectable: VirtualDeviceConnectInfo,
+) -> Poly<VirtualDevice> {
+    let mut drive = drive.clone();
+    drive.backing = Some(backing);
+    drive.connectable = Some(Box::new(connectable));
+    drive
+}
+
+fn plugged_in(devices: &Devices) -> VirtualDeviceConnectInfo {
+    VirtualDeviceConnectInfo { start_connected: true, connected: devices.is_running(), ..unplugged() }
+}
+
+fn unplugged() -> VirtualDeviceConnectInfo {
+    VirtualDeviceConnectInfo { allow_guest_control: true, ..Default::default() }
+}
+
+/// A drive for a machine that has none, with the controller that it may need.
+fn new_drive(devices: &Devices, backing: Poly<VirtualDeviceBackingInfo>) -> Result<Vec<VirtualDeviceConfigSpec>> {
+    let room = |controller: &&Poly<VirtualDevice>| devices.free_unit(controller).is_some();
+    let mut sata = devices.of::<VirtualSATAController>().map(|(controller, _)| controller);
+    let mut ide = devices.of::<VirtualIDEController>().map(|(controller, _)| controller);
+    // Nothing comes to an IDE controller while the machine runs.
+    let free = sata.find(room).or_else(|| ide.find(room).filter(|_| !devices.is_running()));
+    let mut changes = Vec::new();
+    let (controller, unit) = match free {
+        Some(controller) => (controller.key, devices.free_unit(controller)),
+        None => {
+            changes.push(device::add(new_controller(devices)?));
+            (NEW_CONTROLLER, Some(0))
+        }
+    };
+    let mut drive = VirtualCdrom::default();
+    drive.key = NEW_DRIVE;
+    drive.controller_key = Some(controller);
+    drive.unit_number = unit;
+    drive.backing = Some(backing);
+    drive.connectable = Some(Box::new(plugged_in(devices)));
+    changes.push(device::add(Poly::new(drive)));
+    Ok(changes)
+}
+
+fn new_controller(devices: &Devices) -> Result<Poly<VirtualDevice>> {
+    let taken: Vec<i32> = devices
+        .of::<VirtualController>()
+        .filter(|(device, _)| device.is::<VirtualSATAController>())
+        .map(|(_, controller)| controller.bus_number)
+        .collect();
+    let bus_number = (0..MOST_CONTROLLERS).find(|bus| !taken.contains(bus)).ok_or_else(|| {
+        let text = "all IDE and SATA controllers are full: remove a device first".to_owned();
+        Error::new(ATTACH, ErrorKind::Unsupported(text))
+    })?;
+    let base = VirtualDevice { key: NEW_CONTROLLER, ..Default::default() };
+    let base = VirtualSATAController { base: VirtualController { base, bus_number, device: Vec::new() } };
+    Ok(Poly::new(VirtualAHCIController { base }))
+}

@@ -1,0 +1,88 @@
+//! What happens to the inventory when a test wants it to: a host that fails, a datastore that fills up.
+
+use std::io;
+
+use crate::Sim;
+use crate::fault::Outcome;
+use crate::objects::datastore::{Datastore, files::File};
+use crate::objects::host::{Host, failure};
+use crate::world::{Managed, Moref, World};
+
+/// The file that fills a datastore up.
+const BALLAST: &str = "ballast.bin";
+
+impl Sim {
+    /// A host fails, as by a loss of power: it responds no more, and its machines are disconnected. Where its cluster has HA,
+    /// they are restarted on other hosts 30 s later, times the model's [pace](crate::Model::pace).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use vsphere_sim::{Model, Sim, Size};
+    ///
+    /// let sim = Sim::start(Model::sized(Size::default())).await?;
+    /// sim.fail_host("DC0_C0_H0")?;
+    /// // What a client does then is the test's matter.
+    /// sim.recover_host("DC0_C0_H0")
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotFound`](io::ErrorKind::NotFound) where no host has this name or id; the text lists those that there are.
+    pub fn fail_host(&self, host: &str) -> io::Result<()> {
+        self.happens::<Host>("host", host, failure::fail)
+    }
+
+    /// A host that has failed starts again. Machines that were not restarted elsewhere are off then.
+    ///
+    /// # Errors
+    /// As [`Sim::fail_host`].
+    pub fn recover_host(&self, host: &str) -> io::Result<()> {
+        self.happens::<Host>("host", host, failure::recover)
+    }
+
+    /// Leaves this many bytes free on a datastore, by a file that takes the rest: `ballast.bin`. With more than there ever
+    /// was, the file is gone again.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use vsphere_sim::{Model, Sim};
+    ///
+    /// let sim = Sim::start(Model::demo()).await?;
+    /// sim.fill_datastore("nvme-01", 0)?;
+    /// // A clone ends in `NoDiskSpace` now.
+    /// sim.fill_datastore("nvme-01", u64::MAX)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotFound`](io::ErrorKind::NotFound) where no datastore has this name or id; the text lists those that there are.
+    pub fn fill_datastore(&self, datastore: &str, free: u64) -> io::Result<()> {
+        self.happens::<Datastore>("datastore", datastore, |world, datastore| {
+            let datastore = world.edit::<Datastore>(datastore)?;
+            if datastore.find(BALLAST).is_some() {
+                datastore.remove_tree(BALLAST)?;
+            }
+            let excess = datastore.free().saturating_sub(i64::try_from(free).unwrap_or(i64::MAX));
+            if excess > 0 { datastore.put_file(BALLAST, File::made(excess)) } else { Ok(()) }
+        })
+    }
+
+    fn happens<T: Managed>(
+        &self,
+        kind: &str,
+        name: &str,
+        what: impl FnOnce(&mut World, &Moref) -> Outcome<()>,
+    ) -> io::Result<()> {
+        let mut world = self.core.write();
+        let all: Vec<&Moref> = world.all::<T>().into_iter().map(|(reference, _)| reference).collect();
+        let named = |reference: &&Moref| reference.value == name || world.name_of(reference) == name;
+        let Some(found) = all.iter().copied().find(named).cloned() else {
+            let known: Vec<String> = all.into_iter().map(|reference| world.name_of(reference)).collect();
+            let message = format!("there is no {kind} {name:?}, only {}", known.join(", "));
+            return Err(io::Error::new(io::ErrorKind::NotFound, message));
+        };
+        what(&mut world, &found).map_err(|fault| io::Error::other(format!("{kind} {name:?}: {:?}", fault.localized())))
+    }
+}
