@@ -4,6 +4,7 @@
 
 mod conformance;
 mod disks;
+mod lifecycle;
 mod monitoring;
 mod nics;
 mod power_and_snapshots;

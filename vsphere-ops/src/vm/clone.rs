@@ -5,8 +5,8 @@ use vsphere_model::managed::{
     customization_spec_manager as customizations, virtual_machine as vm,
 };
 use vsphere_model::types::{
-    CustomizationSpec, ManagedObjectReference, VirtualMachineCloneSpec, VirtualMachineRelocateDiskMoveOptions,
-    VirtualMachineRelocateSpec,
+    CustomizationSpec, ManagedObjectReference, VirtualMachineCloneSpec, VirtualMachinePowerState,
+    VirtualMachineRelocateDiskMoveOptions, VirtualMachineRelocateSpec,
 };
 use vsphere_soap::request::ManagedObject;
 
@@ -368,7 +368,14 @@ async fn make(source: Mo<VirtualMachine>, new: &NewClone) -> Result<VmReport> {
     let place = clone.place(&new.placement).await?;
     let made = async { clone.start_at(&place).await?.await };
     match made.await.map_err(explained) {
-        Ok(machine) => report(&machine, true).await,
+        Ok(machine) => {
+            // Not every server powers a clone on by itself.
+            if clone.power_on && machine.read(vm::POWER_STATE).await? != VirtualMachinePowerState::PoweredOn {
+                let made = format!("the clone is made ({}), and power_on_vm powers it on", machine.id());
+                machine.power_on().await.map_err(|error| error.advised(&made))?.await?;
+            }
+            report(&machine, true).await
+        }
         Err(error) => Err(place.or_hosts(error).await?),
     }
 }

@@ -8,7 +8,7 @@ use vsphere_model::types::{ManagedObjectReference, ObjectContent};
 
 use super::explain::explained;
 use super::report::{VmReport, report};
-use super::{BUSY, host_of, optional, unique};
+use super::{BUSY, optional, unique};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::find::{self, label};
@@ -205,6 +205,11 @@ pub async fn templates(client: &Client, query: &TemplateQuery) -> Result<Page<Te
     let shown = window.keys.iter().zip(paths);
     let items = shown.filter_map(|((_, id), path)| Some(summary(by_id.remove(id)?, path, &hosts))).collect();
     Ok(window.page(items))
+}
+
+fn host_of(content: &ObjectContent) -> Option<ManagedObjectReference> {
+    let property = content.prop_set.iter().find(|property| property.name == vm::HOST.path())?;
+    property.val.clone().take().ok()
 }
 
 fn summary(content: ObjectContent, path: String, hosts: &HashMap<&str, String>) -> TemplateSummary {
