@@ -1,15 +1,19 @@
-//! MAC addresses: as people write them, and who else has them.
+//! MAC addresses: as people write them, who else has them, and how an adapter gets one.
 
 use std::fmt;
 use std::str::FromStr;
 
 use futures::TryStreamExt;
+use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
-use vsphere_model::types::{Poly, VirtualDevice, VirtualEthernetCard};
+use vsphere_model::types::{
+    Poly, VirtualDevice, VirtualEthernetCard, VirtualEthernetCardMacType, VirtualMachinePowerState,
+};
 
+use super::{Look, NOUN, NicReport, report};
 use crate::client::Client;
-use crate::device::label;
-use crate::error::{Error, Result, invalid};
+use crate::device::{self, Devices, label};
+use crate::error::{Error, ErrorKind, Result, invalid};
 
 /// How many machines are read at a time while it is looked for an address.
 const PAGE: usize = 100;
@@ -78,9 +82,141 @@ impl fmt::Display for MacAddress {
     }
 }
 
+/// A change of a MAC address that would be made.
+///
+/// ```
+/// use vsphere_ops::nic::MacChange;
+///
+/// fn question(change: &MacChange) -> String {
+///     format!("{} of {}: {:?} becomes {}?", change.label, change.vm, change.mac, change.new_mac)
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MacChange {
+    /// The machine's name.
+    pub vm: String,
+    /// Its managed object id.
+    pub id: String,
+    /// The adapter.
+    pub label: String,
+    /// Its key.
+    pub key: i32,
+    /// The network that it is plugged into.
+    pub network: Option<String>,
+    /// The address that it has.
+    pub mac: Option<String>,
+    /// The one that it would get.
+    pub new_mac: String,
+    /// What speaks against it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// What [`set_mac`] would change; `None` where the adapter has this address already.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::nic;
+///
+/// let mac = "00:50:56:0a:0b:0c".parse()?;
+/// if let Some(change) = nic::mac_change(&client, "web-1", "Network adapter 1", mac).await? {
+///     println!("{:?} would go; {:?}", change.mac, change.warnings);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`set_mac`].
+pub async fn mac_change(client: &Client, vm: &str, nic: &str, mac: MacAddress) -> Result<Option<MacChange>> {
+    let machine = client.get::<VirtualMachine>(vm).await?;
+    let named = |error: Error| error.in_operation(SET_MAC).on(machine.label());
+    let devices = Devices::read(&machine).await.map_err(named)?;
+    let (device, card) = devices.choose::<VirtualEthernetCard>(NOUN, nic).map_err(named)?;
+    if has_mac(card, mac) {
+        return Ok(None);
+    }
+    must_be_off(&devices).map_err(named)?;
+    let look = Look::at(&machine).await?.nic(device, card);
+    Ok(Some(MacChange {
+        vm: machine.label().to_owned(),
+        id: machine.id().to_owned(),
+        label: look.label,
+        key: look.key,
+        network: look.network,
+        mac: look.mac,
+        new_mac: mac.to_string(),
+        warnings: mac_warnings(client, mac, machine.id()).await?,
+    }))
+}
+
+const SET_MAC: &str = "set the MAC address of";
+
+/// Gives a network adapter this MAC address. Any address of one adapter will do; `00:50:56:00:00:00` to
+/// `00:50:56:3f:ff:ff` are meant for it. The machine has to be off.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let mac = "00:50:56:0a:0b:0c".parse()?;
+/// let report = vsphere_ops::nic::set_mac(&client, "web-1", "Network adapter 1", mac).await?;
+/// report.warnings.iter().for_each(|warning| println!("{warning}")); // such as: another machine has it, too
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`info`](super::info); `unsupported` where the machine is not off, and those of the server.
+pub async fn set_mac(client: &Client, vm: &str, nic: &str, mac: MacAddress) -> Result<NicReport> {
+    let machine = client.get::<VirtualMachine>(vm).await?;
+    let done = device::reconfigure(&machine, SET_MAC, |devices| {
+        let (device, card) = devices.choose::<VirtualEthernetCard>(NOUN, nic)?;
+        if has_mac(card, mac) {
+            return Ok(Vec::new());
+        }
+        must_be_off(devices)?;
+        let mut device = device.clone();
+        if let Some(card) = device.downcast_mut::<VirtualEthernetCard>() {
+            card.address_type = Some(VirtualEthernetCardMacType::Manual.as_str().to_owned());
+            card.mac_address = Some(mac.to_string());
+        }
+        Ok(vec![device::edit(device)])
+    });
+    let done = done.await.map_err(|error| match error.is_fault("InvalidDeviceSpec") {
+        true => error.advised("servers always take 00:50:56:00:00:00 to 00:50:56:3f:ff:ff"),
+        false => error,
+    })?;
+    let chosen = done.after.choose::<VirtualEthernetCard>(NOUN, nic)?;
+    let warnings = mac_warnings(client, mac, machine.id()).await?;
+    report(&machine, chosen, done.changed, warnings).await
+}
+
+fn has_mac(card: &VirtualEthernetCard, mac: MacAddress) -> bool {
+    card.mac_address.as_deref().and_then(|its| its.parse().ok()) == Some(mac)
+}
+
+fn must_be_off(devices: &Devices) -> Result<()> {
+    if devices.power_state == VirtualMachinePowerState::PoweredOff {
+        return Ok(());
+    }
+    let text = "the machine is not off, and an adapter keeps its address while it is in use: power it off first";
+    Err(Error::new(SET_MAC, ErrorKind::Unsupported(text.to_owned())))
+}
+
+async fn mac_warnings(client: &Client, mac: MacAddress, own: &str) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    if mac.is_servers_own() {
+        warnings.push(format!("{mac} is in a range from which servers assign addresses by themselves"));
+    }
+    let others = others_with(client, mac, own).await.map_err(|error| error.in_operation(SET_MAC))?;
+    if !others.is_empty() {
+        warnings.push(format!("{mac} is also the address of {}", others.join(", ")));
+    }
+    Ok(warnings)
+}
+
 /// The adapters of other machines that have this address, as `label of machine`. All machines are looked at, because no
 /// index of the server knows addresses of machines that are off.
-pub(super) async fn others_with(client: &Client, mac: MacAddress, own: &str) -> Result<Vec<String>> {
+async fn others_with(client: &Client, mac: MacAddress, own: &str) -> Result<Vec<String>> {
     let mut pages = client.all::<VirtualMachine>().select((vm::NAME, vm::DEVICES)).stream(PAGE);
     let mut found = Vec::new();
     while let Some(page) = pages.try_next().await? {
