@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    sync::Arc,
 };
 
 use rmcp::{handler::server::tool::ToolRouter, model::Tool};
@@ -13,6 +14,7 @@ use crate::{
     caller::Caller,
     confirm,
     offer::Offer,
+    output,
     permission::{Facts, HIDDEN},
     schema,
 };
@@ -33,7 +35,7 @@ impl Catalog {
     /// [`CatalogError`] when a tool lacks a permission, a toolset or annotations, when these contradict each other, or
     /// when two tools have a name in common: such a server must not start. [`SettingsError`] when a setting names a tool
     /// that there is not.
-    pub(crate) fn new(mut router: ToolRouter<Server>, offer: Offer) -> Result<Self, StartError> {
+    pub(crate) fn new(mut router: ToolRouter<Server>, offer: Offer, output_schemas: bool) -> Result<Self, StartError> {
         let mut facts = HashMap::new();
         let mut aliases = BTreeMap::new();
         for route in router.map.values_mut() {
@@ -47,7 +49,11 @@ impl Catalog {
             }
             schema::clean(tool);
             // With the settings' own names, which may be older ones: whoever allows a tool by such a name still may pass a plan.
-            if offer.asks_before(&name, &its) {
+            let asks = offer.asks_before(&name, &its);
+            if output_schemas {
+                tool.output_schema = output::schema(&name, asks).map(Arc::new);
+            }
+            if asks {
                 schema::add_text(tool, confirm::ARGUMENT, confirm::ARGUMENT_MEANING).map_err(problem)?;
             }
             for alias in &its.aliases {

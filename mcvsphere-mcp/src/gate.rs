@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use vsphere_ops::Scope;
 
 use crate::{
-    Server, ToolError, audit,
+    Permission, Server, ToolError, audit,
     confirm::{self, Preview},
     cx::{Call, Cx},
     error::Result,
@@ -68,6 +68,9 @@ impl Server {
                     question: Mutex::default(),
                 });
                 let answer = self.run(request, context, &call, facts.destructive).await;
+                if facts.permission != Permission::ReadOnly {
+                    self.mirrors().machines().changed(self);
+                }
                 call.reporter.finish().await;
                 match call.take_question() {
                     Some(question) => Ok(question.into_response()),

@@ -16,6 +16,7 @@ mod error;
 mod gate;
 mod mirror;
 mod offer;
+mod output;
 mod permission;
 mod progress;
 mod prompts;

@@ -1,22 +1,28 @@
 //! The inventory in memory: one live mirror for each kind of object, started when it is first asked for.
 
-use std::collections::HashMap;
+mod machines;
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use vsphere_ops::{
     Client, Entry, Inventory, Select,
     managed::{
-        ClusterComputeResource, Datastore, HostSystem, Network, ResourcePool, VirtualMachine,
-        cluster_compute_resource as cluster, datastore, host_system as host, network, resource_pool as pool,
-        virtual_machine as vm,
+        ClusterComputeResource, Datastore, HostSystem, Network, ResourcePool, cluster_compute_resource as cluster,
+        datastore, host_system as host, network, resource_pool as pool,
     },
     types::ManagedObjectReference,
+    vm::VmMirror,
 };
 use vsphere_soap::request::ManagedObject;
 
 use crate::{error::Result, vsphere::Vsphere};
+use machines::Machines;
 
 /// A kind of object that is mirrored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,7 +43,9 @@ impl Kind {
 /// The mirrors of one connection.
 #[derive(Default)]
 pub(crate) struct Mirrors {
-    started: [OnceCell<Box<dyn Mirror>>; Kind::ALL.len()],
+    /// By kind; the place of the machines stays empty.
+    others: [Slot<Arc<dyn Mirror>>; Kind::ALL.len()],
+    machines: Machines,
 }
 
 /// All objects of a kind, as they are known now.
@@ -58,15 +66,6 @@ impl Mirrors {
     pub(crate) async fn view(&self, vsphere: &Vsphere, kind: Kind) -> Result<View> {
         let mirror = self.mirror(vsphere, kind).await?;
         let mut items = mirror.items();
-        if kind == Kind::Vms {
-            // Machines know their hosts by reference; people do by name.
-            let hosts = self.mirror(vsphere, Kind::Hosts).await?.names();
-            for item in &mut items {
-                if let Some(name) = item["host"].as_str().and_then(|id| hosts.get(id)) {
-                    item["host"] = json!(name);
-                }
-            }
-        }
         items.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
         Ok(View { items, live: mirror.is_live(), age_seconds: mirror.age_seconds() })
     }
@@ -88,10 +87,57 @@ impl Mirrors {
         Ok(())
     }
 
-    async fn mirror(&self, vsphere: &Vsphere, kind: Kind) -> Result<&dyn Mirror> {
-        let cell = &self.started[kind as usize];
-        let mirror = cell.get_or_try_init(|| async { start(vsphere.client().await?, kind).await }).await?;
-        Ok(mirror.as_ref())
+    /// The virtual machines.
+    pub(crate) fn machines(&self) -> &Machines {
+        &self.machines
+    }
+
+    async fn mirror(&self, vsphere: &Vsphere, kind: Kind) -> Result<Arc<dyn Mirror>> {
+        let start = async |kind| start(vsphere.client().await?, kind).await;
+        match kind {
+            Kind::Vms => Ok(Arc::new(self.machines.started(vsphere).await?)),
+            other => self.others[other as usize].get_or(start(other)).await,
+        }
+    }
+}
+
+/// A mirror that the first who needs it starts, and that is started anew after it has ended.
+struct Slot<T> {
+    started: RwLock<Option<T>>,
+    /// Held while it is started, so that many who need it start one.
+    starting: Mutex<()>,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self { started: RwLock::default(), starting: Mutex::default() }
+    }
+}
+
+impl<T: Mirror + Clone> Slot<T> {
+    /// The mirror that runs.
+    fn running(&self) -> Option<T> {
+        let started = self.started.read().unwrap_or_else(PoisonError::into_inner);
+        started.as_ref().filter(|mirror| !mirror.has_ended()).cloned()
+    }
+
+    /// Whether somebody starts it now.
+    fn is_starting(&self) -> bool {
+        self.starting.try_lock().is_err()
+    }
+
+    /// The mirror, started by this where none runs.
+    async fn get_or(&self, start: impl Future<Output = Result<T>>) -> Result<T> {
+        if let Some(mirror) = self.running() {
+            return Ok(mirror);
+        }
+        let _one_at_a_time = self.starting.lock().await;
+        if let Some(mirror) = self.running() {
+            return Ok(mirror);
+        }
+        let mirror = start.await?;
+        *self.started.write().unwrap_or_else(PoisonError::into_inner) = Some(mirror.clone());
+        Ok(mirror)
     }
 }
 
@@ -102,8 +148,8 @@ fn sort_key(item: &Value) -> (&str, &str) {
 /// A mirror of objects of whatever type.
 trait Mirror: Send + Sync {
     fn items(&self) -> Vec<Value>;
-    fn names(&self) -> HashMap<String, String>;
     fn is_live(&self) -> bool;
+    fn has_ended(&self) -> bool;
     fn age_seconds(&self) -> Option<f64>;
     fn changes(&self) -> Box<dyn Changes>;
 }
@@ -139,22 +185,76 @@ where
         shown.values().map(|entry| item(entry)).collect()
     }
 
-    fn names(&self) -> HashMap<String, String> {
-        let all = self.inventory.snapshot();
-        all.iter().map(|(id, entry)| (id.clone(), entry.object.label().to_owned())).collect()
-    }
-
     fn is_live(&self) -> bool {
         self.inventory.is_live()
     }
 
+    fn has_ended(&self) -> bool {
+        self.inventory.failure().is_some()
+    }
+
     fn age_seconds(&self) -> Option<f64> {
-        self.inventory.age().map(|age| (age.as_secs_f64() * 10.0).round() / 10.0)
+        self.inventory.age().map(seconds)
     }
 
     fn changes(&self) -> Box<dyn Changes> {
         Box::new(Changing(self.inventory.clone()))
     }
+}
+
+impl Mirror for Arc<dyn Mirror> {
+    fn items(&self) -> Vec<Value> {
+        self.as_ref().items()
+    }
+
+    fn is_live(&self) -> bool {
+        self.as_ref().is_live()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.as_ref().has_ended()
+    }
+
+    fn age_seconds(&self) -> Option<f64> {
+        self.as_ref().age_seconds()
+    }
+
+    fn changes(&self) -> Box<dyn Changes> {
+        self.as_ref().changes()
+    }
+}
+
+impl Mirror for VmMirror {
+    fn items(&self) -> Vec<Value> {
+        self.all().iter().map(|machine| json!(machine)).collect()
+    }
+
+    fn is_live(&self) -> bool {
+        self.is_current()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.failure().is_some()
+    }
+
+    fn age_seconds(&self) -> Option<f64> {
+        self.age().map(seconds)
+    }
+
+    fn changes(&self) -> Box<dyn Changes> {
+        Box::new(self.clone())
+    }
+}
+
+impl Changes for VmMirror {
+    fn next(&mut self) -> BoxFuture<'_, bool> {
+        Box::pin(async { self.changed().await.is_ok() })
+    }
+}
+
+/// To one digit.
+fn seconds(age: Duration) -> f64 {
+    (age.as_secs_f64() * 10.0).round() / 10.0
 }
 
 struct Changing<M: ManagedObject, R>(Inventory<M, R>);
@@ -169,38 +269,20 @@ where
     }
 }
 
-async fn mirror<M, S>(client: &Client, select: S, show: Show<M, S::Row>) -> Result<Box<dyn Mirror>>
+async fn mirror<M, S>(client: &Client, select: S, show: Show<M, S::Row>) -> Result<Arc<dyn Mirror>>
 where
     M: ManagedObject + Send + Sync + 'static,
     S: Select<M> + Unpin + Send + 'static,
     S::Row: Send + Sync + 'static,
 {
     let inventory = Inventory::start(client.watch::<M>().select(select)).await?;
-    Ok(Box::new(Shown { inventory, show }))
+    Ok(Arc::new(Shown { inventory, show }))
 }
 
 /// Starts a mirror. What changes all the time, such as how busy a host is, is left out: it would tell of no change.
-async fn start(client: &Client, kind: Kind) -> Result<Box<dyn Mirror>> {
+async fn start(client: &Client, kind: Kind) -> Result<Arc<dyn Mirror>> {
     match kind {
-        Kind::Vms => {
-            let select = (
-                vm::POWER_STATE,
-                vm::NUM_CPU,
-                vm::MEMORY_SIZE_MB,
-                vm::GUEST_FULL_NAME,
-                vm::HOST,
-                vm::GUEST_IP_ADDRESS,
-                vm::IS_TEMPLATE,
-            );
-            mirror::<VirtualMachine, _>(client, select, |entry| {
-                let (power, cpu, memory, guest_os, host, ip, template) = &entry.row;
-                json!({
-                    "power_state": snake(power.as_str()), "cpu": cpu, "memory_mb": memory, "guest_os": guest_os,
-                    "host": host.as_ref().map(|host| &host.value), "ip": ip, "template": template,
-                })
-            })
-            .await
-        }
+        Kind::Vms => Ok(Arc::new(VmMirror::start(client).await?)),
         Kind::Hosts => {
             let select = (host::CONNECTION_STATE, host::IN_MAINTENANCE_MODE, host::OVERALL_STATUS);
             mirror::<HostSystem, _>(client, select, |entry| {

@@ -73,7 +73,7 @@ impl Server {
     /// [`StartError`] when a tool is not fit to be offered, or a setting names a tool that there is not.
     pub fn with_tools(settings: &Settings, tools: ToolRouter<Self>) -> Result<Self, StartError> {
         let shared = Shared {
-            catalog: Catalog::new(tools, settings.offer().clone())?,
+            catalog: Catalog::new(tools, settings.offer().clone(), settings.output_schemas())?,
             vsphere: Vsphere::new(settings),
             defaults: settings.defaults().clone(),
             mirrors: Mirrors::default(),

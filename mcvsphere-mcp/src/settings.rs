@@ -18,6 +18,7 @@ pub(crate) const READ_ONLY: &str = "MCP_READ_ONLY";
 pub(crate) const CONFIRM_ALLOW: &str = "MCP_CONFIRM_ALLOW";
 const CONFIRM: &str = "MCP_CONFIRM";
 const PERMISSION: &str = "MCP_PERMISSION";
+const OUTPUT_SCHEMAS: &str = "MCP_OUTPUT_SCHEMAS";
 const CALL_TIMEOUT: &str = "MCP_CALL_TIMEOUT";
 const LOG_LEVEL: &str = "LOG_LEVEL";
 const HOST: &str = "VCENTER_HOST";
@@ -32,7 +33,7 @@ const DATASTORE: &str = "VCENTER_DATASTORE";
 const NETWORK: &str = "VCENTER_NETWORK";
 
 /// All that a file of settings may hold.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 20] = [
     HOST,
     USER,
     PASSWORD,
@@ -50,6 +51,7 @@ const KNOWN: [&str; 19] = [
     PERMISSION,
     CONFIRM,
     CONFIRM_ALLOW,
+    OUTPUT_SCHEMAS,
     CALL_TIMEOUT,
     LOG_LEVEL,
 ];
@@ -114,6 +116,9 @@ pub struct SettingArgs {
     /// Never ask: the same as `--confirm never`
     #[arg(long, global = true, conflicts_with = "confirm")]
     yes: bool,
+    /// Say in tools/list what the answers look like, too [env: MCP_OUTPUT_SCHEMAS] [default: false]
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    output_schemas: Option<String>,
     /// Seconds that a tool call may take [env: MCP_CALL_TIMEOUT] [default: 900]
     #[arg(long, global = true, value_name = "SECONDS")]
     mcp_call_timeout: Option<String>,
@@ -143,6 +148,7 @@ impl SettingArgs {
             (PERMISSION, &self.permission),
             (CONFIRM, &self.confirm),
             (CONFIRM_ALLOW, &self.confirm_allow),
+            (OUTPUT_SCHEMAS, &self.output_schemas),
             (CALL_TIMEOUT, &self.mcp_call_timeout),
             (LOG_LEVEL, &self.log_level),
         ];
@@ -174,6 +180,7 @@ pub struct Settings {
     defaults: Defaults,
     offer: Offer,
     permission: Permission,
+    output_schemas: bool,
     call_timeout: Duration,
     log_level: Option<tracing::Level>,
 }
@@ -228,6 +235,7 @@ impl Settings {
                 unasked: names(get(CONFIRM_ALLOW)).collect(),
             },
             permission: get(PERMISSION).map_or(Ok(Permission::FullAdmin), |value| permission(&value))?,
+            output_schemas: flag(OUTPUT_SCHEMAS)?,
             call_timeout: get(CALL_TIMEOUT)
                 .map_or(Ok(Duration::from_secs(DEFAULT_CALL_TIMEOUT)), |value| seconds(CALL_TIMEOUT, &value))?,
             log_level: get(LOG_LEVEL).map(|value| level(LOG_LEVEL, &value)).transpose()?,
@@ -300,6 +308,11 @@ impl Settings {
     /// What the local user may do.
     pub(crate) fn permission(&self) -> Permission {
         self.permission
+    }
+
+    /// Whether clients are told what the answers look like.
+    pub(crate) fn output_schemas(&self) -> bool {
+        self.output_schemas
     }
 
     /// How long a tool call may take.

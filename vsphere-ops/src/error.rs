@@ -134,6 +134,7 @@ pub enum ErrorKind {
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Candidate {
     /// Its inventory path.
     pub path: String,

@@ -62,6 +62,7 @@ pub struct HostQuery {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostSummary {
     /// The name.
     pub name: String,

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _};
+use futures::FutureExt as _;
+use futures::future::poll_fn;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use vsphere_soap::request::ManagedObject;
@@ -13,7 +14,7 @@ use vsphere_soap::request::ManagedObject;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::read::Select;
-use crate::watch::{Change, Freshness, Watch};
+use crate::watch::{Change, Freshness, Told, Watch};
 
 /// A live mirror of the objects of type `M`, with a row of type `R` for each.
 ///
@@ -36,6 +37,8 @@ use crate::watch::{Change, Freshness, Watch};
 /// ```
 pub struct Inventory<M: ManagedObject, R> {
     known: watch::Receiver<Known<M, R>>,
+    /// The last question that was answered. Beside what is known: an answer is no change.
+    looked: watch::Receiver<u64>,
     freshness: Freshness,
     _task: Arc<AbortOnDrop>,
 }
@@ -112,9 +115,10 @@ where
     {
         let freshness = watch.freshness()?;
         let known = Known { objects: Arc::new(HashMap::new()), started: false, failed: None };
-        let (sender, receiver) = watch::channel(known);
-        let task = Arc::new(AbortOnDrop(tokio::spawn(mirror(watch, sender))));
-        let mut inventory = Self { known: receiver, freshness, _task: task };
+        let (sender, known) = watch::channel(known);
+        let (answer, looked) = watch::channel(0);
+        let task = Arc::new(AbortOnDrop(tokio::spawn(mirror(watch, sender, answer))));
+        let mut inventory = Self { known, looked, freshness, _task: task };
         loop {
             {
                 let known = inventory.known.borrow_and_update();
@@ -156,14 +160,55 @@ where
         self.freshness.age()
     }
 
+    /// Has the server asked at once whether there is something to tell, and waits until it is in the mirror: what was
+    /// changed before, also by other clients, is seen afterwards. Many who ask at the same time share two requests.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::Inventory;
+    /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+    ///
+    /// let vms = Inventory::start(client.watch::<VirtualMachine>().select(vm::POWER_STATE)).await?;
+    /// client.get::<VirtualMachine>("web-1").await?.power_on().await?.await?;
+    /// vms.refresh().await?;
+    /// println!("{}", vms.by_name("web-1")[0].row); // poweredOn
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The watch has ended with this error. While the server is not reached it waits.
+    pub async fn refresh(&self) -> Result<()> {
+        let question = self.freshness.ask();
+        let ended = self.looked.clone().wait_for(|answered| *answered >= question).await.is_err();
+        self.state(ended)
+    }
+
+    /// The error that the watch has ended with; the mirror is to be started anew then.
+    ///
+    /// ```no_run
+    /// # async fn run(mut vms: vsphere_ops::Inventory<vsphere_ops::managed::VirtualMachine, ()>) {
+    /// while vms.changed().await.is_ok() {
+    ///     println!("{} machines", vms.snapshot().len());
+    /// }
+    /// println!("no longer: {:?}", vms.failure());
+    /// # }
+    /// ```
+    pub fn failure(&self) -> Option<Error> {
+        self.known.borrow().failed.clone()
+    }
+
     /// Waits until something has changed since this clone last waited. Many changes at once are one.
     ///
     /// # Errors
     /// The watch has ended with this error; what is known stays as it is.
     pub async fn changed(&mut self) -> Result<()> {
         let ended = self.known.changed().await.is_err();
-        let known = self.known.borrow();
-        match &known.failed {
+        self.state(ended)
+    }
+
+    fn state(&self, ended: bool) -> Result<()> {
+        match &self.known.borrow().failed {
             Some(error) => Err(error.clone()),
             None if ended => Err(Error::new("mirror the inventory", ErrorKind::NotFound("the watch has ended".into()))),
             None => Ok(()),
@@ -173,7 +218,8 @@ where
 
 impl<M: ManagedObject, R> Clone for Inventory<M, R> {
     fn clone(&self) -> Self {
-        Self { known: self.known.clone(), freshness: self.freshness.clone(), _task: Arc::clone(&self._task) }
+        let (known, looked) = (self.known.clone(), self.looked.clone());
+        Self { known, looked, freshness: self.freshness.clone(), _task: Arc::clone(&self._task) }
     }
 }
 
@@ -192,7 +238,7 @@ impl Drop for AbortOnDrop {
 }
 
 /// Brings what the watch tells into the mirror.
-async fn mirror<M, S>(mut watch: Watch<M, S>, known: watch::Sender<Known<M, S::Row>>)
+async fn mirror<M, S>(mut watch: Watch<M, S>, known: watch::Sender<Known<M, S::Row>>, answer: watch::Sender<u64>)
 where
     M: ManagedObject,
     S: Select<M> + Unpin,
@@ -200,17 +246,24 @@ where
 {
     // After a resync the objects gather here, and are shown when they are complete.
     let mut gathering: Option<Snapshot<M, S::Row>> = Some(HashMap::new());
-    while let Some(first) = watch.next().await {
+    while let Some(first) = poll_fn(|context| watch.poll_told(context)).await {
         // Whatever waits comes along: who is told of each change would be told too often, and the map is copied once.
-        let mut changes = vec![first];
-        while changes.len() < 1000
-            && let Some(Some(next)) = watch.next().now_or_never()
+        let mut told = vec![first];
+        while told.len() < 1000
+            && let Some(Some(next)) = poll_fn(|context| watch.poll_told(context)).now_or_never()
         {
-            changes.push(next);
+            told.push(next);
         }
         let mut live = Vec::new();
-        let (mut started, mut failed) = (false, None);
-        for change in changes {
+        let (mut started, mut failed, mut looked) = (false, None, None);
+        for told in told {
+            let change = match told {
+                Told::Change(change) => change,
+                Told::Looked(question) => {
+                    looked = Some(question);
+                    continue;
+                }
+            };
             match change {
                 Err(error) => failed = Some(error),
                 Ok(Change::Resync) => gathering = Some(HashMap::new()),
@@ -226,19 +279,21 @@ where
                 },
             }
         }
-        if live.is_empty() && failed.is_none() {
-            continue;
-        }
-        known.send_modify(|known| {
-            for step in live {
-                match step {
-                    Step::Replace(objects) => known.objects = Arc::new(objects),
-                    step => apply(Arc::make_mut(&mut known.objects), step),
+        if !live.is_empty() || failed.is_some() {
+            known.send_modify(|known| {
+                for step in live {
+                    match step {
+                        Step::Replace(objects) => known.objects = Arc::new(objects),
+                        step => apply(Arc::make_mut(&mut known.objects), step),
+                    }
                 }
-            }
-            known.started |= started;
-            known.failed = failed;
-        });
+                known.started |= started;
+                known.failed = failed;
+            });
+        }
+        if let Some(question) = looked {
+            answer.send_replace(question);
+        }
     }
 }
 

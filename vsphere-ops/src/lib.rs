@@ -35,8 +35,8 @@
 //! | find objects | [`find`], [`name`] |
 //! | read properties, also into structs of one's own | [`read`], [`properties!`] |
 //! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
-//! | start tasks and wait for them | [`task`], [`power`] |
-//! | change a machine's disks and CD drives | [`disk`], [`media`] |
+//! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
+//! | change a machine's disks, CD drives, network adapters and serial ports | [`disk`], [`media`], [`nic`], [`serial`] |
 //! | look back and measure | [`events`], [`alarms`], [`performance`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
 //! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
@@ -71,22 +71,27 @@ pub mod events;
 pub mod find;
 mod guard;
 mod inventory;
+mod link;
 pub mod media;
 mod mo;
 mod mounted;
 pub mod name;
+pub mod nic;
 mod page;
 pub mod performance;
 pub mod power;
 pub mod read;
 mod rest;
 mod retry;
+pub mod serial;
 pub mod task;
 mod view;
 mod waiter;
 pub mod watch;
 
 pub mod host;
+pub mod several;
+pub mod snapshot;
 pub mod transfer;
 pub mod vcenter;
 pub mod vm;

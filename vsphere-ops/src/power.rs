@@ -11,33 +11,30 @@
 //! // Several, to a state: a machine that is in it already is a success, a busy one is waited for.
 //! let names = ["web-1".to_owned(), "/DC0/vm/prod/db-1".to_owned()];
 //! for report in power::off(&client, &names, &|progress| println!("{}: {} %", progress.vm, progress.percent)).await {
-//!     println!("{} {:?}", report.vm, report.error.map(|error| error.message));
+//!     println!("{} {:?}", report.vm, report.outcome);
 //! }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Powering off is like pulling the plug; what the guest has not written is lost.
+//! Powering off is like pulling the plug; what the guest has not written is lost. [`shutdown_guest`] asks the guest.
 
+mod guest;
 mod running;
 
-use std::time::Duration;
-
-use futures::future::join_all;
 use serde::Serialize;
 use vsphere_model::managed::VirtualMachine;
 use vsphere_model::types::{InvalidPowerState, VirtualMachinePowerState};
 
 use crate::client::Client;
-use crate::error::{Candidate, Error, Result};
+use crate::error::{Error, Result};
 use crate::mo::Mo;
+use crate::several::{self, BUSY, Report};
 use crate::task::{self, Task};
 use crate::vm::power_state_name;
 
+pub use guest::{reboot_guest, shutdown_guest, standby_guest};
 pub use running::{Running, running};
-
-/// How long a machine that is busy with another task is waited for.
-const BUSY: Duration = Duration::from_secs(120);
 
 impl Mo<VirtualMachine> {
     /// Powers the machine on, or resumes it where it is suspended.
@@ -66,6 +63,22 @@ impl Mo<VirtualMachine> {
     pub async fn power_off(&self) -> Result<Task<()>> {
         task::start(self, "power off", self.power_off_vm_task()).await
     }
+
+    /// Suspends the machine: its memory goes to a file, from which [`power_on`](Self::power_on) resumes it.
+    ///
+    /// # Errors
+    /// The fault `InvalidPowerState` where it does not run, and those of the server.
+    pub async fn suspend(&self) -> Result<Task<()>> {
+        task::start(self, "suspend", self.suspend_vm_task()).await
+    }
+
+    /// Resets the machine at once, like the button on a case.
+    ///
+    /// # Errors
+    /// The fault `InvalidPowerState` where it does not run, and those of the server.
+    pub async fn reset(&self) -> Result<Task<()>> {
+        task::start(self, "reset", self.reset_vm_task()).await
+    }
 }
 
 /// How far the power operation of one of several machines is.
@@ -87,62 +100,47 @@ pub struct Progress {
     pub percent: u8,
 }
 
+/// What a power operation did to a machine.
+///
+/// ```
+/// use vsphere_ops::power::PowerChange;
+///
+/// fn line(change: &PowerChange) -> String {
+///     match (change.changed, change.pending) {
+///         (true, false) => format!("{} now", change.power_state),
+///         (true, true) => format!("the guest is at it; {} for now", change.power_state),
+///         (false, _) => format!("{} already", change.power_state),
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PowerChange {
+    /// `powered_on`, `powered_off` or `suspended`, after the operation.
+    pub power_state: &'static str,
+    /// Whether the operation changed something; it did not where the machine was in that state already.
+    pub changed: bool,
+    /// Whether the guest has accepted to do it, and was not seen to have done it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
+}
+
 /// How a power operation ended for one machine.
 ///
 /// ```
 /// use vsphere_ops::power::PowerReport;
 ///
 /// fn line(report: &PowerReport) -> String {
-///     match (&report.error, report.changed) {
-///         (Some(error), _) => format!("{}: {}", report.vm, error.message),
-///         (None, true) => format!("{} is {} now", report.vm, report.power_state.unwrap_or("changed")),
-///         (None, false) => format!("{} was so already", report.vm),
+///     match &report.outcome {
+///         Ok(change) => format!("{} is {}", report.vm, change.power_state),
+///         Err(error) => format!("{}: {error}", report.vm),
 ///     }
 /// }
 /// ```
-#[derive(Debug, Serialize)]
-pub struct PowerReport {
-    /// The machine's name, or what the caller named where it was not found.
-    pub vm: String,
-    /// Its managed object id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// `powered_on`, `powered_off` or `suspended`, after the operation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub power_state: Option<&'static str>,
-    /// Whether the operation changed it; it did not where the machine was in that state already.
-    pub changed: bool,
-    /// Why it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<Failure>,
-}
+pub type PowerReport = Report<PowerChange>;
 
-/// Why an operation on one of several objects failed.
-///
-/// ```
-/// use vsphere_ops::power::Failure;
-/// use vsphere_ops::{Error, ErrorKind};
-///
-/// let failure = Failure::from(Error::new("power on", ErrorKind::NotFound("there is none".into())).on("web"));
-/// assert_eq!(failure.code, "not_found");
-/// assert_eq!(failure.message, "power on \"web\": there is none");
-/// ```
-#[derive(Debug, Clone, Serialize)]
-pub struct Failure {
-    /// The kind of failure as one word: see [`Error::code`].
-    pub code: &'static str,
-    /// What failed and why.
-    pub message: String,
-    /// The objects that fit, where several do.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub candidates: Vec<Candidate>,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { code: error.code(), message: error.to_string(), candidates: error.candidates().to_vec() }
-    }
-}
+/// What hears of progress.
+type Listener<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
 /// Powers machines on, each given by name, path or id, and waits until they run. One that runs already is left alone.
 ///
@@ -150,12 +148,12 @@ impl From<Error> for Failure {
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// let names: Vec<String> = ["web-1", "web-2", "vm-42"].map(String::from).into();
 /// let reports = vsphere_ops::power::on(&client, &names, &|_| ()).await;
-/// let failed = reports.iter().filter(|report| report.error.is_some()).count();
+/// let failed = reports.iter().filter(|report| report.outcome.is_err()).count();
 /// # Ok(())
 /// # }
 /// ```
 pub async fn on(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
-    change(client, vms, &VirtualMachinePowerState::PoweredOn, progress).await
+    change(client, vms, Operation::On, progress).await
 }
 
 /// Powers machines off, each given by name, path or id, and waits until they are. One that is off already is left alone.
@@ -163,69 +161,106 @@ pub async fn on(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + 
 /// ```no_run
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// let reports = vsphere_ops::power::off(&client, &["web-1".to_owned()], &|_| ()).await;
-/// assert!(reports.iter().all(|report| report.error.is_none()));
+/// assert!(reports.iter().all(|report| report.outcome.is_ok()));
 /// # Ok(())
 /// # }
 /// ```
 pub async fn off(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
-    change(client, vms, &VirtualMachinePowerState::PoweredOff, progress).await
+    change(client, vms, Operation::Off, progress).await
 }
 
-async fn change(
-    client: &Client,
-    vms: &[String],
-    wanted: &VirtualMachinePowerState,
-    progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Vec<PowerReport> {
-    let whats: Vec<&str> = vms.iter().map(String::as_str).collect();
-    let machines = match client.get_many::<VirtualMachine>(&whats).await {
-        Ok(machines) => machines,
-        Err(error) => {
-            let failure = Failure::from(error);
-            return vms.iter().map(|what| PowerReport::not_found(what, failure.clone())).collect();
+/// Suspends machines, each given by name, path or id, and waits until they are. One that is suspended already is left
+/// alone; one that is off is an error.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let names = ["web-1".to_owned(), "web-2".to_owned()];
+/// vsphere_ops::power::suspend(&client, &names, &|_| ()).await;
+/// vsphere_ops::power::on(&client, &names, &|_| ()).await; // they go on where they were
+/// # Ok(())
+/// # }
+/// ```
+pub async fn suspend(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
+    change(client, vms, Operation::Suspend, progress).await
+}
+
+/// Resets machines that run, each given by name, path or id. The guest is not asked.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let reports = vsphere_ops::power::reset(&client, &["hung-1".to_owned()], &|_| ()).await;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn reset(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
+    change(client, vms, Operation::Reset, progress).await
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Operation {
+    On,
+    Off,
+    Suspend,
+    Reset,
+}
+
+impl Operation {
+    async fn start(self, machine: &Mo<VirtualMachine>) -> Result<Task<()>> {
+        match self {
+            Self::On => machine.power_on().await,
+            Self::Off => machine.power_off().await,
+            Self::Suspend => machine.suspend().await,
+            Self::Reset => machine.reset().await,
         }
-    };
-    let reports = vms.iter().zip(machines).map(|(what, machine)| async move {
-        let machine = match machine {
-            Ok(machine) => machine,
-            Err(error) => return PowerReport::not_found(what, error.into()),
-        };
-        let (power_state, changed, error) = match reach(&machine, what, wanted, progress).await {
-            Ok(changed) => (Some(power_state_name(wanted)), changed, None),
-            Err(error) => (None, false, Some(error.into())),
-        };
-        PowerReport { vm: machine.label().to_owned(), id: Some(machine.id().to_owned()), power_state, changed, error }
-    });
-    join_all(reports).await
-}
+    }
 
-impl PowerReport {
-    fn not_found(what: &str, error: Failure) -> Self {
-        Self { vm: what.to_owned(), id: None, power_state: None, changed: false, error: Some(error) }
+    /// The state after it.
+    fn state(self) -> VirtualMachinePowerState {
+        match self {
+            Self::On | Self::Reset => VirtualMachinePowerState::PoweredOn,
+            Self::Off => VirtualMachinePowerState::PoweredOff,
+            Self::Suspend => VirtualMachinePowerState::Suspended,
+        }
     }
 }
 
-/// Brings a machine into a power state; says whether that changed anything.
-async fn reach(
-    machine: &Mo<VirtualMachine>,
-    what: &str,
-    wanted: &VirtualMachinePowerState,
-    progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<bool> {
-    let told = |at: task::Progress| progress(Progress { vm: what.to_owned(), percent: at.percent });
-    let told = &told;
-    let ended = machine.client().retry_while_busy(BUSY, || async move {
-        match wanted {
-            VirtualMachinePowerState::PoweredOn => machine.power_on().await?.watch(told).await,
-            _ => machine.power_off().await?.watch(told).await,
-        }
-    });
-    match ended.await {
+async fn change(client: &Client, vms: &[String], operation: Operation, progress: Listener<'_>) -> Vec<PowerReport> {
+    several::each(client, vms, |what, machine| async move {
+        let told = |at: task::Progress| progress(Progress { vm: what.to_owned(), percent: at.percent });
+        let told = &told;
+        let done =
+            machine.client().retry_while_busy(BUSY, || async { operation.start(&machine).await?.watch(told).await });
+        let state = operation.state();
+        Ok(PowerChange { power_state: power_state_name(&state), changed: changed(done.await, &state)?, pending: false })
+    })
+    .await
+}
+
+/// Whether an operation that leads to this state changed anything.
+fn changed(ended: Result<()>, wanted: &VirtualMachinePowerState) -> Result<bool> {
+    match ended {
         Ok(()) => Ok(true),
         // Asking first would race with others: the refusal says that it is so already, or that it can't be.
         Err(error) if error.fault::<InvalidPowerState>().is_some_and(|fault| fault.existing_state == *wanted) => {
             Ok(false)
         }
-        Err(error) => Err(error),
+        Err(error) => Err(explained(error)),
+    }
+}
+
+/// Adds to a fault about power what helps against it.
+fn explained(error: Error) -> Error {
+    let existing = error.fault::<InvalidPowerState>().map(|fault| fault.existing_state.clone());
+    match existing {
+        Some(VirtualMachinePowerState::PoweredOff) => error.advised("it is off: power_on_vm starts it"),
+        Some(VirtualMachinePowerState::Suspended) => error.advised("it is suspended: power_on_vm resumes it"),
+        _ if error.is_fault("ToolsUnavailable") => error.advised(
+            "VMware Tools do not run in the guest: wait_for_vm_tools waits until they do, power_off_vm and reset_vm do \
+             without them",
+        ),
+        _ if error.is_busy() => {
+            error.advised("another task holds it: list_recent_tasks shows which, try again after it")
+        }
+        _ => error,
     }
 }

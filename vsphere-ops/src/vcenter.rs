@@ -30,6 +30,7 @@ use crate::mo::Mo;
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VcenterInfo {
     /// The product, with version and build.
     pub full_name: String,

@@ -29,7 +29,7 @@ struct Kept {
 
 impl Views {
     /// The view that is kept for these types in the session as it is.
-    fn of(&self, types: &[&'static str], generation: u64) -> Option<ManagedObjectReference> {
+    pub(crate) fn of(&self, types: &[&'static str], generation: u64) -> Option<ManagedObjectReference> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.get(types).filter(|kept| kept.generation == generation).map(|kept| kept.reference.clone())
     }

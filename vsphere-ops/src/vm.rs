@@ -18,6 +18,7 @@
 //! addresses, notes) is marked as such: whoever shows it to a program or a language model should not trust it.
 
 mod info;
+mod mirror;
 
 use std::collections::HashMap;
 
@@ -26,6 +27,7 @@ use vsphere_model::managed::virtual_machine as vm;
 use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachinePowerState};
 
 pub use info::{Disk, Nic, ToolsInfo, VmInfo, info};
+pub use mirror::{MirroredVm, VmMirror};
 
 use crate::client::Client;
 use crate::error::{Result, invalid};
@@ -69,6 +71,7 @@ pub struct VmQuery {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VmSummary {
     /// The name.
     pub name: String,
@@ -85,7 +88,6 @@ pub struct VmSummary {
     /// The name of the host that it runs on.
     pub host: Option<String>,
     /// The guest's primary IP address.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
 }
 
@@ -102,7 +104,8 @@ const SHOWN: [&str; 7] = [
 
 /// Lists virtual machines, sorted by name. Templates are not among them.
 ///
-/// Names and states of all machines are read in one request, and what is shown of one page in a second.
+/// It takes two requests: names and states of all machines, and then what is shown of one page. The first list of a
+/// session has to make the view of all machines first; then all is read at once. A [`VmMirror`] takes none.
 ///
 /// ```no_run
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -125,25 +128,38 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     let types: &[(&'static str, &[&'static str])] = &[("VirtualMachine", &paths), ("HostSystem", &["name"])];
     // Below a folder of machines there are no hosts: their names come with the details.
     let types = if container.is_some() { &types[..1] } else { types };
-    let objects = find::scan(client, container.as_ref(), types).await?;
+    let first = container.is_none() && !find::has_view(client, types);
+    let objects = if first {
+        let shown: Vec<&'static str> = SHOWN.into_iter().chain([vm::IS_TEMPLATE.path()]).collect();
+        find::scan_at_once(client, &[("VirtualMachine", &shown), ("HostSystem", &["name"])]).await?
+    } else {
+        find::scan(client, container.as_ref(), types).await?
+    };
     let mut hosts: HashMap<String, String> =
         find::names_by_id(&objects, "HostSystem").into_iter().map(|(id, name)| (id.to_owned(), name)).collect();
 
     let mut keys = Vec::new();
+    let mut fitting = HashMap::new();
     for content in objects.into_iter().filter(|content| content.obj.type_ == "VirtualMachine") {
         let name = label(&content);
-        let id = content.obj.value;
-        let mut values = Values::new(content.prop_set, content.missing_set);
         let fits = glob.as_ref().is_none_or(|glob| glob.fits(&name))
-            && !values.take(vm::IS_TEMPLATE.path()).unwrap_or(false)
-            && power_state.as_ref().is_none_or(|wanted| values.take(vm::POWER_STATE.path()).as_ref() == Ok(wanted));
+            && !value(&content, vm::IS_TEMPLATE.path()).unwrap_or(false)
+            && power_state
+                .as_ref()
+                .is_none_or(|wanted| value(&content, vm::POWER_STATE.path()).as_ref() == Some(wanted));
         if fits {
-            keys.push((name, id));
+            keys.push((name, content.obj.value.clone()));
+            fitting.insert(content.obj.value.clone(), content);
         }
     }
     let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
-    let references = window.keys.iter().map(|(_, id)| ManagedObjectReference::new("VirtualMachine", id));
-    let details = find::details(client, references, &SHOWN).await?;
+    let details: Vec<ObjectContent> = if first {
+        window.keys.iter().filter_map(|(_, id)| fitting.remove(id)).collect()
+    } else {
+        let references = window.keys.iter().map(|(_, id)| ManagedObjectReference::new("VirtualMachine", id));
+        find::details(client, references, &SHOWN).await?
+    };
+    let host_of = |content| value::<ManagedObjectReference>(content, vm::HOST.path());
     let unknown = details.iter().filter_map(host_of).filter(|host| !hosts.contains_key(&host.value));
     let unknown: Vec<ManagedObjectReference> = unique(unknown.collect());
     for content in find::details(client, unknown, &["name"]).await? {
@@ -168,8 +184,8 @@ async fn container(client: &Client, query: &VmQuery) -> Result<Option<ManagedObj
     })
 }
 
-fn host_of(content: &ObjectContent) -> Option<ManagedObjectReference> {
-    let property = content.prop_set.iter().find(|property| property.name == vm::HOST.path())?;
+fn value<T: vsphere_soap::object::FromAny>(content: &ObjectContent, path: &str) -> Option<T> {
+    let property = content.prop_set.iter().find(|property| property.name == path)?;
     property.val.clone().take().ok()
 }
 

@@ -268,6 +268,50 @@ where
     }
 }
 
+/// What a watch tells those in this crate who ask.
+pub(crate) enum Told<M: ManagedObject, R> {
+    Change(Result<Change<M, R>>),
+    /// All that the server knew when this question was asked is told.
+    Looked(u64),
+}
+
+impl<M, S> Watch<M, S>
+where
+    M: ManagedObject,
+    S: Select<M> + Unpin,
+{
+    /// As the stream, but with the answers to questions.
+    pub(crate) fn poll_told(&mut self, context: &mut Context<'_>) -> Poll<Option<Told<M, S::Row>>> {
+        let this = self;
+        while !this.ended {
+            let subscription = match &mut this.subscription {
+                Some(subscription) => subscription,
+                none => match Subscription::join(&this.client, &this.subject) {
+                    Ok(joined) => none.insert(joined),
+                    Err(error) => {
+                        this.ended = true;
+                        return Poll::Ready(Some(Told::Change(Err(error))));
+                    }
+                },
+            };
+            match ready!(subscription.poll(context)) {
+                None => this.ended = true,
+                Some(Raw::Looked(question)) => return Poll::Ready(Some(Told::Looked(question))),
+                Some(raw) => {
+                    this.ended = matches!(raw, Raw::Failed(_))
+                        || (matches!(raw, Raw::Left(_)) && matches!(this.subject.objects, Objects::One(_)));
+                    if let Some(change) = this.rows.change(&this.client, &this.subject.paths, raw) {
+                        return Poll::Ready(Some(Told::Change(change)));
+                    }
+                }
+            }
+        }
+        // The server need not hold what nobody will ask for.
+        this.subscription = None;
+        Poll::Ready(None)
+    }
+}
+
 impl<M, S> Stream for Watch<M, S>
 where
     M: ManagedObject,
@@ -277,31 +321,13 @@ where
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        while !this.ended {
-            let subscription = match &mut this.subscription {
-                Some(subscription) => subscription,
-                none => match Subscription::join(&this.client, &this.subject) {
-                    Ok(joined) => none.insert(joined),
-                    Err(error) => {
-                        this.ended = true;
-                        return Poll::Ready(Some(Err(error)));
-                    }
-                },
-            };
-            match ready!(subscription.poll(context)) {
-                None => this.ended = true,
-                Some(raw) => {
-                    this.ended = matches!(raw, Raw::Failed(_))
-                        || (matches!(raw, Raw::Left(_)) && matches!(this.subject.objects, Objects::One(_)));
-                    if let Some(change) = this.rows.change(&this.client, &this.subject.paths, raw) {
-                        return Poll::Ready(Some(change));
-                    }
-                }
+        loop {
+            match ready!(this.poll_told(context)) {
+                Some(Told::Change(change)) => return Poll::Ready(Some(change)),
+                Some(Told::Looked(_)) => {}
+                None => return Poll::Ready(None),
             }
         }
-        // The server need not hold what nobody will ask for.
-        this.subscription = None;
-        Poll::Ready(None)
     }
 }
 
@@ -322,6 +348,13 @@ impl Freshness {
 
     pub(crate) fn age(&self) -> Option<Duration> {
         self.0.lock().age()
+    }
+
+    /// Has the server asked at once. The number of the question.
+    pub(crate) fn ask(&self) -> u64 {
+        let question = self.0.lock().ask();
+        self.0.asked.notify_one();
+        question
     }
 }
 
@@ -440,6 +473,7 @@ where
                 Change::Resync
             }
             Raw::Live => Change::Live,
+            Raw::Looked(_) => return None,
             Raw::Failed(error) => return Some(Err(error)),
         }))
     }

@@ -14,10 +14,10 @@ async fn main() -> vsphere_ops::Result<()> {
 
     let reports = power::on(&client, &machines, &|progress| println!("{}: {} %", progress.vm, progress.percent)).await;
     for report in reports {
-        match report.error {
-            Some(error) => println!("{}: {}", report.vm, error.message),
-            None if report.changed => println!("{} runs", report.vm),
-            None => println!("{} ran already", report.vm),
+        match report.outcome {
+            Err(error) => println!("{}: {error}", report.vm),
+            Ok(done) if done.changed => println!("{} runs", report.vm),
+            Ok(_) => println!("{} ran already", report.vm),
         }
     }
     client.logout().await

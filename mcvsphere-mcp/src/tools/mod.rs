@@ -2,7 +2,10 @@
 
 mod disk;
 mod host;
+mod nic;
 mod power;
+mod serial;
+mod snapshot;
 mod targets;
 mod vcenter;
 mod vm;
@@ -13,7 +16,16 @@ use crate::Server;
 
 /// All tools.
 pub(crate) fn all() -> ToolRouter<Server> {
-    [Server::vm_tools(), Server::power_tools(), Server::disk_tools(), Server::host_tools(), Server::vcenter_tools()]
-        .into_iter()
-        .fold(ToolRouter::new(), |all, family| all + family)
+    [
+        Server::vm_tools(),
+        Server::power_tools(),
+        Server::snapshot_tools(),
+        Server::disk_tools(),
+        Server::nic_tools(),
+        Server::serial_tools(),
+        Server::host_tools(),
+        Server::vcenter_tools(),
+    ]
+    .into_iter()
+    .fold(ToolRouter::new(), |all, family| all + family)
 }

@@ -20,10 +20,10 @@ pub(super) struct OneVm {
 pub(super) struct VmTargets {
     /// One virtual machine: name, path or id.
     #[serde(alias = "name", alias = "vm_name")]
-    vm: Option<String>,
+    pub(super) vm: Option<String>,
     /// Several at once.
     #[serde(alias = "names", alias = "vm_names")]
-    vms: Option<Vec<String>>,
+    pub(super) vms: Option<Vec<String>>,
 }
 
 impl VmTargets {

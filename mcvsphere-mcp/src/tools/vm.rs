@@ -32,8 +32,7 @@ impl Server {
             limit: page_size(args.limit)?,
             cursor: args.cursor,
         };
-        let page = vm::list(self.vsphere().client().await?, &query).await?;
-        Answer::list(&page, args.fields)
+        Answer::list(&self.list_machines(&query).await?, args.fields)
     }
 
     /// Get everything about one virtual machine: hardware, guest, disks, network adapters, datastores, host, UUIDs,

@@ -7,8 +7,15 @@ mod confirm;
 mod disks;
 mod isos;
 mod lab;
+mod mirror;
+mod nics;
+mod output;
+mod power;
+mod readme;
 mod resources;
+mod serial_ports;
 mod snapshots;
+mod vm_snapshots;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};
 use rmcp::{RoleClient, ServiceExt, service::RunningService};

@@ -12,6 +12,7 @@ pub(crate) fn kind_of(type_: &str) -> &str {
     match type_ {
         "ManagedEntity" => "object",
         "VirtualMachine" => "virtual machine",
+        "VirtualMachineSnapshot" => "snapshot",
         "HostSystem" => "host",
         "ClusterComputeResource" => "cluster",
         "ComputeResource" => "compute resource",

@@ -39,7 +39,7 @@ use crate::mo::Mo;
 use crate::name;
 use crate::read::{self, As, Pages, Record, Select, Source, property_spec};
 
-pub(crate) use one::no_longer;
+pub(crate) use one::{ambiguous, named, no_longer};
 pub use path::Ancestor;
 pub(crate) use path::Ancestry;
 pub use selection::Selection;
@@ -230,6 +230,30 @@ pub(crate) async fn scan(
     let types: Vec<_> =
         types.iter().map(|(name, paths)| (*name, paths.iter().map(|path| (*path).to_owned()).collect())).collect();
     Pages::new(client, Source::View { container: container.cloned(), types }, None).all().await
+}
+
+/// Whether the view of all objects of these types is there: the first read of a session makes it.
+pub(crate) fn has_view(client: &Client, types: &[(&'static str, &[&'static str])]) -> bool {
+    let types: Vec<&'static str> = types.iter().map(|(name, _)| *name).collect();
+    client.connection.views.of(&types, client.connection.generation()).is_some()
+}
+
+/// Reads properties of all objects of some types in the whole inventory, in one answer: servers give no more than a
+/// hundred objects to the method that has pages, but all to the older one that has none.
+pub(crate) async fn scan_at_once(
+    client: &Client,
+    types: &[(&'static str, &[&'static str])],
+) -> Result<Vec<ObjectContent>> {
+    match Pages::without(client, types).await {
+        // An object went while it was read, or the view went with its session: what has pages begins anew.
+        Err(error) if matches!(error.kind(), ErrorKind::Api(wire) if wire.fault().is_some()) => {
+            tracing::debug!(%error, "reading by pages");
+        }
+        Err(error) => return Err(error),
+        Ok(Some(objects)) => return Ok(objects),
+        Ok(None) => {}
+    }
+    scan(client, None, types).await
 }
 
 /// Reads properties of these objects; one that is gone is left out.

@@ -182,7 +182,10 @@ async fn by_uuid<M: ManagedObject>(client: &Client, uuid: &str) -> Result<Step<M
 }
 
 /// The objects of this name: exactly, else without regard to case; or of this id, whatever its form.
-fn named<'a>(objects: &'a [(ManagedObjectReference, String)], what: &str) -> Vec<&'a (ManagedObjectReference, String)> {
+pub(crate) fn named<'a>(
+    objects: &'a [(ManagedObjectReference, String)],
+    what: &str,
+) -> Vec<&'a (ManagedObjectReference, String)> {
     let decoded = name::decode(what);
     let exactly: Vec<_> =
         objects.iter().filter(|(object, name)| name == what || *name == decoded || object.value == what).collect();
@@ -193,7 +196,8 @@ fn named<'a>(objects: &'a [(ManagedObjectReference, String)], what: &str) -> Vec
     objects.iter().filter(|(_, name)| name.to_lowercase() == lower).collect()
 }
 
-async fn ambiguous(client: &Client, objects: &[ManagedObjectReference]) -> Result<Error> {
+/// The error that lists these objects, because each of them fits.
+pub(crate) async fn ambiguous(client: &Client, objects: &[ManagedObjectReference]) -> Result<Error> {
     let paths = client.paths(objects).await?;
     let mut candidates: Vec<Candidate> =
         paths.into_iter().zip(objects).map(|(path, object)| Candidate { path, id: object.value.clone() }).collect();

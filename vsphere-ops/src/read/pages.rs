@@ -55,6 +55,22 @@ impl Pages {
         Self { client, source, max_objects, state: State::Start, seen: HashSet::new(), restarts: 0 }
     }
 
+    /// All objects of these types in the whole inventory in one answer without pages; `None` where the session was lost
+    /// meanwhile.
+    pub(crate) async fn without(
+        client: &Client,
+        types: &[(&'static str, &[&'static str])],
+    ) -> Result<Option<Vec<ObjectContent>>> {
+        let generation = client.connection.generation();
+        let of: Vec<&'static str> = types.iter().map(|(name, _)| *name).collect();
+        let view = ViewGuard::open(client, None, &of).await?;
+        let types: Vec<_> =
+            types.iter().map(|(name, paths)| (*name, paths.iter().map(|path| (*path).to_owned()).collect())).collect();
+        let spec = through_view(view.reference(), &types);
+        let objects = client.collector().retrieve_properties(&[spec]).await?;
+        Ok((client.connection.generation() == generation).then_some(objects))
+    }
+
     /// All pages in one.
     pub(crate) async fn all(mut self) -> Result<Vec<ObjectContent>> {
         let mut objects = Vec::new();
@@ -101,6 +117,8 @@ impl Pages {
                 }
             };
             match answer {
+                // A view is gone with its session, and the server leaves out what is gone: this tells of nothing.
+                Ok(_) if self.has_lost(view.as_ref(), generation) => self.state = State::Start,
                 Ok(result) => return Ok(Some(self.accept(result, view))),
                 Err(error) if self.may_restart(&error, view, generation) => self.state = State::Start,
                 Err(error) => return Err(error),
@@ -130,6 +148,17 @@ impl Pages {
             self.state = State::Rest(Rest { page: Some((self.client.collector(), token)) }, view);
         }
         objects
+    }
+
+    /// Whether the session was renewed since the view was made, so that the read is to be begun anew.
+    fn has_lost(&mut self, view: Option<&ViewGuard>, generation: u64) -> bool {
+        let (Some(view), Source::View { types, .. }) = (view, &self.source) else { return false };
+        if self.client.connection.generation() == generation || self.restarts >= RESTARTS {
+            return false;
+        }
+        view.forget(&names(types));
+        self.restarts += 1;
+        true
     }
 
     /// Whether the read can go on after this error when it is begun anew.

@@ -27,6 +27,7 @@ use crate::find::{self, name_of};
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VmInfo {
     /// The name.
     pub name: String,
@@ -98,6 +99,7 @@ pub struct VmInfo {
 /// }
 /// ```
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolsInfo {
     /// `guestToolsRunning`, `guestToolsNotRunning` or `guestToolsExecutingScripts`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +122,7 @@ pub struct ToolsInfo {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Disk {
     /// The label (`Hard disk 1`).
     pub label: String,
@@ -145,6 +148,7 @@ pub struct Disk {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Nic {
     /// The label (`Network adapter 1`).
     pub label: String,

@@ -78,6 +78,11 @@ impl Collector {
         .await
     }
 
+    /// The collector on the server, to end a wait from beside it.
+    pub(super) fn waits(&self) -> PropertyCollector {
+        self.collector.clone()
+    }
+
     /// Whether the session that it was made in is over, and the collector with it.
     pub(super) fn is_orphaned(&self) -> bool {
         self.session != self.client.connection.generation()

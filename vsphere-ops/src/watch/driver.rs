@@ -120,9 +120,20 @@ async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
         };
         let mut heard = false;
         loop {
-            let look_once = collector.truncated || !feed.lock().is_complete();
-            match receive(client, subject, feed, &mut collector, if look_once { 0 } else { hold }).await {
+            let (question, look_once) = {
+                let state = feed.lock();
+                (state.asked(), collector.truncated || !state.is_complete() || state.is_asked())
+            };
+            let received = if look_once {
+                receive(client, subject, feed, &mut collector, 0).await
+            } else {
+                wait(client, subject, feed, &mut collector, hold).await
+            };
+            match received {
                 Ok(()) => {
+                    if !collector.truncated {
+                        feed.lock().looked(question);
+                    }
                     (heard, ever_heard) = (true, true);
                     pause = Pause::default();
                 }
@@ -150,6 +161,29 @@ async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
         }
         feed.lock().void();
     }
+}
+
+/// Waits for changes and takes them in. Whoever wants the server to be asked at once ends the wait.
+async fn wait(client: &Client, subject: &Subject, feed: &Feed, collector: &mut Collector, hold: i32) -> Result<()> {
+    let waits = collector.waits();
+    let waiting = receive(client, subject, feed, collector, hold);
+    tokio::pin!(waiting);
+    loop {
+        tokio::select! {
+            received = &mut waiting => return received,
+            () = feed.asked.notified() => {}
+        }
+        // The word may be an old one, whose question was answered before this wait began.
+        if feed.lock().is_asked() {
+            break;
+        }
+    }
+    // The wait ends with the fault `RequestCanceled`, or with what the server was about to tell.
+    let (received, cancelled) = tokio::join!(waiting, waits.cancel_wait_for_updates());
+    if let Err(error) = cancelled {
+        tracing::debug!(%error, "a wait for updates was not cut short");
+    }
+    received
 }
 
 /// Asks for changes and takes them in.

@@ -23,11 +23,13 @@ pub(crate) struct Feed {
     state: Mutex<State>,
     /// Told when the last consumer has left.
     pub(super) deserted: Notify,
+    /// Told when somebody wants the server to be asked at once.
+    pub(super) asked: Notify,
 }
 
 impl Feed {
     pub(super) fn new(paths: Vec<&'static str>) -> Self {
-        Self { state: Mutex::new(State::new(paths, BACKLOG)), deserted: Notify::new() }
+        Self { state: Mutex::new(State::new(paths, BACKLOG)), deserted: Notify::new(), asked: Notify::new() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -67,6 +69,8 @@ pub(super) enum Raw {
     Left(ManagedObjectReference),
     Resync,
     Live,
+    /// All that the server knew when this question was asked is told.
+    Looked(u64),
     Failed(Error),
 }
 
@@ -80,6 +84,9 @@ pub(super) struct State {
     reached: bool,
     /// When the server last said that this is all.
     confirmed: Option<Instant>,
+    /// The last question of somebody who wants the server to be asked at once, and the last that was answered.
+    asked: u64,
+    looked: u64,
     failed: bool,
     consumers: HashMap<u64, Queue>,
     next_consumer: u64,
@@ -102,6 +109,8 @@ impl State {
             complete: false,
             reached: false,
             confirmed: None,
+            asked: 0,
+            looked: 0,
             failed: false,
             consumers: HashMap::new(),
             next_consumer: 0,
@@ -155,7 +164,33 @@ impl State {
     fn whole(&self) -> VecDeque<Raw> {
         let mut whole: VecDeque<Raw> = self.objects.values().map(|held| Raw::Entered(Arc::clone(held))).collect();
         whole.extend(self.complete.then_some(Raw::Live));
+        // Whoever waits for an answer that was thrown away with the rest finds it here.
+        whole.extend((self.looked > 0).then_some(Raw::Looked(self.looked)));
         whole
+    }
+
+    /// Somebody wants the server to be asked at once. The number of his question.
+    pub(super) fn ask(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// The last question.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// Whether a question is not answered.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked > self.looked
+    }
+
+    /// A request that was sent after this question has told all that there was to tell.
+    pub(super) fn looked(&mut self, question: u64) {
+        if question > self.looked {
+            self.looked = question;
+            self.tell(Raw::Looked(question));
+        }
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -337,6 +372,7 @@ mod tests {
                 Raw::Left(object) => format!("-{}", object.value),
                 Raw::Resync => "resync".to_owned(),
                 Raw::Live => "live".to_owned(),
+                Raw::Looked(question) => format!("looked {question}"),
                 Raw::Failed(error) => error.to_string(),
             });
         }
@@ -415,6 +451,25 @@ mod tests {
             assert!(state.consumers[&slow].waiting.len() <= 4);
         }
         assert_eq!(told(&mut state, slow), ["resync", "+vm-1 a19", "live"]);
+    }
+
+    #[test]
+    fn a_question_is_answered_once_and_after_what_it_told() {
+        let mut state = State::new(PATHS.to_vec(), 3);
+        let (quick, slow) = (state.join(), state.join());
+        let question = state.ask();
+        assert!(state.is_asked());
+        state.apply(Some(update(false, vec![entered(1, "a")])));
+        state.looked(question);
+        state.looked(question);
+        assert!(!state.is_asked());
+        assert_eq!(told(&mut state, quick), ["+vm-1 a", "live", "looked 1"]);
+        for turn in 0..20 {
+            let name = format!("a{turn}");
+            let change = object(ObjectUpdateKind::Modify, 1, &[("name", PropertyChangeOp::Assign, &name)]);
+            state.apply(Some(update(false, vec![change])));
+        }
+        assert_eq!(told(&mut state, slow), ["resync", "+vm-1 a19", "live", "looked 1"]);
     }
 
     #[test]

@@ -281,11 +281,13 @@ async fn pitfall_27_a_machine_that_runs_already_is_a_success() {
     .await;
     let client = server.client().await;
     let report = power::on(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap();
-    assert!(report.error.is_none() && !report.changed, "{report:?}");
-    assert_eq!(report.power_state, Some("powered_on"));
+    let change = report.outcome.unwrap();
+    assert_eq!((change.power_state, change.changed), ("powered_on", false));
     // Another state is not the one that was asked for.
     let report = power::off(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap();
-    assert_eq!(report.error.unwrap().code, "fault");
+    let error = report.outcome.unwrap_err();
+    assert_eq!(error.code(), "fault");
+    assert!(error.hint().is_some_and(|hint| hint.contains("suspended")), "{error}");
 }
 
 #[tokio::test]
@@ -302,7 +304,7 @@ async fn pitfall_28_a_busy_machine_is_tried_again_after_the_task_in_its_way() {
     .await;
     let client = server.client().await;
     let report = power::on(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap();
-    assert!(report.changed && report.error.is_none(), "{report:?}");
+    assert!(report.outcome.unwrap().changed);
     assert!(server.bodies("CreateFilter")[0].contains(">task-9<"));
 }
 

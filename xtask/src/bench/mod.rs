@@ -3,6 +3,7 @@
 mod build;
 mod decode;
 mod inventory;
+mod mcp;
 mod server;
 mod sim;
 mod transfer;
@@ -34,6 +35,8 @@ enum What {
         #[arg(last = true)]
         command: Vec<String>,
     },
+    /// Start of the MCP server, its list of machines cold and warm, and a snapshot of many machines at once.
+    Mcp(mcp::Args),
     /// Start and memory of the simulated vCenter, and its answers beside those of vcsim.
     Sim(sim::Args),
     /// Rate and peak memory of moving a large file to a datastore and back, beside curl.
@@ -54,6 +57,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         What::BuildOnce { release } => build::once(release),
         What::Inventory(args) => inventory::run(&args),
         What::InventoryOnce { command } => inventory::once(&command),
+        What::Mcp(args) => mcp::run(&args),
         What::Sim(args) => sim::run(&args),
         What::Transfer(args) => transfer::run(&args),
         What::TransferOnce { command } => transfer::once(&command),

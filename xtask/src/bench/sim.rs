@@ -71,15 +71,15 @@ fn simulator(program: &Path, vms: u32) -> Command {
 }
 
 /// A server that says where it listens.
-struct Server {
+pub(super) struct Server {
     child: Child,
-    address: String,
+    pub(super) address: String,
     start_seconds: f64,
 }
 
 impl Server {
     /// Starts it and waits for the line with its address, which stands after `mark`.
-    fn start(mut command: Command, mark: &str) -> anyhow::Result<Self> {
+    pub(super) fn start(mut command: Command, mark: &str) -> anyhow::Result<Self> {
         let start = Instant::now();
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("start the server")?;
         let output = child.stdout.take().context("the server has no output")?;

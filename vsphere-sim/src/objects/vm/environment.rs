@@ -3,9 +3,9 @@
 use vsphere_model::managed;
 use vsphere_model::types::{
     BoolOption, ConfigTarget, DatastoreCapability, DistributedVirtualPortgroupInfo,
-    EnvironmentBrowserConfigOptionQuerySpec, GuestOsDescriptor, IntOption, LongOption, NetworkSummary, Poly,
-    VirtualHardwareOption, VirtualMachineConfigOption, VirtualMachineConfigOptionDescriptor,
-    VirtualMachineDatastoreInfo, VirtualMachineNetworkInfo,
+    EnvironmentBrowserConfigOptionQuerySpec, GuestOsDescriptor, IntOption, LongOption, NetworkSummary,
+    OpaqueNetworkSummary, OpaqueNetworkTargetInfo, Poly, VirtualHardwareOption, VirtualMachineConfigOption,
+    VirtualMachineConfigOptionDescriptor, VirtualMachineDatastoreInfo, VirtualMachineNetworkInfo,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
@@ -256,8 +256,9 @@ fn target(world: &World, call: &Call) -> Outcome<Reply> {
         target.datastore.push(info);
     }
     for reference in &networks {
-        match &world.get::<Network>(reference)?.portgroup {
-            Some(portgroup) => {
+        let found = world.get::<Network>(reference)?;
+        match (&found.portgroup, &found.opaque) {
+            (Some(portgroup), _) => {
                 let switch = portgroup.distributed_virtual_switch.clone().unwrap_or_default();
                 target.distributed_virtual_portgroup.push(DistributedVirtualPortgroupInfo {
                     switch_name: world.name_of(&switch),
@@ -270,7 +271,7 @@ fn target(world: &World, call: &Call) -> Outcome<Reply> {
                     ..Default::default()
                 });
             }
-            None => {
+            (None, opaque) => {
                 let name = world.name_of(reference);
                 let summary = NetworkSummary {
                     network: Some(reference.clone()),
@@ -278,6 +279,17 @@ fn target(world: &World, call: &Call) -> Outcome<Reply> {
                     accessible: true,
                     ..Default::default()
                 };
+                if let Some((id, kind)) = opaque {
+                    let network = OpaqueNetworkSummary {
+                        base: summary,
+                        opaque_network_id: id.clone(),
+                        opaque_network_type: kind.clone(),
+                    };
+                    let mut info = OpaqueNetworkTargetInfo { network, ..Default::default() };
+                    info.name = name;
+                    target.opaque_network.push(info);
+                    continue;
+                }
                 let mut info = VirtualMachineNetworkInfo { network: Poly::new(summary), ..Default::default() };
                 info.name = name;
                 target.network.push(info);

@@ -329,7 +329,11 @@ fn edit(
                 new.bus_number = old.bus_number;
             }
         }
-        _ => media::check(world, draft, &mut device, kind, at)?,
+        _ => {
+            // Of a serial port that is in use only the line can be cut.
+            only_when_off(draft.running && kind == Kind::Serial && !media::is_same_port(&device, &old))?;
+            media::check(world, draft, &mut device, kind, at)?;
+        }
     }
     if kind.is_connectable()
         && let Some(info) = device.connectable.as_mut()

@@ -3,7 +3,7 @@
 use vsphere_model::types::{
     Poly, VirtualCdromIsoBackingInfo, VirtualCdromRemotePassthroughBackingInfo, VirtualDevice,
     VirtualDeviceFileBackingInfo, VirtualDevicePipeBackingInfo, VirtualDeviceURIBackingInfo,
-    VirtualFloppyRemoteDeviceBackingInfo,
+    VirtualFloppyRemoteDeviceBackingInfo, VirtualSerialPort,
 };
 
 use super::super::draft::Draft;
@@ -52,4 +52,11 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+/// Whether two serial ports differ in nothing but their lines.
+pub(super) fn is_same_port(one: &Poly<VirtualDevice>, other: &Poly<VirtualDevice>) -> bool {
+    let yields =
+        |device: &Poly<VirtualDevice>| device.downcast_ref::<VirtualSerialPort>().map(|port| port.yield_on_poll);
+    one.backing == other.backing && yields(one) == yields(other)
 }

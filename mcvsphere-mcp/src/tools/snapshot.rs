@@ -1,0 +1,226 @@
+//! Snapshots of virtual machines.
+
+use rmcp::{tool, tool_router};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use vsphere_ops::{
+    Mo,
+    managed::VirtualMachine,
+    snapshot::{self, Doomed, NewSnapshot, SnapshotQuery},
+};
+
+use crate::{
+    Permission, Server, Toolset,
+    answer::Answer,
+    arguments::{Parameters, page_size},
+    confirm::Preview,
+    cx::Cx,
+    error::Result,
+    tool_meta,
+    tools::targets::{OneVm, VmTargets},
+};
+
+#[tool_router(router = snapshot_tools, vis = "pub(crate)")]
+impl Server {
+    /// List a virtual machine's snapshots, oldest first, with path in the tree, time, state and size.
+    #[tool(
+        meta = tool_meta(Toolset::Snapshots, Permission::ReadOnly, &[]),
+        annotations(title = "List snapshots", read_only_hint = true)
+    )]
+    async fn list_snapshots(&self, Parameters(args): Parameters<ListSnapshots>) -> Result<Answer> {
+        let query = SnapshotQuery { filter: args.filter, limit: page_size(args.limit)?, cursor: args.cursor };
+        let machine = self.vsphere().client().await?.get::<VirtualMachine>(&args.vm).await?;
+        Answer::list(&snapshot::list(&machine, &query).await?, args.fields)
+    }
+
+    /// Take a snapshot of one or several virtual machines, in parallel.
+    #[tool(
+        meta = tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+        annotations(title = "Take snapshots", destructive_hint = false, idempotent_hint = false)
+    )]
+    async fn create_snapshot(&self, Parameters(args): Parameters<CreateSnapshot>, cx: Cx) -> Result<Answer> {
+        let mut new = NewSnapshot::new(args.snapshot_name);
+        if let Some(description) = args.description {
+            new = new.description(description);
+        }
+        if args.memory.unwrap_or(true) {
+            new = new.with_memory();
+        }
+        if args.quiesce.unwrap_or(false) {
+            new = new.quiesced();
+        }
+        let vms = VmTargets { vm: args.vm, vms: args.vms }.vms()?;
+        cx.expect_tasks(vms.len());
+        Answer::reports(&snapshot::create(&cx.client().await?, &vms, &new).await)
+    }
+
+    /// Take a virtual machine back to a snapshot; its present state is lost. It then runs only if the snapshot holds memory.
+    #[tool(
+        meta = tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+        annotations(title = "Revert to a snapshot", destructive_hint = true, idempotent_hint = false)
+    )]
+    async fn revert_to_snapshot(&self, Parameters(args): Parameters<OneSnapshot>, cx: Cx) -> Result<Answer> {
+        let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
+        cx.confirm(|| revert_preview(&machine, Some(&args.snapshot))).await?;
+        Answer::object(&snapshot::revert(&machine, Some(&args.snapshot)).await?)
+    }
+
+    /// Take a virtual machine back to its current snapshot; what happened since is lost.
+    #[tool(
+        meta = tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+        annotations(title = "Revert to the current snapshot", destructive_hint = true, idempotent_hint = false)
+    )]
+    async fn revert_to_current_snapshot(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
+        let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
+        cx.confirm(|| revert_preview(&machine, None)).await?;
+        Answer::object(&snapshot::revert(&machine, None).await?)
+    }
+
+    /// Delete a snapshot. The machine stays as it is; merging its disks can take long.
+    #[tool(
+        meta = tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+        annotations(title = "Delete a snapshot", destructive_hint = true, idempotent_hint = true)
+    )]
+    async fn delete_snapshot(&self, Parameters(args): Parameters<DeleteSnapshot>, cx: Cx) -> Result<Answer> {
+        let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
+        let doomed = match args.remove_children {
+            Some(true) => Doomed::WithChildren(&args.snapshot),
+            _ => Doomed::One(&args.snapshot),
+        };
+        cx.confirm(|| delete_preview(&machine, doomed)).await?;
+        Answer::object(&snapshot::delete(&machine, doomed).await?)
+    }
+
+    /// Delete all snapshots of a virtual machine, which stays as it is.
+    #[tool(
+        meta = tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+        annotations(title = "Delete all snapshots", destructive_hint = true, idempotent_hint = true)
+    )]
+    async fn delete_all_snapshots(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
+        let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
+        cx.confirm(|| delete_preview(&machine, Doomed::All)).await?;
+        Answer::object(&snapshot::delete(&machine, Doomed::All).await?)
+    }
+
+    /// Change a snapshot's name or description.
+    #[tool(
+        meta = tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+        annotations(title = "Rename a snapshot", destructive_hint = false, idempotent_hint = true)
+    )]
+    async fn rename_snapshot(&self, Parameters(args): Parameters<RenameSnapshot>, cx: Cx) -> Result<Answer> {
+        let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
+        let (name, description) = (args.new_name.as_deref(), args.new_description.as_deref());
+        Answer::object(&snapshot::rename(&machine, &args.snapshot, name, description).await?)
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ListSnapshots {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// Glob on the name: before-*.
+    filter: Option<String>,
+    /// Only these fields of each snapshot.
+    fields: Option<Vec<String>>,
+    /// Snapshots in one answer; 50 by default.
+    limit: Option<usize>,
+    /// The next_cursor of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CreateSnapshot {
+    /// One virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: Option<String>,
+    /// Several at once.
+    #[serde(alias = "names", alias = "vm_names")]
+    vms: Option<Vec<String>>,
+    /// Its name.
+    snapshot_name: String,
+    /// What it is for.
+    description: Option<String>,
+    /// Keep memory, to run on when reverted; default true.
+    memory: Option<bool>,
+    /// Quiesce by VMware Tools; default false.
+    quiesce: Option<bool>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OneSnapshot {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// Snapshot: name, path (/base/patched) or id.
+    #[serde(alias = "snapshot_name")]
+    snapshot: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DeleteSnapshot {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// Snapshot: name, path (/base/patched) or id.
+    #[serde(alias = "snapshot_name")]
+    snapshot: String,
+    /// Also those below it; default false.
+    remove_children: Option<bool>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RenameSnapshot {
+    /// Virtual machine: name, path or id.
+    #[serde(alias = "name", alias = "vm_name")]
+    vm: String,
+    /// Snapshot: name, path (/base/patched) or id.
+    #[serde(alias = "snapshot_name")]
+    snapshot: String,
+    /// New name.
+    new_name: Option<String>,
+    /// New description.
+    new_description: Option<String>,
+}
+
+/// What going back would lose: the present state.
+async fn revert_preview(machine: &Mo<VirtualMachine>, snapshot: Option<&str>) -> Result<Preview> {
+    let present = snapshot::lost_by_revert(machine, snapshot).await?;
+    let question =
+        format!("Take {} back to the snapshot {} of {}?", present.vm, present.back_to, present.back_to_created);
+    let mut preview = Preview::new(question).note("Its present state is lost. Its snapshots stay.");
+    preview = match (present.power_state, present.power_state_after) {
+        ("powered_on", "powered_on") => {
+            preview.note("What runs on it is cut off, and goes on from the snapshot's memory.")
+        }
+        ("powered_on", after) => preview.note(format!("It runs now, and will be {after} afterwards.")),
+        (_, "powered_on") => preview.note("It will run afterwards, from the snapshot's memory."),
+        _ => preview,
+    };
+    let bound = json!([
+        present.id,
+        present.back_to_id,
+        present.current_snapshot,
+        present.power_state,
+        present.power_state_after,
+        present.booted,
+    ]);
+    preview.object(&present, bound)
+}
+
+/// What deleting would lose: the snapshots.
+async fn delete_preview(machine: &Mo<VirtualMachine>, doomed: Doomed<'_>) -> Result<Preview> {
+    let going = snapshot::lost_by_delete(machine, doomed).await?;
+    let question = match going.as_slice() {
+        [only] => format!("Delete the snapshot {} of {}?", only.path, machine.label()),
+        several => format!("Delete {} snapshots of {}?", several.len(), machine.label()),
+    };
+    let preview = Preview::new(question).note("The machine stays as it is, but can't go back to them any more.");
+    going.iter().try_fold(preview, |preview, snapshot| preview.object(snapshot, &snapshot.id))
+}

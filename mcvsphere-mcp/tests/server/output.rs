@@ -1,0 +1,97 @@
+//! Output schemas: only where they are asked for, and true of what the tools answer.
+
+use mcvsphere_mcp::Server;
+use rmcp::model::{CallToolRequestParams, CallToolResult};
+use serde_json::{Value, json};
+
+use crate::{connect, lab::Lab, settings_with};
+
+#[tokio::test]
+async fn schemas_are_told_where_a_setting_wants_them() {
+    let without = connect(Server::new(&settings_with(&[])).unwrap()).await;
+    let with = connect(Server::new(&settings_with(&[("MCP_OUTPUT_SCHEMAS", "true")])).unwrap()).await;
+    let without = without.list_all_tools().await.unwrap();
+    let mut with = with.list_all_tools().await.unwrap();
+    assert!(without.iter().all(|tool| tool.output_schema.is_none()));
+    let told = with.iter_mut().filter_map(|tool| tool.output_schema.take()).count();
+    assert!(told >= 6, "{told} tools have an output schema");
+    assert_eq!(with, without, "and nothing else is different");
+}
+
+#[tokio::test]
+async fn answers_are_as_their_schemas_say() {
+    let lab = Lab::new().await;
+    lab.running("web-1").await;
+    lab.machine("web-2").await;
+    let client = connect(lab.server(&[("MCP_OUTPUT_SCHEMAS", "true")])).await;
+    let tools = client.list_all_tools().await.unwrap();
+    let call = async |tool: &str, arguments: Value| -> CallToolResult {
+        let arguments = arguments.as_object().unwrap().clone();
+        client.call_tool(CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments)).await.unwrap()
+    };
+    for (tool, arguments) in [
+        ("list_vms", json!({})),
+        ("list_vms", json!({ "limit": 1, "fields": ["name", "ip"] })),
+        ("get_vm_info", json!({ "vm": "web-1" })),
+        ("get_vm_info", json!({ "vm": "web-2" })),
+        ("list_hosts", json!({})),
+        ("get_vcenter_info", json!({})),
+        ("power_on_vm", json!({ "vm": "web-1" })),
+        ("power_on_vm", json!({ "vms": ["web-1", "web-9"] })),
+        // This client can't ask: it gets a question in the place of the report.
+        ("power_off_vm", json!({ "vm": "web-1" })),
+        ("power_off_vm", json!({ "vm": "web-2" })),
+    ] {
+        let answer = call(tool, arguments.clone()).await.structured_content.unwrap();
+        let schema = tools.iter().find(|it| it.name == tool).unwrap().output_schema.clone().unwrap();
+        let schema = Value::Object(schema.as_ref().clone());
+        if let Err(why) = fits(&answer, &schema) {
+            panic!("{tool} {arguments}: {why}\n{answer:#}\n{schema:#}");
+        }
+        assert!(fits(&json!({ "failed": "no" }), &schema).is_err(), "{tool}: its schema takes anything");
+        assert!(fits(&json!([]), &schema).is_err(), "{tool}: its schema takes anything");
+    }
+}
+
+/// What of JSON Schema the schemas use. Beyond it, a field that no schema names is a fault: it was forgotten.
+fn fits(value: &Value, schema: &Value) -> Result<(), String> {
+    if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
+        let faults: Vec<String> = choices.iter().filter_map(|choice| fits(value, choice).err()).collect();
+        return if faults.len() < choices.len() { Ok(()) } else { Err(faults.join("; ")) };
+    }
+    if schema.get("const").is_some_and(|only| only != value) {
+        return Err(format!("{value} is not {}", schema["const"]));
+    }
+    let type_of = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let is = |name: &Value| name == type_of || (name == "number" && type_of == "integer");
+    match schema.get("type") {
+        Some(Value::Array(names)) if names.iter().any(is) => {}
+        Some(name @ Value::String(_)) if is(name) => {}
+        None => {}
+        Some(other) => return Err(format!("{value} is no {other}")),
+    }
+    for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        if value.get(name).is_none() {
+            return Err(format!("{name} is missing"));
+        }
+    }
+    for (name, value) in value.as_object().into_iter().flatten() {
+        match schema.get("properties").and_then(|properties| properties.get(name)) {
+            Some(schema) => fits(value, schema).map_err(|why| format!("{name}: {why}"))?,
+            None if schema["properties"].get("plan_token").is_some() => {}
+            None => return Err(format!("{name} is not in the schema")),
+        }
+    }
+    match schema.get("items") {
+        Some(schema) => value.as_array().into_iter().flatten().try_for_each(|item| fits(item, schema)),
+        None => Ok(()),
+    }
+}

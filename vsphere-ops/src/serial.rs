@@ -1,0 +1,674 @@
+//! Serial ports of virtual machines that are reached over the network: the console of guests without a screen.
+//!
+//! ```no_run
+//! use vsphere_ops::serial::{self, NewSerialPort, Protocol};
+//!
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let set_up = serial::set_up(&client, "router-1", None, &NewSerialPort::server(Protocol::Telnet)).await?;
+//! println!("{:?}", set_up.serial_port.and_then(|port| port.connection)); // telnet://esx-01.example:20042
+//! serial::clear(&client, "router-1", None).await?; // throw out whoever holds the line
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A port that is a server listens on the machine's host while the machine runs: where it moves to another host, its
+//! address does, too. The firewall of the host has to let it through.
+//!
+//! Where a machine has several ports, the one that is meant is named by its label or key; the only one, or the only one on
+//! the network, needs no name.
+
+mod uri;
+
+use serde::Serialize;
+use vsphere_model::managed::{HostSystem, VirtualMachine, host_system as host, virtual_machine as vm};
+use vsphere_model::types::{
+    HostFirewallInfo, ManagedObjectReference, Poly, VirtualDevice, VirtualDeviceConnectInfo,
+    VirtualDeviceURIBackingInfo, VirtualDeviceURIBackingOptionDirection as ApiDirection, VirtualMachinePowerState,
+    VirtualSIOController, VirtualSerialPort, VirtualSerialPortURIBackingInfo,
+};
+use vsphere_soap::object::Property;
+
+use crate::client::Client;
+use crate::device::{self, Devices, label};
+use crate::error::{Candidate, Error, ErrorKind, Result, invalid};
+use crate::find;
+use crate::link::Link;
+use crate::mo::Mo;
+use crate::read::Values;
+use crate::vm::{optional, power_state_name};
+use uri::Uri;
+
+pub use uri::Protocol;
+
+/// What serial ports are called in errors.
+const NOUN: &str = "serial port";
+
+/// The key that a new device has until the server gives it one.
+const NEW_KEY: i32 = -1;
+
+/// The rule set of a host's firewall that lets serial ports through.
+const RULESET: &str = "remoteSerialPort";
+
+/// The network ports that are handed out: above those that hosts listen on themselves, below those that they call from.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
+/// A serial port.
+///
+/// ```
+/// use vsphere_ops::serial::SerialPort;
+///
+/// fn consoles(ports: &[SerialPort]) -> Vec<&str> {
+///     ports.iter().filter(|port| port.connected == Some(true)).filter_map(|port| port.connection.as_deref()).collect()
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SerialPort {
+    /// The label (`Serial port 1`).
+    pub label: String,
+    /// The device key.
+    pub key: i32,
+    /// What is behind it: `network`, `file`, `pipe`, `device`…
+    pub kind: String,
+    /// `telnet`, `tcp`…, of one on the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// `server` for one that is called, `client` for one that calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction: Option<String>,
+    /// The TCP port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Where it is reached, `telnet://esx-01.example:20042`; of a client, whom it calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// The URI as the server keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_uri: Option<String>,
+    /// The concentrator that all goes through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_uri: Option<String>,
+    /// Whether the guest gives up the processor while it polls the port.
+    pub yield_on_poll: bool,
+    /// Whether it has a line; not in a machine that is off.
+    pub connected: Option<bool>,
+    /// Whether it has one from power on.
+    pub start_connected: Option<bool>,
+}
+
+/// The serial ports of a machine.
+///
+/// ```
+/// use vsphere_ops::serial::SerialPorts;
+///
+/// fn lines(ports: &SerialPorts) -> Vec<String> {
+///     ports.serial_ports.iter().map(|port| format!("{} on {:?}: {:?}", ports.vm, ports.host, port.connection)).collect()
+/// }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+pub struct SerialPorts {
+    /// The machine's name.
+    pub vm: String,
+    /// Its managed object id.
+    pub id: String,
+    /// Its power state: only while it runs is there somebody at the other end.
+    pub power_state: &'static str,
+    /// The name of its host.
+    pub host: Option<String>,
+    /// Its serial ports; empty where none is set up.
+    pub serial_ports: Vec<SerialPort>,
+    /// What may keep them from being reached.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// How a change of a serial port ended.
+///
+/// ```
+/// use vsphere_ops::serial::SerialReport;
+///
+/// fn tell(report: &SerialReport) {
+///     println!("{}: changed {}", report.vm, report.changed);
+///     report.warnings.iter().for_each(|warning| println!("but {warning}"));
+/// }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+pub struct SerialReport {
+    /// The machine's name.
+    pub vm: String,
+    /// Its managed object id.
+    pub id: String,
+    /// Its power state.
+    pub power_state: &'static str,
+    /// Whether anything was changed; not where it was so already.
+    pub changed: bool,
+    /// The port after the change; one that was removed as it was before.
+    pub serial_port: Option<SerialPort>,
+    /// What is done and yet may not be what was wanted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Who calls whom.
+///
+/// ```
+/// use vsphere_ops::serial::Direction;
+///
+/// assert_ne!(Direction::Server, Direction::Client { address: "console.example".into() });
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Direction {
+    /// The host listens.
+    Server,
+    /// The host calls this name or address.
+    Client {
+        /// Whom.
+        address: String,
+    },
+}
+
+/// A serial port to be.
+///
+/// ```
+/// use vsphere_ops::serial::{NewSerialPort, Protocol};
+///
+/// let console = NewSerialPort { port: Some(2001), ..NewSerialPort::server(Protocol::Tcp) };
+/// let call = NewSerialPort::client(Protocol::Telnets, "console.example", 2001);
+/// # assert_eq!((console.port, call.port), (Some(2001), Some(2001)));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSerialPort {
+    /// How the line is spoken.
+    pub protocol: Protocol,
+    /// Who calls whom.
+    pub direction: Direction,
+    /// The TCP port; of a server, one that is free where `None`.
+    pub port: Option<u16>,
+    /// Whether the guest gives up the processor while it polls the port, as it should.
+    pub yield_on_poll: bool,
+}
+
+impl NewSerialPort {
+    /// One that listens on a port that is free.
+    pub fn server(protocol: Protocol) -> Self {
+        Self { protocol, direction: Direction::Server, port: None, yield_on_poll: true }
+    }
+
+    /// One that calls.
+    pub fn client(protocol: Protocol, address: impl Into<String>, port: u16) -> Self {
+        let direction = Direction::Client { address: address.into() };
+        Self { direction, port: Some(port), ..Self::server(protocol) }
+    }
+
+    fn check(&self) -> Result<()> {
+        match (&self.direction, self.port) {
+            (_, Some(0)) => Err(invalid(SET_UP, "port 0 is none: give one from 1 to 65535")),
+            (Direction::Client { address }, _) if !uri::is_address(address) => {
+                Err(invalid(SET_UP, format!("{address:?} is no name or address that a host could call")))
+            }
+            (Direction::Client { .. }, None) => {
+                Err(invalid(SET_UP, "a port that calls needs the port number that is called"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a port is like this already; its number may be any where none is wanted.
+    fn is(&self, uri: &Uri, backing: &VirtualDeviceURIBackingInfo, port: &VirtualSerialPort) -> bool {
+        let direction = match &self.direction {
+            Direction::Server => is_server(backing),
+            Direction::Client { address } => !is_server(backing) && uri.address == *address,
+        };
+        direction
+            && uri.protocol == self.protocol.name()
+            && self.port.is_none_or(|wanted| uri.port == Some(wanted))
+            && uri.port.is_some()
+            && port.yield_on_poll == self.yield_on_poll
+            && backing.proxy_uri.as_deref().is_none_or(str::is_empty)
+    }
+
+    fn backing(&self, port: u16) -> VirtualSerialPortURIBackingInfo {
+        let (direction, address) = match &self.direction {
+            Direction::Server => (ApiDirection::Server, ""),
+            Direction::Client { address } => (ApiDirection::Client, address.as_str()),
+        };
+        let mut backing = VirtualSerialPortURIBackingInfo::default();
+        backing.service_uri = uri::write(self.protocol.name(), address, port);
+        backing.direction = direction.as_str().to_owned();
+        backing
+    }
+}
+
+/// The serial ports of a machine, and where they are reached.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// for port in vsphere_ops::serial::get(&client, "router-1").await?.serial_ports {
+///     println!("{}: {:?}", port.label, port.connection);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` or `ambiguous` where the machine is not exactly one, `permission` where its configuration can't be read,
+/// and those of the server.
+pub async fn get(client: &Client, vm: &str) -> Result<SerialPorts> {
+    let machine = client.get::<VirtualMachine>(vm).await?;
+    let devices = Devices::read(&machine)
+        .await
+        .map_err(|error| error.in_operation("get the serial ports of").on(machine.label()))?;
+    let place = Place::of(&machine).await?;
+    let ports: Vec<SerialPort> =
+        devices.of::<VirtualSerialPort>().map(|(device, port)| place.describe(device, port)).collect();
+    let on_network = ports.iter().any(|port| port.service_uri.is_some());
+    Ok(SerialPorts {
+        vm: machine.label().to_owned(),
+        id: machine.id().to_owned(),
+        power_state: power_state_name(&devices.power_state),
+        warnings: if on_network { place.warnings() } else { Vec::new() },
+        host: place.host_name,
+        serial_ports: ports,
+    })
+}
+
+const SET_UP: &str = "set up a serial port of";
+
+/// Sets up a serial port on the network: the one that is named, else the one on the network that there is, else a new one.
+/// The machine has to be off for that.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::serial::{self, NewSerialPort, Protocol};
+///
+/// let report = serial::set_up(&client, "router-1", None, &NewSerialPort::server(Protocol::Tcp)).await?;
+/// println!("{:?} {:?}", report.serial_port.and_then(|port| port.connection), report.warnings);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `invalid_argument` for a network port that another machine of the host has, `unsupported` where something has to be
+/// changed and the machine is not off, `ambiguous` where it has several ports on the network and none is named,
+/// `not_found` where there is none of that name, and those of the server.
+pub async fn set_up(client: &Client, vm: &str, which: Option<&str>, new: &NewSerialPort) -> Result<SerialReport> {
+    new.check()?;
+    let machine = client.get::<VirtualMachine>(vm).await?;
+    let place = Place::of(&machine).await?;
+    let taken = place.taken(client).await?;
+    let done = device::reconfigure(&machine, SET_UP, |devices| {
+        let is = to_set_up(devices, which)?;
+        let known = is.and_then(|(device, port)| Some((uri_of(device)?, port)));
+        if let Some((backing, port)) = known
+            && new.is(&Uri::parse(&backing.service_uri), backing, port)
+        {
+            return Ok(Vec::new());
+        }
+        must_be_off(devices, SET_UP)?;
+        let key = is.map(|(device, _)| device.key);
+        let others: Vec<&Taken> = taken.iter().filter(|taken| !taken.is(&machine, key)).collect();
+        let own = known.filter(|(backing, _)| is_server(backing)).and_then(|(backing, _)| {
+            Uri::parse(&backing.service_uri).port.filter(|port| others.iter().all(|other| other.port != *port))
+        });
+        let port = new.port.or(own).map_or_else(|| free_port(&machine, &others), Ok)?;
+        if let (Direction::Server, Some(other)) = (&new.direction, others.iter().find(|other| other.port == port)) {
+            let text =
+                format!("{} listens on port {port} of the same host; without a port, a free one is taken", other.vm);
+            return Err(invalid(SET_UP, text));
+        }
+        let mut device = match is {
+            Some((device, _)) => device.clone(),
+            None => fresh(devices),
+        };
+        device.backing = Some(Poly::new(new.backing(port)));
+        if let Some(port) = device.downcast_mut::<VirtualSerialPort>() {
+            port.yield_on_poll = new.yield_on_poll;
+        }
+        Ok(vec![if is.is_some() { device::edit(device) } else { device::add(device) }])
+    });
+    let done = done.await?;
+    let port = done.added::<VirtualSerialPort>().map_or_else(|| to_set_up(&done.after, which), |new| Ok(Some(new)))?;
+    let port = port.map(|(device, port)| place.describe(device, port));
+    Ok(report(&machine, &done.after, done.changed, port, place.warnings()))
+}
+
+/// Connects a serial port: at once where the machine runs, else from its next power on.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// vsphere_ops::serial::connect(&client, "router-1", Some("Serial port 2")).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` where the machine has no such port, `ambiguous` where it has several and none is named, and those of the
+/// server.
+pub async fn connect(client: &Client, vm: &str, which: Option<&str>) -> Result<SerialReport> {
+    link(&client.get(vm).await?, "connect a serial port of", which, Link::Up).await
+}
+
+/// Disconnects a serial port: at once where the machine runs, else from its next power on.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// vsphere_ops::serial::disconnect(&client, "router-1", None).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`connect`].
+pub async fn disconnect(client: &Client, vm: &str, which: Option<&str>) -> Result<SerialReport> {
+    link(&client.get(vm).await?, "disconnect a serial port of", which, Link::Down).await
+}
+
+async fn link(
+    machine: &Mo<VirtualMachine>,
+    operation: &str,
+    which: Option<&str>,
+    wanted: Link,
+) -> Result<SerialReport> {
+    let done = device::reconfigure(machine, operation, |devices| Ok(wanted.change(devices, choose(devices, which)?.0)));
+    let done = done.await?;
+    let (device, port) = choose(&done.after, which)?;
+    let warnings = wanted.note(&done.after, device).into_iter().collect();
+    let place = Place::of(machine).await?;
+    Ok(report(machine, &done.after, done.changed, Some(place.describe(device, port)), warnings))
+}
+
+/// Disconnects a serial port and connects it again, so that whoever holds the line is thrown out.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let report = vsphere_ops::serial::clear(&client, "router-1", None).await?;
+/// assert!(report.changed || report.power_state != "powered_on"); // nobody holds the line of a machine that is off
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`connect`].
+pub async fn clear(client: &Client, vm: &str, which: Option<&str>) -> Result<SerialReport> {
+    const CLEAR: &str = "clear a serial port of";
+    let machine = client.get::<VirtualMachine>(vm).await?;
+    let named = |error: Error| error.in_operation(CLEAR).on(machine.label());
+    let devices = Devices::read(&machine).await.map_err(named)?;
+    let (device, port) = choose(&devices, which).map_err(named)?;
+    if !devices.is_running() {
+        let place = Place::of(&machine).await?;
+        let note = vec!["the machine does not run: nobody holds the line".to_owned()];
+        return Ok(report(&machine, &devices, false, Some(place.describe(device, port)), note));
+    }
+    // The same port both times, whatever happens to others in between.
+    let key = device.key.to_string();
+    link(&machine, CLEAR, Some(&key), Link::Down).await?;
+    let connected = link(&machine, CLEAR, Some(&key), Link::Up).await.map_err(|error| {
+        let hint = error.hint().map(|hint| format!("{hint}; ")).unwrap_or_default();
+        error.advised(format!("{hint}the port is disconnected now, and connect_serial_port connects it"))
+    })?;
+    Ok(SerialReport { changed: true, ..connected })
+}
+
+const REMOVE: &str = "remove a serial port of";
+
+/// What [`remove`] would remove; `None` where there is no serial port.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// if let Some(port) = vsphere_ops::serial::removal(&client, "router-1", None).await?.serial_port {
+///     println!("{} would go, and with it {:?}", port.label, port.connection);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`remove`].
+pub async fn removal(client: &Client, vm: &str, which: Option<&str>) -> Result<SerialReport> {
+    let machine = client.get::<VirtualMachine>(vm).await?;
+    let named = |error: Error| error.in_operation(REMOVE).on(machine.label());
+    let devices = Devices::read(&machine).await.map_err(named)?;
+    let place = Place::of(&machine).await?;
+    let port = removed(&devices, which).map_err(named)?;
+    Ok(report(&machine, &devices, false, port.map(|(device, port)| place.describe(device, port)), Vec::new()))
+}
+
+/// Removes a serial port. The machine has to be off. Where it has none, nothing is changed.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let report = vsphere_ops::serial::remove(&client, "router-1", None).await?;
+/// println!("{}", report.changed);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `unsupported` where the machine is not off, and those of [`connect`].
+pub async fn remove(client: &Client, vm: &str, which: Option<&str>) -> Result<SerialReport> {
+    let machine = client.get::<VirtualMachine>(vm).await?;
+    let place = Place::of(&machine).await?;
+    let done = device::reconfigure(&machine, REMOVE, |devices| {
+        Ok(removed(devices, which)?.map(|(device, _)| device::remove(device.clone())).into_iter().collect())
+    });
+    let done = done.await?;
+    let port = if done.changed { removed(&done.before, which)? } else { None };
+    let port = port.map(|(device, port)| place.describe(device, port));
+    Ok(report(&machine, &done.after, done.changed, port, Vec::new()))
+}
+
+/// A serial port as the machine has it.
+type Found<'a> = (&'a Poly<VirtualDevice>, &'a VirtualSerialPort);
+
+/// The port that is to be removed; none where the machine has none.
+fn removed<'a>(devices: &'a Devices, which: Option<&str>) -> Result<Option<Found<'a>>> {
+    if devices.of::<VirtualSerialPort>().next().is_none() {
+        return Ok(None);
+    }
+    let port = choose(devices, which)?;
+    must_be_off(devices, REMOVE)?;
+    Ok(Some(port))
+}
+
+/// The port that is meant: by its name, or as the only one.
+fn choose<'a>(devices: &'a Devices, which: Option<&str>) -> Result<Found<'a>> {
+    if let Some(what) = which {
+        return devices.choose(NOUN, what);
+    }
+    let mut all = devices.of::<VirtualSerialPort>();
+    match (all.next(), all.next()) {
+        (None, _) => {
+            let text = "the machine has no serial port; setup_serial_port adds one".to_owned();
+            Err(Error::new("choose", ErrorKind::NotFound(text)))
+        }
+        (Some(only), None) => Ok(only),
+        _ => the_network_one(devices)?.ok_or_else(|| several(devices.of::<VirtualSerialPort>())),
+    }
+}
+
+/// The port that is to be set up; none where there has to be a new one.
+fn to_set_up<'a>(devices: &'a Devices, which: Option<&str>) -> Result<Option<Found<'a>>> {
+    match which {
+        Some(what) => devices.choose(NOUN, what).map(Some),
+        None => the_network_one(devices),
+    }
+}
+
+/// The one port on the network, where there is one.
+fn the_network_one(devices: &Devices) -> Result<Option<Found<'_>>> {
+    let on_network = || devices.of::<VirtualSerialPort>().filter(|(device, _)| uri_of(device).is_some());
+    let mut ports = on_network();
+    match (ports.next(), ports.next()) {
+        (Some(_), Some(_)) => Err(several(on_network())),
+        (first, _) => Ok(first),
+    }
+}
+
+fn several<'a>(ports: impl Iterator<Item = Found<'a>>) -> Error {
+    let candidates = ports.map(|(device, _)| Candidate { path: label(device), id: device.key.to_string() });
+    Error::new("choose", ErrorKind::Ambiguous(candidates.collect()))
+}
+
+fn uri_of(device: &VirtualDevice) -> Option<&VirtualDeviceURIBackingInfo> {
+    device.backing.as_ref()?.downcast_ref()
+}
+
+fn is_server(backing: &VirtualDeviceURIBackingInfo) -> bool {
+    backing.direction == ApiDirection::Server.as_str()
+}
+
+fn must_be_off(devices: &Devices, operation: &str) -> Result<()> {
+    if devices.power_state == VirtualMachinePowerState::PoweredOff {
+        return Ok(());
+    }
+    let text = "the machine is not off, and serial ports come, go and change only then: shut it down first";
+    Err(Error::new(operation, ErrorKind::Unsupported(text.to_owned())))
+}
+
+/// A port that is not there yet.
+fn fresh(devices: &Devices) -> Poly<VirtualDevice> {
+    let mut device = Poly::<VirtualDevice>::new(VirtualSerialPort::default());
+    device.key = NEW_KEY;
+    device.controller_key = devices.of::<VirtualSIOController>().next().map(|(controller, _)| controller.key);
+    device.connectable = Some(Box::new(VirtualDeviceConnectInfo {
+        start_connected: true,
+        allow_guest_control: true,
+        ..Default::default()
+    }));
+    device
+}
+
+fn report(
+    machine: &Mo<VirtualMachine>,
+    devices: &Devices,
+    changed: bool,
+    serial_port: Option<SerialPort>,
+    warnings: Vec<String>,
+) -> SerialReport {
+    SerialReport {
+        vm: machine.label().to_owned(),
+        id: machine.id().to_owned(),
+        power_state: power_state_name(&devices.power_state),
+        changed,
+        serial_port,
+        warnings,
+    }
+}
+
+/// A network port that a serial port listens on.
+struct Taken {
+    port: u16,
+    vm: String,
+    vm_id: String,
+    key: i32,
+}
+
+impl Taken {
+    fn is(&self, machine: &Mo<VirtualMachine>, key: Option<i32>) -> bool {
+        self.vm_id == machine.id() && Some(self.key) == key
+    }
+}
+
+/// A network port that no serial port of the host has. Each machine has another one to begin with, so that several that
+/// are set up at once, or meet on a host later, do not get the same.
+fn free_port(machine: &Mo<VirtualMachine>, taken: &[&Taken]) -> Result<u16> {
+    let id = machine.id().bytes().filter(u8::is_ascii_digit);
+    let number = id.fold(0_u64, |number, digit| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')));
+    let begin = u16::try_from(number % u64::from(PORTS.end - PORTS.start)).unwrap_or_default();
+    let mut ports = (PORTS.start + begin..PORTS.end).chain(PORTS.start..PORTS.start + begin);
+    ports.find(|port| taken.iter().all(|taken| taken.port != *port)).ok_or_else(|| {
+        let text = format!("all network ports from {} to {} are taken: give one", PORTS.start, PORTS.end - 1);
+        invalid(SET_UP, text)
+    })
+}
+
+/// The host that a machine is on, as far as its serial ports need it.
+struct Place {
+    host: Option<ManagedObjectReference>,
+    host_name: Option<String>,
+    firewall: Option<HostFirewallInfo>,
+}
+
+impl Place {
+    async fn of(machine: &Mo<VirtualMachine>) -> Result<Self> {
+        const FIREWALL: Property<HostSystem, Option<HostFirewallInfo>> = Property::new("config.firewall");
+        let host = machine.read(vm::HOST).await?;
+        let content = match &host {
+            Some(host) => find::details(machine.client(), [host.clone()], &["name", FIREWALL.path()]).await?.pop(),
+            None => None,
+        };
+        let host_name = content.as_ref().and_then(find::name_of);
+        let firewall = content
+            .and_then(|content| optional(&mut Values::new(content.prop_set, content.missing_set), FIREWALL.path()));
+        Ok(Self { host, host_name, firewall })
+    }
+
+    /// What keeps the host's serial ports from the network.
+    fn warnings(&self) -> Vec<String> {
+        let rules = self.firewall.as_ref().and_then(|firewall| firewall.ruleset.iter().find(|set| set.key == RULESET));
+        if rules.is_none_or(|rules| rules.enabled) {
+            return Vec::new();
+        }
+        vec![format!(
+            "the firewall of host {} keeps serial ports from the network: enable its rule set {RULESET} (on the host: \
+             esxcli network firewall ruleset set --ruleset-id {RULESET} --enabled true)",
+            self.host_name.as_deref().unwrap_or("of the machine")
+        )]
+    }
+
+    /// The network ports that serial ports of the host's machines listen on, also of those that are off.
+    async fn taken(&self, client: &Client) -> Result<Vec<Taken>> {
+        let Some(host) = &self.host else { return Ok(Vec::new()) };
+        let host: Mo<HostSystem> = Mo::new(client, host, self.host_name.clone());
+        let machines = host.read(host::VM).await?;
+        let mut taken = Vec::new();
+        for content in find::details(client, machines, &["name", vm::DEVICES.path()]).await? {
+            let name = find::label(&content);
+            let id = content.obj.value;
+            let devices: Option<Vec<Poly<VirtualDevice>>> =
+                optional(&mut Values::new(content.prop_set, content.missing_set), vm::DEVICES.path());
+            for device in devices.iter().flatten().filter(|device| device.is::<VirtualSerialPort>()) {
+                let backing = uri_of(device).filter(|backing| is_server(backing));
+                if let Some(port) = backing.and_then(|backing| Uri::parse(&backing.service_uri).port) {
+                    taken.push(Taken { port, vm: name.clone(), vm_id: id.clone(), key: device.key });
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    fn describe(&self, device: &Poly<VirtualDevice>, port: &VirtualSerialPort) -> SerialPort {
+        let link = device.connectable.as_ref();
+        let backing = uri_of(device);
+        let uri = backing.map(|backing| Uri::parse(&backing.service_uri));
+        let connection = backing.zip(uri.as_ref()).and_then(|(backing, uri)| match is_server(backing) {
+            true => Some(uri::write(&uri.protocol, self.host_name.as_deref()?, uri.port?)),
+            false => Some(backing.service_uri.clone()),
+        });
+        SerialPort {
+            label: label(device),
+            key: device.key,
+            kind: kind(device),
+            protocol: uri.as_ref().map(|uri| uri.protocol.clone()),
+            direction: backing.map(|backing| backing.direction.clone()),
+            port: uri.and_then(|uri| uri.port),
+            connection,
+            service_uri: backing.map(|backing| backing.service_uri.clone()),
+            proxy_uri: backing.and_then(|backing| backing.proxy_uri.clone()).filter(|proxy| !proxy.is_empty()),
+            yield_on_poll: port.yield_on_poll,
+            connected: link.map(|link| link.connected),
+            start_connected: link.map(|link| link.start_connected),
+        }
+    }
+}
+
+/// What is behind a port, in a word: `VirtualSerialPortFileBackingInfo` is `file`.
+fn kind(device: &VirtualDevice) -> String {
+    let Some(backing) = device.backing.as_ref() else { return "none".to_owned() };
+    let name = backing.type_name();
+    match name.strip_prefix("VirtualSerialPort").and_then(|name| name.strip_suffix("BackingInfo")) {
+        Some("URI") => "network".to_owned(),
+        Some(kind) => kind.to_ascii_lowercase(),
+        None => name.to_owned(),
+    }
+}

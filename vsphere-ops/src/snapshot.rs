@@ -1,0 +1,226 @@
+//! Snapshots of virtual machines: found, listed with what they take, taken on several machines at once, gone back to,
+//! deleted.
+//!
+//! ```no_run
+//! use vsphere_ops::managed::VirtualMachine;
+//! use vsphere_ops::snapshot::{self, Doomed, NewSnapshot, SnapshotQuery};
+//!
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let web = client.get::<VirtualMachine>("web-1").await?;
+//! for snapshot in snapshot::list(&web, &SnapshotQuery { limit: 50, ..Default::default() }).await?.items {
+//!     println!("{} of {}: {:?} bytes", snapshot.path, snapshot.created, snapshot.size_bytes);
+//! }
+//! snapshot::revert(&web, Some("/installed/patched")).await?;   // by path; a name or an id does as well
+//! snapshot::delete(&web, Doomed::One("snapshot-7")).await?;
+//!
+//! let names = ["web-1".to_owned(), "web-2".to_owned()];
+//! for report in snapshot::create(&client, &names, &NewSnapshot::new("before the update").quiesced()).await {
+//!     println!("{}: {:?}", report.vm, report.outcome);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Names of snapshots need not be unique, not even among the children of one. What fits several is an error that lists
+//! them. Names and descriptions are what people wrote: whoever shows them to a program or a language model should not
+//! trust them.
+
+mod change;
+mod lookup;
+mod loss;
+mod size;
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
+use vsphere_model::types::{
+    DateTime, VirtualMachineFileLayoutEx, VirtualMachineSnapshotInfo, VirtualMachineSnapshotTree,
+};
+use vsphere_soap::object::format_date_time;
+
+pub use change::{Deleted, Doomed, NewSnapshot, Reverted, SnapshotChange, create, delete, rename, revert};
+pub use loss::{PresentState, lost_by_delete, lost_by_revert};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::find::no_longer;
+use crate::mo::Mo;
+use crate::name::{self, Glob};
+use crate::page::{Page, Window};
+use crate::vm::power_state_name;
+
+/// A snapshot of a virtual machine.
+///
+/// ```
+/// use vsphere_ops::snapshot::SnapshotInfo;
+///
+/// fn bytes(snapshots: &[SnapshotInfo]) -> i64 {
+///     snapshots.iter().filter_map(|snapshot| snapshot.size_bytes).sum()
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SnapshotInfo {
+    /// The name. People write it: not to be trusted.
+    pub name: String,
+    /// The names on the way from the first snapshot to this one: `/installed/patched`. A slash in a name is `%2f`.
+    pub path: String,
+    /// The managed object id (`snapshot-7`).
+    pub id: String,
+    /// The description. People write it: not to be trusted.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// When it was taken, RFC 3339.
+    pub created: String,
+    /// The machine's state in it: `powered_on` where it holds memory, `suspended`, or `powered_off`.
+    pub state: &'static str,
+    /// Whether VMware Tools had brought the file systems to rest.
+    pub quiesced: bool,
+    /// Whether the machine's present state comes from it.
+    pub is_current: bool,
+    /// What it takes besides the machine's own disks: state, memory, and the changes that are kept apart because of it. As
+    /// the server last measured, where it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<i64>,
+    #[serde(skip)]
+    taken: DateTime,
+    /// How many snapshots it stands upon.
+    #[serde(skip)]
+    depth: usize,
+}
+
+/// Which snapshots of a machine to list.
+///
+/// ```
+/// use vsphere_ops::snapshot::SnapshotQuery;
+///
+/// let query = SnapshotQuery { filter: Some("before-*".into()), limit: 20, ..Default::default() };
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotQuery {
+    /// A glob on the name.
+    pub filter: Option<String>,
+    /// The most to answer with.
+    pub limit: usize,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// Lists the snapshots of a machine, the oldest first, so that each comes after those that it stands upon.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::VirtualMachine;
+/// use vsphere_ops::snapshot::{self, SnapshotQuery};
+///
+/// let web = client.get::<VirtualMachine>("web-1").await?;
+/// let page = snapshot::list(&web, &SnapshotQuery { limit: 50, ..Default::default() }).await?;
+/// let current = page.items.iter().find(|snapshot| snapshot.is_current);
+/// println!("{} snapshots; the present state comes from {:?}", page.total, current.map(|snapshot| &snapshot.path));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` where the machine is gone, and those of the server.
+pub async fn list(machine: &Mo<VirtualMachine>, query: &SnapshotQuery) -> Result<Page<SnapshotInfo>> {
+    let tree = Tree::measured(machine).await?;
+    let glob = query.filter.as_deref().map(Glob::new);
+    let fitting = tree.nodes.into_iter().filter(|node| glob.as_ref().is_none_or(|glob| glob.fits(&node.name)));
+    let mut by_id: HashMap<String, SnapshotInfo> = fitting.map(|node| (node.id.clone(), node)).collect();
+    // Texts of one length and one zone sort like the times.
+    let time = |node: &SnapshotInfo| node.taken.to_utc().format("%Y-%m-%dT%H:%M:%S%.9f").to_string();
+    let keys = by_id.values().map(|node| (time(node), node.id.clone())).collect();
+    let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
+    let items = window.keys.iter().filter_map(|(_, id)| by_id.remove(id)).collect();
+    Ok(window.page(items))
+}
+
+/// The snapshots of a machine.
+#[derive(Debug, Default)]
+struct Tree {
+    /// Each before its children.
+    nodes: Vec<SnapshotInfo>,
+}
+
+impl Tree {
+    async fn read(machine: &Mo<VirtualMachine>) -> Result<Self> {
+        Ok(Self::new(machine.read(vm::SNAPSHOT).await?.as_ref()))
+    }
+
+    /// The same with sizes.
+    async fn measured(machine: &Mo<VirtualMachine>) -> Result<Self> {
+        let (info, layout) = machine.read((vm::SNAPSHOT, vm::LAYOUT_EX)).await?;
+        let mut tree = Self::new(info.as_ref());
+        tree.measure(info.as_ref(), layout.as_ref());
+        Ok(tree)
+    }
+
+    fn new(info: Option<&VirtualMachineSnapshotInfo>) -> Self {
+        let mut tree = Self::default();
+        let Some(info) = info else { return tree };
+        let current = info.current_snapshot.as_ref().map(|current| current.value.as_str());
+        tree.add(&info.root_snapshot_list, "", 0, current);
+        tree
+    }
+
+    fn add(&mut self, siblings: &[VirtualMachineSnapshotTree], above: &str, depth: usize, current: Option<&str>) {
+        for node in siblings {
+            let path = format!("{above}/{}", name::encode(&node.name));
+            self.nodes.push(SnapshotInfo {
+                name: name::decode(&node.name),
+                path: path.clone(),
+                id: node.snapshot.value.clone(),
+                description: node.description.clone(),
+                created: format_date_time(&node.create_time),
+                taken: node.create_time,
+                state: power_state_name(&node.state),
+                quiesced: node.quiesced,
+                is_current: current == Some(node.snapshot.value.as_str()),
+                size_bytes: None,
+                depth,
+            });
+            self.add(&node.child_snapshot_list, &path, depth + 1, current);
+        }
+    }
+
+    /// The one to go back to: the one that fits, or the current one.
+    fn target(&self, machine: &Mo<VirtualMachine>, what: Option<&str>) -> Result<&SnapshotInfo> {
+        match what {
+            Some(what) => self.one(machine, what),
+            None => self.current().ok_or_else(|| {
+                let text =
+                    if self.nodes.is_empty() { "the machine has no snapshots" } else { "it comes from none of them" };
+                Error::new("find current snapshot of", ErrorKind::NotFound(text.to_owned())).on(machine.label())
+            }),
+        }
+    }
+
+    /// Those that are to go, each before its children.
+    fn doomed(&self, machine: &Mo<VirtualMachine>, doomed: Doomed<'_>) -> Result<&[SnapshotInfo]> {
+        let (what, children) = match doomed {
+            Doomed::All => return Ok(&self.nodes),
+            Doomed::One(what) => (what, false),
+            Doomed::WithChildren(what) => (what, true),
+        };
+        let chosen = self.one(machine, what)?;
+        let rest = self.nodes.iter().skip_while(|node| node.id != chosen.id).skip(1);
+        let below = rest.take_while(|node| children && node.depth > chosen.depth).count();
+        let at = self.nodes.iter().position(|node| node.id == chosen.id).unwrap_or_default();
+        Ok(self.nodes.get(at..=at + below).unwrap_or_default())
+    }
+
+    fn with_id(self, machine: &Mo<VirtualMachine>, id: &str) -> Result<SnapshotInfo> {
+        self.nodes.into_iter().find(|node| node.id == id).ok_or_else(|| {
+            let text = no_longer("VirtualMachineSnapshot", id);
+            Error::new("find snapshot of", ErrorKind::NotFound(text)).on(machine.label())
+        })
+    }
+
+    fn measure(&mut self, info: Option<&VirtualMachineSnapshotInfo>, layout: Option<&VirtualMachineFileLayoutEx>) {
+        let Some((info, layout)) = info.zip(layout) else { return };
+        let sizes = size::of_all(info, layout);
+        for node in &mut self.nodes {
+            node.size_bytes = sizes.get(node.id.as_str()).copied();
+        }
+    }
+}

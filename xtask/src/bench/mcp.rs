@@ -1,0 +1,264 @@
+//! What a user of the MCP server waits for: its start, the list of machines, a snapshot of many machines at once.
+//!
+//! The program is started as a client starts it, and spoken to over its pipes. vSphere is a process of its own: the
+//! simulated vCenter with a delay before each answer, as over a network, and vcsim. A proxy between the two counts requests.
+
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use peers::CountingProxy;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::say;
+use super::server::program;
+use super::sim::Server;
+use crate::scratch::Scratch;
+
+/// Arguments of `cargo xtask bench mcp`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many virtual machines the servers have.
+    #[arg(long, default_value_t = 1000)]
+    vms: u32,
+    /// Milliseconds that each answer of the simulated vCenter takes longer.
+    #[arg(long, default_value_t = 5)]
+    latency: u32,
+    /// How many machines get a snapshot.
+    #[arg(long, default_value_t = 12)]
+    machines: usize,
+    /// How often what is short is measured.
+    #[arg(long, default_value_t = 10)]
+    runs: usize,
+    /// Leave vcsim out.
+    #[arg(long)]
+    alone: bool,
+    /// Measure this program in place of the one that is built for release.
+    #[arg(long)]
+    program: Option<PathBuf>,
+}
+
+const ADMINISTRATOR: [&str; 2] = ["administrator@vsphere.local", "VMware1!"];
+
+/// Measures the server.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let mcvsphere = match &args.program {
+        Some(path) => path.clone(),
+        None => program("mcvsphere-mcp", "mcvsphere")?,
+    };
+    start(&mcvsphere, args.runs)?;
+
+    let runtime = Runtime::new()?;
+    let mut command = Command::new(&mcvsphere);
+    command.args(["sim", "--plain", "--listen", "127.0.0.1:0", "--hosts", "16", "--datastores", "4", "--pace", "1"]);
+    command.args(["--vms", &args.vms.to_string(), "--latency", &args.latency.to_string()]);
+    let sim = Server::start(command, "VCENTER_HOST=")?;
+    lists(&mcvsphere, &runtime, &sim, ADMINISTRATOR, "sim", args)?;
+    snapshots(&mcvsphere, &sim, args)?;
+    drop(sim);
+
+    if !args.alone {
+        let scratch = Scratch::new()?;
+        let mut command = Command::new(crate::peers::vcsim()?);
+        command.args(["-l", "127.0.0.1:0", "-tls=false", "-stdinexit", "-cluster", "1", "-standalone-host", "0"]);
+        command.args(["-vm", &args.vms.to_string()]).env("TMPDIR", scratch.path());
+        let vcsim = Server::start(command, "GOVC_URL=")?;
+        lists(&mcvsphere, &runtime, &vcsim, ["user", "pass"], "vcsim", args)?;
+    }
+    Ok(())
+}
+
+/// From the start of the process to its first answer, in both lifecycles. It connects to no vCenter before it is asked to.
+fn start(mcvsphere: &Path, runs: usize) -> anyhow::Result<()> {
+    let about = json!({ "name": "bench", "version": "1" });
+    let discover = json!({ "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": about,
+        "io.modelcontextprotocol/clientCapabilities": {},
+    } });
+    for (method, params) in [("initialize", introduction()), ("server/discover", discover)] {
+        let mut times = Vec::new();
+        for _ in 0..runs.max(1) {
+            let started = Instant::now();
+            let mut session = Session::spawn(mcvsphere, "vcenter.invalid", ["user", "pass"])?;
+            session.ask(method, &params)?;
+            times.push(started.elapsed());
+        }
+        let name = method.rsplit('/').next().unwrap_or(method);
+        say(&format!("start_until_{name}_ms: {} (bar: less than 50)", best_and_median(&mut times)));
+    }
+    Ok(())
+}
+
+/// The list of machines: the first page of a session, then from memory.
+fn lists(
+    mcvsphere: &Path,
+    runtime: &Runtime,
+    server: &Server,
+    credentials: [&str; 2],
+    name: &str,
+    args: &Args,
+) -> anyhow::Result<()> {
+    let proxy = runtime.block_on(CountingProxy::start(server.address.parse()?))?;
+    let mut cold = Vec::new();
+    for _ in 0..args.runs.clamp(1, 5) {
+        let mut session = Session::open(mcvsphere, &proxy.url(), credentials)?;
+        // The session with vSphere is there before the list: it is the list that is measured.
+        session.call("get_vcenter_info", &json!({}))?;
+        let before = proxy.requests().len();
+        let (took, page, bytes) = session.timed("list_vms", &json!({}))?;
+        // The mirror begins when the list is read, so that what came before the last read was the list's.
+        let requests = proxy.requests().split_off(before);
+        let reads = ["RetrieveProperties", "RetrievePropertiesEx", "ContinueRetrievePropertiesEx"];
+        let last = requests.iter().rposition(|request| reads.contains(&request.as_str()));
+        let of_the_list = last.map_or(0, |last| last + 1);
+        ensure!(page["total"] == args.vms, "{name} has {} machines", page["total"]);
+        cold.push((took, of_the_list, bytes));
+    }
+    let requests = cold.iter().map(|(_, requests, _)| *requests).max().unwrap_or_default();
+    let bytes = cold.iter().map(|(_, _, bytes)| *bytes).max().unwrap_or_default();
+    let mut times: Vec<Duration> = cold.into_iter().map(|(took, ..)| took).collect();
+    say(&format!("{name}_list_vms_cold_ms: {} (bar: less than 100)", best_and_median(&mut times)));
+    say(&format!("{name}_list_vms_cold_requests: {requests} (bar: at most 2)"));
+    say(&format!("{name}_list_vms_answer_bytes: {bytes} (50 of {} machines)", args.vms));
+
+    let mut session = Session::open(mcvsphere, &proxy.url(), credentials)?;
+    let reads = |requests: Vec<String>| {
+        requests.iter().filter(|it| it.contains("RetrieveProperties") || *it == "CreateContainerView").count()
+    };
+    let started = Instant::now();
+    loop {
+        let before = reads(proxy.requests());
+        session.call("list_vms", &json!({ "limit": 1 }))?;
+        if reads(proxy.requests()) == before {
+            break;
+        }
+        ensure!(started.elapsed() < Duration::from_secs(60), "the mirror does not become warm");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Nothing else is asked in the background by now, and each request counts.
+    let before = proxy.requests().len();
+    let mut times = Vec::new();
+    for _ in 0..args.runs.max(1) {
+        times.push(session.timed("list_vms", &json!({}))?.0);
+    }
+    say(&format!("{name}_list_vms_warm_ms: {} (bar: less than 5)", best_and_median(&mut times)));
+    let requests = proxy.requests().len() - before;
+    say(&format!("{name}_list_vms_warm_requests: {requests} for {} pages (bar: 0)", times.len()));
+    Ok(())
+}
+
+/// A snapshot of many machines in one call, and of as many others in a call each.
+fn snapshots(mcvsphere: &Path, server: &Server, args: &Args) -> anyhow::Result<()> {
+    let mut session = Session::open(mcvsphere, &format!("http://{}/sdk", server.address), ADMINISTRATOR)?;
+    let tools = session.ask("tools/list", &json!({}))?;
+    let offered = tools["tools"].as_array().is_some_and(|tools| tools.iter().any(|it| it["name"] == "create_snapshot"));
+    if !offered {
+        say("snapshots: this build has no create_snapshot");
+        return Ok(());
+    }
+    let page = session.call("list_vms", &json!({ "limit": args.machines * 2, "fields": ["id"] }))?;
+    let ids: Vec<&Value> = page["items"].as_array().into_iter().flatten().map(|item| &item["id"]).collect();
+    let (together, one_by_one) = ids.split_at_checked(args.machines).context("there are too few machines")?;
+    let arguments = |vms: &[&Value]| json!({ "vms": vms, "snapshot_name": "bench", "memory": false });
+    let (at_once, report, _) = session.timed("create_snapshot", &arguments(together))?;
+    ensure!(report["failed"] == 0, "{report:#}");
+    let started = Instant::now();
+    for vm in one_by_one {
+        session.call("create_snapshot", &arguments(std::slice::from_ref(vm)))?;
+    }
+    let (at_once, one_by_one) = (at_once.as_secs_f64(), started.elapsed().as_secs_f64());
+    say(&format!("snapshots_of_{}_at_once_s: {at_once:.2}", args.machines));
+    say(&format!("snapshots_of_{}_one_by_one_s: {one_by_one:.2}", args.machines));
+    say(&format!("snapshots_at_once_times_faster: {:.1} (bar: more than 1)", one_by_one / at_once));
+    Ok(())
+}
+
+fn introduction() -> Value {
+    json!({
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "bench", "version": "1" },
+    })
+}
+
+/// `3.1 best, 3.4 median`, in milliseconds.
+fn best_and_median(times: &mut [Duration]) -> String {
+    times.sort();
+    let ms = |at: usize| times.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0);
+    format!("{:.1} best, {:.1} median", ms(0), ms(times.len() / 2))
+}
+
+/// The program at the other end of two pipes; it ends with this value.
+struct Session {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+    asked: u64,
+}
+
+impl Session {
+    fn spawn(mcvsphere: &Path, host: &str, [user, password]: [&str; 2]) -> anyhow::Result<Self> {
+        let mut child = Command::new(mcvsphere)
+            .env_clear()
+            .envs([("VCENTER_HOST", host), ("VCENTER_USER", user), ("VCENTER_PASSWORD", password)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("start mcvsphere")?;
+        let input = child.stdin.take().context("it has no input")?;
+        let output = BufReader::new(child.stdout.take().context("it has no output")?).lines();
+        Ok(Self { child, input, output, asked: 0 })
+    }
+
+    fn open(mcvsphere: &Path, host: &str, credentials: [&str; 2]) -> anyhow::Result<Self> {
+        let mut session = Self::spawn(mcvsphere, host, credentials)?;
+        session.ask("initialize", &introduction())?;
+        session.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))?;
+        Ok(session)
+    }
+
+    fn send(&mut self, message: &Value) -> anyhow::Result<()> {
+        writeln!(self.input, "{message}")?;
+        Ok(self.input.flush()?)
+    }
+
+    fn ask(&mut self, method: &str, params: &Value) -> anyhow::Result<Value> {
+        self.asked += 1;
+        let id = self.asked;
+        self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))?;
+        for line in self.output.by_ref() {
+            let mut message: Value = serde_json::from_str(&line?)?;
+            if message["id"] == id {
+                ensure!(message["error"].is_null(), "{method}: {}", message["error"]);
+                return Ok(message["result"].take());
+            }
+        }
+        bail!("mcvsphere ended before it answered {method}")
+    }
+
+    /// The data of a tool's answer.
+    fn call(&mut self, tool: &str, arguments: &Value) -> anyhow::Result<Value> {
+        Ok(self.timed(tool, arguments)?.1)
+    }
+
+    /// How long a tool took, its data, and how many bytes its answer has.
+    fn timed(&mut self, tool: &str, arguments: &Value) -> anyhow::Result<(Duration, Value, usize)> {
+        let started = Instant::now();
+        let mut result = self.ask("tools/call", &json!({ "name": tool, "arguments": arguments }))?;
+        let took = started.elapsed();
+        ensure!(result["isError"] != true, "{tool}: {result:#}");
+        let bytes = result.to_string().len();
+        Ok((took, result["structuredContent"].take(), bytes))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
