@@ -1,6 +1,6 @@
 //! Taking a tool's arguments apart, with errors that name the argument.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Display};
 
 use rmcp::{
     ErrorData,
@@ -29,11 +29,19 @@ const LARGEST_LIMIT: usize = 1000;
 
 /// The size of a page.
 pub(crate) fn page_size(limit: Option<usize>) -> Result<usize> {
-    match limit {
-        None => Ok(DEFAULT_LIMIT),
-        Some(limit) if (1..=LARGEST_LIMIT).contains(&limit) => Ok(limit),
-        Some(limit) => {
-            Err(ToolError::invalid_argument(format!("`limit` is {limit}, but must be from 1 to {LARGEST_LIMIT}")))
+    in_range("limit", limit, DEFAULT_LIMIT, LARGEST_LIMIT)
+}
+
+/// A number from 1 to `most`, or `default` where none is given.
+pub(crate) fn in_range<N>(argument: &str, given: Option<N>, default: N, most: N) -> Result<N>
+where
+    N: Copy + PartialOrd + Display + From<u8>,
+{
+    match given {
+        None => Ok(default),
+        Some(number) if (N::from(1)..=most).contains(&number) => Ok(number),
+        Some(number) => {
+            Err(ToolError::invalid_argument(format!("`{argument}` is {number}, but must be from 1 to {most}")))
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use rmcp::{handler::server::tool::ToolRouter, model::Tool};
 
 use crate::{
-    Permission, Server, SettingsError,
+    Permission, Server, SettingsError, Toolset,
     arguments::nearest,
     caller::Caller,
     confirm,
@@ -98,6 +98,22 @@ impl Catalog {
             self.facts.get(&*tool.name).is_some_and(|facts| self.refusal(&tool.name, facts, caller).is_none())
         };
         self.router.list_all().into_iter().filter(may).collect()
+    }
+
+    /// Which privileges of vSphere the tools that are offered need, by toolset, each with the tools that need it.
+    pub(crate) fn needs(&self) -> BTreeMap<Toolset, BTreeMap<&str, Vec<&str>>> {
+        let mut needs: BTreeMap<Toolset, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+        let offered = self.facts.iter().filter(|(tool, facts)| self.offer.refusal(tool, facts).is_none());
+        for (tool, facts) in offered {
+            let of_toolset = needs.entry(facts.toolset).or_default();
+            for privilege in &facts.privileges {
+                of_toolset.entry(privilege).or_default().push(tool);
+            }
+        }
+        for tools in needs.values_mut().flat_map(BTreeMap::values_mut) {
+            tools.sort_unstable();
+        }
+        needs
     }
 
     /// Whether the user is asked before this tool acts.

@@ -1,22 +1,30 @@
 //! `mcvsphere doctor`: whether everything that the tools need is there, and what to do where it is not.
 
-use std::{process::ExitCode, time::Instant};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+    time::Instant,
+};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use vsphere_ops::{
-    Client,
+    Certificate, Client,
     managed::{ComputeResource, Datacenter, Datastore, Network},
     vcenter,
 };
 
-use crate::{Defaults, Settings, ToolError, render, vsphere::Vsphere};
+use crate::{Defaults, Server, Settings, ToolError, Toolset, catalog::Catalog, render};
 
 /// A clock that is off by more is trouble: tokens and certificates are refused, events are out of order.
 const MOST_SKEW_SECONDS: f64 = 60.0;
 
 /// A server that takes longer for the least request makes every tool slow.
 const SLOW_MS: f64 = 500.0;
+
+/// A certificate that ends so soon should be made anew now.
+const SOON_DAYS: i64 = 30;
 
 /// What came of looking at one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,9 +37,15 @@ enum Verdict {
 
 #[derive(Debug, Serialize)]
 struct Check {
-    check: &'static str,
+    check: Cow<'static, str>,
     verdict: Verdict,
     found: String,
+}
+
+impl Check {
+    fn new(check: impl Into<Cow<'static, str>>, verdict: Verdict, found: impl Into<String>) -> Self {
+        Self { check: check.into(), verdict, found: found.into() }
+    }
 }
 
 /// Looks at everything, and prints what it finds.
@@ -43,9 +57,9 @@ pub(crate) async fn run(
     json: bool,
     say: impl Fn(&str) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let vsphere = Vsphere::new(settings);
-    let checks = examine(settings, &vsphere).await;
-    vsphere.close().await;
+    let server = Server::new(settings)?;
+    let checks = examine(settings, &server).await;
+    server.close().await;
     let checks_json: Vec<Value> = checks.iter().map(|check| json!(check)).collect();
     match json {
         true => say(&serde_json::to_string_pretty(&checks_json)?)?,
@@ -55,17 +69,14 @@ pub(crate) async fn run(
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-async fn examine(settings: &Settings, vsphere: &Vsphere) -> Vec<Check> {
-    let mut checks = vec![Check {
-        check: "client",
-        verdict: Verdict::Ok,
-        found: concat!("mcvsphere ", env!("CARGO_PKG_VERSION")).to_owned(),
-    }];
+async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
+    let found = concat!("mcvsphere ", env!("CARGO_PKG_VERSION"));
+    let mut checks = vec![Check::new("client", Verdict::Ok, found)];
     let (weak, trust) = settings.trust_in_words();
-    let verdict = if weak { Verdict::Warning } else { Verdict::Ok };
-    checks.push(Check { check: "certificate", verdict, found: trust });
+    checks.push(Check::new("trust", if weak { Verdict::Warning } else { Verdict::Ok }, trust));
+    checks.extend(certificate(settings).await);
     let started = Instant::now();
-    let client = match vsphere.client().await {
+    let client = match server.vsphere().client().await {
         Ok(client) => client,
         Err(error) => {
             checks.push(failed("connection", error));
@@ -73,29 +84,82 @@ async fn examine(settings: &Settings, vsphere: &Vsphere) -> Vec<Check> {
         }
     };
     let found = format!("connected and logged in within {} ms", started.elapsed().as_millis());
-    checks.push(Check { check: "connection", verdict: Verdict::Ok, found });
+    checks.push(Check::new("connection", Verdict::Ok, found));
     checks.push(match vcenter::info(client).await {
-        Ok(info) => Check {
-            check: "server",
-            verdict: Verdict::Ok,
-            found: format!(
-                "{}, API {} of {} in use, as {}",
-                info.full_name,
-                info.api_version_in_use,
-                info.api_version,
-                info.user.unwrap_or_else(|| "nobody".to_owned())
-            ),
-        },
+        Ok(info) => {
+            let user = info.user.unwrap_or_else(|| "nobody".to_owned());
+            let found = format!(
+                "{}, API {} of {} in use, as {user}",
+                info.full_name, info.api_version_in_use, info.api_version
+            );
+            Check::new("server", Verdict::Ok, found)
+        }
         Err(error) => failed("server", error.into()),
     });
     checks.push(kind(client));
     checks.extend(time(client).await);
     checks.extend(defaults(client, settings.defaults()).await);
+    checks.extend(rights(client, server.catalog()).await);
     checks
 }
 
 fn failed(check: &'static str, error: ToolError) -> Check {
-    Check { check, verdict: Verdict::Failed, found: error.to_string() }
+    Check::new(check, Verdict::Failed, error.to_string())
+}
+
+/// What stands in the server's certificate. Where it is not reached, the connection says so.
+async fn certificate(settings: &Settings) -> Option<Check> {
+    let config = settings.vsphere().ok()?;
+    let Certificate { subject, issuer, names, not_before, not_after, thumbprint } = match Certificate::of(&config).await
+    {
+        Ok(certificate) => certificate,
+        Err(error) if matches!(error.code(), "connection" | "timeout") => return None,
+        // Plain http, which has none, among others.
+        Err(error) => return Some(Check::new("certificate", Verdict::Warning, error.to_string())),
+    };
+    let now = chrono::Utc::now().fixed_offset();
+    let left = (not_after - now).num_days();
+    let (verdict, validity) = if now < not_before {
+        // No failure: where it is pinned its dates do not count, and where it is not the connection fails.
+        (Verdict::Warning, "it is not valid yet, or this machine's clock is wrong".to_owned())
+    } else if now > not_after {
+        (Verdict::Warning, "it has expired: make a new one".to_owned())
+    } else if left < SOON_DAYS {
+        (Verdict::Warning, format!("it expires in {left} days: make a new one"))
+    } else {
+        (Verdict::Ok, format!("{left} days left"))
+    };
+    let found = format!(
+        "{subject}, signed by {}, for {}, valid from {} to {} ({validity}), SHA-256 {thumbprint}",
+        if subject == issuer { "itself" } else { &issuer },
+        if names.is_empty() { "no name".to_owned() } else { names.join(", ") },
+        not_before.date_naive(),
+        not_after.date_naive(),
+    );
+    Some(Check::new("certificate", verdict, found))
+}
+
+/// What the user may not do that the tools do, toolset by toolset.
+async fn rights(client: &Client, catalog: &Catalog) -> Vec<Check> {
+    let needs = catalog.needs();
+    let all: BTreeSet<&str> = needs.values().flat_map(|privileges| privileges.keys().copied()).collect();
+    let missing = match client.missing_privileges(&all.into_iter().collect::<Vec<_>>()).await {
+        Ok(missing) => missing,
+        Err(error) => return vec![Check::new("rights", Verdict::Warning, format!("not known: {error}"))],
+    };
+    let check = |(toolset, privileges): (&Toolset, &BTreeMap<&str, Vec<&str>>)| {
+        let lacks = privileges.iter().filter(|(privilege, _)| missing.iter().any(|other| other == **privilege));
+        let lacks: Vec<String> = lacks.map(|(id, tools)| format!("{id} (for {})", tools.join(", "))).collect();
+        let (verdict, found) = match lacks.as_slice() {
+            [] => (Verdict::Ok, "all that its tools need, on the whole inventory".to_owned()),
+            lacks => {
+                let found = format!("missing on the root folder: {}; it may be granted further down", lacks.join(", "));
+                (Verdict::Warning, found)
+            }
+        };
+        Check::new(format!("rights: {toolset}"), verdict, found)
+    };
+    needs.iter().map(check).collect()
 }
 
 /// What a single host, or a free licence, cannot do.
@@ -106,7 +170,7 @@ fn kind(client: &Client) -> Check {
         (false, _) => (Verdict::Warning, "a single ESXi host: no clones, templates, clusters, tags and moves"),
         (true, false) => (Verdict::Ok, "a vCenter Server: all tools"),
     };
-    Check { check: "kind", verdict, found: found.to_owned() }
+    Check::new("kind", verdict, found)
 }
 
 /// How fast the server answers, and how its clock is set.
@@ -119,16 +183,12 @@ async fn time(client: &Client) -> Vec<Check> {
     let latency = started.elapsed().as_secs_f64() * 1000.0;
     let warn = |bad: bool| if bad { Verdict::Warning } else { Verdict::Ok };
     vec![
-        Check {
-            check: "latency",
-            verdict: warn(latency > SLOW_MS),
-            found: format!("{latency:.0} ms for the least request"),
-        },
-        Check {
-            check: "clock",
-            verdict: warn(offset.abs() > MOST_SKEW_SECONDS),
-            found: format!("the server's clock is {offset:+.1} s off this machine's"),
-        },
+        Check::new("latency", warn(latency > SLOW_MS), format!("{latency:.0} ms for the least request")),
+        Check::new(
+            "clock",
+            warn(offset.abs() > MOST_SKEW_SECONDS),
+            format!("the server's clock is {offset:+.1} s off this machine's"),
+        ),
     ]
 }
 
@@ -137,7 +197,7 @@ async fn defaults(client: &Client, defaults: &Defaults) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut note = |check, name: &str, found: vsphere_ops::Result<String>| {
         checks.push(match found {
-            Ok(id) => Check { check, verdict: Verdict::Ok, found: format!("{name} is {id}") },
+            Ok(id) => Check::new(check, Verdict::Ok, format!("{name} is {id}")),
             Err(error) => failed(check, error.into()),
         });
     };

@@ -32,6 +32,14 @@ impl ToolError {
         Self::new("invalid_argument", message)
     }
 
+    /// The error with what to do next, where the operation alone does not know.
+    pub(crate) fn with_step(mut self, step: Option<&str>) -> Self {
+        if let Some(step) = step {
+            self.message = format!("{}; {step}", self.message);
+        }
+        self
+    }
+
     /// The error as the answer of the call.
     pub(crate) fn into_result(self) -> CallToolResult {
         let mut text = self.to_string();

@@ -31,6 +31,6 @@ mod vsphere;
 
 pub use catalog::{CatalogError, StartError};
 pub use error::ToolError;
-pub use permission::{Permission, Toolset, tool_meta};
+pub use permission::{Permission, Toolset, needs, tool_meta};
 pub use server::Server;
 pub use settings::{Defaults, SettingArgs, Settings, SettingsError};

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     fn facts(toolset: Toolset, permission: Permission) -> Facts {
-        Facts { permission, toolset, aliases: Vec::new(), destructive: false }
+        Facts { permission, toolset, aliases: Vec::new(), privileges: Vec::new(), destructive: false }
     }
 
     #[test]

@@ -141,13 +141,21 @@ pub(crate) struct Facts {
     pub(crate) toolset: Toolset,
     #[serde(rename = "mcvsphere/aliases")]
     pub(crate) aliases: Vec<String>,
+    /// The privileges of vSphere that the user who is logged in needs for it.
+    #[serde(rename = "mcvsphere/privileges", default = "only_to_look")]
+    pub(crate) privileges: Vec<String>,
     /// Whether it asks before it acts.
     #[serde(skip)]
     pub(crate) destructive: bool,
 }
 
 /// The keys of facts that no client needs to see.
-pub(crate) const HIDDEN: [&str; 1] = ["mcvsphere/aliases"];
+pub(crate) const HIDDEN: [&str; 2] = ["mcvsphere/aliases", "mcvsphere/privileges"];
+
+/// What a tool needs that says nothing of it: to read properties.
+fn only_to_look() -> Vec<String> {
+    vec!["System.Read".to_owned()]
+}
 
 /// The `meta` of a `#[tool]`: its family, the permission that it needs, and its older names, which calls may still use.
 pub fn tool_meta(toolset: Toolset, permission: Permission, aliases: &[&str]) -> MetaObject {
@@ -155,6 +163,14 @@ pub fn tool_meta(toolset: Toolset, permission: Permission, aliases: &[&str]) -> 
     meta.insert("mcvsphere/permission".to_owned(), json!(permission.name()));
     meta.insert("mcvsphere/toolset".to_owned(), json!(toolset));
     meta.insert("mcvsphere/aliases".to_owned(), json!(aliases));
+    meta
+}
+
+/// The `meta` with the privileges of vSphere (`VirtualMachine.Interact.PowerOn`) that the tool needs besides reading
+/// properties. `mcvsphere doctor` says which of them the user has not.
+pub fn needs(mut meta: MetaObject, privileges: &[&str]) -> MetaObject {
+    let all: Vec<String> = only_to_look().into_iter().chain(privileges.iter().map(|id| (*id).to_owned())).collect();
+    meta.insert("mcvsphere/privileges".to_owned(), json!(all));
     meta
 }
 

@@ -30,12 +30,15 @@ fn the_tools_are_listed_without_a_server() {
     assert!(output.status.success());
     let text = stdout(&output);
     let names: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
-    let expected = ["get_vcenter_info", "get_vm_info", "list_hosts", "list_vms", "power_off_vm", "power_on_vm"];
-    assert_eq!(names, expected);
+    let snapshots = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots");
+    let file = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut expected: Vec<String> = std::fs::read_dir(snapshots).unwrap().map(file).collect();
+    expected.sort();
+    assert_eq!(names, expected.iter().map(|file| file.trim_end_matches(".json")).collect::<Vec<_>>());
     assert_eq!(stderr(&output), "");
 
     let json: Value = serde_json::from_slice(&mcvsphere(&["tools", "list", "--json"], &[]).stdout).unwrap();
-    assert_eq!(json[3]["name"], "list_vms");
+    assert!(json.as_array().unwrap().iter().any(|tool| tool["name"] == "list_vms"));
 }
 
 #[test]
@@ -103,7 +106,18 @@ fn the_doctor_finds_what_is_well_and_what_is_not() {
         let check = checks.as_array().unwrap().iter().find(|check| check["check"] == name);
         check.unwrap_or_else(|| panic!("no {name} in {checks:#}"))["verdict"].as_str().unwrap().to_owned()
     };
-    for name in ["connection", "certificate", "server", "kind", "latency", "clock", "VCENTER_DATASTORE"] {
+    for name in [
+        "trust",
+        "connection",
+        "certificate",
+        "server",
+        "kind",
+        "latency",
+        "clock",
+        "VCENTER_DATASTORE",
+        "rights: power",
+        "rights: monitoring",
+    ] {
         assert_eq!(found(name), "ok", "{checks:#}");
     }
 

@@ -17,6 +17,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use vsphere_model::managed::ManagedEntity;
 use vsphere_model::types::{
     AlarmState, ManagedEntityStatus, ManagedObjectReference, ObjectSpec, PropertyFilterSpec, PropertySpec,
 };
@@ -26,7 +27,8 @@ use vsphere_soap::request::ManagedObject;
 use crate::client::Client;
 use crate::error::Result;
 use crate::mo::Mo;
-use crate::name;
+use crate::name::{self, Glob};
+use crate::page::{Page, Window};
 use crate::read;
 
 /// An alarm that was triggered and has not been cleared.
@@ -114,6 +116,65 @@ impl<M: ManagedObject> Mo<M> {
             .collect();
         alarms.sort_by_key(|(state, _)| (severity(&state.overall_status), std::cmp::Reverse(state.time)));
         Ok(alarms.into_iter().map(|(_, alarm)| alarm).collect())
+    }
+}
+
+/// Which triggered alarms to list.
+///
+/// ```
+/// use vsphere_ops::alarms::AlarmQuery;
+///
+/// let query = AlarmQuery { entity: Some("/DC0/host/prod".into()), limit: 50, ..Default::default() };
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct AlarmQuery {
+    /// Only those of this object of any kind, and of all below it: name, path or id.
+    pub entity: Option<String>,
+    /// A glob on the alarm's name.
+    pub filter: Option<String>,
+    /// The most to answer with.
+    pub limit: usize,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// Lists triggered alarms, the worst and newest first; those that somebody has acknowledged are among them.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::alarms::{self, AlarmQuery};
+///
+/// let page = alarms::list(&client, &AlarmQuery { limit: 20, ..Default::default() }).await?;
+/// println!("{} of {}", page.returned, page.total);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` or `ambiguous` where the object is not exactly one, and those of the server.
+pub async fn list(client: &Client, query: &AlarmQuery) -> Result<Page<TriggeredAlarm>> {
+    let mut alarms = match &query.entity {
+        Some(entity) => client.get::<ManagedEntity>(entity).await?.triggered_alarms().await?,
+        None => client.triggered_alarms().await?,
+    };
+    if let Some(glob) = query.filter.as_deref().map(Glob::new) {
+        alarms.retain(|alarm| glob.fits(&alarm.alarm));
+    }
+    let mut by_key: HashMap<(String, String), TriggeredAlarm> =
+        alarms.into_iter().map(|alarm| (alarm.key(), alarm)).collect();
+    let window = Window::cut(by_key.keys().cloned().collect(), query.limit, query.cursor.as_deref())?;
+    let items = window.keys.iter().filter_map(|key| by_key.remove(key)).collect();
+    Ok(window.page(items))
+}
+
+impl TriggeredAlarm {
+    /// Where it stands in a list, and what it is. A page goes on behind such a key, whatever has come or gone.
+    fn key(&self) -> (String, String) {
+        // The newest first: each digit of the time is turned round.
+        let turned = |c: char| c.to_digit(10).and_then(|digit| char::from_digit(9 - digit, 10)).unwrap_or(c);
+        let time: String = self.time.chars().map(turned).collect();
+        let severity = severity(&ManagedEntityStatus::from(self.status.as_str()));
+        (format!("{severity} {time}"), format!("{} {}", self.entity_id, self.alarm_id))
     }
 }
 

@@ -107,6 +107,10 @@ pub enum ErrorKind {
     InvalidArgument(String),
     /// The server can't do this; the text says why.
     Unsupported(String),
+    /// The object is in a state in which this can't be done; the text names it.
+    InvalidState(String),
+    /// What was waited for did not come in time; the text says what was seen instead.
+    TimedOut(String),
     /// The server refused the credentials a moment ago, and was not asked again; the text says what it said.
     Refused(String),
     /// The user may not read what the operation needs; the text names it.
@@ -210,13 +214,16 @@ impl Error {
     }
 
     /// The kind of failure as one word, for programs: `not_found`, `ambiguous`, `permission`, `auth`, `timeout`,
-    /// `connection`, `config`, `invalid_argument`, `unsupported`, `file`, `corrupt`, `cancelled` or `fault`.
+    /// `connection`, `config`, `invalid_argument`, `invalid_state`, `unsupported`, `file`, `corrupt`, `cancelled` or
+    /// `fault`.
     pub fn code(&self) -> &'static str {
         match self.kind() {
             ErrorKind::NotFound(_) => "not_found",
             ErrorKind::Ambiguous(_) => "ambiguous",
             ErrorKind::InvalidArgument(_) => "invalid_argument",
             ErrorKind::Unsupported(_) => "unsupported",
+            ErrorKind::InvalidState(_) => "invalid_state",
+            ErrorKind::TimedOut(_) => "timeout",
             ErrorKind::Unreadable(_) => "permission",
             ErrorKind::Rest(fault) => fault.code(),
             ErrorKind::Refused(_) => "auth",
@@ -356,9 +363,12 @@ impl fmt::Display for ErrorKind {
             Self::Unfinished { task, cause: Some(cause) } => {
                 write!(f, "{} goes on, but could not be waited for: {}", task.value, cause.kind())
             }
-            Self::NotFound(text) | Self::InvalidArgument(text) | Self::Unsupported(text) | Self::Unreadable(text) => {
-                f.write_str(text)
-            }
+            Self::NotFound(text)
+            | Self::InvalidArgument(text)
+            | Self::Unsupported(text)
+            | Self::InvalidState(text)
+            | Self::TimedOut(text)
+            | Self::Unreadable(text) => f.write_str(text),
             Self::Refused(text) => write!(f, "the credentials were refused a moment ago, and not tried again: {text}"),
             Self::File(_) => f.write_str("the local file or stream failed"),
             Self::Corrupt(text) => f.write_str(text),

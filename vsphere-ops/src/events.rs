@@ -24,6 +24,8 @@
 //! - Events are read through a collector on the server, of which a session may have few. It is destroyed when the stream
 //!   ends or is dropped, so do not keep streams that nobody reads.
 
+mod report;
+
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
@@ -42,6 +44,8 @@ use crate::error::{Result, invalid};
 use crate::guard;
 use crate::mo::Mo;
 use crate::watch::{Change, Pause, Watch, is_away};
+
+pub use report::{EventReport, RecentEvents};
 
 /// The fewest and the most events of a page. Servers take no more, and lose events that come at once with fewer.
 const SMALLEST_PAGE: usize = 25;

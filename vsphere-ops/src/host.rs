@@ -187,7 +187,8 @@ fn summary(content: ObjectContent, clusters: &HashMap<String, String>) -> HostSu
     }
 }
 
-fn state_name(state: &HostSystemConnectionState) -> &'static str {
+/// The name of a connection state in reports.
+pub(crate) fn state_name(state: &HostSystemConnectionState) -> &'static str {
     match state {
         HostSystemConnectionState::Connected => "connected",
         HostSystemConnectionState::Disconnected => "disconnected",

@@ -37,10 +37,11 @@
 //! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
 //! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
 //! | change a machine's disks, CD drives, network adapters and serial ports | [`disk`], [`media`], [`nic`], [`serial`] |
-//! | look back and measure | [`events`], [`alarms`], [`performance`] |
+//! | look back and measure | [`events`], [`alarms`], [`stats`], [`performance`] |
 //! | move files | [`transfer`], [`DatastorePath`] |
-//! | show lists and details to people | [`vm`], [`host`], [`vcenter`] |
+//! | show lists and details to people | [`vm`], [`host`], [`datastore`], [`network`], [`pool`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
+//! | know who the server is and what the user may do | [`Certificate`], [`rights`] |
 //! | know what went wrong | [`Error`] |
 //!
 //! # Handles
@@ -59,10 +60,12 @@
 
 pub mod alarms;
 mod capability;
+mod certificate;
 mod client;
 mod clients;
 mod config;
 mod connection;
+pub mod datastore;
 mod datastore_path;
 mod device;
 pub mod disk;
@@ -76,15 +79,21 @@ pub mod media;
 mod mo;
 mod mounted;
 pub mod name;
+mod named;
+pub mod network;
 pub mod nic;
 mod page;
 pub mod performance;
+pub mod pool;
 pub mod power;
 pub mod read;
 mod rest;
 mod retry;
+pub mod rights;
 pub mod serial;
+pub mod stats;
 pub mod task;
+mod units;
 mod view;
 mod waiter;
 pub mod watch;
@@ -97,6 +106,7 @@ pub mod vcenter;
 pub mod vm;
 
 pub use capability::Capabilities;
+pub use certificate::Certificate;
 pub use client::Client;
 pub use clients::{Clients, Reply};
 pub use config::Config;
@@ -105,6 +115,7 @@ pub use error::{Candidate, Error, ErrorKind, Result};
 pub use find::{Ancestor, Query, Selection};
 pub use inventory::{Entry, Inventory, Snapshot};
 pub use mo::Mo;
+pub use named::Named;
 pub use page::Page;
 pub use read::{As, Missing, PropertyState, Record, Rows, Select, State, Values, state};
 pub use rest::{Rest, RestFault};

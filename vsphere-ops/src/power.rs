@@ -34,6 +34,7 @@ use crate::task::{self, Task};
 use crate::vm::power_state_name;
 
 pub use guest::{reboot_guest, shutdown_guest, standby_guest};
+pub(crate) use running::tools_run;
 pub use running::{Running, running};
 
 impl Mo<VirtualMachine> {

@@ -59,6 +59,7 @@ use crate::vm::power_state_name;
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SnapshotInfo {
     /// The name. People write it: not to be trusted.
     pub name: String,

@@ -19,6 +19,7 @@
 
 mod info;
 mod mirror;
+mod tools;
 
 use std::collections::HashMap;
 
@@ -28,6 +29,7 @@ use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachine
 
 pub use info::{Disk, Nic, ToolsInfo, VmInfo, info};
 pub use mirror::{MirroredVm, VmMirror};
+pub use tools::{ToolsReady, ToolsStatus, tools_status, wait_for_tools};
 
 use crate::client::Client;
 use crate::error::{Result, invalid};

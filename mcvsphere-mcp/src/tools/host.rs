@@ -2,7 +2,7 @@
 
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use vsphere_ops::host::{self, HostQuery};
 
 use crate::{
@@ -45,7 +45,8 @@ struct ListHosts {
     /// Glob on the name: esx-*.
     filter: Option<String>,
     /// Only these fields of each host, such as name and id; all without it.
-    fields: Option<Vec<String>>,
+    #[schemars(with = "Option<Vec<String>>")]
+    fields: Option<Vec<HostField>>,
     /// Hosts in one answer, 50 without it.
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<usize>,
@@ -71,4 +72,23 @@ impl HostState {
             Self::Maintenance => "maintenance",
         }
     }
+}
+
+/// What is told of each host. The schema does not list it, which would cost more than an error now and then.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum HostField {
+    Name,
+    Id,
+    ConnectionState,
+    MaintenanceMode,
+    Cluster,
+    Version,
+    Model,
+    CpuCores,
+    CpuMhz,
+    CpuUsageMhz,
+    MemoryMb,
+    MemoryUsageMb,
+    Vms,
 }

@@ -1,8 +1,12 @@
 //! The tools, a family a file. Each says what it is once, and its body calls one operation of vsphere-ops.
 
+mod datastore;
 mod disk;
 mod host;
+mod monitoring;
+mod network;
 mod nic;
+mod pool;
 mod power;
 mod serial;
 mod snapshot;
@@ -24,6 +28,10 @@ pub(crate) fn all() -> ToolRouter<Server> {
         Server::nic_tools(),
         Server::serial_tools(),
         Server::host_tools(),
+        Server::monitoring_tools(),
+        Server::datastore_tools(),
+        Server::network_tools(),
+        Server::pool_tools(),
         Server::vcenter_tools(),
     ]
     .into_iter()

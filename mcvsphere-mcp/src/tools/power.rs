@@ -13,7 +13,7 @@ use vsphere_ops::{
 
 use crate::{
     Permission, Server, ToolError, Toolset, answer::Answer, arguments::Parameters, confirm::Preview, cx::Cx,
-    error::Result, tool_meta, tools::targets::VmTargets,
+    error::Result, needs, tool_meta, tools::targets::VmTargets,
 };
 
 #[tool_router(router = power_tools, vis = "pub(crate)")]
@@ -21,7 +21,10 @@ impl Server {
     /// Power on one or several virtual machines, or resume suspended ones, and wait until vSphere has done it. The guest OS
     /// needs longer to be up.
     #[tool(
-        meta = tool_meta(Toolset::Power, Permission::PowerOps, &["power_on"]),
+        meta = needs(
+            tool_meta(Toolset::Power, Permission::PowerOps, &["power_on"]),
+            &["VirtualMachine.Interact.PowerOn"]
+        ),
         annotations(title = "Power on virtual machines", destructive_hint = false, idempotent_hint = true)
     )]
     async fn power_on_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
@@ -33,7 +36,10 @@ impl Server {
     /// Power off one or several virtual machines at once, like pulling the plug, and wait until vSphere has done it. The
     /// guest OS does not shut down cleanly: unsaved data is lost.
     #[tool(
-        meta = tool_meta(Toolset::Power, Permission::PowerOps, &["power_off"]),
+        meta = needs(
+            tool_meta(Toolset::Power, Permission::PowerOps, &["power_off"]),
+            &["VirtualMachine.Interact.PowerOff"]
+        ),
         annotations(title = "Power off virtual machines", destructive_hint = true, idempotent_hint = true)
     )]
     async fn power_off_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {

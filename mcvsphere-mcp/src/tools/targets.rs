@@ -36,3 +36,12 @@ impl VmTargets {
         Ok(vms)
     }
 }
+
+/// One host, which need not be named where there is only one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OneHost {
+    /// Host: name, path or id; optional where there is one.
+    #[serde(alias = "name", alias = "host_name")]
+    pub(super) host: Option<String>,
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
 mod disks;
+mod monitoring;
 mod nics;
 mod power_and_snapshots;
 mod serial_ports;

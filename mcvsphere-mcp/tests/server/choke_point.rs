@@ -83,9 +83,11 @@ async fn offered(environment: &[(&str, &str)]) -> Vec<String> {
 
 #[tokio::test]
 async fn the_settings_choose_which_tools_are_offered() {
-    let power = ["power_off_vm", "power_on_vm"];
-    assert_eq!(offered(&[("MCP_TOOLSETS", "power")]).await, power);
-    assert_eq!(offered(&[("MCP_TOOLSETS", "power"), ("MCP_EXCLUDE_TOOLS", "power_off")]).await, ["power_on_vm"]);
+    let power = offered(&[("MCP_TOOLSETS", "power")]).await;
+    let all =
+        ["power_off_vm", "power_on_vm", "reboot_guest", "reset_vm", "shutdown_guest", "standby_guest", "suspend_vm"];
+    assert_eq!(power, all);
+    assert_eq!(offered(&[("MCP_TOOLSETS", "power"), ("MCP_EXCLUDE_TOOLS", "power_off")]).await, all[1..]);
     assert_eq!(offered(&[("MCP_TOOLS", "list_hosts, power_on")]).await, ["list_hosts", "power_on_vm"]);
     assert_eq!(offered(&[("MCP_TOOLS", "list_hosts,power_on_vm"), ("MCP_READ_ONLY", "true")]).await, ["list_hosts"]);
     assert!(offered(&[("MCP_TOOLSETS", "power"), ("MCP_READ_ONLY", "1")]).await.is_empty());

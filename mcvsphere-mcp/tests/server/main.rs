@@ -5,11 +5,14 @@
 mod choke_point;
 mod confirm;
 mod disks;
+mod doctor;
 mod isos;
 mod lab;
 mod mirror;
+mod monitoring;
 mod nics;
 mod output;
+mod places;
 mod power;
 mod readme;
 mod resources;

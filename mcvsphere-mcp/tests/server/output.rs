@@ -20,10 +20,16 @@ async fn schemas_are_told_where_a_setting_wants_them() {
 
 #[tokio::test]
 async fn answers_are_as_their_schemas_say() {
+    // A client that can't ask gets a question in the place of a report, unless nobody wants to be asked.
+    answers_fit("ask").await;
+    answers_fit("never").await;
+}
+
+async fn answers_fit(confirm: &str) {
     let lab = Lab::new().await;
     lab.running("web-1").await;
     lab.machine("web-2").await;
-    let client = connect(lab.server(&[("MCP_OUTPUT_SCHEMAS", "true")])).await;
+    let client = connect(lab.server(&[("MCP_OUTPUT_SCHEMAS", "true"), ("MCP_CONFIRM", confirm)])).await;
     let tools = client.list_all_tools().await.unwrap();
     let call = async |tool: &str, arguments: Value| -> CallToolResult {
         let arguments = arguments.as_object().unwrap().clone();
@@ -38,7 +44,12 @@ async fn answers_are_as_their_schemas_say() {
         ("get_vcenter_info", json!({})),
         ("power_on_vm", json!({ "vm": "web-1" })),
         ("power_on_vm", json!({ "vms": ["web-1", "web-9"] })),
-        // This client can't ask: it gets a question in the place of the report.
+        ("create_snapshot", json!({ "vms": ["web-1", "web-2", "web-9"], "snapshot_name": "a", "description": "why" })),
+        ("create_snapshot", json!({ "vm": "web-1", "snapshot_name": "b" })),
+        ("list_snapshots", json!({ "vm": "web-1" })),
+        ("rename_snapshot", json!({ "vm": "web-1", "snapshot": "a", "new_name": "A" })),
+        ("revert_to_snapshot", json!({ "vm": "web-1", "snapshot": "A" })),
+        ("delete_all_snapshots", json!({ "vm": "web-1" })),
         ("power_off_vm", json!({ "vm": "web-1" })),
         ("power_off_vm", json!({ "vm": "web-2" })),
     ] {

@@ -1,5 +1,6 @@
 //! The snapshot tools: their effect is read from the machine's own tree.
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 use vsphere_ops::{
     Mo,
@@ -129,12 +130,9 @@ async fn the_tree_is_listed_flat_with_sizes() {
 async fn snapshots_of_several_machines_are_taken_in_parallel() {
     let size = Size { vms: 0, hosts: 1, datacenters: 1, clusters: 1, datastores: 1 };
     // A snapshot takes its time here, which is more than starting it does.
-    let lab = Lab::of(Model::sized(size).pace(3.0)).await;
+    let lab = Lab::of(Model::sized(size).pace(2.0)).await;
     let names = ["web-1", "web-2", "web-3", "web-4"];
-    let mut machines = Vec::new();
-    for name in names {
-        machines.push(lab.machine(name).await);
-    }
+    let machines = join_all(names.iter().map(|name| lab.machine(name))).await;
     let client = assistant(&lab).await;
     let answer = good(&client, "create_snapshot", json!({ "vms": names, "snapshot_name": "before" })).await;
     assert_eq!(answer["failed"], 0, "{answer:#}");

@@ -37,7 +37,7 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::name;
-use crate::read::{self, As, Pages, Record, Select, Source, property_spec};
+use crate::read::{self, As, Pages, Record, Select, Source, Values, property_spec};
 
 pub(crate) use one::{ambiguous, named, no_longer};
 pub use path::Ancestor;
@@ -80,6 +80,28 @@ impl Client {
     /// `not_found` where there is none, `ambiguous` with the path and id of each where several have the name.
     pub async fn get<M: ManagedObject>(&self, what: &str) -> Result<Mo<M>> {
         one::get(self, None, what).await
+    }
+
+    /// The object of type `M` that [`get`](Self::get) finds, or, where nothing is said, the only one that there is.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::HostSystem;
+    ///
+    /// let host = client.get_or_only::<HostSystem>(None).await?; // an error that lists them where there are several
+    /// println!("{}", host.label());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get); without a name `not_found` where there is none, and `ambiguous` with the path and id
+    /// of each where there are several.
+    pub async fn get_or_only<M: ManagedObject>(&self, what: Option<&str>) -> Result<Mo<M>> {
+        match what {
+            Some(what) => one::get(self, None, what).await,
+            None => one::only(self).await,
+        }
     }
 
     /// Several objects like [`get`](Self::get), each with its own outcome. Names are looked up in one request.
@@ -263,6 +285,36 @@ pub(crate) async fn details(
     paths: &[&'static str],
 ) -> Result<Vec<ObjectContent>> {
     read::retrieve(client, objects_spec(objects, paths)).await
+}
+
+/// The names of these objects by id. Of one that is gone, or whose name the user may not read, there is none.
+pub(crate) async fn names(
+    client: &Client,
+    objects: impl IntoIterator<Item = ManagedObjectReference>,
+) -> Result<HashMap<String, String>> {
+    // One object can be named several times, by the devices of a machine for example; a read may name it once.
+    let mut objects: Vec<ManagedObjectReference> = objects.into_iter().collect();
+    objects.sort();
+    objects.dedup();
+    if objects.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let contents = details(client, objects, &[NAME]).await?;
+    Ok(contents
+        .into_iter()
+        .filter_map(|content| Some((name_of(&content)?, content.obj.value)))
+        .map(|(n, id)| (id, n))
+        .collect())
+}
+
+/// Properties of one object, whatever its type.
+///
+/// # Errors
+/// `not_found` where it is gone.
+pub(crate) async fn detail(client: &Client, object: &ManagedObjectReference, paths: &[&'static str]) -> Result<Values> {
+    let content = details(client, [object.clone()], paths).await?.pop();
+    let gone = || Error::new("read", ErrorKind::NotFound(no_longer(&object.type_, &object.value)));
+    content.map(|content| Values::new(content.prop_set, content.missing_set)).ok_or_else(gone)
 }
 
 /// Properties of these objects, whatever their types; one that is gone is left out.

@@ -25,6 +25,21 @@ pub(super) async fn get<M: ManagedObject>(
     }
 }
 
+/// The only object of type `M` in the inventory.
+pub(super) async fn only<M: ManagedObject>(client: &Client) -> Result<Mo<M>> {
+    let described = |error: Error| error.in_operation(operation::<M>());
+    let source = inventory::below(None, M::NAME, vec![NAME.to_owned()])?;
+    let contents = Pages::new(client, source, None).all().await.map_err(described)?;
+    match contents.as_slice() {
+        [] => Err(described(nothing::<M>("is in the inventory, or none that this user may see"))),
+        [only] => Ok(Mo::new(client, &only.obj, name_of(only))),
+        several => {
+            let references: Vec<_> = several.iter().map(|content| content.obj.clone()).collect();
+            Err(described(ambiguous(client, &references).await?))
+        }
+    }
+}
+
 pub(super) async fn get_many<M: ManagedObject>(
     client: &Client,
     container: Option<&ManagedObjectReference>,

@@ -102,10 +102,32 @@ pub async fn running(client: &Client, vms: &[String]) -> Result<Vec<Running>> {
             guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()),
             guest_host_name: optional(&mut values, vm::GUEST_HOST_NAME.path()),
             ip: optional(&mut values, vm::GUEST_IP_ADDRESS.path()),
-            clean_shutdown: on
-                && tools.as_deref() == Some(VirtualMachineToolsRunningStatus::GuestToolsRunning.as_str()),
+            clean_shutdown: on && tools_run(tools.as_deref()),
         });
     }
     running.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     Ok(running)
+}
+
+/// Whether VMware Tools run, going by the property `guest.toolsRunningStatus`. While they execute scripts they listen, too.
+pub(crate) fn tools_run(status: Option<&str>) -> bool {
+    use VirtualMachineToolsRunningStatus::{GuestToolsExecutingScripts, GuestToolsRunning};
+    [GuestToolsRunning, GuestToolsExecutingScripts].iter().any(|running| status == Some(running.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_that_execute_scripts_run() {
+        for (status, run) in [
+            (Some("guestToolsRunning"), true),
+            (Some("guestToolsExecutingScripts"), true),
+            (Some("guestToolsNotRunning"), false),
+            (None, false),
+        ] {
+            assert_eq!(tools_run(status), run, "{status:?}");
+        }
+    }
 }

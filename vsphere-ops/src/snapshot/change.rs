@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, VirtualMachineSnapshot, virtual_machine as vm};
-use vsphere_model::types::{VirtualMachinePowerState, VirtualMachineToolsRunningStatus};
+use vsphere_model::types::VirtualMachinePowerState;
 
 use super::{SnapshotInfo, Tree};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
+use crate::power::tools_run;
 use crate::several::{self, BUSY, Report};
 use crate::task::{self, Task};
 use crate::vm::power_state_name;
@@ -82,8 +83,7 @@ impl Mo<VirtualMachine> {
         }
         if new.quiesce {
             let (state, tools) = self.read((vm::POWER_STATE, vm::TOOLS_RUNNING_STATUS)).await?;
-            let running = VirtualMachineToolsRunningStatus::GuestToolsRunning;
-            if state == VirtualMachinePowerState::PoweredOn && tools.as_deref() != Some(running.as_str()) {
+            if state == VirtualMachinePowerState::PoweredOn && !tools_run(tools.as_deref()) {
                 let text = "VMware Tools do not run in its guest, which is why it can't be quiesced";
                 let error = Error::new(OPERATION, ErrorKind::Unsupported(text.to_owned())).on(self.label());
                 return Err(error.advised("wait_for_vm_tools waits until they do; or take it without quiesce"));
@@ -114,6 +114,15 @@ impl Mo<VirtualMachineSnapshot> {
 
     /// Deletes this snapshot and all that stand upon it. The machine stays as it is.
     ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # use vsphere_ops::managed::VirtualMachine;
+    /// let web = client.get::<VirtualMachine>("web-1").await?;
+    /// web.snapshot("/trial").await?.delete_with_children().await?.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// `not_found` where the snapshot is gone, and the server's faults.
     pub async fn delete_with_children(&self) -> Result<Task<()>> {
@@ -131,6 +140,7 @@ impl Mo<VirtualMachineSnapshot> {
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SnapshotChange {
     /// Whether there was anything to change.
     pub changed: bool,
@@ -174,6 +184,7 @@ pub async fn create(client: &Client, vms: &[String], new: &NewSnapshot) -> Vec<R
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reverted {
     /// The machine's name.
     pub vm: String,
@@ -227,6 +238,7 @@ pub async fn revert(machine: &Mo<VirtualMachine>, snapshot: Option<&str>) -> Res
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deleted {
     /// The machine's name.
     pub vm: String,

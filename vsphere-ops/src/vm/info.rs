@@ -1,6 +1,6 @@
 //! All about one virtual machine.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
@@ -15,7 +15,7 @@ use super::power_state_name;
 use crate::client::Client;
 use crate::device::label;
 use crate::error::Result;
-use crate::find::{self, name_of};
+use crate::find;
 
 /// All about one virtual machine.
 ///
@@ -187,8 +187,7 @@ pub async fn info(client: &Client, what: &str) -> Result<VmInfo> {
     let path = client.paths(std::slice::from_ref(machine.reference())).await?.pop().unwrap_or_default();
     let networks = config.as_ref().map(portgroups).unwrap_or_default();
     let related = datastores.iter().cloned().chain(runtime.host.clone()).chain(networks);
-    let related: Vec<ManagedObjectReference> = related.collect();
-    let names = names(client, related).await?;
+    let names = find::names(client, related).await?;
     let guest = guest.unwrap_or_default();
     let known = |reference: &ManagedObjectReference| names.get(&reference.value).cloned();
     let hardware = config.as_ref().map(|config| &config.hardware);
@@ -226,18 +225,6 @@ pub async fn info(client: &Client, what: &str) -> Result<VmInfo> {
         snapshots: snapshot.map_or(0, |snapshot| count(&snapshot.root_snapshot_list)),
         storage_used_bytes: storage.map(|storage| storage.committed),
     })
-}
-
-async fn names(client: &Client, objects: Vec<ManagedObjectReference>) -> Result<HashMap<String, String>> {
-    // One object can be named by several devices; a read may name it once.
-    let objects: BTreeMap<String, ManagedObjectReference> =
-        objects.into_iter().map(|object| (object.value.clone(), object)).collect();
-    let contents = find::details(client, objects.into_values(), &["name"]).await?;
-    Ok(contents
-        .into_iter()
-        .filter_map(|content| Some((name_of(&content)?, content.obj.value)))
-        .map(|(n, id)| (id, n))
-        .collect())
 }
 
 /// The distributed port groups that adapters are attached to; their names are not in the devices.

@@ -257,6 +257,29 @@ async fn a_serial_port_has_a_uri_and_a_direction() {
 }
 
 #[tokio::test]
+async fn of_a_serial_port_in_use_only_the_line_is_cut() {
+    let lab = lab().await;
+    let machine = lab.machine("web-1", &[]).await;
+    lab.done(machine.reconfig_vm_task(&spec(vec![add(serial("server", "telnet://:2001"), false)]))).await;
+    lab.done(machine.power_on_vm_task(None)).await;
+    let port = device(&lab, &machine, "Serial port 1").await;
+    assert!(port.connectable.as_ref().unwrap().connected);
+    let mut other = port.clone();
+    other.backing.clone_from(&serial("server", "telnet://:2002").backing);
+    for refused in [change(Edit, other), change(Remove, port.clone()), add(serial("server", "telnet://:2003"), false)] {
+        let fault = lab.refused(machine.reconfig_vm_task(&spec(vec![refused]))).await;
+        assert!(fault.is::<InvalidPowerState>(), "{fault:?}");
+    }
+    let mut cut = port;
+    cut.connectable.as_mut().unwrap().connected = false;
+    lab.done(machine.reconfig_vm_task(&spec(vec![change(Edit, cut)]))).await;
+    let port = device(&lab, &machine, "Serial port 1").await;
+    let link = port.connectable.as_ref().unwrap();
+    assert_eq!((link.connected, link.start_connected), (false, true));
+    assert_eq!(port.device_info.as_ref().unwrap().summary, "Remote telnet://:2001");
+}
+
+#[tokio::test]
 async fn a_guest_that_has_locked_its_drive_is_not_robbed_of_the_image_unasked() {
     let lab = lab().await;
     let machine = lab.machine("web-1", &[("guestinfo.sim.cdrom.locked", "TRUE")]).await;
@@ -296,27 +319,4 @@ async fn a_guest_that_has_locked_its_drive_is_not_robbed_of_the_image_unasked() 
         assert_eq!(plugged().await, stays, "{answer}");
         assert!(lab.get(&machine, vm::RUNTIME).await.question.is_none());
     }
-}
-
-#[tokio::test]
-async fn of_a_serial_port_in_use_only_the_line_is_cut() {
-    let lab = lab().await;
-    let machine = lab.machine("web-1", &[]).await;
-    lab.done(machine.reconfig_vm_task(&spec(vec![add(serial("server", "telnet://:2001"), false)]))).await;
-    lab.done(machine.power_on_vm_task(None)).await;
-    let port = device(&lab, &machine, "Serial port 1").await;
-    assert!(port.connectable.as_ref().unwrap().connected);
-    let mut other = port.clone();
-    other.backing.clone_from(&serial("server", "telnet://:2002").backing);
-    for refused in [change(Edit, other), change(Remove, port.clone()), add(serial("server", "telnet://:2003"), false)] {
-        let fault = lab.refused(machine.reconfig_vm_task(&spec(vec![refused]))).await;
-        assert!(fault.is::<InvalidPowerState>(), "{fault:?}");
-    }
-    let mut cut = port;
-    cut.connectable.as_mut().unwrap().connected = false;
-    lab.done(machine.reconfig_vm_task(&spec(vec![change(Edit, cut)]))).await;
-    let port = device(&lab, &machine, "Serial port 1").await;
-    let link = port.connectable.as_ref().unwrap();
-    assert_eq!((link.connected, link.start_connected), (false, true));
-    assert_eq!(port.device_info.as_ref().unwrap().summary, "Remote telnet://:2001");
 }

@@ -39,6 +39,6 @@ pub use exchange::{Exchange, Verb};
 pub use file::{FileCall, FileLocation, SendMethod};
 pub use options::TransportOptions;
 pub use session::SessionCookie;
-pub use transport::{Answer, Call, Transport, peer_thumbprint};
+pub use transport::{Answer, Call, Transport, peer_certificate, peer_thumbprint};
 pub use trust::{Thumbprint, Trust};
 pub use versions::{ServiceVersions, negotiate};

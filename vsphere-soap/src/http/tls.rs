@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -29,6 +29,8 @@ pub(super) enum Policy {
     Anyone,
     /// Nobody's, for this reason.
     Nobody(Cow<'static, str>),
+    /// Nobody's: the one that is presented is kept here, to be looked at.
+    Show(Arc<Mutex<Option<Vec<u8>>>>),
 }
 
 impl Policy {
@@ -151,6 +153,10 @@ impl Verifier {
             Policy::Pinned(_) => Err("its thumbprint is not the pinned one".into()),
             Policy::Anyone => Ok(()),
             Policy::Nobody(why) => Err(why.clone()),
+            Policy::Show(shown) => {
+                *shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(leaf.to_vec());
+                Err("no certificate is accepted where one is only looked at".into())
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The transport: posts envelopes and gets files, with every limit kept.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -301,25 +301,36 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// Asks a server for its certificate, trusting none, and sends it nothing.
+/// Asks a server for the thumbprint of its certificate, trusting none, and sends it nothing.
 ///
 /// The thumbprint is SHA-256. It is what the network shows: before it is pinned, it must be compared with what the
 /// server's own console says.
 ///
 /// # Errors
+/// Those of [`peer_certificate`].
+pub async fn peer_thumbprint(endpoint: &Endpoint, options: &TransportOptions) -> Result<Thumbprint> {
+    Ok(Thumbprint::sha256_of(&peer_certificate(endpoint, options).await?))
+}
+
+/// Asks a server for its certificate, in DER, trusting none, and sends it nothing.
+///
+/// # Errors
 /// [`ErrorKind::Config`] for a plain http endpoint; [`Connect`](ErrorKind::Connect),
 /// [`Timeout`](ErrorKind::Timeout) or [`Tls`](ErrorKind::Tls) when it does not get as far as a certificate.
-pub async fn peer_thumbprint(endpoint: &Endpoint, options: &TransportOptions) -> Result<Thumbprint> {
+pub async fn peer_certificate(endpoint: &Endpoint, options: &TransportOptions) -> Result<Vec<u8>> {
     let operation = "read the certificate";
     if !endpoint.is_https() {
         let message = format!("{endpoint} is plain http and has no certificate");
         return Err(Error::new(operation, ErrorKind::Config(message)));
     }
-    let nobody = Policy::Nobody("no certificate is accepted when only its thumbprint is asked for".into());
-    let transport = Transport::with_policy(endpoint.clone(), options.clone(), nobody)?;
-    match transport.get(operation, "/", "*/*").await {
-        Ok(_) => Err(Error::new(operation, ErrorKind::Config(format!("{endpoint} presented no certificate")))),
-        Err(error) => error.presented_thumbprint().copied().ok_or(error),
+    let shown = Arc::new(Mutex::new(None));
+    let transport = Transport::with_policy(endpoint.clone(), options.clone(), Policy::Show(Arc::clone(&shown)))?;
+    let answer = transport.get(operation, "/", "*/*").await;
+    let shown = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (shown, answer) {
+        (Some(certificate), _) => Ok(certificate),
+        (None, Err(error)) => Err(error),
+        (None, Ok(_)) => Err(Error::new(operation, ErrorKind::Config(format!("{endpoint} presented no certificate")))),
     }
 }
 

@@ -1,0 +1,165 @@
+//! Datastores: how full they are, and who uses them.
+//!
+//! ```no_run
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let nvme = vsphere_ops::datastore::info(&client, "nvme-1").await?;
+//! println!("{:?} of {:?} GiB free, {} machines", nvme.free_gb, nvme.capacity_gb, nvme.vm_count);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Files in datastores are named by a [`DatastorePath`](crate::DatastorePath) and moved by [`transfer`](crate::transfer).
+
+use serde::Serialize;
+use vsphere_model::managed::{Datastore, datastore};
+use vsphere_model::types::{DatastoreHostMount, ManagedObjectReference};
+
+use crate::client::Client;
+use crate::error::Result;
+use crate::find;
+use crate::named::{NAMED, Named};
+use crate::units::{gib, percent};
+
+/// All about one datastore.
+///
+/// ```
+/// use vsphere_ops::datastore::DatastoreInfo;
+///
+/// fn is_overcommitted(datastore: &DatastoreInfo) -> bool {
+///     datastore.provisioned_gb > datastore.capacity_gb
+/// }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+pub struct DatastoreInfo {
+    /// The name.
+    pub name: String,
+    /// The managed object id.
+    pub id: String,
+    /// The inventory path.
+    pub path: String,
+    /// The type of the file system: `VMFS`, `NFS`, `NFS41`, `vsan`, `VVOL`…
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// Whether any host can reach it. Sizes are known of such a datastore alone.
+    pub accessible: bool,
+    /// `normal`, `entering_maintenance` or `in_maintenance`.
+    pub maintenance_mode: &'static str,
+    /// The size in GiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_gb: Option<f64>,
+    /// What is free of it, in GiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_gb: Option<f64>,
+    /// What is in use, in GiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_gb: Option<f64>,
+    /// How much of the size is free, in per cent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_percent: Option<f64>,
+    /// What thin disks and swap files may still grow by, in GiB, where the server says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncommitted_gb: Option<f64>,
+    /// What would be in use when all had grown, in GiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provisioned_gb: Option<f64>,
+    /// Where it is found, whatever its name.
+    pub url: String,
+    /// How many hosts mount it.
+    pub host_count: usize,
+    /// These hosts, at most 50.
+    pub hosts: Vec<Mount>,
+    /// How many machines have files in it.
+    pub vm_count: usize,
+    /// These machines and templates, at most 50.
+    pub vms: Vec<Named>,
+}
+
+/// How a host mounts a datastore.
+///
+/// ```
+/// use vsphere_ops::datastore::Mount;
+///
+/// fn is_in_trouble(mount: &Mount) -> bool {
+///     mount.accessible == Some(false) || mount.access_mode == "readOnly"
+/// }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+pub struct Mount {
+    /// The host's name.
+    pub name: String,
+    /// Its managed object id.
+    pub id: String,
+    /// `readWrite` or `readOnly`.
+    pub access_mode: String,
+    /// Whether the host can reach it, where the server says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accessible: Option<bool>,
+    /// Why the host can not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inaccessible_reason: Option<String>,
+}
+
+/// Reads all about the datastore with this name, path or id.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let datastore = vsphere_ops::datastore::info(&client, "/DC0/datastore/nvme-1").await?;
+/// println!("{} is a {} on {} hosts", datastore.name, datastore.type_, datastore.host_count);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
+pub async fn info(client: &Client, what: &str) -> Result<DatastoreInfo> {
+    let found = client.get::<Datastore>(what).await?;
+    let (summary, mounts, vms) = found.read((datastore::SUMMARY, datastore::HOST, datastore::VM)).await?;
+    let path = found.path().await?;
+    let host_count = mounts.len();
+    let hosts = hosts(client, mounts).await?;
+    // Of what no host reaches the server tells the last sizes, or none.
+    let known = summary.accessible;
+    let used = summary.capacity - summary.free_space;
+    let size = |bytes: i64| known.then(|| gib(bytes));
+    #[allow(clippy::cast_precision_loss, reason = "a share in per cent is shown with two digits")]
+    let share = percent(summary.free_space as f64, summary.capacity as f64);
+    Ok(DatastoreInfo {
+        name: crate::name::decode(&summary.name),
+        id: found.id().to_owned(),
+        path,
+        type_: summary.type_,
+        accessible: summary.accessible,
+        maintenance_mode: match summary.maintenance_mode.as_deref() {
+            Some("enteringMaintenance") => "entering_maintenance",
+            Some("inMaintenance") => "in_maintenance",
+            _ => "normal",
+        },
+        capacity_gb: size(summary.capacity),
+        free_gb: size(summary.free_space),
+        used_gb: size(used),
+        free_percent: share.filter(|_| known),
+        uncommitted_gb: summary.uncommitted.and_then(size),
+        provisioned_gb: summary.uncommitted.and_then(|uncommitted| size(used + uncommitted)),
+        url: summary.url,
+        host_count,
+        hosts,
+        vm_count: vms.len(),
+        vms: Named::some(client, &vms).await?,
+    })
+}
+
+async fn hosts(client: &Client, mounts: Vec<DatastoreHostMount>) -> Result<Vec<Mount>> {
+    let mounts: Vec<DatastoreHostMount> = mounts.into_iter().take(NAMED).collect();
+    let references: Vec<ManagedObjectReference> = mounts.iter().map(|mount| mount.key.clone()).collect();
+    let mut names = find::names(client, references).await?;
+    let mount = |DatastoreHostMount { key, mount_info }: DatastoreHostMount| Mount {
+        name: names.remove(&key.value).unwrap_or_else(|| key.value.clone()),
+        id: key.value,
+        access_mode: mount_info.access_mode,
+        accessible: mount_info.accessible,
+        inaccessible_reason: mount_info.inaccessible_reason,
+    };
+    let mut hosts: Vec<Mount> = mounts.into_iter().map(mount).collect();
+    hosts.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    Ok(hosts)
+}

@@ -1,0 +1,235 @@
+//! What a machine or a host uses right now: its quick statistics, and what was measured in the last minutes.
+//!
+//! ```no_run
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let web = vsphere_ops::stats::of_vm(&client, "web-1").await?;
+//! println!("{:?} MHz", web.cpu_usage_mhz);
+//! for measured in web.realtime.iter().flat_map(|realtime| &realtime.counters) {
+//!     println!("{} {} (at most {})", measured.name, measured.latest, measured.peak);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Quick statistics are what the server shows in its lists, and are some seconds old. What is measured comes every 20
+//! seconds from the host. A counter that the server does not have, or has no value of, is left out: zero is a value.
+//! For other counters, or for history, use [`performance`](crate::performance).
+
+mod measures;
+
+use serde::Serialize;
+use vsphere_model::managed::{HostSystem, VirtualMachine, host_system as host, virtual_machine as vm};
+use vsphere_model::types::{HostSystemConnectionState, VirtualMachinePowerState};
+
+pub use measures::{Measured, Realtime};
+
+use crate::client::Client;
+use crate::error::Result;
+use crate::find;
+use crate::host::state_name;
+use crate::units::percent;
+use crate::vm::power_state_name;
+use measures::Basis;
+
+/// What a virtual machine uses.
+///
+/// ```
+/// use vsphere_ops::stats::VmStats;
+///
+/// fn is_short_of_memory(vm: &VmStats) -> bool {
+///     vm.memory_ballooned_mb.unwrap_or(0) + vm.memory_swapped_mb.unwrap_or(0) > 0
+/// }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+pub struct VmStats {
+    /// The name.
+    pub name: String,
+    /// The managed object id.
+    pub id: String,
+    /// `powered_on`, `powered_off` or `suspended`.
+    pub power_state: &'static str,
+    /// The name of its host.
+    pub host: Option<String>,
+    /// Virtual CPUs.
+    pub cpu: Option<i32>,
+    /// Configured memory in MiB.
+    pub memory_mb: Option<i32>,
+    /// Seconds since it was powered on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uptime_seconds: Option<i32>,
+    /// CPU in use in MHz.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_usage_mhz: Option<i32>,
+    /// CPU that it would use if nothing held it back, in MHz.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_demand_mhz: Option<i32>,
+    /// Memory that the guest touches, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_active_mb: Option<i32>,
+    /// Memory of the host that it takes, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_consumed_mb: Option<i32>,
+    /// Memory that the balloon holds, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_ballooned_mb: Option<i32>,
+    /// Memory that the host has swapped out, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_swapped_mb: Option<i32>,
+    /// The heartbeat of VMware Tools: `green`, `yellow`, `red`, or `gray` without Tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest_heartbeat: Option<String>,
+    /// What the host has measured in the last five minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realtime: Option<Realtime>,
+    /// Why something is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What a host uses.
+///
+/// ```
+/// use vsphere_ops::stats::HostStats;
+///
+/// fn is_full(host: &HostStats) -> bool {
+///     host.memory_usage_percent.is_some_and(|used| used > 90.0)
+/// }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+pub struct HostStats {
+    /// The name.
+    pub name: String,
+    /// The managed object id.
+    pub id: String,
+    /// `connected`, `disconnected` or `not_responding`.
+    pub connection_state: &'static str,
+    /// Whether it is in maintenance mode.
+    pub maintenance_mode: bool,
+    /// CPU cores.
+    pub cpu_cores: Option<i16>,
+    /// What all cores have together, in MHz.
+    pub cpu_total_mhz: Option<i32>,
+    /// Memory in MiB.
+    pub memory_mb: Option<i64>,
+    /// How many virtual machines are registered on it.
+    pub vms: usize,
+    /// Seconds since it was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uptime_seconds: Option<i32>,
+    /// CPU in use in MHz.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_usage_mhz: Option<i32>,
+    /// The share of its CPUs that is in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_usage_percent: Option<f64>,
+    /// Memory in use in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_usage_mb: Option<i32>,
+    /// The share of its memory that is in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_usage_percent: Option<f64>,
+    /// What it has measured in the last five minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realtime: Option<Realtime>,
+    /// Why something is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Reads what the virtual machine with this name, path or id uses. Of one that does not run there is little to say, and
+/// a note says so.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let web = vsphere_ops::stats::of_vm(&client, "web-1").await?;
+/// println!("up for {:?} s on {:?}; {}", web.uptime_seconds, web.host, web.note.unwrap_or_default());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
+pub async fn of_vm(client: &Client, what: &str) -> Result<VmStats> {
+    let machine = client.get::<VirtualMachine>(what).await?;
+    let (state, on_host, cpu, memory_mb, quick) =
+        machine.read((vm::POWER_STATE, vm::HOST, vm::NUM_CPU, vm::MEMORY_SIZE_MB, vm::QUICK_STATS)).await?;
+    let runs = state == VirtualMachinePowerState::PoweredOn;
+    let power_state = power_state_name(&state);
+    let (realtime, note) = if runs {
+        measures::of(client, machine.reference(), &Basis::Vm { cpus: cpu.unwrap_or(1) }).await?
+    } else {
+        (None, Some(format!("it is {power_state}: nothing is measured of a machine that does not run")))
+    };
+    let host = match &on_host {
+        Some(host) => find::names(client, [host.clone()]).await?.remove(&host.value),
+        None => None,
+    };
+    // A machine that is off has zeros, which are no measurements.
+    let quick = Some(quick).filter(|_| runs).unwrap_or_default();
+    Ok(VmStats {
+        name: machine.label().to_owned(),
+        id: machine.id().to_owned(),
+        power_state,
+        host,
+        cpu,
+        memory_mb,
+        uptime_seconds: quick.uptime_seconds,
+        cpu_usage_mhz: quick.overall_cpu_usage,
+        cpu_demand_mhz: quick.overall_cpu_demand,
+        memory_active_mb: quick.guest_memory_usage,
+        memory_consumed_mb: quick.host_memory_usage,
+        memory_ballooned_mb: quick.ballooned_memory,
+        memory_swapped_mb: quick.swapped_memory,
+        guest_heartbeat: runs.then(|| quick.guest_heartbeat_status.as_str().to_owned()),
+        realtime,
+        note,
+    })
+}
+
+/// Reads what the host with this name, path or id uses; without one, what the only host uses.
+///
+/// ```no_run
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let host = vsphere_ops::stats::of_host(&client, Some("esx-1.example.com")).await?;
+/// println!("{:?} % of its CPUs, {:?} % of its memory", host.cpu_usage_percent, host.memory_usage_percent);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
+pub async fn of_host(client: &Client, what: Option<&str>) -> Result<HostStats> {
+    let found = client.get_or_only::<HostSystem>(what).await?;
+    let (state, maintenance_mode, hardware, quick, vms) = found
+        .read((host::CONNECTION_STATE, host::IN_MAINTENANCE_MODE, host::SUMMARY_HARDWARE, host::QUICK_STATS, host::VM))
+        .await?;
+    let connected = state == HostSystemConnectionState::Connected;
+    let connection_state = state_name(&state);
+    let (realtime, note) = if connected {
+        measures::of(client, found.reference(), &Basis::Host).await?
+    } else {
+        (None, Some(format!("it is {connection_state}: what it uses is not known")))
+    };
+    let quick = Some(quick).filter(|_| connected).unwrap_or_default();
+    let cpu_total_mhz = hardware.as_ref().map(|hardware| i32::from(hardware.num_cpu_cores) * hardware.cpu_mhz);
+    let memory_mb = hardware.as_ref().map(|hardware| hardware.memory_size >> 20);
+    #[allow(clippy::cast_precision_loss, reason = "a share in per cent is shown with two digits")]
+    let memory_usage_percent = |used: i32| percent(f64::from(used), memory_mb? as f64);
+    Ok(HostStats {
+        name: found.label().to_owned(),
+        id: found.id().to_owned(),
+        connection_state,
+        maintenance_mode,
+        cpu_cores: hardware.as_ref().map(|hardware| hardware.num_cpu_cores),
+        cpu_total_mhz,
+        memory_mb,
+        vms: vms.len(),
+        uptime_seconds: quick.uptime,
+        cpu_usage_mhz: quick.overall_cpu_usage,
+        cpu_usage_percent: quick.overall_cpu_usage.and_then(|used| percent(f64::from(used), f64::from(cpu_total_mhz?))),
+        memory_usage_mb: quick.overall_memory_usage,
+        memory_usage_percent: quick.overall_memory_usage.and_then(memory_usage_percent),
+        realtime,
+        note,
+    })
+}
