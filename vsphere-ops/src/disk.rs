@@ -41,6 +41,7 @@ use crate::error::{Error, Result, invalid};
 use crate::mo::Mo;
 use crate::name::Glob;
 use crate::page::{Page, Window};
+use crate::units::gib;
 use crate::vm::power_state_name;
 
 /// The largest disk that there may be, in bytes.
@@ -88,7 +89,7 @@ impl Disk {
         Self {
             label: label(disk),
             key: disk.key,
-            capacity_gb: gigabytes(capacity_bytes),
+            capacity_gb: gib(capacity_bytes),
             capacity_bytes,
             thin: flat(disk).and_then(|flat| flat.thin_provisioned),
             mode: mode(disk).map(str::to_owned),
@@ -337,13 +338,6 @@ fn datastore_in(file: &str) -> Option<String> {
     Some(crate::name::decode(path.datastore()))
 }
 
-/// Bytes in GiB, as they are shown.
-pub(crate) fn gigabytes(bytes: i64) -> f64 {
-    #[allow(clippy::cast_precision_loss, reason = "a size in GiB is shown with two digits")]
-    let gigabytes = bytes as f64 / f64::from(1 << 30);
-    (gigabytes * 100.0).round() / 100.0
-}
-
 /// A size that a user gives in GiB, in bytes: whole MiB, as disks have them.
 fn bytes_of(gigabytes: f64) -> Result<i64> {
     #[allow(clippy::cast_possible_truncation, reason = "a float beyond the range becomes its end, which is refused")]
@@ -365,7 +359,7 @@ mod tests {
         assert_eq!(bytes_of(0.5).unwrap(), 1 << 29);
         assert_eq!(bytes_of(63488.0).unwrap(), LARGEST);
         assert_eq!(bytes_of(10.1).unwrap() % (1 << 20), 0);
-        assert_eq!(gigabytes(bytes_of(10.1).unwrap()), 10.1);
+        assert_eq!(gib(bytes_of(10.1).unwrap()), 10.1);
         for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 63488.5, 1e300, 0.0001] {
             assert_eq!(bytes_of(wrong).unwrap_err().code(), "invalid_argument", "{wrong}");
         }

@@ -3,10 +3,11 @@
 use vsphere_model::managed::VirtualMachine;
 use vsphere_model::types::{VirtualDisk, VirtualIDEController};
 
-use super::{Disk, DiskChange, bytes_of, capacity, gigabytes, layout, parents, snapshots};
+use super::{Disk, DiskChange, bytes_of, capacity, layout, parents, snapshots};
 use crate::client::Client;
 use crate::device::{self, Devices, label};
 use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::units::gib;
 
 const OPERATION: &str = "resize a disk of";
 
@@ -41,7 +42,7 @@ pub async fn resize(client: &Client, vm: &str, disk: &str, new_size_gb: f64) -> 
             let text = format!(
                 "{} has {} GiB, and a disk can't shrink to {new_size_gb}; add a smaller disk instead",
                 label(found),
-                gigabytes(has)
+                gib(has)
             );
             return Err(invalid(OPERATION, text));
         }
@@ -58,7 +59,7 @@ pub async fn resize(client: &Client, vm: &str, disk: &str, new_size_gb: f64) -> 
     let (_, before) = done.before.choose::<VirtualDisk>("disk", disk).map_err(named)?;
     let after = done.after.by_key(before.key).and_then(|device| device.downcast_ref()).unwrap_or(before);
     let report = Disk::of(done.after.list(), after);
-    let previous_capacity_gb = Some(gigabytes(capacity(before)));
+    let previous_capacity_gb = Some(gib(capacity(before)));
     Ok(DiskChange { previous_capacity_gb, ..DiskChange::new(&machine, &done.after, done.changed, report) })
 }
 
