@@ -1,13 +1,15 @@
 //! Triggered alarms: of an object and all below it, or of the whole inventory.
 //!
-//! ```no_run
+//! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let dc = client.datacenter("DC0").await?;
+//! let dc = client.datacenter("fra1").await?;
 //! for alarm in dc.triggered_alarms().await? {
 //!     println!("{} {} on {}", alarm.status, alarm.alarm, alarm.entity);
 //! }
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! An object's list holds what was triggered on it and on all below it, so one request to the root folder is enough for
@@ -33,7 +35,7 @@ use crate::read;
 
 /// An alarm that was triggered and has not been cleared.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::alarms::TriggeredAlarm;
 ///
@@ -42,6 +44,8 @@ use crate::read;
 /// println!("{} new ones", alarms.iter().filter(is_new).count());
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TriggeredAlarm {
@@ -72,13 +76,15 @@ pub struct TriggeredAlarm {
 impl Client {
     /// The triggered alarms of the whole inventory, the worst and newest first. ESXi has no alarms of its own.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// for alarm in client.triggered_alarms().await? {
     ///     println!("{} {} on {} since {}", alarm.status, alarm.alarm, alarm.entity, alarm.time);
     /// }
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -92,14 +98,16 @@ impl Client {
 impl<M: ManagedObject> Mo<M> {
     /// The triggered alarms of this inventory object and all below it, the worst and newest first.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::HostSystem;
     ///
-    /// let host = client.get::<HostSystem>("esx-1.example.com").await?;
+    /// let host = client.get::<HostSystem>("esx-01.corp.example").await?;
     /// println!("{} alarms on the host and its machines", host.triggered_alarms().await?.len());
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -124,7 +132,7 @@ impl<M: ManagedObject> Mo<M> {
 /// ```
 /// use vsphere_ops::alarms::AlarmQuery;
 ///
-/// let query = AlarmQuery { entity: Some("/DC0/host/prod".into()), limit: 50, ..Default::default() };
+/// let query = AlarmQuery { entity: Some("/fra1/host/prod-cluster".into()), limit: 50, ..Default::default() };
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct AlarmQuery {
@@ -140,7 +148,7 @@ pub struct AlarmQuery {
 
 /// Lists triggered alarms, the worst and newest first; those that somebody has acknowledged are among them.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::alarms::{self, AlarmQuery};
 ///
@@ -148,6 +156,8 @@ pub struct AlarmQuery {
 /// println!("{} of {}", page.returned, page.total);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

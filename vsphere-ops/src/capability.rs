@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What a server can do, as far as that is known without asking it.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// let can = client.capabilities();
 /// if can.vcenter && !can.read_only {
@@ -13,6 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]

@@ -43,7 +43,7 @@ use crate::task::Scope;
 /// let client = Client::connect(Config::from_env()?).await?;
 /// println!("{} speaks API {}", client.content().about.full_name, client.api_version());
 /// let other = client.clone(); // the same session, for another task
-/// tokio::spawn(async move { other.get::<Datacenter>("DC0").await });
+/// tokio::spawn(async move { other.get::<Datacenter>("fra1").await });
 /// client.logout().await?; // for all clones
 /// assert!(client.is_logged_out());
 /// # Ok(())
@@ -78,7 +78,7 @@ impl Client {
     /// Waiting for a task or for changes keeps a request open for up to 30 s, so a shorter limit cuts it. To limit an
     /// operation of several requests, put `tokio::time::timeout` around it: dropping it is safe at any time.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use std::time::Duration;
     ///
@@ -86,6 +86,8 @@ impl Client {
     /// println!("{time}");
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     #[must_use]
     pub fn with_deadline(&self, limit: Duration) -> Self {
@@ -98,14 +100,16 @@ impl Client {
 
     /// The same session, whose tasks belong to this scope: see [`Scope`].
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::Scope;
     /// use vsphere_ops::managed::VirtualMachine;
     ///
     /// let scope = Scope::new();
-    /// client.in_scope(&scope).get::<VirtualMachine>("web-1").await?.power_off().await?.await
+    /// client.in_scope(&scope).get::<VirtualMachine>("web-01").await?.power_off().await?.await
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     #[must_use]
     pub fn in_scope(&self, scope: &Scope) -> Self {
@@ -144,11 +148,13 @@ impl Client {
 
     /// What the server says of itself: product, version, and the managers that it has.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// assert_eq!(client.is_vcenter(), client.content().about.api_type == "VirtualCenter");
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn content(&self) -> &ServiceContent {
         &self.connection.content
@@ -161,13 +167,15 @@ impl Client {
 
     /// What the server can do, as far as that is known without asking it.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// if client.capabilities().read_only {
     ///     println!("the licence of this host allows reading only");
     /// }
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn capabilities(&self) -> Capabilities {
         capability::of(&self.connection)
@@ -175,12 +183,14 @@ impl Client {
 
     /// Says before it is tried that an operation needs a vCenter; `operation` is a verb phrase such as `clone`.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// client.require_vcenter("clone")?; // `clone "esx-1:443": … is a single ESXi host, and this needs a vCenter; …`
     /// client.require_writable("clone")?;
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -213,7 +223,7 @@ impl Client {
     /// How far the server's clock is ahead of this machine's; negative where it is behind. To be added to local times
     /// before they are compared with the server's. Exact to half the round trip.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// let offset = client.clock_offset().await?;
     /// if offset.abs() > chrono::TimeDelta::minutes(1) {
@@ -221,6 +231,8 @@ impl Client {
     /// }
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -250,7 +262,7 @@ impl Client {
 
     /// A handle of the managed object with this reference, to call the API's own methods on.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::LicenseManager;
     ///
@@ -260,6 +272,8 @@ impl Client {
     /// }
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn raw<M: ManagedObject>(&self, reference: &ManagedObjectReference) -> M {
         M::new(&self.caller, reference.clone())

@@ -1,11 +1,13 @@
 //! Datastores: how full they are, and who uses them.
 //!
-//! ```no_run
+//! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let nvme = vsphere_ops::datastore::info(&client, "nvme-1").await?;
+//! let nvme = vsphere_ops::datastore::info(&client, "nvme-01").await?;
 //! println!("{:?} of {:?} GiB free, {} machines", nvme.free_gb, nvme.capacity_gb, nvme.vm_count);
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! Files in datastores are named by a [`DatastorePath`](crate::DatastorePath) and moved by [`transfer`](crate::transfer).
@@ -101,12 +103,14 @@ pub struct Mount {
 
 /// Reads all about the datastore with this name, path or id.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let datastore = vsphere_ops::datastore::info(&client, "/DC0/datastore/nvme-1").await?;
+/// let datastore = vsphere_ops::datastore::info(&client, "/fra1/datastore/nvme-01").await?;
 /// println!("{} is a {} on {} hosts", datastore.name, datastore.type_, datastore.host_count);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -1,15 +1,17 @@
 //! The virtual disks of a machine.
 //!
-//! ```no_run
+//! ```
 //! use vsphere_ops::disk::{self, Files, NewDisk};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let added = disk::add(&client, "web-1", &NewDisk::gigabytes(40.0)).await?.disk;
-//! disk::resize(&client, "web-1", &added.label, 60.0).await?;
-//! disk::relocate(&client, "web-1", &added.label, "nvme-2").await?;
-//! disk::remove(&client, "web-1", &added.label, Files::Deleted).await?;
+//! let added = disk::add(&client, "web-01", &NewDisk::gigabytes(40.0)).await?.disk;
+//! disk::resize(&client, "web-01", &added.label, 60.0).await?;
+//! disk::relocate(&client, "web-01", &added.label, "nvme-02").await?;
+//! disk::remove(&client, "web-01", &added.label, Files::Deleted).await?;
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! A disk is named by its label (`Hard disk 2`), in whatever case, or by its key. Sizes are in GiB. Each operation takes
@@ -103,12 +105,14 @@ impl Disk {
 
 /// All about one virtual disk.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let info = vsphere_ops::disk::info(&client, "web-1", "Hard disk 1").await?;
+/// let info = vsphere_ops::disk::info(&client, "web-01", "Hard disk 1").await?;
 /// println!("{} of {:?} bytes, {} snapshots", info.disk.label, info.used_bytes, info.snapshots.len());
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DiskInfo {
@@ -204,7 +208,7 @@ impl DiskChange {
 /// ```
 /// use vsphere_ops::disk::DiskQuery;
 ///
-/// let query = DiskQuery { filter: Some("Hard disk *".into()), ..DiskQuery::of("web-1") };
+/// let query = DiskQuery { filter: Some("Hard disk *".into()), ..DiskQuery::of("web-01") };
 /// assert_eq!(query.limit, 1000);
 /// ```
 #[derive(Debug, Clone)]
@@ -228,15 +232,17 @@ impl DiskQuery {
 
 /// Lists the disks of a machine in the order of their keys, which is that of their places.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::disk::{self, DiskQuery};
 ///
-/// for disk in disk::list(&client, &DiskQuery::of("web-1")).await?.items {
+/// for disk in disk::list(&client, &DiskQuery::of("web-01")).await?.items {
 ///     println!("{}: {} GiB on {:?}", disk.label, disk.capacity_gb, disk.datastore);
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -257,12 +263,14 @@ pub async fn list(client: &Client, query: &DiskQuery) -> Result<Page<Disk>> {
 
 /// Reads all about one disk.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let info = vsphere_ops::disk::info(&client, "web-1", "2000").await?;
+/// let info = vsphere_ops::disk::info(&client, "web-01", "2000").await?;
 /// println!("{:?} on {:?}", info.disk.file, info.controller_type);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -29,14 +29,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failed operation. Its text is one clause, `operation "target": cause`.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::VirtualMachine;
 /// use vsphere_ops::types::InvalidPowerState;
 ///
-/// let vm = client.get::<VirtualMachine>("web-1").await?;
+/// let vm = client.get::<VirtualMachine>("web-01").await?;
 /// let Err(error) = vm.power_on().await else { return Ok(()) };
-/// println!("{error}"); // power on "web-1": …
+/// println!("{error}"); // power on "web-01": …
 /// println!("could not {} {:?} ({})", error.operation(), error.target(), error.code());
 /// if let Some(fault) = error.fault::<InvalidPowerState>() {
 ///     println!("it is {} already", fault.existing_state);
@@ -47,6 +47,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Clone)]
 pub struct Error {
@@ -67,12 +69,12 @@ struct Inner {
 
 /// Why an operation failed.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::ErrorKind;
 /// use vsphere_ops::managed::VirtualMachine;
 ///
-/// let vm = client.get::<VirtualMachine>("web-1").await?;
+/// let vm = client.get::<VirtualMachine>("web-01").await?;
 /// let ended = vm.power_off().await?.with_deadline(std::time::Duration::from_secs(5)).await;
 /// match ended.as_ref().map_err(|error| error.kind()) {
 ///     Ok(()) => println!("off"),
@@ -82,6 +84,8 @@ struct Inner {
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
@@ -125,17 +129,19 @@ pub enum ErrorKind {
 
 /// An object that fits a name.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::VirtualMachine;
 ///
-/// if let Err(error) = client.get::<VirtualMachine>("web-1").await {
+/// if let Err(error) = client.get::<VirtualMachine>("web-01").await {
 ///     for candidate in error.candidates() {
 ///         println!("did you mean {}? it is {}", candidate.path, candidate.id);
 ///     }
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -1,17 +1,19 @@
 //! Events: the history of what has happened, and what happens.
 //!
-//! ```no_run
+//! ```
 //! use futures::TryStreamExt;
 //! use vsphere_ops::events::name_of;
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let datacenter = client.datacenter("DC0").await?;
+//! let datacenter = client.datacenter("fra1").await?;
 //! let mut history = datacenter.events().categories(["warning", "error"]).newest_first();
 //! while let Some(event) = history.try_next().await? {
 //!     println!("{} {}", event.created_time, name_of(&event));
 //! }
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! An [`EventQuery`] says which events, and one of its streams in which order: [`newest_first`](EventQuery::newest_first)
@@ -105,15 +107,17 @@ pub fn name_of(event: &Poly<Event>) -> &str {
 
 /// Whose events.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::events::Recursion;
 /// use vsphere_ops::managed::HostSystem;
 ///
-/// let host = client.get::<HostSystem>("esx-1.example.com").await?;
+/// let host = client.get::<HostSystem>("esx-01.corp.example").await?;
 /// let own = client.events().entity(host.reference(), Recursion::Self_).latest(10).await?; // none of its machines
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recursion {
@@ -127,7 +131,7 @@ pub enum Recursion {
 
 /// Which events to read.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use futures::TryStreamExt;
 ///
@@ -145,6 +149,8 @@ pub enum Recursion {
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "events are read when one of its streams is polled"]
@@ -256,7 +262,7 @@ fn page_for(events: usize) -> usize {
 
 /// Events, one after the other.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use futures::{StreamExt, TryStreamExt};
 /// use vsphere_ops::events::EventStream;
@@ -265,6 +271,8 @@ fn page_for(events: usize) -> usize {
 /// let hundred: Vec<_> = stream.take(100).try_collect().await?; // what is not read is not fetched
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub type EventStream = BoxStream<'static, Result<Poly<Event>>>;
 

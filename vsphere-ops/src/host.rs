@@ -1,15 +1,17 @@
 //! ESXi hosts, as lists are shown of them.
 //!
-//! ```no_run
+//! ```
 //! use vsphere_ops::host::{self, HostQuery};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let query = HostQuery { cluster: Some("prod".into()), limit: 50, ..Default::default() };
+//! let query = HostQuery { cluster: Some("prod-cluster".into()), limit: 50, ..Default::default() };
 //! for host in host::list(&client, &query).await?.items {
 //!     println!("{} {} ({} machines)", host.name, host.connection_state, host.vms);
 //! }
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! These are the reports that a person or a tool asks for, with plain fields. To read other properties, or into a type of
@@ -105,7 +107,7 @@ const SHOWN: [&str; 8] = [
 
 /// Lists hosts, sorted by name.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::host::{self, HostQuery};
 ///
@@ -114,6 +116,8 @@ const SHOWN: [&str; 8] = [
 /// println!("{} of {} disconnected hosts", page.returned, page.total);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

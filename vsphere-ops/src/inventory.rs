@@ -22,18 +22,20 @@ use crate::watch::{Change, Freshness, Told, Watch};
 /// [`is_live`](Self::is_live) is false. Objects whose required properties can't be read are not in it. Cheap to clone;
 /// the watch behind it ends with the last clone.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::Inventory;
 /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
 ///
 /// let vms = Inventory::start(client.watch::<VirtualMachine>().select((vm::POWER_STATE, vm::NUM_CPU))).await?;
-/// for entry in vms.by_name("web-1") {
+/// for entry in vms.by_name("web-01") {
 ///     println!("{} is {}", entry.object, entry.row.0); // from memory
 /// }
 /// println!("{} machines, as of {:?} ago", vms.snapshot().len(), vms.age());
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub struct Inventory<M: ManagedObject, R> {
     known: watch::Receiver<Known<M, R>>,
@@ -163,17 +165,19 @@ where
     /// Has the server asked at once whether there is something to tell, and waits until it is in the mirror: what was
     /// changed before, also by other clients, is seen afterwards. Many who ask at the same time share two requests.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::Inventory;
     /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
     ///
     /// let vms = Inventory::start(client.watch::<VirtualMachine>().select(vm::POWER_STATE)).await?;
-    /// client.get::<VirtualMachine>("web-1").await?.power_on().await?.await?;
+    /// client.get::<VirtualMachine>("web-04").await?.power_on().await?.await?;
     /// vms.refresh().await?;
-    /// println!("{}", vms.by_name("web-1")[0].row); // poweredOn
+    /// println!("{}", vms.by_name("web-04")[0].row); // poweredOn
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors

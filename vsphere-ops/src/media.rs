@@ -1,14 +1,16 @@
 //! ISO images in the CD drives of machines.
 //!
-//! ```no_run
+//! ```
 //! use vsphere_ops::media;
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let iso = "[nvme] iso/debian.iso".parse()?;
-//! media::attach(&client, "web-1", &iso, None).await?;
-//! media::detach(&client, "web-1", None).await?;
+//! let iso = "[iso-library] tools/memtest86plus-7.20.iso".parse()?;
+//! media::attach(&client, "web-01", &iso, None).await?;
+//! media::detach(&client, "web-01", None).await?;
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 
 mod door;
@@ -77,13 +79,16 @@ pub struct DriveChange {
 /// the only one, whose image is replaced. A machine without drives gets one, on a SATA controller or, while it is off, on
 /// IDE.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let iso = vsphere_ops::DatastorePath::new("nvme", "iso/debian.iso")?;
-/// let change = vsphere_ops::media::attach(&client, "web-1", &iso, Some("CD/DVD drive 1")).await?;
+/// let iso = vsphere_ops::DatastorePath::new("iso-library", "tools/memtest86plus-7.20.iso")?;
+/// # vsphere_ops::media::attach(&client, "web-01", &iso, None).await?;
+/// let change = vsphere_ops::media::attach(&client, "web-01", &iso, Some("CD/DVD drive 1")).await?;
 /// println!("{:?} is in place of {:?}", change.iso, change.previous_iso);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -126,12 +131,14 @@ pub async fn attach(client: &Client, vm: &str, iso: &DatastorePath, drive: Optio
 ///
 /// `drive` is a label or key. Without it, that is the only drive with an image.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let change = vsphere_ops::media::detach(&client, "web-1", None).await?;
+/// let change = vsphere_ops::media::detach(&client, "web-01", None).await?;
 /// println!("{:?} was in it", change.previous_iso);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -16,18 +16,20 @@ use crate::read::{self, As, Record, Select, Values, property_spec};
 /// It derefs to the API's own handle, so that every method of the API is there; the methods of this crate wait for
 /// tasks, read typed properties, and name the object in their errors.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
 ///
-/// let web = client.get::<VirtualMachine>("web-1").await?;
-/// println!("{web} is {}, reference {}", web.label(), web.reference()); // vm-42 is web-1, …
+/// let web = client.get::<VirtualMachine>("web-04").await?;
+/// println!("{web} is {}, reference {}", web.label(), web.reference()); // vm-71 is web-04, …
 /// let (cpus, host) = web.read((vm::NUM_CPU, vm::HOST)).await?;       // typed properties, one request
-/// web.power_on().await?.await?;                                       // an operation of this crate
 /// web.reset_guest_information().await?;                               // a method of the API
+/// web.power_on().await?.await?;                                       // an operation of this crate
 /// println!("{:?} {cpus:?} {host:?}", web.client());
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Clone)]
 pub struct Mo<M> {
@@ -91,7 +93,7 @@ impl<M: ManagedObject> Mo<M> {
 
     /// Reads into a struct of one's own; see [`properties!`](crate::properties).
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
     ///
@@ -102,10 +104,12 @@ impl<M: ManagedObject> Mo<M> {
     ///     }
     /// }
     ///
-    /// let size: Size = client.get::<VirtualMachine>("web-1").await?.read_as().await?;
+    /// let size: Size = client.get::<VirtualMachine>("web-01").await?.read_as().await?;
     /// println!("{:?} CPUs, {:?} MiB", size.cpus, size.memory_mb);
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors

@@ -1,11 +1,13 @@
 //! Networks: which kind, which VLAN, on which switch, and who uses them.
 //!
-//! ```no_run
+//! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 //! let network = vsphere_ops::network::info(&client, "VM Network").await?;
 //! println!("{} network on {:?}, VLAN {:?}", network.kind, network.switch, network.vlan);
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! A standard network is what port groups of one name on several hosts come to: each host has its own switch and VLAN
@@ -159,12 +161,14 @@ pub struct HostPort {
 
 /// Reads all about the network with this name, path or id: a standard one, a distributed port group, or an opaque one.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let network = vsphere_ops::network::info(&client, "dvportgroup-21").await?;
+/// let network = vsphere_ops::network::info(&client, "dvportgroup-54").await?;
 /// println!("{} machines on {} hosts", network.vm_count, network.host_count);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -1,17 +1,19 @@
 //! Network adapters of virtual machines: what they are plugged into, and changes of that.
 //!
-//! ```no_run
+//! ```
 //! use vsphere_ops::nic::{self, NewNic, NicQuery, NicType};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! for nic in nic::list(&client, &NicQuery::of("web-1")).await?.items {
+//! for nic in nic::list(&client, &NicQuery::of("web-01")).await?.items {
 //!     println!("{} {:?} in {:?}", nic.label, nic.mac, nic.network);
 //! }
-//! let added = nic::add(&client, "web-1", &NewNic { kind: NicType::E1000e, ..NewNic::of("prod-web") }).await?;
-//! nic::connect_to(&client, "web-1", &added.nic.label, "prod-db").await?;
-//! nic::disconnect(&client, "web-1", &added.nic.key.to_string()).await?;
+//! let added = nic::add(&client, "web-01", &NewNic { kind: NicType::E1000e, ..NewNic::of("prod-web") }).await?;
+//! nic::connect_to(&client, "web-01", &added.nic.label, "prod-db").await?;
+//! nic::disconnect(&client, "web-01", &added.nic.key.to_string()).await?;
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! An adapter is meant by its label, in whatever case, or by its key. A network is meant by its name, path or id, and has
@@ -202,8 +204,8 @@ impl NicType {
 /// ```
 /// use vsphere_ops::nic::{NewNic, NicType};
 ///
-/// let nic = NewNic { kind: NicType::E1000, start_connected: false, ..NewNic::of("/DC0/network/lab") };
-/// # assert_eq!(nic.network, "/DC0/network/lab");
+/// let nic = NewNic { kind: NicType::E1000, start_connected: false, ..NewNic::of("/fra1/network/lab") };
+/// # assert_eq!(nic.network, "/fra1/network/lab");
 /// ```
 #[derive(Debug, Clone)]
 pub struct NewNic {
@@ -227,8 +229,8 @@ impl NewNic {
 /// ```
 /// use vsphere_ops::nic::NicQuery;
 ///
-/// let query = NicQuery { filter: Some("*adapter 1*".into()), ..NicQuery::of("web-1") };
-/// # assert_eq!(query.vm, "web-1");
+/// let query = NicQuery { filter: Some("*adapter 1*".into()), ..NicQuery::of("web-01") };
+/// # assert_eq!(query.vm, "web-01");
 /// ```
 #[derive(Debug, Clone)]
 pub struct NicQuery {
@@ -251,15 +253,17 @@ impl NicQuery {
 
 /// Lists the network adapters of a machine.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::nic::{self, NicQuery};
 ///
-/// for nic in nic::list(&client, &NicQuery::of("web-1")).await?.items {
+/// for nic in nic::list(&client, &NicQuery::of("web-01")).await?.items {
 ///     println!("{}: {:?} {:?}", nic.label, nic.network, nic.ip_addresses);
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -283,12 +287,14 @@ pub async fn list(client: &Client, query: &NicQuery) -> Result<Page<Nic>> {
 
 /// One network adapter of a machine, by its label or key.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let nic = vsphere_ops::nic::info(&client, "web-1", "Network adapter 1").await?;
+/// let nic = vsphere_ops::nic::info(&client, "web-01", "Network adapter 1").await?;
 /// println!("{:?} ({:?})", nic.nic.mac, nic.nic.mac_type);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -319,14 +325,16 @@ pub async fn info(client: &Client, vm: &str, nic: &str) -> Result<NicInfo> {
 
 /// Adds a network adapter, also while the machine runs. The server gives it its address.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::nic::{self, NewNic};
 ///
-/// let added = nic::add(&client, "web-1", &NewNic::of("prod-web")).await?;
+/// let added = nic::add(&client, "web-01", &NewNic::of("prod-web")).await?;
 /// println!("{} has {:?}", added.nic.label, added.nic.mac);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -361,12 +369,15 @@ pub async fn add(client: &Client, vm: &str, new: &NewNic) -> Result<NicReport> {
 
 /// Takes a network adapter out, also while the machine runs.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let removed = vsphere_ops::nic::remove(&client, "web-1", "Network adapter 2").await?;
+/// # vsphere_ops::nic::add(&client, "web-01", &vsphere_ops::nic::NewNic::of("prod-db")).await?;
+/// let removed = vsphere_ops::nic::remove(&client, "web-01", "Network adapter 2").await?;
 /// println!("{:?} is free", removed.nic.mac);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -393,12 +404,14 @@ pub async fn remove(client: &Client, vm: &str, nic: &str) -> Result<NicReport> {
 
 /// Connects a network adapter: at once where the machine runs, else from its next power on.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let report = vsphere_ops::nic::connect(&client, "web-1", "Network adapter 1").await?;
+/// let report = vsphere_ops::nic::connect(&client, "web-01", "Network adapter 1").await?;
 /// println!("{:?}, from power on {:?}", report.nic.connected, report.nic.start_connected);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -410,12 +423,14 @@ pub async fn connect(client: &Client, vm: &str, nic: &str) -> Result<NicReport> 
 /// Disconnects a network adapter, as if its cable were pulled: at once where the machine runs, else from its next power
 /// on.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let report = vsphere_ops::nic::disconnect(&client, "web-1", "4000").await?;
+/// let report = vsphere_ops::nic::disconnect(&client, "web-01", "4000").await?;
 /// report.warnings.iter().for_each(|warning| println!("{warning}")); // such as: connected again at the next power on
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -441,12 +456,14 @@ async fn link(client: &Client, vm: &str, nic: &str, wanted: Link) -> Result<NicR
 
 /// Plugs a network adapter into another network, also while the machine runs. Whether it is connected stays as it is.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let report = vsphere_ops::nic::connect_to(&client, "web-1", "Network adapter 1", "prod-db").await?;
+/// let report = vsphere_ops::nic::connect_to(&client, "web-01", "Network adapter 1", "prod-db").await?;
 /// assert_eq!(report.nic.network.as_deref(), Some("prod-db"));
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use crate::error::{Result, invalid};
 
 /// A page of a list, and how to get the next.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::vm::{self, VmQuery};
 ///
@@ -23,6 +23,8 @@ use crate::error::{Result, invalid};
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct Page<T> {

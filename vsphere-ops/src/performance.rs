@@ -1,16 +1,18 @@
 //! Performance: counters by name, and their values as series of numbers with units.
 //!
-//! ```no_run
+//! ```
 //! use vsphere_ops::managed::VirtualMachine;
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let vm = client.get::<VirtualMachine>("web-1").await?;
+//! let vm = client.get::<VirtualMachine>("web-01").await?;
 //! let report = client.performance().query(["cpu.ready.summation"]).entity(vm.reference()).samples(15).await?;
 //! for series in &report.series {
 //!     println!("{} {:?} {}", series.counter.name, series.latest(), series.counter.unit);
 //! }
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! A counter is named `group.name.rollup`; [`Counters`] has those of the server, and what [`Performance::available`] lists
@@ -43,12 +45,12 @@ use crate::mo::Mo;
 impl Client {
     /// The performance counters and their values.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::HostSystem;
     /// use vsphere_ops::performance::Interval;
     ///
-    /// let host = client.get::<HostSystem>("esx-1.example.com").await?;
+    /// let host = client.get::<HostSystem>("esx-01.corp.example").await?;
     /// let report = client
     ///     .performance()
     ///     .query(["cpu.usage.average", "mem.usage.average"])
@@ -59,6 +61,8 @@ impl Client {
     /// println!("{}", report.table());
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn performance(&self) -> Performance {
         Performance { client: self.clone() }
@@ -67,19 +71,21 @@ impl Client {
 
 /// The performance counters and their values.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::HostSystem;
 /// use vsphere_ops::performance::Interval;
 ///
 /// let performance = client.performance();
-/// let host = client.get::<HostSystem>("esx-1.example.com").await?;
+/// let host = client.get::<HostSystem>("esx-01.corp.example").await?;
 /// for metric in performance.available(host.reference(), Interval::REALTIME).await? {
 ///     println!("{} {:?} in {}", metric.counter.name, metric.instance, metric.counter.unit);
 /// }
 /// println!("history is kept at {:?}", performance.intervals().await?);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Performance {
@@ -234,17 +240,19 @@ impl From<PerfCounterInfo> for Counter {
 
 /// A counter of an object or of a part of it.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::HostSystem;
 /// use vsphere_ops::performance::{Interval, Metric};
 ///
-/// let host = client.get::<HostSystem>("esx-1.example.com").await?;
+/// let host = client.get::<HostSystem>("esx-01.corp.example").await?;
 /// let all = client.performance().available(host.reference(), Interval::REALTIME).await?;
 /// let is_nic = |metric: &&Metric| metric.counter.name == "net.usage.average" && !metric.instance.is_empty();
 /// let nics: Vec<&str> = all.iter().filter(is_nic).map(|metric| metric.instance.as_str()).collect();
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Metric {
@@ -256,7 +264,7 @@ pub struct Metric {
 
 /// All counters of a server.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// let counters = client.performance().counters().await?;
 /// let ready = counters.by_name("cpu.ready.summation")?;
@@ -264,6 +272,8 @@ pub struct Metric {
 /// let of_disks = counters.iter().filter(|counter| counter.name.starts_with("disk.")).count();
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Default)]
 pub struct Counters {

@@ -1,15 +1,17 @@
 //! Where a new machine goes: folder, resource pool, host, datastore, network.
 //!
-//! ```no_run
+//! ```
 //! use vsphere_ops::placement::{Defaults, Placement};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let defaults = Defaults { cluster: Some("prod".into()), ..Default::default() };
-//! let placement = Placement { folder: Some("/DC0/vm/web".into()), defaults, ..Default::default() };
+//! let defaults = Defaults { cluster: Some("prod-cluster".into()), ..Default::default() };
+//! let placement = Placement { folder: Some("/fra1/vm/prod/web".into()), defaults, ..Default::default() };
 //! let place = placement.find(&client).await?;
 //! println!("{} in {} on {}", place.folder.label(), place.pool, place.datastore.label());
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! What is not given is chosen, and never among several that fit alike:
@@ -70,7 +72,8 @@ pub struct Defaults {
 /// ```
 /// use vsphere_ops::placement::Placement;
 ///
-/// let placement = Placement { host: Some("esx-1".into()), datastore: Some("nvme".into()), ..Default::default() };
+/// let host = Some("esx-01.corp.example".into());
+/// let placement = Placement { host, datastore: Some("nvme-01".into()), ..Default::default() };
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
@@ -88,14 +91,17 @@ pub struct Placement {
 
 /// A place for a machine.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::placement::{Place, Placement};
 ///
-/// let Place { folder, pool, host, datastore, .. } = Placement::default().find(&client).await?;
+/// let placement = Placement { host: Some("esx-01.corp.example".into()), ..Default::default() };
+/// let Place { folder, pool, host, datastore, .. } = placement.find(&client).await?;
 /// println!("{folder} {pool} {host:?} {datastore}");
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -265,14 +271,17 @@ impl Place {
     /// The network for an adapter: the one with this name, path or id, or the one to use where nothing is said; none where
     /// the host or cluster has none. Uplinks of distributed switches do not count.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::placement::Placement;
     ///
-    /// let place = Placement::default().find(&client).await?;
+    /// let placement = Placement { host: Some("esx-01.corp.example".into()), ..Default::default() };
+    /// let place = placement.find(&client).await?;
     /// let network = place.network(Some("dmz")).await?;
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors

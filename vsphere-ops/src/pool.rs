@@ -1,11 +1,13 @@
 //! Resource pools: what they are given, and what they use.
 //!
-//! ```no_run
+//! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let pool = vsphere_ops::pool::info(&client, Some("/DC0/host/prod/Resources/web")).await?;
+//! let pool = vsphere_ops::pool::info(&client, Some("/fra1/host/prod-cluster/Resources")).await?;
 //! println!("{} MHz of {:?} in use", pool.cpu.usage_mhz, pool.cpu.limit_mhz);
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 
 use serde::{Serialize, Serializer};
@@ -178,12 +180,14 @@ impl Shares {
 
 /// Reads all about the resource pool with this name, path or id; without one, about the only root pool.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let all = vsphere_ops::pool::info(&client, None).await?; // an error that lists the root pools where there are several
+/// let all = vsphere_ops::pool::info(&client, Some("/fra1/host/lab-cluster/Resources")).await?;
 /// println!("{:?} has {} pools", all.cluster, all.pools.len());
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

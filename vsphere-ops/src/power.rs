@@ -1,20 +1,22 @@
 //! Power states of virtual machines.
 //!
-//! ```no_run
+//! ```
 //! use vsphere_ops::managed::VirtualMachine;
 //! use vsphere_ops::power;
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 //! // One machine, by the API's own rules: it is an error where it runs already.
-//! client.get::<VirtualMachine>("web-1").await?.power_on().await?.await?;
+//! client.get::<VirtualMachine>("web-04").await?.power_on().await?.await?;
 //!
 //! // Several, to a state: a machine that is in it already is a success, a busy one is waited for.
-//! let names = ["web-1".to_owned(), "/DC0/vm/prod/db-1".to_owned()];
+//! let names = ["web-01".to_owned(), "/fra1/vm/prod/db/pg-01".to_owned()];
 //! for report in power::off(&client, &names, &|progress| println!("{}: {} %", progress.vm, progress.percent)).await {
 //!     println!("{} {:?}", report.vm, report.outcome);
 //! }
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! Powering off is like pulling the plug; what the guest has not written is lost. [`shutdown_guest`] asks the guest.
@@ -40,15 +42,17 @@ pub use running::{Running, running};
 impl Mo<VirtualMachine> {
     /// Powers the machine on, or resumes it where it is suspended.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::VirtualMachine;
     ///
-    /// let vm = client.get::<VirtualMachine>("web-1").await?;
+    /// let vm = client.get::<VirtualMachine>("web-04").await?;
     /// vm.power_on().await?.on_progress(|progress| println!("{} %", progress.percent)).await?;
     /// vm.power_off().await?.await?;
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -84,14 +88,16 @@ impl Mo<VirtualMachine> {
 
 /// How far the power operation of one of several machines is.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::power::{self, Progress};
 ///
 /// let show = |Progress { vm, percent }: Progress| println!("{vm}: {percent} %");
-/// power::on(&client, &["web-1".to_owned()], &show).await;
+/// power::on(&client, &["web-01".to_owned()], &show).await;
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
@@ -145,13 +151,15 @@ type Listener<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
 /// Powers machines on, each given by name, path or id, and waits until they run. One that runs already is left alone.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let names: Vec<String> = ["web-1", "web-2", "vm-42"].map(String::from).into();
+/// let names: Vec<String> = ["web-01", "web-02", "vm-64"].map(String::from).into();
 /// let reports = vsphere_ops::power::on(&client, &names, &|_| ()).await;
 /// let failed = reports.iter().filter(|report| report.outcome.is_err()).count();
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub async fn on(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
     change(client, vms, Operation::On, progress).await
@@ -159,12 +167,14 @@ pub async fn on(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + 
 
 /// Powers machines off, each given by name, path or id, and waits until they are. One that is off already is left alone.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let reports = vsphere_ops::power::off(&client, &["web-1".to_owned()], &|_| ()).await;
+/// let reports = vsphere_ops::power::off(&client, &["web-01".to_owned()], &|_| ()).await;
 /// assert!(reports.iter().all(|report| report.outcome.is_ok()));
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub async fn off(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
     change(client, vms, Operation::Off, progress).await
@@ -173,13 +183,15 @@ pub async fn off(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) +
 /// Suspends machines, each given by name, path or id, and waits until they are. One that is suspended already is left
 /// alone; one that is off is an error.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let names = ["web-1".to_owned(), "web-2".to_owned()];
+/// let names = ["web-01".to_owned(), "web-02".to_owned()];
 /// vsphere_ops::power::suspend(&client, &names, &|_| ()).await;
 /// vsphere_ops::power::on(&client, &names, &|_| ()).await; // they go on where they were
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub async fn suspend(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
     change(client, vms, Operation::Suspend, progress).await
@@ -187,11 +199,13 @@ pub async fn suspend(client: &Client, vms: &[String], progress: &(dyn Fn(Progres
 
 /// Resets machines that run, each given by name, path or id. The guest is not asked.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let reports = vsphere_ops::power::reset(&client, &["hung-1".to_owned()], &|_| ()).await;
+/// let reports = vsphere_ops::power::reset(&client, &["web-03".to_owned()], &|_| ()).await;
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub async fn reset(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
     change(client, vms, Operation::Reset, progress).await

@@ -48,7 +48,7 @@ pub struct Rest {
 
 /// An error that the Automation API answered with.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::ErrorKind;
 ///
@@ -59,6 +59,8 @@ pub struct Rest {
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestFault {

@@ -1,6 +1,6 @@
 //! What the user who is logged in may do.
 //!
-//! ```no_run
+//! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 //! let needed = ["VirtualMachine.Interact.PowerOn", "VirtualMachine.State.CreateSnapshot"];
 //! for missing in client.missing_privileges(&needed).await? {
@@ -8,6 +8,8 @@
 //! }
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 
 use std::collections::HashSet;

@@ -1,14 +1,16 @@
 //! Serial ports of virtual machines that are reached over the network: the console of guests without a screen.
 //!
-//! ```no_run
+//! ```
 //! use vsphere_ops::serial::{self, NewSerialPort, Protocol};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let set_up = serial::set_up(&client, "router-1", None, &NewSerialPort::server(Protocol::Telnet)).await?;
+//! let set_up = serial::set_up(&client, "web-04", None, &NewSerialPort::server(Protocol::Telnet)).await?;
 //! println!("{:?}", set_up.serial_port.and_then(|port| port.connection)); // telnet://esx-01.example:20042
-//! serial::clear(&client, "router-1", None).await?; // throw out whoever holds the line
+//! serial::clear(&client, "web-04", None).await?; // throw out whoever holds the line
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! A port that is a server listens on the machine's host while the machine runs: where it moves to another host, its
@@ -233,13 +235,15 @@ impl NewSerialPort {
 
 /// The serial ports of a machine, and where they are reached.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// for port in vsphere_ops::serial::get(&client, "router-1").await?.serial_ports {
+/// for port in vsphere_ops::serial::get(&client, "web-04").await?.serial_ports {
 ///     println!("{}: {:?}", port.label, port.connection);
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -269,14 +273,16 @@ const SET_UP: &str = "set up a serial port of";
 /// Sets up a serial port on the network: the one that is named, else the one on the network that there is, else a new one.
 /// The machine has to be off for that.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::serial::{self, NewSerialPort, Protocol};
 ///
-/// let report = serial::set_up(&client, "router-1", None, &NewSerialPort::server(Protocol::Tcp)).await?;
+/// let report = serial::set_up(&client, "web-04", None, &NewSerialPort::server(Protocol::Tcp)).await?;
 /// println!("{:?} {:?}", report.serial_port.and_then(|port| port.connection), report.warnings);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -326,11 +332,15 @@ pub async fn set_up(client: &Client, vm: &str, which: Option<&str>, new: &NewSer
 
 /// Connects a serial port: at once where the machine runs, else from its next power on.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// vsphere_ops::serial::connect(&client, "router-1", Some("Serial port 2")).await?;
+/// # let port = vsphere_ops::serial::NewSerialPort::server(vsphere_ops::serial::Protocol::Tcp);
+/// # vsphere_ops::serial::set_up(&client, "web-04", None, &port).await?;
+/// vsphere_ops::serial::connect(&client, "web-04", Some("Serial port 1")).await?;
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -342,11 +352,15 @@ pub async fn connect(client: &Client, vm: &str, which: Option<&str>) -> Result<S
 
 /// Disconnects a serial port: at once where the machine runs, else from its next power on.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// vsphere_ops::serial::disconnect(&client, "router-1", None).await?;
+/// # let port = vsphere_ops::serial::NewSerialPort::server(vsphere_ops::serial::Protocol::Tcp);
+/// # vsphere_ops::serial::set_up(&client, "web-04", None, &port).await?;
+/// vsphere_ops::serial::disconnect(&client, "web-04", None).await?;
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -371,12 +385,16 @@ async fn link(
 
 /// Disconnects a serial port and connects it again, so that whoever holds the line is thrown out.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let report = vsphere_ops::serial::clear(&client, "router-1", None).await?;
+/// # let port = vsphere_ops::serial::NewSerialPort::server(vsphere_ops::serial::Protocol::Tcp);
+/// # vsphere_ops::serial::set_up(&client, "web-04", None, &port).await?;
+/// let report = vsphere_ops::serial::clear(&client, "web-04", None).await?;
 /// assert!(report.changed || report.power_state != "powered_on"); // nobody holds the line of a machine that is off
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -406,13 +424,17 @@ const REMOVE: &str = "remove a serial port of";
 
 /// What [`remove`] would remove; `None` where there is no serial port.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// if let Some(port) = vsphere_ops::serial::removal(&client, "router-1", None).await?.serial_port {
+/// # let port = vsphere_ops::serial::NewSerialPort::server(vsphere_ops::serial::Protocol::Tcp);
+/// # vsphere_ops::serial::set_up(&client, "web-04", None, &port).await?;
+/// if let Some(port) = vsphere_ops::serial::removal(&client, "web-04", None).await?.serial_port {
 ///     println!("{} would go, and with it {:?}", port.label, port.connection);
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -428,12 +450,16 @@ pub async fn removal(client: &Client, vm: &str, which: Option<&str>) -> Result<S
 
 /// Removes a serial port. The machine has to be off. Where it has none, nothing is changed.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let report = vsphere_ops::serial::remove(&client, "router-1", None).await?;
+/// # let port = vsphere_ops::serial::NewSerialPort::server(vsphere_ops::serial::Protocol::Tcp);
+/// # vsphere_ops::serial::set_up(&client, "web-04", None, &port).await?;
+/// let report = vsphere_ops::serial::remove(&client, "web-04", None).await?;
 /// println!("{}", report.changed);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -1,10 +1,10 @@
 //! One operation on several machines: in parallel, with a report for each.
 //!
-//! ```no_run
+//! ```
 //! use vsphere_ops::several;
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let names = ["web-1".to_owned(), "/DC0/vm/prod/db-1".to_owned(), "vm-42".to_owned()];
+//! let names = ["web-01".to_owned(), "/fra1/vm/prod/db/pg-01".to_owned(), "vm-64".to_owned()];
 //! let reports = several::each(&client, &names, async |_, machine| machine.power_on().await?.await).await;
 //! for report in reports {
 //!     match report.outcome {
@@ -14,6 +14,8 @@
 //! }
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 
 use std::collections::HashSet;
@@ -65,15 +67,17 @@ pub struct Report<T> {
 /// A machine that is named twice is worked on once. `operation` is given what the caller called the machine, and the
 /// machine.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::several;
 ///
-/// let names = ["web-1".to_owned(), "web-2".to_owned()];
+/// let names = ["web-01".to_owned(), "web-02".to_owned()];
 /// let reports = several::each(&client, &names, async |_, machine| machine.path().await).await;
 /// assert_eq!(reports.len(), 2);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub async fn each<'a, T, F>(
     client: &Client,

@@ -1,24 +1,26 @@
 //! Snapshots of virtual machines: found, listed with what they take, taken on several machines at once, gone back to,
 //! deleted.
 //!
-//! ```no_run
+//! ```
 //! use vsphere_ops::managed::VirtualMachine;
 //! use vsphere_ops::snapshot::{self, Doomed, NewSnapshot, SnapshotQuery};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let web = client.get::<VirtualMachine>("web-1").await?;
-//! for snapshot in snapshot::list(&web, &SnapshotQuery { limit: 50, ..Default::default() }).await?.items {
+//! let erp = client.get::<VirtualMachine>("erp-app-01").await?;
+//! for snapshot in snapshot::list(&erp, &SnapshotQuery { limit: 50, ..Default::default() }).await?.items {
 //!     println!("{} of {}: {:?} bytes", snapshot.path, snapshot.created, snapshot.size_bytes);
 //! }
-//! snapshot::revert(&web, Some("/installed/patched")).await?;   // by path; a name or an id does as well
-//! snapshot::delete(&web, Doomed::One("snapshot-7")).await?;
+//! snapshot::revert(&erp, Some("/before 2026.2 upgrade/before hotfix 3")).await?; // by path; or a name, or an id
+//! snapshot::delete(&erp, Doomed::One("snapshot-157")).await?;
 //!
-//! let names = ["web-1".to_owned(), "web-2".to_owned()];
+//! let names = ["web-01".to_owned(), "web-02".to_owned()];
 //! for report in snapshot::create(&client, &names, &NewSnapshot::new("before the update").quiesced()).await {
 //!     println!("{}: {:?}", report.vm, report.outcome);
 //! }
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! Names of snapshots need not be unique, not even among the children of one. What fits several is an error that lists
@@ -108,17 +110,19 @@ pub struct SnapshotQuery {
 
 /// Lists the snapshots of a machine, the oldest first, so that each comes after those that it stands upon.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::VirtualMachine;
 /// use vsphere_ops::snapshot::{self, SnapshotQuery};
 ///
-/// let web = client.get::<VirtualMachine>("web-1").await?;
+/// let web = client.get::<VirtualMachine>("web-01").await?;
 /// let page = snapshot::list(&web, &SnapshotQuery { limit: 50, ..Default::default() }).await?;
 /// let current = page.items.iter().find(|snapshot| snapshot.is_current);
 /// println!("{} snapshots; the present state comes from {:?}", page.total, current.map(|snapshot| &snapshot.path));
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -1,14 +1,16 @@
 //! What a machine or a host uses right now: its quick statistics, and what was measured in the last minutes.
 //!
-//! ```no_run
+//! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let web = vsphere_ops::stats::of_vm(&client, "web-1").await?;
+//! let web = vsphere_ops::stats::of_vm(&client, "web-01").await?;
 //! println!("{:?} MHz", web.cpu_usage_mhz);
 //! for measured in web.realtime.iter().flat_map(|realtime| &realtime.counters) {
 //!     println!("{} {} (at most {})", measured.name, measured.latest, measured.peak);
 //! }
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! Quick statistics are what the server shows in its lists, and are some seconds old. What is measured comes every 20
@@ -139,12 +141,14 @@ pub struct HostStats {
 /// Reads what the virtual machine with this name, path or id uses. Of one that does not run there is little to say, and
 /// a note says so.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let web = vsphere_ops::stats::of_vm(&client, "web-1").await?;
+/// let web = vsphere_ops::stats::of_vm(&client, "web-01").await?;
 /// println!("up for {:?} s on {:?}; {}", web.uptime_seconds, web.host, web.note.unwrap_or_default());
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -188,12 +192,14 @@ pub async fn of_vm(client: &Client, what: &str) -> Result<VmStats> {
 
 /// Reads what the host with this name, path or id uses; without one, what the only host uses.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let host = vsphere_ops::stats::of_host(&client, Some("esx-1.example.com")).await?;
+/// let host = vsphere_ops::stats::of_host(&client, Some("esx-01.corp.example")).await?;
 /// println!("{:?} % of its CPUs, {:?} % of its memory", host.cpu_usage_percent, host.memory_usage_percent);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -8,7 +8,7 @@
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 //! use vsphere_ops::managed::Datastore;
 //!
-//! let store = client.get::<Datastore>("nvme-1").await?;
+//! let store = client.get::<Datastore>("nvme-01").await?;
 //! let sent = store
 //!     .upload("iso/debian.iso")
 //!     .on_progress(|p| println!("{} bytes, {:.0} MB/s", p.bytes, p.rate / 1e6))

@@ -1,11 +1,13 @@
 //! The server itself.
 //!
-//! ```no_run
+//! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 //! let server = vsphere_ops::vcenter::info(&client).await?;
 //! println!("{} {}, for {:?}", server.full_name, server.server_time, server.user);
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! What is known without asking is at the client: [`content`](Client::content), [`api_version`](Client::api_version),
@@ -59,12 +61,14 @@ pub struct VcenterInfo {
 
 /// Reads what the server says of itself.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// let server = vsphere_ops::vcenter::info(&client).await?;
 /// println!("{} {} build {}", server.product, server.version, server.build);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Virtual machines: lists and details, as they are shown to people.
 //!
-//! ```no_run
+//! ```
 //! use vsphere_ops::vm::{self, VmQuery};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -8,9 +8,11 @@
 //! for vm in vm::list(&client, &query).await?.items {
 //!     println!("{} {:?} on {:?}", vm.name, vm.ip, vm.host);
 //! }
-//! println!("{:?}", vm::info(&client, "web-1").await?.disks);
+//! println!("{:?}", vm::info(&client, "web-01").await?.disks);
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! These are reports with plain fields, in names instead of references. To read other properties, or into a type of one's
@@ -62,7 +64,7 @@ const BUSY: Duration = Duration::from_secs(120);
 /// ```
 /// use vsphere_ops::vm::VmQuery;
 ///
-/// let query = VmQuery { folder: Some("/DC0/vm/prod".into()), limit: 100, ..Default::default() };
+/// let query = VmQuery { folder: Some("/fra1/vm/prod".into()), limit: 100, ..Default::default() };
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct VmQuery {
@@ -128,14 +130,17 @@ const SHOWN: [&str; 7] = [
 /// It takes two requests: names and states of all machines, and then what is shown of one page. The first list of a
 /// session has to make the view of all machines first; then all is read at once. A [`VmMirror`] takes none.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::vm::{self, VmQuery};
 ///
-/// let page = vm::list(&client, &VmQuery { cluster: Some("prod".into()), limit: 20, ..Default::default() }).await?;
+/// let query = VmQuery { cluster: Some("prod-cluster".into()), limit: 20, ..Default::default() };
+/// let page = vm::list(&client, &query).await?;
 /// println!("{} of {}, and on with {:?}", page.returned, page.total, page.next_cursor);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -1,12 +1,12 @@
 //! Watches: the changes of objects as a stream, held back by the server until there are some.
 //!
-//! ```no_run
+//! ```
 //! use futures::TryStreamExt;
 //! use vsphere_ops::Change;
 //! use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let web = client.get::<VirtualMachine>("web-1").await?;
+//! let web = client.get::<VirtualMachine>("web-01").await?;
 //! let mut changes = web.watch(vm::GUEST_IP_ADDRESS);
 //! while let Some(change) = changes.try_next().await? {
 //!     if let Change::Entered { row: Some(address), .. } | Change::Changed { row: Some(address), .. } = change {
@@ -16,6 +16,8 @@
 //! }
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! A watch first tells of all objects as they are ([`Change::Entered`]), says that this was all ([`Change::Live`]), and
@@ -93,14 +95,16 @@ impl<M: ManagedObject> Mo<M> {
 
     /// Watches all objects of type `N` below this one, those to come included.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
     ///
-    /// let dc = client.datacenter("DC0").await?;
+    /// let dc = client.datacenter("fra1").await?;
     /// let changes = dc.watch_all::<VirtualMachine>().select(vm::POWER_STATE);
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn watch_all<N: ManagedObject>(&self) -> WatchQuery<N> {
         WatchQuery { client: self.client().clone(), container: self.reference().clone(), object: PhantomData }
@@ -109,7 +113,7 @@ impl<M: ManagedObject> Mo<M> {
 
 /// Objects of type `M` that are to be watched.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::{HostSystem, host_system};
 /// use vsphere_ops::watch::WatchQuery;
@@ -118,6 +122,8 @@ impl<M: ManagedObject> Mo<M> {
 /// let states = hosts.select((host_system::CONNECTION_STATE, host_system::IN_MAINTENANCE_MODE));
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing is watched before its selection is polled"]

@@ -99,14 +99,16 @@ impl NewDisk {
 
 /// Adds a disk to a machine, also to one that runs, and waits until it is there.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::disk::{self, NewDisk};
 ///
-/// let change = disk::add(&client, "web-1", &NewDisk::gigabytes(40.0).datastore("nvme-2")).await?;
+/// let change = disk::add(&client, "web-01", &NewDisk::gigabytes(40.0).datastore("nvme-02")).await?;
 /// println!("{} on {:?} in {:?}", change.disk.label, change.disk.controller, change.disk.file);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -47,12 +47,14 @@ pub struct Relocation {
 
 /// Measures what [`relocate`] would move.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let relocation = vsphere_ops::disk::relocation(&client, "web-1", "Hard disk 2", "nvme-2").await?;
+/// let relocation = vsphere_ops::disk::relocation(&client, "pg-01", "Hard disk 2", "nvme-02").await?;
 /// println!("{:?} bytes to {}", relocation.used_bytes, relocation.target_datastore);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -80,12 +82,14 @@ pub async fn relocation(client: &Client, vm: &str, disk: &str, datastore: &str) 
 /// Moves a disk, with all that snapshots keep of it, to another datastore, and waits until it is there. One that is there
 /// already is left alone. The machine may run meanwhile.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let change = vsphere_ops::disk::relocate(&client, "web-1", "Hard disk 2", "nvme-2").await?;
+/// let change = vsphere_ops::disk::relocate(&client, "pg-01", "Hard disk 2", "nvme-02").await?;
 /// println!("{:?} to {:?}", change.previous_datastore, change.disk.datastore);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -16,13 +16,15 @@ const OPERATION: &str = "remove a disk of";
 
 /// What becomes of the file of a disk that is taken out.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::disk::{self, Files};
 ///
-/// disk::remove(&client, "web-1", "Hard disk 2", Files::Deleted).await?;
+/// disk::remove(&client, "pg-01", "Hard disk 2", Files::Deleted).await?;
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Files {
@@ -60,13 +62,15 @@ pub struct Removal {
 
 /// Measures what [`remove`] would take away.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::disk::{Files, removal};
 ///
-/// println!("{:?}", removal(&client, "web-1", "Hard disk 2", Files::Deleted).await?.disk.file);
+/// println!("{:?}", removal(&client, "pg-01", "Hard disk 2", Files::Deleted).await?.disk.file);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -90,14 +94,16 @@ pub async fn removal(client: &Client, vm: &str, disk: &str, files: Files) -> Res
 
 /// Takes a disk out of a machine, also of one that runs, and waits until it is out.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::disk::{Files, remove};
 ///
-/// let change = remove(&client, "web-1", "Hard disk 2", Files::Kept).await?;
+/// let change = remove(&client, "pg-01", "Hard disk 2", Files::Kept).await?;
 /// println!("its data is still in {:?}", change.disk.file);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -15,12 +15,14 @@ const OPERATION: &str = "resize a disk of";
 ///
 /// The guest sees a larger disk; its partitions and file systems are its own business.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let change = vsphere_ops::disk::resize(&client, "web-1", "Hard disk 1", 80.0).await?;
+/// let change = vsphere_ops::disk::resize(&client, "web-01", "Hard disk 1", 80.0).await?;
 /// println!("{:?} GiB before, {} now", change.previous_capacity_gb, change.disk.capacity_gb);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

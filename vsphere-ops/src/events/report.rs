@@ -65,7 +65,7 @@ pub struct EventReport {
 impl EventQuery {
     /// The newest `count` events as reports, newest first, and whether there are more.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use std::time::Duration;
     ///
@@ -75,6 +75,8 @@ impl EventQuery {
     /// }
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors

@@ -1,22 +1,25 @@
 //! Finding objects: all of a type, by a glob on the name or on the inventory path, or one by name, path, UUID or id.
 //!
-//! ```no_run
+//! ```
 //! use vsphere_ops::managed::{HostSystem, VirtualMachine, virtual_machine as vm};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! client.get::<VirtualMachine>("web-1").await?;                  // the only one of this name
-//! client.get::<VirtualMachine>("/DC0/vm/prod/web-1").await?;     // by inventory path
-//! client.get::<VirtualMachine>("vm-42").await?;                  // by managed object id
-//! client.get::<VirtualMachine>("VirtualMachine:vm-42").await?;   // by reference
-//! client.get::<VirtualMachine>("4203a2cc-8f3d-4b1e-9a31-0d5b0c7d3e11").await?; // by instance or BIOS UUID
+//! # let uuid = vsphere_ops::vm::info(&client, "web-01").await?.uuid.unwrap();
+//! client.get::<VirtualMachine>("web-01").await?;                         // the only one of this name
+//! client.get::<VirtualMachine>("/fra1/vm/prod/web/web-01").await?;       // by inventory path
+//! client.get::<VirtualMachine>("vm-65").await?;                          // by managed object id
+//! client.get::<VirtualMachine>("VirtualMachine:vm-65").await?;           // by reference
+//! client.get::<VirtualMachine>(&uuid).await?;                            // by instance or BIOS UUID
 //!
-//! let dc = client.datacenter("DC0").await?;
-//! dc.get::<VirtualMachine>("templates/golden").await?;           // below /DC0/vm
-//! dc.find::<VirtualMachine>("web-*").select(vm::NAME).await?;    // anywhere in the datacenter
-//! dc.find::<VirtualMachine>("prod/**/web-?").select(vm::NAME).await?;
+//! let dc = client.datacenter("fra1").await?;
+//! dc.get::<VirtualMachine>("templates/tpl-ubuntu-24.04").await?;         // below /fra1/vm
+//! dc.find::<VirtualMachine>("web-*").select(vm::NAME).await?;            // anywhere in the datacenter
+//! dc.find::<VirtualMachine>("prod/**/web-0?").select(vm::NAME).await?;
 //! client.find::<HostSystem>("/*/host/**").select(()).await?;
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 //!
 //! A name or path that fits several objects is an error that lists them, never the first of them.
@@ -47,7 +50,7 @@ pub use selection::Selection;
 impl Client {
     /// All objects of type `M` in the inventory.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::{HostSystem, host_system};
     ///
@@ -56,13 +59,15 @@ impl Client {
     /// }
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn all<M: ManagedObject>(&self) -> Query<M> {
         Query::new(self, None, None)
     }
 
     /// The objects of type `M` whose name fits the glob `pattern` (`web-*`), or, where it has a slash or is `**`, whose
-    /// inventory path does: `/DC0/vm/prod/*`, `/*/vm/**/web-?`.
+    /// inventory path does: `/fra1/vm/prod/*`, `/*/vm/**/web-0?`.
     ///
     /// `*` stands for any name or part of one, `**` for any number of folders, none included. A path without a slash at
     /// its front starts at the root or below any datacenter: `vm/prod/*`. A slash in a name is written `%2f`.
@@ -70,8 +75,8 @@ impl Client {
         Query::new(self, None, Some(pattern))
     }
 
-    /// The one object of type `M` with this name, inventory path (`/DC0/vm/prod/web-1`), id (`vm-42`), reference
-    /// (`VirtualMachine:vm-42`) or, of a machine or a host, UUID.
+    /// The one object of type `M` with this name, inventory path (`/fra1/vm/prod/web/web-01`), id (`vm-65`),
+    /// reference (`VirtualMachine:vm-65`) or, of a machine or a host, UUID.
     ///
     /// What looks like an id is one: an object that has it comes before one that is called so. Names are compared as
     /// they are first, then without regard to case.
@@ -84,14 +89,16 @@ impl Client {
 
     /// The object of type `M` that [`get`](Self::get) finds, or, where nothing is said, the only one that there is.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-    /// use vsphere_ops::managed::HostSystem;
+    /// use vsphere_ops::managed::Datacenter;
     ///
-    /// let host = client.get_or_only::<HostSystem>(None).await?; // an error that lists them where there are several
-    /// println!("{}", host.label());
+    /// let datacenter = client.get_or_only::<Datacenter>(None).await?; // several would be an error that lists them
+    /// println!("{}", datacenter.label());
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -106,11 +113,11 @@ impl Client {
 
     /// Several objects like [`get`](Self::get), each with its own outcome. Names are looked up in one request.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::VirtualMachine;
     ///
-    /// for found in client.get_many::<VirtualMachine>(&["web-1", "vm-42", "/DC0/vm/prod/db-1"]).await? {
+    /// for found in client.get_many::<VirtualMachine>(&["web-01", "vm-64", "/fra1/vm/prod/db/pg-01"]).await? {
     ///     match found {
     ///         Ok(vm) => println!("{} is {vm}", vm.label()),
     ///         Err(error) => println!("{error}"), // the others are there all the same
@@ -118,6 +125,8 @@ impl Client {
     /// }
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -221,7 +230,7 @@ impl<M: ManagedObject> Query<M> {
 
     /// Chooses the properties to read. Only these leave the server, and the name where a glob needs it.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
     ///
@@ -230,6 +239,8 @@ impl<M: ManagedObject> Query<M> {
     /// }
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn select<S: Select<M>>(self, select: S) -> Selection<M, S> {
         Selection::new(self, select)

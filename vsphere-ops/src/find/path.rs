@@ -22,16 +22,18 @@ const HIDDEN: &str = "…";
 
 /// An object that another is in.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::VirtualMachine;
 ///
-/// let vm = client.get::<VirtualMachine>("web-1").await?;
+/// let vm = client.get::<VirtualMachine>("web-01").await?;
 /// let folders = vm.ancestors().await?;
 /// let datacenter = folders.iter().find(|ancestor| ancestor.reference.type_ == "Datacenter");
 /// println!("{} is in {:?}", vm.path().await?, datacenter.map(|datacenter| &datacenter.name));
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ancestor {

@@ -35,7 +35,7 @@ where
 
     /// Reads no more rows than this. The server is asked for no more pages than that takes.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
     ///
@@ -43,6 +43,8 @@ where
     /// assert!(some.len() <= 10);
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn limit(mut self, rows: usize) -> Self {
         self.limit = Some(rows);
@@ -128,7 +130,7 @@ where
     /// Reads page by page, with at most `page_size` objects each, in constant memory. What is not read when the stream
     /// is dropped is cancelled on the server; objects that vanish meanwhile are skipped.
     ///
-    /// ```no_run
+    /// ```
     /// use futures::TryStreamExt;
     /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
     ///
@@ -139,6 +141,8 @@ where
     /// }
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn stream(self, page_size: usize) -> PageStream<M, S::Row> {
         let start = (self, None::<Objects>, 0usize);

@@ -114,16 +114,18 @@ pub struct MacChange {
 
 /// What [`set_mac`] would change; `None` where the adapter has this address already.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::nic;
 ///
 /// let mac = "00:50:56:0a:0b:0c".parse()?;
-/// if let Some(change) = nic::mac_change(&client, "web-1", "Network adapter 1", mac).await? {
+/// if let Some(change) = nic::mac_change(&client, "web-04", "Network adapter 1", mac).await? {
 ///     println!("{:?} would go; {:?}", change.mac, change.warnings);
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -155,13 +157,15 @@ const SET_MAC: &str = "set the MAC address of";
 /// Gives a network adapter this MAC address. Any address of one adapter will do; `00:50:56:00:00:00` to
 /// `00:50:56:3f:ff:ff` are meant for it. The machine has to be off.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// let mac = "00:50:56:0a:0b:0c".parse()?;
-/// let report = vsphere_ops::nic::set_mac(&client, "web-1", "Network adapter 1", mac).await?;
+/// let report = vsphere_ops::nic::set_mac(&client, "web-04", "Network adapter 1", mac).await?;
 /// report.warnings.iter().for_each(|warning| println!("{warning}")); // such as: another machine has it, too
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -27,7 +27,7 @@ const OWN_LIMIT: usize = 256;
 
 /// A query of counters' values. Awaited, it gives a [`Report`].
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
 /// use vsphere_ops::performance::Interval;
@@ -44,6 +44,8 @@ const OWN_LIMIT: usize = 256;
 ///     .await?;
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "a query is sent when it is awaited"]

@@ -20,12 +20,12 @@ use crate::watch::Change;
 /// than `limit`. One that is off already is left alone. One that is not off then is reported as `pending`: it may still
 /// come, or wait for somebody at its console.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use std::time::Duration;
 /// use vsphere_ops::power;
 ///
-/// let names = ["web-1".to_owned(), "web-2".to_owned()];
+/// let names = ["web-01".to_owned(), "web-02".to_owned()];
 /// let mut hanging = Vec::new();
 /// for report in power::shutdown_guest(&client, &names, Duration::from_secs(120)).await {
 ///     if report.outcome?.pending {
@@ -35,6 +35,8 @@ use crate::watch::Change;
 /// power::off(&client, &hanging, &|_| ()).await;
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub async fn shutdown_guest(client: &Client, vms: &[String], limit: Duration) -> Vec<PowerReport> {
     let wanted = &VirtualMachinePowerState::PoweredOff;
@@ -51,13 +53,15 @@ pub async fn shutdown_guest(client: &Client, vms: &[String], limit: Duration) ->
 
 /// Asks the guests of machines, each given by name, path or id, to restart. Returns when they have accepted.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// for report in vsphere_ops::power::reboot_guest(&client, &["web-1".to_owned()]).await {
+/// for report in vsphere_ops::power::reboot_guest(&client, &["web-01".to_owned()]).await {
 ///     println!("{}: {:?}", report.vm, report.outcome);
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub async fn reboot_guest(client: &Client, vms: &[String]) -> Vec<PowerReport> {
     several::each(client, vms, |_, machine| async move {
@@ -73,11 +77,13 @@ pub async fn reboot_guest(client: &Client, vms: &[String]) -> Vec<PowerReport> {
 /// machine is then suspended, or stays on with a sleeping guest, as it is configured. One that is suspended already is
 /// left alone.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// vsphere_ops::power::standby_guest(&client, &["desk-1".to_owned()]).await;
+/// vsphere_ops::power::standby_guest(&client, &["web-03".to_owned()]).await;
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub async fn standby_guest(client: &Client, vms: &[String]) -> Vec<PowerReport> {
     let wanted = &VirtualMachinePowerState::Suspended;

@@ -63,13 +63,15 @@ const READ: [&str; 8] = [
 /// Those of the machines that are not off, each given by name, path or id, in one more request than it takes to find
 /// them. Machines that are not found are left out: the operation itself says so.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// for vm in vsphere_ops::power::running(&client, &["web-1".to_owned()]).await? {
+/// for vm in vsphere_ops::power::running(&client, &["web-01".to_owned()]).await? {
 ///     println!("{} runs since {:?}", vm.name, vm.booted);
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

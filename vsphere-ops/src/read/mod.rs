@@ -3,7 +3,7 @@
 //! A property is chosen by a constant of its managed object, several by a tuple, a struct of one's own by
 //! [`properties!`](crate::properties). Only what is chosen leaves the server.
 //!
-//! ```no_run
+//! ```
 //! use futures::TryStreamExt;
 //! use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
 //! use vsphere_ops::types::VirtualMachinePowerState;
@@ -32,13 +32,15 @@
 //!     }
 //! }
 //! // Unset and unreadable told apart.
-//! match client.get::<VirtualMachine>("web-1").await?.read(state(vm::GUEST_IP_ADDRESS)).await? {
+//! match client.get::<VirtualMachine>("web-01").await?.read(state(vm::GUEST_IP_ADDRESS)).await? {
 //!     PropertyState::Set(ip) => println!("{ip}"),
 //!     PropertyState::Unset => println!("the guest has no address"),
 //!     PropertyState::Unreadable(fault) => println!("not for this user: {}", fault.fault.type_name()),
 //! }
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 
 mod pages;
@@ -56,7 +58,7 @@ pub use record::{As, Record};
 
 /// What to read of objects of type `M`: a property, or a tuple of them.
 ///
-/// ```no_run
+/// ```
 /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
 /// use vsphere_ops::types::VirtualMachinePowerState as Power;
 /// use vsphere_ops::{Missing, Select, Values};
@@ -82,6 +84,8 @@ pub use record::{As, Record};
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub trait Select<M> {
     /// What a read gives for each object.
@@ -177,7 +181,7 @@ impl<T> PropertyState<T> {
 /// Chooses an optional property together with its state, so that unset and unreadable are told apart. One that every
 /// object has is made optional first: `state(vm::NAME.optional())`.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
 /// use vsphere_ops::{PropertyState, state};
@@ -189,6 +193,8 @@ impl<T> PropertyState<T> {
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub fn state<M, T>(property: Property<M, Option<T>>) -> State<M, T> {
     State(Property::new(property.path()))
@@ -196,7 +202,7 @@ pub fn state<M, T>(property: Property<M, Option<T>>) -> State<M, T> {
 
 /// A property that is read with its state; see [`state`].
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::{HostSystem, host_system as host};
 /// use vsphere_ops::{State, state};
@@ -208,6 +214,8 @@ pub fn state<M, T>(property: Property<M, Option<T>>) -> State<M, T> {
 /// let names = client.all::<HostSystem>().select(name()).await?; // hosts whose name is hidden are there, too
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug)]
 pub struct State<M, T>(Property<M, T>);
@@ -325,7 +333,7 @@ impl Values {
 
 /// A property that could not be read.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
 ///
@@ -335,6 +343,8 @@ impl Values {
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
@@ -360,7 +370,7 @@ impl fmt::Display for Missing {
 ///
 /// A user who may not see everything gets what there is, and is told what was missing:
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
 ///
@@ -372,6 +382,8 @@ impl fmt::Display for Missing {
 /// let names: Vec<String> = rows.into_vec().into_iter().map(|(_, (name, _))| name).collect();
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug)]
 pub struct Rows<R> {

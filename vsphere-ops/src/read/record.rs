@@ -40,7 +40,7 @@ pub trait Record<M>: Sized {
 
 /// Chooses the properties of a [`Record`]: `select(As::<Line>::default())` is `select_as::<Line>()`.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::As;
 /// use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
@@ -59,6 +59,8 @@ pub trait Record<M>: Sized {
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug)]
 pub struct As<R>(PhantomData<fn() -> R>);

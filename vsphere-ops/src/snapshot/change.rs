@@ -60,17 +60,19 @@ impl NewSnapshot {
 impl Mo<VirtualMachine> {
     /// Takes a snapshot.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::VirtualMachine;
     /// use vsphere_ops::snapshot::NewSnapshot;
     ///
-    /// let web = client.get::<VirtualMachine>("web-1").await?;
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
     /// let snapshot = web.create_snapshot(&NewSnapshot::new("before the update").quiesced()).await?.await?;
     /// // … and where the update has failed:
     /// snapshot.revert().await?.await?;
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -114,13 +116,15 @@ impl Mo<VirtualMachineSnapshot> {
 
     /// Deletes this snapshot and all that stand upon it. The machine stays as it is.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// # use vsphere_ops::managed::VirtualMachine;
-    /// let web = client.get::<VirtualMachine>("web-1").await?;
-    /// web.snapshot("/trial").await?.delete_with_children().await?.await?;
+    /// let erp = client.get::<VirtualMachine>("erp-app-01").await?;
+    /// erp.snapshot("/before 2026.2 upgrade").await?.delete_with_children().await?.await?;
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -150,11 +154,11 @@ pub struct SnapshotChange {
 
 /// Takes a snapshot of each of several machines, given by name, path or id, in parallel.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::snapshot::{self, NewSnapshot};
 ///
-/// let names: Vec<String> = ["web-1", "web-2", "db-1"].map(String::from).into();
+/// let names: Vec<String> = ["web-01", "web-02", "pg-01"].map(String::from).into();
 /// for report in snapshot::create(&client, &names, &NewSnapshot::new("before the update")).await {
 ///     match report.outcome {
 ///         Ok(taken) => println!("{}: {}", report.vm, taken.snapshot.id),
@@ -163,6 +167,8 @@ pub struct SnapshotChange {
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub async fn create(client: &Client, vms: &[String], new: &NewSnapshot) -> Vec<Report<SnapshotChange>> {
     several::each(client, vms, |_, machine| async move {
@@ -200,16 +206,18 @@ pub struct Reverted {
 
 /// Takes a machine back to the snapshot of this name, path or id, or to its current one, and waits until it is there.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::VirtualMachine;
 /// use vsphere_ops::snapshot;
 ///
-/// let web = client.get::<VirtualMachine>("web-1").await?;
-/// snapshot::revert(&web, Some("before the update")).await?;
-/// snapshot::revert(&web, None).await?; // to the current one: what was done since then was in vain
+/// let erp = client.get::<VirtualMachine>("erp-app-01").await?;
+/// snapshot::revert(&erp, Some("before hotfix 3")).await?;
+/// snapshot::revert(&erp, None).await?; // to the current one: what was done since then was in vain
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -275,16 +283,18 @@ pub enum Doomed<'a> {
 /// Deletes snapshots of a machine, which itself stays as it is, and waits until its disks are merged. Where all are to go
 /// and there are none, nothing is done.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::VirtualMachine;
 /// use vsphere_ops::snapshot::{self, Doomed};
 ///
-/// let web = client.get::<VirtualMachine>("web-1").await?;
-/// let deleted = snapshot::delete(&web, Doomed::One("before the update")).await?;
+/// let erp = client.get::<VirtualMachine>("erp-app-01").await?;
+/// let deleted = snapshot::delete(&erp, Doomed::One("before hotfix 3")).await?;
 /// println!("{} are left", deleted.remaining);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -320,15 +330,17 @@ pub async fn delete(machine: &Mo<VirtualMachine>, doomed: Doomed<'_>) -> Result<
 
 /// Gives the snapshot of this name, path or id another name, another description, or both.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::VirtualMachine;
 /// use vsphere_ops::snapshot;
 ///
-/// let web = client.get::<VirtualMachine>("web-1").await?;
-/// snapshot::rename(&web, "snapshot-7", Some("release 12"), None).await?;
+/// let erp = client.get::<VirtualMachine>("erp-app-01").await?;
+/// snapshot::rename(&erp, "snapshot-157", Some("release 12"), None).await?;
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -18,11 +18,11 @@ impl Mo<VirtualMachine> {
     /// A path begins at a snapshot that stands upon no other; the slash at its front may be left out, but with it a
     /// path is told from a name: `/installed` is the first of that name where it also stands further down.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::VirtualMachine;
     ///
-    /// let web = client.get::<VirtualMachine>("web-1").await?;
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
     /// match web.snapshot("installed").await {
     ///     Ok(snapshot) => println!("{snapshot} of {web}"),
     ///     // Several have the name: their paths and ids are in the error.
@@ -30,6 +30,8 @@ impl Mo<VirtualMachine> {
     /// }
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -42,15 +44,17 @@ impl Mo<VirtualMachine> {
 
     /// The snapshot that the machine's present state comes from; `None` where it has none.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// # use vsphere_ops::managed::VirtualMachine;
-    /// let golden = client.get::<VirtualMachine>("golden").await?;
+    /// let golden = client.get::<VirtualMachine>("tpl-ubuntu-24.04").await?;
     /// if golden.current_snapshot().await?.is_none() {
     ///     println!("take a snapshot before you make linked clones of it");
     /// }
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors

@@ -51,16 +51,18 @@ pub struct PresentState {
 /// What a machine would lose by going back to the snapshot of this name, path or id, or to its current one, in one
 /// request.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::VirtualMachine;
 /// use vsphere_ops::snapshot;
 ///
-/// let web = client.get::<VirtualMachine>("web-1").await?;
-/// let present = snapshot::lost_by_revert(&web, Some("before the update")).await?;
+/// let erp = client.get::<VirtualMachine>("erp-app-01").await?;
+/// let present = snapshot::lost_by_revert(&erp, Some("before hotfix 3")).await?;
 /// println!("{:?} bytes were written since {:?}", present.written_since_bytes, present.current_snapshot);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -86,17 +88,19 @@ pub async fn lost_by_revert(machine: &Mo<VirtualMachine>, snapshot: Option<&str>
 
 /// The snapshots that would be deleted, each before its children, with their sizes, in one request.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::VirtualMachine;
 /// use vsphere_ops::snapshot::{self, Doomed};
 ///
-/// let web = client.get::<VirtualMachine>("web-1").await?;
-/// for snapshot in snapshot::lost_by_delete(&web, Doomed::WithChildren("/installed")).await? {
+/// let erp = client.get::<VirtualMachine>("erp-app-01").await?;
+/// for snapshot in snapshot::lost_by_delete(&erp, Doomed::WithChildren("/before 2026.2 upgrade")).await? {
 ///     println!("{} of {}", snapshot.path, snapshot.created);
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

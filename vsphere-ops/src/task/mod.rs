@@ -1,13 +1,13 @@
 //! Tasks: started, watched, and waited for without polling.
 //!
-//! ```no_run
+//! ```
 //! use std::time::Duration;
 //! use futures::TryStreamExt;
 //! use vsphere_ops::managed::VirtualMachine;
 //! use vsphere_ops::{TaskEvent, wait_all};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let vm = client.get::<VirtualMachine>("web-1").await?;
+//! let vm = client.get::<VirtualMachine>("web-04").await?;
 //! vm.power_on().await?.await?;                                              // wait for its end
 //! vm.power_off().await?.with_deadline(Duration::from_secs(60)).await?;       // but no longer than this
 //!
@@ -27,6 +27,8 @@
 //! }
 //! # Ok(())
 //! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
 //! ```
 
 mod busy;
@@ -61,18 +63,20 @@ use watch::{Outcome, Watch};
 ///
 /// Dropping it, or the future, stops the waiting and not the task; [`cancel`](Self::cancel) stops the task.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use std::time::Duration;
 /// use vsphere_ops::Task;
 /// use vsphere_ops::managed::VirtualMachine;
 ///
-/// let vm = client.get::<VirtualMachine>("web-1").await?;
+/// let vm = client.get::<VirtualMachine>("web-01").await?;
 /// let task: Task<()> = vm.power_off().await?;
 /// println!("{} has begun", task.reference());
 /// task.with_deadline(Duration::from_secs(60)).on_progress(|progress| println!("{} %", progress.percent)).await?;
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[must_use = "a task goes on by itself, but only awaiting it tells how it ends"]
 pub struct Task<T> {
@@ -109,13 +113,13 @@ pub struct Progress {
 
 /// What happens to a task while one looks.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use futures::TryStreamExt;
 /// use vsphere_ops::TaskEvent;
 /// use vsphere_ops::managed::VirtualMachine;
 ///
-/// let mut events = client.get::<VirtualMachine>("web-1").await?.power_on().await?.events();
+/// let mut events = client.get::<VirtualMachine>("web-04").await?.power_on().await?.events();
 /// while let Some(event) = events.try_next().await? {
 ///     match event {
 ///         TaskEvent::Progress(progress) => println!("{} %", progress.percent),
@@ -124,6 +128,8 @@ pub struct Progress {
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug)]
 pub enum TaskEvent<T> {
@@ -174,19 +180,21 @@ impl<M: ManagedObject> TaskResult for Mo<M> {
 impl<T> Task<T> {
     /// The task that an API method has started on `target`.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::VirtualMachine;
     /// use vsphere_ops::{Mo, Task};
     ///
     /// // Any method of the API that starts a task.
-    /// let vm = client.get::<VirtualMachine>("web-1").await?;
+    /// let vm = client.get::<VirtualMachine>("web-01").await?;
     /// let reference = vm.create_snapshot_task("before the update", None, false, true).await?;
     /// let task: Task<Mo<vsphere_ops::managed::VirtualMachineSnapshot>> =
     ///     Task::new(&client, reference, "take a snapshot of", vm.label());
     /// println!("{}", task.await?.id());
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn new(
         client: &Client,
@@ -242,7 +250,7 @@ impl<T> Task<T> {
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::VirtualMachine;
     ///
-    /// let task = client.get::<VirtualMachine>("web-1").await?.power_on().await?;
+    /// let task = client.get::<VirtualMachine>("web-04").await?.power_on().await?;
     /// task.cancel().await?;  // a request, which the server need not grant
     /// match task.await {
     ///     Ok(()) => println!("it was done before"),
@@ -366,7 +374,7 @@ impl<T> fmt::Debug for Task<T> {
 ///
 /// Listeners and deadlines of the tasks count. An outcome that is not known is [`ErrorKind::Unfinished`].
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::VirtualMachine;
 /// use vsphere_ops::wait_all;
@@ -379,6 +387,8 @@ impl<T> fmt::Debug for Task<T> {
 /// failed.for_each(|error| println!("{error}")); // the error names its machine
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub async fn wait_all<T: TaskResult>(tasks: impl IntoIterator<Item = Task<T>>) -> Vec<Result<T>> {
     let tasks: Vec<Task<T>> = tasks.into_iter().collect();
@@ -494,13 +504,15 @@ async fn at_most<T>(deadline: Option<Instant>, future: impl Future<Output = T>) 
 impl Client {
     /// The tasks that the server has started or ended lately, also those of others, in one request.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// for info in client.recent_tasks().await? {
     ///     println!("{} {} of {:?}", info.state, info.description_id, info.entity_name);
     /// }
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors

@@ -17,14 +17,14 @@ use crate::error::{Error, ErrorKind, Result};
 /// The scope hears of their progress and can cancel them. After that the client starts no further ones. Cheap to clone;
 /// clones are the same scope.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::Scope;
 /// use vsphere_ops::managed::VirtualMachine;
 ///
 /// let scope = Scope::new().on_progress(|step| println!("{}: {} %", step.target, step.progress.percent));
 /// let client = client.in_scope(&scope);
-/// let work = async { client.get::<VirtualMachine>("web-1").await?.power_on().await?.await };
+/// let work = async { client.get::<VirtualMachine>("web-01").await?.power_on().await?.await };
 /// tokio::select! {
 ///     ended = work => println!("{ended:?}"),
 ///     _ = tokio::signal::ctrl_c() => {
@@ -35,6 +35,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Clone, Default)]
 pub struct Scope {

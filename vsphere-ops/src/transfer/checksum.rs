@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result, invalid};
 /// use vsphere_ops::managed::Datastore;
 /// use vsphere_ops::transfer::Algorithm;
 ///
-/// let store = client.get::<Datastore>("nvme-1").await?;
+/// let store = client.get::<Datastore>("nvme-01").await?;
 /// let old = store.download("ova/disk.vmdk").algorithm(Algorithm::Sha1); // as older manifests have it
 /// println!("{:?}", old.to_file("disk.vmdk").await?.checksum);
 /// # Ok(())

@@ -8,7 +8,7 @@ use super::upload::Upload;
 use crate::mo::Mo;
 
 impl Mo<Datastore> {
-    /// Fetches the file at `path`: `iso/debian.iso`, or in full `[nvme-1] iso/debian.iso`.
+    /// Fetches the file at `path`: `iso/debian.iso`, or in full `[nvme-01] iso/debian.iso`.
     pub fn download(&self, path: impl Into<String>) -> Download {
         Download::new(self.file(path.into(), None), None)
     }
@@ -25,8 +25,8 @@ impl Mo<Datastore> {
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::{Datastore, HostSystem};
     ///
-    /// let store = client.get::<Datastore>("nvme-1").await?;
-    /// let host = client.get::<HostSystem>("esx-1.example.com").await?;
+    /// let store = client.get::<Datastore>("nvme-01").await?;
+    /// let host = client.get::<HostSystem>("esx-01.corp.example").await?;
     /// store.download_via(&host, "iso/debian.iso").to_file("debian.iso").await?;
     /// store.upload_via(&host, "iso/copy.iso").from_file("debian.iso").await?;
     /// # Ok(())

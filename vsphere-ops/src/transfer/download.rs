@@ -31,7 +31,7 @@ const OPERATION: &str = "download";
 /// use vsphere_ops::managed::Datastore;
 /// use vsphere_ops::transfer::Algorithm;
 ///
-/// let store = client.get::<Datastore>("nvme-1").await?;
+/// let store = client.get::<Datastore>("nvme-01").await?;
 /// let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".parse()?;
 /// store.download("iso/debian.iso").expect(expected).to_file("debian.iso").await?;
 /// store.download("ova/disk.vmdk").algorithm(Algorithm::Sha1).to_file("disk.vmdk").await?;
@@ -154,7 +154,7 @@ impl Download {
 /// use futures::TryStreamExt;
 /// use vsphere_ops::managed::Datastore;
 ///
-/// let store = client.get::<Datastore>("nvme-1").await?;
+/// let store = client.get::<Datastore>("nvme-01").await?;
 /// let mut file = store.download("iso/debian.iso").stream().await?;
 /// println!("{:?} bytes will come", file.length());
 /// while let Some(piece) = file.try_next().await? {

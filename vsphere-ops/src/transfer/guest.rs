@@ -20,7 +20,7 @@ impl Mo<VirtualMachine> {
     /// let files = ManagedObjectReference::new("GuestFileManager", "guestOperationsFileManager");
     /// let files: GuestFileManager = client.raw(&files);
     /// let login = NamePasswordAuthentication { username: "root".into(), password: "…".into(), ..Default::default() };
-    /// let vm = client.get::<VirtualMachine>("web-1").await?;
+    /// let vm = client.get::<VirtualMachine>("web-01").await?;
     /// let file = files.initiate_file_transfer_from_guest(vm.reference(), &Poly::new(login), "/etc/hostname").await?;
     /// vm.download_guest_file(file.url).to_file("hostname").await?;
     /// # Ok(())
@@ -38,7 +38,7 @@ impl Mo<VirtualMachine> {
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::VirtualMachine;
     ///
-    /// let vm = client.get::<VirtualMachine>("web-1").await?;
+    /// let vm = client.get::<VirtualMachine>("web-01").await?;
     /// let url = "https://*/guestFile?id=1&token=…"; // `*` is the server that the client is connected to
     /// vm.upload_guest_file(url).from_file("hostname").await?;
     /// # Ok(())

@@ -29,7 +29,7 @@ use crate::waiter::Waiter;
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::VirtualMachine;
 ///
-/// let lease = client.get::<VirtualMachine>("web-1").await?.export_lease().await?;
+/// let lease = client.get::<VirtualMachine>("web-01").await?.export_lease().await?;
 /// for (number, device) in lease.devices().iter().enumerate() {
 ///     lease.download(device).to_file(format!("disk-{number}.vmdk")).await?;
 /// }

@@ -44,7 +44,7 @@ impl Progress {
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::Datastore;
 ///
-/// let store = client.get::<Datastore>("nvme-1").await?;
+/// let store = client.get::<Datastore>("nvme-01").await?;
 /// let sent = store.upload("iso/debian.iso").from_file("debian.iso").await?;
 /// println!("{} bytes in {:?}, SHA-256 {:?}", sent.bytes, sent.elapsed, sent.checksum);
 /// # Ok(())

@@ -32,7 +32,7 @@ const OPERATION: &str = "upload";
 /// use vsphere_ops::managed::Datastore;
 /// use vsphere_ops::transfer::Algorithm;
 ///
-/// let store = client.get::<Datastore>("nvme-1").await?;
+/// let store = client.get::<Datastore>("nvme-01").await?;
 /// store.upload("ova/disk.vmdk").algorithm(Algorithm::Sha1).from_file("disk.vmdk").await?;
 ///
 /// let pieces = futures::stream::iter([Ok(bytes::Bytes::from_static(b"disk.enableUUID = TRUE"))]);

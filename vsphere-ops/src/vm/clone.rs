@@ -23,19 +23,21 @@ const OPERATION: &str = "clone";
 impl Mo<VirtualMachine> {
     /// A clone of this machine or template under another name; nothing is sent before [`CloneVm::start`].
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::{Datastore, Folder, VirtualMachine};
     ///
-    /// let golden = client.get::<VirtualMachine>("templates/golden").await?;
-    /// let prod = client.get::<Folder>("/DC0/vm/prod").await?;
-    /// let nvme = client.get::<Datastore>("nvme").await?;
-    /// let web = golden.clone_to("web-42").folder(&prod).datastore(&nvme).power_on()
+    /// let golden = client.get::<VirtualMachine>("tpl-ubuntu-24.04").await?;
+    /// let prod = client.get::<Folder>("/fra1/vm/prod").await?;
+    /// let nvme = client.get::<Datastore>("nvme-01").await?;
+    /// let web = golden.clone_to("web-05").folder(&prod).datastore(&nvme).power_on()
     ///     .start().await?
     ///     .on_progress(|progress| println!("{} %", progress.percent)).await?;
     /// println!("{web} runs");
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn clone_to(&self, name: &str) -> CloneVm {
         CloneVm {
@@ -58,17 +60,20 @@ impl Mo<VirtualMachine> {
 /// Without a folder it is in that of the datacenter, without a pool in that of the machine; for a template, and for a
 /// datastore, one is chosen as [`placement`](crate::placement) says.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::{HostSystem, ResourcePool, VirtualMachine};
 /// use vsphere_ops::vm::CloneVm;
 ///
-/// let base = client.get::<VirtualMachine>("base").await?;
-/// let clone: CloneVm = base.clone_to("test-1").linked().customized_by("linux");
-/// let clone = clone.pool(&client.get::<ResourcePool>("tests").await?).host(&client.get::<HostSystem>("esx-1").await?);
+/// let base = client.get::<VirtualMachine>("erp-app-01").await?;
+/// let clone: CloneVm = base.clone_to("erp-test").linked();
+/// let clone = clone.pool(&client.get::<ResourcePool>("/fra1/host/prod-cluster/Resources").await?);
+/// let clone = clone.host(&client.get::<HostSystem>("esx-01.corp.example").await?);
 /// let test = clone.start().await?.await?;
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing is made before it is started"]
@@ -108,15 +113,17 @@ impl CloneVm {
 
     /// As the machine was at this snapshot.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::VirtualMachine;
     ///
-    /// let base = client.get::<VirtualMachine>("base").await?;
-    /// let installed = base.snapshot("installed").await?;
-    /// let test = base.clone_to("test-1").snapshot(&installed).linked().start().await?.await?;
+    /// let base = client.get::<VirtualMachine>("erp-app-01").await?;
+    /// let before = base.snapshot("before hotfix 3").await?;
+    /// let test = base.clone_to("erp-test").snapshot(&before).linked().start().await?.await?;
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn snapshot(self, snapshot: &Mo<VirtualMachineSnapshot>) -> Self {
         Self { snapshot: Some(snapshot.clone()), ..self }
@@ -315,14 +322,16 @@ impl NewClone {
 
 /// Clones a machine or template, and waits until the clone is there.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::vm::{self, NewClone, Start};
 ///
-/// let web = NewClone { name: "web-42".into(), start: Start::On, ..NewClone::of("golden") };
+/// let web = NewClone { name: "web-05".into(), start: Start::On, ..NewClone::of("tpl-ubuntu-24.04") };
 /// println!("{} runs on {:?}", web.name, vm::clone(&client, &web).await?.host);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -333,14 +342,16 @@ pub async fn clone(client: &Client, new: &NewClone) -> Result<VmReport> {
 
 /// As [`clone`], and only of a template.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::vm::{self, NewClone};
 ///
-/// let web = vm::deploy(&client, &NewClone { name: "web-42".into(), ..NewClone::of("golden") }).await?;
+/// let web = vm::deploy(&client, &NewClone { name: "web-05".into(), ..NewClone::of("tpl-ubuntu-24.04") }).await?;
 /// println!("{} is off still: {}", web.path, web.power_state);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

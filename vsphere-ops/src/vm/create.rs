@@ -74,15 +74,19 @@ impl Firmware {
 impl Mo<Folder> {
     /// A new machine in this folder; nothing is sent before [`CreateVm::start`].
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-    /// use vsphere_ops::managed::{Folder, Network};
+    /// use vsphere_ops::managed::{Folder, Network, ResourcePool};
     ///
-    /// let folder = client.get::<Folder>("/DC0/vm/prod").await?;
+    /// let folder = client.get::<Folder>("/fra1/vm/prod").await?;
     /// let network = client.get::<Network>("VM Network").await?;
-    /// let vm = folder.create_vm("web-42").cpus(2).memory_mb(4096).disk_gb(20).network(&network).start().await?.await?;
+    /// let pool = client.get::<ResourcePool>("/fra1/host/prod-cluster/Resources").await?;
+    /// let new = folder.create_vm("web-05").cpus(2).memory_mb(4096).disk_gb(20).network(&network).pool(&pool);
+    /// let vm = new.start().await?.await?;
     /// vm.power_on().await?.await
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn create_vm(&self, name: &str) -> CreateVm {
         CreateVm {
@@ -107,18 +111,21 @@ impl Mo<Folder> {
 ///
 /// Where its pool, host or datastore is not given, one is chosen as [`placement`](crate::placement) says.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::{Datastore, Folder, HostSystem, ResourcePool};
 /// use vsphere_ops::vm::{CreateVm, Firmware};
 ///
-/// let new: CreateVm = client.get::<Folder>("/DC0/vm/prod").await?.create_vm("db-1");
+/// let new: CreateVm = client.get::<Folder>("/fra1/vm/prod").await?.create_vm("pg-03");
 /// let new = new.guest_id("rhel9_64Guest").firmware(Firmware::Efi).disk_gb(200).thick();
-/// let new = new.pool(&client.get::<ResourcePool>("databases").await?).host(&client.get::<HostSystem>("esx-1").await?);
-/// let task = new.datastore(&client.get::<Datastore>("nvme").await?).start().await?;
+/// let new = new.pool(&client.get::<ResourcePool>("/fra1/host/prod-cluster/Resources").await?);
+/// let new = new.host(&client.get::<HostSystem>("esx-01.corp.example").await?);
+/// let task = new.datastore(&client.get::<Datastore>("nvme-01").await?).start().await?;
 /// println!("{} is made", task.await?.id());
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing is made before it is started"]
@@ -298,7 +305,7 @@ fn adapter(backing: Poly<VirtualDeviceBackingInfo>) -> Poly<VirtualDevice> {
 /// use vsphere_ops::placement::Placement;
 /// use vsphere_ops::vm::NewVm;
 ///
-/// let placement = Placement { folder: Some("/DC0/vm/prod".into()), ..Default::default() };
+/// let placement = Placement { folder: Some("/fra1/vm/prod".into()), ..Default::default() };
 /// let vm = NewVm { name: "web-42".into(), network: Some("dmz".into()), placement, ..Default::default() };
 /// assert_eq!((vm.cpu, vm.memory_mb, vm.disk_gb), (2, 4096, 20));
 /// ```
@@ -345,14 +352,19 @@ impl Default for NewVm {
 /// Where nothing is said of the network, the adapter gets the one that [`placement`](crate::placement) says; where there is
 /// no network, there is no adapter.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::placement::Placement;
 /// use vsphere_ops::vm::{self, NewVm};
 ///
-/// let made = vm::create(&client, &NewVm { name: "web-42".into(), disk_gb: 40, ..Default::default() }).await?;
+/// let placement = Placement { host: Some("esx-01.corp.example".into()), ..Default::default() };
+/// let new = NewVm { name: "web-05".into(), disk_gb: 40, placement, ..Default::default() };
+/// let made = vm::create(&client, &new).await?;
 /// println!("{} on {:?}", made.path, made.host);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -23,12 +23,14 @@ const OPERATION: &str = "delete";
 impl Mo<VirtualMachine> {
     /// Deletes the machine with its files. It must be off.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::VirtualMachine;
     ///
-    /// client.get::<VirtualMachine>("web-1").await?.delete().await?.await
+    /// client.get::<VirtualMachine>("web-04").await?.delete().await?.await
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -63,12 +65,14 @@ pub struct Deleted {
 
 /// Deletes the machine or template with this name, path or id, with its files; one that runs is powered off first.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let deleted = vsphere_ops::vm::delete(&client, "/DC0/vm/test/web-1").await?;
+/// let deleted = vsphere_ops::vm::delete(&client, "/fra1/vm/prod/web/web-04").await?;
 /// println!("{} is gone", deleted.path);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -145,12 +149,14 @@ pub struct Deletion {
 ///
 /// Linked clones are looked for where there are snapshots that they could stand on.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let lost = vsphere_ops::vm::deletion(&client, "web-1").await?;
+/// let lost = vsphere_ops::vm::deletion(&client, "web-01").await?;
 /// println!("{} disks, {} snapshots", lost.disks.len(), lost.snapshots);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -169,12 +169,14 @@ pub struct Nic {
 
 /// Reads all about the virtual machine with this name, path or id.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let vm = vsphere_ops::vm::info(&client, "/DC0/vm/prod/web-1").await?;
+/// let vm = vsphere_ops::vm::info(&client, "/fra1/vm/prod/web/web-01").await?;
 /// println!("{} has {} disks and {} snapshots", vm.name, vm.disks.len(), vm.snapshots);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

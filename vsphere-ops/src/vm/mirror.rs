@@ -21,7 +21,7 @@ use crate::read::{Missing, Select, Values};
 /// What other clients change is in it within milliseconds; what this program changed is surely in it after
 /// [`refresh`](Self::refresh). Cheap to clone; the watches behind it end with the last clone.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::vm::{self, VmMirror, VmQuery};
 ///
@@ -34,6 +34,8 @@ use crate::read::{Missing, Select, Values};
 /// println!("{} machines", page.total);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub struct VmMirror {
     vms: Inventory<VirtualMachine, Row>,
@@ -130,7 +132,7 @@ impl VmMirror {
     ///
     /// ```no_run
     /// # async fn run(client: vsphere_ops::Client, mirror: vsphere_ops::vm::VmMirror) -> vsphere_ops::Result<()> {
-    /// vsphere_ops::power::on(&client, &["web-1".into()], &|_| ()).await;
+    /// vsphere_ops::power::on(&client, &["web-01".into()], &|_| ()).await;
     /// mirror.refresh().await?;
     /// println!("as of {:?} ago", mirror.age());
     /// # Ok(())

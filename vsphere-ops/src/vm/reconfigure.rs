@@ -83,16 +83,18 @@ pub struct SettingChange {
 /// Changes the machine with this name, path or id, and says what is different. Where nothing is to be changed, nothing
 /// is sent. All is changed, or nothing.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::vm::{self, Changes};
 ///
-/// let report = vm::reconfigure(&client, "web-1", &Changes { cpu: Some(4), ..Default::default() }).await?;
+/// let report = vm::reconfigure(&client, "web-01", &Changes { cpu: Some(4), ..Default::default() }).await?;
 /// for change in &report.changes {
 ///     println!("{}: {} -> {}", change.setting, change.before, change.after);
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

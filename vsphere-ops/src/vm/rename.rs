@@ -16,12 +16,14 @@ const OPERATION: &str = "rename";
 impl Mo<VirtualMachine> {
     /// Gives the machine another name. Its files keep the old one until it is moved to another datastore.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::VirtualMachine;
     ///
-    /// client.get::<VirtualMachine>("web-1").await?.rename("web/blue").await?.await
+    /// client.get::<VirtualMachine>("web-01").await?.rename("web/blue").await?.await
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -58,12 +60,14 @@ pub struct Renamed {
 
 /// Gives the machine with this name, path or id another name, unless it has it already.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let renamed = vsphere_ops::vm::rename(&client, "vm-42", "web-blue").await?;
+/// let renamed = vsphere_ops::vm::rename(&client, "vm-65", "web-blue").await?;
 /// println!("{} was {}", renamed.name, renamed.old_name);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

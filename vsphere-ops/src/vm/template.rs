@@ -24,12 +24,14 @@ const TO_MACHINE: &str = "convert to a virtual machine";
 impl Mo<VirtualMachine> {
     /// Marks the machine as a template: it leaves its resource pool, and can't be powered on until it is a machine again.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::VirtualMachine;
     ///
-    /// client.get::<VirtualMachine>("golden").await?.convert_to_template().await
+    /// client.get::<VirtualMachine>("web-04").await?.convert_to_template().await
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -43,13 +45,15 @@ impl Mo<VirtualMachine> {
     /// Makes the template a machine again, which can be powered on, in this pool, and on this host where vSphere is not to
     /// choose it.
     ///
-    /// ```no_run
+    /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::{ResourcePool, VirtualMachine};
     ///
-    /// let pool = client.get::<ResourcePool>("tests").await?;
-    /// client.get::<VirtualMachine>("golden").await?.convert_to_vm(&pool, None).await
+    /// let pool = client.get::<ResourcePool>("/fra1/host/lab-cluster/Resources").await?;
+    /// client.get::<VirtualMachine>("tpl-ubuntu-24.04").await?.convert_to_vm(&pool, None).await
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
@@ -64,12 +68,14 @@ impl Mo<VirtualMachine> {
 
 /// Marks the machine with this name, path or id as a template, unless it is one.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let golden = vsphere_ops::vm::to_template(&client, "golden").await?;
-/// assert!(golden.template);
+/// let spare = vsphere_ops::vm::to_template(&client, "web-04").await?;
+/// assert!(spare.template);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -86,15 +92,17 @@ pub async fn to_template(client: &Client, what: &str) -> Result<VmReport> {
 /// Makes the template with this name, path or id a machine again, unless it is one: in the pool or on the host that the
 /// placement gives, else where a clone of it would be.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::placement::Placement;
 ///
-/// let placement = Placement { pool: Some("tests".into()), ..Default::default() };
-/// let golden = vsphere_ops::vm::to_machine(&client, "golden", &placement).await?;
+/// let placement = Placement { pool: Some("/fra1/host/prod-cluster/Resources".into()), ..Default::default() };
+/// let golden = vsphere_ops::vm::to_machine(&client, "tpl-ubuntu-24.04", &placement).await?;
 /// assert!(!golden.template);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -167,7 +175,7 @@ const SHOWN: [&str; 5] =
 
 /// Lists templates, sorted by name.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::vm::{self, TemplateQuery};
 ///
@@ -176,6 +184,8 @@ const SHOWN: [&str; 5] =
 /// }
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors

@@ -83,12 +83,14 @@ pub struct ToolsReady {
 
 /// Reads what VMware Tools do in the machine with this name, path or id.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let status = vsphere_ops::vm::tools_status(&client, "web-1").await?;
+/// let status = vsphere_ops::vm::tools_status(&client, "web-01").await?;
 /// println!("{:?} {:?}", status.tools.running_status, status.tools.version);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
@@ -126,14 +128,16 @@ async fn read(machine: &Mo<VirtualMachine>) -> Result<ToolsStatus> {
 /// Waits until VMware Tools run in the machine with this name, path or id. The server tells of each change: nothing is
 /// polled.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use std::time::Duration;
 ///
-/// let ready = vsphere_ops::vm::wait_for_tools(&client, "web-1", Duration::from_secs(120)).await?;
+/// let ready = vsphere_ops::vm::wait_for_tools(&client, "web-01", Duration::from_secs(120)).await?;
 /// println!("up after {} s", ready.waited_seconds);
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 ///
 /// # Errors
