@@ -149,13 +149,13 @@ impl Download {
 
 /// A file as it arrives. The stream ends after the last byte, or with the one error that ended it.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use futures::TryStreamExt;
 /// use vsphere_ops::managed::Datastore;
 ///
-/// let store = client.get::<Datastore>("nvme-01").await?;
-/// let mut file = store.download("iso/debian.iso").stream().await?;
+/// let store = client.get::<Datastore>("iso-library").await?;
+/// let mut file = store.download("tools/memtest86plus-7.20.iso").stream().await?;
 /// println!("{:?} bytes will come", file.length());
 /// while let Some(piece) = file.try_next().await? {
 ///     println!("{} more", piece.len());
@@ -163,6 +163,8 @@ impl Download {
 /// println!("SHA-256 {:?}", file.checksum()); // known now that all has come
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub struct FileStream {
     inner: vsphere_soap::http::Download,
