@@ -37,7 +37,7 @@ const OPERATION: &str = "download";
 /// store.download("ova/disk.vmdk").algorithm(Algorithm::Sha1).to_file("disk.vmdk").await?;
 ///
 /// let mut log = Vec::new(); // any writer
-/// store.download("web-1/vmware.log").without_checksum().to_writer(&mut log).await?;
+/// store.download("web-01/vmware.log").without_checksum().to_writer(&mut log).await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -306,7 +306,7 @@ pub enum CloneKind {
 /// ```
 /// use vsphere_ops::vm::{NewClone, Start};
 ///
-/// let web = NewClone { start: Start::On, ..NewClone::of("golden") };
+/// let web = NewClone { start: Start::On, ..NewClone::of("tpl-ubuntu-24.04") };
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Start {
