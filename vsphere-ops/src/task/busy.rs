@@ -25,12 +25,15 @@ impl Client {
     /// After `ConcurrentAccess` on a reconfiguration, the operation should read the object's `changeVersion` anew: what
     /// it wants to change may have been changed by others.
     ///
-    /// ```no_run
+    /// ```
     /// # use std::time::Duration;
     /// # use vsphere_ops::managed::VirtualMachine;
-    /// # async fn run(client: vsphere_ops::Client, vm: vsphere_ops::Mo<VirtualMachine>) -> vsphere_ops::Result<()> {
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # let vm = client.get::<VirtualMachine>("web-01").await?;
     /// client.retry_while_busy(Duration::from_secs(60), || async { vm.power_off().await?.await }).await
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors

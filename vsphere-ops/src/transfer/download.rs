@@ -37,7 +37,7 @@ const OPERATION: &str = "download";
 /// store.download("ova/disk.vmdk").algorithm(Algorithm::Sha1).to_file("disk.vmdk").await?;
 ///
 /// let mut log = Vec::new(); // any writer
-/// store.download("web-1/vmware.log").without_checksum().to_writer(&mut log).await?;
+/// store.download("web-01/vmware.log").without_checksum().to_writer(&mut log).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -149,13 +149,13 @@ impl Download {
 
 /// A file as it arrives. The stream ends after the last byte, or with the one error that ended it.
 ///
-/// ```no_run
+/// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use futures::TryStreamExt;
 /// use vsphere_ops::managed::Datastore;
 ///
-/// let store = client.get::<Datastore>("nvme-01").await?;
-/// let mut file = store.download("iso/debian.iso").stream().await?;
+/// let store = client.get::<Datastore>("iso-library").await?;
+/// let mut file = store.download("tools/memtest86plus-7.20.iso").stream().await?;
 /// println!("{:?} bytes will come", file.length());
 /// while let Some(piece) = file.try_next().await? {
 ///     println!("{} more", piece.len());
@@ -163,6 +163,8 @@ impl Download {
 /// println!("SHA-256 {:?}", file.checksum()); // known now that all has come
 /// # Ok(())
 /// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 pub struct FileStream {
     inner: vsphere_soap::http::Download,

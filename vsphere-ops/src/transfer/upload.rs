@@ -36,7 +36,7 @@ const OPERATION: &str = "upload";
 /// store.upload("ova/disk.vmdk").algorithm(Algorithm::Sha1).from_file("disk.vmdk").await?;
 ///
 /// let pieces = futures::stream::iter([Ok(bytes::Bytes::from_static(b"disk.enableUUID = TRUE"))]);
-/// store.upload("web-1/extra.cfg").without_checksum().from_stream(pieces, 22).await?;
+/// store.upload("web-01/extra.cfg").without_checksum().from_stream(pieces, 22).await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -135,6 +135,18 @@ impl CloneVm {
     }
 
     /// The guest is made different by the customization specification that vCenter keeps under this name.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let golden = client.get::<VirtualMachine>("tpl-ubuntu-24.04").await?;
+    /// let web = golden.clone_to("web-05").customized_by("linux").power_on(); // nothing is sent yet
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
     pub fn customized_by(self, name: &str) -> Self {
         Self { customization: Some(name.to_owned()), ..self }
     }
@@ -294,7 +306,7 @@ pub enum CloneKind {
 /// ```
 /// use vsphere_ops::vm::{NewClone, Start};
 ///
-/// let web = NewClone { start: Start::On, ..NewClone::of("golden") };
+/// let web = NewClone { start: Start::On, ..NewClone::of("tpl-ubuntu-24.04") };
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Start {

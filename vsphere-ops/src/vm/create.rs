@@ -52,7 +52,7 @@ pub enum Provisioning {
 /// ```
 /// use vsphere_ops::vm::{Firmware, NewVm};
 ///
-/// let vm = NewVm { name: "web-1".into(), firmware: Some(Firmware::Efi), ..Default::default() };
+/// let vm = NewVm { name: "web-05".into(), firmware: Some(Firmware::Efi), ..Default::default() };
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Firmware {

@@ -110,12 +110,16 @@ impl VmMirror {
 
     /// All machines and templates, sorted by name.
     ///
-    /// ```no_run
-    /// # async fn run(mirror: vsphere_ops::vm::VmMirror) {
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # let mirror = vsphere_ops::vm::VmMirror::start(&client).await?;
     /// for vm in mirror.all().iter().filter(|vm| vm.template) {
     ///     println!("{} is a template", vm.summary.name);
     /// }
+    /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     pub fn all(&self) -> Vec<MirroredVm> {
         let all = self.vms.snapshot();
@@ -130,13 +134,16 @@ impl VmMirror {
     /// Has the server asked at once, and waits until the mirror holds what it said of the machines: what was changed before
     /// is seen afterwards.
     ///
-    /// ```no_run
-    /// # async fn run(client: vsphere_ops::Client, mirror: vsphere_ops::vm::VmMirror) -> vsphere_ops::Result<()> {
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # let mirror = vsphere_ops::vm::VmMirror::start(&client).await?;
     /// vsphere_ops::power::on(&client, &["web-01".into()], &|_| ()).await;
     /// mirror.refresh().await?;
     /// println!("as of {:?} ago", mirror.age());
     /// # Ok(())
     /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
     /// ```
     ///
     /// # Errors
