@@ -32,8 +32,8 @@ impl Catalog {
     /// Checks and tidies the tools.
     ///
     /// # Errors
-    /// [`CatalogError`] when a tool lacks a permission, a toolset or annotations, when these contradict each other, or
-    /// when two tools have a name in common: such a server must not start. [`SettingsError`] when a setting names a tool
+    /// [`CatalogError`] when a tool lacks a permission, a toolset, annotations or, where it changes something, privileges
+    /// of vSphere, when these contradict each other, or when two tools have a name in common: such a server must not start. [`SettingsError`] when a setting names a tool
     /// that there is not.
     pub(crate) fn new(mut router: ToolRouter<Server>, offer: Offer, output_schemas: bool) -> Result<Self, StartError> {
         let mut facts = HashMap::new();
@@ -200,8 +200,11 @@ fn facts_of(tool: &mut Tool) -> Result<Facts, String> {
     let missing = || "it has no permission and toolset: give it `meta = tool_meta(…)`".to_owned();
     let meta = tool.meta.as_mut().ok_or_else(missing)?;
     let value = serde_json::Value::Object((**meta).clone());
-    let facts = serde_json::from_value(value).map_err(|error| format!("{}: {error}", missing()))?;
+    let facts: Facts = serde_json::from_value(value).map_err(|error| format!("{}: {error}", missing()))?;
     HIDDEN.iter().for_each(|key| drop(meta.remove(*key)));
+    if facts.permission != Permission::ReadOnly && facts.only_looks() {
+        return Err("it changes something: say with `needs` which privileges of vSphere that takes".to_owned());
+    }
     Ok(facts)
 }
 
@@ -228,4 +231,30 @@ fn settle_annotations(tool: &mut Tool, permission: Permission) -> Result<bool, S
     // One vSphere is a closed world; MCP takes a tool without this hint as reaching an open one.
     hints.open_world_hint = Some(false);
     Ok(hints.destructive_hint == Some(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use vsphere_ops::{Client, Config};
+    use vsphere_sim::{Model, Role, Sim, Size};
+
+    use super::*;
+
+    /// A server takes a privilege that it does not know as one that nobody lacks, so that a misspelt one would go unnoticed.
+    #[tokio::test]
+    async fn vsphere_knows_every_privilege_that_is_named() {
+        let catalog = Catalog::new(crate::tools::all(), Offer::default(), false).unwrap();
+        let needs = catalog.needs();
+        let ids = needs.values().flat_map(|privileges| privileges.keys().copied());
+        let named: BTreeSet<&str> = ids.filter(|id| *id != "System.Read").collect();
+        let model = Model::sized(Size { vms: 0, hosts: 1, datacenters: 1, clusters: 1, datastores: 1 });
+        let sim = Sim::start(model.user("reader", "secret", Role::ReadOnly)).await.unwrap();
+        let thumbprint = sim.thumbprint().unwrap().to_string();
+        let config = Config::new(sim.url()).user("reader").password("secret").thumbprint(&thumbprint);
+        let client = Client::connect(config).await.unwrap();
+        let missing = client.missing_privileges(&named.iter().copied().collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(missing.iter().map(String::as_str).collect::<BTreeSet<_>>(), named);
+    }
 }

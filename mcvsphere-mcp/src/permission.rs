@@ -149,6 +149,16 @@ pub(crate) struct Facts {
     pub(crate) destructive: bool,
 }
 
+impl Facts {
+    /// Whether it says that it needs no more than to look.
+    pub(crate) fn only_looks(&self) -> bool {
+        self.privileges.iter().all(|privilege| LOOKING.contains(&privilege.as_str()))
+    }
+}
+
+/// The privileges that change nothing.
+const LOOKING: [&str; 3] = ["System.Anonymous", "System.View", "System.Read"];
+
 /// The keys of facts that no client needs to see.
 pub(crate) const HIDDEN: [&str; 2] = ["mcvsphere/aliases", "mcvsphere/privileges"];
 
@@ -158,6 +168,7 @@ fn only_to_look() -> Vec<String> {
 }
 
 /// The `meta` of a `#[tool]`: its family, the permission that it needs, and its older names, which calls may still use.
+/// A tool that changes something says besides with [`needs`] what that takes in vSphere.
 pub fn tool_meta(toolset: Toolset, permission: Permission, aliases: &[&str]) -> MetaObject {
     let mut meta = MetaObject::new();
     meta.insert("mcvsphere/permission".to_owned(), json!(permission.name()));

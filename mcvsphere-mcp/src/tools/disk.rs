@@ -17,7 +17,7 @@ use crate::{
     confirm::Preview,
     cx::Cx,
     error::Result,
-    tool_meta,
+    needs, tool_meta,
 };
 
 #[tool_router(router = disk_tools, vis = "pub(crate)")]
@@ -44,7 +44,10 @@ impl Server {
 
     /// Add an empty disk to a machine, which may run. Adds a controller where all are full.
     #[tool(
-        meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Config.AddNewDisk", "VirtualMachine.Config.AddRemoveDevice", "Datastore.AllocateSpace"]
+        ),
         annotations(title = "Add a disk", destructive_hint = false, idempotent_hint = false)
     )]
     async fn add_disk(&self, Parameters(args): Parameters<AddDisk>, cx: Cx) -> Result<Answer> {
@@ -63,7 +66,10 @@ impl Server {
 
     /// Take a disk out of a machine. Its file stays unless delete_file is set.
     #[tool(
-        meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Config.RemoveDisk"]
+        ),
         annotations(title = "Remove a disk", destructive_hint = true, idempotent_hint = false)
     )]
     async fn remove_disk(&self, Parameters(args): Parameters<RemoveDisk>, cx: Cx) -> Result<Answer> {
@@ -83,7 +89,10 @@ impl Server {
 
     /// Grow a disk; snapshots must be deleted first. The guest must extend its partitions itself.
     #[tool(
-        meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &["extend_disk"]),
+        meta = needs(
+            tool_meta(Toolset::Disks, Permission::VmLifecycle, &["extend_disk"]),
+            &["VirtualMachine.Config.DiskExtend", "Datastore.AllocateSpace"]
+        ),
         annotations(title = "Resize a disk", destructive_hint = false, idempotent_hint = false)
     )]
     async fn resize_disk(&self, Parameters(args): Parameters<ResizeDisk>, cx: Cx) -> Result<Answer> {
@@ -92,7 +101,10 @@ impl Server {
 
     /// Move a disk, with its snapshots, to another datastore. The machine may run.
     #[tool(
-        meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+            &["Resource.ColdMigrate", "Resource.HotMigrate", "Datastore.AllocateSpace"]
+        ),
         annotations(title = "Move a disk", destructive_hint = true, idempotent_hint = false)
     )]
     async fn move_vm_disk(&self, Parameters(args): Parameters<MoveDisk>, cx: Cx) -> Result<Answer> {
@@ -114,7 +126,17 @@ impl Server {
 
     /// Put an ISO image into a machine's CD drive; adds a drive where there is none.
     #[tool(
-        meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+            &[
+                "VirtualMachine.Interact.SetCDMedia",
+                "VirtualMachine.Interact.DeviceConnection",
+                "VirtualMachine.Interact.AnswerQuestion",
+                "VirtualMachine.Config.AddRemoveDevice",
+                "VirtualMachine.Config.EditDevice",
+                "Datastore.Browse",
+            ]
+        ),
         annotations(title = "Attach an ISO image", destructive_hint = false, idempotent_hint = false)
     )]
     async fn attach_iso(&self, Parameters(args): Parameters<AttachIso>, cx: Cx) -> Result<Answer> {
@@ -126,7 +148,15 @@ impl Server {
 
     /// Take the ISO image out of a machine's CD drive, also where the guest has locked it.
     #[tool(
-        meta = tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
+            &[
+                "VirtualMachine.Interact.SetCDMedia",
+                "VirtualMachine.Interact.DeviceConnection",
+                "VirtualMachine.Interact.AnswerQuestion",
+                "VirtualMachine.Config.EditDevice",
+            ]
+        ),
         annotations(title = "Detach an ISO image", destructive_hint = false, idempotent_hint = true)
     )]
     async fn detach_iso(&self, Parameters(args): Parameters<DetachIso>, cx: Cx) -> Result<Answer> {

@@ -17,7 +17,7 @@ use crate::{
     confirm::Preview,
     cx::Cx,
     error::Result,
-    tool_meta,
+    needs, tool_meta,
     tools::targets::OneVm,
 };
 
@@ -26,7 +26,16 @@ impl Server {
     /// Create a virtual machine with one disk (pvscsi) and one network adapter (vmxnet3), without an operating system. It is
     /// off then.
     #[tool(
-        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+            &[
+                "VirtualMachine.Inventory.Create",
+                "VirtualMachine.Config.AddNewDisk",
+                "Datastore.AllocateSpace",
+                "Network.Assign",
+                "Resource.AssignVMToPool",
+            ]
+        ),
         annotations(title = "Create a virtual machine", destructive_hint = false, idempotent_hint = false)
     )]
     async fn create_vm(&self, Parameters(args): Parameters<CreateVm>, cx: Cx) -> Result<Answer> {
@@ -52,7 +61,21 @@ impl Server {
 
     /// Clone a virtual machine or a template. A linked clone is made in seconds, and needs the source's snapshot for good.
     #[tool(
-        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+            &[
+                "VirtualMachine.Provisioning.Clone",
+                "VirtualMachine.Provisioning.DeployTemplate",
+                "VirtualMachine.Provisioning.Customize",
+                "VirtualMachine.Provisioning.ReadCustSpecs",
+                "VirtualMachine.Inventory.CreateFromExisting",
+                "VirtualMachine.Config.AddNewDisk",
+                "Datastore.AllocateSpace",
+                "Network.Assign",
+                "Resource.AssignVMToPool",
+                "VirtualMachine.Interact.PowerOn",
+            ]
+        ),
         annotations(title = "Clone a virtual machine", destructive_hint = false, idempotent_hint = false)
     )]
     async fn clone_vm(&self, Parameters(args): Parameters<CloneVm>, cx: Cx) -> Result<Answer> {
@@ -76,7 +99,18 @@ impl Server {
 
     /// Make a virtual machine from a template: clone_vm with less to say.
     #[tool(
-        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+            &[
+                "VirtualMachine.Provisioning.DeployTemplate",
+                "VirtualMachine.Inventory.CreateFromExisting",
+                "VirtualMachine.Config.AddNewDisk",
+                "Datastore.AllocateSpace",
+                "Network.Assign",
+                "Resource.AssignVMToPool",
+                "VirtualMachine.Interact.PowerOn",
+            ]
+        ),
         annotations(title = "Deploy from a template", destructive_hint = false, idempotent_hint = false)
     )]
     async fn deploy_from_template(&self, Parameters(args): Parameters<Deploy>, cx: Cx) -> Result<Answer> {
@@ -89,7 +123,10 @@ impl Server {
 
     /// Delete a virtual machine or template with its files and snapshots. One that runs is powered off first.
     #[tool(
-        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Inventory.Delete", "VirtualMachine.Interact.PowerOff"]
+        ),
         annotations(title = "Delete a virtual machine", destructive_hint = true, idempotent_hint = true)
     )]
     async fn delete_vm(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
@@ -101,7 +138,15 @@ impl Server {
     /// Change CPUs, memory, note or hot-add of a virtual machine, and tell each value before and after. While it runs, CPUs
     /// and memory can only grow, and only with hot-add on.
     #[tool(
-        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+            &[
+                "VirtualMachine.Config.CPUCount",
+                "VirtualMachine.Config.Memory",
+                "VirtualMachine.Config.Annotation",
+                "VirtualMachine.Config.Settings",
+            ]
+        ),
         annotations(title = "Reconfigure a virtual machine", destructive_hint = false, idempotent_hint = true)
     )]
     async fn reconfigure_vm(&self, Parameters(args): Parameters<ReconfigureVm>, cx: Cx) -> Result<Answer> {
@@ -118,7 +163,10 @@ impl Server {
 
     /// Rename a virtual machine or template. Its files keep their names.
     #[tool(
-        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Config.Rename"]
+        ),
         annotations(title = "Rename a virtual machine", destructive_hint = false, idempotent_hint = true)
     )]
     async fn rename_vm(&self, Parameters(args): Parameters<RenameVm>, cx: Cx) -> Result<Answer> {
@@ -127,7 +175,10 @@ impl Server {
 
     /// Turn a virtual machine that is off into a template. It leaves its resource pool and can't run until it is converted back.
     #[tool(
-        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Provisioning.MarkAsTemplate"]
+        ),
         annotations(title = "Convert to a template", destructive_hint = true, idempotent_hint = true)
     )]
     async fn convert_to_template(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
@@ -138,7 +189,10 @@ impl Server {
 
     /// Turn a template back into a virtual machine, which can be powered on.
     #[tool(
-        meta = tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Provisioning.MarkAsVM", "Resource.AssignVMToPool"]
+        ),
         annotations(title = "Convert to a virtual machine", destructive_hint = true, idempotent_hint = true)
     )]
     async fn convert_to_vm(&self, Parameters(args): Parameters<ConvertToVm>, cx: Cx) -> Result<Answer> {

@@ -16,7 +16,7 @@ use crate::{
     confirm::Preview,
     cx::Cx,
     error::Result,
-    tool_meta,
+    needs, tool_meta,
 };
 
 #[tool_router(router = nic_tools, vis = "pub(crate)")]
@@ -43,7 +43,10 @@ impl Server {
 
     /// Add a network adapter, also while the machine runs.
     #[tool(
-        meta = tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Config.AddRemoveDevice", "Network.Assign"]
+        ),
         annotations(title = "Add a network adapter", destructive_hint = false, idempotent_hint = false)
     )]
     async fn add_nic(&self, Parameters(args): Parameters<AddNic>, cx: Cx) -> Result<Answer> {
@@ -57,7 +60,10 @@ impl Server {
 
     /// Remove a network adapter, also while the machine runs.
     #[tool(
-        meta = tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Config.AddRemoveDevice"]
+        ),
         annotations(title = "Remove a network adapter", destructive_hint = true, idempotent_hint = false)
     )]
     async fn remove_nic(&self, Parameters(args): Parameters<OneNic>, cx: Cx) -> Result<Answer> {
@@ -68,7 +74,10 @@ impl Server {
 
     /// Connect or disconnect a network adapter; where the machine is off, from its next power on.
     #[tool(
-        meta = tool_meta(Toolset::Nics, Permission::PowerOps, &[]),
+        meta = needs(
+            tool_meta(Toolset::Nics, Permission::PowerOps, &[]),
+            &["VirtualMachine.Interact.DeviceConnection", "VirtualMachine.Config.EditDevice"]
+        ),
         annotations(title = "Connect a network adapter", destructive_hint = false, idempotent_hint = true)
     )]
     async fn connect_nic(&self, Parameters(args): Parameters<ConnectNic>, cx: Cx) -> Result<Answer> {
@@ -81,7 +90,10 @@ impl Server {
 
     /// Plug a network adapter into another network, also while the machine runs.
     #[tool(
-        meta = tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Config.EditDevice", "Network.Assign"]
+        ),
         annotations(title = "Change an adapter's network", destructive_hint = false, idempotent_hint = true)
     )]
     async fn change_nic_network(&self, Parameters(args): Parameters<ChangeNetwork>, cx: Cx) -> Result<Answer> {
@@ -90,7 +102,10 @@ impl Server {
 
     /// Give a network adapter a MAC address. The machine must be off.
     #[tool(
-        meta = tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Config.EditDevice"]
+        ),
         annotations(title = "Set a MAC address", destructive_hint = true, idempotent_hint = false)
     )]
     async fn set_nic_mac(&self, Parameters(args): Parameters<SetMac>, cx: Cx) -> Result<Answer> {

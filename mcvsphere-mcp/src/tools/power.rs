@@ -52,7 +52,10 @@ impl Server {
 
     /// Shut down guest OSes cleanly by VMware Tools and wait until they are off; who is not in time is `pending`.
     #[tool(
-        meta = tool_meta(Toolset::Power, Permission::PowerOps, &[]),
+        meta = needs(
+            tool_meta(Toolset::Power, Permission::PowerOps, &[]),
+            &["VirtualMachine.Interact.PowerOff"]
+        ),
         annotations(title = "Shut down guest OSes", destructive_hint = true, idempotent_hint = true)
     )]
     async fn shutdown_guest(&self, Parameters(args): Parameters<ShutdownGuest>, cx: Cx) -> Result<Answer> {
@@ -65,7 +68,10 @@ impl Server {
 
     /// Restart guest OSes cleanly by VMware Tools. Returns once they accept; wait_for_vm_tools tells when they are up.
     #[tool(
-        meta = tool_meta(Toolset::Power, Permission::PowerOps, &[]),
+        meta = needs(
+            tool_meta(Toolset::Power, Permission::PowerOps, &[]),
+            &["VirtualMachine.Interact.Reset"]
+        ),
         annotations(title = "Reboot guest OSes", destructive_hint = true, idempotent_hint = false)
     )]
     async fn reboot_guest(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
@@ -77,7 +83,10 @@ impl Server {
 
     /// Put guest OSes to sleep by VMware Tools. Returns once they accept.
     #[tool(
-        meta = tool_meta(Toolset::Power, Permission::PowerOps, &[]),
+        meta = needs(
+            tool_meta(Toolset::Power, Permission::PowerOps, &[]),
+            &["VirtualMachine.Interact.Suspend"]
+        ),
         annotations(title = "Put guest OSes to sleep", destructive_hint = false, idempotent_hint = true)
     )]
     async fn standby_guest(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
@@ -87,7 +96,10 @@ impl Server {
 
     /// Suspend virtual machines; power_on_vm resumes them where they were.
     #[tool(
-        meta = tool_meta(Toolset::Power, Permission::PowerOps, &[]),
+        meta = needs(
+            tool_meta(Toolset::Power, Permission::PowerOps, &[]),
+            &["VirtualMachine.Interact.Suspend"]
+        ),
         annotations(title = "Suspend virtual machines", destructive_hint = false, idempotent_hint = true)
     )]
     async fn suspend_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
@@ -98,7 +110,10 @@ impl Server {
 
     /// Reset virtual machines at once, losing unsaved data. Prefer reboot_guest unless the guest OS hangs.
     #[tool(
-        meta = tool_meta(Toolset::Power, Permission::PowerOps, &[]),
+        meta = needs(
+            tool_meta(Toolset::Power, Permission::PowerOps, &[]),
+            &["VirtualMachine.Interact.Reset"]
+        ),
         annotations(title = "Reset virtual machines", destructive_hint = true, idempotent_hint = false)
     )]
     async fn reset_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {

@@ -11,14 +11,17 @@ use vsphere_ops::{
 
 use crate::{
     Permission, Server, ToolError, Toolset, answer::Answer, arguments::Parameters, confirm::Preview, cx::Cx,
-    error::Result, tool_meta, tools::targets::OneVm,
+    error::Result, needs, tool_meta, tools::targets::OneVm,
 };
 
 #[tool_router(router = serial_tools, vis = "pub(crate)")]
 impl Server {
     /// Set up a network serial port, for a console. The machine must be off. Answers where to connect.
     #[tool(
-        meta = tool_meta(Toolset::Serial, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Serial, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Config.AddRemoveDevice", "VirtualMachine.Config.EditDevice"]
+        ),
         annotations(title = "Set up a serial port", destructive_hint = false, idempotent_hint = true)
     )]
     async fn setup_serial_port(&self, Parameters(args): Parameters<SetupSerialPort>, cx: Cx) -> Result<Answer> {
@@ -38,7 +41,10 @@ impl Server {
 
     /// Connect or disconnect a serial port; where the machine is off, from its next power on.
     #[tool(
-        meta = tool_meta(Toolset::Serial, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Serial, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Interact.DeviceConnection", "VirtualMachine.Config.EditDevice"]
+        ),
         annotations(title = "Connect a serial port", destructive_hint = false, idempotent_hint = true)
     )]
     async fn connect_serial_port(&self, Parameters(args): Parameters<ConnectSerialPort>, cx: Cx) -> Result<Answer> {
@@ -51,7 +57,10 @@ impl Server {
 
     /// Disconnect a serial port and connect it again, to throw out whoever holds it.
     #[tool(
-        meta = tool_meta(Toolset::Serial, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Serial, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Interact.DeviceConnection"]
+        ),
         annotations(title = "Clear a serial port", destructive_hint = false, idempotent_hint = true)
     )]
     async fn clear_serial_port(&self, Parameters(args): Parameters<OneSerialPort>, cx: Cx) -> Result<Answer> {
@@ -61,7 +70,10 @@ impl Server {
 
     /// Remove a serial port. The machine must be off.
     #[tool(
-        meta = tool_meta(Toolset::Serial, Permission::VmLifecycle, &[]),
+        meta = needs(
+            tool_meta(Toolset::Serial, Permission::VmLifecycle, &[]),
+            &["VirtualMachine.Config.AddRemoveDevice"]
+        ),
         annotations(title = "Remove a serial port", destructive_hint = true, idempotent_hint = true)
     )]
     async fn remove_serial_port(&self, Parameters(args): Parameters<OneSerialPort>, cx: Cx) -> Result<Answer> {

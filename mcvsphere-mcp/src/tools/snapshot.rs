@@ -17,7 +17,7 @@ use crate::{
     confirm::Preview,
     cx::Cx,
     error::Result,
-    tool_meta,
+    needs, tool_meta,
     tools::targets::{OneVm, VmTargets},
 };
 
@@ -36,7 +36,10 @@ impl Server {
 
     /// Take a snapshot of one or several virtual machines, in parallel.
     #[tool(
-        meta = tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+        meta = needs(
+            tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+            &["VirtualMachine.State.CreateSnapshot"]
+        ),
         annotations(title = "Take snapshots", destructive_hint = false, idempotent_hint = false)
     )]
     async fn create_snapshot(&self, Parameters(args): Parameters<CreateSnapshot>, cx: Cx) -> Result<Answer> {
@@ -57,7 +60,10 @@ impl Server {
 
     /// Take a virtual machine back to a snapshot; its present state is lost. It then runs only if the snapshot holds memory.
     #[tool(
-        meta = tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+        meta = needs(
+            tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+            &["VirtualMachine.State.RevertToSnapshot"]
+        ),
         annotations(title = "Revert to a snapshot", destructive_hint = true, idempotent_hint = false)
     )]
     async fn revert_to_snapshot(&self, Parameters(args): Parameters<OneSnapshot>, cx: Cx) -> Result<Answer> {
@@ -68,7 +74,10 @@ impl Server {
 
     /// Take a virtual machine back to its current snapshot; what happened since is lost.
     #[tool(
-        meta = tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+        meta = needs(
+            tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+            &["VirtualMachine.State.RevertToSnapshot"]
+        ),
         annotations(title = "Revert to the current snapshot", destructive_hint = true, idempotent_hint = false)
     )]
     async fn revert_to_current_snapshot(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
@@ -79,7 +88,10 @@ impl Server {
 
     /// Delete a snapshot. The machine stays as it is; merging its disks can take long.
     #[tool(
-        meta = tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+        meta = needs(
+            tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+            &["VirtualMachine.State.RemoveSnapshot"]
+        ),
         annotations(title = "Delete a snapshot", destructive_hint = true, idempotent_hint = true)
     )]
     async fn delete_snapshot(&self, Parameters(args): Parameters<DeleteSnapshot>, cx: Cx) -> Result<Answer> {
@@ -94,7 +106,10 @@ impl Server {
 
     /// Delete all snapshots of a virtual machine, which stays as it is.
     #[tool(
-        meta = tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+        meta = needs(
+            tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+            &["VirtualMachine.State.RemoveSnapshot"]
+        ),
         annotations(title = "Delete all snapshots", destructive_hint = true, idempotent_hint = true)
     )]
     async fn delete_all_snapshots(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
@@ -105,7 +120,10 @@ impl Server {
 
     /// Change a snapshot's name or description.
     #[tool(
-        meta = tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+        meta = needs(
+            tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
+            &["VirtualMachine.State.RenameSnapshot"]
+        ),
         annotations(title = "Rename a snapshot", destructive_hint = false, idempotent_hint = true)
     )]
     async fn rename_snapshot(&self, Parameters(args): Parameters<RenameSnapshot>, cx: Cx) -> Result<Answer> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use mcvsphere_mcp::{Permission, Server, Toolset, tool_meta};
+use mcvsphere_mcp::{Permission, Server, Toolset, needs, tool_meta};
 use rmcp::{
     ServiceError, ServiceExt,
     handler::server::{
@@ -195,11 +195,13 @@ fn a_tool_without_its_facts_is_refused_at_start() {
         (sample(None, Some(hints())), "no permission"),
         (sample(Some(MetaObject::new()), Some(hints())), "no permission"),
         (sample(Some(meta()), None), "no annotations"),
+        (sample(Some(bare_meta()), Some(hints())), "which privileges"),
+        (sample(Some(needs(bare_meta(), &["System.View"])), Some(hints())), "which privileges"),
         (sample(Some(meta()), with_hints(ToolAnnotations::new())), "no title"),
         (sample(Some(meta()), with_hints(ToolAnnotations::with_title("Sample"))), "say whether it is destructive"),
         (sample(Some(tool_meta(Toolset::Vm, Permission::ReadOnly, &[])), with_hints(hints())), "not its readOnlyHint"),
         (
-            sample(Some(tool_meta(Toolset::Vm, Permission::PowerOps, &["sample"])), with_hints(hints())),
+            sample(Some(needs(tool_meta(Toolset::Vm, Permission::PowerOps, &["sample"]), CHANGE)), with_hints(hints())),
             "name of another tool",
         ),
     ] {
@@ -209,7 +211,14 @@ fn a_tool_without_its_facts_is_refused_at_start() {
     }
 }
 
+const CHANGE: &[&str] = &["VirtualMachine.Config.Settings"];
+
 fn meta() -> MetaObject {
+    needs(bare_meta(), CHANGE)
+}
+
+/// Without privileges of vSphere.
+fn bare_meta() -> MetaObject {
     tool_meta(Toolset::Vm, Permission::VmLifecycle, &[])
 }
 

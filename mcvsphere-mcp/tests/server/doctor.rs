@@ -1,11 +1,13 @@
 //! `mcvsphere doctor` before a simulated vCenter whose user may not do everything.
 
-use std::process::Stdio;
+use std::{collections::BTreeSet, process::Stdio};
 
+use mcvsphere_mcp::Server;
+use rmcp::model::Tool;
 use serde_json::Value;
 use vsphere_sim::{Model, Role, Size};
 
-use crate::lab::Lab;
+use crate::{connect, lab::Lab, settings_with};
 
 /// What the doctor says, check by check.
 async fn checks(lab: &Lab, user: &str) -> Vec<(String, String, String)> {
@@ -38,12 +40,37 @@ async fn the_doctor_says_for_each_toolset_which_rights_are_missing() {
     let reader = checks(&lab, "reader").await;
     let (verdict, found) = of(&reader, "rights: power");
     assert_eq!(verdict, "warning");
-    for said in
-        ["VirtualMachine.Interact.PowerOff (for power_off_vm)", "VirtualMachine.Interact.PowerOn", "root folder"]
-    {
+    for said in [
+        "VirtualMachine.Interact.PowerOff (for power_off_vm, shutdown_guest)",
+        "VirtualMachine.Interact.PowerOn",
+        "root folder",
+    ] {
         assert!(found.contains(said), "{said}: {found}");
     }
     assert_eq!(of(&reader, "rights: monitoring").0, "ok");
+    for (toolset, said) in [
+        ("vm", "VirtualMachine.Inventory.Delete (for delete_vm)"),
+        ("vm", "Resource.AssignVMToPool (for clone_vm, convert_to_vm, create_vm, deploy_from_template)"),
+        ("snapshots", "VirtualMachine.State.RemoveSnapshot (for delete_all_snapshots, delete_snapshot)"),
+        ("disks", "VirtualMachine.Config.DiskExtend (for resize_disk)"),
+        ("disks", "Datastore.Browse (for attach_iso)"),
+        ("nics", "Network.Assign (for add_nic, change_nic_network)"),
+        ("serial", "VirtualMachine.Interact.DeviceConnection (for clear_serial_port, connect_serial_port)"),
+    ] {
+        let (verdict, found) = of(&reader, &format!("rights: {toolset}"));
+        assert_eq!(verdict, "warning");
+        assert!(found.contains(said), "{said}: {found}");
+    }
+    // Who may only look can't do anything that changes something.
+    let tools = connect(Server::new(&settings_with(&[])).unwrap()).await.list_all_tools().await.unwrap();
+    let read_only = |tool: &Tool| tool.annotations.as_ref().unwrap().read_only_hint.unwrap();
+    let said: String =
+        reader.iter().filter(|(check, ..)| check.starts_with("rights")).map(|it| it.2.as_str()).collect();
+    let named: BTreeSet<&str> = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let (looking, changing): (Vec<&Tool>, Vec<&Tool>) = tools.iter().partition(|tool| read_only(tool));
+    assert!(changing.len() >= 30, "{}", changing.len());
+    assert!(changing.iter().all(|tool| named.contains(&*tool.name)), "{said}");
+    assert!(!looking.iter().any(|tool| named.contains(&*tool.name)), "{said}");
     let operator = checks(&lab, "operator").await;
     assert_eq!(of(&operator, "rights: power").0, "ok", "{operator:?}");
 
