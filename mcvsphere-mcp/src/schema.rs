@@ -37,8 +37,10 @@ fn cleaned(schema: &Arc<JsonObject>) -> Arc<JsonObject> {
     Arc::new(root)
 }
 
-/// A text without the line breaks that only fit it into the source; paragraphs stay.
+/// A text without the line breaks that only fit it into the source; paragraphs stay. The Rust that an example shows is
+/// nothing for a model.
 fn unwrapped(text: &str) -> String {
+    let text = text.split("```").next().unwrap_or_default();
     let paragraphs = text.trim().split("\n\n");
     paragraphs.map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n")
 }
@@ -200,5 +202,10 @@ mod tests {
                 }
             })
         );
+    }
+
+    #[test]
+    fn a_description_is_its_words_alone() {
+        assert_eq!(unwrapped("How\nit is.\n\nMore.\n\n```\nlet a = 1;\n```\n"), "How it is.\n\nMore.");
     }
 }
