@@ -56,6 +56,7 @@ const LARGEST: i64 = 62 << 40;
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Disk {
     /// The label (`Hard disk 1`).
     pub label: String,
@@ -110,6 +111,7 @@ impl Disk {
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DiskInfo {
     /// The machine's name.
     pub vm: String,
@@ -157,6 +159,7 @@ pub struct DiskInfo {
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DiskChange {
     /// The machine's name.
     pub vm: String,

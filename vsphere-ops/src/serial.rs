@@ -55,6 +55,7 @@ const NEW_KEY: i32 = -1;
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SerialPort {
     /// The label (`Serial port 1`).
     pub label: String,
@@ -98,6 +99,7 @@ pub struct SerialPort {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SerialPorts {
     /// The machine's name.
     pub vm: String,
@@ -125,6 +127,7 @@ pub struct SerialPorts {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SerialReport {
     /// The machine's name.
     pub vm: String,

@@ -41,6 +41,7 @@ use measures::Basis;
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VmStats {
     /// The name.
     pub name: String,
@@ -96,6 +97,7 @@ pub struct VmStats {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostStats {
     /// The name.
     pub name: String,
