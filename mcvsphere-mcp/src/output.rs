@@ -8,11 +8,21 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
 use vsphere_ops::{
     Candidate,
+    alarms::TriggeredAlarm,
+    datastore::DatastoreInfo,
+    disk::{Disk, DiskChange, DiskInfo},
+    events::RecentEvents,
     host::HostSummary,
+    media::DriveChange,
+    network::NetworkInfo,
+    nic::{Nic, NicInfo, NicReport},
+    pool::PoolInfo,
     power::PowerChange,
+    serial::{SerialPorts, SerialReport},
     snapshot::{Deleted, Reverted, SnapshotChange, SnapshotInfo},
+    stats::{HostStats, VmStats},
     vcenter::VcenterInfo,
-    vm::{VmInfo, VmSummary},
+    vm::{self, Reconfigured, Renamed, TemplateSummary, ToolsReady, ToolsStatus, VmInfo, VmReport, VmSummary},
 };
 
 /// The schema of what a tool answers when it has not failed; `None` where none is known. One that `asks` may answer with a
@@ -21,6 +31,12 @@ pub(crate) fn schema(tool: &str, asks: bool) -> Option<JsonObject> {
     let answer = match tool {
         "list_vms" => list::<VmSummary>(),
         "get_vm_info" => object::<VmInfo>(),
+        "create_vm" | "clone_vm" | "deploy_from_template" => object::<VmReport>(),
+        "convert_to_template" | "convert_to_vm" => object::<VmReport>(),
+        "reconfigure_vm" => object::<Reconfigured>(),
+        "rename_vm" => object::<Renamed>(),
+        "delete_vm" => object::<vm::Deleted>(),
+        "list_templates" => list::<TemplateSummary>(),
         "power_on_vm" | "power_off_vm" | "suspend_vm" | "reset_vm" => reports::<PowerChange>(),
         "shutdown_guest" | "reboot_guest" | "standby_guest" => reports::<PowerChange>(),
         "list_snapshots" => list::<SnapshotInfo>(),
@@ -28,6 +44,26 @@ pub(crate) fn schema(tool: &str, asks: bool) -> Option<JsonObject> {
         "revert_to_snapshot" | "revert_to_current_snapshot" => object::<Reverted>(),
         "delete_snapshot" | "delete_all_snapshots" => object::<Deleted>(),
         "rename_snapshot" => object::<SnapshotChange>(),
+        "list_disks" => list::<Disk>(),
+        "get_disk_info" => object::<DiskInfo>(),
+        "add_disk" | "remove_disk" | "resize_disk" | "move_vm_disk" => object::<DiskChange>(),
+        "attach_iso" | "detach_iso" => object::<DriveChange>(),
+        "list_nics" => list::<Nic>(),
+        "get_nic_info" => object::<NicInfo>(),
+        "add_nic" | "remove_nic" | "connect_nic" => object::<NicReport>(),
+        "change_nic_network" | "set_nic_mac" => object::<NicReport>(),
+        "get_serial_port" => object::<SerialPorts>(),
+        "setup_serial_port" | "remove_serial_port" => object::<SerialReport>(),
+        "connect_serial_port" | "clear_serial_port" => object::<SerialReport>(),
+        "get_vm_stats" => object::<VmStats>(),
+        "get_host_stats" => object::<HostStats>(),
+        "get_vm_tools_status" => object::<ToolsStatus>(),
+        "wait_for_vm_tools" => object::<ToolsReady>(),
+        "get_alarms" => list::<TriggeredAlarm>(),
+        "get_recent_events" => object::<RecentEvents>(),
+        "get_datastore_info" => object::<DatastoreInfo>(),
+        "get_network_info" => object::<NetworkInfo>(),
+        "get_resource_pool_info" => object::<PoolInfo>(),
         "list_hosts" => list::<HostSummary>(),
         "get_vcenter_info" => object::<VcenterInfo>(),
         _ => return None,
@@ -50,8 +86,13 @@ fn object<T: JsonSchema>() -> Value {
 /// A page of a list. Which fields its items have is the caller's choice.
 fn list<T: JsonSchema>() -> Value {
     let mut item = object::<T>();
-    if let Some(item) = item.as_object_mut() {
-        item.remove("required");
+    let required = item.as_object_mut().and_then(|item| item.remove("required")).unwrap_or_default();
+    let is_required = |name: &str| required.as_array().is_some_and(|names| names.iter().any(|other| other == name));
+    for (name, field) in item["properties"].as_object_mut().into_iter().flatten() {
+        // One that an item may lack is null where the caller wants to see it.
+        if let Some(kind) = field.get_mut("type").filter(|kind| kind.is_string() && !is_required(name)) {
+            *kind = json!([kind.take(), "null"]);
+        }
     }
     json!({
         "type": "object",
@@ -115,5 +156,20 @@ fn clean(schema: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(clean),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tool_says_what_it_answers() {
+        let tools = crate::tools::all().list_all();
+        assert!(tools.len() >= 50, "{}", tools.len());
+        for tool in tools {
+            let schema = schema(&tool.name, false).unwrap_or_else(|| panic!("{} has no output schema", tool.name));
+            assert!(schema["properties"].as_object().is_some_and(|fields| !fields.is_empty()), "{}", tool.name);
+        }
     }
 }

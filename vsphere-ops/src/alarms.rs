@@ -48,6 +48,7 @@ use crate::read;
 /// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TriggeredAlarm {
     /// The name of the alarm; its id where the user may not read it.
     pub alarm: String,

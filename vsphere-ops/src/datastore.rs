@@ -32,6 +32,7 @@ use crate::units::{gib, percent};
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DatastoreInfo {
     /// The name.
     pub name: String,
@@ -86,6 +87,7 @@ pub struct DatastoreInfo {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Mount {
     /// The host's name.
     pub name: String,

@@ -59,6 +59,7 @@ const LARGEST: i64 = 62 << 40;
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Disk {
     /// The label (`Hard disk 1`).
     pub label: String,
@@ -115,6 +116,7 @@ impl Disk {
 /// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DiskInfo {
     /// The machine's name.
     pub vm: String,
@@ -162,6 +164,7 @@ pub struct DiskInfo {
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DiskChange {
     /// The machine's name.
     pub vm: String,

@@ -45,6 +45,7 @@ const DETACH: &str = "detach the ISO image of";
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DriveChange {
     /// The machine's name.
     pub vm: String,

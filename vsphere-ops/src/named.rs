@@ -20,6 +20,7 @@ pub(crate) const NAMED: usize = 50;
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Named {
     /// Its name; its id where the user may not read it.
     pub name: String,

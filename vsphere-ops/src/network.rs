@@ -40,6 +40,7 @@ use crate::vm::optional;
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NetworkInfo {
     /// The name.
     pub name: String,
@@ -89,6 +90,7 @@ pub struct NetworkInfo {
 /// assert_eq!(Vlan::of_id(4095), Vlan::Trunk { ranges: vec!["0-4094".into()] });
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Vlan {
     /// Nothing.
@@ -146,6 +148,7 @@ impl Vlan {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostPort {
     /// The host's name.
     pub name: String,

@@ -57,6 +57,7 @@ const NEW_KEY: i32 = -1;
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Nic {
     /// The label (`Network adapter 1`).
     pub label: String,
@@ -96,6 +97,7 @@ pub struct Nic {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NicInfo {
     /// The machine's name.
     pub vm: String,
@@ -138,6 +140,7 @@ pub struct NicInfo {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NicReport {
     /// The machine's name.
     pub vm: String,

@@ -30,6 +30,7 @@ use crate::named::Named;
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PoolInfo {
     /// The name; the root pool of each cluster and host is called `Resources`.
     pub name: String,
@@ -65,6 +66,7 @@ pub struct PoolInfo {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PoolCpu {
     /// What is guaranteed to it.
     pub reservation_mhz: i64,
@@ -95,6 +97,7 @@ pub struct PoolCpu {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PoolMemory {
     /// What is guaranteed to it.
     pub reservation_mb: i64,
@@ -155,6 +158,17 @@ impl Serialize for Limit {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Limit {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Limit".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "anyOf": [{ "type": "integer" }, { "const": "unlimited" }] })
+    }
+}
+
 /// Shares: how what is scarce is divided among siblings.
 ///
 /// ```
@@ -164,6 +178,7 @@ impl Serialize for Limit {
 /// assert_eq!(serde_json::to_string(&shares).unwrap(), r#"{"shares":4000,"shares_level":"normal"}"#);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Shares {
     /// How many.
     pub shares: i32,

@@ -57,6 +57,7 @@ const NEW_KEY: i32 = -1;
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SerialPort {
     /// The label (`Serial port 1`).
     pub label: String,
@@ -100,6 +101,7 @@ pub struct SerialPort {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SerialPorts {
     /// The machine's name.
     pub vm: String,
@@ -127,6 +129,7 @@ pub struct SerialPorts {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SerialReport {
     /// The machine's name.
     pub vm: String,

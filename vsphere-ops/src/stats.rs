@@ -43,6 +43,7 @@ use measures::Basis;
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VmStats {
     /// The name.
     pub name: String,
@@ -98,6 +99,7 @@ pub struct VmStats {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostStats {
     /// The name.
     pub name: String,

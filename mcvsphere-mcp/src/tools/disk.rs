@@ -185,11 +185,28 @@ struct ListDisks {
     /// Glob on the label.
     filter: Option<String>,
     /// Only these fields.
-    fields: Option<Vec<String>>,
+    #[schemars(with = "Option<Vec<String>>")]
+    fields: Option<Vec<DiskField>>,
     /// Disks in one answer; 50 by default.
     limit: Option<usize>,
     /// The next_cursor of the page before.
     cursor: Option<String>,
+}
+
+/// What is told of each disk. The schema does not list it, which would cost more than an error now and then.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum DiskField {
+    Label,
+    Key,
+    CapacityGb,
+    CapacityBytes,
+    Thin,
+    Mode,
+    File,
+    Datastore,
+    Controller,
+    Unit,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -2,7 +2,7 @@
 
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use vsphere_ops::{
     Client,
@@ -395,12 +395,26 @@ struct ListTemplates {
     /// Glob on the name: ubuntu-*.
     filter: Option<String>,
     /// Only these fields of each.
-    fields: Option<Vec<String>>,
+    #[schemars(with = "Option<Vec<String>>")]
+    fields: Option<Vec<TemplateField>>,
     /// Templates in one answer; 50 by default.
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<usize>,
     /// The next_cursor of the page before.
     cursor: Option<String>,
+}
+
+/// What is told of each template. The schema does not list it, which would cost more than an error now and then.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum TemplateField {
+    Name,
+    Id,
+    Path,
+    Cpu,
+    MemoryMb,
+    GuestOs,
+    Host,
 }
 
 /// What deleting this machine would lose.

@@ -2,7 +2,7 @@
 
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use vsphere_ops::{
     Client,
@@ -144,11 +144,30 @@ struct ListNics {
     /// Glob on the label.
     filter: Option<String>,
     /// Only these fields.
-    fields: Option<Vec<String>>,
+    #[schemars(with = "Option<Vec<String>>")]
+    fields: Option<Vec<NicField>>,
     /// 50 by default.
     limit: Option<usize>,
     /// The next_cursor of the page before.
     cursor: Option<String>,
+}
+
+/// What is told of each adapter. The schema does not list it, which would cost more than an error now and then.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum NicField {
+    Label,
+    Key,
+    Type,
+    Mac,
+    MacType,
+    Connected,
+    StartConnected,
+    Network,
+    NetworkId,
+    NetworkKind,
+    IpAddresses,
+    Problem,
 }
 
 /// An adapter of a machine.

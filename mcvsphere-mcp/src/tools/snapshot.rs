@@ -2,7 +2,7 @@
 
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use vsphere_ops::{
     Mo,
@@ -142,11 +142,27 @@ struct ListSnapshots {
     /// Glob on the name: before-*.
     filter: Option<String>,
     /// Only these fields of each snapshot.
-    fields: Option<Vec<String>>,
+    #[schemars(with = "Option<Vec<String>>")]
+    fields: Option<Vec<SnapshotField>>,
     /// Snapshots in one answer; 50 by default.
     limit: Option<usize>,
     /// The next_cursor of the page before.
     cursor: Option<String>,
+}
+
+/// What is told of each snapshot. The schema does not list it, which would cost more than an error now and then.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SnapshotField {
+    Name,
+    Path,
+    Id,
+    Description,
+    Created,
+    State,
+    Quiesced,
+    IsCurrent,
+    SizeBytes,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

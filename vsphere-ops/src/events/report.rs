@@ -18,6 +18,7 @@ use crate::name;
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecentEvents {
     /// The events, newest first.
     pub items: Vec<EventReport>,
@@ -40,6 +41,7 @@ pub struct RecentEvents {
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventReport {
     /// When it happened by the server's clock, RFC 3339.
     pub time: String,

@@ -24,6 +24,7 @@ const SAMPLES: u16 = 15;
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Realtime {
     /// How far apart the values are, in seconds.
     pub interval_seconds: i32,
@@ -45,6 +46,7 @@ pub struct Realtime {
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Measured {
     /// What is measured, with its unit (`cpu_ready_percent`).
     pub name: &'static str,

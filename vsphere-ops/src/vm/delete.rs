@@ -50,6 +50,7 @@ impl Mo<VirtualMachine> {
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deleted {
     /// The name that it had.
     pub name: String,

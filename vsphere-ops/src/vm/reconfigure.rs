@@ -48,6 +48,7 @@ pub struct Changes {
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reconfigured {
     /// The name.
     pub name: String,
@@ -71,6 +72,7 @@ pub struct Reconfigured {
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SettingChange {
     /// `cpu`, `cores_per_socket`, `memory_mb`, `annotation`, `cpu_hot_add` or `memory_hot_add`.
     pub setting: &'static str,

@@ -45,6 +45,7 @@ impl Mo<VirtualMachine> {
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Renamed {
     /// The name that it has now.
     pub name: String,

@@ -23,6 +23,7 @@ use crate::name;
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VmReport {
     /// The name.
     pub name: String,

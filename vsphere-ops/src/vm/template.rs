@@ -152,6 +152,7 @@ pub struct TemplateQuery {
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TemplateSummary {
     /// The name.
     pub name: String,

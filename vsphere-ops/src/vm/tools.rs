@@ -25,6 +25,7 @@ use crate::watch::Change;
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolsStatus {
     /// The machine's name.
     pub name: String,
@@ -73,6 +74,7 @@ pub struct ToolsStatus {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolsReady {
     /// How long was waited, in seconds.
     pub waited_seconds: f64,
