@@ -3,8 +3,6 @@
 //! A label is in the language of the server and may be chosen freely, so that nothing here knows one by heart: what a
 //! device is, its type says. A bare number is a key and never the number in a label, which some count from nought.
 
-use std::time::Duration;
-
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
     ParaVirtualSCSIController, Poly, VirtualController, VirtualDevice, VirtualDeviceConfigSpec,
@@ -16,10 +14,7 @@ use vsphere_soap::object::DataType;
 
 use crate::error::{Candidate, Error, ErrorKind, Result};
 use crate::mo::Mo;
-use crate::task::{self, Task};
-
-/// How long a machine that is busy with another task is waited for.
-pub(crate) const BUSY: Duration = Duration::from_secs(120);
+use crate::task::{self, BUSY, Task};
 
 /// The unit of its own bus that a SCSI controller takes where it does not say.
 const SCSI_OWN_UNIT: i32 = 7;

@@ -27,7 +27,7 @@ use vsphere_model::types::{
 
 use crate::client::Client;
 use crate::error::{Result, invalid};
-use crate::find::{self, label, name_of};
+use crate::find::{self, label};
 use crate::name::Glob;
 use crate::page::{Page, Window};
 use crate::read::Values;
@@ -146,13 +146,7 @@ pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary
     let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
     let references = window.keys.iter().map(|(_, id)| ManagedObjectReference::new("HostSystem", id));
     let details = find::details(client, references, &SHOWN).await?;
-    let parents = details.iter().filter_map(parent_of);
-    let mut parents: Vec<ManagedObjectReference> = parents.collect();
-    parents.sort();
-    parents.dedup();
-    let clusters = find::details(client, parents, &["name"]).await?;
-    let clusters: HashMap<String, String> =
-        clusters.into_iter().filter_map(|content| Some((content.obj.value.clone(), name_of(&content)?))).collect();
+    let clusters = find::names(client, details.iter().filter_map(parent_of)).await?;
     let mut by_id: HashMap<String, ObjectContent> =
         details.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
     let items = window.keys.iter().filter_map(|(_, id)| Some(summary(by_id.remove(id)?, &clusters))).collect();

@@ -31,8 +31,8 @@ use vsphere_model::types::{InvalidPowerState, VirtualMachinePowerState};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::mo::Mo;
-use crate::several::{self, BUSY, Report};
-use crate::task::{self, Task};
+use crate::several::{self, Report};
+use crate::task::{self, BUSY, Task};
 use crate::vm::power_state_name;
 
 pub use guest::{reboot_guest, shutdown_guest, standby_guest};
@@ -246,20 +246,24 @@ async fn change(client: &Client, vms: &[String], operation: Operation, progress:
         let done =
             machine.client().retry_while_busy(BUSY, || async { operation.start(&machine).await?.watch(told).await });
         let state = operation.state();
-        Ok(PowerChange { power_state: power_state_name(&state), changed: changed(done.await, &state)?, pending: false })
+        Ok(PowerChange {
+            power_state: power_state_name(&state),
+            changed: changed(done.await, &state).map_err(explained)?,
+            pending: false,
+        })
     })
     .await
 }
 
 /// Whether an operation that leads to this state changed anything.
-fn changed(ended: Result<()>, wanted: &VirtualMachinePowerState) -> Result<bool> {
+pub(crate) fn changed(ended: Result<()>, wanted: &VirtualMachinePowerState) -> Result<bool> {
     match ended {
         Ok(()) => Ok(true),
         // Asking first would race with others: the refusal says that it is so already, or that it can't be.
         Err(error) if error.fault::<InvalidPowerState>().is_some_and(|fault| fault.existing_state == *wanted) => {
             Ok(false)
         }
-        Err(error) => Err(explained(error)),
+        Err(error) => Err(error),
     }
 }
 

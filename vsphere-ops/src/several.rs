@@ -19,7 +19,6 @@
 //! ```
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 use serde::{Serialize, Serializer};
@@ -31,9 +30,6 @@ use crate::mo::Mo;
 
 /// How many machines are worked on at a time.
 const AT_ONCE: usize = 32;
-
-/// How long a machine that is busy with another task is waited for.
-pub(crate) const BUSY: Duration = Duration::from_secs(120);
 
 /// How an operation ended for one of several machines.
 ///

@@ -32,7 +32,6 @@ mod template;
 mod tools;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use serde::Serialize;
 use vsphere_model::managed::virtual_machine as vm;
@@ -55,9 +54,6 @@ use crate::find::{self, label, name_of};
 use crate::name::Glob;
 use crate::page::{Page, Window};
 use crate::read::Values;
-
-/// How long a machine that is busy with another task is waited for.
-const BUSY: Duration = Duration::from_secs(120);
 
 /// Which virtual machines to list.
 ///
@@ -186,7 +182,6 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
         find::details(client, references, &SHOWN).await?
     };
     let unknown = details.iter().filter_map(host_of).filter(|host| !hosts.contains_key(&host.value));
-    let unknown: Vec<ManagedObjectReference> = unique(unknown.collect());
     for content in find::details(client, unknown, &["name"]).await? {
         let name = name_of(&content).unwrap_or_default();
         hosts.insert(content.obj.value, name);
@@ -216,12 +211,6 @@ fn value<T: vsphere_soap::object::FromAny>(content: &ObjectContent, path: &str) 
 
 fn host_of(content: &ObjectContent) -> Option<ManagedObjectReference> {
     value(content, vm::HOST.path())
-}
-
-fn unique(mut references: Vec<ManagedObjectReference>) -> Vec<ManagedObjectReference> {
-    references.sort();
-    references.dedup();
-    references
 }
 
 fn summary(content: ObjectContent, hosts: &HashMap<String, String>) -> VmSummary {

@@ -6,10 +6,10 @@ use vsphere_model::types::{VirtualDisk, VirtualMachineRelocateSpec, VirtualMachi
 
 use super::{Disk, DiskChange, file_of, layout, used_bytes};
 use crate::client::Client;
-use crate::device::{BUSY, Devices, explained};
+use crate::device::{Devices, explained};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mounted::{self, Mounted};
-use crate::task::{self, Task};
+use crate::task::{self, BUSY, Task};
 use crate::vm::power_state_name;
 
 const OPERATION: &str = "move a disk of";

@@ -29,7 +29,7 @@ mod one;
 mod path;
 mod selection;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 
 use vsphere_model::managed::Datacenter;
@@ -303,13 +303,6 @@ pub(crate) async fn names(
     client: &Client,
     objects: impl IntoIterator<Item = ManagedObjectReference>,
 ) -> Result<HashMap<String, String>> {
-    // One object can be named several times, by the devices of a machine for example; a read may name it once.
-    let mut objects: Vec<ManagedObjectReference> = objects.into_iter().collect();
-    objects.sort();
-    objects.dedup();
-    if objects.is_empty() {
-        return Ok(HashMap::new());
-    }
     let contents = details(client, objects, &[NAME]).await?;
     Ok(contents
         .into_iter()
@@ -328,14 +321,19 @@ pub(crate) async fn detail(client: &Client, object: &ManagedObjectReference, pat
     content.map(|content| Values::new(content.prop_set, content.missing_set)).ok_or_else(gone)
 }
 
-/// Properties of these objects, whatever their types; one that is gone is left out.
+/// Properties of these objects, whatever their types; one that is gone is left out. An object may be given several times, by
+/// the devices of a machine for example; a read names it once.
 fn objects_spec(
     objects: impl IntoIterator<Item = ManagedObjectReference>,
     paths: &[&'static str],
 ) -> PropertyFilterSpec {
     let mut types = Vec::new();
     let mut object_set = Vec::new();
+    let mut named = HashSet::new();
     for obj in objects {
+        if !named.insert(obj.clone()) {
+            continue;
+        }
         if !types.contains(&obj.type_) {
             types.push(obj.type_.clone());
         }

@@ -8,11 +8,12 @@ use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::VirtualMachinePowerState;
 use vsphere_soap::request::Request;
 
-use super::{PowerChange, PowerReport, changed};
+use super::{PowerChange, PowerReport, changed, explained};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::mo::Mo;
-use crate::several::{self, BUSY};
+use crate::several;
+use crate::task::BUSY;
 use crate::vm::power_state_name;
 use crate::watch::Change;
 
@@ -42,7 +43,7 @@ pub async fn shutdown_guest(client: &Client, vms: &[String], limit: Duration) ->
     let wanted = &VirtualMachinePowerState::PoweredOff;
     several::each(client, vms, |_, machine| async move {
         let asked = ask(&machine, "shut down the guest of", |vm| vm.shutdown_guest()).await;
-        if !changed(asked, wanted)? {
+        if !changed(asked, wanted).map_err(explained)? {
             return Ok(PowerChange { power_state: power_state_name(wanted), changed: false, pending: false });
         }
         let state = state_within(&machine, wanted, limit).await?;
@@ -66,7 +67,7 @@ pub async fn shutdown_guest(client: &Client, vms: &[String], limit: Duration) ->
 pub async fn reboot_guest(client: &Client, vms: &[String]) -> Vec<PowerReport> {
     several::each(client, vms, |_, machine| async move {
         let asked = ask(&machine, "reboot the guest of", |vm| vm.reboot_guest()).await;
-        asked.map_err(super::explained)?;
+        asked.map_err(explained)?;
         let power_state = power_state_name(&VirtualMachinePowerState::PoweredOn);
         Ok(PowerChange { power_state, changed: true, pending: true })
     })
@@ -89,7 +90,7 @@ pub async fn standby_guest(client: &Client, vms: &[String]) -> Vec<PowerReport> 
     let wanted = &VirtualMachinePowerState::Suspended;
     several::each(client, vms, |_, machine| async move {
         let asked = ask(&machine, "put to sleep the guest of", |vm| vm.standby_guest()).await;
-        let changed = changed(asked, wanted)?;
+        let changed = changed(asked, wanted).map_err(explained)?;
         let state = machine.read(vm::POWER_STATE).await?;
         Ok(PowerChange { power_state: power_state_name(&state), changed, pending: state != *wanted })
     })

@@ -79,9 +79,7 @@ const READ: [&str; 8] = [
 pub async fn running(client: &Client, vms: &[String]) -> Result<Vec<Running>> {
     let whats: Vec<&str> = vms.iter().map(String::as_str).collect();
     let found = client.get_many::<VirtualMachine>(&whats).await?;
-    let mut references: Vec<_> = found.into_iter().flatten().map(|machine| machine.reference().clone()).collect();
-    references.sort();
-    references.dedup();
+    let references = found.into_iter().flatten().map(|machine| machine.reference().clone());
     let mut running = Vec::new();
     for content in find::details(client, references, &READ).await? {
         let name = label(&content);

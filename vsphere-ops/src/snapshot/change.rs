@@ -9,8 +9,8 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
 use crate::power::tools_run;
-use crate::several::{self, BUSY, Report};
-use crate::task::{self, Task};
+use crate::several::{self, Report};
+use crate::task::{self, BUSY, Task};
 use crate::vm::power_state_name;
 
 /// A snapshot that is to be taken: of the disks alone, unless more is asked for.

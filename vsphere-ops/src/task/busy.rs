@@ -10,6 +10,9 @@ use super::Task;
 use crate::client::Client;
 use crate::error::Result;
 
+/// How long the operations of this crate wait for an object that is busy.
+pub(crate) const BUSY: Duration = Duration::from_secs(120);
+
 /// The pause before the first repetition; doubled for each further one, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);

@@ -56,6 +56,7 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::read::{self, property_spec};
+pub(crate) use busy::BUSY;
 pub use scope::{CancelledTask, Scope, Step};
 use watch::{Outcome, Watch};
 

@@ -3,20 +3,21 @@
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
-    InvalidPowerState, ManagedObjectReference, Poly, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualDisk,
-    VirtualMachineFileLayoutEx, VirtualMachinePowerState,
+    ManagedObjectReference, Poly, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualDisk, VirtualMachineFileLayoutEx,
+    VirtualMachinePowerState,
 };
 use vsphere_soap::object::format_date_time;
 
 use super::explain::explained;
-use super::{BUSY, Disk, info, optional, power_state_name};
+use super::{Disk, info, optional, power_state_name};
 use crate::client::Client;
 use crate::error::Result;
 use crate::find::{self, label};
 use crate::mo::Mo;
 use crate::name;
+use crate::power::changed;
 use crate::read::Values;
-use crate::task::{self, Task};
+use crate::task::{self, BUSY, Task};
 
 const OPERATION: &str = "delete";
 
@@ -85,22 +86,12 @@ pub async fn delete(client: &Client, what: &str) -> Result<Deleted> {
     let mut powered_off = false;
     if power_state == VirtualMachinePowerState::PoweredOn {
         let ended = client.retry_while_busy(BUSY, || async move { machine.power_off().await?.await }).await;
-        powered_off = match ended {
-            Ok(()) => true,
-            // Somebody else was faster, which is as good.
-            Err(error) if error.fault::<InvalidPowerState>().is_some_and(|fault| is_off(&fault.existing_state)) => {
-                false
-            }
-            Err(error) => return Err(error),
-        };
+        // Where somebody else was faster, that is as good.
+        powered_off = changed(ended, &VirtualMachinePowerState::PoweredOff)?;
     }
     let deleted = client.retry_while_busy(BUSY, || async move { machine.delete().await?.await });
     deleted.await.map_err(explained)?;
     Ok(Deleted { name: name::decode(&name), id: machine.id().to_owned(), path, powered_off, changed: true })
-}
-
-fn is_off(state: &VirtualMachinePowerState) -> bool {
-    *state == VirtualMachinePowerState::PoweredOff
 }
 
 /// What deleting a machine would lose.
@@ -210,7 +201,7 @@ async fn others_on(
         let mut values = Values::new(content.prop_set, content.missing_set);
         others.extend(optional::<Vec<ManagedObjectReference>>(&mut values, "vm").unwrap_or_default());
     }
-    let others = super::unique(others).into_iter().filter(|other| other != machine.reference());
+    let others = others.into_iter().filter(|other| other != machine.reference());
     let mut clones = Vec::new();
     for content in find::details(client, others, &["name", vm::LAYOUT_EX.path()]).await? {
         let name = label(&content);

@@ -6,12 +6,12 @@ use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{VirtualMachineConfigInfo, VirtualMachineConfigSpec};
 
 use super::explain::explained;
-use super::{BUSY, power_state_name};
+use super::power_state_name;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
 use crate::name;
-use crate::task::{self, Task};
+use crate::task::{self, BUSY, Task};
 
 const OPERATION: &str = "reconfigure";
 

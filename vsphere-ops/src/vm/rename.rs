@@ -3,13 +3,12 @@
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 
-use super::BUSY;
 use super::explain::{checked_name, explained};
 use crate::client::Client;
 use crate::error::Result;
 use crate::mo::Mo;
 use crate::name;
-use crate::task::{self, Task};
+use crate::task::{self, BUSY, Task};
 
 const OPERATION: &str = "rename";
 

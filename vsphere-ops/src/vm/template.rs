@@ -8,7 +8,7 @@ use vsphere_model::types::{ManagedObjectReference, ObjectContent};
 
 use super::explain::explained;
 use super::report::{VmReport, report};
-use super::{BUSY, optional, unique};
+use super::{host_of, optional};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::find::{self, label};
@@ -17,6 +17,7 @@ use crate::name::Glob;
 use crate::page::{Page, Window};
 use crate::placement::{Near, Placement, datacenter_of};
 use crate::read::Values;
+use crate::task::BUSY;
 
 const TO_TEMPLATE: &str = "convert to a template";
 const TO_MACHINE: &str = "convert to a virtual machine";
@@ -209,8 +210,7 @@ pub async fn templates(client: &Client, query: &TemplateQuery) -> Result<Page<Te
         window.keys.iter().map(|(_, id)| ManagedObjectReference::new("VirtualMachine", id)).collect();
     let paths = client.paths(&references).await?;
     let details = find::details(client, references, &SHOWN).await?;
-    let hosts = find::details(client, unique(details.iter().filter_map(host_of).collect()), &["name"]).await?;
-    let hosts = find::names_by_id(&hosts, "HostSystem");
+    let hosts = find::names(client, details.iter().filter_map(host_of)).await?;
     let mut by_id: HashMap<String, ObjectContent> =
         details.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
     let shown = window.keys.iter().zip(paths);
@@ -218,13 +218,8 @@ pub async fn templates(client: &Client, query: &TemplateQuery) -> Result<Page<Te
     Ok(window.page(items))
 }
 
-fn host_of(content: &ObjectContent) -> Option<ManagedObjectReference> {
-    let property = content.prop_set.iter().find(|property| property.name == vm::HOST.path())?;
-    property.val.clone().take().ok()
-}
-
-fn summary(content: ObjectContent, path: String, hosts: &HashMap<&str, String>) -> TemplateSummary {
-    let host = host_of(&content).map(|host| hosts.get(host.value.as_str()).cloned().unwrap_or(host.value));
+fn summary(content: ObjectContent, path: String, hosts: &HashMap<String, String>) -> TemplateSummary {
+    let host = host_of(&content).map(|host| hosts.get(&host.value).cloned().unwrap_or(host.value));
     let name = label(&content);
     let id = content.obj.value;
     let mut values = Values::new(content.prop_set, content.missing_set);

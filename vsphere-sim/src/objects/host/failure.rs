@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use vsphere_model::types::{
-    DasHostFailedEvent, HostConnectionLostEvent, HostEventArgument, HostSystemConnectionState, HostSystemPowerState,
-    LocalizedMethodFault, VirtualMachineConnectionState, VirtualMachinePowerState, VmFailoverFailed,
-    VmRestartedOnAlternateHostEvent,
+    DasHostFailedEvent, HostEventArgument, HostSystemConnectionState, HostSystemPowerState, LocalizedMethodFault,
+    VirtualMachineConnectionState, VirtualMachinePowerState, VmFailoverFailed, VmRestartedOnAlternateHostEvent,
 };
 
-use super::{Host, connection, maintenance, power};
+use super::{Host, maintenance, power};
 use crate::fault::Outcome;
 use crate::objects::compute::Compute;
 use crate::objects::vm::{self, Vm};
@@ -23,14 +22,10 @@ const DECLARED_DEAD: Duration = Duration::from_secs(30);
 /// # Errors
 /// `ManagedObjectNotFound`.
 pub(crate) fn fail(world: &mut World, host: &Moref) -> Outcome<()> {
-    let runtime = &mut world.edit::<Host>(host)?.runtime;
-    if runtime.power_state == HostSystemPowerState::Unknown {
+    if world.get::<Host>(host)?.runtime.power_state == HostSystemPowerState::Unknown {
         return Ok(());
     }
-    runtime.power_state = HostSystemPowerState::Unknown;
-    connection::set_connection(world, host, HostSystemConnectionState::NotResponding)?;
-    let message = format!("Host {} is not responding", world.name_of(host));
-    world.post(host, "", HostConnectionLostEvent::default(), message);
+    power::fall_silent(world, host, HostSystemPowerState::Unknown)?;
     let Some((cluster, _)) = world.nearest::<Compute>(host).filter(|(_, compute)| compute.has_ha()) else {
         return Ok(());
     };

@@ -76,6 +76,11 @@ fn go_down(world: &mut World, host: &Moref, power: HostSystemPowerState) -> Outc
     for vm in maintenance::running(world, host) {
         vm::power::stop(world, &vm, VirtualMachinePowerState::PoweredOff, Some(false))?;
     }
+    fall_silent(world, host, power)
+}
+
+/// vCenter loses the host.
+pub(super) fn fall_silent(world: &mut World, host: &Moref, power: HostSystemPowerState) -> Outcome<()> {
     world.edit::<Host>(host)?.runtime.power_state = power;
     connection::set_connection(world, host, HostSystemConnectionState::NotResponding)?;
     let message = format!("Host {} is not responding", world.entity(host)?.name);
