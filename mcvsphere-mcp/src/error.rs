@@ -9,6 +9,8 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 
+use crate::text::one_line;
+
 /// What a tool returns. The name matters: rmcp's macro finds the output schema by it.
 pub(crate) type Result<T> = std::result::Result<T, ToolError>;
 
@@ -40,8 +42,9 @@ impl ToolError {
         self
     }
 
-    /// The error as the answer of the call.
-    pub(crate) fn into_result(self) -> CallToolResult {
+    /// The error as the answer of the call, its message on one line whatever it quotes.
+    pub(crate) fn into_result(mut self) -> CallToolResult {
+        self.message = one_line(&self.message);
         let mut text = self.to_string();
         let mut structured = json!({ "code": self.code, "message": self.message });
         if !self.candidates.is_null() {

@@ -27,6 +27,7 @@ mod server;
 mod settings;
 mod sim;
 mod tasks;
+mod text;
 mod tools;
 mod vsphere;
 
