@@ -72,6 +72,9 @@ pub(crate) async fn run(
 async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
     let found = concat!("mcvsphere ", env!("CARGO_PKG_VERSION"));
     let mut checks = vec![Check::new("client", Verdict::Ok, found)];
+    let file =
+        settings.config().map_or_else(|| "none (MCVSPHERE_CONFIG)".to_owned(), |path| path.display().to_string());
+    checks.push(Check::new("settings file", Verdict::Ok, file));
     let (weak, trust) = settings.trust_in_words();
     checks.push(Check::new("trust", if weak { Verdict::Warning } else { Verdict::Ok }, trust));
     checks.extend(certificate(settings).await);
@@ -98,7 +101,7 @@ async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
     });
     checks.push(kind(client));
     checks.extend(time(client).await);
-    checks.extend(defaults(client, settings.defaults()).await);
+    checks.extend(defaults(client, &settings.defaults()).await);
     checks.extend(rights(client, server.catalog()).await);
     checks
 }

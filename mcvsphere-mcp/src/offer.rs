@@ -6,7 +6,7 @@ use crate::{
     Permission, Toolset,
     confirm::Mode,
     permission::Facts,
-    settings::{self, SettingsError},
+    settings::{SettingsError, name},
 };
 
 /// What the settings choose of all tools.
@@ -30,10 +30,10 @@ impl Offer {
     /// Why a tool is not offered, or `None` where it is.
     pub(crate) fn refusal(&self, tool: &str, facts: &Facts) -> Option<String> {
         if self.read_only && facts.permission != Permission::ReadOnly {
-            return Some(format!("{tool} changes something, and this server only reads ({})", settings::READ_ONLY));
+            return Some(format!("{tool} changes something, and this server only reads ({})", name::MCP_READ_ONLY));
         }
         if self.excluded.contains(tool) {
-            return Some(format!("{tool} is not offered by this server ({})", settings::EXCLUDE_TOOLS));
+            return Some(format!("{tool} is not offered by this server ({})", name::MCP_EXCLUDE_TOOLS));
         }
         if self.toolsets.is_empty() && self.tools.is_empty() {
             return None;
@@ -44,8 +44,8 @@ impl Offer {
         Some(format!(
             "{tool} belongs to the toolset {}, which this server does not offer ({}, {})",
             facts.toolset,
-            settings::TOOLSETS,
-            settings::TOOLS
+            name::MCP_TOOLSETS,
+            name::MCP_TOOLS
         ))
     }
 
@@ -65,9 +65,9 @@ impl Offer {
             });
             present.collect()
         };
-        self.tools = all(settings::TOOLS, self.tools)?;
-        self.excluded = all(settings::EXCLUDE_TOOLS, self.excluded)?;
-        self.unasked = all(settings::CONFIRM_ALLOW, self.unasked)?;
+        self.tools = all(name::MCP_TOOLS, self.tools)?;
+        self.excluded = all(name::MCP_EXCLUDE_TOOLS, self.excluded)?;
+        self.unasked = all(name::MCP_CONFIRM_ALLOW, self.unasked)?;
         Ok(self)
     }
 

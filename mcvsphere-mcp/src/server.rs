@@ -80,9 +80,9 @@ impl Server {
     /// [`StartError`] when a tool is not fit to be offered, or a setting names a tool that there is not.
     pub fn with_tools(settings: &Settings, tools: ToolRouter<Self>) -> Result<Self, StartError> {
         let shared = Shared {
-            catalog: Catalog::new(tools, settings.offer().clone(), settings.output_schemas())?,
+            catalog: Catalog::new(tools, settings.offer(), settings.output_schemas())?,
             vsphere: Vsphere::new(settings),
-            defaults: settings.defaults().clone(),
+            defaults: settings.defaults(),
             mirrors: Mirrors::default(),
             local: Caller::local(settings.permission()),
             seal: Seal::new()?,

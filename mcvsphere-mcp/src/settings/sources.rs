@@ -4,39 +4,35 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde_json::Value;
 
-use super::SettingsError;
+use super::{ALL, SettingArgs, SettingsError, name::MCVSPHERE_CONFIG};
 use crate::arguments::nearest;
-
-/// The setting that names the file.
-pub(super) const CONFIG: &str = "MCVSPHERE_CONFIG";
 
 /// The values that were given, by the name of the setting.
 pub(super) struct Sources<'a> {
-    arguments: Vec<(&'static str, &'a str)>,
+    arguments: &'a SettingArgs,
     environment: &'a dyn Fn(&str) -> Option<String>,
     file: BTreeMap<String, String>,
 }
 
 impl<'a> Sources<'a> {
-    /// Reads the file, where one is named. `known` are the settings that it may hold.
+    /// Reads the file, where one is named.
     pub(super) fn new(
-        arguments: Vec<(&'static str, &'a str)>,
+        arguments: &'a SettingArgs,
         environment: &'a dyn Fn(&str) -> Option<String>,
-        known: &[&'static str],
     ) -> Result<Self, SettingsError> {
         let mut sources = Self { arguments, environment, file: BTreeMap::new() };
-        if let Some(path) = sources.get(CONFIG) {
-            sources.file = read(Path::new(&path), known)?;
+        if let Some(path) = sources.get(MCVSPHERE_CONFIG) {
+            sources.file = read(Path::new(&path))?;
         }
         Ok(sources)
     }
 
     /// What a setting is set to. One that is empty is as one that is not set.
     pub(super) fn get(&self, name: &str) -> Option<String> {
-        let argument =
-            self.arguments.iter().find(|(setting, _)| *setting == name).map(|(_, value)| (*value).to_owned());
         let filled = |value: &String| !value.trim().is_empty();
-        argument
+        self.arguments
+            .get(name)
+            .map(str::to_owned)
             .or_else(|| (self.environment)(name).filter(filled))
             .or_else(|| self.file.get(name).cloned())
             .filter(filled)
@@ -47,17 +43,17 @@ impl<'a> Sources<'a> {
 const LARGEST: u64 = 1 << 20;
 
 /// Reads a file of settings: a mapping from names, in any case, to values or lists of them.
-fn read(path: &Path, known: &[&'static str]) -> Result<BTreeMap<String, String>, SettingsError> {
-    let problem = |text: String| SettingsError::new(CONFIG, format!("{}: {text}", path.display()));
+fn read(path: &Path) -> Result<BTreeMap<String, String>, SettingsError> {
+    let problem = |text: String| SettingsError::new(MCVSPHERE_CONFIG, format!("{}: {text}", path.display()));
     let size = std::fs::metadata(path).map_err(|error| problem(error.to_string()))?.len();
     if size > LARGEST {
         return Err(problem(format!("has {size} bytes, and {LARGEST} are the most for a file of settings")));
     }
     let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
-    parse(&text, known).map_err(problem)
+    parse(&text).map_err(problem)
 }
 
-fn parse(text: &str, known: &[&'static str]) -> Result<BTreeMap<String, String>, String> {
+fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     if text.trim().is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -67,12 +63,13 @@ fn parse(text: &str, known: &[&'static str]) -> Result<BTreeMap<String, String>,
             Some(at) => format!("is not a YAML mapping of settings (line {})", at.line()),
             None => "is not a YAML mapping of settings".to_owned(),
         })?;
+    // A file cannot name another file.
+    let known: Vec<String> = ALL.iter().map(|it| it.name.to_owned()).filter(|name| name != MCVSPHERE_CONFIG).collect();
     let mut values = BTreeMap::new();
     for (key, value) in content {
         let name = key.to_uppercase().replace('-', "_");
-        if !known.contains(&name.as_str()) {
-            let names: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
-            return Err(match nearest(&name, &names) {
+        if !known.contains(&name) {
+            return Err(match nearest(&name, &known) {
                 Some(near) => format!("unknown setting `{key}`, did you mean `{near}`?"),
                 None => format!("unknown setting `{key}`: there are {}", known.join(", ")),
             });
@@ -103,16 +100,13 @@ fn plain(value: &Value) -> Option<String> {
 mod tests {
     use super::*;
 
-    const KNOWN: [&str; 3] = ["VCENTER_HOST", "MCP_TOOLSETS", "MCP_READ_ONLY"];
-
     #[test]
     fn a_file_holds_settings_in_any_case() {
-        let values =
-            parse("vcenter-host: vc.example\nMCP_TOOLSETS: [vm, power]\nmcp_read_only: true\n", &KNOWN).unwrap();
+        let values = parse("vcenter-host: vc.example\nMCP_TOOLSETS: [vm, power]\nmcp_read_only: true\n").unwrap();
         assert_eq!(values["VCENTER_HOST"], "vc.example");
         assert_eq!(values["MCP_TOOLSETS"], "vm,power");
         assert_eq!(values["MCP_READ_ONLY"], "true");
-        assert!(parse("# nothing yet\n", &KNOWN).unwrap().is_empty());
+        assert!(parse("# nothing yet\n").unwrap().is_empty());
     }
 
     #[test]
@@ -125,7 +119,7 @@ mod tests {
             ("- vcenter_host", "not a YAML mapping"),
             ("vcenter_host: hunter2\n  x: [", "not a YAML mapping"),
         ] {
-            let error = parse(text, &KNOWN).unwrap_err();
+            let error = parse(text).unwrap_err();
             assert!(error.contains(wrong), "{text}: {error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
