@@ -75,6 +75,9 @@ async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
     let file =
         settings.config().map_or_else(|| "none (MCVSPHERE_CONFIG)".to_owned(), |path| path.display().to_string());
     checks.push(Check::new("settings file", Verdict::Ok, file));
+    if let Some(file) = settings.audit_file() {
+        checks.push(Check::new("audit file", Verdict::Ok, file.display().to_string()));
+    }
     let (weak, trust) = settings.trust_in_words();
     checks.push(Check::new("trust", if weak { Verdict::Warning } else { Verdict::Ok }, trust));
     checks.extend(certificate(settings).await);

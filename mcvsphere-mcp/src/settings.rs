@@ -58,6 +58,8 @@ settings! {
     MCP_OUTPUT_SCHEMAS <BOOL> output_schemas: bool = "false";
     /// Seconds that a tool call may take
     MCP_CALL_TIMEOUT <SECONDS> call_timeout: Duration = "900";
+    /// Append one line for each tool call to this file
+    MCP_AUDIT_FILE <FILE> audit_file: PathBuf;
     /// Least severe log lines to write to standard error: error, warning, info, debug or trace
     LOG_LEVEL <LEVEL> log_level: tracing::Level;
 }
