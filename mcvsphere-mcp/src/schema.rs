@@ -1,4 +1,5 @@
-//! Cleaning the schemas that schemars makes: what tells a model nothing costs tokens, and some of it makes clients warn.
+//! Cleaning the schemas that schemars makes: what tells a model nothing costs tokens, and some of it makes clients refuse
+//! all tools. `tests/schema-rules/README.md` has what they refuse, and where that is known from.
 
 use std::sync::Arc;
 
@@ -8,7 +9,12 @@ use serde_json::{Map, Value, json};
 /// Cleans the tool's description and schemas.
 pub(crate) fn clean(tool: &mut Tool) {
     tool.description = tool.description.take().map(|text| unwrapped(&text).into());
-    tool.input_schema = cleaned(&tool.input_schema);
+    let mut input = Arc::unwrap_or_clone(cleaned(&tool.input_schema));
+    // Both are there also where a tool takes no arguments: without `properties`, one API refuses the whole list.
+    input.insert("type".to_owned(), "object".into());
+    input.entry("properties").or_insert_with(|| Map::new().into());
+    close_silently(&mut input);
+    tool.input_schema = Arc::new(input);
     tool.output_schema = tool.output_schema.as_ref().map(cleaned);
 }
 
@@ -18,13 +24,27 @@ pub(crate) fn clean(tool: &mut Tool) {
 /// The tool has an argument of that name.
 pub(crate) fn add_text(tool: &mut Tool, name: &str, meaning: &str) -> Result<(), String> {
     let schema = Arc::make_mut(&mut tool.input_schema);
-    schema.entry("type").or_insert_with(|| "object".into());
     let properties = schema.entry("properties").or_insert_with(|| Map::new().into());
     let Some(properties) = properties.as_object_mut().filter(|properties| !properties.contains_key(name)) else {
         return Err(format!("its argument `{name}` is the choke point's own"));
     };
     properties.insert(name.to_owned(), json!({ "type": "string", "description": meaning }));
     Ok(())
+}
+
+/// Takes `additionalProperties` away at every depth. One API does not know the word and refuses the whole list; that an
+/// unknown argument is an error is the server's to enforce, and it does.
+fn close_silently(schema: &mut JsonObject) {
+    schema.remove("additionalProperties");
+    for (key, value) in schema.iter_mut() {
+        match (key.as_str(), value) {
+            ("properties", Value::Object(properties)) => {
+                properties.values_mut().filter_map(Value::as_object_mut).for_each(close_silently);
+            }
+            ("items", Value::Object(items)) => close_silently(items),
+            _ => {}
+        }
+    }
 }
 
 fn cleaned(schema: &Arc<JsonObject>) -> Arc<JsonObject> {
@@ -200,6 +220,38 @@ mod tests {
                         "description": "Which fields."
                     },
                 }
+            })
+        );
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+
+    #[test]
+    fn a_tool_without_arguments_still_has_properties() {
+        let schema = rmcp::handler::server::tool::schema_for_input::<Nothing>().unwrap();
+        let mut tool = Tool::new("sample", "Fails.", schema);
+        clean(&mut tool);
+        assert_eq!(json!(tool.input_schema), json!({ "type": "object", "properties": {} }));
+    }
+
+    #[test]
+    fn no_depth_of_an_input_says_additional_properties() {
+        let schema = json!({
+            "type": "object", "additionalProperties": false,
+            "properties": {
+                "additionalProperties": { "type": "string" },
+                "list": { "type": "array", "items": { "type": "object", "additionalProperties": { "type": "string" } } },
+            }
+        });
+        let mut tool = Tool::new("sample", "Fails.", Arc::new(schema.as_object().unwrap().clone()));
+        clean(&mut tool);
+        assert_eq!(
+            json!(tool.input_schema["properties"]),
+            json!({
+                "additionalProperties": { "type": "string" },
+                "list": { "type": "array", "items": { "type": "object" } },
             })
         );
     }

@@ -17,6 +17,7 @@ mod places;
 mod power;
 mod readme;
 mod resources;
+mod schema_rules;
 mod serial_ports;
 mod snapshots;
 mod tasks;

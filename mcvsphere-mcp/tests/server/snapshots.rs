@@ -59,7 +59,6 @@ async fn schemas_are_clean_and_describe_each_argument() {
         for noise in ["\"$schema\"", "\"$ref\"", "\"format\"", "\"title\"", "null"] {
             assert!(!text.contains(noise), "{name} has {noise}: {text}");
         }
-        assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{name}");
         for (argument, schema) in tool["inputSchema"]["properties"].as_object().into_iter().flatten() {
             assert!(schema["description"].is_string(), "{name}: {argument} has no description");
         }
