@@ -104,7 +104,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let settings = Settings::new(&cli.settings, |name| std::env::var(name).ok())?;
+    let settings = Settings::new(&cli.settings, |name| std::env::var_os(name))?;
     start_log(&settings, cli.command.is_none())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(async {

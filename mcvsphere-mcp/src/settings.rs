@@ -2,11 +2,13 @@
 //! the setting.
 
 mod command_line;
+mod file;
 mod kinds;
+mod placeholder;
 mod sources;
 mod table;
 
-use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use vsphere_ops::{Config, placement::Defaults};
 use vsphere_sim::{Model, Sim};
@@ -68,8 +70,13 @@ impl Settings {
     /// Reads the settings: `environment` answers what a variable holds. An empty variable is as one that is not set.
     ///
     /// # Errors
-    /// [`SettingsError`] when a value is not one that the setting can have, or when two contradict each other.
-    pub fn new(arguments: &SettingArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+    /// [`SettingsError`] when a value is not one that the setting can have, is no UTF-8 text, or is a placeholder such as
+    /// `${VCENTER_PASSWORD}` that nothing has replaced; and when two settings contradict each other.
+    pub fn new<T: Into<OsString>>(
+        arguments: &SettingArgs,
+        environment: impl Fn(&str) -> Option<T>,
+    ) -> Result<Self, SettingsError> {
+        let environment = |name: &str| environment(name).map(Into::into);
         let settings = Self::read(&Sources::new(arguments, &environment)?)?;
         settings.check_trust()?;
         Ok(settings)
@@ -295,6 +302,44 @@ mod tests {
     }
 
     #[test]
+    fn a_placeholder_is_refused_by_name_and_a_password_never_shown() {
+        for (setting, value) in [
+            ("VCENTER_PASSWORD", "${VCENTER_PASSWORD}"),
+            ("VCENTER_PASSWORD", "$VCENTER_PASSWORD"),
+            ("VCENTER_PASSWORD", "${input:password}"),
+            ("VCENTER_HOST", "<host>"),
+            ("VCENTER_USER", "%VCENTER_USER%"),
+            ("MCVSPHERE_CONFIG", "${HOME}/mcvsphere.yaml"),
+            ("MCP_READ_ONLY", "${READ_ONLY}"),
+        ] {
+            let error = read(&[(setting, value)]).unwrap_err().to_string();
+            assert!(error.starts_with(setting), "{error}");
+            assert_eq!(error.contains(value), setting != "VCENTER_PASSWORD", "{error}");
+        }
+        let settings = read(&[("VCENTER_PASSWORD", "pa$$word${x}")]).unwrap();
+        assert_eq!(settings.password(), Some("pa$$word${x}"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_utf_8_is_refused_by_name_wherever_it_comes_from() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let odd = || OsString::from_vec(b"tru\xffe".to_vec());
+        for setting in ALL {
+            let error = Settings::new(&SettingArgs::default(), |name| (name == setting.name).then(odd)).unwrap_err();
+            assert!(error.to_string().starts_with(setting.name), "{error}");
+        }
+        let mut option = OsString::from("--read-only=");
+        option.push(odd());
+        let command = SettingArgs::augment_args(clap::Command::new("mcvsphere"));
+        let matches = command.try_get_matches_from(["mcvsphere".into(), option]).unwrap();
+        let arguments = SettingArgs::from_arg_matches(&matches).unwrap();
+        let error = read_with(&arguments, &[]).unwrap_err().to_string();
+        assert!(error.starts_with("MCP_READ_ONLY has bytes that are no UTF-8"), "{error}");
+    }
+
+    #[test]
     fn debug_shows_no_secret() {
         let settings = read(&[("VCENTER_PASSWORD", "hunter2")]).unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
@@ -307,14 +352,17 @@ mod tests {
             let given = try_arguments(&[&full]);
             match setting.option() {
                 Some(short) => {
-                    assert_eq!(given.unwrap().get(setting.name), Some("x"), "{full}");
-                    assert_eq!(arguments(&[&format!("--{short}=x")]).get(setting.name), Some("x"), "{short}");
+                    assert_eq!(given.unwrap().get(setting.name), Some("x".as_ref()), "{full}");
+                    assert_eq!(arguments(&[&format!("--{short}=x")]).get(setting.name), Some("x".as_ref()), "{short}");
                 }
                 None => assert!(setting.secret && given.is_err(), "{full}"),
             }
         }
         let switches = arguments(&["--read-only", "--yes"]);
-        assert_eq!((switches.get("MCP_READ_ONLY"), switches.get("MCP_CONFIRM")), (Some("true"), Some("never")));
+        assert_eq!(
+            (switches.get("MCP_READ_ONLY"), switches.get("MCP_CONFIRM")),
+            (Some("true".as_ref()), Some("never".as_ref()))
+        );
         assert!(try_arguments(&["--yes", "--confirm", "ask"]).is_err());
     }
 

@@ -1,6 +1,8 @@
 //! Settings on the command line.
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use std::ffi::{OsStr, OsString};
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 use super::{ALL, name, table::Setting};
 
@@ -9,7 +11,7 @@ use super::{ALL, name, table::Setting};
 /// The password is not among them: every user of a machine sees the command lines of all.
 #[derive(Debug, Clone, Default)]
 pub struct SettingArgs {
-    given: Vec<(&'static str, String)>,
+    given: Vec<(&'static str, OsString)>,
 }
 
 /// The option that is short for `--confirm never`.
@@ -17,8 +19,8 @@ const YES: &str = "yes";
 
 impl SettingArgs {
     /// What was given for a setting.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.given.iter().find(|(setting, _)| *setting == name).map(|(_, value)| value.as_str())
+    pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.given.iter().find(|(setting, _)| *setting == name).map(|(_, value)| value.as_os_str())
     }
 }
 
@@ -43,10 +45,10 @@ impl Args for SettingArgs {
 
 impl FromArgMatches for SettingArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let value = |setting: &Setting| Some((setting.name, matches.get_one::<String>(setting.name)?.clone()));
+        let value = |setting: &Setting| Some((setting.name, matches.get_one::<OsString>(setting.name)?.clone()));
         let mut given: Vec<_> = ALL.iter().filter(|setting| setting.option().is_some()).filter_map(value).collect();
         if matches.get_flag(YES) {
-            given.push((name::MCP_CONFIRM, "never".to_owned()));
+            given.push((name::MCP_CONFIRM, "never".into()));
         }
         Ok(Self { given })
     }
@@ -61,11 +63,11 @@ impl FromArgMatches for SettingArgs {
 fn argument(setting: &Setting) -> Option<Arg> {
     let option = setting.option()?;
     let default = setting.default.map(|default| format!(" [default: {default}]")).unwrap_or_default();
-    let argument = Arg::new(setting.name).long(option.clone()).global(true).value_name(setting.value).help(format!(
-        "{} [env: {}]{default}",
-        setting.help(),
-        setting.name
-    ));
+    let help = format!("{} [env: {}]{default}", setting.help(), setting.name);
+    // What is no UTF-8 is refused with the setting's name, as in the environment.
+    let text = value_parser!(OsString);
+    let argument = Arg::new(setting.name).long(option.clone()).global(true).value_name(setting.value);
+    let argument = argument.value_parser(text).help(help);
     // The variable's name in full works, too.
     let full = setting.name.to_lowercase().replace('_', "-");
     let argument = if full == option { argument } else { argument.alias(full) };

@@ -23,6 +23,9 @@ pub(crate) trait Kind: Sized {
     /// Whether its option may stand without a value.
     const SWITCH: bool = false;
 
+    /// Whether a file may list its parts.
+    const LIST: bool = false;
+
     /// Reads it from text that is not empty. What is wrong is said as the rest of a sentence that begins with the
     /// setting's name.
     fn read(text: &str) -> Result<Self, String>;
@@ -182,6 +185,8 @@ impl Kind for Duration {
 }
 
 impl Kind for Names {
+    const LIST: bool = true;
+
     type Seen<'a> = &'a Self;
 
     fn seen(&self) -> &Self {
@@ -194,6 +199,8 @@ impl Kind for Names {
 }
 
 impl Kind for BTreeSet<Toolset> {
+    const LIST: bool = true;
+
     type Seen<'a> = &'a Self;
 
     fn seen(&self) -> &Self {

@@ -1,6 +1,8 @@
 //! The table of settings: one row makes a field, its accessor, its option on the command line, its entry in `--help` and
 //! in README, and the check of its value.
 
+use super::kinds::Kind;
+
 /// A row of the table, as the command line, the file and README see it.
 #[derive(Debug)]
 pub(super) struct Setting {
@@ -14,17 +16,18 @@ pub(super) struct Setting {
     pub(super) secret: bool,
     /// Whether its option may stand without a value, which then is `true`.
     pub(super) switch: bool,
+    /// Whether a file may list its parts.
+    pub(super) list: bool,
 }
 
 impl Setting {
-    pub(super) const fn new(
+    pub(super) const fn new<K: Kind>(
         name: &'static str,
         value: &'static str,
         help: &'static str,
         default: Option<&'static str>,
-        (secret, switch): (bool, bool),
     ) -> Self {
-        Self { name, value, help: help.trim_ascii(), default, secret, switch }
+        Self { name, value, help: help.trim_ascii(), default, secret: K::SECRET, switch: K::SWITCH, list: K::LIST }
     }
 
     /// What it is, in one line.
@@ -68,12 +71,11 @@ macro_rules! settings {
 
         /// All settings, in the order in which they are shown.
         const ALL: &[Setting] = &[
-            $(Setting::new(
+            $(Setting::new::<$kind>(
                 stringify!($name),
                 stringify!($value),
                 concat!($($help),+),
                 settings!(@default $($default)?),
-                (<$kind as Kind>::SECRET, <$kind as Kind>::SWITCH),
             ),)+
         ];
 
@@ -88,10 +90,10 @@ macro_rules! settings {
     (@type $kind:ty, $default:literal) => { $kind };
 
     (@read $sources:ident, $name:ident, $kind:ty) => {
-        $sources.get(name::$name).map(|text| value::<$kind>(name::$name, &text)).transpose()?
+        $sources.get(name::$name)?.map(|text| value::<$kind>(name::$name, &text)).transpose()?
     };
     (@read $sources:ident, $name:ident, $kind:ty, $default:literal) => {
-        value::<$kind>(name::$name, $sources.get(name::$name).as_deref().unwrap_or($default))?
+        value::<$kind>(name::$name, $sources.get(name::$name)?.as_deref().unwrap_or($default))?
     };
 
     (@accessor $($help:literal)+, $field:ident, $kind:ty) => {

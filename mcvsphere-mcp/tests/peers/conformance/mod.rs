@@ -17,7 +17,7 @@ use vsphere_sim::{Model, Sim};
 /// The requirements of a revision, against the server before a simulated vCenter.
 async fn conforms(revision: &str) {
     let sim = Sim::start(Model::demo()).await.unwrap();
-    let settings = Settings::new(&SettingArgs::default(), |_| None).unwrap().simulated(&sim);
+    let settings = Settings::new(&SettingArgs::default(), |_| None::<String>).unwrap().simulated(&sim);
     let server = Server::with_tools(&settings, Server::tools() + fixtures::tools()).unwrap();
     let (url, _serving) = serve(server).await;
     let expected = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/peers/conformance/{revision}.yaml"));
