@@ -220,7 +220,7 @@ impl Error {
     }
 
     /// The kind of failure as one word, for programs: `not_found`, `ambiguous`, `permission`, `auth`, `timeout`,
-    /// `connection`, `config`, `invalid_argument`, `invalid_state`, `unsupported`, `file`, `corrupt`, `cancelled` or
+    /// `connection`, `protocol` (the answer is not what the API describes), `config`, `invalid_argument`, `invalid_state`, `unsupported`, `file`, `corrupt`, `cancelled` or
     /// `fault`.
     pub fn code(&self) -> &'static str {
         match self.kind() {
@@ -245,7 +245,11 @@ impl Error {
                 WireKind::NoSession(NoSession::Renewal(cause))
                     if cause.fault().is_none() && cause.status() != Some(401) =>
                 {
-                    "connection"
+                    if is_protocol(cause.kind()) {
+                        "protocol"
+                    } else {
+                        "connection"
+                    }
                 }
                 WireKind::NoSession(NoSession::NotAllowed(_)) => "permission",
                 WireKind::NoSession(_) => "auth",
@@ -257,6 +261,7 @@ impl Error {
                 WireKind::Timeout { .. } => "timeout",
                 WireKind::Config(_) => "config",
                 WireKind::Source(_) => "file",
+                kind if is_protocol(kind) => "protocol",
                 _ => "connection",
             },
         }
@@ -427,6 +432,11 @@ impl std::error::Error for Error {
 /// such as `log in`, is none.
 fn changes(operation: &str) -> bool {
     operation.starts_with(|c: char| c.is_ascii_uppercase()) && !is_read(operation)
+}
+
+/// Whether an answer came that is not what the API describes.
+fn is_protocol(kind: &WireKind) -> bool {
+    matches!(kind, WireKind::Decode { .. } | WireKind::NotSoap { .. } | WireKind::NotAFile { .. })
 }
 
 /// Whether the server may have done what was asked without our knowing how it went.

@@ -158,7 +158,8 @@ impl Rest {
             return Err(Error::new(operation, ErrorKind::Rest(fault)).on(path));
         }
         read(path, &answer.body).map_err(|error| {
-            let message = format!("the answer is not what was expected: {error}").into();
+            let message = format!("the answer is not what was expected: {error}");
+            let message = self.connection.session.transport().secrets().strike(&message).into_owned().into();
             WireError::new(operation, WireKind::Decode { message, offset: 0 }).on(path).into()
         })
     }

@@ -1,14 +1,27 @@
 //! The SOAP envelope around requests and answers.
 
-use crate::codec::{DecodeError, Decoder, EncodeError, Encoder, Tag};
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::codec::{DecodeError, Decoder, EncodeError, Encoder, Notes, Tag};
 use crate::fault::SoapFault;
-use crate::object::{Any, Array, FieldInfo, ManagedObjectReference, Object, Registry, Type, Value};
+use crate::object::{Any, Array, Element, FieldInfo, ManagedObjectReference, Object, Registry, Type, Value};
 use crate::request::Method;
+use crate::secrets::Secrets;
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soapenv:Envelope \
      xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" \
      xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><soapenv:Body>";
 const TAIL: &str = "</soapenv:Body></soapenv:Envelope>";
+
+/// A request as it is sent.
+#[derive(Clone)]
+pub struct Written {
+    /// The SOAP document.
+    pub document: String,
+    /// The values of its secret fields: what no error about it may show.
+    pub secrets: Secrets,
+}
 
 /// Writes the envelope of a request.
 ///
@@ -18,7 +31,7 @@ pub fn write_request(
     method: &Method,
     this: &ManagedObjectReference,
     values: &[Value<'_>],
-) -> Result<String, EncodeError> {
+) -> Result<Written, EncodeError> {
     let mut out = Encoder::new();
     out.raw(HEAD);
     out.raw(&format!("<{} xmlns=\"urn:vim25\">", method.name));
@@ -28,7 +41,15 @@ pub fn write_request(
     }
     out.raw(&format!("</{}>", method.name));
     out.raw(TAIL);
-    out.finish()
+    let secrets = out.secrets().clone();
+    Ok(Written { document: out.finish()?, secrets })
+}
+
+/// The document may hold secrets: it is not shown.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Written({} bytes)", self.document.len())
+    }
 }
 
 /// A request as a server reads it.
@@ -150,17 +171,59 @@ pub enum Answer {
 /// Reads the answer of `method`, or of any method of the registry where none is given.
 ///
 /// # Errors
-/// The document is not SOAP or not well-formed, or a text in it is not a value of its type.
+/// The document is not SOAP or not well-formed, it is the answer of another method, or a text in it is not a value of its
+/// type.
 pub fn read_answer(
     document: &[u8],
     registry: &'static Registry,
     method: Option<&Method>,
 ) -> Result<Answer, DecodeError> {
-    let mut decoder = Decoder::new(document, registry);
+    answer(&mut Decoder::new(document, registry), registry, method)
+}
+
+/// Reads the answer of `method` as a client does, which is to show all that can be read.
+///
+/// A leaf whose text is not of its type is left unset and noted, bytes that are not UTF-8 become `U+FFFD`, and `secrets`
+/// are struck out of a fault, which may quote the request.
+///
+/// # Errors
+/// The document is not SOAP or not well-formed, or it is the answer of another method.
+pub fn read_leniently(
+    document: &[u8],
+    registry: &'static Registry,
+    method: &Method,
+    secrets: impl FnOnce() -> Secrets,
+) -> Result<(Answer, Notes), DecodeError> {
+    let text = match std::str::from_utf8(document) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(document),
+    };
+    let is_lossy = matches!(text, Cow::Owned(_));
+    let mut decoder = Decoder::lenient(&text, is_lossy, registry);
+    let read = answer(&mut decoder, registry, Some(method));
+    match read {
+        Ok(Answer::Result { .. }) => read.map(|answer| (answer, decoder.notes())),
+        Ok(Answer::Fault(_)) => {
+            let secrets = secrets();
+            let mut decoder = Decoder::lenient(&text, is_lossy, registry).striking(&secrets);
+            answer(&mut decoder, registry, Some(method)).map(|answer| (answer, decoder.notes()))
+        }
+        Err(error) => {
+            let (message, offset) = error.into_parts();
+            Err(DecodeError::new(secrets().strike(&message), offset))
+        }
+    }
+}
+
+fn answer(
+    decoder: &mut Decoder<'_>,
+    registry: &'static Registry,
+    method: Option<&Method>,
+) -> Result<Answer, DecodeError> {
     let not_soap = |what: &str| DecodeError::new(format!("not a SOAP document: {what}"), 0);
     let Some(root) = decoder.enter()? else { return Err(not_soap("it has no element")) };
     if root.name() != "Envelope" {
-        return Err(not_soap(&format!("its root is <{}>", root.name())));
+        return Err(not_soap(&format!("its root is <{}>", start_of(root.name()))));
     }
     let mut answer = None;
     while let Some(part) = decoder.enter()? {
@@ -172,14 +235,19 @@ pub fn read_answer(
             if answer.is_some() {
                 decoder.skip()?;
             } else if content.name() == "Fault" {
-                answer = Some(Answer::Fault(fault(&mut decoder, registry)?));
+                answer = Some(Answer::Fault(fault(decoder, registry)?));
             } else {
                 let operation = content.name().strip_suffix("Response").unwrap_or(content.name()).to_owned();
                 let result = match method {
+                    Some(method) if content.name().strip_suffix("Response") != Some(method.name) => {
+                        let (found, wanted) = (start_of(content.name()), method.name);
+                        let message = format!("the answer is <{found}>, not <{wanted}Response>");
+                        return Err(decoder.error(message));
+                    }
                     Some(method) => method.result,
                     None => registry.method(&operation).and_then(|method| method.result),
                 };
-                let value = returned(&mut decoder, result)?;
+                let value = returned(decoder, result)?;
                 answer = Some(Answer::Result { operation, value });
             }
         }
@@ -189,6 +257,12 @@ pub fn read_answer(
         decoder.skip()?;
     }
     answer.ok_or_else(|| not_soap("its body is empty"))
+}
+
+/// The start of a name that a server gave.
+fn start_of(name: &str) -> String {
+    const LONGEST: usize = 80;
+    name.chars().take(LONGEST).flat_map(char::escape_debug).collect()
 }
 
 fn returned(decoder: &mut Decoder<'_>, result: Option<FieldInfo>) -> Result<Any, DecodeError> {
@@ -215,9 +289,11 @@ fn fault(decoder: &mut Decoder<'_>, registry: &'static Registry) -> Result<SoapF
     let mut fault = SoapFault { code: String::new(), reason: String::new(), detail: None };
     while let Some(part) = decoder.enter()? {
         match part.name() {
-            // SOAP 1.1, and what gateways before a server write in SOAP 1.2.
-            "faultcode" | "Code" => fault.code = decoder.text()?.trim().to_owned(),
-            "faultstring" | "Reason" => fault.reason = decoder.text()?.trim().to_owned(),
+            "faultcode" => fault.code = decoder.text()?.trim().to_owned(),
+            "faultstring" => fault.reason = decoder.text()?.trim().to_owned(),
+            // SOAP 1.2, which gateways before a server write: codes in codes, and the reason in several languages.
+            "Code" => fault.code = texts(&decoder.element(&part)?).join("/"),
+            "Reason" => fault.reason = texts(&decoder.element(&part)?).first().copied().unwrap_or_default().to_owned(),
             "detail" | "Detail" => {
                 while let Some(detail) = decoder.enter()? {
                     if fault.detail.is_some() {
@@ -231,6 +307,14 @@ fn fault(decoder: &mut Decoder<'_>, registry: &'static Registry) -> Result<SoapF
         }
     }
     Ok(fault)
+}
+
+/// The texts in an element, from front to back.
+fn texts(element: &Element) -> Vec<&str> {
+    if element.children.is_empty() {
+        return Some(element.text.trim()).filter(|text| !text.is_empty()).into_iter().collect();
+    }
+    element.children.iter().flat_map(texts).collect()
 }
 
 /// The fault in a detail element. The element is named by the fault plus `Fault`; most servers also say `xsi:type`.

@@ -8,6 +8,7 @@ pub mod http;
 pub mod json;
 pub mod object;
 pub mod request;
+pub mod secrets;
 pub mod session;
 
 pub use error::{Error, ErrorKind, Result, Sent};

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::codec::EncodeError;
-use crate::envelope;
+use crate::envelope::{self, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Any, FieldInfo, FromAny, ManagedObjectReference, ManagedType, Value};
+use crate::secrets::Secrets;
 
 /// The static description of a method of the API.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct Operation {
     pub target: ManagedObjectReference,
     /// The SOAP document.
     pub document: String,
+    /// The values of its secret fields.
+    pub secrets: Secrets,
 }
 
 /// The document may hold secrets: it is not shown.
@@ -112,7 +115,7 @@ pub struct Request<T> {
     caller: Arc<dyn Caller>,
     method: &'static Method,
     target: ManagedObjectReference,
-    document: Result<String, EncodeError>,
+    written: Result<Written, EncodeError>,
     answer: PhantomData<fn() -> T>,
 }
 
@@ -123,7 +126,7 @@ impl<T> Request<T> {
             caller: Arc::clone(&handle.caller),
             method,
             target: handle.reference.clone(),
-            document: envelope::write_request(method, &handle.reference, values),
+            written: envelope::write_request(method, &handle.reference, values),
             answer: PhantomData,
         }
     }
@@ -138,7 +141,7 @@ impl<T> Request<T> {
     /// # Errors
     /// A text has a character that XML can't carry.
     pub fn document(&self) -> Result<&str, EncodeError> {
-        self.document.as_deref().map_err(Clone::clone)
+        self.written.as_ref().map(|written| written.document.as_str()).map_err(Clone::clone)
     }
 }
 
@@ -154,13 +157,15 @@ impl<T: FromAny + 'static> IntoFuture for Request<T> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self { caller, method, target, document, .. } = self;
+            let Self { caller, method, target, written, .. } = self;
             let fail = |kind| Error::new(method.name, kind).on(target.to_string());
-            let document = document.map_err(|bad| fail(ErrorKind::Config(bad.to_string())))?;
-            let operation = Operation { method, target: target.clone(), document };
+            let Written { document, secrets } = written.map_err(|bad| fail(ErrorKind::Config(bad.to_string())))?;
+            let operation = Operation { method, target: target.clone(), document, secrets };
             let any = caller.call(&operation).await?;
             any.take().map_err(|mismatch| {
-                fail(ErrorKind::Decode { message: format!("the answer: {mismatch}").into(), offset: 0 })
+                let message = format!("the answer of {}: {mismatch}", method.name);
+                let message = operation.secrets.strike(&message).into_owned();
+                fail(ErrorKind::Decode { message: message.into(), offset: 0 })
             })
         })
     }

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::envelope::{self, Answer};
+use crate::codec::Notes;
+use crate::envelope::{self, Answer, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault::SoapFault;
 use crate::http::{Call, Transport};
 use crate::object::{Any, FieldInfo, ManagedObjectReference, Registry, Type, Value};
 use crate::request::{Caller, Method, Operation};
+use crate::secrets::Secrets;
 
 /// The version that servers of every age accept from a client that could not negotiate.
 const FALLBACK_VERSION: &str = "6.5";
@@ -82,10 +84,19 @@ impl Session {
     ) -> Result<()> {
         let locale = locale.map_or(Value::Unset, Value::String);
         let values = [Value::String(user), Value::String(password), locale];
-        let document = envelope::write_request(&LOGIN, manager, &values)
+        let Written { document, secrets } = envelope::write_request(&LOGIN, manager, &values)
             .map_err(|bad| Error::new("log in", ErrorKind::Config(bad.to_string())))?;
-        let operation = Operation { method: &LOGIN, target: manager.clone(), document };
-        self.send(&operation, Some(user), true, None).await.map(drop).map_err(|error| error.in_operation("log in"))
+        // Also later answers may quote it.
+        self.inner.transport.keep_secret(password);
+        let operation = Operation { method: &LOGIN, target: manager.clone(), document, secrets };
+        let answer = self.send(&operation, Some(user), true, None).await;
+        let answer = answer.map_err(|error| error.in_operation("log in"))?;
+        let missing = match has_key(&answer) {
+            true if self.inner.transport.session_cookie().is_some() => return Ok(()),
+            true => "the answer to the login sets no session cookie",
+            false => "the answer to the login holds no session",
+        };
+        Err(Error::new("log in", ErrorKind::Decode { message: missing.into(), offset: 0 }).on(user))
     }
 
     /// Logs out, and forgets the session. Where nobody is logged in nothing is sent.
@@ -96,9 +107,9 @@ impl Session {
         if self.inner.transport.session_cookie().is_none() {
             return Ok(());
         }
-        let document = envelope::write_request(&LOGOUT, manager, &[])
+        let Written { document, secrets } = envelope::write_request(&LOGOUT, manager, &[])
             .map_err(|bad| Error::new("log out", ErrorKind::Config(bad.to_string())))?;
-        let operation = Operation { method: &LOGOUT, target: manager.clone(), document };
+        let operation = Operation { method: &LOGOUT, target: manager.clone(), document, secrets };
         let done = self.send(&operation, None, false, Some(Duration::from_secs(10))).await;
         self.inner.transport.clear_session_cookie();
         done.map(drop).map_err(|error| error.in_operation("log out"))
@@ -122,7 +133,10 @@ impl Session {
         let name = operation.method.name;
         let reference = operation.target.to_string();
         let target = target.unwrap_or(&reference);
-        let mut call = Call::new(name, &self.inner.action, operation.document.clone()).target(target);
+        let mut secrets = operation.secrets.clone();
+        secrets.add_all(&self.inner.transport.secrets());
+        let mut call = Call::new(name, &self.inner.action, operation.document.clone());
+        call = call.target(target).secrets(secrets.clone());
         if opens_session {
             call = call.opens_session();
         }
@@ -131,14 +145,55 @@ impl Session {
         }
         let answer = self.inner.transport.post(call).await?;
         let fail = |kind| Error::new(name, kind).on(target);
-        match envelope::read_answer(&answer.body, self.inner.registry, Some(operation.method)) {
-            Ok(Answer::Result { value, .. }) => Ok(value),
-            Ok(Answer::Fault(fault)) => Err(fail(ErrorKind::Fault(Box::new(fault)))),
+        // The cookie of the answer, too.
+        secrets.add_all(&self.inner.transport.secrets());
+        let read = envelope::read_leniently(&answer.body, self.inner.registry, operation.method, || secrets.clone());
+        match read {
+            Ok((answer, notes)) => {
+                log_notes(name, &notes, &secrets);
+                match answer {
+                    Answer::Result { value, .. } => Ok(value),
+                    Answer::Fault(fault) => Err(fail(ErrorKind::Fault(Box::new(fault)))),
+                }
+            }
             Err(error) => {
                 let (message, offset) = error.into_parts();
                 Err(fail(ErrorKind::Decode { message: message.into(), offset }))
             }
         }
+    }
+}
+
+/// Logs what was passed over in an answer.
+fn log_notes(operation: &str, notes: &Notes, secrets: &Secrets) {
+    for note in &notes.first {
+        let object = note.object.as_deref();
+        let text = note.text.as_deref().map(|text| secrets.strike_cut(text));
+        let (path, expected) = (&*note.path, note.expected);
+        tracing::warn!(
+            operation,
+            object,
+            path,
+            expected,
+            text = text.as_deref(),
+            "a value of the answer cannot be read"
+        );
+    }
+    if notes.more > 0 {
+        tracing::warn!(operation, more = notes.more, "more values of the answer cannot be read");
+    }
+}
+
+/// Whether the answer to a login is a session: a `UserSession`, which has a key.
+fn has_key(answer: &Any) -> bool {
+    match answer {
+        Any::Object(session) => session
+            .data()
+            .info()
+            .index_of("key")
+            .is_some_and(|index| matches!(session.data().get(index), Value::String(key) if !key.is_empty())),
+        Any::Unknown(session) => session.children.iter().any(|field| field.name == "key" && !field.text.is_empty()),
+        _ => false,
     }
 }
 

@@ -5,6 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers;
+mod echo;
 mod limits;
 mod many;
 mod sessions;

@@ -62,7 +62,14 @@ impl Server {
             };
             match reply {
                 Reply::Good(content) => {
-                    envelope(200, &format!("<{0}Response xmlns=\"urn:vim25\">{content}</{0}Response>", call.operation))
+                    let answer = envelope(
+                        200,
+                        &format!("<{0}Response xmlns=\"urn:vim25\">{content}</{0}Response>", call.operation),
+                    );
+                    match call.operation.as_str() {
+                        "Login" => answer.insert_header("set-cookie", "vmware_soap_session=\"5a1b\"; Path=/"),
+                        _ => answer,
+                    }
                 }
                 Reply::Fault(name, fields) => envelope(
                     500,

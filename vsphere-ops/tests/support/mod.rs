@@ -27,6 +27,8 @@ pub(crate) enum Answer {
     Fault(&'static str),
     /// Some other HTTP answer, with one header more.
     Http(u16, Option<(&'static str, &'static str)>, String),
+    /// A document of this content type with some HTTP status. `{request}` in it stands for the request's body.
+    Page(u16, &'static str, String),
     /// Ends all sessions, and closes the connection without an answer.
     Die,
     /// The usual answer, cut after this many bytes of its body.
@@ -344,7 +346,7 @@ impl Reply {
     }
 }
 
-fn envelope(content: &str) -> String {
+pub(crate) fn envelope(content: &str) -> String {
     format!(
         "<?xml version=\"1.0\"?><soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" \
          xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\">\
@@ -402,6 +404,9 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shar
                 let mut reply = Reply::new(*status, "text/plain", body);
                 reply.headers.extend(header.map(|(name, value)| (name.into(), value.into())));
                 reply
+            }
+            Answer::Page(status, content_type, body) => {
+                Reply::new(*status, content_type, &body.replace("{request}", &request.body))
             }
             Answer::Die => {
                 shared.state.lock().unwrap().restart();

@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::tokens::{Token, Tokens};
 use super::{MAX_DEPTH, XSI};
 use crate::object::Element;
+use crate::secrets::{Secrets, resolve};
 
 /// How many prefixes of the schema-instance namespace may be in scope. Servers declare one; a bound keeps a hostile
 /// document from making each look-up slow.
@@ -129,6 +130,8 @@ pub(super) struct Cursor<'a> {
     bindings: Vec<Binding>,
     /// Whether the document has carriage returns anywhere: most have none, so that no text is searched for them.
     carriage_returns: bool,
+    /// What is struck out of all texts.
+    secrets: Option<&'a Secrets>,
 }
 
 /// A prefix that is, or here no longer is, bound to the schema-instance namespace. Other bindings don't matter.
@@ -146,7 +149,18 @@ impl<'a> Cursor<'a> {
             depth: 0,
             bindings: Vec::new(),
             carriage_returns: document.contains(&b'\r'),
+            secrets: None,
         }
+    }
+
+    /// Strikes these out of all texts.
+    pub(super) fn strike(&mut self, secrets: &'a Secrets) {
+        self.secrets = Some(secrets);
+    }
+
+    /// The document up to the current position.
+    pub(super) fn before(&self) -> &'a str {
+        self.tokens.before()
     }
 
     /// An error at the current position.
@@ -175,6 +189,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn text(&mut self) -> Result<Cow<'a, str>, DecodeError> {
         if !self.carriage_returns
+            && self.secrets.is_none()
             && let Some(text) = self.tokens.plain_text()
         {
             self.leave();
@@ -192,7 +207,7 @@ impl<'a> Cursor<'a> {
                 Token::Reference(name) => text.to_mut().push(self.character(name)?),
                 Token::End => {
                     self.leave();
-                    return Ok(text);
+                    return Ok(self.struck(text));
                 }
                 Token::Start { .. } => {
                     self.depth += 1;
@@ -240,7 +255,7 @@ impl<'a> Cursor<'a> {
                 Token::End => {
                     self.leave();
                     if element.children.is_empty() {
-                        element.text = text.into_owned();
+                        element.text = self.struck(text).into_owned();
                     }
                     return Ok(element);
                 }
@@ -350,6 +365,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    fn struck(&self, text: Cow<'a, str>) -> Cow<'a, str> {
+        match self.secrets.map(|secrets| secrets.strike(&text)) {
+            Some(Cow::Owned(struck)) => Cow::Owned(struck),
+            _ => text,
+        }
+    }
+
     fn character(&self, name: &str) -> Result<char, DecodeError> {
         resolve(name)
             .ok_or_else(|| self.error(format!("the entity \"&{name};\" is not known, and none may be declared")))
@@ -397,25 +419,6 @@ impl<'t> Pairs<'t> {
 /// An attribute's value with its entities resolved.
 fn unescape(value: &str) -> Result<Cow<'_, str>, quick_xml::escape::EscapeError> {
     quick_xml::escape::unescape(value)
-}
-
-/// The character of a predefined entity or a character reference.
-fn resolve(name: &str) -> Option<char> {
-    match name {
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "amp" => Some('&'),
-        "quot" => Some('"'),
-        "apos" => Some('\''),
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let code = match number.strip_prefix(['x', 'X']) {
-                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-                None => number.parse().ok()?,
-            };
-            char::from_u32(code)
-        }
-    }
 }
 
 /// The part of a name after its prefix.

@@ -4,21 +4,49 @@ use std::borrow::Cow;
 
 use super::DecodeError;
 use super::cursor::{Cursor, Next, Tag, is_name};
+use super::note::Notes;
 use crate::object::{
     Any, Array, Binary, DataObject, DateTime, Element, EnumValue, FieldInfo, Leaf, ManagedObjectReference, Object,
     Registry, Slot, Text, Type, TypeInfo, Unknown,
 };
+use crate::secrets::Secrets;
 
 /// Reads values from an XML document, from front to back.
 pub struct Decoder<'a> {
     cursor: Cursor<'a>,
     registry: &'static Registry,
+    /// What was passed over; `None` where that is an error.
+    notes: Option<Notes>,
+    /// Whether the document has characters in the place of bytes that are not UTF-8.
+    is_lossy: bool,
 }
+
+const REPLACED: char = char::REPLACEMENT_CHARACTER;
 
 impl<'a> Decoder<'a> {
     /// A decoder at the start of `document`, which knows the types of `registry`.
     pub fn new(document: &'a [u8], registry: &'static Registry) -> Self {
-        Self { cursor: Cursor::new(document), registry }
+        Self { cursor: Cursor::new(document), registry, notes: None, is_lossy: false }
+    }
+
+    /// The same, where a leaf whose text is not of its type is no error: it is left unset, or with its default where it
+    /// must be set, and [noted](Self::notes). `is_lossy` says that bytes that are not UTF-8 were replaced, so that texts
+    /// with them are noted too.
+    pub fn lenient(document: &'a str, is_lossy: bool, registry: &'static Registry) -> Self {
+        let cursor = Cursor::new(document.as_bytes());
+        Self { cursor, registry, notes: Some(Notes::default()), is_lossy }
+    }
+
+    /// Strikes secrets out of all texts that are read from here on.
+    #[must_use]
+    pub fn striking(mut self, secrets: &'a Secrets) -> Self {
+        self.cursor.strike(secrets);
+        self
+    }
+
+    /// What was passed over so far.
+    pub fn notes(&self) -> Notes {
+        self.notes.clone().unwrap_or_default()
     }
 
     /// Enters the next element on this level; `None` at the end of the level.
@@ -30,6 +58,11 @@ impl<'a> Decoder<'a> {
             Next::Child(tag) => Some(tag),
             Next::End => None,
         })
+    }
+
+    /// An error at the current position.
+    pub(crate) fn error(&self, message: impl Into<String>) -> DecodeError {
+        self.cursor.error(message)
     }
 
     /// Passes over the rest of the entered element.
@@ -46,6 +79,14 @@ impl<'a> Decoder<'a> {
     /// The document is not well-formed.
     pub fn text(&mut self) -> Result<String, DecodeError> {
         self.cursor.text().map(Cow::into_owned)
+    }
+
+    /// The entered element with all that it holds.
+    ///
+    /// # Errors
+    /// The document is not well-formed or nests too deep.
+    pub fn element(&mut self, tag: &Tag<'a>) -> Result<Element, DecodeError> {
+        self.cursor.element(tag)
     }
 
     /// The value of the entered element, which is declared as `declared`. Where that is [`Type::Any`], it is of the type
@@ -67,7 +108,10 @@ impl<'a> Decoder<'a> {
             Type::Float => self.leaf::<f32>(tag),
             Type::Double => self.leaf::<f64>(tag),
             Type::String => self.leaf::<String>(tag),
-            Type::Uri => self.cursor.text().map(|text| Any::Uri(text.into_owned())),
+            Type::Uri => self.leaf::<String>(tag).map(|text| match text {
+                Any::String(text) => Any::Uri(text),
+                other => other,
+            }),
             Type::DateTime => self.leaf::<DateTime>(tag),
             Type::Binary => self.leaf::<Binary>(tag),
             Type::Ref => self.leaf::<ManagedObjectReference>(tag),
@@ -101,11 +145,43 @@ impl<'a> Decoder<'a> {
     }
 
     fn leaf<T: Leaf + Into<Any>>(&mut self, tag: &Tag<'a>) -> Result<Any, DecodeError> {
+        let start = self.cursor.before().len();
         let content = self.cursor.text()?;
-        let value = T::parse(Text { content, reference_type: tag.reference_type() }).map_err(|bad| {
-            self.cursor.error(format!("the text of <{}> is not of type {}", tag.name(), bad.expected))
-        })?;
-        Ok(value.map_or(Any::Unset, Into::into))
+        if self.is_lossy && content.contains(REPLACED) {
+            self.note(start, tag, "UTF-8", false);
+        }
+        match T::parse(Text { content, reference_type: tag.reference_type() }) {
+            Ok(value) => Ok(value.map_or(Any::Unset, Into::into)),
+            Err(bad) => {
+                self.pass_over(start, tag, bad.expected, false, || format!("<{}>", tag.name()))?;
+                Ok(Any::Unset)
+            }
+        }
+    }
+
+    /// Notes a leaf whose text begins at `start`.
+    #[cold]
+    fn note(&mut self, start: usize, tag: &Tag<'a>, expected: &'static str, is_secret: bool) {
+        if let Some(notes) = &mut self.notes {
+            notes.add(self.cursor.before(), start, tag.name(), expected, is_secret);
+        }
+    }
+
+    /// Notes a leaf whose text, which begins at `start`, is not of its type; an error where that is not allowed.
+    #[cold]
+    fn pass_over(
+        &mut self,
+        start: usize,
+        tag: &Tag<'a>,
+        expected: &'static str,
+        is_secret: bool,
+        named: impl FnOnce() -> String,
+    ) -> Result<(), DecodeError> {
+        if self.notes.is_none() {
+            return Err(self.cursor.error(format!("the text of {} is not of type {expected}", named())));
+        }
+        self.note(start, tag, expected, is_secret);
+        Ok(())
     }
 
     /// Reads the items of an `ArrayOf…`. Each has the type that the array says, or else its own `xsi:type`.
@@ -183,12 +259,18 @@ impl<'a> Decoder<'a> {
     fn field(&mut self, object: &mut dyn DataObject, index: usize, tag: &Tag<'a>) -> Result<(), DecodeError> {
         match object.slot(index) {
             Slot::Scalar(scalar) => {
+                let start = self.cursor.before().len();
                 let content = self.cursor.text()?;
-                match scalar.put(Text { content, reference_type: tag.reference_type() }) {
+                let replaced = self.is_lossy && content.contains(REPLACED);
+                let put = scalar.put(Text { content, reference_type: tag.reference_type() });
+                if replaced {
+                    self.note(start, tag, "UTF-8", is_secret(object, index));
+                }
+                match put {
                     Ok(()) => Ok(()),
                     Err(bad) => {
-                        let (owner, name, expected) = (object.info().name(), tag.name(), bad.expected);
-                        Err(self.cursor.error(format!("the text of {owner}.{name} is not of type {expected}")))
+                        let named = || format!("{}.{}", object.info().name(), tag.name());
+                        self.pass_over(start, tag, bad.expected, is_secret(object, index), named)
                     }
                 }
             }
@@ -207,6 +289,10 @@ impl<'a> Decoder<'a> {
             Slot::None => self.cursor.skip(),
         }
     }
+}
+
+fn is_secret(object: &dyn DataObject, index: usize) -> bool {
+    object.info().fields().get(index).is_some_and(|field| field.secret)
 }
 
 /// The index of the field that the element is for, looked for from the one of the element before it onwards.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::object::{Any, DataObject, Element, FieldInfo, Object, Type, Value, format_date_time};
+use crate::secrets::Secrets;
 
 /// A value that XML can't carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,7 @@ impl std::error::Error for EncodeError {}
 pub struct Encoder {
     out: String,
     bad: Option<EncodeError>,
+    secrets: Secrets,
 }
 
 impl Encoder {
@@ -43,6 +45,11 @@ impl Encoder {
         }
     }
 
+    /// The values of the secret fields that were written.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// Appends markup as it is.
     pub fn raw(&mut self, markup: &str) {
         self.out.push_str(markup);
@@ -52,6 +59,7 @@ impl Encoder {
     pub fn append(&mut self, other: Self) {
         self.out.push_str(&other.out);
         self.bad = self.bad.take().or(other.bad);
+        self.secrets.add_all(&other.secrets);
     }
 
     /// How much was written so far.
@@ -71,6 +79,9 @@ impl Encoder {
 
     /// Writes a value as the element or elements that `field` declares; nothing where it is not set.
     pub fn field(&mut self, field: &FieldInfo, value: Value<'_>) {
+        if field.secret {
+            self.remember(value);
+        }
         match value {
             Value::List(list) => {
                 for index in 0..list.count() {
@@ -78,6 +89,22 @@ impl Encoder {
                 }
             }
             value => self.one(field.name, field.ty.name(), value),
+        }
+    }
+
+    /// Remembers the text of a secret.
+    #[cold]
+    fn remember(&mut self, value: Value<'_>) {
+        match value {
+            Value::String(text) => self.secrets.add(text),
+            Value::Binary(bytes) => self.secrets.add(&bytes.to_base64()),
+            Value::Any(any) => {
+                if let Some(text) = any.as_str() {
+                    self.secrets.add(text);
+                }
+            }
+            Value::List(list) => (0..list.count()).for_each(|index| self.remember(list.at(index))),
+            _ => {}
         }
     }
 

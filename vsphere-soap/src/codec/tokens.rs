@@ -46,6 +46,11 @@ impl<'a> Tokens<'a> {
         Self { text, at, is_cut, open: Vec::new(), is_empty: false }
     }
 
+    /// The document up to here.
+    pub(super) fn before(&self) -> &'a str {
+        &self.text[..self.at]
+    }
+
     /// How many bytes of the document were read.
     pub(super) fn position(&self) -> u64 {
         self.at as u64

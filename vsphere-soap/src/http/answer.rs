@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::error::Sent;
+use crate::secrets::Secrets;
 
 /// What a content type promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +69,11 @@ pub(super) fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
 /// The longest snippet, in characters.
 const SNIPPET: usize = 160;
 
-/// The start of a body for an error message: one line of text, without markup and control characters.
-pub(super) fn snippet(body: &[u8]) -> String {
-    let text = without_markup(&String::from_utf8_lossy(body));
+/// The start of a body for an error message: one line of text, without markup, control characters and `secrets`.
+pub(super) fn snippet(body: &[u8], secrets: &Secrets) -> String {
+    // Before anything is cut: half a secret is not found. The body itself may be cut.
+    let text = String::from_utf8_lossy(body);
+    let text = without_markup(&secrets.strike_cut(&text));
     let text = ["&nbsp;", "&quot;", "&#39;", "&lt;", "&gt;", "&amp;"]
         .iter()
         .zip([" ", "\"", "'", "<", ">", "&"])
@@ -81,10 +84,12 @@ pub(super) fn snippet(body: &[u8]) -> String {
             line.push(' ');
         }
         line.extend(word.chars().filter(|c| !is_invisible(*c)));
-        if line.len() > SNIPPET * 4 {
+        if line.len() > SNIPPET * 8 {
             break;
         }
     }
+    // Once more, for what was escaped twice or has a tag inside.
+    let line = secrets.strike_cut(&line);
     match line.char_indices().nth(SNIPPET) {
         Some((end, _)) => format!("{}…", line[..end].trim_end()),
         None => line.trim_end().to_owned(),
@@ -183,11 +188,31 @@ mod tests {
             ("<é>", "<é>"),
             ("<ééééé", "<ééééé"),
         ] {
-            assert_eq!(snippet(body.as_bytes()), expected, "{body:?}");
+            assert_eq!(snippet(body.as_bytes(), &Secrets::new()), expected, "{body:?}");
         }
-        assert_eq!(snippet(b"ok \xFF\xFE"), "ok");
-        let long = snippet("né ".repeat(10_000).as_bytes());
+        assert_eq!(snippet(b"ok \xFF\xFE", &Secrets::new()), "ok");
+        let long = snippet("né ".repeat(10_000).as_bytes(), &Secrets::new());
         assert!(long.ends_with('…') && long.chars().count() <= SNIPPET + 1, "{long}");
+    }
+
+    #[test]
+    fn no_snippet_shows_a_secret_nor_the_half_of_one() {
+        let mut secrets = Secrets::new();
+        secrets.add("Pa<ss>  word&1");
+        for body in [
+            "<b>bad request</b> <password>Pa&lt;ss&gt;  word&amp;1</password>",
+            "<pre>bad request &amp;lt;password&amp;gt;Pa&amp;lt;ss&amp;gt; word&amp;amp;1</pre>",
+            "bad request password=Pa%3Css%3E++word%261&x=y",
+        ] {
+            let shown = snippet(body.as_bytes(), &secrets);
+            assert!(shown.starts_with("bad request") && shown.contains("***"), "{shown}");
+            assert!(!shown.contains("word&1") && !shown.contains("Pa"), "{shown}");
+        }
+        for length in 130..SNIPPET {
+            let body = format!("{} Pa&lt;ss&gt;  word&amp;1 and so on and on and on", "x".repeat(length));
+            let shown = snippet(body.as_bytes(), &secrets);
+            assert!(!shown.contains("Pa"), "{shown}");
+        }
     }
 
     #[test]

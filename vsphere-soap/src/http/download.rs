@@ -31,7 +31,7 @@ impl Transport {
             Some(ticket) => (request.header(COOKIE, ticket), Cookies::None),
             None => (request, Cookies::Session),
         };
-        let task = Task { operation: call.operation, target: call.target };
+        let task = Task::new(self, call.operation, call.target).hiding(&call.secrets());
         let mut reply = self.send(&task, request, self.options().request_timeout, cookies).await?;
         if reply.status() != 200 {
             let start = reply.start().await;
@@ -40,7 +40,7 @@ impl Transport {
         let content_type = reply.content_type();
         if is_page(content_type.as_deref(), call.path) {
             let start = reply.start().await;
-            return Err(call.failed(ErrorKind::NotAFile { snippet: snippet(&start) }));
+            return Err(task.failed(ErrorKind::NotAFile { snippet: snippet(&start, &task.secrets()) }));
         }
         let response = reply.response;
         let header = |name: HeaderName| response.headers().get(name)?.to_str().ok().map(str::to_owned);
@@ -101,8 +101,11 @@ impl Download {
     }
 
     fn failed(&self, kind: ErrorKind) -> Error {
-        let task = Task { operation: &self.operation, target: self.target.as_deref() };
-        task.failed(kind).with_sent(Sent::Yes)
+        let error = Error::new(self.operation.clone(), kind).with_sent(Sent::Yes);
+        match &self.target {
+            Some(target) => error.on(target),
+            None => error,
+        }
     }
 
     fn end(&mut self, error: Option<ErrorKind>) -> Poll<Option<Result<Bytes>>> {

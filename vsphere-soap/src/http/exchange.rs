@@ -10,6 +10,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use super::reply::Task;
 use super::transport::{Answer, Cookies, Transport};
 use crate::error::{ErrorKind, Result};
+use crate::secrets::Secrets;
 
 /// What a request does with a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,19 +35,27 @@ pub struct Exchange<'a> {
     path: &'a str,
     secret: Option<(&'static str, &'a str)>,
     json: Option<Bytes>,
+    own: Secrets,
     deadline: Option<Duration>,
 }
 
 impl<'a> Exchange<'a> {
     /// A request for a path on the server, which may carry a query.
     pub fn new(operation: &'a str, verb: Verb, path: &'a str) -> Self {
-        Self { operation, verb, path, secret: None, json: None, deadline: None }
+        Self { operation, verb, path, secret: None, json: None, own: Secrets::new(), deadline: None }
     }
 
     /// The header that lets the request in, such as `authorization`. It is never logged.
     #[must_use]
     pub fn secret(mut self, name: &'static str, value: &'a str) -> Self {
         self.secret = Some((name, value));
+        self
+    }
+
+    /// What is secret in the body: it is struck out of a refusal that quotes it.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.own = secrets;
         self
     }
 
@@ -73,7 +82,12 @@ impl Transport {
     /// [`ErrorKind::Http`] for 429, 502 to 504 and for what is no answer, a redirect included, and those of the
     /// connection, as [`post`](Self::post).
     pub async fn exchange(&self, exchange: Exchange<'_>) -> Result<Answer> {
-        let task = Task { operation: exchange.operation, target: Some(exchange.path) };
+        let mut secrets = exchange.own.clone();
+        if let Some((_, value)) = exchange.secret {
+            // A scheme such as `Basic` is none.
+            secrets.add(value.rsplit(' ').next().unwrap_or(value));
+        }
+        let task = Task::new(self, exchange.operation, Some(exchange.path)).hiding(&secrets);
         let method = match exchange.verb {
             Verb::Get => Method::GET,
             Verb::Post => Method::POST,
@@ -105,6 +119,11 @@ impl Transport {
             };
             if is_answer {
                 let body = reply.all(options.max_body).await?;
+                // What a refusal quotes of the request is shown to people.
+                let body = match reply.status() {
+                    200..=299 => body,
+                    _ => task.secrets().strike(&String::from_utf8_lossy(&body)).into_owned().into(),
+                };
                 return Ok(reply.answer(body));
             }
             let start = reply.start().await;

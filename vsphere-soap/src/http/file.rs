@@ -7,6 +7,7 @@ use url::{Position, Url};
 
 use super::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::secrets::Secrets;
 
 /// Where a file is: the server that has it, and the path and query there.
 ///
@@ -126,6 +127,20 @@ impl<'a> FileCall<'a> {
             Some(target) => error.on(target),
             None => error,
         }
+    }
+
+    /// The ticket, and the tokens in the query: what no error may show.
+    pub(super) fn secrets(&self) -> Secrets {
+        let mut secrets = Secrets::new();
+        self.ticket.iter().for_each(|ticket| secrets.add(ticket));
+        let query = self.path.split_once('?').map_or("", |(_, query)| query);
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            // Others, such as the name of a datacenter, are what the error is about.
+            if ["token", "ticket", "password", "secret"].iter().any(|word| name.to_ascii_lowercase().contains(word)) {
+                secrets.add(&value);
+            }
+        }
+        secrets
     }
 
     /// The cookie of the ticket.

@@ -11,8 +11,9 @@ use super::answer::{retry_after, sent_before, snippet};
 use super::endpoint::Endpoint;
 use super::failure;
 use super::options::TransportOptions;
-use super::transport::Answer;
+use super::transport::{Answer, Transport};
 use crate::error::{Error, ErrorKind, Result, Sent, WaitingFor};
+use crate::secrets::Secrets;
 
 /// An answer whose head has arrived.
 pub(super) struct Reply<'t> {
@@ -98,8 +99,8 @@ impl Reply<'_> {
         }
         let kind = ErrorKind::NotSoap {
             host: self.endpoint.host().to_owned(),
-            content_type: self.content_type().map(|kind| snippet(kind.as_bytes())),
-            snippet: match snippet(body) {
+            content_type: self.content_type().map(|kind| snippet(kind.as_bytes(), &self.task.secrets())),
+            snippet: match snippet(body, &self.task.secrets()) {
                 empty if empty.is_empty() && !body.trim_ascii().is_empty() => {
                     format!("{} bytes", body.len())
                 }
@@ -114,9 +115,10 @@ impl Reply<'_> {
         let status = self.status();
         let snippet = match self.header(LOCATION) {
             Some(to) if (300..400).contains(&status) => {
-                format!("it redirects to {}", without_secrets(to, self.endpoint))
+                let to = without_query(to, self.endpoint);
+                format!("it redirects to {}", self.task.secrets().strike(&to))
             }
-            _ => snippet(body),
+            _ => snippet(body, &self.task.secrets()),
         };
         let sent = sent_before(status, &snippet);
         let retry_after = self.header(RETRY_AFTER).and_then(|value| retry_after(value, Utc::now()));
@@ -130,11 +132,36 @@ impl Reply<'_> {
 
 /// What is being done, for errors and logs.
 pub(super) struct Task<'a> {
-    pub(super) operation: &'a str,
-    pub(super) target: Option<&'a str>,
+    operation: &'a str,
+    target: Option<&'a str>,
+    transport: &'a Transport,
+    /// The secrets of the request itself.
+    own: Secrets,
 }
 
-impl Task<'_> {
+impl<'a> Task<'a> {
+    pub(super) fn new(transport: &'a Transport, operation: &'a str, target: Option<&'a str>) -> Self {
+        let mut own = Secrets::new();
+        // The answer may bring another cookie.
+        if let Some(cookie) = transport.session_cookie() {
+            own.add(cookie.as_str().trim_matches('"'));
+        }
+        Self { operation, target, transport, own }
+    }
+
+    /// Adds what no error may show.
+    pub(super) fn hiding(mut self, secrets: &Secrets) -> Self {
+        self.own.add_all(secrets);
+        self
+    }
+
+    /// What no error may show.
+    pub(super) fn secrets(&self) -> Secrets {
+        let mut all = self.transport.secrets();
+        all.add_all(&self.own);
+        all
+    }
+
     pub(super) fn failed(&self, kind: ErrorKind) -> Error {
         let error = Error::new(self.operation.to_owned(), kind);
         match self.target {
@@ -186,7 +213,7 @@ const START: usize = 64 << 10;
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The address that a redirect leads to, without what may be secret in it.
-fn without_secrets(location: &str, from: &Endpoint) -> String {
+fn without_query(location: &str, from: &Endpoint) -> String {
     match from.sdk().join(location) {
         Ok(url) => format!("{}{}", url.origin().ascii_serialization(), url.path()),
         Err(_) => "an invalid address".to_owned(),

@@ -1,7 +1,7 @@
 //! The transport: posts envelopes and gets files, with every limit kept.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use super::session::{SessionCookie, SessionSlot, SetSession};
 use super::tls::{self, Policy};
 use super::trust::Thumbprint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::secrets::Secrets;
 
 /// The way to one server: a pool of connections and the session cookie. Clones are cheap and share both.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ struct Inner {
     session: SessionSlot,
     /// Where connections lead, for error messages.
     peer: String,
+    /// What no error may show, beside the session.
+    secrets: RwLock<Secrets>,
 }
 
 /// What a request has to do with the session.
@@ -61,6 +64,8 @@ pub struct Call<'a> {
     pub deadline: Option<Duration>,
     /// Whether the cookie of the answer is the session from now on, whatever else arrived meanwhile: a login.
     pub opens_session: bool,
+    /// What is secret in the body: no error shows it, even if the answer quotes it.
+    pub secrets: Secrets,
 }
 
 /// An answer that holds what was asked for: of a SOAP request, an envelope with a result or a fault.
@@ -107,7 +112,13 @@ impl Transport {
             .build()
             .map_err(|cause| config(format!("the HTTP client cannot be set up: {}", failure::root_cause(&cause))))?;
         let session = SessionSlot::default();
-        Ok(Self { inner: Arc::new(Inner { client, endpoint, options, session, peer }) })
+        let mut secrets = Secrets::new();
+        let proxy = options.proxy.as_deref().and_then(|proxy| Url::parse(proxy).ok());
+        if let Some(password) = proxy.as_ref().and_then(Url::password) {
+            secrets.add(password);
+        }
+        let secrets = RwLock::new(secrets);
+        Ok(Self { inner: Arc::new(Inner { client, endpoint, options, session, peer, secrets }) })
     }
 
     /// The server.
@@ -135,6 +146,21 @@ impl Transport {
         self.inner.session.put(None);
     }
 
+    /// Remembers a secret that is sent to the server, such as a password: it is struck out of all that an error quotes
+    /// of an answer.
+    pub fn keep_secret(&self, secret: &str) {
+        self.inner.secrets.write().unwrap_or_else(PoisonError::into_inner).add(secret);
+    }
+
+    /// What no error may show: the secrets that were kept, and the session.
+    pub fn secrets(&self) -> Secrets {
+        let mut secrets = self.inner.secrets.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(cookie) = self.session_cookie() {
+            secrets.add(cookie.as_str().trim_matches('"'));
+        }
+        secrets
+    }
+
     pub(super) fn client(&self) -> &reqwest::Client {
         &self.inner.client
     }
@@ -145,7 +171,7 @@ impl Transport {
     /// Every kind but [`Fault`](ErrorKind::Fault) and [`Decode`](ErrorKind::Decode), which are for those who read
     /// the envelope. A redirect is not followed: it is an [`Http`](ErrorKind::Http) error that says where it leads.
     pub async fn post(&self, call: Call<'_>) -> Result<Answer> {
-        let task = Task { operation: call.operation, target: call.target };
+        let task = Task::new(self, call.operation, call.target).hiding(&call.secrets);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=utf-8"));
         let action = HeaderValue::from_str(call.action)
@@ -184,7 +210,7 @@ impl Transport {
 
     /// As [`get`](Self::get), with a limit in bytes of its own.
     pub(super) async fn get_up_to(&self, operation: &str, path: &str, accept: &str, limit: u64) -> Result<Answer> {
-        let task = Task { operation, target: None };
+        let task = Task::new(self, operation, None);
         let accept = HeaderValue::from_str(accept)
             .map_err(|_| task.failed(ErrorKind::Config(format!("the content type {accept:?} is not valid"))))?;
         let request = self.inner.client.get(self.endpoint().url(path)).header(ACCEPT, accept);
@@ -251,7 +277,15 @@ impl fmt::Debug for Transport {
 impl<'a> Call<'a> {
     /// A request with no target and the transport's own deadline.
     pub fn new(operation: &'a str, action: &'a str, body: impl Into<Bytes>) -> Self {
-        Self { operation, target: None, action, body: body.into(), deadline: None, opens_session: false }
+        Self {
+            operation,
+            target: None,
+            action,
+            body: body.into(),
+            deadline: None,
+            opens_session: false,
+            secrets: Secrets::new(),
+        }
     }
 
     /// Names the object that the operation is meant for.
@@ -265,6 +299,13 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = Some(limit);
+        self
+    }
+
+    /// Names what is secret in the body.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = secrets;
         self
     }
 

@@ -54,7 +54,7 @@ impl Transport {
             None => Cookies::Session,
         };
 
-        let task = Task { operation: call.operation, target: call.target };
+        let task = Task::new(self, call.operation, call.target).hiding(&call.secrets());
         let options = self.options();
         // A connection comes first, and has a limit of its own.
         let stall = options.read_timeout.max(options.connect_timeout);
