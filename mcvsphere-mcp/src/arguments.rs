@@ -1,5 +1,7 @@
 //! Taking a tool's arguments apart, with errors that name the argument.
 
+pub(crate) mod meant;
+
 use std::{borrow::Cow, fmt::Display};
 
 use rmcp::{
@@ -48,12 +50,15 @@ where
 
 impl<T: DeserializeOwned> FromContextPart<ToolCallContext<'_, Server>> for Parameters<T> {
     fn from_context_part(context: &mut ToolCallContext<'_, Server>) -> std::result::Result<Self, ErrorData> {
-        let arguments = Value::Object(context.arguments.take().unwrap_or_default());
-        serde_path_to_error::deserialize(arguments).map(Self).map_err(|error| {
+        // The choke point makes a result of it that the model can read.
+        let refused = |message: String| ErrorData::invalid_params(message, None);
+        let mut arguments = context.arguments.take().unwrap_or_default();
+        if let Some(tool) = context.service.catalog().tool(&context.name) {
+            arguments = meant::arguments::<T>(arguments, &tool.input_schema).map_err(refused)?;
+        }
+        serde_path_to_error::deserialize(Value::Object(arguments)).map(Self).map_err(|error| {
             let known = context.service.argument_names(&context.name);
-            let message = explain(&error.path().to_string(), &error.inner().to_string(), &known);
-            // The choke point makes a result of it that the model can read.
-            ErrorData::invalid_params(message, None)
+            refused(explain(&error.path().to_string(), &error.inner().to_string(), &known))
         })
     }
 }

@@ -3,7 +3,7 @@
 //! A name or a note can hold line breaks, quotes and characters that turn, hide or end what stands around them. Escaped,
 //! it stays one piece on one line, and a reader sees every character that is there.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 /// Whether a character is shown as an escape: controls, line and paragraph separators, what changes the direction of text,
 /// and what cannot be seen.
@@ -38,6 +38,65 @@ pub(crate) fn quoted(text: &str) -> String {
     quoted
 }
 
+/// The text in JSON, which escapes line breaks by itself: everything else that would hide is shown as in [`one_line`].
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_hidden) && !text.contains(ESCAPE) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if rest.starts_with(ESCAPE) {
+            // Written out by somebody, and not by us: so that the way back leads to the same text.
+            shown.push_str("\\u{5c}");
+        } else if is_hidden(c) && !matches!(c, '\n' | '\r' | '\t') {
+            push(&mut shown, c);
+        } else {
+            shown.push(c);
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    Cow::Owned(shown)
+}
+
+/// The text that was shown as this: the way back of [`visible`]. Only what it escapes is taken for an escape.
+pub(crate) fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(ESCAPE) {
+        return Cow::Borrowed(text);
+    }
+    let mut raw = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(ESCAPE) {
+        let (before, escape) = rest.split_at(at);
+        raw.push_str(before);
+        let code = escape.strip_prefix(ESCAPE).and_then(|code| code.split_once('}'));
+        let meant = code.and_then(|(code, after)| {
+            let c = u32::from_str_radix(code, 16).ok().and_then(char::from_u32)?;
+            (c == '\\' || is_hidden(c) || is_mark(c)).then_some((c, after))
+        });
+        match meant {
+            Some((c, after)) => {
+                raw.push(c);
+                rest = after;
+            }
+            None => {
+                raw.push_str(ESCAPE);
+                rest = &escape[ESCAPE.len()..];
+            }
+        }
+    }
+    raw.push_str(rest);
+    Cow::Owned(raw)
+}
+
+/// What an escape begins with.
+const ESCAPE: &str = "\\u{";
+
+/// Whether a character is one of the brackets that mark untrusted text.
+pub(crate) fn is_mark(c: char) -> bool {
+    matches!(c, '\u{27e6}' | '\u{27e7}')
+}
+
 fn push(line: &mut String, c: char) {
     match c {
         '\n' => line.push_str("\\n"),
@@ -64,6 +123,26 @@ mod tests {
             ("\u{1b}[2J", "\\u{1b}[2J"),
         ] {
             assert_eq!(one_line(text), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_shown_leads_back_to_the_name() {
+        for (name, shown) in [
+            ("web-1 (größe 7 %)", "web-1 (größe 7 %)"),
+            ("a\u{202e}b", "a\\u{202e}b"),
+            ("a\u{7}\u{9b}b\u{e0041}\u{200b}", "a\\u{7}\\u{9b}b\\u{e0041}\\u{200b}"),
+            ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+            ("C:\\new", "C:\\new"),
+            (r"a\u{202e}b", r"a\u{5c}u{202e}b"),
+            (r"\u{5c}u{202e}", r"\u{5c}u{5c}u{202e}"),
+            (r"\u{", r"\u{5c}u{"),
+        ] {
+            assert_eq!(visible(name), shown);
+            assert_eq!(unescaped(shown), name);
+        }
+        for untouched in [r"\u{41}", r"\u{zz}", r"\u{202e", r"\u{}", r"\u{110000}"] {
+            assert_eq!(unescaped(untouched), untouched);
         }
     }
 
