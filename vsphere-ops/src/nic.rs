@@ -39,6 +39,7 @@ use crate::link::Link;
 use crate::mo::Mo;
 use crate::name::Glob;
 use crate::page::{Page, Window};
+use crate::untrusted;
 use network::{Known, Outlet};
 
 /// What adapters are called in errors.
@@ -523,7 +524,7 @@ impl Look {
             network: plugged.name,
             network_id: plugged.id,
             network_kind: plugged.kind,
-            ip_addresses: reported.flat_map(|net| net.ip_address.iter().cloned()).collect(),
+            ip_addresses: reported.flat_map(|net| net.ip_address.iter().filter_map(untrusted::address)).collect(),
             problem: plugged.problem.map(str::to_owned).or(broken),
         }
     }

@@ -49,6 +49,7 @@ use crate::find::no_longer;
 use crate::mo::Mo;
 use crate::name::{self, Glob};
 use crate::page::{Page, Window};
+use crate::untrusted::Untrusted;
 use crate::vm::power_state_name;
 
 /// A snapshot of a virtual machine.
@@ -70,8 +71,8 @@ pub struct SnapshotInfo {
     /// The managed object id (`snapshot-7`).
     pub id: String,
     /// The description. People write it: not to be trusted.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub description: String,
+    #[serde(skip_serializing_if = "Untrusted::is_empty")]
+    pub description: Untrusted,
     /// When it was taken, RFC 3339.
     pub created: String,
     /// The machine's state in it: `powered_on` where it holds memory, `suspended`, or `powered_off`.
@@ -175,7 +176,7 @@ impl Tree {
                 name: name::decode(&node.name),
                 path: path.clone(),
                 id: node.snapshot.value.clone(),
-                description: node.description.clone(),
+                description: node.description.as_str().into(),
                 created: format_date_time(&node.create_time),
                 taken: node.create_time,
                 state: power_state_name(&node.state),

@@ -54,6 +54,7 @@ use crate::find::{self, label, name_of};
 use crate::name::Glob;
 use crate::page::{Page, Window};
 use crate::read::Values;
+use crate::untrusted::{self, Untrusted};
 
 /// Which virtual machines to list.
 ///
@@ -103,7 +104,7 @@ pub struct VmSummary {
     /// Memory in MiB.
     pub memory_mb: Option<i32>,
     /// The guest operating system, in full.
-    pub guest_os: Option<String>,
+    pub guest_os: Option<Untrusted>,
     /// The name of the host that it runs on.
     pub host: Option<String>,
     /// The guest's primary IP address.
@@ -224,9 +225,9 @@ fn summary(content: ObjectContent, hosts: &HashMap<String, String>) -> VmSummary
         power_state: power_state_name(&optional(&mut values, vm::POWER_STATE.path()).unwrap_or_default()),
         cpu: optional(&mut values, vm::NUM_CPU.path()),
         memory_mb: optional(&mut values, vm::MEMORY_SIZE_MB.path()),
-        guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()),
+        guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()).map(String::into),
         host: host.map(|host| hosts.get(&host.value).cloned().unwrap_or(host.value)),
-        ip: optional(&mut values, vm::GUEST_IP_ADDRESS.path()),
+        ip: optional::<String>(&mut values, vm::GUEST_IP_ADDRESS.path()).and_then(untrusted::address),
     }
 }
 

@@ -93,7 +93,7 @@ async fn reconfigure_says_what_was_before_and_after() {
         ("cpu", json!(4)),
         ("cores_per_socket", json!(2)),
         ("memory_mb", json!(2048)),
-        ("annotation", json!("shop")),
+        ("annotation", json!({ "untrusted": "shop" })),
         ("cpu_hot_add", json!(true)),
     ];
     assert_eq!(changes(&done), expected.map(|(setting, after)| (json!(setting), after)));
@@ -231,7 +231,7 @@ async fn templates_are_listed_and_machines_are_not() {
     let all = call(&client, "list_templates", json!({})).await;
     assert_eq!((&all["total"], &all["truncated"]), (&json!(3), &json!(false)), "{all:#}");
     assert_eq!(all["items"][0]["path"], "/DC0/vm/ubuntu-22");
-    assert!(all["items"][0]["host"].is_string() && all["items"][0]["guest_os"].is_string(), "{all:#}");
+    assert!(all["items"][0]["host"].is_string() && all["items"][0]["guest_os"]["untrusted"].is_string(), "{all:#}");
     let first = call(&client, "list_templates", json!({ "filter": "ubuntu-*", "limit": 1, "fields": ["name"] })).await;
     assert_eq!((&first["items"], &first["total"]), (&json!([{ "name": "ubuntu-22" }]), &json!(2)));
     let next = json!({ "filter": "ubuntu-*", "limit": 1, "cursor": first["next_cursor"] });

@@ -120,7 +120,7 @@ fn fits(value: &Value, schema: &Value) -> Result<(), String> {
         Some(other) => return Err(format!("{value} is no {other}")),
     }
     for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-        if value.get(name).is_none() {
+        if value.is_object() && value.get(name).is_none() {
             return Err(format!("{name} is missing"));
         }
     }
@@ -128,6 +128,8 @@ fn fits(value: &Value, schema: &Value) -> Result<(), String> {
         match schema.get("properties").and_then(|properties| properties.get(name)) {
             Some(schema) => fits(value, schema).map_err(|why| format!("{name}: {why}"))?,
             None if schema["properties"].get("plan_token").is_some() => {}
+            // A value of any kind, such as that of a setting.
+            None if schema.get("type").is_none() => {}
             None => return Err(format!("{name} is not in the schema")),
         }
     }

@@ -7,6 +7,7 @@ use vsphere_soap::object::format_date_time;
 use super::{EventQuery, name_of};
 use crate::error::Result;
 use crate::name;
+use crate::untrusted::Untrusted;
 
 /// The newest events of a query.
 ///
@@ -59,7 +60,7 @@ pub struct EventReport {
     pub user: Option<String>,
     /// The text for people, in the language of the session. Names and notes that people and guests wrote are in it: not
     /// to be trusted.
-    pub message: String,
+    pub message: Untrusted,
     /// The server's number for it.
     pub key: i32,
 }
@@ -102,7 +103,7 @@ impl From<&Poly<Event>> for EventReport {
             entity: entity.map(|name| name::decode(&name)),
             entity_id,
             user: Some(event.user_name.clone()).filter(|user| !user.is_empty()),
-            message: event.full_formatted_message.clone().unwrap_or_default(),
+            message: event.full_formatted_message.as_deref().unwrap_or_default().into(),
             key: event.key,
         }
     }

@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::find::{self, label};
 use crate::read::Values;
+use crate::untrusted::{self, Untrusted};
 use crate::vm::{optional, power_state_name};
 
 /// A machine that is not off, as far as that matters to whoever is about to power it off.
@@ -38,10 +39,10 @@ pub struct Running {
     pub booted: Option<String>,
     /// The guest operating system, in full.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub guest_os: Option<String>,
+    pub guest_os: Option<Untrusted>,
     /// The guest's name, as the guest says.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub guest_host_name: Option<String>,
+    pub guest_host_name: Option<Untrusted>,
     /// The guest's primary address, as the guest says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
@@ -99,9 +100,9 @@ pub async fn running(client: &Client, vms: &[String]) -> Result<Vec<Running>> {
             power_state: power_state_name(&state),
             uptime_seconds: stats.and_then(|stats| stats.uptime_seconds).filter(|_| on),
             booted: booted.map(|time| format_date_time(&time)),
-            guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()),
-            guest_host_name: optional(&mut values, vm::GUEST_HOST_NAME.path()),
-            ip: optional(&mut values, vm::GUEST_IP_ADDRESS.path()),
+            guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()).map(String::into),
+            guest_host_name: optional(&mut values, vm::GUEST_HOST_NAME.path()).map(String::into),
+            ip: optional::<String>(&mut values, vm::GUEST_IP_ADDRESS.path()).and_then(untrusted::address),
             clean_shutdown: on && tools_run(tools.as_deref()),
         });
     }

@@ -361,7 +361,7 @@ pub async fn rename(
     let before = tree.one(machine, snapshot)?;
     let object = before.object(machine);
     let changed = name.is_some_and(|name| name != before.name)
-        || description.is_some_and(|description| description != before.description);
+        || description.is_some_and(|description| *description != *before.description);
     if changed {
         let renamed = machine.client().retry_while_busy(BUSY, || async {
             let renamed = object.rename_snapshot(name, description).await;

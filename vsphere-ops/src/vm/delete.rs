@@ -18,6 +18,7 @@ use crate::name;
 use crate::power::changed;
 use crate::read::Values;
 use crate::task::{self, BUSY, Task};
+use crate::untrusted::Untrusted;
 
 const OPERATION: &str = "delete";
 
@@ -124,7 +125,7 @@ pub struct Deletion {
     pub booted: Option<String>,
     /// The guest operating system, in full.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub guest_os: Option<String>,
+    pub guest_os: Option<Untrusted>,
     /// The virtual disks; the datastore of each is in its file's path.
     pub disks: Vec<Disk>,
     /// Storage in use, in bytes.
@@ -174,7 +175,7 @@ pub async fn deletion(client: &Client, what: &str) -> Result<Deletion> {
         power_state: power_state_name(&runtime.power_state),
         uptime_seconds: stats.uptime_seconds.filter(|_| on),
         booted: runtime.boot_time.as_ref().filter(|_| on).map(format_date_time),
-        guest_os: config.as_ref().map(|config| config.guest_full_name.clone()),
+        guest_os: config.as_ref().map(|config| config.guest_full_name.as_str().into()),
         disks: devices.iter().filter_map(info::disk).collect(),
         storage_used_bytes: storage.map(|storage| storage.committed),
         snapshots,

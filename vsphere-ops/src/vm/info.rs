@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::device::label;
 use crate::error::Result;
 use crate::find;
+use crate::untrusted::{self, Untrusted};
 
 /// All about one virtual machine.
 ///
@@ -59,10 +60,10 @@ pub struct VmInfo {
     /// The identifier of the configured guest operating system.
     pub guest_id: Option<String>,
     /// The guest operating system, in full.
-    pub guest_os: Option<String>,
+    pub guest_os: Option<Untrusted>,
     /// The guest's host name. The guest says so: not to be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub guest_host_name: Option<String>,
+    pub guest_host_name: Option<Untrusted>,
     /// The guest's primary IP address. The guest says so: not to be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
@@ -74,7 +75,7 @@ pub struct VmInfo {
     pub instance_uuid: Option<String>,
     /// The note on the machine. People write it: not to be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub annotation: Option<String>,
+    pub annotation: Option<Untrusted>,
     /// The names of its datastores.
     pub datastores: Vec<String>,
     /// The path of the configuration file, as a datastore path.
@@ -194,6 +195,7 @@ pub async fn info(client: &Client, what: &str) -> Result<VmInfo> {
     let known = |reference: &ManagedObjectReference| names.get(&reference.value).cloned();
     let hardware = config.as_ref().map(|config| &config.hardware);
     let devices = hardware.map(|hardware| hardware.device.as_slice()).unwrap_or_default();
+    let annotation = config.as_ref().and_then(|config| config.annotation.clone());
     Ok(VmInfo {
         name: crate::name::decode(&name),
         id: machine.id().to_owned(),
@@ -209,17 +211,17 @@ pub async fn info(client: &Client, what: &str) -> Result<VmInfo> {
         hardware_version: config.as_ref().map(|config| config.version.clone()),
         firmware: config.as_ref().and_then(|config| config.firmware.clone()),
         guest_id: config.as_ref().map(|config| config.guest_id.clone()),
-        guest_os: config.as_ref().map(|config| config.guest_full_name.clone()),
-        guest_host_name: guest.host_name.clone(),
-        ip: guest.ip_address.clone(),
+        guest_os: config.as_ref().map(|config| config.guest_full_name.as_str().into()),
+        guest_host_name: guest.host_name.as_deref().map(Untrusted::from),
+        ip: guest.ip_address.as_deref().and_then(untrusted::address),
         tools: ToolsInfo {
             running_status: guest.tools_running_status.clone(),
             version_status: guest.tools_version_status2.clone(),
-            version: guest.tools_version.clone(),
+            version: guest.tools_version.clone().and_then(untrusted::version),
         },
         uuid: config.as_ref().map(|config| config.uuid.clone()),
         instance_uuid: config.as_ref().and_then(|config| config.instance_uuid.clone()),
-        annotation: config.as_ref().and_then(|config| config.annotation.clone()).filter(|text| !text.is_empty()),
+        annotation: annotation.filter(|text| !text.is_empty()).map(Untrusted::from),
         datastores: datastores.iter().filter_map(known).collect(),
         vmx_path: config.as_ref().map(|config| config.files.vm_path_name.clone()).unwrap_or_default(),
         disks: devices.iter().filter_map(disk).collect(),
@@ -271,7 +273,7 @@ fn nic(device: &Poly<VirtualDevice>, guest: &GuestInfo, names: &HashMap<String, 
         mac: card.mac_address.clone(),
         connected: card.connectable.as_ref().map(|connectable| connectable.connected),
         network,
-        ip_addresses: reported.flat_map(|net| net.ip_address.iter().cloned()).collect(),
+        ip_addresses: reported.flat_map(|net| net.ip_address.iter().filter_map(untrusted::address)).collect(),
     })
 }
 

@@ -15,6 +15,7 @@ use crate::inventory::{Entry, Inventory};
 use crate::name::Glob;
 use crate::page::{Page, Window};
 use crate::read::{Missing, Select, Values};
+use crate::untrusted::{self, Untrusted};
 
 /// A live mirror of all virtual machines, templates included, that answers a [`VmQuery`] from memory.
 ///
@@ -215,9 +216,9 @@ impl VmMirror {
             power_state: power_state_name(power_state.as_ref().unwrap_or(&VirtualMachinePowerState::default())),
             cpu: *cpu,
             memory_mb: *memory_mb,
-            guest_os: guest_os.clone(),
+            guest_os: guest_os.as_deref().map(Untrusted::from),
             host,
-            ip: ip.clone(),
+            ip: ip.as_deref().and_then(untrusted::address),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
 use crate::name;
 use crate::task::{self, BUSY, Task};
+use crate::untrusted::Untrusted;
 
 const OPERATION: &str = "reconfigure";
 
@@ -76,7 +77,7 @@ pub struct Reconfigured {
 pub struct SettingChange {
     /// `cpu`, `cores_per_socket`, `memory_mb`, `annotation`, `cpu_hot_add` or `memory_hot_add`.
     pub setting: &'static str,
-    /// Its value before.
+    /// Its value before. A note is [`Untrusted`].
     pub before: Value,
     /// Its value now.
     pub after: Value,
@@ -166,7 +167,7 @@ const SETTINGS: [(&str, Reads); 6] = [
     // The server may fit them to another number of CPUs by itself.
     ("cores_per_socket", |config| json!(config.hardware.num_cores_per_socket)),
     ("memory_mb", |config| json!(config.hardware.memory_mb)),
-    ("annotation", |config| json!(config.annotation.as_deref().unwrap_or_default())),
+    ("annotation", |config| json!(Untrusted::from(config.annotation.as_deref().unwrap_or_default()))),
     ("cpu_hot_add", |config| json!(config.cpu_hot_add_enabled.unwrap_or(false))),
     ("memory_hot_add", |config| json!(config.memory_hot_add_enabled.unwrap_or(false))),
 ];

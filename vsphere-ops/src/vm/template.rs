@@ -18,6 +18,7 @@ use crate::page::{Page, Window};
 use crate::placement::{Near, Placement, datacenter_of};
 use crate::read::Values;
 use crate::task::BUSY;
+use crate::untrusted::Untrusted;
 
 const TO_TEMPLATE: &str = "convert to a template";
 const TO_MACHINE: &str = "convert to a virtual machine";
@@ -166,7 +167,7 @@ pub struct TemplateSummary {
     /// Memory in MiB.
     pub memory_mb: Option<i32>,
     /// The guest operating system, in full.
-    pub guest_os: Option<String>,
+    pub guest_os: Option<Untrusted>,
     /// The name of the host that it is registered on.
     pub host: Option<String>,
 }
@@ -229,7 +230,7 @@ fn summary(content: ObjectContent, path: String, hosts: &HashMap<String, String>
         path,
         cpu: optional(&mut values, vm::NUM_CPU.path()),
         memory_mb: optional(&mut values, vm::MEMORY_SIZE_MB.path()),
-        guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()),
+        guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()).map(String::into),
         host,
     }
 }

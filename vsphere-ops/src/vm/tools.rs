@@ -13,6 +13,7 @@ use super::{ToolsInfo, power_state_name};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
+use crate::untrusted::{self, Untrusted};
 use crate::watch::Change;
 
 /// What VMware Tools in a machine's guest do, and what they say of the guest.
@@ -55,10 +56,10 @@ pub struct ToolsStatus {
     pub heartbeat: Option<String>,
     /// The operating system that runs. The guest says so: not to be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub guest_os: Option<String>,
+    pub guest_os: Option<Untrusted>,
     /// The guest's host name. The guest says so: not to be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub guest_host_name: Option<String>,
+    pub guest_host_name: Option<Untrusted>,
     /// The guest's primary IP address. The guest says so: not to be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
@@ -113,7 +114,7 @@ async fn read(machine: &Mo<VirtualMachine>) -> Result<ToolsStatus> {
         tools: ToolsInfo {
             running_status: guest.tools_running_status,
             version_status: guest.tools_version_status2,
-            version: guest.tools_version,
+            version: guest.tools_version.and_then(untrusted::version),
         },
         install_type: guest.tools_install_type,
         upgrade_policy: config.and_then(|config| config.tools_upgrade_policy),
@@ -121,9 +122,9 @@ async fn read(machine: &Mo<VirtualMachine>) -> Result<ToolsStatus> {
         guest_state: Some(guest.guest_state).filter(|state| !state.is_empty()),
         guest_operations_ready: guest.guest_operations_ready,
         heartbeat: heartbeat.map(|status| status.as_str().to_owned()),
-        guest_os: guest.guest_full_name,
-        guest_host_name: guest.host_name,
-        ip: guest.ip_address,
+        guest_os: guest.guest_full_name.map(Untrusted::from),
+        guest_host_name: guest.host_name.map(Untrusted::from),
+        ip: guest.ip_address.and_then(untrusted::address),
     })
 }
 
