@@ -1,8 +1,10 @@
 //! The shape of a successful answer.
 //!
 //! A program reads the structured content; a person, and the model of a client that passes on text alone, reads the text.
-//! The text holds all the data too, but as a table or as lines instead of JSON a second time: of a page of virtual machines
-//! that is a little more than half as long.
+//! The text holds the same data, but as rows or as lines instead of JSON a second time: of a page of virtual machines
+//! that is about half as long.
+
+mod bound;
 
 use rmcp::{
     ErrorData,
@@ -56,6 +58,23 @@ impl Answer {
     }
 }
 
+/// Data as it goes out: each character of its texts visible, and no longer than a model can take in. Where something is left
+/// out, `cut` says what, and how to ask for less.
+pub(crate) fn fit(mut data: Value) -> Value {
+    bound::visible(&mut data);
+    bound::bound(&mut data);
+    data
+}
+
+/// Data that goes out whole, with each character of its texts visible.
+pub(crate) fn visible(mut data: Value) -> Value {
+    bound::visible(&mut data);
+    data
+}
+
+/// The key of the note that says what of an answer was left out.
+pub(crate) use bound::NOTE as CUT;
+
 fn to_value(report: impl Serialize) -> Result<Value> {
     serde_json::to_value(report).map_err(|error| ToolError::new("internal", error.to_string()))
 }
@@ -68,9 +87,10 @@ fn chosen(item: &Map<String, Value>, fields: &[Value]) -> Map<String, Value> {
 
 impl IntoCallToolResult for Answer {
     fn into_call_tool_result(self) -> std::result::Result<CallToolResponse, ErrorData> {
-        let mut result = CallToolResult::success(vec![ContentBlock::text(render::text(&self.data))]);
+        let data = fit(self.data);
+        let mut result = CallToolResult::success(vec![ContentBlock::text(render::compact(&data))]);
         result.is_error = Some(self.failed);
-        result.structured_content = Some(self.data);
+        result.structured_content = Some(data);
         Ok(result.into())
     }
 }

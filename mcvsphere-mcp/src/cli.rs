@@ -234,6 +234,8 @@ fn refuse_preview(result: &CallToolResult) -> anyhow::Result<ExitCode> {
 fn print_result(result: &CallToolResult, json: bool) -> anyhow::Result<ExitCode> {
     let text = match &result.structured_content {
         Some(content) if json => pretty(content)?,
+        // What a model gets is too terse for a terminal. An error is a sentence in both.
+        Some(content) if result.is_error != Some(true) => render::table(content),
         _ => {
             let texts = result.content.iter().filter_map(|block| block.as_text());
             texts.map(|block| block.text.as_str()).collect::<Vec<_>>().join("\n")
@@ -257,7 +259,7 @@ fn overview(tools: &[Tool]) -> String {
             "title": tool.annotations.as_ref().and_then(|it| it.title.clone()),
         })
     });
-    render::text(&rows.collect())
+    render::table(&rows.collect())
 }
 
 fn description(tool: &Tool) -> String {
@@ -286,7 +288,7 @@ fn description(tool: &Tool) -> String {
         "description": tool.description,
         "arguments": arguments.collect::<Value>(),
     });
-    render::text(&facts)
+    render::table(&facts)
 }
 
 /// A type as a person would write it: `integer`, `powered_on|powered_off`, `list of string`.

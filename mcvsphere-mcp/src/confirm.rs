@@ -26,7 +26,7 @@ use rmcp::service::{ElicitationMode, ServiceError};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{ToolError, cx::Cx, error::Result, render};
+use crate::{ToolError, answer::fit, cx::Cx, error::Result, render};
 
 /// The argument by which a plan is carried out.
 pub(crate) const ARGUMENT: &str = "confirm";
@@ -104,7 +104,7 @@ impl Preview {
         }
         text.push_str("\n\n");
         let shown: Value = self.objects.iter().take(MOST_SHOWN).cloned().collect();
-        text.push_str(&render::text(&shown));
+        text.push_str(&render::table(&shown));
         if let Some(more) = self.objects.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
             text.push_str(&format!("\n… and {more} more"));
         }
@@ -156,7 +156,7 @@ impl Question {
         );
         let mut result = CallToolResult::success(vec![ContentBlock::text(format!("{text}\n\n{how}"))]);
         let shown: Vec<&Value> = self.preview.objects.iter().take(MOST_SHOWN).collect();
-        result.structured_content = Some(json!({
+        result.structured_content = Some(fit(json!({
             "confirmation_required": true,
             "question": self.preview.question,
             "notes": self.preview.notes,
@@ -165,7 +165,7 @@ impl Question {
             "void": self.void,
             "plan_token": self.token,
             "expires_in_seconds": PATIENCE.as_secs(),
-        }));
+        })));
         result.into()
     }
 }
@@ -176,7 +176,7 @@ pub(crate) fn preview_text(plan: &Value) -> String {
     if let Some(plan) = plan.as_object_mut() {
         plan.retain(|key, _| matches!(key.as_str(), "question" | "notes" | "objects" | "total"));
     }
-    render::text(&plan)
+    render::table(&plan)
 }
 
 /// The form of the question: one box to tick, which is empty at first.

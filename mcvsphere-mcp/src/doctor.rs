@@ -63,7 +63,7 @@ pub(crate) async fn run(
     let checks_json: Vec<Value> = checks.iter().map(|check| json!(check)).collect();
     match json {
         true => say(&serde_json::to_string_pretty(&checks_json)?)?,
-        false => say(&render::text(&Value::Array(checks_json)))?,
+        false => say(&render::table(&Value::Array(checks_json)))?,
     }
     let failed = checks.iter().any(|check| check.verdict == Verdict::Failed);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

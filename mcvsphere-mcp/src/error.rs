@@ -49,7 +49,7 @@ impl ToolError {
         let mut structured = json!({ "code": self.code, "message": self.message });
         if !self.candidates.is_null() {
             text.push_str("\ncandidates:\n");
-            text.push_str(&crate::render::text(&self.candidates));
+            text.push_str(&crate::render::compact(&self.candidates));
             structured["candidates"] = self.candidates;
         }
         let mut result = CallToolResult::error(vec![ContentBlock::text(text)]);

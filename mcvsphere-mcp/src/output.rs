@@ -3,6 +3,7 @@
 //!
 //! They are made of the very types that the answers are written from.
 
+use crate::answer::CUT;
 use rmcp::model::JsonObject;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
@@ -68,6 +69,9 @@ pub(crate) fn schema(tool: &str, asks: bool) -> Option<JsonObject> {
         "get_vcenter_info" => object::<VcenterInfo>(),
         _ => return None,
     };
+    let mut answer = answer;
+    // Of an answer that is too long, something is left out, and this says what.
+    answer["properties"][CUT] = json!({ "type": "string" });
     let answer = if asks { json!({ "type": "object", "anyOf": [answer, preview()] }) } else { answer };
     match answer {
         Value::Object(schema) => Some(schema),
@@ -162,6 +166,67 @@ fn clean(schema: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The texts that are shown without a mark: names, ids, paths, words of vSphere, dates, and sentences of our own. A field
+    /// that is not here holds what people or guests write, and is [`vsphere_ops::Untrusted`].
+    #[rustfmt::skip]
+    const PLAIN: &[&str] = &[
+        "full_name", "product", "version", "build", "api_type", "api_version", "api_version_in_use", "os_type",
+        "instance_uuid", "user", "server_time", "name", "id", "power_state", "host", "guest_heartbeat", "note",
+        "connection_state", "alarm", "alarm_id", "entity", "entity_id", "entity_type", "status", "time",
+        "acknowledged_by", "acknowledged_time", "label", "type", "mac", "mac_type", "network", "network_id",
+        "network_kind", "ip_addresses", "ip", "problem", "vm", "port", "switch_uuid", "warnings", "mode", "file",
+        "datastore", "controller", "controller_type", "backing", "uuid", "sharing", "parents", "snapshots",
+        "previous_datastore", "new_controller", "path", "created", "state", "deleted", "kind", "protocol",
+        "direction", "connection", "service_uri", "proxy_uri", "switch", "switch_id", "opaque_id", "opaque_type",
+        "ranges", "newest", "cluster", "shares_level", "model", "maintenance_mode", "url", "access_mode",
+        "inaccessible_reason", "install_type", "upgrade_policy", "guest_state", "heartbeat", "running_status",
+        "version_status", "old_name", "boot_time", "hardware_version", "firmware", "guest_id", "datastores",
+        "vmx_path", "networks", "setting", "drive", "iso", "previous_iso", "error.code", "error.message",
+        "next_cursor", "cut",
+    ];
+
+    #[test]
+    fn each_text_is_marked_as_untrusted_or_known_to_be_none() {
+        let mut unknown = std::collections::BTreeSet::new();
+        let mut marked = std::collections::BTreeSet::new();
+        for tool in crate::tools::all().list_all() {
+            let schema = Value::Object(schema(&tool.name, false).unwrap());
+            texts(&schema, "", &mut |field, is_marked| {
+                if is_marked {
+                    marked.insert(field.to_owned());
+                } else if !PLAIN.contains(&field) {
+                    unknown.insert(format!("{}: {field}", tool.name));
+                }
+            });
+        }
+        assert!(unknown.is_empty(), "{unknown:#?}");
+        for field in ["annotation", "description", "message", "guest_os", "guest_host_name"] {
+            assert!(marked.contains(field), "{field} is not marked: {marked:?}");
+        }
+    }
+
+    /// Each text of a schema, by the name of its field.
+    fn texts(schema: &Value, field: &str, found: &mut impl FnMut(&str, bool)) {
+        if schema.pointer("/properties/untrusted").is_some() {
+            return found(field, true);
+        }
+        let is_text =
+            |kind: &Value| kind == "string" || kind.as_array().is_some_and(|kinds| kinds.contains(&json!("string")));
+        if schema.get("enum").is_none() && schema.get("type").is_some_and(is_text) {
+            found(field, false);
+        }
+        for (name, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            // The sentences of an error are our own, and quote what they name.
+            let name = if field == "error" { &format!("error.{name}") } else { name };
+            texts(schema, name, found);
+        }
+        schema.get("items").into_iter().for_each(|items| texts(items, field, found));
+        for choices in ["anyOf", "oneOf", "allOf"] {
+            let choices = schema.get(choices).and_then(Value::as_array);
+            choices.into_iter().flatten().for_each(|choice| texts(choice, field, found));
+        }
+    }
 
     #[test]
     fn every_tool_says_what_it_answers() {

@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 
 use crate::{
     Server,
+    answer::visible,
     error::Result,
     mirror::{Kind, View},
 };
@@ -114,7 +115,9 @@ impl Server {
             document["total"] = json!(items.len());
             document["items"] = Value::Array(items);
         }
-        Ok(ReadResourceResult::new(vec![ResourceContents::text(document.to_string(), uri).with_mime_type(JSON)]))
+        Ok(ReadResourceResult::new(vec![
+            ResourceContents::text(visible(document).to_string(), uri).with_mime_type(JSON),
+        ]))
     }
 
     async fn view(&self, kind: Kind) -> Result<View> {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
+mod answers;
 mod arguments;
 mod choke_point;
 mod confirm;
