@@ -1,10 +1,13 @@
 //! How to reach a vCenter or an ESXi host.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use vsphere_soap::http::{Endpoint, TransportOptions, Trust};
+use vsphere_soap::http::{Endpoint, Proxies, TransportOptions, Trust};
+use vsphere_soap::{Error as WireError, ErrorKind as WireKind};
 
 use crate::error::{Result, invalid};
 
@@ -17,12 +20,18 @@ use crate::error::{Result, invalid};
 /// let config = Config::new("vcenter.example.com")
 ///     .user("administrator@vsphere.local")
 ///     .password("hunter2")
-///     .thumbprint("5C:86:4D:…") // or .ca_file("ca.pem"), or .insecure(true) in a lab
+///     .thumbprint(&"5C:".repeat(32)) // or .ca_file("ca.pem"), or .insecure(true) in a lab
 ///     .connect_timeout(Duration::from_secs(10))
 ///     .request_timeout(Duration::from_secs(60))
 ///     .keepalive(Duration::from_secs(300))
-///     .attempts(2);
+///     .attempts(2)
+///     .max_answer(64 << 20) // bytes
+///     .proxies(|name| std::env::var(name).ok()); // or .proxy("http://proxy:3128")
+/// config.check()?; // and Client::connect does
+/// assert!(!config.is_plain_http());
+/// println!("by the proxy {:?}", config.proxy_in_use()?);
 /// assert!(!format!("{config:?}").contains("hunter2")); // secrets are not shown
+/// # Ok::<(), vsphere_ops::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Config {
@@ -34,7 +43,12 @@ pub struct Config {
     request_timeout: Duration,
     keepalive: Duration,
     attempts: u32,
+    max_answer: u64,
+    proxies: Proxies,
 }
+
+/// How many bytes an answer may have, where nothing else is said.
+const MAX_ANSWER: u64 = 256 << 20;
 
 /// Kept as it was given, so that what is wrong is said when it is used.
 #[derive(Debug, Clone)]
@@ -78,16 +92,40 @@ impl Config {
             request_timeout: Duration::from_secs(5 * 60),
             keepalive: Duration::from_secs(10 * 60),
             attempts: 4,
+            max_answer: MAX_ANSWER,
+            proxies: Proxies::default(),
         }
     }
 
     /// The settings in the environment: `VCENTER_HOST`, `VCENTER_USER`, `VCENTER_PASSWORD`, and at most one of
-    /// `VCENTER_INSECURE=true`, `VCENTER_THUMBPRINT` and `VCENTER_CA_FILE`.
+    /// `VCENTER_INSECURE=true`, `VCENTER_THUMBPRINT` and `VCENTER_CA_FILE`; and the proxies of `HTTPS_PROXY`, `HTTP_PROXY`,
+    /// `ALL_PROXY` and `NO_PROXY`, in capitals or small letters.
     ///
     /// # Errors
-    /// A setting is missing or makes no sense; the text names it.
+    /// A setting is missing, is not UTF-8 or makes no sense; the text names it.
     pub fn from_env() -> Result<Self> {
-        Self::from_lookup(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        Self::from_variables(|name| std::env::var_os(name))
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+        let mut values = HashMap::new();
+        let names = [
+            "VCENTER_HOST",
+            "VCENTER_USER",
+            "VCENTER_PASSWORD",
+            "VCENTER_INSECURE",
+            "VCENTER_THUMBPRINT",
+            "VCENTER_CA_FILE",
+        ];
+        for name in names.into_iter().chain(Proxies::VARIABLES) {
+            let filled = |name: &str| variable(name).filter(|value| !value.is_empty());
+            let small = || Proxies::VARIABLES.contains(&name).then(|| filled(&name.to_lowercase())).flatten();
+            if let Some(value) = filled(name).or_else(small) {
+                let no_text = |_| invalid("read the settings", format!("{name} has bytes that are no UTF-8 text"));
+                values.insert(name, value.into_string().map_err(no_text)?);
+            }
+        }
+        Self::from_lookup(|name| values.get(name).cloned())
     }
 
     fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
@@ -95,6 +133,7 @@ impl Config {
             |name: &str| lookup(name).ok_or_else(|| invalid("read the settings", format!("{name} is not set")));
         let config =
             Self::new(needed("VCENTER_HOST")?).user(needed("VCENTER_USER")?).password(needed("VCENTER_PASSWORD")?);
+        let config = config.proxies(&lookup);
         let insecure = match lookup("VCENTER_INSECURE").map(|value| value.to_ascii_lowercase()).as_deref() {
             None | Some("false" | "0" | "no") => false,
             Some("true" | "1" | "yes") => true,
@@ -178,6 +217,62 @@ impl Config {
         self
     }
 
+    /// How many bytes an answer may have, compressed or not; 256 MiB without it. It is counted while the answer arrives, and
+    /// no more is held.
+    #[must_use]
+    pub fn max_answer(mut self, bytes: u64) -> Self {
+        self.max_answer = bytes;
+        self
+    }
+
+    /// The http(s) proxy by which all servers are reached: vCenter, and the hosts that files come from and go to.
+    #[must_use]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxies = Proxies::all(url);
+        self
+    }
+
+    /// The proxies that the usual variables name: `lookup` answers what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`
+    /// hold. This machine itself is never reached by one of these.
+    #[must_use]
+    pub fn proxies(mut self, lookup: impl Fn(&str) -> Option<String>) -> Self {
+        self.proxies = Proxies::from_variables(lookup);
+        self
+    }
+
+    /// The proxy by which the server is reached, such as `http://proxy:3128`, without its user name and password.
+    ///
+    /// # Errors
+    /// `config` when the address of the server or of that proxy makes no sense.
+    pub fn proxy_in_use(&self) -> Result<Option<String>> {
+        let proxy = self.proxies.for_server(&self.endpoint()?)?;
+        Ok(proxy.map(|proxy| proxy.to_string()))
+    }
+
+    /// Whether nothing is encrypted on the way to the server, as its address is an `http://` one.
+    pub fn is_plain_http(&self) -> bool {
+        self.endpoint().is_ok_and(|endpoint| !endpoint.is_https())
+    }
+
+    /// Checks what can be checked before a connection: the address, the trust, the proxy, and that they fit each other.
+    ///
+    /// # Errors
+    /// `config`, among others where the password would be sent in clear: by `http://` to another machine without
+    /// [`insecure`](Self::insecure), or with a certificate to check, which plain http does not have.
+    pub fn check(&self) -> Result<()> {
+        let endpoint = self.endpoint()?;
+        self.transport_options()?.check(&endpoint)?;
+        let insecure = matches!(self.trust, TrustSetting::Insecure);
+        if endpoint.is_https() || endpoint.is_loopback() || insecure {
+            return Ok(());
+        }
+        let text = format!(
+            "{endpoint} is plain http, and the password would be sent in clear: use https://, or allow an insecure connection \
+             to a simulator on another machine"
+        );
+        Err(WireError::new("connect", WireKind::Config(text)).into())
+    }
+
     pub(crate) fn endpoint(&self) -> Result<Endpoint> {
         Ok(self.host.parse::<Endpoint>()?)
     }
@@ -193,6 +288,8 @@ impl Config {
             .trust(trust)
             .connect_timeout(self.connect_timeout)
             .request_timeout(self.request_timeout)
+            .max_body(self.max_answer)
+            .proxies(self.proxies.clone())
             .user_agent(concat!("vsphere-ops/", env!("CARGO_PKG_VERSION"))))
     }
 
@@ -243,6 +340,49 @@ mod tests {
         }
         let both = from(&[&BASE[..], &[("VCENTER_INSECURE", "true"), ("VCENTER_CA_FILE", "ca.pem")]].concat());
         assert!(both.unwrap_err().to_string().contains("exclude each other"));
+    }
+
+    #[test]
+    fn plain_http_needs_loopback_or_leave_and_has_no_certificate_to_check() {
+        let config = |host: &str| Config::new(host).user("u").password("hunter2");
+        for host in ["http://127.0.0.1:8989", "http://localhost", "http://[::1]:80", "https://vc", "vc"] {
+            config(host).check().unwrap();
+        }
+        config("http://vcsim:8989").insecure(true).check().unwrap();
+        let error = config("http://vcsim:8989").check().unwrap_err();
+        assert!(error.code() == "config" && error.to_string().contains("in clear: use https://"), "{error}");
+        let pin = "a".repeat(64);
+        for host in ["http://vc", "http://127.0.0.1:8989"] {
+            for error in [config(host).thumbprint(&pin).check(), config(host).ca_file("ca.pem").check()] {
+                assert!(error.unwrap_err().to_string().contains("use https://"), "{host}");
+            }
+        }
+        assert_eq!((config("http://vc").is_plain_http(), config("vc").is_plain_http()), (true, false));
+    }
+
+    #[test]
+    fn the_environment_names_the_proxies_in_capitals_or_small_letters() {
+        let of = |more: &[(&str, &str)]| {
+            let all = [&BASE[..], more].concat();
+            let variable =
+                |name: &str| all.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
+            Config::from_variables(variable).unwrap().proxy_in_use()
+        };
+        assert_eq!(of(&[]).unwrap(), None);
+        assert_eq!(of(&[("https_proxy", "http://a:b@proxy:3128")]).unwrap().as_deref(), Some("http://proxy:3128"));
+        assert_eq!(of(&[("ALL_PROXY", "proxy"), ("no_proxy", "vc")]).unwrap(), None);
+        let error = of(&[("HTTPS_PROXY", "socks5://a:b@proxy")]).unwrap_err();
+        assert!(error.code() == "config" && error.to_string().contains("HTTPS_PROXY"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_no_utf_8_is_named() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let odd = |name: &str| (name == "VCENTER_INSECURE").then(|| OsString::from_vec(vec![0xff]));
+        let error = Config::from_variables(odd).unwrap_err();
+        assert!(error.to_string().contains("VCENTER_INSECURE has bytes that are no UTF-8"), "{error}");
     }
 
     #[test]

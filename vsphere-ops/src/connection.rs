@@ -74,6 +74,7 @@ struct Renewals {
 impl Connection {
     /// Reaches the server and logs in.
     pub(crate) async fn open(config: Config) -> crate::error::Result<Arc<Self>> {
+        config.check()?;
         let transport = Transport::new(config.endpoint()?, config.transport_options()?)?;
         let (session, content) = greet(&config, transport).await?;
         let connection = Arc::new(Self {

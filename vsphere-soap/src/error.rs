@@ -341,7 +341,11 @@ impl fmt::Display for ErrorKind {
                 write!(f, "{message} (byte {offset} of the answer)")
             }
             Self::TooLarge { limit } => {
-                write!(f, "the answer is larger than the limit of {limit} bytes")
+                match limit >> 20 {
+                    0 => write!(f, "the answer is larger than the limit of {limit} bytes")?,
+                    megabytes => write!(f, "the answer is larger than the limit of {megabytes} MiB")?,
+                }
+                f.write_str(": ask for fewer objects or properties at once, or raise the limit")
             }
             Self::Connect { to, .. } => write!(f, "cannot connect to {to}"),
             Self::Tls(failure) => failure.fmt(f),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use vsphere_soap::error::WaitingFor;
-use vsphere_soap::http::{Call, Endpoint, SessionCookie, Transport, TransportOptions};
+use vsphere_soap::http::{Call, Endpoint, SessionCookie, Thumbprint, Transport, TransportOptions, Trust};
 use vsphere_soap::{Error, ErrorKind, Sent};
 use wiremock::matchers::{body_string, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -188,8 +188,46 @@ async fn a_body_over_the_limit_is_not_read() {
     let error = limited(&unannounced.await).post(call()).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::TooLarge { limit: 100 }), "{error:?}");
 
+    assert!(error.to_string().contains("larger than the limit of 100 bytes: ask for fewer objects"), "{error}");
+
+    // The same when nobody says so, but the connection ends the answer.
+    let until_the_end = raw_server(async |mut stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n").await.unwrap();
+        for _ in 0..10_000 {
+            if stream.write_all(b"0123456789abcdef").await.is_err() {
+                break;
+            }
+        }
+    });
+    let error = limited(&until_the_end.await).post(call()).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TooLarge { limit: 100 }), "{error:?}");
+
     Mock::given(method("GET")).respond_with(xml(&"x".repeat(100))).mount(&server).await;
     assert_eq!(limited(&server.uri()).get("read", "/sdk/x", "*/*").await.unwrap().body.len(), 100);
+}
+
+#[tokio::test]
+async fn a_compressed_answer_was_not_asked_for_and_is_not_blown_up() {
+    let server = MockServer::start().await;
+    let bomb = xml("\u{1f}\u{8b}").insert_header("content-encoding", "gzip");
+    Mock::given(method("POST")).respond_with(bomb).mount(&server).await;
+    let error = transport(&server.uri(), TransportOptions::new()).post(call()).await.unwrap_err();
+    assert!(error.to_string().contains("compressed by gzip"), "{error}");
+    let requests = server.received_requests().await.unwrap();
+    assert!(requests.iter().all(|request| !request.headers.contains_key("accept-encoding")));
+}
+
+#[tokio::test]
+async fn plain_http_has_no_certificate_to_pin() {
+    let pin = Thumbprint::sha256_of(b"certificate");
+    for trust in [Trust::Thumbprint(pin), Trust::CaPem(Vec::new()), Trust::CaFile("ca.pem".into())] {
+        let options = TransportOptions::new().trust(trust);
+        let error = Transport::new("http://127.0.0.1:1".parse().unwrap(), options.clone()).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Config(_)), "{error:?}");
+        assert!(error.to_string().contains("use https://"), "{error}");
+        assert!(options.check(&"http://127.0.0.1:1".parse().unwrap()).is_err());
+        assert!(options.check(&"https://127.0.0.1:1".parse().unwrap()).is_ok());
+    }
 }
 
 #[tokio::test]
@@ -223,7 +261,10 @@ async fn a_refused_connection_was_not_sent() {
 
     let options = TransportOptions::new().proxy(format!("http://{address}"));
     let error = transport("http://vc.example.com", options).post(call()).await.unwrap_err();
-    assert!(error.to_string().ends_with("cannot connect to vc.example.com:80 through the proxy"), "{error}");
+    assert!(
+        error.to_string().ends_with(&format!("cannot connect to vc.example.com:80 through the proxy http://{address}")),
+        "{error}"
+    );
 }
 
 fn timeout_of(error: &Error) -> (Duration, WaitingFor) {
@@ -400,7 +441,7 @@ async fn settings_that_cannot_be_used_are_named_without_their_secrets() {
     let endpoint: Endpoint = "http://127.0.0.1:1".parse().unwrap();
     for (options, word) in [
         (TransportOptions::new().proxy("ftp://root:hunter2@proxy"), "proxy address"),
-        (TransportOptions::new().proxy("hunter2"), "proxy address"),
+        (TransportOptions::new().proxy("http://root:hunter2@"), "proxy address"),
         (TransportOptions::new().user_agent("a\nb"), "user agent"),
     ] {
         assert!(!format!("{options:?}").contains("hunter2"));

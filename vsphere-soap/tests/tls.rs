@@ -4,7 +4,7 @@
 
 use std::error::Error as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -13,9 +13,9 @@ use rustls::server::ServerConfig;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{SupportedProtocolVersion, version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use vsphere_soap::http::{Thumbprint, Transport, TransportOptions, Trust, peer_thumbprint};
+use vsphere_soap::http::{Endpoint, Proxies, Thumbprint, Transport, TransportOptions, Trust, peer_thumbprint};
 use vsphere_soap::{Error, ErrorKind, Sent};
 
 /// A certificate and its key, made for one test.
@@ -117,6 +117,80 @@ fn text(trusted: Result<(), Error>) -> String {
     assert!(matches!(error.kind(), ErrorKind::Tls(_)), "{error:?}");
     assert_eq!((error.sent(), error.is_retryable()), (Sent::No, false));
     error.to_string()
+}
+
+/// A proxy that leads every tunnel to `to`, and keeps the heads of the requests for one.
+async fn proxy_to(to: &str) -> (String, Arc<Mutex<Vec<String>>>) {
+    let to = to.trim_start_matches("https://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&heads);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (to, kept) = (to.clone(), Arc::clone(&kept));
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    if client.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                kept.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
+                let mut server = TcpStream::connect(to).await.unwrap();
+                client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (address, heads)
+}
+
+#[tokio::test]
+async fn https_goes_through_the_tunnel_of_a_proxy_to_the_certificate_of_the_server() {
+    let identity = self_signed(&["vc.example.com"]);
+    let (proxy, heads) = proxy_to(&serve_identity(&identity).await).await;
+    let pin = Thumbprint::sha256_of(&identity.certificate);
+    let proxies =
+        Proxies::from_variables(|name| (name == "HTTPS_PROXY").then(|| format!("http://ann:pass%21@{proxy}")));
+    let options = TransportOptions::new().proxies(proxies).trust(Trust::Thumbprint(pin));
+
+    // The name leads nowhere on this machine: only the proxy knows it.
+    let server: Endpoint = "vc.example.com".parse().unwrap();
+    let transport = Transport::new(server.clone(), options.clone()).unwrap();
+    assert_eq!(&transport.get("connect", "/secret", "*/*").await.unwrap().body[..], b"ok");
+    // What is pinned is what the server shows, and not what stands before it.
+    assert_eq!(peer_thumbprint(&server, &options).await.unwrap(), pin);
+    let wrong = options.clone().trust(Trust::Thumbprint(Thumbprint::sha256_of(b"another")));
+    let refused = Transport::new(server, wrong).unwrap().get("connect", "/secret", "*/*").await.unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::Tls(_)), "{refused:?}");
+    assert!(refused.to_string().contains(&format!("through the proxy http://{proxy}")), "{refused}");
+    assert!(!refused.to_string().contains("ann"), "{refused}");
+
+    let heads = heads.lock().unwrap();
+    assert_eq!(heads.len(), 3);
+    for head in heads.iter() {
+        assert!(head.starts_with("CONNECT vc.example.com:443 HTTP/1.1\r\n"), "{head}");
+        // ann:pass!
+        assert!(head.to_lowercase().contains("proxy-authorization: basic yw5uonbhc3mh"), "{head}");
+        assert!(!head.contains("secret"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_with_a_certificate_of_its_own_is_no_way_round_a_pin() {
+    let options = TransportOptions::new().proxy("https://proxy.example.com:3129");
+    let server: Endpoint = "vc.example.com".parse().unwrap();
+    let pinned = options.clone().trust(Trust::Thumbprint(Thumbprint::sha256_of(b"certificate")));
+    for refused in [
+        Transport::new(server.clone(), pinned).map(drop),
+        Transport::new(server.clone(), options.clone().trust(Trust::Insecure)).map(drop),
+        peer_thumbprint(&server, &options).await.map(drop),
+    ] {
+        let error = refused.unwrap_err();
+        assert!(error.to_string().contains("the proxy https://proxy.example.com:3129 has a certificate"), "{error}");
+    }
+    assert!(Transport::new(server, options).is_ok());
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use url::Url;
 
+use super::proxy;
 use crate::error::{Error, ErrorKind};
 
 /// The address of a vCenter or ESXi: scheme, host and port.
@@ -59,6 +60,11 @@ impl Endpoint {
     /// `host:port`.
     pub fn authority(&self) -> String {
         format!("{}:{}", self.host(), self.port())
+    }
+
+    /// Whether this is the machine that the program runs on, by its name or address.
+    pub fn is_loopback(&self) -> bool {
+        proxy::is_loopback(self.base.host())
     }
 
     /// Whether the connection is encrypted.

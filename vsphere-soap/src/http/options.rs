@@ -3,7 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::endpoint::Endpoint;
+use super::proxy::Proxies;
 use super::trust::Trust;
+use crate::error::{Error, ErrorKind, Result};
 
 /// How a server is talked to; the defaults suit a vCenter in the same company.
 #[derive(Clone)]
@@ -14,7 +17,7 @@ pub struct TransportOptions {
     pub(super) read_timeout: Duration,
     pub(super) max_body: u64,
     pub(super) user_agent: String,
-    pub(super) proxy: Option<String>,
+    pub(super) proxies: Proxies,
 }
 
 impl TransportOptions {
@@ -25,9 +28,9 @@ impl TransportOptions {
             connect_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(5 * 60),
             read_timeout: Duration::from_secs(60),
-            max_body: 1 << 30,
+            max_body: 256 << 20,
             user_agent: concat!("vsphere-soap/", env!("CARGO_PKG_VERSION")).to_owned(),
-            proxy: None,
+            proxies: Proxies::default(),
         }
     }
 
@@ -62,7 +65,7 @@ impl TransportOptions {
         self
     }
 
-    /// How many bytes an answer may have; 1 GiB by default.
+    /// How many bytes an answer may have; 256 MiB by default. It is counted as it arrives and no more is held.
     #[must_use]
     pub fn max_body(mut self, bytes: u64) -> Self {
         self.max_body = bytes;
@@ -76,11 +79,40 @@ impl TransportOptions {
         self
     }
 
-    /// The http(s) proxy to go through; none by default, whatever the environment says.
+    /// The http(s) proxy to go through to every server; none by default, whatever the environment says.
     #[must_use]
-    pub fn proxy(mut self, url: impl Into<String>) -> Self {
-        self.proxy = Some(url.into());
+    pub fn proxy(self, url: impl Into<String>) -> Self {
+        self.proxies(Proxies::all(url))
+    }
+
+    /// The proxies to go through.
+    #[must_use]
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
         self
+    }
+
+    /// Checks whether a server can be talked to in this way, as far as that can be said before a connection.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when a certificate is to be checked where there is none, and when the proxy that leads to the
+    /// server cannot be used.
+    pub fn check(&self, server: &Endpoint) -> Result<()> {
+        let checked = match &self.trust {
+            Trust::Thumbprint(_) => "a pinned certificate",
+            Trust::CaFile(_) | Trust::CaPem(_) => "a certificate authority",
+            Trust::System | Trust::Insecure => {
+                return self.proxies.for_server(server).map(drop);
+            }
+        };
+        if !server.is_https() {
+            let message = format!(
+                "{server} is plain http, which has no certificate, so that {checked} cannot be checked and the password would \
+                 be sent in clear: use https://"
+            );
+            return Err(Error::new("connect", ErrorKind::Config(message)));
+        }
+        self.proxies.for_server(server).map(drop)
     }
 }
 
@@ -99,8 +131,7 @@ impl fmt::Debug for TransportOptions {
             .field("read_timeout", &self.read_timeout)
             .field("max_body", &self.max_body)
             .field("user_agent", &self.user_agent)
-            // The address of a proxy may hold a password.
-            .field("proxy", &self.proxy.as_ref().map(|_| ".."))
+            .field("proxies", &self.proxies)
             .finish()
     }
 }

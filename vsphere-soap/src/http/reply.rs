@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use reqwest::header::{CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{retry_after, sent_before, snippet};
@@ -41,6 +41,14 @@ impl Reply<'_> {
     pub(super) async fn all(&mut self, limit: u64) -> Result<Bytes> {
         // The server has begun to answer, so it has dealt with the request, whatever becomes of the answer.
         let failed = |kind| self.task.failed(kind).with_sent(Sent::Yes);
+        if let Some(coding) =
+            self.header(CONTENT_ENCODING).filter(|coding| !coding.trim().eq_ignore_ascii_case("identity"))
+        {
+            let snippet =
+                format!("compressed by {}, which was not asked for", snippet(coding.as_bytes(), &self.task.secrets()));
+            let (host, content_type) = (self.endpoint.host().to_owned(), self.content_type());
+            return Err(failed(ErrorKind::NotSoap { host, content_type, snippet }));
+        }
         let announced = self.response.content_length().unwrap_or(0);
         if announced > limit {
             return Err(failed(ErrorKind::TooLarge { limit }));

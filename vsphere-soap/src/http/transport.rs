@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use tokio::time::timeout_at;
-use url::Url;
 
 use super::answer::{Promise, looks_like_envelope};
 use super::endpoint::Endpoint;
@@ -16,7 +15,7 @@ use super::options::TransportOptions;
 use super::reply::{Ends, Reply, Task};
 use super::session::{SessionCookie, SessionSlot, SetSession};
 use super::tls::{self, Policy};
-use super::trust::Thumbprint;
+use super::trust::{Thumbprint, Trust};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secrets::Secrets;
 
@@ -84,8 +83,10 @@ impl Transport {
     /// A transport to `endpoint`; connects with the first request.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] when the CA file, the proxy or the user agent can't be used.
+    /// [`ErrorKind::Config`] when the CA file, the proxy or the user agent can't be used, and when a certificate
+    /// is to be checked of a plain http server.
     pub fn new(endpoint: Endpoint, options: TransportOptions) -> Result<Self> {
+        options.check(&endpoint)?;
         let policy = Policy::of(&options.trust)?;
         Self::with_policy(endpoint, options, policy)
     }
@@ -100,10 +101,12 @@ impl Transport {
             .connect_timeout(options.connect_timeout)
             // Shorter than the servers' own, so that a request seldom meets a connection that is just being closed.
             .pool_idle_timeout(Duration::from_secs(50));
+        let mut secrets = Secrets::new();
         let mut peer = endpoint.authority();
-        if let Some(proxy) = &options.proxy {
-            builder = builder.proxy(parse_proxy(proxy)?);
-            peer.push_str(" through the proxy");
+        if let Some(proxy) = options.proxies.for_server(&endpoint)? {
+            builder = builder.proxy(proxy.set_up(&options.trust)?);
+            peer.push_str(&format!(" through the proxy {proxy}"));
+            proxy.password().into_iter().for_each(|password| secrets.add(password));
         }
         let user_agent = HeaderValue::from_str(&options.user_agent)
             .map_err(|_| config("the user agent has a character that a header can't have"))?;
@@ -112,11 +115,6 @@ impl Transport {
             .build()
             .map_err(|cause| config(format!("the HTTP client cannot be set up: {}", failure::root_cause(&cause))))?;
         let session = SessionSlot::default();
-        let mut secrets = Secrets::new();
-        let proxy = options.proxy.as_deref().and_then(|proxy| Url::parse(proxy).ok());
-        if let Some(password) = proxy.as_ref().and_then(Url::password) {
-            secrets.add(password);
-        }
         let secrets = RwLock::new(secrets);
         Ok(Self { inner: Arc::new(Inner { client, endpoint, options, session, peer, secrets }) })
     }
@@ -365,22 +363,15 @@ pub async fn peer_certificate(endpoint: &Endpoint, options: &TransportOptions) -
         return Err(Error::new(operation, ErrorKind::Config(message)));
     }
     let shown = Arc::new(Mutex::new(None));
-    let transport = Transport::with_policy(endpoint.clone(), options.clone(), Policy::Show(Arc::clone(&shown)))?;
+    // No trust but the system's lets a proxy show a certificate of its own, which must not be taken for the server's.
+    let options = options.clone().trust(Trust::Insecure);
+    let transport = Transport::with_policy(endpoint.clone(), options, Policy::Show(Arc::clone(&shown)))?;
     let answer = transport.get(operation, "/", "*/*").await;
     let shown = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (shown, answer) {
         (Some(certificate), _) => Ok(certificate),
         (None, Err(error)) => Err(error),
         (None, Ok(_)) => Err(Error::new(operation, ErrorKind::Config(format!("{endpoint} presented no certificate")))),
-    }
-}
-
-fn parse_proxy(text: &str) -> Result<reqwest::Proxy> {
-    // The address is not shown: there may be a password in it.
-    let known = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    match reqwest::Proxy::all(text) {
-        Ok(proxy) if known => Ok(proxy),
-        _ => Err(config("the proxy address is not a valid http or https URL")),
     }
 }
 
