@@ -125,6 +125,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         if let Some(Command::Doctor { json }) = command {
             return doctor::run(&settings, json, print).await;
         }
+        if command.is_none() {
+            for (setting, warning) in settings.warnings() {
+                tracing::warn!(setting, "{warning}");
+            }
+        }
         let server = Server::new(&settings)?;
         match command {
             Some(Command::Tools(command)) => tools(server, command).await,

@@ -15,7 +15,13 @@ use vsphere_ops::{
     vcenter,
 };
 
-use crate::{Defaults, Server, Settings, ToolError, Toolset, catalog::Catalog, render};
+use crate::{
+    Defaults, Server, Settings, ToolError, Toolset,
+    catalog::Catalog,
+    render,
+    settings::{InForce, Origin},
+    text::one_line,
+};
 
 /// A clock that is off by more is trouble: tokens and certificates are refused, events are out of order.
 const MOST_SKEW_SECONDS: f64 = 60.0;
@@ -72,14 +78,17 @@ pub(crate) async fn run(
 async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
     let found = concat!("mcvsphere ", env!("CARGO_PKG_VERSION"));
     let mut checks = vec![Check::new("client", Verdict::Ok, found)];
-    let file =
-        settings.config().map_or_else(|| "none (MCVSPHERE_CONFIG)".to_owned(), |path| path.display().to_string());
-    checks.push(Check::new("settings file", Verdict::Ok, file));
+    checks.extend(settings.in_force().iter().map(|setting| in_force(settings, setting)));
     if let Some(file) = settings.audit_file() {
         checks.push(Check::new("audit file", Verdict::Ok, file.display().to_string()));
     }
     let (weak, trust) = settings.trust_in_words();
     checks.push(Check::new("trust", if weak { Verdict::Warning } else { Verdict::Ok }, trust));
+    let others = settings.warnings().into_iter().filter(|(check, _)| *check != "trust");
+    checks.extend(others.map(|(check, found)| Check::new(check, Verdict::Warning, found)));
+    if let Some(proxy) = settings.proxy_in_use() {
+        checks.push(Check::new("route", Verdict::Ok, format!("by the proxy {proxy}")));
+    }
     checks.extend(certificate(settings).await);
     let started = Instant::now();
     let client = match server.vsphere().client().await {
@@ -111,6 +120,15 @@ async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
 
 fn failed(check: &'static str, error: ToolError) -> Check {
     Check::new(check, Verdict::Failed, error.to_string())
+}
+
+/// A setting that was given; the value of a secret is not shown.
+fn in_force(settings: &Settings, InForce { name, value, origin }: &InForce) -> Check {
+    let from = match (origin, settings.config()) {
+        (Origin::File, Some(path)) => path.display().to_string(),
+        (origin, _) => format!("the {origin}"),
+    };
+    Check::new(format!("setting {name}"), Verdict::Ok, format!("{} (from {})", one_line(value), one_line(&from)))
 }
 
 /// What stands in the server's certificate. Where it is not reached, the connection says so.

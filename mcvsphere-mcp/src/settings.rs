@@ -15,8 +15,9 @@ use vsphere_sim::{Model, Sim};
 
 use crate::{Permission, Toolset, confirm::Mode, offer::Offer};
 pub use command_line::SettingArgs;
-use kinds::{Fingerprint, Kind, PresentFile, Secret, unknown, value};
+use kinds::{Fingerprint, Kind, Megabytes, PresentFile, Secret, unknown, value};
 use sources::Sources;
+pub(crate) use sources::{InForce, Origin};
 use table::{Setting, settings};
 
 settings! {
@@ -34,6 +35,16 @@ settings! {
     VCENTER_THUMBPRINT <HEX> thumbprint: Fingerprint;
     /// Trust the certificate authorities in this PEM file
     VCENTER_CA_FILE <FILE> ca_file: PresentFile;
+    /// Proxy for `https://` servers, vCenter and hosts alike: from the environment or the file, as it may hold a password
+    HTTPS_PROXY <URL> https_proxy: Secret;
+    /// Proxy for `http://` servers: from the environment or the file
+    HTTP_PROXY <URL> http_proxy: Secret;
+    /// Proxy for servers that the two above do not name one for: from the environment or the file
+    ALL_PROXY <URL> all_proxy: Secret;
+    /// Servers to reach without a proxy: names (with all below them), addresses, networks such as `10.0.0.0/8`, or `*`
+    NO_PROXY <NAMES> no_proxy: String;
+    /// Most MiB that one answer of vSphere may have
+    VCENTER_MAX_ANSWER_MB <MIB> max_answer: Megabytes = "256";
     /// Datacenter to use where a call names none
     VCENTER_DATACENTER <NAME> datacenter: String;
     /// Cluster to use where a call names none
@@ -79,12 +90,24 @@ impl Settings {
         let environment = |name: &str| environment(name).map(Into::into);
         let settings = Self::read(&Sources::new(arguments, &environment)?)?;
         settings.check_trust()?;
+        if let Some(host) = settings.host() {
+            let problem = |error: vsphere_ops::Error| SettingsError::new(name::VCENTER_HOST, error.to_string());
+            settings.way_to(host).check().map_err(problem)?;
+        }
         Ok(settings)
     }
 
     /// The same settings for a simulated vCenter, whatever they said of a real one.
     #[must_use]
     pub fn simulated(self, sim: &Sim) -> Self {
+        let replaced = [
+            name::VCENTER_HOST,
+            name::VCENTER_USER,
+            name::VCENTER_PASSWORD,
+            name::VCENTER_INSECURE,
+            name::VCENTER_THUMBPRINT,
+            name::VCENTER_CA_FILE,
+        ];
         Self {
             host: Some(sim.url()),
             user: Some(Model::USER.to_owned()),
@@ -92,6 +115,7 @@ impl Settings {
             insecure: false,
             thumbprint: sim.thumbprint().map(|thumbprint| Fingerprint::new(thumbprint.to_string())),
             ca_file: None,
+            in_force: self.in_force.into_iter().filter(|it| !replaced.contains(&it.name)).collect(),
             ..self
         }
     }
@@ -108,19 +132,44 @@ impl Settings {
             return Err(SettingsError::new(name::VCENTER_HOST, problem));
         };
         let not_set = |name| SettingsError::new(name, "is not set");
-        let config = Config::new(host)
+        let config = self
+            .way_to(host)
             .user(self.user().ok_or_else(|| not_set(name::VCENTER_USER))?)
             .password(self.password().ok_or_else(|| not_set(name::VCENTER_PASSWORD))?);
-        Ok(match (self.insecure(), self.thumbprint(), self.ca_file()) {
+        Ok(config)
+    }
+
+    /// How to reach a server, without a user.
+    fn way_to(&self, host: &str) -> Config {
+        let config = Config::new(host).max_answer(self.max_answer().bytes()).proxies(|variable| {
+            let address = match variable {
+                name::HTTPS_PROXY => self.https_proxy(),
+                name::HTTP_PROXY => self.http_proxy(),
+                name::ALL_PROXY => self.all_proxy(),
+                name::NO_PROXY => self.no_proxy(),
+                _ => None,
+            };
+            address.map(str::to_owned)
+        });
+        match (self.insecure(), self.thumbprint(), self.ca_file()) {
             (true, ..) => config.insecure(true),
             (_, Some(thumbprint), _) => config.thumbprint(thumbprint),
             (_, _, Some(path)) => config.ca_file(path),
             _ => config,
-        })
+        }
+    }
+
+    /// The proxy by which vSphere is reached, without its password.
+    pub(crate) fn proxy_in_use(&self) -> Option<String> {
+        self.way_to(self.host()?).proxy_in_use().ok().flatten()
     }
 
     /// Which certificates are accepted, in words, and whether that is weaker than it should be.
     pub(crate) fn trust_in_words(&self) -> (bool, String) {
+        if self.host().is_some_and(|host| Config::new(host).is_plain_http()) {
+            let clear = "none: VCENTER_HOST is plain http://, so that the password and all else is sent in clear";
+            return (true, clear.to_owned());
+        }
         match (self.insecure(), self.thumbprint(), self.ca_file()) {
             (true, ..) => {
                 let pin = "any is accepted (VCENTER_INSECURE): pin it with VCENTER_THUMBPRINT instead";
@@ -132,6 +181,27 @@ impl Settings {
             }
             _ => (false, "trusted by the authorities of this machine".to_owned()),
         }
+    }
+
+    /// What makes this server less safe than it could be: each a setting, and what it means.
+    pub(crate) fn warnings(&self) -> Vec<(&'static str, String)> {
+        let mut warnings = Vec::new();
+        if let (true, trust) = self.trust_in_words() {
+            warnings.push(("trust", trust));
+        }
+        if self.confirm() == Mode::Never && !self.read_only() && self.permission() != Permission::ReadOnly {
+            let unasked = format!(
+                "never: tools act without a question, also where data is lost, up to the permission {}",
+                self.permission().name()
+            );
+            warnings.push((name::MCP_CONFIRM, unasked));
+        }
+        warnings
+    }
+
+    /// The settings that were given, and where.
+    pub(crate) fn in_force(&self) -> &[InForce] {
+        &self.in_force
     }
 
     /// The objects that tools use where a call names none.
@@ -212,6 +282,8 @@ mod tests {
             environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })
     }
+
+    const BASE: &[(&str, &str)] = &[("VCENTER_HOST", "vc"), ("VCENTER_USER", "u"), ("VCENTER_PASSWORD", "p")];
 
     /// The settings on a command line.
     fn arguments(options: &[&str]) -> SettingArgs {
@@ -337,6 +409,78 @@ mod tests {
         let arguments = SettingArgs::from_arg_matches(&matches).unwrap();
         let error = read_with(&arguments, &[]).unwrap_err().to_string();
         assert!(error.starts_with("MCP_READ_ONLY has bytes that are no UTF-8"), "{error}");
+    }
+
+    #[test]
+    fn what_would_send_the_password_in_clear_is_refused_and_names_the_setting() {
+        let pin = "a".repeat(64);
+        let ca = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        for (host, more) in [
+            ("http://vc", vec![]),
+            ("http://127.0.0.1:8989", vec![("VCENTER_THUMBPRINT", pin.as_str())]),
+            ("http://127.0.0.1:8989", vec![("VCENTER_CA_FILE", ca)]),
+            ("ftp://vc", vec![]),
+        ] {
+            let error = read(&[&[("VCENTER_HOST", host)], &more[..]].concat()).unwrap_err().to_string();
+            assert!(error.starts_with("VCENTER_HOST ") && error.contains("https"), "{error}");
+        }
+        read(&[("VCENTER_HOST", "http://127.0.0.1:8989")]).unwrap();
+        read(&[("VCENTER_HOST", "http://vcsim:8989"), ("VCENTER_INSECURE", "true")]).unwrap();
+    }
+
+    #[test]
+    fn what_is_less_safe_than_it_could_be_is_said() {
+        let warned = |environment: &[(&str, &str)]| {
+            let warnings = read(environment).unwrap().warnings();
+            warnings.into_iter().map(|(setting, text)| format!("{setting}: {text}")).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(warned(&[("VCENTER_HOST", "vc")]), "");
+        assert!(warned(&[("VCENTER_INSECURE", "true")]).contains("VCENTER_INSECURE"));
+        assert!(warned(&[("VCENTER_HOST", "http://127.0.0.1")]).contains("in clear"));
+        assert!(warned(&[("MCP_CONFIRM", "never")]).contains("MCP_CONFIRM: never: tools act without a question"));
+        assert_eq!(warned(&[("MCP_CONFIRM", "never"), ("MCP_READ_ONLY", "1")]), "");
+        assert_eq!(warned(&[("MCP_CONFIRM", "never"), ("MCP_PERMISSION", "read_only")]), "");
+    }
+
+    #[test]
+    fn the_proxy_comes_from_the_usual_variables_or_the_file_and_its_password_is_not_shown() {
+        let proxy = |environment: &[(&str, &str)]| read(environment).unwrap().proxy_in_use();
+        let host = ("VCENTER_HOST", "vc.example.com");
+        assert_eq!(proxy(&[host]), None);
+        let secret = ("https_proxy", "http://ann:hunter2@proxy:3128");
+        assert_eq!(proxy(&[host, secret]).as_deref(), Some("http://proxy:3128"));
+        assert_eq!(proxy(&[host, secret, ("NO_PROXY", ".example.com")]), None);
+        assert_eq!(proxy(&[("VCENTER_HOST", "localhost"), secret]), None);
+        let settings = read(&[host, secret]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let error = read(&[host, ("ALL_PROXY", "socks5://ann:hunter2@proxy")]).unwrap_err().to_string();
+        assert!(error.contains("ALL_PROXY") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn an_answer_has_at_most_256_mib_or_what_is_set() {
+        let most = |environment: &[(&str, &str)]| {
+            let settings = read(&[BASE, environment].concat()).unwrap();
+            format!("{:?}", settings.vsphere().unwrap())
+        };
+        assert!(most(&[]).contains("max_answer: 268435456"), "{}", most(&[]));
+        assert!(most(&[("VCENTER_MAX_ANSWER_MB", "1")]).contains("max_answer: 1048576"));
+        for wrong in ["0", "-1", "1.5", "much"] {
+            let error = read(&[("VCENTER_MAX_ANSWER_MB", wrong)]).unwrap_err().to_string();
+            assert!(error.starts_with("VCENTER_MAX_ANSWER_MB must be a number of MiB"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_settings_in_force_say_where_they_come_from_and_no_secret() {
+        let settings = read_with(
+            &arguments(&["--vcenter-host", "vc"]),
+            &[("VCENTER_HOST", "other"), ("VCENTER_PASSWORD", "hunter2"), ("VCENTER_USER", "")],
+        );
+        let settings = settings.unwrap();
+        let shown: Vec<_> = settings.in_force().iter().map(|it| (it.name, it.value.as_str(), it.origin)).collect();
+        let expected = [("VCENTER_HOST", "vc", Origin::CommandLine), ("VCENTER_PASSWORD", "***", Origin::Environment)];
+        assert_eq!(shown, expected);
     }
 
     #[test]

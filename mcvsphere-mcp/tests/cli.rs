@@ -130,6 +130,23 @@ fn the_doctor_finds_what_is_well_and_what_is_not() {
 }
 
 #[test]
+fn settings_that_are_not_safe_are_said_at_start() {
+    let unsafe_settings = [("VCENTER_HOST", "vc"), ("VCENTER_INSECURE", "true"), ("MCP_CONFIRM", "never")];
+    let log = stderr(&mcvsphere(&[], &unsafe_settings));
+    let warned = |said: &str| log.lines().any(|line| line.contains("WARN") && line.contains(said));
+    assert!(warned("VCENTER_INSECURE") && warned("MCP_CONFIRM"), "{log}");
+    let log = stderr(&mcvsphere(&[], &[("VCENTER_HOST", "vc")]));
+    assert!(!log.contains("WARN"), "{log}");
+}
+
+#[test]
+fn a_placeholder_that_no_client_replaced_ends_the_start() {
+    let output = mcvsphere(&[], &[("VCENTER_HOST", "vc"), ("VCENTER_PASSWORD", "${VCENTER_PASSWORD}")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("VCENTER_PASSWORD is the placeholder"), "{}", stderr(&output));
+}
+
+#[test]
 fn the_version_is_told() {
     let text = stdout(&mcvsphere(&["--version"], &[]));
     assert_eq!(text.trim(), concat!("mcvsphere ", env!("CARGO_PKG_VERSION")));

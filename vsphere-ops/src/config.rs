@@ -76,6 +76,8 @@ impl fmt::Debug for Config {
             .field("user", &self.user)
             .field("password", &self.password)
             .field("trust", &self.trust)
+            .field("max_answer", &self.max_answer)
+            .field("proxies", &self.proxies)
             .finish_non_exhaustive()
     }
 }
@@ -358,6 +360,12 @@ mod tests {
             }
         }
         assert_eq!((config("http://vc").is_plain_http(), config("vc").is_plain_http()), (true, false));
+    }
+
+    #[test]
+    fn the_limit_of_an_answer_is_that_of_the_transport() {
+        let config = Config::new("vc").max_answer(7_000);
+        assert!(format!("{:?}", config.transport_options().unwrap()).contains("max_body: 7000,"));
     }
 
     #[test]

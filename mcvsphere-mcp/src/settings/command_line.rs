@@ -32,8 +32,9 @@ impl Args for SettingArgs {
             .action(ArgAction::SetTrue)
             .conflicts_with(name::MCP_CONFIRM)
             .help("Never ask: the same as `--confirm never`");
+        let secrets: Vec<&str> = ALL.iter().filter(|setting| setting.secret).map(|setting| setting.name).collect();
         command
-            .next_help_heading("Settings (VCENTER_PASSWORD comes from the environment or the file)")
+            .next_help_heading(format!("Settings ({} come from the environment or the file)", secrets.join(", ")))
             .args(ALL.iter().filter_map(argument))
             .arg(yes)
     }

@@ -68,6 +68,16 @@ impl Fingerprint {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PresentFile(PathBuf);
 
+/// A size in MiB, of at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Megabytes(u32);
+
+impl Megabytes {
+    pub(crate) fn bytes(self) -> u64 {
+        u64::from(self.0) << 20
+    }
+}
+
 /// Names in a list with commas.
 type Names = BTreeSet<String>;
 
@@ -181,6 +191,15 @@ impl Kind for Duration {
     fn read(text: &str) -> Result<Self, String> {
         let seconds = text.trim().parse().ok().filter(|seconds| *seconds > 0);
         seconds.map(Self::from_secs).ok_or_else(|| format!("must be a number of seconds, not {text:?}"))
+    }
+}
+
+impl Kind for Megabytes {
+    seen_by_value!();
+
+    fn read(text: &str) -> Result<Self, String> {
+        let size = text.trim().parse().ok().filter(|size| *size > 0);
+        size.map(Self).ok_or_else(|| format!("must be a number of MiB, not {text:?}"))
     }
 }
 

@@ -19,6 +19,15 @@ pub(crate) enum Origin {
     File,
 }
 
+/// A setting that was given.
+#[derive(Debug, Clone)]
+pub(crate) struct InForce {
+    pub(crate) name: &'static str,
+    /// Its value; that of a secret is not shown.
+    pub(crate) value: String,
+    pub(crate) origin: Origin,
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -53,11 +62,24 @@ impl<'a> Sources<'a> {
         Ok(self.find(name)?.map(|(value, _)| value))
     }
 
+    /// The settings that were given.
+    pub(super) fn in_force(&self) -> Result<Vec<InForce>, SettingsError> {
+        let given = ALL.iter().filter_map(|setting| {
+            let shown = |(value, origin)| InForce {
+                name: setting.name,
+                value: if setting.secret { "***".to_owned() } else { value },
+                origin,
+            };
+            Some(self.find(setting.name).transpose()?.map(shown))
+        });
+        given.collect()
+    }
+
     /// The same with where it comes from.
     fn find(&self, name: &'static str) -> Result<Option<(String, Origin)>, SettingsError> {
         let given = [
             (Origin::CommandLine, self.arguments.get(name).map(OsString::from)),
-            (Origin::Environment, (self.environment)(name)),
+            (Origin::Environment, self.variable(name)),
             (Origin::File, self.file.get(name).map(OsString::from)),
         ];
         for (origin, value) in given {
@@ -76,6 +98,13 @@ impl<'a> Sources<'a> {
             }
         }
         Ok(None)
+    }
+
+    fn variable(&self, name: &str) -> Option<OsString> {
+        let filled = |name: &str| (self.environment)(name).filter(|value| !value.is_empty());
+        // Other programs know these in small letters, too.
+        let small = || name.ends_with("_PROXY").then(|| filled(&name.to_lowercase())).flatten();
+        filled(name).or_else(small)
     }
 
     fn check(&self, setting: &'static Setting) -> Result<(), SettingsError> {

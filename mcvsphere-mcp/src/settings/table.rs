@@ -58,12 +58,13 @@ macro_rules! settings {
         #[derive(Debug, Clone)]
         pub struct Settings {
             $($field: settings!(@type $kind $(, $default)?),)+
+            in_force: Vec<InForce>,
         }
 
         impl Settings {
             /// Reads each setting by itself.
             fn read(sources: &Sources<'_>) -> Result<Self, SettingsError> {
-                Ok(Self { $($field: settings!(@read sources, $name, $kind $(, $default)?),)+ })
+                Ok(Self { $($field: settings!(@read sources, $name, $kind $(, $default)?),)+ in_force: sources.in_force()? })
             }
 
             $(settings!(@accessor $($help)+, $field, $kind $(, $default)?);)+

@@ -48,6 +48,8 @@ async fn the_doctor_says_for_each_toolset_which_rights_are_missing() {
         assert!(found.contains(said), "{said}: {found}");
     }
     assert_eq!(of(&reader, "rights: monitoring").0, "ok");
+    assert_eq!(of(&reader, "setting VCENTER_USER").1, "reader (from the environment)");
+    assert_eq!(of(&reader, "setting VCENTER_PASSWORD").1, "*** (from the environment)");
     for (toolset, said) in [
         ("vm", "VirtualMachine.Inventory.Delete (for delete_vm)"),
         ("vm", "Resource.AssignVMToPool (for clone_vm, convert_to_vm, create_vm, deploy_from_template)"),
