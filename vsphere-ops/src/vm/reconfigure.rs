@@ -78,9 +78,22 @@ pub struct SettingChange {
     /// `cpu`, `cores_per_socket`, `memory_mb`, `annotation`, `cpu_hot_add` or `memory_hot_add`.
     pub setting: &'static str,
     /// Its value before. A note is [`Untrusted`].
+    #[cfg_attr(feature = "schema", schemars(with = "SettingValue"))]
     pub before: Value,
     /// Its value now.
+    #[cfg_attr(feature = "schema", schemars(with = "SettingValue"))]
     pub after: Value,
+}
+
+/// What a setting can be, for the schema.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema matters")]
+enum SettingValue {
+    Size(Option<i64>),
+    Switch(bool),
+    Note(Untrusted),
 }
 
 /// Changes the machine with this name, path or id, and says what is different. Where nothing is to be changed, nothing
