@@ -163,3 +163,58 @@ async fn what_is_taken_reaches_vsphere() {
     let snapshots = call("list_snapshots", json!({ "vm": "web-1" })).await;
     assert!(!snapshots.to_string().contains("why"), "{snapshots}");
 }
+
+/// The older names of arguments, as the sources of the tools have them: tool, argument, older name.
+fn older_names() -> Vec<(String, String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tools");
+    let source: String =
+        std::fs::read_dir(folder).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let after = |line: &str, from: &str, to: &str| {
+        let rest = line.split_once(from)?.1;
+        Some(rest.split_once(to)?.0.trim().to_owned())
+    };
+    let tools: Vec<(String, String)> = source
+        .lines()
+        .filter_map(|line| {
+            Some((
+                after(line, "async fn ", "(")?,
+                after(line, "Parameters<", ">)").or_else(|| after(line, "Parameters<", ">"))?,
+            ))
+        })
+        .collect();
+    let (mut found, mut of, mut older) = (Vec::new(), String::new(), Vec::new());
+    for line in source.lines() {
+        if let Some(name) = after(line, "struct ", " {") {
+            of = name;
+            // Those of a choice's values.
+            older.clear();
+        }
+        older.extend(line.split("alias = \"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+        let field = line.trim().trim_start_matches("pub(super) ").split_once(": ").map(|(name, _)| name);
+        if let Some(field) = field.filter(|name| name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_')) {
+            for older in older.drain(..) {
+                let its = tools.iter().filter(|(_, arguments)| *arguments == of);
+                found.extend(its.map(|(tool, _)| (tool.clone(), field.to_owned(), older.clone())));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn an_older_name_is_taken_in_the_same_forms_as_the_present_one() {
+    let client = client().await;
+    let tools = client.list_all_tools().await.unwrap();
+    let older_names = older_names();
+    assert!(older_names.len() > 100, "{}", older_names.len());
+    for (tool, argument, older) in older_names {
+        let tool = tools.iter().find(|it| it.name == tool).unwrap();
+        let mut rest = least(tool);
+        rest.remove(&argument);
+        for value in [json!(""), json!("a"), json!(["a"]), json!("5"), json!({ "a": "b" })] {
+            let present = failure(&client, &tool.name, &with(&rest, &argument, value.clone())).await;
+            let answer = failure(&client, &tool.name, &with(&rest, &older, value.clone())).await;
+            assert_eq!(answer, present, "{}: {older}={value} for {argument}", tool.name);
+        }
+    }
+}
