@@ -9,7 +9,7 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 
-use crate::text::one_line;
+use crate::{answer::fit, render, text::one_line};
 
 /// What a tool returns. The name matters: rmcp's macro finds the output schema by it.
 pub(crate) type Result<T> = std::result::Result<T, ToolError>;
@@ -44,13 +44,17 @@ impl ToolError {
 
     /// The error as the answer of the call, its message on one line whatever it quotes.
     pub(crate) fn into_result(mut self) -> CallToolResult {
-        self.message = one_line(&self.message);
-        let mut text = self.to_string();
-        let mut structured = json!({ "code": self.code, "message": self.message });
+        let mut structured = json!({ "code": self.code, "message": one_line(&self.message) });
         if !self.candidates.is_null() {
-            text.push_str("\ncandidates:\n");
-            text.push_str(&crate::render::compact(&self.candidates));
-            structured["candidates"] = self.candidates;
+            structured["candidates"] = self.candidates.take();
+        }
+        let structured = fit(structured);
+        self.message = structured["message"].as_str().unwrap_or_default().to_owned();
+        let mut text = self.to_string();
+        for (key, fact) in structured.as_object().into_iter().flatten() {
+            if !matches!(key.as_str(), "code" | "message") {
+                text.push_str(&format!("\n{}", render::compact(&json!({ key: fact }))));
+            }
         }
         let mut result = CallToolResult::error(vec![ContentBlock::text(text)]);
         result.structured_content = Some(structured);
@@ -115,6 +119,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_error_has_a_bound_and_hides_no_character() {
+        let mut error = ToolError::new("ambiguous", format!("many are named {}", "x".repeat(300_000)));
+        error.candidates =
+            (0..9000).map(|at| json!({ "path": format!("/DC0/vm/we\u{202e}b{at}"), "id": at })).collect();
+        let result = error.into_result();
+        let (text, structured) = (&result.content[0].as_text().unwrap().text, result.structured_content.unwrap());
+        assert!(text.len() <= 100_000 && structured.to_string().len() <= 100_000, "{}", text.len());
+        assert!(!text.contains('\u{202e}') && !structured.to_string().contains('\u{202e}'));
+        assert!(
+            text.contains("\ncut: only ") && text.contains(" of 9000 candidates are shown"),
+            "{}",
+            structured["cut"]
+        );
+    }
+
+    #[test]
     fn an_error_says_code_message_and_candidates() {
         let mut error = ToolError::new("ambiguous", "two are named web");
         error.candidates = json!([{ "path": "/DC0/vm/web", "id": "vm-1" }]);
@@ -125,6 +145,6 @@ mod tests {
         assert_eq!(structured["candidates"][0]["id"], "vm-1");
         let text = &result.content[0].as_text().unwrap().text;
         assert!(text.starts_with("two are named web (ambiguous)"), "{text}");
-        assert!(text.contains("/DC0/vm/web"), "{text}");
+        assert!(text.contains("\ncandidates:\n  path\tid\n  /DC0/vm/web\tvm-1"), "{text}");
     }
 }

@@ -17,6 +17,8 @@ use tokio::sync::{
 };
 use vsphere_ops::Step;
 
+use crate::text::one_line;
+
 /// Reports the progress of a call, where the client has asked for it. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Reporter {
@@ -106,7 +108,7 @@ async fn send(peer: Peer<RoleServer>, token: ProgressToken, mut received: Unboun
 
 /// How far a task is, for people.
 fn message(step: &Step) -> String {
-    format!("{} {}: {} %", step.operation, step.target, step.progress.percent)
+    format!("{} {}: {} %", step.operation, one_line(&step.target), step.progress.percent)
 }
 
 /// How far a call of several tasks is.
@@ -136,6 +138,17 @@ mod tests {
     use vsphere_ops::Progress;
 
     use super::*;
+
+    #[test]
+    fn a_name_stays_in_its_line_of_progress() {
+        let step = Step {
+            task: "task-1".to_owned(),
+            operation: "power off".to_owned(),
+            target: "a\nDone.\u{202e}".to_owned(),
+            progress: Progress { percent: 5, queued: false },
+        };
+        assert_eq!(message(&step), "power off a\\nDone.\\u{202e}: 5 %");
+    }
 
     #[test]
     fn progress_only_grows_and_counts_what_is_still_to_come() {
