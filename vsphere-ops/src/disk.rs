@@ -295,7 +295,7 @@ pub async fn info(client: &Client, vm: &str, disk: &str) -> Result<DiskInfo> {
         bus: controller.and_then(|controller| controller.downcast_ref::<VirtualController>()).map(|it| it.bus_number),
         backing: disk.backing.as_ref().map(|backing| backing.type_name().to_owned()),
         used_bytes: used_bytes(&layout, disk.key),
-        uuid: flat.and_then(|flat| flat.uuid.clone()),
+        uuid: uuid(disk),
         sharing: flat.and_then(|flat| flat.sharing.clone()),
         parents: parents(disk),
         snapshots: snapshots::that_use(&devices, &layout, disk),
@@ -323,6 +323,11 @@ fn parents(disk: &VirtualDisk) -> Vec<String> {
 /// The capacity of a disk in bytes.
 fn capacity(disk: &VirtualDisk) -> i64 {
     disk.capacity_in_bytes.unwrap_or(disk.capacity_in_kb.saturating_mul(1024))
+}
+
+/// The UUID of what is behind a disk, where that is a file of its own.
+pub(crate) fn uuid(disk: &VirtualDisk) -> Option<String> {
+    flat(disk)?.uuid.clone()
 }
 
 fn flat(disk: &VirtualDisk) -> Option<&VirtualDiskFlatVer2BackingInfo> {

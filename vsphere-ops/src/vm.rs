@@ -39,7 +39,7 @@ use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachine
 
 pub use clone::{CloneKind, CloneVm, NewClone, Start, clone, deploy};
 pub use create::{CreateVm, Firmware, NewVm, Provisioning, create};
-pub use delete::{Deleted, Deletion, delete, deletion};
+pub use delete::{Deleted, Deletion, LostNic, LostSnapshot, delete, deletion};
 pub use info::{Disk, Nic, ToolsInfo, VmInfo, info};
 pub use mirror::{MirroredVm, VmMirror};
 pub use reconfigure::{Changes, Reconfigured, SettingChange, reconfigure};

@@ -4,7 +4,7 @@ use serde::Serialize;
 use vsphere_model::managed::VirtualMachine;
 use vsphere_model::types::{VirtualDisk, VirtualMachineRelocateSpec, VirtualMachineRelocateSpecDiskLocator};
 
-use super::{Disk, DiskChange, file_of, layout, used_bytes};
+use super::{Disk, DiskChange, file_of, layout, used_bytes, uuid};
 use crate::client::Client;
 use crate::device::{Devices, explained};
 use crate::error::{Error, ErrorKind, Result};
@@ -34,6 +34,9 @@ pub struct Relocation {
     /// The disk.
     #[serde(flatten)]
     pub disk: Disk,
+    /// The UUID of what is behind it, which another disk of the same label and file does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
     /// What its files take in the datastore, in bytes.
     pub used_bytes: Option<i64>,
     /// The datastore that it goes to.
@@ -72,6 +75,7 @@ pub async fn relocation(client: &Client, vm: &str, disk: &str, datastore: &str) 
         id: machine.id().to_owned(),
         power_state: power_state_name(&devices.power_state),
         disk: Disk::of(devices.list(), found),
+        uuid: uuid(found),
         used_bytes: used_bytes(&layout, found.key),
         target_datastore: target.datastore.label().to_owned(),
         free_bytes: target.free_bytes,

@@ -6,7 +6,7 @@ use vsphere_model::types::{
     VirtualDeviceConfigSpec, VirtualDeviceConfigSpecFileOperation, VirtualDisk, VirtualIDEController,
 };
 
-use super::{Disk, DiskChange, layout, snapshots, used_bytes};
+use super::{Disk, DiskChange, layout, snapshots, used_bytes, uuid};
 use crate::client::Client;
 use crate::device::{self, label};
 use crate::error::{Error, ErrorKind, Result};
@@ -54,6 +54,9 @@ pub struct Removal {
     /// The disk.
     #[serde(flatten)]
     pub disk: Disk,
+    /// The UUID of what is behind it, which another disk of the same label and file does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
     /// What its files take in the datastore, in bytes.
     pub used_bytes: Option<i64>,
     /// Whether its file would be deleted.
@@ -87,6 +90,7 @@ pub async fn removal(client: &Client, vm: &str, disk: &str, files: Files) -> Res
         id: machine.id().to_owned(),
         power_state: power_state_name(&devices.power_state),
         disk: Disk::of(devices.list(), disk),
+        uuid: uuid(disk),
         used_bytes: used_bytes(&layout, disk.key),
         file_deleted: files == Files::Deleted,
     })

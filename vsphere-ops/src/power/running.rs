@@ -46,11 +46,14 @@ pub struct Running {
     /// The guest's primary address, as the guest says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
+    /// The note.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<Untrusted>,
     /// Whether VMware Tools run, so that the guest could be asked to shut down cleanly.
     pub clean_shutdown: bool,
 }
 
-const READ: [&str; 8] = [
+const READ: [&str; 9] = [
     "name",
     vm::POWER_STATE.path(),
     vm::BOOT_TIME.path(),
@@ -59,6 +62,7 @@ const READ: [&str; 8] = [
     vm::GUEST_HOST_NAME.path(),
     vm::GUEST_IP_ADDRESS.path(),
     vm::TOOLS_RUNNING_STATUS.path(),
+    vm::ANNOTATION.path(),
 ];
 
 /// Those of the machines that are not off, each given by name, path or id, in one more request than it takes to find
@@ -103,6 +107,9 @@ pub async fn running(client: &Client, vms: &[String]) -> Result<Vec<Running>> {
             guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()).map(String::into),
             guest_host_name: optional(&mut values, vm::GUEST_HOST_NAME.path()).map(String::into),
             ip: optional::<String>(&mut values, vm::GUEST_IP_ADDRESS.path()).and_then(untrusted::address),
+            annotation: optional::<String>(&mut values, vm::ANNOTATION.path())
+                .filter(|note| !note.is_empty())
+                .map(Untrusted::from),
             clean_shutdown: on && tools_run(tools.as_deref()),
         });
     }

@@ -3,14 +3,15 @@
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
-    ManagedObjectReference, Poly, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualDisk, VirtualMachineFileLayoutEx,
-    VirtualMachinePowerState,
+    ManagedObjectReference, Poly, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualDisk, VirtualEthernetCard,
+    VirtualMachineFileLayoutEx, VirtualMachinePowerState, VirtualMachineSnapshotTree,
 };
 use vsphere_soap::object::format_date_time;
 
 use super::explain::explained;
 use super::{Disk, info, optional, power_state_name};
 use crate::client::Client;
+use crate::device;
 use crate::error::Result;
 use crate::find::{self, label};
 use crate::mo::Mo;
@@ -102,7 +103,7 @@ pub async fn delete(client: &Client, what: &str) -> Result<Deleted> {
 ///
 /// fn warning(vm: &Deletion) -> String {
 ///     let size: f64 = vm.disks.iter().map(|disk| disk.capacity_gb).sum();
-///     format!("{} is {} and has {size} GB and {} snapshots", vm.path, vm.power_state, vm.snapshots)
+///     format!("{} is {} and has {size} GB and {} snapshots", vm.path, vm.power_state, vm.snapshots.len())
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
@@ -131,11 +132,53 @@ pub struct Deletion {
     /// Storage in use, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_used_bytes: Option<i64>,
-    /// How many snapshots it has.
-    pub snapshots: usize,
+    /// The note.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<Untrusted>,
+    /// The network adapters.
+    pub nics: Vec<LostNic>,
+    /// The snapshots, each before its children.
+    pub snapshots: Vec<LostSnapshot>,
     /// The names of other machines whose disks stand on its own: linked clones, which would be broken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub linked_clones: Vec<String>,
+}
+
+/// A network adapter that goes with its machine.
+///
+/// ```
+/// use vsphere_ops::vm::LostNic;
+///
+/// fn addresses(nics: &[LostNic]) -> Vec<&str> {
+///     nics.iter().filter_map(|nic| nic.mac.as_deref()).collect()
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LostNic {
+    /// The label (`Network adapter 1`).
+    pub label: String,
+    /// The MAC address, by which others may know the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+}
+
+/// A snapshot that goes with its machine.
+///
+/// ```
+/// use vsphere_ops::vm::LostSnapshot;
+///
+/// fn oldest(snapshots: &[LostSnapshot]) -> Option<&str> {
+///     snapshots.iter().min_by_key(|snapshot| &snapshot.created).map(|snapshot| snapshot.name.as_str())
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LostSnapshot {
+    /// The name.
+    pub name: String,
+    /// The managed object id.
+    pub id: String,
+    /// When it was taken, RFC 3339.
+    pub created: String,
 }
 
 /// Measures what deleting the machine with this name, path or id would lose.
@@ -145,7 +188,7 @@ pub struct Deletion {
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// let lost = vsphere_ops::vm::deletion(&client, "web-01").await?;
-/// println!("{} disks, {} snapshots", lost.disks.len(), lost.snapshots);
+/// println!("{} disks, {} snapshots", lost.disks.len(), lost.snapshots.len());
 /// # Ok(())
 /// # }
 /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
@@ -160,11 +203,12 @@ pub async fn deletion(client: &Client, what: &str) -> Result<Deletion> {
         .read((vm::NAME, vm::RUNTIME, vm::CONFIG, vm::SNAPSHOT, vm::STORAGE_COMMITTED, vm::QUICK_STATS, vm::DATASTORE))
         .await?;
     let path = machine.path().await?;
-    let snapshots = snapshot.map_or(0, |snapshot| info::count(&snapshot.root_snapshot_list));
+    let mut snapshots = Vec::new();
+    snapshot.iter().for_each(|snapshot| list(&snapshot.root_snapshot_list, &mut snapshots));
     let devices = config.as_ref().map(|config| config.hardware.device.as_slice()).unwrap_or_default();
-    let linked_clones = match snapshots {
-        0 => Vec::new(),
-        _ => others_on(&machine, &datastores, &folders(devices)).await?,
+    let linked_clones = match snapshots.is_empty() {
+        true => Vec::new(),
+        false => others_on(&machine, &datastores, &folders(devices)).await?,
     };
     let on = runtime.power_state == VirtualMachinePowerState::PoweredOn;
     Ok(Deletion {
@@ -178,9 +222,31 @@ pub async fn deletion(client: &Client, what: &str) -> Result<Deletion> {
         guest_os: config.as_ref().map(|config| config.guest_full_name.as_str().into()),
         disks: devices.iter().filter_map(info::disk).collect(),
         storage_used_bytes: storage.map(|storage| storage.committed),
+        annotation: config
+            .as_ref()
+            .and_then(|config| config.annotation.clone())
+            .filter(|note| !note.is_empty())
+            .map(Into::into),
+        nics: devices.iter().filter_map(nic).collect(),
         snapshots,
         linked_clones,
     })
+}
+
+fn nic(device: &Poly<VirtualDevice>) -> Option<LostNic> {
+    let card = device.downcast_ref::<VirtualEthernetCard>()?;
+    Some(LostNic { label: device::label(card), mac: card.mac_address.clone() })
+}
+
+fn list(trees: &[VirtualMachineSnapshotTree], into: &mut Vec<LostSnapshot>) {
+    for tree in trees {
+        into.push(LostSnapshot {
+            name: name::decode(&tree.name),
+            id: tree.snapshot.value.clone(),
+            created: format_date_time(&tree.create_time),
+        });
+        list(&tree.child_snapshot_list, into);
+    }
 }
 
 /// The folders of a machine's disks, as datastore paths.

@@ -137,6 +137,9 @@ pub struct Disk {
     /// The file, as a datastore path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The UUID of what is behind it, which another disk of the same label and file does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
 }
 
 /// A network adapter.
@@ -249,9 +252,10 @@ fn port_of(device: &Poly<VirtualDevice>) -> Option<String> {
 }
 
 pub(super) fn disk(device: &Poly<VirtualDevice>) -> Option<Disk> {
-    let crate::disk::Disk { label, key, capacity_gb, thin, file, .. } =
-        crate::disk::Disk::of(&[], device.downcast_ref::<VirtualDisk>()?);
-    Some(Disk { label, key, capacity_gb, thin, file })
+    let disk = device.downcast_ref::<VirtualDisk>()?;
+    let uuid = crate::disk::uuid(disk);
+    let crate::disk::Disk { label, key, capacity_gb, thin, file, .. } = crate::disk::Disk::of(&[], disk);
+    Some(Disk { label, key, capacity_gb, thin, file, uuid })
 }
 
 fn nic(device: &Poly<VirtualDevice>, guest: &GuestInfo, names: &HashMap<String, String>) -> Option<Nic> {
