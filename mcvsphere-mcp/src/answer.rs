@@ -42,6 +42,14 @@ impl Answer {
         Ok(Self { data, failed: false })
     }
 
+    /// The page with the cursor of the next one as `seal` makes it.
+    pub(crate) fn with_next_cursor(mut self, seal: impl Fn(String) -> String) -> Self {
+        if let Some(Value::String(cursor)) = self.data.get_mut("next_cursor") {
+            *cursor = seal(std::mem::take(cursor));
+        }
+        self
+    }
+
     /// A report for each object of a change, which has an `error` where that object's change failed. The call has failed
     /// when all have; when there is one object, its error is the call's.
     pub(crate) fn reports(reports: &[impl Serialize]) -> Result<Self> {

@@ -27,7 +27,7 @@ impl Record {
         Self {
             tool: request.name.clone(),
             permission: None,
-            who: caller.name.clone(),
+            who: caller.name().to_owned(),
             arguments: redacted(Value::Object(arguments)).to_string(),
             client: client.map(|it| format!("{}/{}", it.name, it.version)),
             trace_id: context.meta.get_traceparent().and_then(trace_id).unwrap_or_else(new_trace_id),

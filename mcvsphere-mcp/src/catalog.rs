@@ -15,14 +15,14 @@ use crate::{
     confirm,
     offer::Offer,
     output,
-    permission::{Facts, HIDDEN},
+    permission::{Effect, HIDDEN, Spec},
     schema,
 };
 
 /// The tools of a server.
 pub(crate) struct Catalog {
     router: ToolRouter<Server>,
-    facts: HashMap<String, Facts>,
+    specs: HashMap<String, Spec>,
     /// From an older name to the tool's name.
     aliases: BTreeMap<String, String>,
     offer: Offer,
@@ -36,14 +36,14 @@ impl Catalog {
     /// of vSphere, when these contradict each other, or when two tools have a name in common: such a server must not start. [`SettingsError`] when a setting names a tool
     /// that there is not.
     pub(crate) fn new(mut router: ToolRouter<Server>, offer: Offer, output_schemas: bool) -> Result<Self, StartError> {
-        let mut facts = HashMap::new();
+        let mut specs = HashMap::new();
         let mut aliases = BTreeMap::new();
         for route in router.map.values_mut() {
             let tool = &mut route.attr;
             let name = tool.name.to_string();
             let problem = |text: String| CatalogError { tool: name.clone(), problem: text };
-            let mut its = facts_of(tool).map_err(problem)?;
-            its.destructive = settle_annotations(tool, its.permission).map_err(problem)?;
+            let its = spec_of(tool).map_err(problem)?;
+            settle_annotations(tool, its.effect).map_err(problem)?;
             if tool.description.as_ref().is_none_or(|text| text.trim().is_empty()) {
                 return Err(problem("it has no description".to_owned()).into());
             }
@@ -61,52 +61,64 @@ impl Catalog {
                     return Err(problem(format!("its older name `{alias}` is also that of `{other}`")).into());
                 }
             }
-            facts.insert(name, its);
+            specs.insert(name, its);
         }
-        if let Some((alias, tool)) = aliases.iter().find(|(alias, _)| facts.contains_key(*alias)) {
+        if let Some((alias, tool)) = aliases.iter().find(|(alias, _)| specs.contains_key(*alias)) {
             let problem = format!("its older name `{alias}` is the name of another tool");
             return Err(CatalogError { tool: tool.clone(), problem }.into());
         }
-        let mut catalog = Self { router, facts, aliases, offer: Offer::default() };
+        let mut catalog = Self { router, specs, aliases, offer: Offer::default() };
         catalog.offer = offer.resolved(|name| Some(catalog.resolve(name)?.0), |name| catalog.nearest(name))?;
         Ok(catalog)
     }
 
-    /// The tool's present name and its facts, for a present or an older name.
-    pub(crate) fn resolve(&self, name: &str) -> Option<(&str, &Facts)> {
+    /// The tool's present name and what it says of itself, for a present or an older name.
+    pub(crate) fn resolve(&self, name: &str) -> Option<(&str, &Spec)> {
         let name = self.aliases.get(name).map_or(name, String::as_str);
-        self.facts.get_key_value(name).map(|(name, facts)| (name.as_str(), facts))
+        self.specs.get_key_value(name).map(|(name, spec)| (name.as_str(), spec))
     }
 
     /// The present name that someone who wrote `name` may have meant.
     pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(name, self.facts.keys())
+        nearest(name, self.specs.keys())
     }
 
-    /// Why this caller may not use a tool, or `None` where he may.
-    pub(crate) fn refusal(&self, tool: &str, facts: &Facts, caller: &Caller) -> Option<Refusal> {
-        let not_offered = self.offer.refusal(tool, facts).map(|message| Refusal { code: "not_offered", message });
+    /// Why this caller may not use a tool, or `None` where they may.
+    pub(crate) fn refusal(&self, tool: &str, spec: &Spec, caller: &Caller) -> Option<Refusal> {
+        let not_offered = self.offer.refusal(tool, spec).map(|message| Refusal { code: "not_offered", message });
         not_offered.or_else(|| {
-            let message = caller.refusal(tool, facts.permission)?;
+            let message = caller.refusal(tool, spec.permission)?;
             Some(Refusal { code: "permission", message })
         })
     }
 
+    /// Whether this caller may use the tool of this name.
+    pub(crate) fn may_call(&self, tool: &str, caller: &Caller) -> bool {
+        self.specs.get(tool).is_some_and(|spec| self.refusal(tool, spec, caller).is_none())
+    }
+
+    /// Why this caller may not look at what the tools of a family are about, or `None` where they may.
+    pub(crate) fn refusal_to_look(&self, what: &str, toolset: Toolset, caller: &Caller) -> Option<Refusal> {
+        if !self.offer.has(toolset, |tool| Some(self.specs.get(tool)?.toolset)) {
+            let message = format!("{what} belongs to the toolset {toolset}, which this server does not offer");
+            return Some(Refusal { code: "not_offered", message });
+        }
+        let message = caller.refusal(what, Permission::ReadOnly)?;
+        Some(Refusal { code: "permission", message })
+    }
+
     /// The tools that this caller may use, as clients see them, sorted by name.
     pub(crate) fn tools(&self, caller: &Caller) -> Vec<Tool> {
-        let may = |tool: &Tool| {
-            self.facts.get(&*tool.name).is_some_and(|facts| self.refusal(&tool.name, facts, caller).is_none())
-        };
-        self.router.list_all().into_iter().filter(may).collect()
+        self.router.list_all().into_iter().filter(|tool| self.may_call(&tool.name, caller)).collect()
     }
 
     /// Which privileges of vSphere the tools that are offered need, by toolset, each with the tools that need it.
     pub(crate) fn needs(&self) -> BTreeMap<Toolset, BTreeMap<&str, Vec<&str>>> {
         let mut needs: BTreeMap<Toolset, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
-        let offered = self.facts.iter().filter(|(tool, facts)| self.offer.refusal(tool, facts).is_none());
-        for (tool, facts) in offered {
-            let of_toolset = needs.entry(facts.toolset).or_default();
-            for privilege in &facts.privileges {
+        let offered = self.specs.iter().filter(|(tool, spec)| self.offer.refusal(tool, spec).is_none());
+        for (tool, spec) in offered {
+            let of_toolset = needs.entry(spec.toolset).or_default();
+            for privilege in &spec.privileges {
                 of_toolset.entry(privilege).or_default().push(tool);
             }
         }
@@ -118,7 +130,12 @@ impl Catalog {
 
     /// Whether the user is asked before this tool acts.
     pub(crate) fn asks_before(&self, tool: &str) -> bool {
-        self.facts.get(tool).is_some_and(|facts| self.offer.asks_before(tool, facts))
+        self.specs.get(tool).is_some_and(|spec| self.offer.asks_before(tool, spec))
+    }
+
+    /// When the user is asked.
+    pub(crate) fn confirm_mode(&self) -> confirm::Mode {
+        self.offer.confirm
     }
 
     /// One tool as clients see it.
@@ -195,42 +212,46 @@ impl fmt::Display for CatalogError {
 
 impl std::error::Error for CatalogError {}
 
-/// Reads the facts out of the tool's meta, and takes out of it what is not for clients.
-fn facts_of(tool: &mut Tool) -> Result<Facts, String> {
-    let missing = || "it has no permission and toolset: give it `meta = tool_meta(…)`".to_owned();
+/// Reads what a tool says of itself out of its meta, and takes out of that what is not for clients.
+fn spec_of(tool: &mut Tool) -> Result<Spec, String> {
+    let missing = || "it has no permission and toolset: give it `meta = Spec::….meta()`".to_owned();
     let meta = tool.meta.as_mut().ok_or_else(missing)?;
     let value = serde_json::Value::Object((**meta).clone());
-    let facts: Facts = serde_json::from_value(value).map_err(|error| format!("{}: {error}", missing()))?;
+    let spec: Spec = serde_json::from_value(value).map_err(|error| format!("{}: {error}", missing()))?;
     HIDDEN.iter().for_each(|key| drop(meta.remove(*key)));
-    if facts.permission != Permission::ReadOnly && facts.only_looks() {
-        return Err("it changes something: say with `needs` which privileges of vSphere that takes".to_owned());
+    if spec.effect != Effect::Reads && spec.only_looks() {
+        return Err("it changes something: say which privileges of vSphere that takes".to_owned());
     }
-    Ok(facts)
+    if spec.effect == Effect::Reads && spec.asks {
+        return Err("it changes nothing, so there is nothing to ask".to_owned());
+    }
+    Ok(spec)
 }
 
-/// Holds the hints against the permission and fills in those whose default in MCP is wrong here. Answers
-/// whether the tool destroys something.
-fn settle_annotations(tool: &mut Tool, permission: Permission) -> Result<bool, String> {
+/// Holds the hints against the effect and fills in those whose default in MCP is wrong here.
+fn settle_annotations(tool: &mut Tool, effect: Effect) -> Result<(), String> {
     let hints = tool.annotations.as_mut().ok_or("it has no annotations")?;
     if hints.title.is_none() {
         return Err("its annotations have no title".to_owned());
     }
     let read_only = hints.read_only_hint.unwrap_or(false);
-    if permission == Permission::ReadOnly && !read_only {
-        return Err("its permission is read_only, but not its readOnlyHint".to_owned());
+    match (effect == Effect::Reads, read_only) {
+        (true, false) => return Err("it changes nothing, but its readOnlyHint does not say so".to_owned()),
+        (false, true) => return Err("it changes something, but its readOnlyHint says that it does not".to_owned()),
+        _ => {}
     }
     if read_only {
         if hints.destructive_hint.is_some() || hints.idempotent_hint.is_some() {
             return Err("a read-only tool is neither destructive nor idempotent".to_owned());
         }
     } else if hints.destructive_hint.is_none() || hints.idempotent_hint.is_none() {
-        // MCP takes a tool without the hint as destructive: whoever adds a tool has to decide.
+        // MCP takes a tool without the hint as destructive: a new tool has to decide.
         return Err("it changes something: say whether it is destructive and idempotent".to_owned());
     }
     hints.read_only_hint = Some(read_only);
     // One vSphere is a closed world; MCP takes a tool without this hint as reaching an open one.
     hints.open_world_hint = Some(false);
-    Ok(hints.destructive_hint == Some(true))
+    Ok(())
 }
 
 #[cfg(test)]

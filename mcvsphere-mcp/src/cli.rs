@@ -155,7 +155,7 @@ async fn serve(server: Server) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve_until_closed(server: Server) -> anyhow::Result<()> {
-    match server.serve(stdio_pipes()).await {
+    match server.serve_local(stdio_pipes()).await {
         Ok(service) => service.waiting().await.map(drop).context("the server's task failed"),
         // A client that leaves before it says anything has done nothing wrong.
         Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
@@ -181,11 +181,11 @@ async fn stop_signal() -> anyhow::Result<()> {
 /// Carries out a command on the tools through a client in this process, so that it passes where every client passes.
 async fn tools(server: Server, command: Tools) -> anyhow::Result<ExitCode> {
     // One call is too short to gain by a mirror.
-    server.mirrors().machines().keep_cold();
+    server.backends().of(server.local()).mirrors().machines().keep_cold();
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let serving = tokio::spawn({
         let server = server.clone();
-        async move { server.serve(theirs).await.map(|service| service.waiting()) }
+        async move { server.serve_local(theirs).await.map(|service| service.waiting()) }
     });
     let client = Terminal::here().serve(ours).await.context("the server in this process does not answer")?;
     let code = carry_out(&client, command).await;

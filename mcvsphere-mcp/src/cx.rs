@@ -5,13 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rmcp::{
     ErrorData, RoleServer,
     handler::server::{common::FromContextPart, tool::ToolCallContext},
-    model::{InputResponses, JsonObject},
+    model::{CallToolResponse, InputResponses, JsonObject},
     service::RequestContext,
 };
+use serde::Serialize;
 use tokio::sync::watch;
-use vsphere_ops::{Client, Scope};
+use vsphere_ops::{
+    Client, Page, Scope,
+    vm::{VmQuery, VmSummary},
+};
 
-use crate::{Defaults, Server, ToolError, caller::Caller, confirm::Question, error::Result, progress::Reporter};
+use crate::{
+    Defaults, Server, ToolError, answer::Answer, backends::Backend, caller::Visit, confirm::Claimed, error::Result,
+    progress::Reporter,
+};
 
 /// The context of a call: how a tool reaches vSphere, asks the user, and tells how far it is.
 ///
@@ -22,31 +29,52 @@ pub(crate) struct Cx {
     pub(crate) request: RequestContext<RoleServer>,
 }
 
-/// A call on its way through the choke point.
+/// A call on its way through the gate.
 pub(crate) struct Call {
     /// The tool's present name.
     pub(crate) tool: String,
-    pub(crate) caller: Caller,
+    pub(crate) visit: Visit,
+    /// The caller's way to vSphere.
+    pub(crate) backend: Arc<Backend>,
     /// The arguments without the confirmation.
     pub(crate) arguments: JsonObject,
-    /// The plan that the caller wants carried out, as he was given it.
+    /// The confirmation token that came with the call.
     pub(crate) plan: Option<String>,
     /// What the client answered to the questions of the round before, and the state that it was given with them.
     pub(crate) answers: Option<InputResponses>,
     pub(crate) state: Option<String>,
     pub(crate) scope: Scope,
     pub(crate) reporter: Reporter,
-    /// What the user has to be asked before the call can be made.
-    pub(crate) question: Mutex<Option<Question>>,
+    /// What goes out in place of the tool's answer: a question, or the outcome of the call before.
+    pub(crate) instead: Mutex<Option<CallToolResponse>>,
+    /// The token that this call has used up, which remembers the outcome.
+    pub(crate) claimed: Mutex<Option<Claimed>>,
     /// Whether the user has been asked, or need not be.
     pub(crate) clear: watch::Sender<bool>,
 }
 
 impl Call {
-    /// Leaves a question, which goes out in the place of the tool's answer. The tool ends with the error.
-    pub(crate) fn ask(&self, question: Question) -> ToolError {
-        *self.question.lock().unwrap_or_else(PoisonError::into_inner) = Some(question);
+    /// Leaves what goes out in place of the tool's answer. The tool ends with the error.
+    pub(crate) fn answer_instead(&self, response: CallToolResponse) -> ToolError {
+        *self.instead.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
         ToolError::new("confirmation_required", "the user has to be asked first")
+    }
+
+    /// What goes out in place of the tool's answer.
+    pub(crate) fn take_instead(&self) -> Option<CallToolResponse> {
+        self.instead.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Notes that this call has used up a token.
+    pub(crate) fn claim(&self, claimed: Claimed) {
+        *self.claimed.lock().unwrap_or_else(PoisonError::into_inner) = Some(claimed);
+    }
+
+    /// Remembers the outcome of the call, where it has used up a token.
+    pub(crate) fn end_claim(&self, outcome: &CallToolResponse) {
+        if let Some(claimed) = self.claimed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            claimed.ended(outcome);
+        }
     }
 
     /// Notes that nothing more has to be asked.
@@ -59,11 +87,6 @@ impl Call {
         // The sender lives as long as this call does.
         let _ = self.clear.subscribe().wait_for(|clear| *clear).await;
     }
-
-    /// The question that the tool has left.
-    pub(crate) fn take_question(&self) -> Option<Question> {
-        self.question.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
 }
 
 impl Cx {
@@ -72,12 +95,43 @@ impl Cx {
     /// # Errors
     /// A setting is missing, the server is not reached, or refuses the login.
     pub(crate) async fn client(&self) -> Result<Client> {
-        Ok(self.server.vsphere().client().await?.in_scope(&self.call.scope))
+        Ok(self.call.backend.client().await?.in_scope(&self.call.scope))
     }
 
     /// The objects to use where the call names none.
     pub(crate) fn defaults(&self) -> &Defaults {
-        self.server.defaults()
+        self.call.backend.defaults()
+    }
+
+    /// A page of virtual machines, from memory where that is current.
+    ///
+    /// # Errors
+    /// Those of the connection, and of the query.
+    pub(crate) async fn list_machines(&self, query: &VmQuery) -> Result<Page<VmSummary>> {
+        self.call.backend.list_machines(query).await
+    }
+
+    /// The answer that is this page of a list, of whose items only some fields may be wanted.
+    pub(crate) fn page(&self, page: &impl Serialize, fields: Option<Vec<impl Serialize>>) -> Result<Answer> {
+        let seal = |cursor| self.server.tokens().seal_cursor(&self.call.visit.owner(), &self.call.tool, cursor);
+        Ok(Answer::list(page, fields)?.with_next_cursor(seal))
+    }
+
+    /// Where the page that is asked for begins.
+    ///
+    /// # Errors
+    /// The cursor was given to another caller, session or tool.
+    pub(crate) fn cursor(&self, given: Option<String>) -> Result<Option<String>> {
+        let opened = given.map(|cursor| {
+            let opened = self.server.tokens().open_cursor(&self.call.visit.owner(), &self.call.tool, &cursor);
+            opened.ok_or_else(|| {
+                ToolError::invalid_argument(
+                    "`cursor` is not the next_cursor of a page that this tool gave in this session: leave it out to \
+                     begin with the first page",
+                )
+            })
+        });
+        opened.transpose()
     }
 
     /// Says how many tasks this call will wait for, so that its progress does not reach its end with the first.
@@ -90,7 +144,7 @@ impl FromContextPart<ToolCallContext<'_, Server>> for Cx {
     fn from_context_part(context: &mut ToolCallContext<'_, Server>) -> std::result::Result<Self, ErrorData> {
         let request = context.request_context.clone();
         let call = request.extensions.get::<Arc<Call>>().cloned();
-        let call = call.ok_or_else(|| ErrorData::internal_error("the call did not come by the choke point", None))?;
+        let call = call.ok_or_else(|| ErrorData::internal_error("the call did not come by the gate", None))?;
         Ok(Self { server: context.service.clone(), call, request })
     }
 }

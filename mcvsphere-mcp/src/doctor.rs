@@ -91,7 +91,8 @@ async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
     }
     checks.extend(certificate(settings).await);
     let started = Instant::now();
-    let client = match server.vsphere().client().await {
+    let backend = server.backends().of(server.local());
+    let client = match backend.client().await {
         Ok(client) => client,
         Err(error) => {
             checks.push(failed("connection", error));

@@ -1,4 +1,5 @@
-//! The choke point: every call of every tool passes here, whoever makes it and over whatever transport.
+//! The gate: every call of every tool passes here, whoever makes it and over whatever transport, and so does what the other
+//! methods of MCP look at.
 
 use std::{
     any::Any,
@@ -16,7 +17,7 @@ use rmcp::{
     model::{CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode},
     service::RequestContext,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -24,11 +25,11 @@ use tokio::{
 use vsphere_ops::Scope;
 
 use crate::{
-    Permission, Server, ToolError, audit,
-    confirm::{self, Preview},
-    cx::{Call, Cx},
+    Effect, Server, ToolError, audit,
+    caller::Visit,
+    confirm::{self, Replay},
+    cx::Call,
     error::Result,
-    permission::Facts,
     progress::Reporter,
     tasks::{self, Work},
 };
@@ -43,20 +44,21 @@ impl Server {
     /// can read.
     pub(crate) async fn pass(
         &self,
+        visit: &Visit,
         mut request: CallToolRequestParams,
         mut context: RequestContext<RoleServer>,
     ) -> std::result::Result<CallToolResponse, ErrorData> {
         let started = Instant::now();
-        let caller = self.caller(&context);
-        let mut record = audit::Record::new(&request, &context, &caller);
-        let Some((name, facts)) = self.catalog().resolve(&request.name) else {
+        let caller = &visit.caller;
+        let mut record = audit::Record::new(&request, &context, caller);
+        let Some((name, spec)) = self.catalog().resolve(&request.name) else {
             record.finish("unknown_tool", started.elapsed());
             return Err(ErrorData::invalid_params(self.unknown_tool(&request.name), None));
         };
-        record.permission = Some(facts.permission);
+        record.permission = Some(spec.permission);
         request.name = name.to_owned().into();
         record.tool.clone_from(&request.name);
-        if let Some(refusal) = self.catalog().refusal(&request.name, facts, &caller) {
+        if let Some(refusal) = self.catalog().refusal(&request.name, spec, caller) {
             let response = ToolError::new(refusal.code, refusal.message).into_result().into();
             record.finish(outcome(&response), started.elapsed());
             return Ok(response);
@@ -66,25 +68,27 @@ impl Server {
         let told = reporter.clone();
         let call = Arc::new(Call {
             tool: name.to_owned(),
-            caller,
+            visit: visit.clone(),
+            backend: self.backends().of(caller),
             plan: self.plan_of(&mut request),
             arguments: request.arguments.clone().unwrap_or_default(),
             answers: request.input_responses.clone(),
             state: request.request_state.clone(),
             scope: Scope::new().on_progress(move |step| told.step(step)),
             reporter,
-            question: Mutex::default(),
+            instead: Mutex::default(),
+            claimed: Mutex::default(),
             clear: watch::Sender::new(!self.asks_before(name)),
         });
         let has_tasks = tasks::has_tasks(&context);
         // The call has a token of its own: as a task it outlives the request.
         let given_up = mem::take(&mut context.ct);
         let stop = context.ct.clone();
-        let (server, facts) = (self.clone(), facts.clone());
+        let (server, effect) = (self.clone(), spec.effect);
         let mut answer: BoxFuture<'static, CallToolResponse> = Box::pin({
             let call = Arc::clone(&call);
             async move {
-                let response = server.carry_out(request, context, &call, &facts).await;
+                let response = server.carry_out(request, context, &call, effect).await;
                 record.finish(outcome(&response), started.elapsed());
                 response
             }
@@ -101,22 +105,45 @@ impl Server {
         }
     }
 
-    /// Runs the tool, and shapes what it answers or asks.
+    /// Runs the tool, and shapes what it answers or asks. A call whose token has done its work already, because its answer was
+    /// lost on the way, gets that answer and does nothing.
     async fn carry_out(
         &self,
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
         call: &Arc<Call>,
-        facts: &Facts,
+        effect: Effect,
     ) -> CallToolResponse {
-        let answer = self.run(request, context, call, facts.destructive).await;
-        if facts.permission != Permission::ReadOnly {
-            self.mirrors().machines().changed(self);
-        }
+        let response = match self.tokens().recall(call) {
+            Some(before) => self.replay(before, &context).await,
+            None => {
+                let answer = self.run(request, context, call).await;
+                if effect == Effect::Vsphere {
+                    call.backend.mirrors().machines().changed(&call.backend);
+                }
+                match call.take_instead() {
+                    Some(response) => response,
+                    None => answer.unwrap_or_else(|error| error.into_result().into()),
+                }
+            }
+        };
         call.reporter.finish().await;
-        match call.take_question() {
-            Some(question) => question.into_response(),
-            None => answer.unwrap_or_else(|error| error.into_result().into()),
+        call.end_claim(&response);
+        response
+    }
+
+    /// Waits for the outcome of the call that has used the token of this one.
+    async fn replay(&self, before: Replay, context: &RequestContext<RoleServer>) -> CallToolResponse {
+        let cancelled = context.ct.clone();
+        tokio::select! {
+            outcome = before.outcome() => outcome,
+            () = cancelled.cancelled() => {
+                ToolError::new("cancelled", "cancelled; the call before with this token goes on").into_result().into()
+            }
+            () = sleep(self.call_timeout()) => {
+                let text = "the call before with this token has not ended, and goes on";
+                ToolError::new("deadline", text).into_result().into()
+            }
         }
     }
 
@@ -139,16 +166,11 @@ impl Server {
         request: CallToolRequestParams,
         mut context: RequestContext<RoleServer>,
         call: &Arc<Call>,
-        destructive: bool,
     ) -> Result<CallToolResponse> {
         let name = call.tool.as_str();
         let cancelled = context.ct.clone();
         context.extensions.insert(Arc::clone(call));
         let work = async {
-            if !destructive && self.asks_before(name) {
-                let cx = Cx { server: self.clone(), call: Arc::clone(call), request: context.clone() };
-                cx.confirm(|| async { plain_preview(call) }).await?;
-            }
             let answer = self.catalog().router().call(ToolCallContext::new(self, request, context)).await;
             answer.map_err(|error| match error.code {
                 ErrorCode::INVALID_PARAMS => ToolError::invalid_argument(format!("{name}: {}", error.message)),
@@ -177,17 +199,37 @@ impl Server {
         }
     }
 
+    /// Whether the tool of this name is offered to who makes this visit.
+    pub(crate) fn may_call(&self, tool: &str, visit: &Visit) -> bool {
+        self.catalog().may_call(tool, &visit.caller)
+    }
+
+    /// Runs what another method than `tools/call` looks at, within the bounds of a call.
+    pub(crate) async fn guarded<T>(
+        &self,
+        method: &'static str,
+        work: impl Future<Output = std::result::Result<T, ErrorData>>,
+    ) -> std::result::Result<T, ErrorData> {
+        let limit = self.call_timeout();
+        match timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(panic)) => {
+                tracing::error!(method, panic = panic_text(panic.as_ref()), "a method panicked");
+                Err(ErrorData::internal_error(format!("{method} failed by a fault in mcvsphere"), None))
+            }
+            Err(_) => {
+                let message = format!("{method} took longer than {} s (MCP_CALL_TIMEOUT)", limit.as_secs());
+                Err(ErrorData::internal_error(message, Some(json!({ "code": "deadline" }))))
+            }
+        }
+    }
+
     fn unknown_tool(&self, name: &str) -> String {
         match self.catalog().nearest(name) {
             Some(near) => format!("unknown tool `{name}`, did you mean `{near}`?"),
             None => format!("unknown tool `{name}`"),
         }
     }
-}
-
-/// What is shown of a call that destroys nothing, where the settings want a question all the same.
-fn plain_preview(call: &Call) -> Result<Preview> {
-    Preview::new(format!("Run {}?", call.tool)).object(&call.arguments, ())
 }
 
 /// Asks vSphere to cancel the tasks of a call, and lets the call end by itself. Says what became of the tasks.

@@ -5,6 +5,7 @@
 mod answer;
 mod arguments;
 mod audit;
+mod backends;
 mod caller;
 mod catalog;
 pub mod cli;
@@ -24,16 +25,18 @@ mod render;
 mod resources;
 mod schema;
 mod server;
+mod session;
 mod settings;
 mod sim;
 mod tasks;
 mod text;
 mod tools;
-mod vsphere;
 
+pub use caller::Caller;
 pub use catalog::{CatalogError, StartError};
 pub use error::ToolError;
-pub use permission::{Permission, Toolset, needs, tool_meta};
+pub use permission::{Effect, Permission, Spec, Toolset};
 pub use server::Server;
+pub use session::Session;
 pub use settings::{SettingArgs, Settings, SettingsError};
 pub use vsphere_ops::placement::Defaults;

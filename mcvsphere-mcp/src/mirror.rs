@@ -21,7 +21,7 @@ use vsphere_ops::{
 };
 use vsphere_soap::request::ManagedObject;
 
-use crate::{error::Result, vsphere::Vsphere};
+use crate::{backends::Backend, error::Result};
 use machines::Machines;
 
 /// A kind of object that is mirrored.
@@ -63,8 +63,8 @@ impl Mirrors {
     ///
     /// # Errors
     /// Those of the connection, when the mirror is not yet there.
-    pub(crate) async fn view(&self, vsphere: &Vsphere, kind: Kind) -> Result<View> {
-        let mirror = self.mirror(vsphere, kind).await?;
+    pub(crate) async fn view(&self, backend: &Backend, kind: Kind) -> Result<View> {
+        let mirror = self.mirror(backend, kind).await?;
         let mut items = mirror.items();
         items.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
         Ok(View { items, live: mirror.is_live(), age_seconds: mirror.age_seconds() })
@@ -74,11 +74,11 @@ impl Mirrors {
     ///
     /// # Errors
     /// Those of the connection.
-    pub(crate) async fn follow<F>(&self, vsphere: &Vsphere, kind: Kind, changed: impl Fn() -> F + Send) -> Result<()>
+    pub(crate) async fn follow<F>(&self, backend: &Backend, kind: Kind, changed: impl Fn() -> F + Send) -> Result<()>
     where
         F: Future<Output = bool> + Send,
     {
-        let mut changes = self.mirror(vsphere, kind).await?.changes();
+        let mut changes = self.mirror(backend, kind).await?.changes();
         while changes.next().await {
             if !changed().await {
                 break;
@@ -92,10 +92,10 @@ impl Mirrors {
         &self.machines
     }
 
-    async fn mirror(&self, vsphere: &Vsphere, kind: Kind) -> Result<Arc<dyn Mirror>> {
-        let start = async |kind| start(vsphere.client().await?, kind).await;
+    async fn mirror(&self, backend: &Backend, kind: Kind) -> Result<Arc<dyn Mirror>> {
+        let start = async |kind| start(backend.client().await?, kind).await;
         match kind {
-            Kind::Vms => Ok(Arc::new(self.machines.started(vsphere).await?)),
+            Kind::Vms => Ok(Arc::new(self.machines.started(backend).await?)),
             other => self.others[other as usize].get_or(start(other)).await,
         }
     }

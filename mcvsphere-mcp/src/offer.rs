@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Permission, Toolset,
+    Toolset,
     confirm::Mode,
-    permission::Facts,
+    permission::{Effect, Spec},
     settings::{SettingsError, name},
 };
 
@@ -18,18 +18,18 @@ pub(crate) struct Offer {
     pub(crate) tools: BTreeSet<String>,
     /// Tools that are left out, whatever else is said.
     pub(crate) excluded: BTreeSet<String>,
-    /// Leaves out all that changes something, whatever else is said.
+    /// Leaves out all tools that change something, whatever else is said.
     pub(crate) read_only: bool,
     /// When the user is asked before a change.
     pub(crate) confirm: Mode,
-    /// Tools before which he is not.
+    /// Tools before which the user is not asked.
     pub(crate) unasked: BTreeSet<String>,
 }
 
 impl Offer {
     /// Why a tool is not offered, or `None` where it is.
-    pub(crate) fn refusal(&self, tool: &str, facts: &Facts) -> Option<String> {
-        if self.read_only && facts.permission != Permission::ReadOnly {
+    pub(crate) fn refusal(&self, tool: &str, spec: &Spec) -> Option<String> {
+        if self.read_only && spec.effect != Effect::Reads {
             return Some(format!("{tool} changes something, and this server only reads ({})", name::MCP_READ_ONLY));
         }
         if self.excluded.contains(tool) {
@@ -38,15 +38,22 @@ impl Offer {
         if self.toolsets.is_empty() && self.tools.is_empty() {
             return None;
         }
-        if self.toolsets.contains(&facts.toolset) || self.tools.contains(tool) {
+        if self.toolsets.contains(&spec.toolset) || self.tools.contains(tool) {
             return None;
         }
         Some(format!(
             "{tool} belongs to the toolset {}, which this server does not offer ({}, {})",
-            facts.toolset,
+            spec.toolset,
             name::MCP_TOOLSETS,
             name::MCP_TOOLS
         ))
+    }
+
+    /// Whether anything of this family is offered: all of it, or a tool that is named.
+    pub(crate) fn has(&self, toolset: Toolset, of: impl Fn(&str) -> Option<Toolset>) -> bool {
+        (self.toolsets.is_empty() && self.tools.is_empty())
+            || self.toolsets.contains(&toolset)
+            || self.tools.iter().any(|tool| of(tool) == Some(toolset))
     }
 
     /// The same with present names in the place of older ones.
@@ -72,10 +79,10 @@ impl Offer {
     }
 
     /// Whether the user is asked before this tool acts.
-    pub(crate) fn asks_before(&self, tool: &str, facts: &Facts) -> bool {
+    pub(crate) fn asks_before(&self, tool: &str, spec: &Spec) -> bool {
         match self.confirm {
-            Mode::Always => facts.permission != Permission::ReadOnly,
-            Mode::Ask => facts.destructive && !self.unasked.contains(tool),
+            Mode::Always => spec.effect != Effect::Reads,
+            Mode::Ask => spec.asks && !self.unasked.contains(tool),
             Mode::Never => false,
         }
     }
@@ -84,15 +91,16 @@ impl Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Permission;
 
-    fn facts(toolset: Toolset, permission: Permission) -> Facts {
-        Facts { permission, toolset, aliases: Vec::new(), privileges: Vec::new(), destructive: false }
+    fn changes(toolset: Toolset) -> Spec {
+        Spec::changes(toolset, Permission::PowerOps, &[])
     }
 
     #[test]
     fn toolsets_and_tools_add_up_and_the_rest_takes_away() {
-        let power = facts(Toolset::Power, Permission::PowerOps);
-        let list = facts(Toolset::Vm, Permission::ReadOnly);
+        let power = changes(Toolset::Power);
+        let list = Spec::reads(Toolset::Vm);
         let all = Offer::default();
         assert_eq!(all.refusal("power_on_vm", &power), None);
         let some =
@@ -108,10 +116,20 @@ mod tests {
     }
 
     #[test]
-    fn what_destroys_is_asked_for_unless_it_is_allowed() {
-        let off = Facts { destructive: true, ..facts(Toolset::Power, Permission::PowerOps) };
-        let on = facts(Toolset::Power, Permission::PowerOps);
-        let list = facts(Toolset::Vm, Permission::ReadOnly);
+    fn read_only_goes_by_the_effect_and_not_by_the_level() {
+        let reading = Offer { read_only: true, ..Offer::default() };
+        let spec = |permission, effect| Spec::new(Toolset::Guest, permission, effect, &[]);
+        assert_eq!(reading.refusal("read_guest_file", &spec(Permission::FullAdmin, Effect::Reads)), None);
+        for effect in [Effect::Vsphere, Effect::Guest, Effect::LocalFile] {
+            assert!(reading.refusal("download", &spec(Permission::ReadOnly, effect)).is_some(), "{effect:?}");
+        }
+    }
+
+    #[test]
+    fn a_tool_asks_when_it_says_so_unless_it_is_allowed() {
+        let off = changes(Toolset::Power).asks();
+        let on = changes(Toolset::Power);
+        let list = Spec::reads(Toolset::Vm);
         let asked = |offer: &Offer| {
             [("power_off_vm", &off), ("power_on_vm", &on), ("list_vms", &list)]
                 .map(|(tool, facts)| offer.asks_before(tool, facts))

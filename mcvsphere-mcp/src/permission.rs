@@ -1,4 +1,4 @@
-//! What a tool says of itself besides its schema: the permission that a caller needs, its toolset, its older names.
+//! What a tool says of itself besides its schema: who may call it, what it does, whether it asks first.
 
 use std::fmt;
 
@@ -132,58 +132,100 @@ impl fmt::Display for Toolset {
     }
 }
 
-/// A tool's facts, as they stand in its `meta`. What clients have no use for is taken out before they see it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Facts {
+/// What a call of a tool does, whoever may call it. The level says who may; the effect decides what `--read-only` leaves
+/// out, what the hints of MCP say, and what the cache has to read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Looks, and changes nothing anywhere.
+    Reads,
+    /// Changes something in vSphere.
+    Vsphere,
+    /// Changes something inside a guest, which vSphere does not see.
+    Guest,
+    /// Writes a file on this machine.
+    LocalFile,
+}
+
+/// What a tool says of itself besides its schema and its hints: the value of `meta` in `#[tool]`, by [`Spec::meta`].
+///
+/// ```
+/// use mcvsphere_mcp::{Permission, Spec, Toolset};
+///
+/// let meta = Spec::changes(Toolset::Power, Permission::PowerOps, &["VirtualMachine.Interact.PowerOff"])
+///     .formerly(&["power_off"])
+///     .asks()
+///     .meta();
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The level that a caller needs.
     #[serde(rename = "mcvsphere/permission")]
     pub(crate) permission: Permission,
     #[serde(rename = "mcvsphere/toolset")]
     pub(crate) toolset: Toolset,
+    #[serde(rename = "mcvsphere/effect")]
+    pub(crate) effect: Effect,
+    /// Whether it asks the user before it acts, unless a call would lose nothing.
+    #[serde(rename = "mcvsphere/asks")]
+    pub(crate) asks: bool,
+    /// Older names, by which calls are still taken.
     #[serde(rename = "mcvsphere/aliases")]
     pub(crate) aliases: Vec<String>,
     /// The privileges of vSphere that the user who is logged in needs for it.
-    #[serde(rename = "mcvsphere/privileges", default = "only_to_look")]
+    #[serde(rename = "mcvsphere/privileges")]
     pub(crate) privileges: Vec<String>,
-    /// Whether it asks before it acts.
-    #[serde(skip)]
-    pub(crate) destructive: bool,
 }
 
-impl Facts {
-    /// Whether it says that it needs no more than to look.
+impl Spec {
+    /// A tool that looks, and changes nothing.
+    pub fn reads(toolset: Toolset) -> Self {
+        Self::new(toolset, Permission::ReadOnly, Effect::Reads, &[])
+    }
+
+    /// A tool that changes something in vSphere, which takes these privileges (`VirtualMachine.Interact.PowerOn`) besides
+    /// reading properties. `mcvsphere doctor` says which of them the user lacks.
+    pub fn changes(toolset: Toolset, permission: Permission, privileges: &[&str]) -> Self {
+        Self::new(toolset, permission, Effect::Vsphere, privileges)
+    }
+
+    /// A tool of which all is said.
+    pub fn new(toolset: Toolset, permission: Permission, effect: Effect, privileges: &[&str]) -> Self {
+        let privileges = LOOKING[..1].iter().chain(privileges).map(|id| (*id).to_owned()).collect();
+        Self { permission, toolset, effect, asks: false, aliases: Vec::new(), privileges }
+    }
+
+    /// The tool asks the user before it acts, unless a call would lose nothing.
+    #[must_use]
+    pub fn asks(self) -> Self {
+        Self { asks: true, ..self }
+    }
+
+    /// Older names of the tool, by which calls are still taken.
+    #[must_use]
+    pub fn formerly(self, aliases: &[&str]) -> Self {
+        Self { aliases: aliases.iter().map(|name| (*name).to_owned()).collect(), ..self }
+    }
+
+    /// The facts as the `meta` of the tool.
+    pub fn meta(self) -> MetaObject {
+        match json!(self) {
+            serde_json::Value::Object(meta) => MetaObject(meta),
+            _ => MetaObject::new(),
+        }
+    }
+
+    /// Whether it names no privilege beyond looking.
     pub(crate) fn only_looks(&self) -> bool {
         self.privileges.iter().all(|privilege| LOOKING.contains(&privilege.as_str()))
     }
 }
 
-/// The privileges that change nothing.
-const LOOKING: [&str; 3] = ["System.Anonymous", "System.View", "System.Read"];
+/// The privileges that change nothing; the first is the one that every tool needs.
+const LOOKING: [&str; 3] = ["System.Read", "System.View", "System.Anonymous"];
 
-/// The keys of facts that no client needs to see.
+/// The keys of facts that no client has a use for.
 pub(crate) const HIDDEN: [&str; 2] = ["mcvsphere/aliases", "mcvsphere/privileges"];
-
-/// What a tool needs that says nothing of it: to read properties.
-fn only_to_look() -> Vec<String> {
-    vec!["System.Read".to_owned()]
-}
-
-/// The `meta` of a `#[tool]`: its family, the permission that it needs, and its older names, which calls may still use.
-/// A tool that changes something says besides with [`needs`] what that takes in vSphere.
-pub fn tool_meta(toolset: Toolset, permission: Permission, aliases: &[&str]) -> MetaObject {
-    let mut meta = MetaObject::new();
-    meta.insert("mcvsphere/permission".to_owned(), json!(permission.name()));
-    meta.insert("mcvsphere/toolset".to_owned(), json!(toolset));
-    meta.insert("mcvsphere/aliases".to_owned(), json!(aliases));
-    meta
-}
-
-/// The `meta` with the privileges of vSphere (`VirtualMachine.Interact.PowerOn`) that the tool needs besides reading
-/// properties. `mcvsphere doctor` says which of them the user has not.
-pub fn needs(mut meta: MetaObject, privileges: &[&str]) -> MetaObject {
-    let all: Vec<String> = only_to_look().into_iter().chain(privileges.iter().map(|id| (*id).to_owned())).collect();
-    meta.insert("mcvsphere/privileges".to_owned(), json!(all));
-    meta
-}
 
 #[cfg(test)]
 mod tests {

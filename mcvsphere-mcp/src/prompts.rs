@@ -4,6 +4,9 @@ use rmcp::{
     ErrorData,
     model::{GetPromptResult, JsonObject, Prompt, PromptArgument, PromptMessage, Role},
 };
+use serde_json::json;
+
+use crate::text::quoted;
 
 /// A runbook.
 struct Runbook {
@@ -11,6 +14,8 @@ struct Runbook {
     title: &'static str,
     description: &'static str,
     arguments: &'static [Argument],
+    /// The tools that its text names: it is offered to who may call them all.
+    tools: &'static [&'static str],
     text: fn(&Given<'_>) -> String,
 }
 
@@ -30,11 +35,12 @@ const RUNBOOKS: [Runbook; 3] = [
             Argument { name: "vm", description: "The virtual machine", required: true },
             Argument { name: "change", description: "What is to be changed, in your words", required: true },
         ],
+        tools: &["get_vm_info", "get_datastore_info", "create_snapshot", "list_snapshots", "revert_to_snapshot"],
         text: |given| {
             format!(
                 "Change the virtual machine {vm} so that it can be taken back. The change: {change}\n\n\
                  1. Look at it with get_vm_info. Stop and tell me if it has snapshots already, or if a datastore that it \
-                 is on has less free space than a tenth of its disks (datastore://{{datastore}} says).\n\
+                 is on has less free space than a tenth of its disks (get_datastore_info says).\n\
                  2. Take a snapshot with create_snapshot, named after the change and today's date, without memory, and \
                  quiesced if VMware Tools run. Check with list_snapshots that it is there.\n\
                  3. Make the change. Change nothing else.\n\
@@ -55,6 +61,7 @@ const RUNBOOKS: [Runbook; 3] = [
             description: "Only this cluster; everything without it",
             required: false,
         }],
+        tools: &["get_vcenter_info", "list_hosts", "get_datastore_info", "get_alarms", "get_recent_events", "list_vms"],
         text: |given| {
             let scope = match given.find("cluster") {
                 Some(cluster) => format!("the cluster {cluster}"),
@@ -85,6 +92,15 @@ const RUNBOOKS: [Runbook; 3] = [
                 description: "What it is connected to; as the template without it",
                 required: false,
             },
+        ],
+        tools: &[
+            "list_templates",
+            "list_vms",
+            "get_datastore_info",
+            "deploy_from_template",
+            "change_nic_network",
+            "power_on_vm",
+            "wait_for_vm_tools",
         ],
         text: |given| {
             let datastore = match given.find("datastore") {
@@ -125,8 +141,15 @@ impl Given<'_> {
     }
 }
 
-/// The runbooks that there are.
-pub(crate) fn all() -> Vec<Prompt> {
+impl Runbook {
+    /// The first of its tools that is not offered.
+    fn lacks(&self, offered: impl Fn(&str) -> bool) -> Option<&'static str> {
+        self.tools.iter().copied().find(|tool| !offered(tool))
+    }
+}
+
+/// The runbooks whose tools are all offered.
+pub(crate) fn all(offered: impl Fn(&str) -> bool) -> Vec<Prompt> {
     let prompt = |runbook: &Runbook| {
         let argument = |argument: &Argument| {
             PromptArgument::new(argument.name).with_description(argument.description).with_required(argument.required)
@@ -134,19 +157,45 @@ pub(crate) fn all() -> Vec<Prompt> {
         let arguments = runbook.arguments.iter().map(argument).collect();
         Prompt::new(runbook.name, Some(runbook.description), Some(arguments)).with_title(runbook.title)
     };
-    RUNBOOKS.iter().map(prompt).collect()
+    RUNBOOKS.iter().filter(|runbook| runbook.lacks(&offered).is_none()).map(prompt).collect()
+}
+
+/// The runbook of this name.
+fn find(name: &str, offered: impl Fn(&str) -> bool) -> Result<&'static Runbook, ErrorData> {
+    let Some(runbook) = RUNBOOKS.iter().find(|runbook| runbook.name == name) else {
+        let usable = RUNBOOKS.iter().filter(|runbook| runbook.lacks(&offered).is_none());
+        let names: Vec<&str> = usable.map(|runbook| runbook.name).collect();
+        let message = format!("there is no prompt {}: there are {}", quoted(name), names.join(", "));
+        return Err(ErrorData::invalid_params(message, None));
+    };
+    match runbook.lacks(&offered) {
+        Some(tool) => Err(ErrorData::invalid_request(
+            format!("the prompt {name} needs the tool {tool}, which is not offered"),
+            Some(json!({ "code": "not_offered" })),
+        )),
+        None => Ok(runbook),
+    }
+}
+
+/// Whether a runbook is offered.
+///
+/// # Errors
+/// There is no such runbook, or it needs a tool that is not offered.
+pub(crate) fn check(name: &str, offered: impl Fn(&str) -> bool) -> Result<(), ErrorData> {
+    find(name, offered).map(drop)
 }
 
 /// A runbook, filled in.
 ///
 /// # Errors
-/// There is no such runbook, an argument is missing, or one is unknown.
-pub(crate) fn get(name: &str, arguments: Option<JsonObject>) -> Result<GetPromptResult, ErrorData> {
+/// There is no such runbook, it needs a tool that is not offered, an argument is missing, or one is unknown.
+pub(crate) fn get(
+    name: &str,
+    arguments: Option<JsonObject>,
+    offered: impl Fn(&str) -> bool,
+) -> Result<GetPromptResult, ErrorData> {
     let wrong = |text: String| ErrorData::invalid_params(text, None);
-    let Some(runbook) = RUNBOOKS.iter().find(|runbook| runbook.name == name) else {
-        let names: Vec<&str> = RUNBOOKS.iter().map(|runbook| runbook.name).collect();
-        return Err(wrong(format!("there is no prompt `{name}`: there are {}", names.join(", "))));
-    };
+    let runbook = find(name, offered)?;
     let arguments = arguments.unwrap_or_default();
     let given = Given(&arguments);
     if let Some(unknown) = arguments.keys().find(|key| runbook.arguments.iter().all(|known| known.name != key.as_str()))
@@ -162,12 +211,10 @@ pub(crate) fn get(name: &str, arguments: Option<JsonObject>) -> Result<GetPrompt
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn text(name: &str, arguments: serde_json::Value) -> Result<String, String> {
-        let got = get(name, arguments.as_object().cloned()).map_err(|error| error.message.into_owned())?;
+        let got = get(name, arguments.as_object().cloned(), |_| true).map_err(|error| error.message.into_owned())?;
         Ok(json!(got)["messages"][0]["content"]["text"].as_str().unwrap().to_owned())
     }
 
@@ -178,6 +225,30 @@ mod tests {
         assert!(text("health-check", json!({})).unwrap().contains("whole inventory"));
         let deployed = text("deploy-from-template", json!({ "template": "golden", "new_name": "web-9" })).unwrap();
         assert!(deployed.contains("web-9 from the template golden") && !deployed.contains("change_nic_network"));
+    }
+
+    #[test]
+    fn a_runbook_names_just_the_tools_that_it_says_it_needs() {
+        let catalog = crate::tools::all();
+        for runbook in &RUNBOOKS {
+            let given: serde_json::Map<_, _> =
+                runbook.arguments.iter().map(|argument| (argument.name.to_owned(), json!("x"))).collect();
+            let filled = (runbook.text)(&Given(&given));
+            let words: Vec<&str> = filled.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).collect();
+            for tool in catalog.list_all() {
+                let named = words.contains(&&*tool.name);
+                // The resource is offered with the tools of its family, of which this is one.
+                let resource = &*tool.name == "get_datastore_info" && filled.contains("esxi://datastores");
+                assert_eq!(
+                    runbook.tools.contains(&&*tool.name),
+                    named || resource,
+                    "{} and {}",
+                    runbook.name,
+                    tool.name
+                );
+            }
+            assert!(all(|tool| !runbook.tools.contains(&tool)).iter().all(|prompt| prompt.name != runbook.name));
+        }
     }
 
     #[test]

@@ -1,16 +1,11 @@
 //! Resources: the inventory as documents that a client can read and subscribe to, from the live mirror.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
-
 use futures::future::join_all;
 use rmcp::{
     ErrorData, Peer, RoleServer,
     model::{
-        CompleteRequestParams, CompleteResult, CompletionInfo, ReadResourceResult, Resource, ResourceContents,
-        ResourceTemplate, ResourceUpdatedNotificationParam, SubscriptionFilter,
+        CompleteRequestParams, CompleteResult, CompletionInfo, ReadResourceResult, Reference, Resource,
+        ResourceContents, ResourceTemplate, ResourceUpdatedNotificationParam, SubscriptionFilter,
     },
     service::SubscriptionContext,
 };
@@ -18,10 +13,13 @@ use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 
 use crate::{
-    Server,
+    Server, Toolset,
     answer::visible,
+    caller::{Caller, Visit},
     error::Result,
     mirror::{Kind, View},
+    prompts,
+    text::quoted,
 };
 
 const JSON: &str = "application/json";
@@ -44,6 +42,17 @@ impl Kind {
         }
     }
 
+    /// The family of tools that shows the same.
+    fn toolset(self) -> Toolset {
+        match self {
+            Self::Vms => Toolset::Vm,
+            Self::Hosts => Toolset::Hosts,
+            Self::Datastores => Toolset::Storage,
+            Self::Networks => Toolset::Network,
+            Self::Clusters | Self::ResourcePools => Toolset::Vcenter,
+        }
+    }
+
     fn title(self) -> &'static str {
         match self {
             Self::Vms => "Virtual machines",
@@ -62,36 +71,63 @@ impl Kind {
     }
 }
 
-/// The resources that there are.
-pub(crate) fn all() -> Vec<Resource> {
-    let resource = |kind: Kind| {
-        let name = kind.uri().trim_start_matches("esxi://");
-        Resource::new(kind.uri(), name)
-            .with_title(kind.title())
-            .with_description(format!("All {} of the inventory, as they are now", kind.title().to_lowercase()))
-            .with_mime_type(JSON)
-    };
-    Kind::ALL.map(resource).to_vec()
+/// The resource of all objects of a kind.
+fn resource(kind: Kind) -> Resource {
+    let name = kind.uri().trim_start_matches("esxi://");
+    Resource::new(kind.uri(), name)
+        .with_title(kind.title())
+        .with_description(format!("All {} of the inventory, as they are now", kind.title().to_lowercase()))
+        .with_mime_type(JSON)
 }
 
 /// The resource of one datastore.
-pub(crate) fn templates() -> Vec<ResourceTemplate> {
-    let template = ResourceTemplate::new("datastore://{datastore}", "datastore")
+fn datastore_template() -> ResourceTemplate {
+    ResourceTemplate::new("datastore://{datastore}", "datastore")
         .with_title("Datastore")
         .with_description("One datastore, by name or id")
-        .with_mime_type(JSON);
-    vec![template]
+        .with_mime_type(JSON)
 }
 
 impl Server {
+    /// The resources that are offered to who makes this visit.
+    pub(crate) fn resources(&self, visit: &Visit) -> Vec<Resource> {
+        Kind::ALL.into_iter().filter(|kind| self.may_look(*kind, visit)).map(resource).collect()
+    }
+
+    /// The templates of resources that are offered to who makes this visit.
+    pub(crate) fn resource_templates(&self, visit: &Visit) -> Vec<ResourceTemplate> {
+        Some(datastore_template()).into_iter().filter(|_| self.may_look(Kind::Datastores, visit)).collect()
+    }
+
+    fn may_look(&self, kind: Kind, visit: &Visit) -> bool {
+        self.catalog().refusal_to_look(kind.uri(), kind.toolset(), &visit.caller).is_none()
+    }
+
+    /// The kind of objects that a resource tells of, which who makes this visit may look at.
+    ///
+    /// # Errors
+    /// `resource_not_found` for a URI that names no resource of ours; the resource is not offered, or not to this caller.
+    fn kind_of(&self, visit: &Visit, uri: &str) -> std::result::Result<Kind, ErrorData> {
+        let Some(kind) = Kind::of(uri) else {
+            let message = format!("there is no resource {}", quoted(uri));
+            return Err(ErrorData::resource_not_found(message, Some(json!({ "uri": uri }))));
+        };
+        match self.catalog().refusal_to_look(kind.uri(), kind.toolset(), &visit.caller) {
+            Some(refusal) => {
+                Err(ErrorData::invalid_request(refusal.message, Some(json!({ "code": refusal.code, "uri": uri }))))
+            }
+            None => Ok(kind),
+        }
+    }
+
     /// Reads a resource.
     ///
     /// # Errors
-    /// `resource_not_found` for a URI that is none of ours, and those of the connection.
-    pub(crate) async fn read(&self, uri: &str) -> std::result::Result<ReadResourceResult, ErrorData> {
+    /// Those of [`Server::kind_of`], `resource_not_found` for a datastore that does not exist, and those of the connection.
+    pub(crate) async fn read(&self, visit: &Visit, uri: &str) -> std::result::Result<ReadResourceResult, ErrorData> {
         let no_such = |text: String| ErrorData::resource_not_found(text, Some(json!({ "uri": uri })));
-        let kind = Kind::of(uri).ok_or_else(|| no_such(format!("there is no resource {uri}")))?;
-        let View { mut items, live, age_seconds } = self.view(kind).await.map_err(|error| {
+        let kind = self.kind_of(visit, uri)?;
+        let View { mut items, live, age_seconds } = self.view(&visit.caller, kind).await.map_err(|error| {
             let content = error.into_result().structured_content.unwrap_or_default();
             let message = content["message"].as_str().unwrap_or_default().to_owned();
             ErrorData::internal_error(message, Some(content))
@@ -120,48 +156,74 @@ impl Server {
         ]))
     }
 
-    async fn view(&self, kind: Kind) -> Result<View> {
-        self.mirrors().view(self.vsphere(), kind).await
+    async fn view(&self, caller: &Caller, kind: Kind) -> Result<View> {
+        let backend = self.backends().of(caller);
+        backend.mirrors().view(&backend, kind).await
     }
 
-    /// Subscribes an older client to a resource.
+    /// Tells a client of the older lifecycle of the changes of a resource, until that is ended.
     ///
     /// # Errors
-    /// `resource_not_found` for a URI that is none of ours.
-    pub(crate) fn subscribe_to(&self, uri: String, peer: Peer<RoleServer>) -> std::result::Result<(), ErrorData> {
-        let kind =
-            Kind::of(&uri).ok_or_else(|| ErrorData::resource_not_found(format!("there is no resource {uri}"), None))?;
-        let server = self.clone();
-        let told = uri.clone();
+    /// Those of [`Server::kind_of`].
+    pub(crate) fn follow(
+        &self,
+        visit: &Visit,
+        uri: &str,
+        peer: Peer<RoleServer>,
+    ) -> std::result::Result<AbortHandle, ErrorData> {
+        let kind = self.kind_of(visit, uri)?;
+        let backend = self.backends().of(&visit.caller);
+        let uri = uri.to_owned();
         let following = tokio::spawn(async move {
             let changed = || async {
-                peer.notify_resource_updated(ResourceUpdatedNotificationParam::new(told.clone())).await.is_ok()
+                peer.notify_resource_updated(ResourceUpdatedNotificationParam::new(uri.clone())).await.is_ok()
             };
-            warn_at(&told, server.mirrors().follow(server.vsphere(), kind, changed).await);
+            warn_at(&uri, backend.mirrors().follow(&backend, kind, changed).await);
         });
-        self.subscriptions().add(uri, following.abort_handle());
-        Ok(())
+        Ok(following.abort_handle())
     }
 
     /// Tells a client of the stateless lifecycle of changes, until it cancels.
-    pub(crate) async fn tell(&self, context: SubscriptionContext) {
+    ///
+    /// # Errors
+    /// Those of [`Server::kind_of`], for any of the resources.
+    pub(crate) async fn tell(&self, visit: &Visit, context: SubscriptionContext) -> std::result::Result<(), ErrorData> {
         let uris = context.accepted().resource_subscriptions.clone().unwrap_or_default();
-        let sink = context.sink();
-        let following = uris.into_iter().filter_map(|uri| Some((Kind::of(&uri)?, uri))).map(|(kind, uri)| async move {
+        let kinds = uris.into_iter().map(|uri| Ok((self.kind_of(visit, &uri)?, uri)));
+        let kinds: Vec<(Kind, String)> = kinds.collect::<std::result::Result<_, ErrorData>>()?;
+        let backend = self.backends().of(&visit.caller);
+        let (sink, backend) = (context.sink(), &backend);
+        let following = kinds.into_iter().map(|(kind, uri)| async move {
             let changed = || async { sink.notify_resource_updated(uri.clone()).await.is_ok() };
-            warn_at(&uri, self.mirrors().follow(self.vsphere(), kind, changed).await);
+            warn_at(&uri, backend.mirrors().follow(backend, kind, changed).await);
         });
         tokio::select! {
             () = context.cancelled() => {}
             _ = join_all(following) => context.cancelled().await,
         }
+        Ok(())
     }
 
-    /// Completes the name of an object.
-    pub(crate) async fn complete_name(&self, request: &CompleteRequestParams) -> CompleteResult {
-        let names = match kind_of_argument(&request.argument.name) {
+    /// Completes the name of an object, for a prompt or a resource that is offered to who makes this visit.
+    ///
+    /// # Errors
+    /// The prompt or the resource is not offered.
+    pub(crate) async fn complete_name(
+        &self,
+        visit: &Visit,
+        request: &CompleteRequestParams,
+    ) -> std::result::Result<CompleteResult, ErrorData> {
+        match &request.r#ref {
+            Reference::Prompt(prompt) => prompts::check(&prompt.name, |tool| self.may_call(tool, visit))?,
+            Reference::Resource(resource) => drop(self.kind_of(visit, &resource.uri)?),
+            _ => {}
+        }
+        let of_kind = kind_of_argument(&request.argument.name).filter(|(kind, _)| self.may_look(*kind, visit));
+        let names = match of_kind {
             // What cannot be looked up is not worth an error while somebody types.
-            Some((kind, fits)) => self.view(kind).await.map(|view| named(&view, fits, &request.argument.value)),
+            Some((kind, fits)) => {
+                self.view(&visit.caller, kind).await.map(|view| named(&view, fits, &request.argument.value))
+            }
             None => Ok(Vec::new()),
         };
         let mut names = names.unwrap_or_default();
@@ -169,7 +231,7 @@ impl Server {
         names.truncate(MOST_VALUES);
         let completion =
             CompletionInfo::with_pagination(names, u32::try_from(total).ok(), total > MOST_VALUES).unwrap_or_default();
-        CompleteResult::new(completion)
+        Ok(CompleteResult::new(completion))
     }
 }
 
@@ -215,29 +277,6 @@ fn warn_at(uri: &str, ended: Result<()>) {
     match ended {
         Ok(()) => tracing::debug!(uri, "a subscription ended"),
         Err(error) => tracing::warn!(uri, ?error, "a subscription ended"),
-    }
-}
-
-/// The subscriptions of an older client, by URI.
-#[derive(Clone, Default)]
-pub(crate) struct Subscriptions(Arc<Mutex<HashMap<String, AbortHandle>>>);
-
-impl Subscriptions {
-    fn add(&self, uri: String, following: AbortHandle) {
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uri, following);
-        before.iter().for_each(AbortHandle::abort);
-    }
-
-    /// Ends the subscription to this URI.
-    pub(crate) fn end(&self, uri: &str) {
-        let ended = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uri);
-        ended.iter().for_each(AbortHandle::abort);
-    }
-
-    /// Ends all.
-    pub(crate) fn end_all(&self) {
-        let ended = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        ended.values().for_each(AbortHandle::abort);
     }
 }
 

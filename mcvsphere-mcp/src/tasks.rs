@@ -1,7 +1,7 @@
 //! Long calls as MCP tasks, for clients that have the extension `io.modelcontextprotocol/tasks`.
 //!
 //! Such a client may be answered with a task instead of a result, and then asks how far it is. A call becomes a task when it
-//! takes long; a short one is answered as always. It has passed the choke point by then, and goes on there: permission,
+//! takes long; a short one is answered as always. It has passed the gate by then, and goes on there: permission,
 //! deadline and audit line are those of any call, and the user was asked before. Up to then the call is cancelled with its
 //! request, from then on by `tasks/cancel`.
 
@@ -20,7 +20,7 @@ use rmcp::{
 };
 use tokio::time::sleep;
 
-use crate::{caller::Caller, cx::Call};
+use crate::{caller::Owner, cx::Call};
 
 /// How long a call may take before it becomes a task: most power operations are done by then.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ pub(crate) struct Tasks {
     manager: TaskManager,
     options: TaskOptions,
     /// Whose each task is: an id alone lets nobody see another caller's.
-    owners: Mutex<HashMap<String, String>>,
+    owners: Mutex<HashMap<String, Owner>>,
 }
 
 /// A call on its way: its answer, and what ends it early.
@@ -69,7 +69,7 @@ impl Tasks {
         }
         let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         owners.retain(|task, _| self.manager.get_task(task).is_ok());
-        owners.insert(created.task_id.clone(), call.caller.name.clone());
+        owners.insert(created.task_id.clone(), call.visit.owner());
         CreateTaskResult::new(created).into()
     }
 
@@ -77,8 +77,8 @@ impl Tasks {
     ///
     /// # Errors
     /// This caller has no such task.
-    pub(crate) fn get(&self, task: &str, caller: &Caller) -> Result<GetTaskResult, ErrorData> {
-        self.check(task, caller)?;
+    pub(crate) fn get(&self, task: &str, owner: &Owner) -> Result<GetTaskResult, ErrorData> {
+        self.check(task, owner)?;
         self.manager.get_task(task).map(GetTaskResult::new)
     }
 
@@ -86,8 +86,8 @@ impl Tasks {
     ///
     /// # Errors
     /// This caller has no such task.
-    pub(crate) fn update(&self, task: &str, caller: &Caller) -> Result<(), ErrorData> {
-        self.check(task, caller)?;
+    pub(crate) fn update(&self, task: &str, owner: &Owner) -> Result<(), ErrorData> {
+        self.check(task, owner)?;
         self.manager.update_task(task, [])
     }
 
@@ -95,15 +95,15 @@ impl Tasks {
     ///
     /// # Errors
     /// This caller has no such task.
-    pub(crate) fn cancel(&self, task: &str, caller: &Caller) -> Result<(), ErrorData> {
-        self.check(task, caller)?;
+    pub(crate) fn cancel(&self, task: &str, owner: &Owner) -> Result<(), ErrorData> {
+        self.check(task, owner)?;
         self.manager.cancel_task(task)
     }
 
-    fn check(&self, task: &str, caller: &Caller) -> Result<(), ErrorData> {
+    fn check(&self, task: &str, owner: &Owner) -> Result<(), ErrorData> {
         let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         match owners.get(task) {
-            Some(owner) if *owner == caller.name => Ok(()),
+            Some(whose) if whose == owner => Ok(()),
             _ => Err(ErrorData::invalid_params(
                 format!("there is no task {task}: it may have ended more than {} minutes ago", KEPT.as_secs() / 60),
                 None,

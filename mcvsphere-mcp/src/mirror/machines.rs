@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use vsphere_ops::{
 };
 
 use super::Slot;
-use crate::{Server, error::Result, vsphere::Vsphere};
+use crate::{backends::Backend, error::Result};
 
 /// The mirror of the virtual machines, and how far it has followed what this server changed itself.
 pub(crate) struct Machines {
@@ -46,19 +46,19 @@ impl Default for Machines {
     }
 }
 
-impl Server {
+impl Backend {
     /// A page of the list of virtual machines. It never waits for the mirror to become warm, but has it become so.
     ///
     /// # Errors
     /// Those of [`vm::list`] and of the connection.
-    pub(crate) async fn list_machines(&self, query: &VmQuery) -> Result<Page<VmSummary>> {
+    pub(crate) async fn list_machines(self: &Arc<Self>, query: &VmQuery) -> Result<Page<VmSummary>> {
         let machines = self.mirrors().machines();
         if let Some(mirror) = machines.current().await
             && let Some(page) = mirror.list(query)?
         {
             return Ok(page);
         }
-        let page = vm::list(self.vsphere().client().await?, query).await?;
+        let page = vm::list(self.client().await?, query).await?;
         machines.warm_up(self);
         Ok(page)
     }
@@ -66,10 +66,10 @@ impl Server {
 
 impl Machines {
     /// The mirror, started where it does not run.
-    pub(super) async fn started(&self, vsphere: &Vsphere) -> Result<VmMirror> {
+    pub(super) async fn started(&self, backend: &Backend) -> Result<VmMirror> {
         let before = self.changes.load(Ordering::SeqCst);
         let start = async {
-            let mirror = VmMirror::start(vsphere.client().await?).await?;
+            let mirror = VmMirror::start(backend.client().await?).await?;
             self.note_seen(before);
             Ok(mirror)
         };
@@ -85,11 +85,11 @@ impl Machines {
     }
 
     /// A call of this server has changed something, or has tried to: lists from now on show it.
-    pub(crate) fn changed(&self, server: &Server) {
+    pub(crate) fn changed(&self, backend: &Arc<Backend>) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         if let Some(mirror) = self.mirror.running() {
-            let server = server.clone();
-            tokio::spawn(async move { server.mirrors().machines().catch_up(&mirror).await });
+            let backend = Arc::clone(backend);
+            tokio::spawn(async move { backend.mirrors().machines().catch_up(&mirror).await });
         }
     }
 
@@ -122,7 +122,7 @@ impl Machines {
     }
 
     /// Starts the mirror in the background.
-    fn warm_up(&self, server: &Server) {
+    fn warm_up(&self, backend: &Arc<Backend>) {
         let cooling = || {
             let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.is_some_and(|failed| failed.elapsed() < COOL_DOWN)
@@ -133,10 +133,10 @@ impl Machines {
         if self.mirror.is_starting() {
             return;
         }
-        let server = server.clone();
+        let backend = Arc::clone(backend);
         tokio::spawn(async move {
-            let machines = server.mirrors().machines();
-            if let Err(error) = machines.started(server.vsphere()).await {
+            let machines = backend.mirrors().machines();
+            if let Err(error) = machines.started(&backend).await {
                 tracing::debug!(?error, "virtual machines are listed without a mirror");
                 *machines.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             }

@@ -3,7 +3,6 @@
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use vsphere_ops::{
     DatastorePath,
     disk::{self, DiskQuery, Files, NewDisk},
@@ -11,43 +10,51 @@ use vsphere_ops::{
 };
 
 use crate::{
-    Permission, Server, ToolError, Toolset,
+    Permission, Server, Spec, ToolError, Toolset,
     answer::Answer,
     arguments::{Parameters, page_size},
     confirm::Preview,
     cx::Cx,
     error::Result,
-    needs, tool_meta,
+    text::quoted,
+    tools::targets::version,
 };
 
 #[tool_router(router = disk_tools, vis = "pub(crate)")]
 impl Server {
     /// List the virtual disks of a machine: size, file, datastore, controller.
     #[tool(
-        meta = tool_meta(Toolset::Disks, Permission::ReadOnly, &[]),
+        meta = Spec::reads(Toolset::Disks).meta(),
         annotations(title = "List disks", read_only_hint = true)
     )]
-    async fn list_disks(&self, Parameters(args): Parameters<ListDisks>) -> Result<Answer> {
-        let query = DiskQuery { vm: args.vm, filter: args.filter, limit: page_size(args.limit)?, cursor: args.cursor };
-        let page = disk::list(self.vsphere().client().await?, &query).await?;
-        Answer::list(&page, args.fields)
+    async fn list_disks(&self, Parameters(args): Parameters<ListDisks>, cx: Cx) -> Result<Answer> {
+        let query = DiskQuery {
+            vm: args.vm,
+            filter: args.filter,
+            limit: page_size(args.limit)?,
+            cursor: cx.cursor(args.cursor)?,
+        };
+        let page = disk::list(&cx.client().await?, &query).await?;
+        cx.page(&page, args.fields)
     }
 
     /// Get all about one virtual disk, with the space it uses and the snapshots that need it.
     #[tool(
-        meta = tool_meta(Toolset::Disks, Permission::ReadOnly, &[]),
+        meta = Spec::reads(Toolset::Disks).meta(),
         annotations(title = "Get a disk's details", read_only_hint = true)
     )]
-    async fn get_disk_info(&self, Parameters(args): Parameters<OneDisk>) -> Result<Answer> {
-        Answer::object(&disk::info(self.vsphere().client().await?, &args.vm, &args.disk).await?)
+    async fn get_disk_info(&self, Parameters(args): Parameters<OneDisk>, cx: Cx) -> Result<Answer> {
+        Answer::object(&disk::info(&cx.client().await?, &args.vm, &args.disk).await?)
     }
 
     /// Add an empty disk to a machine, which may run. Adds a controller where all are full.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Config.AddNewDisk", "VirtualMachine.Config.AddRemoveDevice", "Datastore.AllocateSpace"]
-        ),
+        meta = Spec::changes(Toolset::Disks, Permission::VmLifecycle, &[
+            "VirtualMachine.Config.AddNewDisk",
+            "VirtualMachine.Config.AddRemoveDevice",
+            "Datastore.AllocateSpace",
+        ])
+        .meta(),
         annotations(title = "Add a disk", destructive_hint = false, idempotent_hint = false)
     )]
     async fn add_disk(&self, Parameters(args): Parameters<AddDisk>, cx: Cx) -> Result<Answer> {
@@ -61,15 +68,18 @@ impl Server {
         if let Some(controller) = args.controller {
             new = new.controller(controller);
         }
-        Answer::object(&disk::add(&cx.client().await?, &args.vm, &new).await?)
+        let client = cx.client().await?;
+        cx.confirm_change(&client, "Add a disk to", &[&args.vm]).await?;
+        Answer::object(&disk::add(&client, &args.vm, &new).await?)
     }
 
     /// Take a disk out of a machine. Its file stays unless delete_file is set.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Config.RemoveDisk"]
-        ),
+        meta = Spec::changes(Toolset::Disks, Permission::VmLifecycle, &[
+            "VirtualMachine.Config.RemoveDisk",
+        ])
+        .asks()
+        .meta(),
         annotations(title = "Remove a disk", destructive_hint = true, idempotent_hint = false)
     )]
     async fn remove_disk(&self, Parameters(args): Parameters<RemoveDisk>, cx: Cx) -> Result<Answer> {
@@ -78,10 +88,8 @@ impl Server {
         cx.confirm(|| async {
             let removal = disk::removal(&client, &args.vm, &args.disk, files).await?;
             let fate = if removal.file_deleted { "DELETE its file with all data" } else { "keep its file" };
-            let question = format!("Remove {} from {} and {fate}?", removal.disk.label, removal.vm);
-            let it = &removal.disk;
-            let bound = json!([removal.id, it.key, it.file, it.capacity_bytes, removal.power_state]);
-            Preview::new(question).object(&removal, bound)
+            let question = format!("Remove {} from {} and {fate}?", quoted(&removal.disk.label), quoted(&removal.vm));
+            Preview::new(question).object(&removal)?.bind(version(&client, &removal.id).await?)
         })
         .await?;
         Answer::object(&disk::remove(&client, &args.vm, &args.disk, files).await?)
@@ -89,22 +97,38 @@ impl Server {
 
     /// Grow a disk; snapshots must be deleted first. The guest must extend its partitions itself.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Disks, Permission::VmLifecycle, &["extend_disk"]),
-            &["VirtualMachine.Config.DiskExtend", "Datastore.AllocateSpace"]
-        ),
+        meta = Spec::changes(Toolset::Disks, Permission::VmLifecycle, &[
+            "VirtualMachine.Config.DiskExtend",
+            "Datastore.AllocateSpace",
+        ])
+        .formerly(&["extend_disk"])
+        .asks()
+        .meta(),
         annotations(title = "Resize a disk", destructive_hint = false, idempotent_hint = false)
     )]
     async fn resize_disk(&self, Parameters(args): Parameters<ResizeDisk>, cx: Cx) -> Result<Answer> {
-        Answer::object(&disk::resize(&cx.client().await?, &args.vm, &args.disk, args.new_size_gb).await?)
+        let client = cx.client().await?;
+        cx.confirm(|| async {
+            let found = disk::info(&client, &args.vm, &args.disk).await?;
+            let (label, size) = (quoted(&found.disk.label), args.new_size_gb);
+            let question =
+                format!("Grow {label} of {} from {} to {size} GiB?", quoted(&found.vm), found.disk.capacity_gb);
+            let preview = Preview::new(question).note("A disk cannot be made smaller again.");
+            preview.object(&found)?.bind(version(&client, &found.id).await?)
+        })
+        .await?;
+        Answer::object(&disk::resize(&client, &args.vm, &args.disk, args.new_size_gb).await?)
     }
 
     /// Move a disk, with its snapshots, to another datastore. The machine may run.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
-            &["Resource.ColdMigrate", "Resource.HotMigrate", "Datastore.AllocateSpace"]
-        ),
+        meta = Spec::changes(Toolset::Disks, Permission::VmLifecycle, &[
+            "Resource.ColdMigrate",
+            "Resource.HotMigrate",
+            "Datastore.AllocateSpace",
+        ])
+        .asks()
+        .meta(),
         annotations(title = "Move a disk", destructive_hint = true, idempotent_hint = false)
     )]
     async fn move_vm_disk(&self, Parameters(args): Parameters<MoveDisk>, cx: Cx) -> Result<Answer> {
@@ -113,12 +137,12 @@ impl Server {
         cx.confirm(|| async {
             let relocation = disk::relocation(&client, vm, disk, datastore).await?;
             let it = &relocation.disk;
-            let question = format!("Move {} of {} to {}?", it.label, relocation.vm, relocation.target_datastore);
+            let (label, vm, to) = (&it.label, &relocation.vm, &relocation.target_datastore);
+            let question = format!("Move {} of {} to {}?", quoted(label), quoted(vm), quoted(to));
             if !relocation.moves {
                 return Ok(Preview::new(question));
             }
-            let bound = json!([relocation.id, it.key, it.file, relocation.power_state]);
-            Preview::new(question).object(&relocation, bound)
+            Preview::new(question).object(&relocation)?.bind(version(&client, &relocation.id).await?)
         })
         .await?;
         Answer::object(&disk::relocate(&client, vm, disk, datastore).await?)
@@ -126,41 +150,41 @@ impl Server {
 
     /// Put an ISO image into a machine's CD drive; adds a drive where there is none.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
-            &[
-                "VirtualMachine.Interact.SetCDMedia",
-                "VirtualMachine.Interact.DeviceConnection",
-                "VirtualMachine.Interact.AnswerQuestion",
-                "VirtualMachine.Config.AddRemoveDevice",
-                "VirtualMachine.Config.EditDevice",
-                "Datastore.Browse",
-            ]
-        ),
-        annotations(title = "Attach an ISO image", destructive_hint = false, idempotent_hint = false)
+        meta = Spec::changes(Toolset::Disks, Permission::VmLifecycle, &[
+            "VirtualMachine.Interact.SetCDMedia",
+            "VirtualMachine.Interact.DeviceConnection",
+            "VirtualMachine.Interact.AnswerQuestion",
+            "VirtualMachine.Config.AddRemoveDevice",
+            "VirtualMachine.Config.EditDevice",
+            "Datastore.Browse",
+        ])
+        .meta(),
+        annotations(title = "Attach an ISO image", destructive_hint = true, idempotent_hint = false)
     )]
     async fn attach_iso(&self, Parameters(args): Parameters<AttachIso>, cx: Cx) -> Result<Answer> {
         let iso = iso_path(&args.iso_path, args.datastore.as_deref().or(cx.defaults().datastore.as_deref()))?;
+        let client = cx.client().await?;
+        cx.confirm_change(&client, "Put an ISO image into the CD drive of", &[&args.vm]).await?;
         // The search for the image, and the change.
         cx.expect_tasks(2);
-        Answer::object(&media::attach(&cx.client().await?, &args.vm, &iso, args.drive.as_deref()).await?)
+        Answer::object(&media::attach(&client, &args.vm, &iso, args.drive.as_deref()).await?)
     }
 
     /// Take the ISO image out of a machine's CD drive, also where the guest has locked it.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Disks, Permission::VmLifecycle, &[]),
-            &[
-                "VirtualMachine.Interact.SetCDMedia",
-                "VirtualMachine.Interact.DeviceConnection",
-                "VirtualMachine.Interact.AnswerQuestion",
-                "VirtualMachine.Config.EditDevice",
-            ]
-        ),
-        annotations(title = "Detach an ISO image", destructive_hint = false, idempotent_hint = true)
+        meta = Spec::changes(Toolset::Disks, Permission::VmLifecycle, &[
+            "VirtualMachine.Interact.SetCDMedia",
+            "VirtualMachine.Interact.DeviceConnection",
+            "VirtualMachine.Interact.AnswerQuestion",
+            "VirtualMachine.Config.EditDevice",
+        ])
+        .meta(),
+        annotations(title = "Detach an ISO image", destructive_hint = true, idempotent_hint = true)
     )]
     async fn detach_iso(&self, Parameters(args): Parameters<DetachIso>, cx: Cx) -> Result<Answer> {
-        Answer::object(&media::detach(&cx.client().await?, &args.vm, args.drive.as_deref()).await?)
+        let client = cx.client().await?;
+        cx.confirm_change(&client, "Take the ISO image out of the CD drive of", &[&args.vm]).await?;
+        Answer::object(&media::detach(&client, &args.vm, args.drive.as_deref()).await?)
     }
 }
 

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use vsphere_ops::host::{self, HostQuery};
 
 use crate::{
-    Permission, Server, Toolset,
+    Server, Spec, Toolset,
     answer::Answer,
     arguments::{Parameters, page_size},
+    cx::Cx,
     error::Result,
-    tool_meta,
 };
 
 #[tool_router(router = host_tools, vis = "pub(crate)")]
@@ -18,19 +18,19 @@ impl Server {
     /// List the ESXi hosts with their state, cluster, version and hardware. Use it to find a host, or to see which are
     /// disconnected or in maintenance mode.
     #[tool(
-        meta = tool_meta(Toolset::Hosts, Permission::ReadOnly, &[]),
+        meta = Spec::reads(Toolset::Hosts).meta(),
         annotations(title = "List hosts", read_only_hint = true)
     )]
-    async fn list_hosts(&self, Parameters(args): Parameters<ListHosts>) -> Result<Answer> {
+    async fn list_hosts(&self, Parameters(args): Parameters<ListHosts>, cx: Cx) -> Result<Answer> {
         let query = HostQuery {
             filter: args.filter,
             cluster: args.cluster,
             state: args.state.map(|state| state.name().to_owned()),
             limit: page_size(args.limit)?,
-            cursor: args.cursor,
+            cursor: cx.cursor(args.cursor)?,
         };
-        let page = host::list(self.vsphere().client().await?, &query).await?;
-        Answer::list(&page, args.fields)
+        let page = host::list(&cx.client().await?, &query).await?;
+        cx.page(&page, args.fields)
     }
 }
 

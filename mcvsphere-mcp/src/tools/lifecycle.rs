@@ -5,20 +5,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use vsphere_ops::{
-    Client,
+    Client, Untrusted,
     placement::Placement,
     vm::{self, Changes, CloneKind, Firmware, NewClone, NewVm, Provisioning, Start, TemplateQuery},
 };
 
 use crate::{
-    Permission, Server, Toolset,
+    Permission, Server, Spec, Toolset,
     answer::Answer,
     arguments::{Parameters, page_size},
     confirm::Preview,
     cx::Cx,
     error::Result,
-    needs, tool_meta,
-    tools::targets::OneVm,
+    text::quoted,
+    tools::targets::{OneVm, version},
 };
 
 #[tool_router(router = lifecycle_tools, vis = "pub(crate)")]
@@ -26,16 +26,14 @@ impl Server {
     /// Create a virtual machine with one disk (pvscsi) and one network adapter (vmxnet3), without an operating system. It is
     /// off then.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
-            &[
-                "VirtualMachine.Inventory.Create",
-                "VirtualMachine.Config.AddNewDisk",
-                "Datastore.AllocateSpace",
-                "Network.Assign",
-                "Resource.AssignVMToPool",
-            ]
-        ),
+        meta = Spec::changes(Toolset::Vm, Permission::VmLifecycle, &[
+            "VirtualMachine.Inventory.Create",
+            "VirtualMachine.Config.AddNewDisk",
+            "Datastore.AllocateSpace",
+            "Network.Assign",
+            "Resource.AssignVMToPool",
+        ])
+        .meta(),
         annotations(title = "Create a virtual machine", destructive_hint = false, idempotent_hint = false)
     )]
     async fn create_vm(&self, Parameters(args): Parameters<CreateVm>, cx: Cx) -> Result<Answer> {
@@ -56,26 +54,26 @@ impl Server {
                 defaults: cx.defaults().clone(),
             },
         };
-        Answer::object(&vm::create(&cx.client().await?, &new).await?)
+        let client = cx.client().await?;
+        cx.confirm(|| async { new_preview(&cx, format!("Create the virtual machine {}?", quoted(&new.name))) }).await?;
+        Answer::object(&vm::create(&client, &new).await?)
     }
 
     /// Clone a virtual machine or a template. A linked clone is made in seconds, and needs the source's snapshot for good.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
-            &[
-                "VirtualMachine.Provisioning.Clone",
-                "VirtualMachine.Provisioning.DeployTemplate",
-                "VirtualMachine.Provisioning.Customize",
-                "VirtualMachine.Provisioning.ReadCustSpecs",
-                "VirtualMachine.Inventory.CreateFromExisting",
-                "VirtualMachine.Config.AddNewDisk",
-                "Datastore.AllocateSpace",
-                "Network.Assign",
-                "Resource.AssignVMToPool",
-                "VirtualMachine.Interact.PowerOn",
-            ]
-        ),
+        meta = Spec::changes(Toolset::Vm, Permission::VmLifecycle, &[
+            "VirtualMachine.Provisioning.Clone",
+            "VirtualMachine.Provisioning.DeployTemplate",
+            "VirtualMachine.Provisioning.Customize",
+            "VirtualMachine.Provisioning.ReadCustSpecs",
+            "VirtualMachine.Inventory.CreateFromExisting",
+            "VirtualMachine.Config.AddNewDisk",
+            "Datastore.AllocateSpace",
+            "Network.Assign",
+            "Resource.AssignVMToPool",
+            "VirtualMachine.Interact.PowerOn",
+        ])
+        .meta(),
         annotations(title = "Clone a virtual machine", destructive_hint = false, idempotent_hint = false)
     )]
     async fn clone_vm(&self, Parameters(args): Parameters<CloneVm>, cx: Cx) -> Result<Answer> {
@@ -94,23 +92,23 @@ impl Server {
                 defaults: cx.defaults().clone(),
             },
         };
-        Answer::object(&vm::clone(&cx.client().await?, &new).await?)
+        let client = cx.client().await?;
+        cx.confirm_change(&client, "Make a clone of", &[&new.source]).await?;
+        Answer::object(&vm::clone(&client, &new).await?)
     }
 
     /// Make a virtual machine from a template: clone_vm with less to say.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
-            &[
-                "VirtualMachine.Provisioning.DeployTemplate",
-                "VirtualMachine.Inventory.CreateFromExisting",
-                "VirtualMachine.Config.AddNewDisk",
-                "Datastore.AllocateSpace",
-                "Network.Assign",
-                "Resource.AssignVMToPool",
-                "VirtualMachine.Interact.PowerOn",
-            ]
-        ),
+        meta = Spec::changes(Toolset::Vm, Permission::VmLifecycle, &[
+            "VirtualMachine.Provisioning.DeployTemplate",
+            "VirtualMachine.Inventory.CreateFromExisting",
+            "VirtualMachine.Config.AddNewDisk",
+            "Datastore.AllocateSpace",
+            "Network.Assign",
+            "Resource.AssignVMToPool",
+            "VirtualMachine.Interact.PowerOn",
+        ])
+        .meta(),
         annotations(title = "Deploy from a template", destructive_hint = false, idempotent_hint = false)
     )]
     async fn deploy_from_template(&self, Parameters(args): Parameters<Deploy>, cx: Cx) -> Result<Answer> {
@@ -118,15 +116,19 @@ impl Server {
             Placement { datastore: args.datastore, defaults: cx.defaults().clone(), ..Placement::default() };
         let new =
             NewClone { name: args.new_name, start: start(args.power_on), placement, ..NewClone::of(&args.template) };
-        Answer::object(&vm::deploy(&cx.client().await?, &new).await?)
+        let client = cx.client().await?;
+        cx.confirm_change(&client, "Make a virtual machine from the template", &[&new.source]).await?;
+        Answer::object(&vm::deploy(&client, &new).await?)
     }
 
     /// Delete a virtual machine or template with its files and snapshots. One that runs is powered off first.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Inventory.Delete", "VirtualMachine.Interact.PowerOff"]
-        ),
+        meta = Spec::changes(Toolset::Vm, Permission::VmLifecycle, &[
+            "VirtualMachine.Inventory.Delete",
+            "VirtualMachine.Interact.PowerOff",
+        ])
+        .asks()
+        .meta(),
         annotations(title = "Delete a virtual machine", destructive_hint = true, idempotent_hint = true)
     )]
     async fn delete_vm(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
@@ -138,16 +140,15 @@ impl Server {
     /// Change CPUs, memory, note or hot-add of a virtual machine, and tell each value before and after. While it runs, CPUs
     /// and memory can only grow, and only with hot-add on.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
-            &[
-                "VirtualMachine.Config.CPUCount",
-                "VirtualMachine.Config.Memory",
-                "VirtualMachine.Config.Annotation",
-                "VirtualMachine.Config.Settings",
-            ]
-        ),
-        annotations(title = "Reconfigure a virtual machine", destructive_hint = false, idempotent_hint = true)
+        meta = Spec::changes(Toolset::Vm, Permission::VmLifecycle, &[
+            "VirtualMachine.Config.CPUCount",
+            "VirtualMachine.Config.Memory",
+            "VirtualMachine.Config.Annotation",
+            "VirtualMachine.Config.Settings",
+        ])
+        .asks()
+        .meta(),
+        annotations(title = "Reconfigure a virtual machine", destructive_hint = true, idempotent_hint = true)
     )]
     async fn reconfigure_vm(&self, Parameters(args): Parameters<ReconfigureVm>, cx: Cx) -> Result<Answer> {
         let changes = Changes {
@@ -158,27 +159,29 @@ impl Server {
             cpu_hot_add: args.cpu_hot_add,
             memory_hot_add: args.memory_hot_add,
         };
-        Answer::object(&vm::reconfigure(&cx.client().await?, &args.vm, &changes).await?)
+        let client = cx.client().await?;
+        cx.confirm(|| reconfigure_preview(&cx, &client, &args.vm, &changes)).await?;
+        Answer::object(&vm::reconfigure(&client, &args.vm, &changes).await?)
     }
 
     /// Rename a virtual machine or template. Its files keep their names.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Config.Rename"]
-        ),
-        annotations(title = "Rename a virtual machine", destructive_hint = false, idempotent_hint = true)
+        meta = Spec::changes(Toolset::Vm, Permission::VmLifecycle, &["VirtualMachine.Config.Rename"]).meta(),
+        annotations(title = "Rename a virtual machine", destructive_hint = true, idempotent_hint = true)
     )]
     async fn rename_vm(&self, Parameters(args): Parameters<RenameVm>, cx: Cx) -> Result<Answer> {
-        Answer::object(&vm::rename(&cx.client().await?, &args.vm, &args.new_name).await?)
+        let client = cx.client().await?;
+        cx.confirm_change(&client, "Rename", &[&args.vm]).await?;
+        Answer::object(&vm::rename(&client, &args.vm, &args.new_name).await?)
     }
 
     /// Turn a virtual machine that is off into a template. It leaves its resource pool and can't run until it is converted back.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Provisioning.MarkAsTemplate"]
-        ),
+        meta = Spec::changes(Toolset::Vm, Permission::VmLifecycle, &[
+            "VirtualMachine.Provisioning.MarkAsTemplate",
+        ])
+        .asks()
+        .meta(),
         annotations(title = "Convert to a template", destructive_hint = true, idempotent_hint = true)
     )]
     async fn convert_to_template(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
@@ -189,10 +192,12 @@ impl Server {
 
     /// Turn a template back into a virtual machine, which can be powered on.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Provisioning.MarkAsVM", "Resource.AssignVMToPool"]
-        ),
+        meta = Spec::changes(Toolset::Vm, Permission::VmLifecycle, &[
+            "VirtualMachine.Provisioning.MarkAsVM",
+            "Resource.AssignVMToPool",
+        ])
+        .asks()
+        .meta(),
         annotations(title = "Convert to a virtual machine", destructive_hint = true, idempotent_hint = true)
     )]
     async fn convert_to_vm(&self, Parameters(args): Parameters<ConvertToVm>, cx: Cx) -> Result<Answer> {
@@ -205,12 +210,13 @@ impl Server {
 
     /// List templates.
     #[tool(
-        meta = tool_meta(Toolset::Vm, Permission::ReadOnly, &[]),
+        meta = Spec::reads(Toolset::Vm).meta(),
         annotations(title = "List templates", read_only_hint = true)
     )]
     async fn list_templates(&self, Parameters(args): Parameters<ListTemplates>, cx: Cx) -> Result<Answer> {
-        let query = TemplateQuery { filter: args.filter, limit: page_size(args.limit)?, cursor: args.cursor };
-        Answer::list(&vm::templates(&cx.client().await?, &query).await?, args.fields)
+        let query =
+            TemplateQuery { filter: args.filter, limit: page_size(args.limit)?, cursor: cx.cursor(args.cursor)? };
+        cx.page(&vm::templates(&cx.client().await?, &query).await?, args.fields)
     }
 }
 
@@ -421,39 +427,57 @@ enum TemplateField {
 async fn deletion_preview(client: &Client, what: &str) -> Result<Preview> {
     let lost = vm::deletion(client, what).await?;
     let kind = if lost.template { "template" } else { "virtual machine" };
-    let mut preview = Preview::new(format!("Delete the {kind} {} with all its files?", lost.path));
+    let mut preview = Preview::new(format!("Delete the {kind} {} with all its files?", quoted(&lost.path)));
     if lost.power_state == "powered_on" {
         preview = preview.note("It runs, and will be powered off like pulling the plug.");
     }
     if !lost.linked_clones.is_empty() {
-        let clones = lost.linked_clones.join(", ");
+        let clones: Vec<String> = lost.linked_clones.iter().map(|name| quoted(name)).collect();
+        let clones = clones.join(", ");
         preview = preview.note(format!("Linked clones stand on its disks and may break: {clones}."));
     }
-    let files: Vec<_> = lost.disks.iter().map(|disk| (&disk.file, disk.capacity_gb)).collect();
-    let bound =
-        json!([lost.id, lost.template, lost.power_state, lost.booted, files, lost.snapshots, lost.linked_clones]);
-    preview.object(&lost, bound)
+    preview.object(&lost)?.bind(version(client, &lost.id).await?)
 }
 
 /// What making it a template would end: nothing where it is one already, or where it can't be made one.
 async fn conversion_preview(client: &Client, what: &str) -> Result<Preview> {
     let it = vm::info(client, what).await?;
-    let preview = Preview::new(format!("Convert the virtual machine {} into a template?", it.path))
-        .note("It leaves its resource pool, and can't be powered on until convert_to_vm.");
+    let preview = Preview::new(format!("Convert the virtual machine {} into a template?", quoted(&it.path)))
+        .note("It leaves its resource pool, and can't be powered on until it is a virtual machine again.");
     if it.template || it.power_state != "powered_off" {
         return Ok(preview);
     }
     let shown = json!({ "name": it.name, "id": it.id, "power_state": it.power_state, "host": it.host });
-    preview.object(&shown, json!([it.id, it.power_state]))
+    preview.object(&shown)?.bind(version(client, &it.id).await?)
 }
 
 /// What making it a machine would end: nothing where it is one already.
 async fn to_machine_preview(client: &Client, what: &str) -> Result<Preview> {
     let it = vm::info(client, what).await?;
-    let preview = Preview::new(format!("Convert the template {} into a virtual machine?", it.path))
-        .note("It can't be deployed from then, until convert_to_template, and what changes in it changes for good.");
+    let preview = Preview::new(format!("Convert the template {} into a virtual machine?", quoted(&it.path)))
+        .note("Nothing can be deployed from it until it is a template again, and changes in it are there to stay.");
     if !it.template {
         return Ok(preview);
     }
-    preview.object(&json!({ "name": it.name, "id": it.id, "host": it.host }), json!(it.id))
+    preview.object(json!({ "name": it.name, "id": it.id, "host": it.host }))?.bind(version(client, &it.id).await?)
+}
+
+/// What is made where nothing was, so that nothing is lost.
+fn new_preview(cx: &Cx, question: String) -> Result<Preview> {
+    Ok(Preview::new(question).object(&cx.call.arguments)?.harmless())
+}
+
+/// What a reconfiguration replaces. A note that is lost is asked about.
+async fn reconfigure_preview(cx: &Cx, client: &Client, what: &str, changes: &Changes) -> Result<Preview> {
+    let preview = cx.change_of(client, "Reconfigure", &[what]).await?.bind(version(client, what).await?)?;
+    let note = match &changes.annotation {
+        Some(_) => vm::info(client, what).await?.annotation.map(Untrusted::into_string).unwrap_or_default(),
+        None => String::new(),
+    };
+    Ok(match &changes.annotation {
+        Some(new) if !note.is_empty() && *new != note => {
+            preview.note(format!("Its note is lost: {}. It becomes {}.", quoted(&note), quoted(new)))
+        }
+        _ => preview.harmless(),
+    })
 }

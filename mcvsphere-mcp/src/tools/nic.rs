@@ -3,50 +3,56 @@
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use vsphere_ops::{
     Client,
-    nic::{self, MacAddress, NewNic, NicQuery},
+    nic::{self, MacAddress, NewNic, NicInfo, NicQuery},
 };
 
 use crate::{
-    Permission, Server, Toolset,
+    Permission, Server, Spec, Toolset,
     answer::Answer,
     arguments::{Parameters, page_size},
     confirm::Preview,
     cx::Cx,
     error::Result,
-    needs, tool_meta,
+    text::quoted,
+    tools::targets::version,
 };
 
 #[tool_router(router = nic_tools, vis = "pub(crate)")]
 impl Server {
     /// List a machine's network adapters.
     #[tool(
-        meta = tool_meta(Toolset::Nics, Permission::ReadOnly, &[]),
+        meta = Spec::reads(Toolset::Nics).meta(),
         annotations(title = "List network adapters", read_only_hint = true)
     )]
-    async fn list_nics(&self, Parameters(args): Parameters<ListNics>) -> Result<Answer> {
-        let query = NicQuery { vm: args.vm, filter: args.filter, limit: page_size(args.limit)?, cursor: args.cursor };
-        let page = nic::list(self.vsphere().client().await?, &query).await?;
-        Answer::list(&page, args.fields)
+    async fn list_nics(&self, Parameters(args): Parameters<ListNics>, cx: Cx) -> Result<Answer> {
+        let query = NicQuery {
+            vm: args.vm,
+            filter: args.filter,
+            limit: page_size(args.limit)?,
+            cursor: cx.cursor(args.cursor)?,
+        };
+        let page = nic::list(&cx.client().await?, &query).await?;
+        cx.page(&page, args.fields)
     }
 
     /// Get all about one network adapter.
     #[tool(
-        meta = tool_meta(Toolset::Nics, Permission::ReadOnly, &[]),
+        meta = Spec::reads(Toolset::Nics).meta(),
         annotations(title = "Get a network adapter", read_only_hint = true)
     )]
-    async fn get_nic_info(&self, Parameters(args): Parameters<OneNic>) -> Result<Answer> {
-        Answer::object(&nic::info(self.vsphere().client().await?, &args.vm, &args.nic).await?)
+    async fn get_nic_info(&self, Parameters(args): Parameters<OneNic>, cx: Cx) -> Result<Answer> {
+        Answer::object(&nic::info(&cx.client().await?, &args.vm, &args.nic).await?)
     }
 
     /// Add a network adapter, also while the machine runs.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Config.AddRemoveDevice", "Network.Assign"]
-        ),
+        meta = Spec::changes(Toolset::Nics, Permission::VmLifecycle, &[
+            "VirtualMachine.Config.AddRemoveDevice",
+            "Network.Assign",
+        ])
+        .meta(),
         annotations(title = "Add a network adapter", destructive_hint = false, idempotent_hint = false)
     )]
     async fn add_nic(&self, Parameters(args): Parameters<AddNic>, cx: Cx) -> Result<Answer> {
@@ -55,15 +61,18 @@ impl Server {
             start_connected: args.start_connected.unwrap_or(true),
             ..NewNic::of(args.network)
         };
-        Answer::object(&nic::add(&cx.client().await?, &args.vm, &new).await?)
+        let client = cx.client().await?;
+        cx.confirm_change(&client, "Add a network adapter to", &[&args.vm]).await?;
+        Answer::object(&nic::add(&client, &args.vm, &new).await?)
     }
 
     /// Remove a network adapter, also while the machine runs.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Config.AddRemoveDevice"]
-        ),
+        meta = Spec::changes(Toolset::Nics, Permission::VmLifecycle, &[
+            "VirtualMachine.Config.AddRemoveDevice",
+        ])
+        .asks()
+        .meta(),
         annotations(title = "Remove a network adapter", destructive_hint = true, idempotent_hint = false)
     )]
     async fn remove_nic(&self, Parameters(args): Parameters<OneNic>, cx: Cx) -> Result<Answer> {
@@ -74,15 +83,18 @@ impl Server {
 
     /// Connect or disconnect a network adapter; where the machine is off, from its next power on.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Nics, Permission::PowerOps, &[]),
-            &["VirtualMachine.Interact.DeviceConnection", "VirtualMachine.Config.EditDevice"]
-        ),
-        annotations(title = "Connect a network adapter", destructive_hint = false, idempotent_hint = true)
+        meta = Spec::changes(Toolset::Nics, Permission::PowerOps, &[
+            "VirtualMachine.Interact.DeviceConnection",
+            "VirtualMachine.Config.EditDevice",
+        ])
+        .asks().meta(),
+        annotations(title = "Connect a network adapter", destructive_hint = true, idempotent_hint = true)
     )]
     async fn connect_nic(&self, Parameters(args): Parameters<ConnectNic>, cx: Cx) -> Result<Answer> {
         let client = cx.client().await?;
-        Answer::object(&match args.connected.unwrap_or(true) {
+        let connect = args.connected.unwrap_or(true);
+        cx.confirm(|| link_preview(&client, &args, connect)).await?;
+        Answer::object(&match connect {
             true => nic::connect(&client, &args.vm, &args.nic).await?,
             false => nic::disconnect(&client, &args.vm, &args.nic).await?,
         })
@@ -90,22 +102,26 @@ impl Server {
 
     /// Plug a network adapter into another network, also while the machine runs.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Config.EditDevice", "Network.Assign"]
-        ),
-        annotations(title = "Change an adapter's network", destructive_hint = false, idempotent_hint = true)
+        meta = Spec::changes(Toolset::Nics, Permission::VmLifecycle, &[
+            "VirtualMachine.Config.EditDevice",
+            "Network.Assign",
+        ])
+        .asks().meta(),
+        annotations(title = "Change an adapter's network", destructive_hint = true, idempotent_hint = true)
     )]
     async fn change_nic_network(&self, Parameters(args): Parameters<ChangeNetwork>, cx: Cx) -> Result<Answer> {
-        Answer::object(&nic::connect_to(&cx.client().await?, &args.vm, &args.nic, &args.network).await?)
+        let client = cx.client().await?;
+        cx.confirm(|| network_preview(&client, &args)).await?;
+        Answer::object(&nic::connect_to(&client, &args.vm, &args.nic, &args.network).await?)
     }
 
     /// Give a network adapter a MAC address. The machine must be off.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Nics, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Config.EditDevice"]
-        ),
+        meta = Spec::changes(Toolset::Nics, Permission::VmLifecycle, &[
+            "VirtualMachine.Config.EditDevice",
+        ])
+        .asks()
+        .meta(),
         annotations(title = "Set a MAC address", destructive_hint = true, idempotent_hint = false)
     )]
     async fn set_nic_mac(&self, Parameters(args): Parameters<SetMac>, cx: Cx) -> Result<Answer> {
@@ -120,9 +136,38 @@ impl Server {
 async fn remove_preview(client: &Client, args: &OneNic) -> Result<Preview> {
     let found = nic::info(client, &args.vm, &args.nic).await?;
     let nic = &found.nic;
-    let preview = Preview::new(format!("Remove {} of {}?", nic.label, found.vm));
-    let bound = json!([found.id, found.power_state, nic.key, nic.mac, nic.network_id, nic.connected]);
-    preview.object(&json!({ "vm": found.vm, "power_state": found.power_state, "nic": nic }), bound)
+    let preview = Preview::new(format!("Remove {} of {}?", quoted(&nic.label), quoted(&found.vm)));
+    preview.object(&found)?.bind(version(client, &found.id).await?)
+}
+
+/// What a machine that runs loses with the link of an adapter.
+async fn link_preview(client: &Client, args: &ConnectNic, connect: bool) -> Result<Preview> {
+    let found = nic::info(client, &args.vm, &args.nic).await?;
+    let verb = if connect { "Connect" } else { "Disconnect" };
+    let preview = Preview::new(format!("{verb} {} of {}?", quoted(&found.nic.label), quoted(&found.vm)));
+    let preview = preview.object(&found)?.bind(version(client, &found.id).await?)?;
+    Ok(match cuts_off(&found) && !connect {
+        true => preview.note("The guest runs, and is cut off from this network."),
+        false => preview.harmless(),
+    })
+}
+
+/// What a machine that runs loses with the network of an adapter.
+async fn network_preview(client: &Client, args: &ChangeNetwork) -> Result<Preview> {
+    let found = nic::info(client, &args.vm, &args.nic).await?;
+    let (nic, to) = (&found.nic, &args.network);
+    let question = format!("Plug {} of {} into {}?", quoted(&nic.label), quoted(&found.vm), quoted(to));
+    let preview = Preview::new(question).object(&found)?.bind(version(client, &found.id).await?)?;
+    let same = [&nic.network, &nic.network_id].iter().any(|now| now.as_ref() == Some(to));
+    Ok(match cuts_off(&found) && !same {
+        true => preview.note("The guest runs, and is cut off from the network that it has now."),
+        false => preview.harmless(),
+    })
+}
+
+/// Whether somebody may be using the adapter now.
+fn cuts_off(found: &NicInfo) -> bool {
+    found.power_state == "powered_on" && found.nic.connected != Some(false)
 }
 
 /// What another address replaces; nothing where it is the same.
@@ -130,9 +175,10 @@ async fn mac_preview(client: &Client, args: &SetMac, mac: MacAddress) -> Result<
     let Some(change) = nic::mac_change(client, &args.vm, &args.nic, mac).await? else {
         return Ok(Preview::new("The adapter has this address already."));
     };
-    let preview = Preview::new(format!("Set the MAC address of {} of {} to {mac}?", change.label, change.vm))
+    let (label, vm) = (quoted(&change.label), quoted(&change.vm));
+    let preview = Preview::new(format!("Set the MAC address of {label} of {vm} to {mac}?"))
         .note("DHCP leases, firewalls and licences that know the machine by its old address no longer do.");
-    preview.object(&change, &change)
+    preview.object(&change)?.bind(version(client, &change.id).await?)
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -5,15 +5,14 @@ use std::time::Duration;
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 use vsphere_ops::{
     Client,
     power::{self, Running},
 };
 
 use crate::{
-    Permission, Server, ToolError, Toolset, answer::Answer, arguments::Parameters, confirm::Preview, cx::Cx,
-    error::Result, needs, tool_meta, tools::targets::VmTargets,
+    Permission, Server, Spec, ToolError, Toolset, answer::Answer, arguments::Parameters, confirm::Preview, cx::Cx,
+    error::Result, text::quoted, tools::targets::VmTargets,
 };
 
 #[tool_router(router = power_tools, vis = "pub(crate)")]
@@ -21,25 +20,30 @@ impl Server {
     /// Power on one or several virtual machines, or resume suspended ones, and wait until vSphere has done it. The guest OS
     /// needs longer to be up.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Power, Permission::PowerOps, &["power_on"]),
-            &["VirtualMachine.Interact.PowerOn"]
-        ),
+        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &[
+            "VirtualMachine.Interact.PowerOn",
+        ])
+        .formerly(&["power_on"])
+        .meta(),
         annotations(title = "Power on virtual machines", destructive_hint = false, idempotent_hint = true)
     )]
     async fn power_on_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
         let vms = args.vms()?;
+        let client = cx.client().await?;
+        cx.confirm_change(&client, "Power on", &vms).await?;
         cx.expect_tasks(vms.len());
-        Answer::reports(&power::on(&cx.client().await?, &vms, &|_| ()).await)
+        Answer::reports(&power::on(&client, &vms, &|_| ()).await)
     }
 
     /// Power off one or several virtual machines at once, like pulling the plug, and wait until vSphere has done it. The
     /// guest OS does not shut down cleanly: unsaved data is lost.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Power, Permission::PowerOps, &["power_off"]),
-            &["VirtualMachine.Interact.PowerOff"]
-        ),
+        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &[
+            "VirtualMachine.Interact.PowerOff",
+        ])
+        .formerly(&["power_off"])
+        .asks()
+        .meta(),
         annotations(title = "Power off virtual machines", destructive_hint = true, idempotent_hint = true)
     )]
     async fn power_off_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
@@ -50,12 +54,9 @@ impl Server {
         Answer::reports(&power::off(&client, &vms, &|_| ()).await)
     }
 
-    /// Shut down guest OSes cleanly by VMware Tools and wait until they are off; who is not in time is `pending`.
+    /// Shut down guest OSes cleanly by VMware Tools and wait until they are off; those that take longer are `pending`.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Power, Permission::PowerOps, &[]),
-            &["VirtualMachine.Interact.PowerOff"]
-        ),
+        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &["VirtualMachine.Interact.PowerOff"]).asks().meta(),
         annotations(title = "Shut down guest OSes", destructive_hint = true, idempotent_hint = true)
     )]
     async fn shutdown_guest(&self, Parameters(args): Parameters<ShutdownGuest>, cx: Cx) -> Result<Answer> {
@@ -68,10 +69,7 @@ impl Server {
 
     /// Restart guest OSes cleanly by VMware Tools. Returns once they accept; wait_for_vm_tools tells when they are up.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Power, Permission::PowerOps, &[]),
-            &["VirtualMachine.Interact.Reset"]
-        ),
+        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &["VirtualMachine.Interact.Reset"]).asks().meta(),
         annotations(title = "Reboot guest OSes", destructive_hint = true, idempotent_hint = false)
     )]
     async fn reboot_guest(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
@@ -83,37 +81,32 @@ impl Server {
 
     /// Put guest OSes to sleep by VMware Tools. Returns once they accept.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Power, Permission::PowerOps, &[]),
-            &["VirtualMachine.Interact.Suspend"]
-        ),
-        annotations(title = "Put guest OSes to sleep", destructive_hint = false, idempotent_hint = true)
+        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &["VirtualMachine.Interact.Suspend"]).asks().meta(),
+        annotations(title = "Put guest OSes to sleep", destructive_hint = true, idempotent_hint = true)
     )]
     async fn standby_guest(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
         let vms = args.vms()?;
-        Answer::reports(&power::standby_guest(&cx.client().await?, &vms).await)
+        let client = cx.client().await?;
+        cx.confirm(|| preview(&client, &vms, Ending::Standby)).await?;
+        Answer::reports(&power::standby_guest(&client, &vms).await)
     }
 
     /// Suspend virtual machines; power_on_vm resumes them where they were.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Power, Permission::PowerOps, &[]),
-            &["VirtualMachine.Interact.Suspend"]
-        ),
-        annotations(title = "Suspend virtual machines", destructive_hint = false, idempotent_hint = true)
+        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &["VirtualMachine.Interact.Suspend"]).asks().meta(),
+        annotations(title = "Suspend virtual machines", destructive_hint = true, idempotent_hint = true)
     )]
     async fn suspend_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
         let vms = args.vms()?;
+        let client = cx.client().await?;
+        cx.confirm(|| preview(&client, &vms, Ending::Suspend)).await?;
         cx.expect_tasks(vms.len());
-        Answer::reports(&power::suspend(&cx.client().await?, &vms, &|_| ()).await)
+        Answer::reports(&power::suspend(&client, &vms, &|_| ()).await)
     }
 
     /// Reset virtual machines at once, losing unsaved data. Prefer reboot_guest unless the guest OS hangs.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Power, Permission::PowerOps, &[]),
-            &["VirtualMachine.Interact.Reset"]
-        ),
+        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &["VirtualMachine.Interact.Reset"]).asks().meta(),
         annotations(title = "Reset virtual machines", destructive_hint = true, idempotent_hint = false)
     )]
     async fn reset_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
@@ -157,6 +150,8 @@ enum Ending {
     Reset,
     ShutDown,
     Reboot,
+    Standby,
+    Suspend,
 }
 
 impl Ending {
@@ -164,8 +159,8 @@ impl Ending {
     fn ends(self, vm: &Running) -> bool {
         match self {
             Self::PowerOff => true,
-            Self::Reset => vm.power_state == "powered_on",
-            Self::ShutDown | Self::Reboot => vm.clean_shutdown,
+            Self::Reset | Self::Suspend => vm.power_state == "powered_on",
+            Self::ShutDown | Self::Reboot | Self::Standby => vm.clean_shutdown,
         }
     }
 
@@ -175,7 +170,14 @@ impl Ending {
             Self::Reset => format!("Reset {target}, like the button on a case?"),
             Self::ShutDown => format!("Shut down the guest OS of {target}?"),
             Self::Reboot => format!("Restart the guest OS of {target}?"),
+            Self::Standby => format!("Put the guest OS of {target} to sleep?"),
+            Self::Suspend => format!("Suspend {target}? What runs there stops, and goes on where it was when resumed."),
         }
+    }
+
+    /// Whether what runs goes on later where it was: one machine is not asked about, since that is easily undone.
+    fn can_be_resumed(self) -> bool {
+        matches!(self, Self::Standby | Self::Suspend)
     }
 
     /// What the guest could do in its place.
@@ -183,7 +185,7 @@ impl Ending {
         match self {
             Self::PowerOff => Some("shut down cleanly"),
             Self::Reset => Some("restart cleanly"),
-            Self::ShutDown | Self::Reboot => None,
+            Self::ShutDown | Self::Reboot | Self::Standby | Self::Suspend => None,
         }
     }
 }
@@ -193,7 +195,7 @@ async fn preview(client: &Client, vms: &[String], ending: Ending) -> Result<Prev
     let mut running = power::running(client, vms).await?;
     running.retain(|vm| ending.ends(vm));
     let mut preview = Preview::new(match running.as_slice() {
-        [only] => ending.question(&only.name),
+        [only] => ending.question(&quoted(&only.name)),
         several => ending.question(&format!("{} virtual machines", several.len())),
     });
     let clean = running.iter().filter(|vm| vm.clean_shutdown).count();
@@ -203,5 +205,8 @@ async fn preview(client: &Client, vms: &[String], ending: Ending) -> Result<Prev
             _ => format!("VMware Tools run in {clean} of them, which could {gentler} instead."),
         });
     }
-    running.iter().try_fold(preview, |preview, vm| preview.object(vm, json!([vm.id, vm.power_state, vm.booted])))
+    if ending.can_be_resumed() && running.len() < 2 {
+        preview = preview.harmless();
+    }
+    running.iter().try_fold(preview, Preview::object)
 }

@@ -3,53 +3,79 @@
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::Value;
 use vsphere_ops::{
     Client,
     serial::{self, NewSerialPort},
 };
 
 use crate::{
-    Permission, Server, ToolError, Toolset, answer::Answer, arguments::Parameters, confirm::Preview, cx::Cx,
-    error::Result, needs, tool_meta, tools::targets::OneVm,
+    Permission, Server, Spec, ToolError, Toolset,
+    answer::Answer,
+    arguments::Parameters,
+    confirm::Preview,
+    cx::Cx,
+    error::Result,
+    text::quoted,
+    tools::targets::{OneVm, version},
 };
 
 #[tool_router(router = serial_tools, vis = "pub(crate)")]
 impl Server {
     /// Set up a network serial port, for a console. The machine must be off. Answers where to connect.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Serial, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Config.AddRemoveDevice", "VirtualMachine.Config.EditDevice"]
-        ),
-        annotations(title = "Set up a serial port", destructive_hint = false, idempotent_hint = true)
+        meta = Spec::changes(Toolset::Serial, Permission::VmLifecycle, &[
+            "VirtualMachine.Config.AddRemoveDevice",
+            "VirtualMachine.Config.EditDevice",
+        ])
+        .asks().meta(),
+        annotations(title = "Set up a serial port", destructive_hint = true, idempotent_hint = true)
     )]
     async fn setup_serial_port(&self, Parameters(args): Parameters<SetupSerialPort>, cx: Cx) -> Result<Answer> {
         let new = args.wanted()?;
         let which = args.serial_port.as_deref();
-        Answer::object(&serial::set_up(&cx.client().await?, &args.vm, which, &new).await?)
+        let client = cx.client().await?;
+        cx.confirm(|| async {
+            let found = serial::get(&client, &args.vm).await?;
+            let preview = Preview::new(format!("Set up a serial port of {} for the network?", quoted(&found.vm)));
+            let preview = match args.direction.unwrap_or_default() {
+                Way::Server => {
+                    preview.note("Whoever reaches the host can then use the console: nobody is asked to log in.")
+                }
+                Way::Client => preview.note("The machine then calls out to that address."),
+            };
+            let arguments = Value::Object(cx.call.arguments.clone());
+            let preview = preview.note(format!("It is called with {arguments}"));
+            preview.object(&found)?.bind(version(&client, &found.id).await?)
+        })
+        .await?;
+        Answer::object(&serial::set_up(&client, &args.vm, which, &new).await?)
     }
 
     /// Get a machine's serial ports and where to connect.
     #[tool(
-        meta = tool_meta(Toolset::Serial, Permission::ReadOnly, &[]),
+        meta = Spec::reads(Toolset::Serial).meta(),
         annotations(title = "Get serial ports", read_only_hint = true)
     )]
-    async fn get_serial_port(&self, Parameters(args): Parameters<OneVm>) -> Result<Answer> {
-        Answer::object(&serial::get(self.vsphere().client().await?, &args.vm).await?)
+    async fn get_serial_port(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
+        Answer::object(&serial::get(&cx.client().await?, &args.vm).await?)
     }
 
     /// Connect or disconnect a serial port; where the machine is off, from its next power on.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Serial, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Interact.DeviceConnection", "VirtualMachine.Config.EditDevice"]
-        ),
-        annotations(title = "Connect a serial port", destructive_hint = false, idempotent_hint = true)
+        meta = Spec::changes(Toolset::Serial, Permission::VmLifecycle, &[
+            "VirtualMachine.Interact.DeviceConnection",
+            "VirtualMachine.Config.EditDevice",
+        ])
+        .asks().meta(),
+        annotations(title = "Connect a serial port", destructive_hint = true, idempotent_hint = true)
     )]
     async fn connect_serial_port(&self, Parameters(args): Parameters<ConnectSerialPort>, cx: Cx) -> Result<Answer> {
         let (client, which) = (cx.client().await?, args.serial_port.as_deref());
-        Answer::object(&match args.connected.unwrap_or(true) {
+        let connect = args.connected.unwrap_or(true);
+        let line = if connect { Line::Open } else { Line::Close };
+        cx.confirm(|| line_preview(&client, &args.vm, which, line)).await?;
+        Answer::object(&match connect {
             true => serial::connect(&client, &args.vm, which).await?,
             false => serial::disconnect(&client, &args.vm, which).await?,
         })
@@ -57,23 +83,26 @@ impl Server {
 
     /// Disconnect a serial port and connect it again, to throw out whoever holds it.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Serial, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Interact.DeviceConnection"]
-        ),
-        annotations(title = "Clear a serial port", destructive_hint = false, idempotent_hint = true)
+        meta = Spec::changes(Toolset::Serial, Permission::VmLifecycle, &[
+            "VirtualMachine.Interact.DeviceConnection",
+        ])
+        .asks().meta(),
+        annotations(title = "Clear a serial port", destructive_hint = true, idempotent_hint = true)
     )]
     async fn clear_serial_port(&self, Parameters(args): Parameters<OneSerialPort>, cx: Cx) -> Result<Answer> {
+        let (client, which) = (cx.client().await?, args.serial_port.as_deref());
+        cx.confirm(|| line_preview(&client, &args.vm, which, Line::Clear)).await?;
         cx.expect_tasks(2);
-        Answer::object(&serial::clear(&cx.client().await?, &args.vm, args.serial_port.as_deref()).await?)
+        Answer::object(&serial::clear(&client, &args.vm, which).await?)
     }
 
     /// Remove a serial port. The machine must be off.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Serial, Permission::VmLifecycle, &[]),
-            &["VirtualMachine.Config.AddRemoveDevice"]
-        ),
+        meta = Spec::changes(Toolset::Serial, Permission::VmLifecycle, &[
+            "VirtualMachine.Config.AddRemoveDevice",
+        ])
+        .asks()
+        .meta(),
         annotations(title = "Remove a serial port", destructive_hint = true, idempotent_hint = true)
     )]
     async fn remove_serial_port(&self, Parameters(args): Parameters<OneSerialPort>, cx: Cx) -> Result<Answer> {
@@ -87,10 +116,41 @@ impl Server {
 async fn remove_preview(client: &Client, args: &OneSerialPort) -> Result<Preview> {
     let found = serial::removal(client, &args.vm, args.serial_port.as_deref()).await?;
     let Some(port) = &found.serial_port else {
-        return Ok(Preview::new(format!("{} has no serial port.", found.vm)));
+        return Ok(Preview::new(format!("{} has no serial port.", quoted(&found.vm))));
     };
-    let preview = Preview::new(format!("Remove {} of {}?", port.label, found.vm));
-    preview.object(&json!({ "vm": found.vm, "serial_port": port }), json!([found.id, port.key, port.service_uri]))
+    let preview = Preview::new(format!("Remove {} of {}?", quoted(&port.label), quoted(&found.vm)));
+    preview.object(&found)?.bind(version(client, &found.id).await?)
+}
+
+/// What becomes of the line of a serial port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Open,
+    Close,
+    Clear,
+}
+
+/// Who gains or loses a console by this.
+async fn line_preview(client: &Client, vm: &str, which: Option<&str>, line: Line) -> Result<Preview> {
+    let found = serial::removal(client, vm, which).await?;
+    let Some(port) = &found.serial_port else {
+        return Ok(Preview::new(format!("{} has no serial port.", quoted(&found.vm))));
+    };
+    let verb = match line {
+        Line::Open => "Connect",
+        Line::Close => "Disconnect",
+        Line::Clear => "Disconnect and reconnect",
+    };
+    let preview = Preview::new(format!("{verb} {} of {}?", quoted(&port.label), quoted(&found.vm)));
+    let preview = match (line, port.connected) {
+        (Line::Open, Some(true)) => preview.harmless(),
+        (Line::Open, _) => {
+            preview.note("Whoever reaches the host can then use the console: nobody is asked to log in.")
+        }
+        (Line::Close | Line::Clear, _) if found.power_state != "powered_on" => preview.harmless(),
+        (Line::Close | Line::Clear, _) => preview.note("A person or program that uses the console is cut off."),
+    };
+    preview.object(&found)?.bind(version(client, &found.id).await?)
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

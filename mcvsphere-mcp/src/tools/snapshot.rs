@@ -3,7 +3,6 @@
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use vsphere_ops::{
     Mo,
     managed::VirtualMachine,
@@ -11,35 +10,33 @@ use vsphere_ops::{
 };
 
 use crate::{
-    Permission, Server, Toolset,
+    Permission, Server, Spec, Toolset,
     answer::Answer,
     arguments::{Parameters, page_size},
     confirm::Preview,
     cx::Cx,
     error::Result,
-    needs, tool_meta,
-    tools::targets::{OneVm, VmTargets},
+    text::quoted,
+    tools::targets::{OneVm, VmTargets, version},
 };
 
 #[tool_router(router = snapshot_tools, vis = "pub(crate)")]
 impl Server {
     /// List a virtual machine's snapshots, oldest first, with path in the tree, time, state and size.
     #[tool(
-        meta = tool_meta(Toolset::Snapshots, Permission::ReadOnly, &[]),
+        meta = Spec::reads(Toolset::Snapshots).meta(),
         annotations(title = "List snapshots", read_only_hint = true)
     )]
-    async fn list_snapshots(&self, Parameters(args): Parameters<ListSnapshots>) -> Result<Answer> {
-        let query = SnapshotQuery { filter: args.filter, limit: page_size(args.limit)?, cursor: args.cursor };
-        let machine = self.vsphere().client().await?.get::<VirtualMachine>(&args.vm).await?;
-        Answer::list(&snapshot::list(&machine, &query).await?, args.fields)
+    async fn list_snapshots(&self, Parameters(args): Parameters<ListSnapshots>, cx: Cx) -> Result<Answer> {
+        let query =
+            SnapshotQuery { filter: args.filter, limit: page_size(args.limit)?, cursor: cx.cursor(args.cursor)? };
+        let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
+        cx.page(&snapshot::list(&machine, &query).await?, args.fields)
     }
 
     /// Take a snapshot of one or several virtual machines, in parallel.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
-            &["VirtualMachine.State.CreateSnapshot"]
-        ),
+        meta = Spec::changes(Toolset::Snapshots, Permission::PowerOps, &["VirtualMachine.State.CreateSnapshot"]).meta(),
         annotations(title = "Take snapshots", destructive_hint = false, idempotent_hint = false)
     )]
     async fn create_snapshot(&self, Parameters(args): Parameters<CreateSnapshot>, cx: Cx) -> Result<Answer> {
@@ -54,16 +51,19 @@ impl Server {
             new = new.quiesced();
         }
         let vms = VmTargets { vm: args.vm, vms: args.vms }.vms()?;
+        let client = cx.client().await?;
+        cx.confirm_change(&client, "Take a snapshot of", &vms).await?;
         cx.expect_tasks(vms.len());
-        Answer::reports(&snapshot::create(&cx.client().await?, &vms, &new).await)
+        Answer::reports(&snapshot::create(&client, &vms, &new).await)
     }
 
     /// Take a virtual machine back to a snapshot; its present state is lost. It then runs only if the snapshot holds memory.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
-            &["VirtualMachine.State.RevertToSnapshot"]
-        ),
+        meta = Spec::changes(Toolset::Snapshots, Permission::PowerOps, &[
+            "VirtualMachine.State.RevertToSnapshot",
+        ])
+        .asks()
+        .meta(),
         annotations(title = "Revert to a snapshot", destructive_hint = true, idempotent_hint = false)
     )]
     async fn revert_to_snapshot(&self, Parameters(args): Parameters<OneSnapshot>, cx: Cx) -> Result<Answer> {
@@ -74,10 +74,11 @@ impl Server {
 
     /// Take a virtual machine back to its current snapshot; what happened since is lost.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
-            &["VirtualMachine.State.RevertToSnapshot"]
-        ),
+        meta = Spec::changes(Toolset::Snapshots, Permission::PowerOps, &[
+            "VirtualMachine.State.RevertToSnapshot",
+        ])
+        .asks()
+        .meta(),
         annotations(title = "Revert to the current snapshot", destructive_hint = true, idempotent_hint = false)
     )]
     async fn revert_to_current_snapshot(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
@@ -88,10 +89,11 @@ impl Server {
 
     /// Delete a snapshot. The machine stays as it is; merging its disks can take long.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
-            &["VirtualMachine.State.RemoveSnapshot"]
-        ),
+        meta = Spec::changes(Toolset::Snapshots, Permission::PowerOps, &[
+            "VirtualMachine.State.RemoveSnapshot",
+        ])
+        .asks()
+        .meta(),
         annotations(title = "Delete a snapshot", destructive_hint = true, idempotent_hint = true)
     )]
     async fn delete_snapshot(&self, Parameters(args): Parameters<DeleteSnapshot>, cx: Cx) -> Result<Answer> {
@@ -106,10 +108,11 @@ impl Server {
 
     /// Delete all snapshots of a virtual machine, which stays as it is.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
-            &["VirtualMachine.State.RemoveSnapshot"]
-        ),
+        meta = Spec::changes(Toolset::Snapshots, Permission::PowerOps, &[
+            "VirtualMachine.State.RemoveSnapshot",
+        ])
+        .asks()
+        .meta(),
         annotations(title = "Delete all snapshots", destructive_hint = true, idempotent_hint = true)
     )]
     async fn delete_all_snapshots(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
@@ -120,15 +123,13 @@ impl Server {
 
     /// Change a snapshot's name or description.
     #[tool(
-        meta = needs(
-            tool_meta(Toolset::Snapshots, Permission::PowerOps, &[]),
-            &["VirtualMachine.State.RenameSnapshot"]
-        ),
-        annotations(title = "Rename a snapshot", destructive_hint = false, idempotent_hint = true)
+        meta = Spec::changes(Toolset::Snapshots, Permission::PowerOps, &["VirtualMachine.State.RenameSnapshot"]).asks().meta(),
+        annotations(title = "Rename a snapshot", destructive_hint = true, idempotent_hint = true)
     )]
     async fn rename_snapshot(&self, Parameters(args): Parameters<RenameSnapshot>, cx: Cx) -> Result<Answer> {
         let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
         let (name, description) = (args.new_name.as_deref(), args.new_description.as_deref());
+        cx.confirm(|| rename_preview(&machine, &args.snapshot, name, description)).await?;
         Answer::object(&snapshot::rename(&machine, &args.snapshot, name, description).await?)
     }
 }
@@ -226,8 +227,8 @@ struct RenameSnapshot {
 /// What going back would lose: the present state.
 async fn revert_preview(machine: &Mo<VirtualMachine>, snapshot: Option<&str>) -> Result<Preview> {
     let present = snapshot::lost_by_revert(machine, snapshot).await?;
-    let question =
-        format!("Take {} back to the snapshot {} of {}?", present.vm, present.back_to, present.back_to_created);
+    let (vm, back_to) = (quoted(&present.vm), quoted(&present.back_to));
+    let question = format!("Take {vm} back to the snapshot {back_to} of {}?", present.back_to_created);
     let mut preview = Preview::new(question).note("Its present state is lost. Its snapshots stay.");
     preview = match (present.power_state, present.power_state_after) {
         ("powered_on", "powered_on") => {
@@ -237,24 +238,38 @@ async fn revert_preview(machine: &Mo<VirtualMachine>, snapshot: Option<&str>) ->
         (_, "powered_on") => preview.note("It will run afterwards, from the snapshot's memory."),
         _ => preview,
     };
-    let bound = json!([
-        present.id,
-        present.back_to_id,
-        present.current_snapshot,
-        present.power_state,
-        present.power_state_after,
-        present.booted,
-    ]);
-    preview.object(&present, bound)
+    preview.object(&present)?.bind(version(machine.client(), machine.id()).await?)
 }
 
 /// What deleting would lose: the snapshots.
 async fn delete_preview(machine: &Mo<VirtualMachine>, doomed: Doomed<'_>) -> Result<Preview> {
     let going = snapshot::lost_by_delete(machine, doomed).await?;
     let question = match going.as_slice() {
-        [only] => format!("Delete the snapshot {} of {}?", only.path, machine.label()),
-        several => format!("Delete {} snapshots of {}?", several.len(), machine.label()),
+        [only] => format!("Delete the snapshot {} of {}?", quoted(&only.path), quoted(machine.label())),
+        several => format!("Delete {} snapshots of {}?", several.len(), quoted(machine.label())),
     };
     let preview = Preview::new(question).note("The machine stays as it is, but can't go back to them any more.");
-    going.iter().try_fold(preview, |preview, snapshot| preview.object(snapshot, &snapshot.id))
+    let preview = going.iter().try_fold(preview, Preview::object)?;
+    preview.bind(version(machine.client(), machine.id()).await?)
+}
+
+/// What another name and description replace. A description that is lost is asked about.
+async fn rename_preview(
+    machine: &Mo<VirtualMachine>,
+    snapshot: &str,
+    name: Option<&str>,
+    description: Option<&str>,
+) -> Result<Preview> {
+    let found = snapshot::lost_by_delete(machine, Doomed::One(snapshot)).await?;
+    let [before] = found.as_slice() else {
+        return Ok(Preview::new("There is nothing to rename."));
+    };
+    let to = name.map_or_else(String::new, |name| format!(" to {}", quoted(name)));
+    let question = format!("Rename the snapshot {} of {}{to}?", quoted(&before.path), quoted(machine.label()));
+    let loses = description.is_some_and(|new| !before.description.is_empty() && before.description != new);
+    let preview = Preview::new(question).object(before)?;
+    Ok(match description.filter(|_| loses) {
+        Some(new) => preview.note(format!("Its description is lost, and becomes {}.", quoted(new))),
+        None => preview.harmless(),
+    })
 }

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use vsphere_ops::vm::{self, VmQuery};
 
 use crate::{
-    Permission, Server, Toolset,
+    Server, Spec, Toolset,
     answer::Answer,
     arguments::{Parameters, page_size},
+    cx::Cx,
     error::Result,
-    tool_meta,
     tools::targets::OneVm,
 };
 
@@ -19,10 +19,10 @@ impl Server {
     /// List virtual machines with power state, CPUs, memory, guest OS, host and IP address. Use it to find a machine, or to
     /// see many at once; get_vm_info has the details of one.
     #[tool(
-        meta = tool_meta(Toolset::Vm, Permission::ReadOnly, &[]),
+        meta = Spec::reads(Toolset::Vm).meta(),
         annotations(title = "List virtual machines", read_only_hint = true)
     )]
-    async fn list_vms(&self, Parameters(args): Parameters<ListVms>) -> Result<Answer> {
+    async fn list_vms(&self, Parameters(args): Parameters<ListVms>, cx: Cx) -> Result<Answer> {
         let query = VmQuery {
             filter: args.filter,
             power_state: args.power_state.map(|state| state.name().to_owned()),
@@ -30,19 +30,19 @@ impl Server {
             host: args.host,
             cluster: args.cluster,
             limit: page_size(args.limit)?,
-            cursor: args.cursor,
+            cursor: cx.cursor(args.cursor)?,
         };
-        Answer::list(&self.list_machines(&query).await?, args.fields)
+        cx.page(&cx.list_machines(&query).await?, args.fields)
     }
 
     /// Get everything about one virtual machine: hardware, guest, disks, network adapters, datastores, host, UUIDs,
     /// annotation, VMware Tools, number of snapshots and inventory path.
     #[tool(
-        meta = tool_meta(Toolset::Vm, Permission::ReadOnly, &[]),
+        meta = Spec::reads(Toolset::Vm).meta(),
         annotations(title = "Get a virtual machine's details", read_only_hint = true)
     )]
-    async fn get_vm_info(&self, Parameters(args): Parameters<OneVm>) -> Result<Answer> {
-        Answer::object(&vm::info(self.vsphere().client().await?, &args.vm).await?)
+    async fn get_vm_info(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
+        Answer::object(&vm::info(&cx.client().await?, &args.vm).await?)
     }
 }
 

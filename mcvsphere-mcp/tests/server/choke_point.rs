@@ -6,9 +6,9 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use mcvsphere_mcp::{Permission, Server, Toolset, needs, tool_meta};
+use mcvsphere_mcp::{Effect, Permission, Server, Spec, Toolset};
 use rmcp::{
-    ServiceError, ServiceExt,
+    ServiceError,
     handler::server::{
         router::tool::ToolRoute,
         tool::{ToolCallContext, ToolRouter},
@@ -178,7 +178,7 @@ async fn both_lifecycles_are_served() {
     assert!(info.instructions.as_ref().unwrap().contains("next_cursor"));
 
     let (ours, theirs) = tokio::io::duplex(1 << 16);
-    tokio::spawn(async move { server().serve(theirs).await.unwrap().waiting().await });
+    tokio::spawn(async move { server().serve_local(theirs).await.unwrap().waiting().await });
     let versions = vec![ProtocolVersion::V_2026_07_28];
     let lifecycle = ClientLifecycleMode::Discover { preferred_versions: versions };
     let stateless = ().serve_with_lifecycle(ours, lifecycle).await.unwrap();
@@ -195,15 +195,25 @@ fn a_tool_without_its_facts_is_refused_at_start() {
         (sample(None, Some(hints())), "no permission"),
         (sample(Some(MetaObject::new()), Some(hints())), "no permission"),
         (sample(Some(meta()), None), "no annotations"),
-        (sample(Some(bare_meta()), Some(hints())), "which privileges"),
-        (sample(Some(needs(bare_meta(), &["System.View"])), Some(hints())), "which privileges"),
+        (sample(Some(spec(&[]).meta()), Some(hints())), "which privileges"),
+        (sample(Some(spec(&["System.View"]).meta()), Some(hints())), "which privileges"),
         (sample(Some(meta()), with_hints(ToolAnnotations::new())), "no title"),
         (sample(Some(meta()), with_hints(ToolAnnotations::with_title("Sample"))), "say whether it is destructive"),
-        (sample(Some(tool_meta(Toolset::Vm, Permission::ReadOnly, &[])), with_hints(hints())), "not its readOnlyHint"),
+        (sample(Some(Spec::reads(Toolset::Vm).meta()), with_hints(hints())), "readOnlyHint does not say so"),
         (
-            sample(Some(needs(tool_meta(Toolset::Vm, Permission::PowerOps, &["sample"]), CHANGE)), with_hints(hints())),
-            "name of another tool",
+            sample(Some(meta()), with_hints(ToolAnnotations::with_title("Sample").read_only(true))),
+            "its readOnlyHint says that it does not",
         ),
+        (sample(Some(Spec::reads(Toolset::Vm).asks().meta()), with_hints(hints())), "there is nothing to ask"),
+        // The effect counts, and not the level.
+        (
+            sample(
+                Some(Spec::new(Toolset::Files, Permission::ReadOnly, Effect::LocalFile, CHANGE).meta()),
+                with_hints(ToolAnnotations::with_title("Sample").read_only(true)),
+            ),
+            "its readOnlyHint says that it does not",
+        ),
+        (sample(Some(spec(CHANGE).formerly(&["sample"]).meta()), with_hints(hints())), "name of another tool"),
     ] {
         let tools = router(tool, |_| Box::pin(std::future::pending()));
         let error = Server::with_tools(&settings(), tools).err().unwrap().to_string();
@@ -214,12 +224,11 @@ fn a_tool_without_its_facts_is_refused_at_start() {
 const CHANGE: &[&str] = &["VirtualMachine.Config.Settings"];
 
 fn meta() -> MetaObject {
-    needs(bare_meta(), CHANGE)
+    spec(CHANGE).meta()
 }
 
-/// Without privileges of vSphere.
-fn bare_meta() -> MetaObject {
-    tool_meta(Toolset::Vm, Permission::VmLifecycle, &[])
+fn spec(privileges: &[&str]) -> Spec {
+    Spec::changes(Toolset::Vm, Permission::VmLifecycle, privileges)
 }
 
 fn hints() -> ToolAnnotations {

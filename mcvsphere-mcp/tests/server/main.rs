@@ -8,6 +8,8 @@ mod choke_point;
 mod confirm;
 mod disks;
 mod doctor;
+mod effects;
+mod gate;
 mod isos;
 mod lab;
 mod lifecycle;
@@ -43,6 +45,6 @@ fn settings_with(environment: &[(&str, &str)]) -> Settings {
 /// A client of this server.
 async fn connect(server: Server) -> RunningService<RoleClient, ()> {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
-    tokio::spawn(async move { server.serve(theirs).await.unwrap().waiting().await });
+    tokio::spawn(async move { server.serve_local(theirs).await.unwrap().waiting().await });
     ().serve(ours).await.unwrap()
 }

@@ -234,8 +234,8 @@ async fn pitfall_35_only_what_would_end_is_asked_about() {
     let client = older(lab.server(&[]), ()).await;
     let vms = json!({ "vms": ["web-1", "old-1", "off-1"] });
     for (tool, question, objects) in [
-        ("shutdown_guest", "Shut down the guest OS of web-1?", 1),
-        ("reboot_guest", "Restart the guest OS of web-1?", 1),
+        ("shutdown_guest", "Shut down the guest OS of \"web-1\"?", 1),
+        ("reboot_guest", "Restart the guest OS of \"web-1\"?", 1),
         ("reset_vm", "Reset 2 virtual machines, like the button on a case?", 2),
         ("power_off_vm", "Power off 2 virtual machines, like pulling the plug?", 2),
     ] {

@@ -66,7 +66,10 @@ fn hints(tool: &Tool) -> String {
         words.push("reads");
     }
     if hints.destructive_hint == Some(true) {
-        words.push("destroys, asks first");
+        words.push("changes what is there");
+    }
+    if tool.meta.as_ref().unwrap()["mcvsphere/asks"] == true {
+        words.push("asks first");
     }
     if hints.idempotent_hint == Some(true) {
         words.push("may be repeated");

@@ -239,9 +239,9 @@ async fn the_line_is_cut_joined_and_cleared() {
 
 #[tokio::test]
 async fn removing_shows_first_what_goes_and_of_nothing_is_none() {
-    let (lab, machine, _) = lab().await;
+    let (lab, machine, unasked) = lab().await;
     let client = older(lab.server(&[]), ()).await;
-    done(&client, "setup_serial_port", json!({ "vm": "router-1" })).await;
+    done(&unasked, "setup_serial_port", json!({ "vm": "router-1" })).await;
     let (uri, _) = line(&machine).await;
     let plan = done(&client, "remove_serial_port", json!({ "vm": "router-1" })).await;
     assert_eq!(plan["objects"][0]["serial_port"]["service_uri"], uri, "{plan:#}");

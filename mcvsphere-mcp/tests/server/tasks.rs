@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mcvsphere_mcp::{Permission, Server, Toolset, needs, tool_meta};
+use mcvsphere_mcp::{Permission, Server, Spec, Toolset};
 use rmcp::{
     ClientHandler, ErrorData, RoleClient, ServiceError,
     handler::server::{router::tool::ToolRoute, tool::ToolRouter},
@@ -146,7 +146,7 @@ fn endless() -> (ToolRouter<Server>, oneshot::Receiver<()>) {
     let (alive, stopped) = oneshot::channel::<()>();
     let alive = Arc::new(std::sync::Mutex::new(Some(alive)));
     let mut tool = Tool::new("endless", "Never ends.", Arc::default());
-    tool.meta = Some(needs(tool_meta(Toolset::Vm, Permission::VmLifecycle, &[]), &["VirtualMachine.Config.Settings"]));
+    tool.meta = Some(Spec::changes(Toolset::Vm, Permission::VmLifecycle, &["VirtualMachine.Config.Settings"]).meta());
     tool.annotations = Some(ToolAnnotations::with_title("Endless").destructive(false).idempotent(false));
     let route = ToolRoute::new_dyn(tool, move |_| {
         let alive = alive.lock().unwrap().take();

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures::FutureExt;
-use mcvsphere_mcp::{Permission, Server, Toolset, needs, tool_meta};
+use mcvsphere_mcp::{Permission, Server, Spec, Toolset};
 use rmcp::{
     ErrorData,
     handler::server::{
@@ -58,8 +58,8 @@ pub(crate) fn tools() -> ToolRouter<Server> {
             arguments.iter().map(|(name, kind)| ((*name).to_owned(), json!({ "type": kind }))).collect();
         let schema = json!({ "type": "object", "properties": properties });
         let mut tool = Tool::new(name, "Of the conformance suite.", Arc::new(schema.as_object().unwrap().clone()));
-        tool.meta =
-            Some(needs(tool_meta(Toolset::Vm, Permission::PowerOps, &[]), &["VirtualMachine.Interact.PowerOn"]));
+        let spec = Spec::changes(Toolset::Vm, Permission::PowerOps, &["VirtualMachine.Interact.PowerOn"]);
+        tool.meta = Some(spec.meta());
         tool.annotations = Some(ToolAnnotations::with_title(name).destructive(false).idempotent(true));
         tools.with_route(ToolRoute::new_dyn(tool, |context| call(context).boxed()))
     })
