@@ -18,6 +18,7 @@ use vsphere_model::types::{
     Any, ManagedObjectReference, ObjectSpec, PropertyFilterSpec, PropertySpec, RetrieveOptions, ServiceContent,
 };
 use vsphere_soap::error::WaitingFor;
+use vsphere_soap::fault::SoapFault;
 use vsphere_soap::http::Transport;
 use vsphere_soap::request::{Caller, ManagedObject as _, Operation};
 use vsphere_soap::session::{NoSession, Session};
@@ -26,7 +27,7 @@ use vsphere_soap::{Error, ErrorKind, Result, Sent};
 use crate::config::Config;
 use crate::performance::CounterCache;
 use crate::rest::RestSession;
-use crate::retry::{Retry, is_read};
+use crate::retry::{Retry, is_harmless};
 use crate::transfer::FileServers;
 use crate::view::Views;
 use crate::watch::Feeds;
@@ -36,6 +37,9 @@ const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// How long a method that a new session did not help is not worth another one.
 const DENIED_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// How long a method that the server refuses in sessions that it has just opened is not worth another session.
+pub(crate) const NOT_TAKEN_FOR: Duration = Duration::from_secs(10);
 
 /// How long the server may take to say whether a session lives.
 const PROBE: Duration = Duration::from_secs(20);
@@ -49,6 +53,8 @@ pub(crate) struct Connection {
     renewals: Mutex<Renewals>,
     /// How often the session was opened. Who sees a lost session compares, and does not renew what is already renewed.
     generation: AtomicU64,
+    /// The last session in which the server has answered a request.
+    proven: AtomicU64,
     logged_out: AtomicBool,
     /// Whether the server has said that its licence forbids changes.
     restricted: AtomicBool,
@@ -69,6 +75,23 @@ struct Renewals {
     failed: Option<(Instant, Arc<Error>)>,
     /// Methods that were refused as not authenticated in a new session, and when.
     denied: HashMap<&'static str, Instant>,
+    /// Methods that were refused as not authenticated in a new session whose reads were refused, too.
+    not_taken: HashMap<&'static str, NotTaken>,
+}
+
+struct NotTaken {
+    at: Instant,
+    generation: u64,
+}
+
+impl Renewals {
+    /// Whether another session would not help a method: the server did not take the last one, a moment ago, for this
+    /// method or, where `proven` says that it took it for none, for any.
+    fn would_not_help(&self, method: &str, seen: u64, proven: bool) -> bool {
+        let lately = |refusal: &&NotTaken| refusal.at.elapsed() < NOT_TAKEN_FOR;
+        self.not_taken.get(method).filter(lately).is_some()
+            || (!proven && self.not_taken.values().filter(lately).any(|refusal| refusal.generation == seen))
+    }
 }
 
 impl Connection {
@@ -83,6 +106,7 @@ impl Connection {
             config,
             renewals: Mutex::default(),
             generation: AtomicU64::new(0),
+            proven: AtomicU64::new(0),
             logged_out: AtomicBool::new(false),
             restricted: AtomicBool::new(false),
             last_used: RwLock::new(Instant::now()),
@@ -137,11 +161,18 @@ impl Connection {
     }
 
     async fn end_soap(&self) -> Result<()> {
-        let Some(manager) = &self.content.session_manager else { return Ok(()) };
+        self.end_living().await.map(drop)
+    }
+
+    /// Ends the session on the server. Whether it still lived.
+    async fn end_living(&self) -> Result<bool> {
+        let Some(manager) = &self.content.session_manager else { return Ok(false) };
+        if self.session.transport().session_cookie().is_none() {
+            return Ok(false);
+        }
         match self.session.logout(manager).await {
-            // It had ended already.
-            Err(error) if is_lost_session(&error) => Ok(()),
-            done => done,
+            Err(error) if is_lost_session(&error) => Ok(false),
+            done => done.map(|()| true),
         }
     }
 
@@ -201,15 +232,16 @@ impl Connection {
         {
             return Err(unopened(cause));
         }
-        let lives = matches!(self.is_alive().await, Ok(true));
-        if lives {
-            if renewals.denied.get(method).is_some_and(|at| at.elapsed() < DENIED_FOR) {
-                return Err(not_allowed(method, refusal));
-            }
-            // Servers were seen whose session was good for reads and for nothing else. A new one helps; the old one is
-            // ended, as nobody else would.
-            drop(self.end_soap().await);
+        if renewals.would_not_help(method, seen, self.proven.load(Ordering::Acquire) == seen) {
+            return Err(refused(method, NoSession::LostAgain, refusal));
         }
+        let lives = matches!(self.is_alive().await, Ok(true));
+        if lives && renewals.denied.get(method).is_some_and(|at| at.elapsed() < DENIED_FOR) {
+            return Err(refused(method, NoSession::NotAllowed, refusal));
+        }
+        // The old one is ended whatever the server said of it, as nobody else would. Servers were seen whose session was
+        // good for reads and for nothing else, and those that refuse reads say of a living session that there is none.
+        drop(self.end_soap().await);
         tracing::info!(server = %self.authority(), lives, "the session was lost, logging in again");
         match self.log_in().await {
             Ok(()) => {
@@ -224,16 +256,36 @@ impl Connection {
         }
     }
 
+    /// The error of a method that was refused as not authenticated in the session of `generation`, which was opened for
+    /// it.
+    async fn refused_again(&self, method: &'static str, generation: u64, refusal: Error) -> Error {
+        let mut renewals = self.renewals.lock().await;
+        if self.generation() != generation || renewals.would_not_help(method, generation, true) {
+            return refused(method, NoSession::LostAgain, refusal);
+        }
+        if matches!(self.is_alive().await, Ok(true)) {
+            renewals.denied.insert(method, Instant::now());
+            return refused(method, NoSession::NotAllowed, refusal);
+        }
+        // What could be ended was no lost session, but one that the server does not take.
+        if matches!(self.end_living().await, Ok(true)) {
+            renewals.not_taken.insert(method, NotTaken { at: Instant::now(), generation });
+        }
+        refused(method, NoSession::LostAgain, refusal)
+    }
+
     /// Sends an operation, again where that is safe.
     async fn send(&self, operation: &Operation, ends: Option<Instant>) -> Result<Any> {
         let mut retry = Retry::new(self.config.most_attempts(), ends);
         loop {
+            let generation = self.generation();
             let limit = self.config.request_limit();
             let limit = ends.map_or(limit, |ends| limit.min(ends.saturating_duration_since(Instant::now())));
             self.touch();
             let error = match self.session.call_within(operation, limit).await {
                 Ok(answer) => {
                     self.touch();
+                    self.proven.fetch_max(generation, Ordering::AcqRel);
                     return Ok(answer);
                 }
                 Err(error) => error,
@@ -241,7 +293,7 @@ impl Connection {
             if error.fault().is_some_and(|fault| fault.is_named("RestrictedVersion")) {
                 self.restricted.store(true, Ordering::Relaxed);
             }
-            let Some(pause) = retry.pause(&error, is_read(operation.method.name)) else { return Err(error) };
+            let Some(pause) = retry.pause(&error, is_harmless(operation.method.name)) else { return Err(error) };
             tracing::debug!(operation = operation.method.name, %error, ?pause, "sending again");
             tokio::time::sleep(pause).await;
         }
@@ -362,11 +414,12 @@ impl Caller for Line {
         };
         // The server did not carry it out, whatever it is: sending it again is safe, once.
         within(ends, self.limit, operation, connection.renew(seen, operation, refusal)).await?;
+        let renewed = connection.generation();
         match connection.send(operation, ends).await {
             Err(refusal) if is_lost_session(&refusal) => {
-                let method = operation.method.name;
-                connection.renewals.lock().await.denied.insert(method, Instant::now());
-                Err(not_allowed(method, refusal).on(operation.target.to_string()))
+                let (connection, method) = (Arc::clone(connection), operation.method.name);
+                let refused = finish(async move { Ok(connection.refused_again(method, renewed, refusal).await) });
+                Err(refused.await.unwrap_or_else(|error| error).on(operation.target.to_string()))
             }
             answer => answer,
         }
@@ -439,7 +492,8 @@ pub(crate) fn is_lost_session(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Fault(fault) if fault.is_named("NotAuthenticated"))
 }
 
-/// Whether the server refuses this user, so that asking again soon does harm.
+/// Whether the server refuses this user, so that asking again soon does harm. `NotAuthenticated` extends
+/// `NoPermission`; servers that start answer a login so.
 fn is_refusal(error: &Error) -> bool {
     error.fault().is_some_and(|fault| fault.is_named("InvalidLogin") || fault.is_named("NoPermission"))
 }
@@ -448,9 +502,9 @@ fn unopened(cause: &Arc<Error>) -> Error {
     Error::new("log in", ErrorKind::NoSession(NoSession::Renewal(Arc::clone(cause))))
 }
 
-fn not_allowed(method: &'static str, refusal: Error) -> Error {
+fn refused(method: &'static str, how: impl FnOnce(Box<SoapFault>) -> NoSession, refusal: Error) -> Error {
     match refusal.into_kind() {
-        ErrorKind::Fault(fault) => Error::new(method, ErrorKind::NoSession(NoSession::NotAllowed(fault))),
+        ErrorKind::Fault(fault) => Error::new(method, ErrorKind::NoSession(how(fault))),
         kind => Error::new(method, kind),
     }
 }

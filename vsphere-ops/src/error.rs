@@ -11,7 +11,7 @@ use vsphere_soap::{ErrorKind as WireKind, Sent};
 
 use crate::capability::RESTRICTED_HINT;
 use crate::rest::RestFault;
-use crate::retry::is_read;
+use crate::retry::is_harmless;
 
 /// A result whose error is [`Error`].
 ///
@@ -103,6 +103,10 @@ pub enum ErrorKind {
         /// Why the waiting failed; `None` where its time was up.
         cause: Option<Box<Error>>,
     },
+    /// The server lost the session again and again, so that nothing it answered counts; the text says when.
+    Session(String),
+    /// The server's answers contradict the API or have no end; the text says how.
+    Protocol(String),
     /// No object fits.
     NotFound(String),
     /// Several objects fit.
@@ -219,9 +223,13 @@ impl Error {
         &self.inner.kind
     }
 
-    /// The kind of failure as one word, for programs: `not_found`, `ambiguous`, `permission`, `auth`, `timeout`,
-    /// `connection`, `protocol` (the answer is not what the API describes), `config`, `invalid_argument`, `invalid_state`, `unsupported`, `file`, `corrupt`, `cancelled` or
-    /// `fault`.
+    /// The kind of failure as one word, for programs: `not_found`, `ambiguous`, `permission`, `auth`, `session`,
+    /// `timeout`, `connection`, `protocol`, `config`, `invalid_argument`, `invalid_state`, `unsupported`, `file`,
+    /// `corrupt`, `cancelled` or `fault`.
+    ///
+    /// `protocol` says that an answer is not what the API describes, or that answers have no end.
+    /// `session` says that the server lost or refused a session that the credentials had opened: neither they nor the
+    /// user's rights are at fault.
     pub fn code(&self) -> &'static str {
         match self.kind() {
             ErrorKind::NotFound(_) => "not_found",
@@ -236,8 +244,14 @@ impl Error {
             ErrorKind::File(_) => "file",
             ErrorKind::Corrupt(_) => "corrupt",
             ErrorKind::Cancelled => "cancelled",
-            ErrorKind::Unfinished { cause, .. } => cause.as_ref().map_or("timeout", |cause| cause.code()),
-            ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("NoPermission") => "permission",
+            ErrorKind::Session(_) => "session",
+            ErrorKind::Protocol(_) => "protocol",
+            ErrorKind::Unfinished { cause, .. } => match cause.as_ref().map_or("timeout", |cause| cause.code()) {
+                // What was not found is what it was watched with: the task goes on.
+                "not_found" => "session",
+                code => code,
+            },
+            ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_refused() => "permission",
             ErrorKind::Task(_) if self.is_fault("RequestCanceled") => "cancelled",
             ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("RestrictedVersion") => "unsupported",
             ErrorKind::Task(_) => "fault",
@@ -252,10 +266,10 @@ impl Error {
                     }
                 }
                 WireKind::NoSession(NoSession::NotAllowed(_)) => "permission",
+                WireKind::NoSession(NoSession::LostAgain(_)) => "session",
                 WireKind::NoSession(_) => "auth",
-                WireKind::Fault(fault) if fault.is_named("InvalidLogin") || fault.is_named("NotAuthenticated") => {
-                    "auth"
-                }
+                WireKind::Fault(fault) if fault.is_named("InvalidLogin") => "auth",
+                WireKind::Fault(fault) if fault.is_named("NotAuthenticated") => "session",
                 WireKind::Fault(fault) if fault.is_named("ManagedObjectNotFound") => "not_found",
                 WireKind::Fault(_) => "fault",
                 WireKind::Timeout { .. } => "timeout",
@@ -292,6 +306,12 @@ impl Error {
     /// Whether another task holds the object, or has just changed it. See [`Client::retry_while_busy`](crate::Client::retry_while_busy).
     pub fn is_busy(&self) -> bool {
         self.is_fault("TaskInProgress") || self.is_fault("ConcurrentAccess")
+    }
+
+    /// Whether the server refused it for want of a right. `NotAuthenticated` extends `NoPermission`, and says that there
+    /// is no session.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_fault("NoPermission") && !self.is_fault("NotAuthenticated")
     }
 
     /// What helps, where the cause alone does not say it.
@@ -374,7 +394,9 @@ impl fmt::Display for ErrorKind {
             Self::Unfinished { task, cause: Some(cause) } => {
                 write!(f, "{} goes on, but could not be waited for: {}", task.value, cause.kind())
             }
-            Self::NotFound(text)
+            Self::Session(text)
+            | Self::Protocol(text)
+            | Self::NotFound(text)
             | Self::InvalidArgument(text)
             | Self::Unsupported(text)
             | Self::InvalidState(text)
@@ -431,7 +453,7 @@ impl std::error::Error for Error {
 /// Whether an operation is a method of the API that changes something; what this crate calls in words of its own,
 /// such as `log in`, is none.
 fn changes(operation: &str) -> bool {
-    operation.starts_with(|c: char| c.is_ascii_uppercase()) && !is_read(operation)
+    operation.starts_with(|c: char| c.is_ascii_uppercase()) && !is_harmless(operation)
 }
 
 /// Whether an answer came that is not what the API describes.

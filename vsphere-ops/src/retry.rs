@@ -28,9 +28,10 @@ impl Retry {
 
     /// How long to wait before the request is sent again; nothing where it is not, and the error is the answer.
     ///
-    /// A request that only reads is always safe to repeat; another one only where it surely was not carried out.
-    pub(crate) fn pause(&mut self, error: &WireError, reads: bool) -> Option<Duration> {
-        let safe = reads || error.sent() == Sent::No;
+    /// A request that does no harm when it is carried out twice is always safe to repeat; another one only where it surely
+    /// was not carried out.
+    pub(crate) fn pause(&mut self, error: &WireError, harmless: bool) -> Option<Duration> {
+        let safe = harmless || error.sent() == Sent::No;
         if self.left == 0 || !safe || !may_pass(error) {
             return None;
         }
@@ -66,6 +67,13 @@ pub(crate) fn is_read(method: &str) -> bool {
     const VERBS: [&str; 9] =
         ["Retrieve", "Query", "Find", "Fetch", "CheckForUpdates", "WaitForUpdates", "CurrentTime", "Get", "List"];
     !method.ends_with("_Task") && VERBS.iter().any(|verb| method.starts_with(verb))
+}
+
+/// Whether carrying out a method twice does no harm: it only looks, or makes what ends with the session and nobody else
+/// sees. What a lost answer told of is left to end with the session.
+pub(crate) fn is_harmless(method: &str) -> bool {
+    const MADE: [&str; 4] = ["CreateContainerView", "CreateFilter", "CreateListView", "CreatePropertyCollector"];
+    is_read(method) || MADE.contains(&method)
 }
 
 #[cfg(test)]
@@ -116,6 +124,16 @@ mod tests {
         assert!(Retry::new(2, None).pause(&http(503, Some(31)), false).is_none());
         let soon = Some(Instant::now() + Duration::from_secs(1));
         assert!(Retry::new(2, soon).pause(&http(503, Some(2)), false).is_none(), "the deadline is before that");
+    }
+
+    #[test]
+    fn what_ends_with_the_session_may_be_made_twice() {
+        for harmless in ["CreatePropertyCollector", "CreateFilter", "CreateContainerView", "QueryPerf"] {
+            assert!(is_harmless(harmless), "{harmless}");
+        }
+        for harm in ["CreateVM_Task", "CreateFolder", "CreateCollectorForEvents", "ContinueRetrievePropertiesEx"] {
+            assert!(!is_harmless(harm), "{harm}");
+        }
     }
 
     #[test]

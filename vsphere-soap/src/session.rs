@@ -214,6 +214,9 @@ pub enum NoSession {
     Renewal(Arc<Error>),
     /// The server refuses the request with this fault, `NotAuthenticated`, in a session that it has just opened.
     NotAllowed(Box<SoapFault>),
+    /// The server answers with this fault, `NotAuthenticated`, in the session that it has just opened, and does not say
+    /// that the session lives.
+    LostAgain(Box<SoapFault>),
 }
 
 impl NoSession {
@@ -222,7 +225,7 @@ impl NoSession {
         match self {
             Self::LoggedOut => None,
             Self::Renewal(cause) => cause.fault(),
-            Self::NotAllowed(fault) => Some(fault),
+            Self::NotAllowed(fault) | Self::LostAgain(fault) => Some(fault),
         }
     }
 }
@@ -234,6 +237,9 @@ impl fmt::Display for NoSession {
             Self::Renewal(cause) => write!(f, "the session was lost, and logging in again failed: {}", cause.kind()),
             Self::NotAllowed(fault) => {
                 write!(f, "{fault}, though the session is new: the user may lack the right to do this")
+            }
+            Self::LostAgain(fault) => {
+                write!(f, "{fault}: the session was lost, and the server does not take the new one either")
             }
         }
     }

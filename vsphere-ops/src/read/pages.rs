@@ -12,8 +12,14 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::view::ViewGuard;
 
-/// How often a read that the server broke off is begun anew.
+/// How often a read that the server broke off is begun again.
 const RESTARTS: u32 = 3;
+
+/// How many objects one read may give. The largest vCenter has some ten thousand of a type.
+const MOST_OBJECTS: usize = 250_000;
+
+/// How many pages in a row may bring no object that is new while the server says that more follow.
+const MOST_BARREN: u32 = 3;
 
 /// What is read.
 #[derive(Debug, Clone)]
@@ -36,9 +42,42 @@ pub(crate) struct Pages {
     source: Source,
     max_objects: Option<i32>,
     state: State,
-    /// The objects that were given, so that a read that is begun anew does not repeat them.
+    /// The objects that were given, so that a read that is begun again does not repeat them.
     seen: HashSet<String>,
     restarts: u32,
+    /// What tells a server whose pages have no end.
+    progress: Progress,
+}
+
+/// How far a read has come since it was begun, or begun again.
+#[derive(Default)]
+struct Progress {
+    objects: HashSet<String>,
+    /// The API lets a token be used once.
+    tokens: HashSet<String>,
+    barren: u32,
+}
+
+impl Progress {
+    /// Takes note of a page that more are to follow.
+    ///
+    /// # Errors
+    /// The pages have no end.
+    fn note(&mut self, objects: &[ObjectContent], token: &str) -> Result<()> {
+        let before = self.objects.len();
+        self.objects.extend(objects.iter().map(|content| content.obj.value.clone()));
+        self.barren = if self.objects.len() == before { self.barren + 1 } else { 0 };
+        let text = if !self.tokens.insert(token.to_owned()) {
+            "the server gave the token of a page a second time, so its pages have no end".to_owned()
+        } else if self.barren > MOST_BARREN {
+            format!("the server says that more follows, but its last {} pages held nothing new", self.barren)
+        } else if self.objects.len() > MOST_OBJECTS {
+            format!("the server gave more than {MOST_OBJECTS} objects and says that more follow")
+        } else {
+            return Ok(());
+        };
+        Err(Error::new("read properties", ErrorKind::Protocol(text)))
+    }
 }
 
 enum State {
@@ -52,7 +91,15 @@ enum State {
 impl Pages {
     pub(crate) fn new(client: &Client, source: Source, max_objects: Option<i32>) -> Self {
         let client = client.clone();
-        Self { client, source, max_objects, state: State::Start, seen: HashSet::new(), restarts: 0 }
+        Self {
+            client,
+            source,
+            max_objects,
+            state: State::Start,
+            seen: HashSet::new(),
+            restarts: 0,
+            progress: Progress::default(),
+        }
     }
 
     /// All objects of these types in the whole inventory in one answer without pages; `None` where the session was lost
@@ -101,7 +148,7 @@ impl Pages {
                     (self.first(view.as_ref()).await, view)
                 }
                 State::Rest(rest, view) => match rest.next().await {
-                    Err(error) if error.is_fault("NoPermission") => {
+                    Err(error) if error.is_refused() => {
                         self.state = self.without_continuing(view).await?;
                         continue;
                     }
@@ -118,10 +165,18 @@ impl Pages {
             };
             match answer {
                 // A view is gone with its session, and the server leaves out what is gone: this tells of nothing.
-                Ok(_) if self.has_lost(view.as_ref(), generation) => self.state = State::Start,
-                Ok(result) => return Ok(Some(self.accept(result, view))),
-                Err(error) if self.may_restart(&error, view, generation) => self.state = State::Start,
-                Err(error) => return Err(error),
+                Ok(_) if self.has_lost(view.as_ref(), generation) => {
+                    self.restart(view, || lost_too_often(None))?;
+                }
+                Ok(result) => return self.accept(result, view).map(Some),
+                Err(error) => match self.verdict(&error, generation) {
+                    Verdict::Without => self.state = State::Start,
+                    Verdict::Restart { renewed } => {
+                        let limit = || if renewed { lost_too_often(Some(&error)) } else { gone_too_often(&error) };
+                        self.restart(view, limit)?;
+                    }
+                    Verdict::Report => return Err(error),
+                },
             }
         }
     }
@@ -137,32 +192,48 @@ impl Pages {
         Ok(first.unwrap_or_default())
     }
 
-    fn accept(&mut self, result: RetrieveResult, view: Option<ViewGuard>) -> Vec<ObjectContent> {
+    fn accept(&mut self, result: RetrieveResult, view: Option<ViewGuard>) -> Result<Vec<ObjectContent>> {
         let mut objects = result.objects;
+        // From here on the rest is cancelled on the server, also where the page is refused.
+        let rest = result.token.map(|token| Rest { page: Some((self.client.collector(), token)) });
+        if let Some((_, token)) = rest.as_ref().and_then(|rest| rest.page.as_ref()) {
+            self.progress.note(&objects, token)?;
+        }
         if self.restarts > 0 {
             objects.retain(|content| !self.seen.contains(&content.obj.value));
         }
-        if let Some(token) = result.token {
+        if let Some(rest) = rest {
             // Only what more pages follow can be read twice.
             self.seen.extend(objects.iter().map(|content| content.obj.value.clone()));
-            self.state = State::Rest(Rest { page: Some((self.client.collector(), token)) }, view);
+            self.state = State::Rest(rest, view);
         }
-        objects
+        Ok(objects)
     }
 
-    /// Whether the session was renewed since the view was made, so that the read is to be begun anew.
-    fn has_lost(&mut self, view: Option<&ViewGuard>, generation: u64) -> bool {
-        let (Some(view), Source::View { types, .. }) = (view, &self.source) else { return false };
-        if self.client.connection.generation() == generation || self.restarts >= RESTARTS {
-            return false;
+    /// Whether the session was renewed since the view was made, so that the read is to be begun again.
+    fn has_lost(&self, view: Option<&ViewGuard>, generation: u64) -> bool {
+        view.is_some() && self.client.connection.generation() != generation
+    }
+
+    /// Begins the read again.
+    ///
+    /// # Errors
+    /// `limit`, where it was broken off too often: half an answer is none.
+    fn restart(&mut self, view: Option<ViewGuard>, limit: impl FnOnce() -> Error) -> Result<()> {
+        if let (Some(view), Source::View { types, .. }) = (view, &self.source) {
+            view.forget(&names(types));
         }
-        view.forget(&names(types));
+        if self.restarts >= RESTARTS {
+            return Err(limit());
+        }
         self.restarts += 1;
-        true
+        self.progress = Progress::default();
+        self.state = State::Start;
+        Ok(())
     }
 
-    /// Whether the read can go on after this error when it is begun anew.
-    fn may_restart(&mut self, error: &Error, view: Option<ViewGuard>, generation: u64) -> bool {
+    /// What an error means for the read.
+    fn verdict(&mut self, error: &Error, generation: u64) -> Verdict {
         let gone = error.fault::<ManagedObjectNotFound>().map(|fault| fault.obj.clone());
         if let (Some(gone), Source::Filter(spec)) = (&gone, &mut self.source)
             && let Some(at) = spec.object_set.iter().position(|object| object.obj.value == gone.value)
@@ -172,24 +243,18 @@ impl Pages {
             if skip {
                 spec.object_set.remove(at);
             }
-            return skip;
+            return if skip { Verdict::Without } else { Verdict::Report };
         }
         // A container that is gone is the answer, too.
         if let (Some(gone), Source::View { container: Some(container), .. }) = (&gone, &self.source)
             && gone.value == container.value
         {
-            return false;
+            return Verdict::Report;
         }
         // A view and a page end with the session that they were made in; an object may go while it is read.
         let renewed = self.client.connection.generation() != generation;
-        if (gone.is_none() && !renewed) || self.restarts >= RESTARTS {
-            return false;
-        }
-        if let (Some(view), Source::View { types, .. }) = (view, &self.source) {
-            view.forget(&names(types));
-        }
-        self.restarts += 1;
-        true
+        let no_session = error.code() == "session";
+        if no_session || (gone.is_none() && !renewed) { Verdict::Report } else { Verdict::Restart { renewed } }
     }
 
     /// Some versions of 7.0 and 8.0 refuse the second page to users without rights on the root folder. The objects of a
@@ -223,6 +288,28 @@ impl Pages {
         };
         Box::pin(retrieve(&self.client, spec)).await
     }
+}
+
+/// What becomes of a read after an error.
+enum Verdict {
+    /// It goes on without an object that is gone.
+    Without,
+    /// It is begun again; `renewed` says that the session was lost.
+    Restart { renewed: bool },
+    /// The error is the answer.
+    Report,
+}
+
+fn lost_too_often(error: Option<&Error>) -> Error {
+    let last = error.map(|error| format!(": {}", error.kind())).unwrap_or_default();
+    let times = RESTARTS + 1;
+    let text = format!("the server lost the session {times} times during one read, and nothing of it counts{last}");
+    Error::new("read properties", ErrorKind::Session(text))
+}
+
+fn gone_too_often(error: &Error) -> Error {
+    let text = format!("the server broke the read off {} times: {}", RESTARTS + 1, error.kind());
+    Error::new("read properties", ErrorKind::Protocol(text))
 }
 
 /// The pages of a read that were not fetched yet; dropped, they are cancelled on the server.

@@ -9,11 +9,12 @@ use vsphere_model::types::{
 
 use super::Progress;
 use crate::client::Client;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::read::property_spec;
 use crate::waiter::Waiter;
+use crate::watch::{Pause, is_away};
 
-/// How often in a row a collector that the server has lost is made anew before that is reported.
+/// How often in a row a collector that was lost, or could not be made, is made again before that is reported.
 const REOPENED: u32 = 3;
 
 /// How a task ended.
@@ -37,7 +38,8 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) async fn open(client: &Client, tasks: Vec<ManagedObjectReference>) -> Result<Self> {
         let mut states: Vec<State> = tasks.iter().map(|_| State::default()).collect();
-        let waiter = open(client, &tasks, &mut states).await?;
+        let mut lost = 0;
+        let waiter = open(client, &tasks, &mut states, &mut lost).await?;
         Ok(Self { client: client.clone(), tasks, states, waiter, lost: 0 })
     }
 
@@ -51,13 +53,12 @@ impl Watch {
         }
         let update = match self.waiter.next().await {
             Ok(update) => update,
-            // The session was renewed: the collector ended with the old one, the tasks did not.
-            Err(error) if error.is_not_found() && self.lost < REOPENED => {
-                self.lost += 1;
-                self.waiter = open(&self.client, &self.tasks, &mut self.states).await?;
+            // The collector ended with its session or with the connection, the tasks did not.
+            Err(error) => {
+                again(error, &mut self.lost).await?;
+                self.waiter = open(&self.client, &self.tasks, &mut self.states, &mut self.lost).await?;
                 return Ok(Vec::new());
             }
-            Err(error) => return Err(error),
         };
         self.lost = 0;
         let Some(update) = update else { return Ok(Vec::new()) };
@@ -158,8 +159,45 @@ impl State {
     }
 }
 
-/// Opens a filter on the tasks that have not ended; those that the server does not know are marked as gone.
-async fn open(client: &Client, tasks: &[ManagedObjectReference], states: &mut [State]) -> Result<Waiter> {
+/// Opens a filter on the tasks that have not ended, again where the connection or the collector was lost meanwhile.
+async fn open(
+    client: &Client,
+    tasks: &[ManagedObjectReference],
+    states: &mut [State],
+    lost: &mut u32,
+) -> Result<Waiter> {
+    loop {
+        match open_once(client, tasks, states).await {
+            Ok(waiter) => return Ok(waiter),
+            Err(error) => again(error, lost).await?,
+        }
+    }
+}
+
+/// Waits before a watch that was lost is opened again. What it was made of ends with the session, so nothing is done
+/// twice.
+///
+/// # Errors
+/// Another watch would not help, or was opened too often.
+async fn again(error: Error, lost: &mut u32) -> Result<()> {
+    // A time limit that cuts the wait is the client's own setting.
+    let away = is_away(&error) && error.code() != "timeout";
+    if !error.is_not_found() && !away {
+        return Err(error);
+    }
+    if *lost >= REOPENED {
+        let text = format!("the server lost what the task is watched with {} times: {}", *lost + 1, error.kind());
+        return Err(if away { error } else { Error::new("wait", ErrorKind::Session(text)) });
+    }
+    *lost += 1;
+    if away {
+        Pause::after(*lost).rest(&error).await;
+    }
+    Ok(())
+}
+
+/// Opens the filter; tasks that the server does not know are marked as gone.
+async fn open_once(client: &Client, tasks: &[ManagedObjectReference], states: &mut [State]) -> Result<Waiter> {
     let waiter = Waiter::open(client).await?;
     loop {
         let mut object_set: Vec<ObjectSpec> = Vec::new();

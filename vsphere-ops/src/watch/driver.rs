@@ -10,6 +10,7 @@ use vsphere_model::types::{
     PropertyFilterSpec, PropertyFilterUpdate, PropertySpec, UpdateSet,
 };
 use vsphere_soap::ErrorKind as WireKind;
+use vsphere_soap::session::NoSession;
 
 use super::collector::{Collector, Subject};
 use super::feed::{Feed, Raw};
@@ -221,13 +222,19 @@ pub(super) enum Verdict {
 }
 
 pub(super) fn verdict(error: &Error) -> Verdict {
-    let ErrorKind::Api(wire) = error.kind() else { return Verdict::Fail };
+    let wire = match error.kind() {
+        ErrorKind::Api(wire) => wire,
+        ErrorKind::Session(_) => return Verdict::Wait,
+        ErrorKind::Protocol(_) => return Verdict::Rebuild,
+        _ => return Verdict::Fail,
+    };
     if wire.is_retryable() {
         return Verdict::Wait;
     }
     match wire.kind() {
         WireKind::Fault(fault) if fault.is_named("RequestCanceled") => Verdict::Again,
-        // `NotAuthenticated` here means that a fresh session did not help either; it extends `NoPermission`.
+        // A fresh session did not help either; another one may, later.
+        WireKind::NoSession(NoSession::LostAgain(_)) => Verdict::Wait,
         WireKind::Fault(fault) if fault.is_named("NoPermission") || fault.is_named("InvalidLogin") => Verdict::Fail,
         WireKind::Fault(_) => Verdict::Rebuild,
         // A proxy answers in place of a server that starts.
@@ -251,6 +258,11 @@ impl Default for Pause {
 }
 
 impl Pause {
+    /// The pause after so many failures in a row.
+    pub(crate) fn after(failures: u32) -> Self {
+        Self(FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LONGEST_PAUSE))
+    }
+
     pub(crate) async fn rest(&mut self, error: &Error) {
         tracing::debug!(%error, pause = ?self.0, "waiting for the server");
         // Spread, so that many watches of a server that comes back do not come at once.

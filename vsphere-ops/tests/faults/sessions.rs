@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
+use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_ops::{Client, Error};
 use vsphere_soap::Sent;
 
@@ -91,6 +92,75 @@ async fn pitfall_02_not_authenticated_in_a_new_session_is_reported_and_never_loo
     }
     assert_eq!(vcenter.count("Login"), 2, "a session that lives is not renewed for it again");
     assert_eq!(vcenter.state().sessions.len(), 1, "and the first one is not left over");
+}
+
+/// A server that refuses all reads, also in a session that it has just opened.
+async fn refuses_reads() -> (Vcenter, Client) {
+    let vcenter = Vcenter::start().await;
+    let client = vcenter.connect().await;
+    vcenter.always("RetrievePropertiesEx", Answer::Fault("NotAuthenticated"));
+    (vcenter, client)
+}
+
+async fn list(client: &Client) -> Result<(), Error> {
+    client.all::<VirtualMachine>().select(vm::NAME).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_refusal_that_stays_costs_one_login_and_each_session_is_ended() {
+    let (vcenter, client) = refuses_reads().await;
+    for _ in 0..5 {
+        let error = list(&client).await.unwrap_err();
+        assert_eq!((error.code(), error.sent()), ("session", Sent::No), "{error}");
+        assert!(error.to_string().contains("does not take the new one either"), "{error}");
+    }
+    // One for the reads; one more since the view has to be made in a session that lives.
+    assert!(vcenter.count("Login") <= 3, "{} logins", vcenter.count("Login"));
+    client.logout().await.unwrap();
+    assert!(vcenter.state().sessions.is_empty(), "{} sessions are left", vcenter.state().sessions.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_callers_of_a_refusal_that_stays_share_one_login() {
+    let (vcenter, client) = refuses_reads().await;
+    let reads = (0..32).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move { client.get::<VirtualMachine>("vm-1").await.map(drop) })
+    });
+    for done in join_all(reads).await {
+        assert_eq!(code(done.unwrap()), "session");
+    }
+    assert_eq!(vcenter.count("Login"), 2);
+    client.logout().await.unwrap();
+    assert!(vcenter.state().sessions.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_is_lost_twice_in_a_row_is_renewed_by_the_next_call() {
+    let vcenter = Vcenter::start().await;
+    let client = vcenter.connect().await;
+    vcenter.script("CurrentTime", [Answer::Fault("NotAuthenticated"), Answer::Die, Answer::Usual]);
+    // The connection is cut and the session gone at once.
+    vcenter.state().restart();
+    let first = client.server_time().await;
+    let second = client.server_time().await;
+    assert!(first.is_ok() || code(first) == "session");
+    second.unwrap();
+    assert_eq!(vcenter.state().sessions.len(), 1);
+}
+
+#[tokio::test]
+async fn a_rest_session_that_is_refused_again_and_again_is_not_left_behind() {
+    let vcenter = Vcenter::start().await;
+    let client = vcenter.connect().await;
+    let refused = Answer::Http(401, None, "{\"error_type\":\"UNAUTHENTICATED\",\"messages\":[]}".into());
+    vcenter.always("GET /api/cis/tagging/category", refused);
+    for _ in 0..5 {
+        assert!(client.rest().unwrap().get::<Vec<String>>("/api/cis/tagging/category").await.is_err());
+    }
+    assert!(vcenter.count("POST /api/session") <= 2, "{} logins", vcenter.count("POST /api/session"));
+    client.logout().await.unwrap();
+    assert!(vcenter.state().rest_sessions.is_empty(), "{:?}", vcenter.state().rest_sessions);
 }
 
 #[tokio::test]

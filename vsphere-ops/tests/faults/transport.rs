@@ -44,6 +44,39 @@ async fn a_change_whose_answer_is_cut_is_not_sent_again_and_the_error_says_so() 
 }
 
 #[tokio::test]
+async fn a_connection_that_is_cut_while_the_waiter_is_made_does_not_lose_the_task() {
+    for step in ["CreatePropertyCollector", "CreateFilter", "WaitForUpdatesEx"] {
+        for cut in [Answer::Cut(30), Answer::Die] {
+            let vcenter = Vcenter::start().await;
+            let client = vcenter.connect().await;
+            vcenter.script(step, [cut.clone(), cut]);
+            let vm = client.get::<VirtualMachine>("VirtualMachine:vm-1").await.unwrap();
+            vm.power_on().await.unwrap().await.unwrap();
+            assert_eq!(vcenter.count("PowerOnVM_Task"), 1, "the change is made once: {step}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_can_not_be_watched_goes_on_and_the_error_says_so() {
+    let vcenter = Vcenter::start().await;
+    let client = Client::connect(vcenter.config().attempts(1)).await.unwrap();
+    vcenter.always("CreateFilter", Answer::Fault("ManagedObjectNotFound"));
+    let vm = client.get::<VirtualMachine>("VirtualMachine:vm-1").await.unwrap();
+    let error = vm.power_on().await.unwrap().await.unwrap_err();
+    assert_eq!((error.code(), error.is_not_found(), error.sent()), ("session", false, Sent::Yes), "{error}");
+    assert!(error.to_string().contains("task-1 goes on, but could not be waited for"), "{error}");
+}
+
+#[tokio::test]
+async fn a_view_whose_answer_is_cut_is_made_again() {
+    let vcenter = Vcenter::start().await;
+    let client = vcenter.connect().await;
+    vcenter.script("CreateContainerView", [Answer::Cut(30)]);
+    assert_eq!(client.all::<VirtualMachine>().select(vm::NAME).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn an_answer_that_trickles_ends_with_the_time_limit() {
     let vcenter = Vcenter::start().await;
     let client = Client::connect(vcenter.config().request_timeout(Duration::from_millis(400))).await.unwrap();

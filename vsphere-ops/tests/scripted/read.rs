@@ -150,7 +150,7 @@ async fn pitfall_11_an_object_that_vanishes_during_a_listing_is_skipped() {
 }
 
 #[tokio::test]
-async fn pitfall_11_a_server_that_always_faults_is_not_asked_for_ever() {
+async fn pitfall_11_a_server_that_always_faults_is_not_asked_for_ever_and_finds_nothing_missing() {
     let server = Server::start(|call| match call.operation.as_str() {
         "RetrievePropertiesEx" => {
             Reply::Fault("ManagedObjectNotFound", "<obj type=\"VirtualMachine\">vm-150</obj>".to_owned())
@@ -160,8 +160,79 @@ async fn pitfall_11_a_server_that_always_faults_is_not_asked_for_ever() {
     .await;
     let client = server.client().await;
     let error = client.all::<VirtualMachine>().select(vm::NAME).await.unwrap_err();
-    assert!(error.is_not_found(), "{error}");
+    assert_eq!(error.code(), "protocol", "{error}");
     assert_eq!(server.bodies("RetrievePropertiesEx").len(), 4);
+    // What the list of all names could not be read for is not "there is no such machine".
+    let error = client.get::<VirtualMachine>("web-1").await.unwrap_err();
+    assert_eq!((error.code(), error.is_not_found()), ("protocol", false), "{error}");
+}
+
+/// A server that loses the session in each read: the answer in the new one leaves out all that the view of the old one
+/// held.
+async fn forgetful() -> Server {
+    Server::start(|call| match call.operation.as_str() {
+        "RetrievePropertiesEx" if call.before % 3 < 2 => Reply::Fault("NotAuthenticated", String::new()),
+        // A session that is lost can't be ended.
+        "Logout" => Reply::Fault("NotAuthenticated", String::new()),
+        _ => Reply::Usual,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_read_that_loses_its_session_each_time_is_an_error_and_never_an_empty_answer() {
+    let server = forgetful().await;
+    let client = server.client().await;
+    let error = client.all::<VirtualMachine>().select(vm::NAME).await.unwrap_err();
+    assert_eq!(error.code(), "session", "{error}");
+    assert!(error.to_string().contains("lost the session 4 times"), "{error}");
+    let error = client.get::<VirtualMachine>("web-1").await.unwrap_err();
+    assert_eq!((error.code(), error.is_not_found()), ("session", false), "{error}");
+}
+
+#[tokio::test]
+async fn pages_whose_token_repeats_or_that_bring_nothing_new_end_in_an_error() {
+    let page = |token: &str, range: std::ops::Range<usize>| {
+        Reply::value(&format!("<token>{token}</token>{}", range.map(machine).collect::<String>()))
+    };
+    let is_page = |operation: &str| matches!(operation, "RetrievePropertiesEx" | "ContinueRetrievePropertiesEx");
+    let count = |call: &Call| if call.operation.starts_with("Continue") { call.before + 1 } else { 0 };
+
+    let repeats = Server::start(move |call| match call.operation.as_str() {
+        operation if is_page(operation) => page("t", count(call) * 100..count(call) * 100 + 100),
+        _ => Reply::Usual,
+    })
+    .await;
+    let error = repeats.client().await.all::<VirtualMachine>().select(vm::NAME).await.unwrap_err();
+    assert_eq!(error.code(), "protocol", "{error}");
+    assert!(error.to_string().contains("token of a page a second time"), "{error}");
+    assert_eq!(repeats.bodies("ContinueRetrievePropertiesEx").len(), 1);
+    assert!(repeats.saw("CancelRetrievePropertiesEx").await, "the rest is not left on the server");
+
+    let circles = Server::start(move |call| match call.operation.as_str() {
+        operation if is_page(operation) => page(&count(call).to_string(), 0..100),
+        _ => Reply::Usual,
+    })
+    .await;
+    let error = circles.client().await.all::<VirtualMachine>().select(vm::NAME).await.unwrap_err();
+    assert_eq!(error.code(), "protocol", "{error}");
+    assert!(circles.bodies("ContinueRetrievePropertiesEx").len() < 10);
+}
+
+#[tokio::test]
+async fn pages_that_never_end_are_given_up_at_a_bound() {
+    let server = Server::start(|call| match call.operation.as_str() {
+        "RetrievePropertiesEx" | "ContinueRetrievePropertiesEx" => {
+            let at = if call.operation.starts_with("Continue") { call.before + 1 } else { 0 };
+            let objects = (at * 20_000..(at + 1) * 20_000).map(|n| object("VirtualMachine", &format!("vm-{n}"), &[]));
+            Reply::value(&format!("<token>{at}</token>{}", objects.collect::<String>()))
+        }
+        _ => Reply::Usual,
+    })
+    .await;
+    let error = server.client().await.all::<VirtualMachine>().select(()).await.unwrap_err();
+    assert_eq!(error.code(), "protocol", "{error}");
+    assert!(error.to_string().contains("more than 250000 objects"), "{error}");
 }
 
 #[tokio::test]
