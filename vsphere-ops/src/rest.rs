@@ -1,6 +1,7 @@
 //! The vSphere Automation API (REST), with a session of its own.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use vsphere_soap::http::{Answer, Exchange, Transport, Verb};
 use vsphere_soap::session::NoSession;
 use vsphere_soap::{Error as WireError, ErrorKind as WireKind};
 
-use crate::connection::{Connection, finish};
+use crate::connection::{Connection, NOT_TAKEN_FOR, finish};
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Retry;
 
@@ -149,9 +150,12 @@ impl Rest {
         };
         let mut answer = self.attempt(verb, path, body.as_deref(), &session, ends).await?;
         // The server turned it away unread, so that it is safe to send again, once.
-        if answer.status == 401 {
+        if answer.status == 401 && !self.connection.rest.would_not_help(path, &session) {
             let session = self.renew(Some(session), ends).await?;
             answer = self.attempt(verb, path, body.as_deref(), &session, ends).await?;
+            if answer.status == 401 {
+                self.connection.rest.not_taken(path);
+            }
         }
         if !(200..300).contains(&answer.status) {
             let fault = RestFault::read(answer.status, &answer.body);
@@ -182,7 +186,10 @@ impl Rest {
                 exchange = exchange.deadline(ends.saturating_duration_since(Instant::now()));
             }
             let error = match self.connection.session.transport().exchange(exchange).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    session.worked.fetch_or(answer.status != 401, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             let Some(pause) = retry.pause(&error, verb == Verb::Get) else {
@@ -216,6 +223,8 @@ pub(crate) struct RestSession {
     open: RwLock<Option<Arc<Open>>>,
     /// Held while somebody opens one; with when and how the last attempt failed.
     renewals: Mutex<Option<(Instant, Arc<WireError>)>>,
+    /// What was refused last in a session that was opened for it, and when.
+    not_taken: RwLock<Option<(String, Instant)>>,
 }
 
 /// A session that is open.
@@ -223,9 +232,24 @@ struct Open {
     id: String,
     /// Where it was opened.
     path: &'static str,
+    /// Whether the server has taken it for something.
+    worked: AtomicBool,
 }
 
 impl RestSession {
+    /// Whether another session would not help: the server did not take the last one, a moment ago, for this path or for
+    /// any.
+    fn would_not_help(&self, path: &str, session: &Open) -> bool {
+        let not_taken = self.not_taken.read().unwrap_or_else(PoisonError::into_inner);
+        not_taken.as_ref().is_some_and(|(refused, at)| {
+            at.elapsed() < NOT_TAKEN_FOR && (refused == path || !session.worked.load(Ordering::Relaxed))
+        })
+    }
+
+    fn not_taken(&self, path: &str) {
+        *self.not_taken.write().unwrap_or_else(PoisonError::into_inner) = Some((path.to_owned(), Instant::now()));
+    }
+
     fn current(&self) -> Option<Arc<Open>> {
         self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -245,6 +269,11 @@ impl RestSession {
             && at.elapsed() < REFUSED_FOR
         {
             return Err(unopened(cause));
+        }
+        // A session that lives, though it was refused, would be left over.
+        let refused = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(refused) = refused {
+            drop(end(connection.session.transport(), &refused).await);
         }
         match log_in(connection).await {
             Ok(open) => {
@@ -266,10 +295,14 @@ impl RestSession {
         // Whoever opens one right now finishes first.
         let _nobody_renews = self.renewals.lock().await;
         let Some(open) = self.open.write().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
-        let exchange = Exchange::new("log out of the Automation API", Verb::Delete, open.path);
-        // A refusal means that it had ended already.
-        transport.exchange(exchange.secret(SESSION_ID, &open.id).deadline(END)).await.map(drop)
+        end(transport, &open).await
     }
+}
+
+/// Ends a session. A refusal means that it had ended already.
+async fn end(transport: &Transport, open: &Open) -> vsphere_soap::Result<()> {
+    let exchange = Exchange::new("log out of the Automation API", Verb::Delete, open.path);
+    transport.exchange(exchange.secret(SESSION_ID, &open.id).deadline(END)).await.map(drop)
 }
 
 const LOG_IN: &str = "log in to the Automation API";
@@ -304,7 +337,7 @@ async fn log_in(connection: &Connection) -> vsphere_soap::Result<Open> {
 /// The session's id: a JSON string, in an object's `value` on older servers.
 fn session_id(path: &'static str, answer: &Answer) -> vsphere_soap::Result<Open> {
     match read::<String>(path, &answer.body) {
-        Ok(id) => Ok(Open { id, path }),
+        Ok(id) => Ok(Open { id, path, worked: AtomicBool::new(false) }),
         Err(_) => {
             let message = "the answer to the login holds no session".into();
             Err(WireError::new(LOG_IN, WireKind::Decode { message, offset: 0 }).on(path))
