@@ -106,6 +106,8 @@ fn list<T: JsonSchema>() -> Value {
             "total": { "type": "integer" },
             "truncated": { "type": "boolean" },
             "next_cursor": { "type": "string" },
+            "live": { "type": "boolean" },
+            "age_seconds": { "type": "number" },
         },
         "required": ["items", "returned", "total", "truncated"],
     })

@@ -42,7 +42,7 @@ use vsphere_soap::object::Property;
 use vsphere_soap::request::ManagedObject;
 
 use crate::client::Client;
-use crate::error::{Result, invalid};
+use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::guard;
 use crate::mo::Mo;
 use crate::watch::{Change, Pause, Watch, is_away};
@@ -285,6 +285,17 @@ enum Order {
 
 type PageWatch = Watch<EventHistoryCollector, Property<EventHistoryCollector, Vec<Poly<Event>>>>;
 
+/// How often in a row the reading goes on with a new collector though no event has come meanwhile.
+const RESUMED: u32 = 3;
+
+/// How many pages in a row may hold nothing new: after a new start, the events of one moment come again.
+const MOST_BARREN: u32 = 100;
+
+fn lost_too_often(error: &Error) -> Error {
+    let text = format!("the server lost the collector of the events {} times: {}", RESUMED + 1, error.kind());
+    Error::new("read events", ErrorKind::Session(text))
+}
+
 /// Reads events page after page.
 struct Reader {
     query: EventQuery,
@@ -293,6 +304,9 @@ struct Reader {
     /// Whether the collector has answered. One that never did is not made a second time.
     works: bool,
     ever_worked: bool,
+    /// How often in a row it was made again, and how many pages in a row held nothing new.
+    resumed: u32,
+    barren: u32,
     pause: Pause,
     /// Tells of new events, once the history is read.
     news: Option<PageWatch>,
@@ -309,6 +323,8 @@ impl Reader {
             collector: None,
             works: false,
             ever_worked: false,
+            resumed: 0,
+            barren: 0,
             pause: Pause::default(),
             news: None,
             borders: Borders::default(),
@@ -329,6 +345,7 @@ impl Reader {
         loop {
             if let Some(event) = self.waiting.pop_front() {
                 self.last_time = Some(event.created_time);
+                self.resumed = 0;
                 return Ok(Some(event));
             }
             let read = match self.news.take() {
@@ -348,7 +365,14 @@ impl Reader {
                 // The collector ended with its session, or took a page along that never arrived. What is read already
                 // is left out by its key.
                 Err(error) if self.may_resume() && (error.is_not_found() || error.is_retryable()) => {
+                    if self.resumed >= RESUMED && self.order != Order::Follow {
+                        return Err(if error.is_not_found() { lost_too_often(&error) } else { error });
+                    }
                     tracing::debug!(%error, "reading events again from where they were");
+                    if self.resumed >= RESUMED {
+                        self.pause.rest(&error).await;
+                    }
+                    self.resumed += 1;
                     self.resume();
                 }
                 // Who follows has time.
@@ -379,8 +403,13 @@ impl Reader {
         };
         (self.works, self.ever_worked) = (true, true);
         self.pause = Pause::default();
-        let more = !page.is_empty();
+        let (more, before) = (!page.is_empty(), self.waiting.len());
         self.take(page);
+        self.barren = if more && self.waiting.len() == before { self.barren + 1 } else { 0 };
+        if self.barren > MOST_BARREN {
+            let text = format!("the last {} pages of events held nothing new", self.barren);
+            return Err(Error::new("read events", ErrorKind::Protocol(text)));
+        }
         Ok(more)
     }
 

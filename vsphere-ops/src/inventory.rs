@@ -151,13 +151,14 @@ where
         Arc::clone(&self.known.borrow().objects)
     }
 
-    /// Whether the mirror follows the server. It does not while the server is not reached, and while all comes anew.
+    /// Whether the mirror follows the server. It does not while the server is not reached or has said nothing for 15 s, and
+    /// while all objects are read again.
     pub fn is_live(&self) -> bool {
         self.known.borrow().failed.is_none() && self.freshness.is_live()
     }
 
-    /// How long ago the server last said that there is nothing more to tell. Where nothing happens it says so every
-    /// half minute.
+    /// How long ago the server last said that there is nothing more to tell. Where nothing happens it says so every ten
+    /// seconds.
     pub fn age(&self) -> Option<Duration> {
         self.freshness.age()
     }

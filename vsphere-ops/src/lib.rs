@@ -119,7 +119,7 @@ pub use find::{Ancestor, Query, Selection};
 pub use inventory::{Entry, Inventory, Snapshot};
 pub use mo::Mo;
 pub use named::Named;
-pub use page::Page;
+pub use page::{Freshness, Page};
 pub use read::{As, Missing, PropertyState, Record, Rows, Select, State, Values, state};
 pub use rest::{Rest, RestFault};
 pub use task::{CancelledTask, Progress, Scope, Step, Task, TaskEvent, TaskResult, wait_all};

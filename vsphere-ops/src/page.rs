@@ -1,6 +1,8 @@
 //! Pages of lists.
 
-use serde::Serialize;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 
 use crate::error::{Result, invalid};
 
@@ -39,6 +41,37 @@ pub struct Page<T> {
     /// What to ask the next page with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
+    /// How fresh the page is, where it comes from memory; one that the server was asked for is as it is now.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub freshness: Option<Freshness>,
+}
+
+/// How fresh an answer from memory is.
+///
+/// ```
+/// use vsphere_ops::Freshness;
+///
+/// fn line(freshness: Freshness) -> String {
+///     match freshness.live {
+///         true => format!("as of {:?} ago", freshness.age),
+///         false => format!("as of {:?} ago, and the server is silent", freshness.age),
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Freshness {
+    /// Whether what the server changes is told as it happens. False after 15 s without a sign of life of the server.
+    pub live: bool,
+    /// How long ago the server last said that there is nothing more to tell.
+    #[serde(rename = "age_seconds", serialize_with = "seconds")]
+    #[cfg_attr(feature = "schema", schemars(with = "f64"))]
+    pub age: Duration,
+}
+
+/// Seconds, to one digit.
+fn seconds<S: Serializer>(age: &Duration, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_f64((age.as_secs_f64() * 10.0).round() / 10.0)
 }
 
 /// A window on a sorted list: what comes after the cursor.
@@ -74,6 +107,7 @@ impl<K: Ord + Clone + AsRef<str>> Window<(K, K)> {
             total: self.total,
             truncated: self.next_cursor.is_some(),
             next_cursor: self.next_cursor,
+            freshness: None,
         }
     }
 }

@@ -252,14 +252,14 @@ where
         Checker { client, subject, rows, feed, consumer, collector: None }
     }
 
-    /// Whether changes are told as they happen. It is not while the first objects come in, and while the server is not
-    /// reached.
+    /// Whether changes are told as they happen. They are not while the first objects come in, and while the server is not
+    /// reached or has said nothing for 15 s.
     pub fn is_live(&self) -> bool {
         self.subscription.as_ref().is_some_and(|subscription| subscription.feed().lock().is_live())
     }
 
-    /// How long ago the server last said that there is nothing more to tell; `None` before it did. Where nothing
-    /// happens it says so every half minute.
+    /// How long ago the server last said that there is nothing more to tell; `None` before it did. Where nothing happens
+    /// it says so every ten seconds.
     pub fn age(&self) -> Option<Duration> {
         self.subscription.as_ref()?.feed().lock().age()
     }
@@ -396,6 +396,7 @@ where
     /// # Errors
     /// Those of the server and the connection. The next call goes on where this one failed.
     pub async fn check(&mut self) -> Result<Vec<Change<M, S::Row>>> {
+        let mut remade = 0;
         loop {
             let collector = match &mut self.collector {
                 Some(collector) => collector,
@@ -407,10 +408,12 @@ where
                 // Only a collector that has worked, or whose session is over, is made anew.
                 Err(error)
                     if driver::verdict(&error) == Verdict::Rebuild
+                        && remade < REMADE
                         && (collector.is_orphaned() || self.feed.lock().is_complete()) =>
                 {
                     self.collector = None;
                     self.feed.lock().void();
+                    remade += 1;
                 }
                 Err(error) => return Err(error.in_operation(format!("watch {}", self.subject.type_))),
             }
@@ -431,6 +434,9 @@ impl<M, S> fmt::Debug for Checker<M, S> {
         write!(f, "Checker({} {:?})", self.subject.type_, self.subject.paths)
     }
 }
+
+/// How often one look makes the collector again that the server has lost.
+const REMADE: u32 = 3;
 
 const NAME: &str = "name";
 

@@ -239,6 +239,94 @@ async fn a_server_that_is_away_is_waited_for_and_nothing_is_told_twice() {
 }
 
 #[tokio::test]
+async fn a_long_poll_that_is_answered_at_once_is_asked_again_with_pauses() {
+    let fake = Fake::start(|name, count, body| match name {
+        "CreatePropertyCollector" => collector(count),
+        "WaitForUpdatesEx" if version(body).is_empty() => {
+            Reply::Is(updates("1", false, &[("enter", 1, &assign("name", "web-1"))]))
+        }
+        // Nothing to tell, though the server was asked to wait for something.
+        _ => Reply::Is(String::new()),
+    })
+    .await;
+    let client = fake.client().await;
+    let vms = Inventory::start(client.watch::<VirtualMachine>().select(vm::NAME)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let asked = fake.count("WaitForUpdatesEx");
+    assert!((3..12).contains(&asked), "asked {asked} times in three seconds");
+    assert!(vms.is_live());
+    // A question is not kept waiting by that.
+    timeout(Duration::from_secs(1), vms.refresh()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_task_whose_long_poll_is_answered_at_once_is_asked_for_with_pauses() {
+    let fake = Fake::start(|name, count, _| match name {
+        "CreatePropertyCollector" => collector(count),
+        _ => Reply::Is(String::new()),
+    })
+    .await;
+    let client = fake.client().await;
+    let task = vsphere_ops::Task::<()>::new(&client, ManagedObjectReference::new("Task", "task-1"), "clone", "golden");
+    let error = task.with_deadline(Duration::from_secs(2)).await.unwrap_err();
+    assert_eq!(error.code(), "timeout");
+    assert!(fake.count("WaitForUpdatesEx") < 10, "asked {} times", fake.count("WaitForUpdatesEx"));
+}
+
+#[tokio::test]
+async fn a_server_that_always_says_that_more_follows_ends_the_watch() {
+    let fake = Fake::start(|name, count, body| match name {
+        "CreatePropertyCollector" => collector(count),
+        "WaitForUpdatesEx" if version(body).is_empty() => {
+            Reply::Is(updates("1", true, &[("enter", 1, &assign("name", "web-1"))]))
+        }
+        _ => Reply::Is(updates("1", true, &[])),
+    })
+    .await;
+    let client = fake.client().await;
+    let started = Inventory::start(client.watch::<VirtualMachine>().select(vm::NAME));
+    let error = timeout(Duration::from_secs(60), started).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "protocol", "{error}");
+    assert!(fake.count("WaitForUpdatesEx") < 20);
+}
+
+#[tokio::test]
+async fn a_mirror_asks_for_a_sign_of_life_every_ten_seconds() {
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&held);
+    let fake = Fake::start(move |name, count, body| match name {
+        "CreatePropertyCollector" => collector(count),
+        "WaitForUpdatesEx" if version(body).is_empty() => {
+            Reply::Is(updates("1", false, &[("enter", 1, &assign("name", "web-1"))]))
+        }
+        _ => {
+            log.lock().unwrap().push(body.to_owned());
+            silence()
+        }
+    })
+    .await;
+    let client = fake.client().await;
+    let vms = Inventory::start(client.watch::<VirtualMachine>().select(vm::NAME)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let asked = held.lock().unwrap().pop().unwrap();
+    assert!(asked.contains("<maxWaitSeconds>10</maxWaitSeconds>"), "{asked}");
+    assert!(vms.is_live());
+}
+
+#[tokio::test]
+async fn events_whose_pages_repeat_end_in_an_error() {
+    let page = r#"<returnval xsi:type="UserLoginSessionEvent"><key>1</key><chainId>1</chainId><createdTime>2026-01-01T00:00:00Z</createdTime><userName>u</userName></returnval>"#;
+    let fake = Fake::start(move |name, _, _| match name {
+        "CreateCollectorForEvents" => Reply::Is(r#"<returnval type="EventHistoryCollector">ev-1</returnval>"#.into()),
+        _ => Reply::Is(page.to_owned()),
+    })
+    .await;
+    let client = fake.client().await;
+    let read: Result<Vec<_>, _> = timeout(PATIENCE, client.events().oldest_first().try_collect()).await.unwrap();
+    assert_eq!(read.unwrap_err().code(), "protocol");
+}
+
+#[tokio::test]
 async fn pitfall_02_a_missing_right_is_reported_and_ends_the_watch() {
     let fake = Fake::start(|name, count, _| match name {
         "CreatePropertyCollector" => collector(count),

@@ -31,6 +31,9 @@ pub(crate) struct Machines {
 /// How long a list waits for the mirror to see what this server changed, before the server is asked instead.
 const CATCH_UP: Duration = Duration::from_millis(500);
 
+/// How long a server that was silent is waited for before the list is what the mirror knew last.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long a mirror that could not be started is not tried again by lists, which get on without it.
 const COOL_DOWN: Duration = Duration::from_secs(60);
 
@@ -47,7 +50,9 @@ impl Default for Machines {
 }
 
 impl Backend {
-    /// A page of the list of virtual machines. It never waits for the mirror to become warm, but has it become so.
+    /// A page of the list of virtual machines. It never waits for the mirror to become warm, but starts it.
+    ///
+    /// Where the server does not answer, the page is what the mirror knew last, and says so.
     ///
     /// # Errors
     /// Those of [`vm::list`] and of the connection.
@@ -58,9 +63,19 @@ impl Backend {
         {
             return Ok(page);
         }
-        let page = vm::list(self.client().await?, query).await?;
-        machines.warm_up(self);
-        Ok(page)
+        let client = self.client().await?;
+        let Some(stale) = machines.mirror.running().filter(|mirror| !mirror.is_current()) else {
+            let page = vm::list(client, query).await?;
+            machines.warm_up(self);
+            return Ok(page);
+        };
+        match vm::list(&client.with_deadline(PATIENCE), query).await {
+            Err(error) if matches!(error.code(), "timeout" | "connection" | "session") => {
+                tracing::debug!(%error, "virtual machines are listed from memory");
+                stale.list(query)?.ok_or_else(|| error.into())
+            }
+            page => Ok(page?),
+        }
     }
 }
 

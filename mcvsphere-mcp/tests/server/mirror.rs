@@ -97,8 +97,12 @@ async fn the_mirror_answers_as_the_server_does_and_without_a_request() {
         let theirs = json!(vm::list(&lab.client, &query).await.unwrap());
         assert!(theirs["total"].as_u64().unwrap() > 0, "{arguments}");
         let before = reads(&lab);
-        let ours = list(&client, arguments.clone()).await;
+        let mut ours = list(&client, arguments.clone()).await;
         assert_eq!(reads(&lab), before, "{arguments} took a request");
+        let page = ours.as_object_mut().unwrap();
+        let (live, age) = (page.remove("live"), page.remove("age_seconds"));
+        assert_eq!(live, Some(json!(true)), "an answer from memory says that it is current");
+        assert!(age.unwrap().as_f64().unwrap() < 15.0, "and how old it is");
         assert_eq!(ours, theirs, "{arguments}");
     }
     // All pages, each machine once.

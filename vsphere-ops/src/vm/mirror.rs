@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::inventory::{Entry, Inventory};
 use crate::name::Glob;
-use crate::page::{Page, Window};
+use crate::page::{Freshness, Page, Window};
 use crate::read::{Missing, Select, Values};
 use crate::untrusted::{self, Untrusted};
 
@@ -62,9 +62,6 @@ pub struct MirroredVm {
     pub template: bool,
 }
 
-/// A mirror that was confirmed longer ago than this has lost its server, which has something to say every half minute.
-const OLDEST: Duration = Duration::from_secs(45);
-
 impl VmMirror {
     /// Starts the mirror, and waits until it is complete.
     ///
@@ -77,7 +74,7 @@ impl VmMirror {
         Ok(Self { vms, hosts })
     }
 
-    /// The page that [`list`](super::list) would read from the server; `None` where that takes what the mirror does not
+    /// The page that [`list`](super::list) would read from the server, with how fresh it is; `None` where that takes what the mirror does not
     /// hold: folders, clusters, paths, and names that do not fit exactly one host.
     ///
     /// # Errors
@@ -106,7 +103,12 @@ impl VmMirror {
         let keys = keys.map(|(id, entry)| (entry.object.label(), id.as_str())).collect();
         let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
         let items = window.keys.iter().filter_map(|(_, id)| Some(self.summary(all.get(*id)?))).collect();
-        Ok(Some(window.page(items)))
+        Ok(Some(Page { freshness: self.freshness(), ..window.page(items) }))
+    }
+
+    /// How fresh what the mirror holds is; `None` before the server has told all of it.
+    pub fn freshness(&self) -> Option<Freshness> {
+        Some(Freshness { live: self.is_current(), age: self.age()? })
     }
 
     /// All machines and templates, sorted by name.
@@ -153,9 +155,9 @@ impl VmMirror {
         self.vms.refresh().await
     }
 
-    /// Whether the mirror follows the server: it is reached, and has confirmed lately that this is all.
+    /// Whether the mirror follows the server: it is reached, and has confirmed within the last 15 s that this is all.
     pub fn is_current(&self) -> bool {
-        self.vms.is_live() && self.hosts.is_live() && self.age().is_some_and(|age| age < OLDEST)
+        self.vms.is_live() && self.hosts.is_live()
     }
 
     /// How long ago the server last confirmed that this is all.

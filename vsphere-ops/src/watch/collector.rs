@@ -1,5 +1,8 @@
 //! A property collector of its own on the server, with one filter and, where it needs one, a view.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
 use vsphere_model::managed::{ContainerView, PropertyCollector};
 use vsphere_model::types::{
     ManagedObjectReference, ObjectSpec, Poly, PropertyFilterSpec, PropertySpec, TraversalSpec, UpdateSet, WaitOptions,
@@ -7,8 +10,9 @@ use vsphere_model::types::{
 use vsphere_soap::request::ManagedObject as _;
 
 use crate::client::Client;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::guard;
+use crate::waiter::{Pace, tells};
 
 /// What is watched: which properties of which objects.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,7 +43,13 @@ pub(super) struct Collector {
     session: u64,
     /// Whether the last answer said that there is more.
     pub(super) truncated: bool,
+    pace: Pace,
+    /// Answers in a row that told of nothing and said that more follows.
+    barren: u32,
 }
+
+/// How many answers in a row may tell of nothing while the server says that more follows.
+const MOST_BARREN: u32 = 10;
 
 impl Collector {
     /// Makes the collector, the view and the filter on the server.
@@ -49,8 +59,16 @@ impl Collector {
             let session = maker.connection.generation();
             let reference = maker.collector().create_property_collector().await?;
             let collector = watching.raw(&reference);
-            let mut made =
-                Self { client: watching, collector, view: None, version: String::new(), session, truncated: false };
+            let mut made = Self {
+                client: watching,
+                collector,
+                view: None,
+                version: String::new(),
+                session,
+                truncated: false,
+                pace: Pace::default(),
+                barren: 0,
+            };
             let object = match &subject.objects {
                 Objects::One(object) => ObjectSpec { obj: object.clone(), ..Default::default() },
                 Objects::Below(container) => {
@@ -83,6 +101,11 @@ impl Collector {
         self.collector.clone()
     }
 
+    /// How long to wait before the server is asked again.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        self.pace.pause()
+    }
+
     /// Whether the session that it was made in is over, and the collector with it.
     pub(super) fn is_orphaned(&self) -> bool {
         self.session != self.client.connection.generation()
@@ -92,8 +115,20 @@ impl Collector {
     /// for up to `hold` seconds while nothing changes, and looks once for 0.
     pub(super) async fn next(&mut self, hold: i32) -> Result<Option<UpdateSet>> {
         let options = WaitOptions { max_wait_seconds: Some(hold), ..Default::default() };
+        let asked = Instant::now();
         let update = self.collector.wait_for_updates_ex(Some(&self.version), Some(&options)).await?;
+        let told = tells(update.as_ref(), &self.version);
         self.truncated = update.as_ref().is_some_and(|update| update.truncated == Some(true));
+        // Who only looks is answered at once.
+        if hold > 0 || self.truncated {
+            self.pace.note(asked.elapsed(), told);
+        }
+        self.barren = if self.truncated && !told { self.barren + 1 } else { 0 };
+        if self.barren > MOST_BARREN {
+            let text =
+                format!("the server says that more follows, but its last {} answers told of nothing", self.barren);
+            return Err(Error::new("watch", ErrorKind::Protocol(text)));
+        }
         if let Some(update) = &update {
             self.version.clone_from(&update.version);
         }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use vsphere_model::types::{
     ManagedObjectReference, ObjectSpec, ObjectUpdate, ObjectUpdateKind, PropertyChange, PropertyChangeOp,
     PropertyFilterSpec, PropertyFilterUpdate, PropertySpec, UpdateSet,
@@ -17,11 +18,17 @@ use super::feed::{Feed, Raw};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read;
-use crate::waiter::HOLD;
 
 /// The wait before a server that is away is asked again; doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long the server holds an answer back when nothing changes, in seconds. A server that is well says something as
+/// often, so that one that is silent for longer is in trouble.
+const HOLD: i32 = 10;
+
+/// A collector that lives as long has worked: the next one that is lost is made again at once.
+const LASTING: Duration = Duration::from_secs(60);
 
 /// What a client watches, by subject.
 #[derive(Default)]
@@ -108,6 +115,7 @@ async fn run(client: Client, subject: Subject, feed: Arc<Feed>) {
 /// Keeps a feed until it fails.
 async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
     let mut pause = Pause::default();
+    let mut rebuilds = Pause::default();
     let mut hold = HOLD;
     let mut ever_heard = false;
     loop {
@@ -120,7 +128,11 @@ async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
             Err(error) => return error,
         };
         let mut heard = false;
-        loop {
+        let opened = Instant::now();
+        let lost = loop {
+            if let Some(pause) = collector.pause() {
+                rest_unless_asked(feed, pause).await;
+            }
             let (question, look_once) = {
                 let state = feed.lock();
                 (state.asked(), collector.truncated || !state.is_complete() || state.is_asked())
@@ -153,14 +165,30 @@ async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
                     Verdict::Again => {}
                     // What never worked would not work the second time.
                     Verdict::Rebuild if heard || collector.is_orphaned() => {
-                        tracing::info!(%error, "the property collector is gone, making it anew");
-                        break;
+                        tracing::info!(%error, "the property collector is gone, making another");
+                        break error;
                     }
                     Verdict::Rebuild | Verdict::Fail => return error,
                 },
             }
-        }
+        };
         feed.lock().void();
+        if opened.elapsed() > LASTING {
+            rebuilds = Pause::default();
+        } else if !collector.is_orphaned() {
+            rebuilds.rest(&lost).await;
+        }
+    }
+}
+
+/// Waits before the server is asked again, unless somebody wants it to be asked at once.
+async fn rest_unless_asked(feed: &Feed, pause: Duration) {
+    let ends = Instant::now() + pause;
+    while !feed.lock().is_asked() {
+        tokio::select! {
+            () = tokio::time::sleep_until(ends) => return,
+            () = feed.asked.notified() => {}
+        }
     }
 }
 
@@ -225,7 +253,6 @@ pub(super) fn verdict(error: &Error) -> Verdict {
     let wire = match error.kind() {
         ErrorKind::Api(wire) => wire,
         ErrorKind::Session(_) => return Verdict::Wait,
-        ErrorKind::Protocol(_) => return Verdict::Rebuild,
         _ => return Verdict::Fail,
     };
     if wire.is_retryable() {

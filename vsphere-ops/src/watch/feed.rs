@@ -18,6 +18,10 @@ use crate::read::Values;
 /// How many changes may wait for a consumer beyond one per object. One that lags further is told the state anew.
 const BACKLOG: usize = 4096;
 
+/// How long the server may be silent before what is known is no longer taken as current. Where nothing happens it says so
+/// every ten seconds.
+const SILENCE: Duration = Duration::from_secs(15);
+
 /// The objects of one subject and their consumers.
 pub(crate) struct Feed {
     state: Mutex<State>,
@@ -199,7 +203,7 @@ impl State {
 
     /// Whether changes are told as they happen.
     pub(super) fn is_live(&self) -> bool {
-        self.complete && self.reached && !self.failed
+        self.complete && self.reached && !self.failed && self.age().is_some_and(|age| age < SILENCE)
     }
 
     /// How long ago the server last said that this is all.
@@ -393,6 +397,18 @@ mod tests {
         state.apply(Some(update(false, vec![entered(2, "b")])));
         assert_eq!(told(&mut state, consumer), ["+vm-2 b", "live"]);
         assert!(state.is_live() && state.age().is_some());
+    }
+
+    #[test]
+    fn what_a_silent_server_told_is_not_live() {
+        let mut state = State::new(PATHS.to_vec(), 10);
+        state.apply(Some(update(false, vec![entered(1, "a")])));
+        assert!(state.is_live());
+        state.confirmed = Instant::now().checked_sub(SILENCE);
+        assert!(!state.is_live() && state.age() >= Some(SILENCE));
+        // A sign of life, though nothing has changed.
+        state.apply(None);
+        assert!(state.is_live());
     }
 
     #[test]
