@@ -25,6 +25,7 @@ use vsphere_soap::session::{NoSession, Session};
 use vsphere_soap::{Error, ErrorKind, Result, Sent};
 
 use crate::config::Config;
+use crate::find::lookalikes::Lookalikes;
 use crate::performance::CounterCache;
 use crate::rest::RestSession;
 use crate::retry::{Retry, is_harmless};
@@ -65,6 +66,9 @@ pub(crate) struct Connection {
     /// What is watched on the server, each once for all who watch it.
     pub(crate) feeds: Feeds,
     pub(crate) counters: CounterCache,
+    pub(crate) lookalikes: Lookalikes,
+    /// How many requests that may change something were sent.
+    changes: AtomicU64,
     pub(crate) file_servers: FileServers,
     pub(crate) rest: RestSession,
 }
@@ -115,6 +119,8 @@ impl Connection {
             views: Views::default(),
             feeds: Feeds::default(),
             counters: CounterCache::default(),
+            lookalikes: Lookalikes::default(),
+            changes: AtomicU64::new(0),
             file_servers: FileServers::default(),
             rest: RestSession::default(),
         });
@@ -128,6 +134,11 @@ impl Connection {
     /// How often the session was opened: what belongs to an older one is gone on the server.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// How many requests that may change something were sent.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// The server's `host:port`.
@@ -405,6 +416,9 @@ impl Caller for Line {
     async fn call(&self, operation: &Operation) -> Result<Any> {
         let connection = &self.connection;
         connection.check_logged_in(operation.method.name)?;
+        if !is_harmless(operation.method.name) {
+            connection.changes.fetch_add(1, Ordering::AcqRel);
+        }
         // A limit beyond what the clock can hold is none.
         let ends = self.limit.and_then(|limit| Instant::now().checked_add(limit));
         let seen = connection.generation();

@@ -108,7 +108,9 @@ impl FromStr for DatastorePath {
             Some(parts) => parts,
             None => (rest.strip_suffix(']').ok_or_else(|| refused(text, form))?, ""),
         };
-        Self::new(name, path.trim_start())
+        // The server writes a name that has a slash in it with `%2f`: as it is shown to people it stands for the same.
+        let shown = name.contains(['/', '\\']);
+        Self::new(if shown { crate::name::escape(name) } else { name.to_owned() }, path.trim_start())
     }
 }
 
@@ -158,6 +160,7 @@ mod tests {
             ("[ds]2] a", "ds]2", "a", "[ds]2] a"),
             ("[[ds]] [a] b]", "[ds]", "[a] b]", "[[ds]] [a] b]"),
             ("[a%2fb] c%2fd/e", "a%2fb", "c%2fd/e", "[a%2fb] c%2fd/e"),
+            ("[a/b] c", "a%2fb", "c", "[a%2fb] c"),
             ("[ds] ..a/b..", "ds", "..a/b..", "[ds] ..a/b.."),
         ] {
             let read: DatastorePath = text.parse().unwrap();

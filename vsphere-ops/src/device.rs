@@ -304,7 +304,11 @@ pub(crate) mod tests {
         let error = all.choose::<VirtualDisk>("disk", "data").unwrap_err();
         let ids: Vec<&str> = error.candidates().iter().map(|candidate| candidate.id.as_str()).collect();
         assert_eq!((error.code(), ids), ("ambiguous", vec!["2000", "2001"]));
+        let all = devices("vmx-21", vec![disk(2000, "data", 0), disk(2001, "2000", 1)]);
+        let error = all.choose::<VirtualDisk>("disk", "2000").unwrap_err();
+        assert_eq!((error.code(), error.candidates().len()), ("ambiguous", 2), "a label that is another one's key");
         assert_eq!(all.choose::<VirtualDisk>("disk", "2001").unwrap().0.key, 2001);
+        assert_eq!(all.choose::<VirtualDisk>("disk", "data").unwrap().0.key, 2000);
     }
 
     #[test]

@@ -45,8 +45,13 @@ pub fn decode(name: &str) -> String {
 /// assert_eq!(encode("web%2fblue"), "web%2fblue");
 /// ```
 pub fn encode(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for c in decode(name).chars() {
+    escape(&decode(name))
+}
+
+/// Encodes a name as it is shown: `a%2fb` is a name of five letters, whose path is not that of `a/b`.
+pub(crate) fn escape(shown: &str) -> String {
+    let mut out = String::with_capacity(shown.len());
+    for c in shown.chars() {
         match c {
             '/' => out.push_str("%2f"),
             '\\' => out.push_str("%5c"),
@@ -58,7 +63,7 @@ pub fn encode(name: &str) -> String {
 }
 
 /// A glob on a name: `*`, `?`, `[a-z]`, `{a,b}`. Case does not matter, as in vSphere. A name that is the same as the
-/// pattern fits, whatever brackets are in it.
+/// pattern fits, whatever brackets are in it. Slash and backslash are letters like any other, also written `%2f` and `%5c`.
 ///
 /// ```
 /// use vsphere_ops::name::Glob;
@@ -70,28 +75,36 @@ pub fn encode(name: &str) -> String {
 #[derive(Debug, Clone)]
 pub struct Glob {
     text: String,
+    /// The pattern where it is not written as names are shown.
+    decoded: Option<String>,
     literal: bool,
 }
 
 impl Glob {
     /// A glob.
     pub fn new(pattern: &str) -> Self {
-        Self { text: fold(pattern), literal: false }
+        let (text, decoded) = (fold(pattern), fold(&decode(pattern)));
+        Self { decoded: Some(decoded).filter(|decoded| *decoded != text), text, literal: false }
     }
 
     /// A pattern that only this name fits.
     pub(crate) fn literal(name: &str) -> Self {
-        Self { text: fold(name), literal: true }
+        Self { text: fold(name), decoded: None, literal: true }
     }
 
     /// Whether the whole name fits.
     pub fn fits(&self, name: &str) -> bool {
         let name = fold(name);
-        if self.text == name || self.literal {
+        if self.literal {
             return self.text == name;
         }
-        let (pattern, name) = one_byte_each(&self.text, &name);
-        fast_glob::glob_match(pattern, name)
+        std::iter::once(&self.text).chain(&self.decoded).any(|pattern| {
+            if *pattern == name {
+                return true;
+            }
+            let (pattern, name) = one_byte_each(pattern, &name);
+            fast_glob::glob_match(pattern, name)
+        })
     }
 }
 
@@ -112,9 +125,9 @@ fn one_byte_each(pattern: &str, name: &str) -> (Vec<u8>, Vec<u8>) {
     }
 }
 
-/// Without case; and with a slash as a letter like any other, not a separator.
+/// Without case; with a slash as a letter like any other, not a separator, and a backslash as one, not an escape.
 fn fold(text: &str) -> String {
-    text.to_lowercase().replace('/', "\u{2215}")
+    text.to_lowercase().replace('/', "\u{2215}").replace('\\', "\u{2216}")
 }
 
 #[cfg(test)]
@@ -130,12 +143,34 @@ mod tests {
         assert_eq!(encode("a/b"), "a%2fb");
         assert_eq!(encode("a%2fb"), "a%2fb");
         assert_eq!(encode("100%"), "100%25");
+        // A name that reads like an escaped one is another one than what it reads like.
+        assert_eq!((decode("a%252fb").as_str(), escape("a%2fb").as_str()), ("a%2fb", "a%252fb"));
+    }
+
+    #[test]
+    fn every_name_that_is_shown_fits_itself_and_leads_back_to_its_wire_form() {
+        let letters =
+            ['a', 'B', '/', '\\', '%', '2', 'f', '5', 'c', '*', '?', '[', ']', '{', '}', '!', ',', ' ', 'ü', '…', '∕'];
+        for _ in 0..5_000 {
+            let shown: String = (0..fastrand::usize(1..8)).map(|_| letters[fastrand::usize(..letters.len())]).collect();
+            let wire = escape(&shown);
+            assert!(!wire.contains(['/', '\\']), "{wire:?}");
+            assert_eq!(decode(&wire), shown, "{wire:?}");
+            // As a part of a path, which is how it is shown there.
+            assert_eq!(encode(&wire), wire, "{shown:?}");
+            assert!(Glob::new(&shown).fits(&shown) && Glob::literal(&shown).fits(&shown), "{shown:?}");
+        }
     }
 
     #[test]
     fn globs_fit_whole_names_and_any_case() {
         assert!(Glob::new("web-*").fits("WEB-1"));
         assert!(Glob::new("*").fits("a/b"));
+        for pattern in ["a/b*", "a%2fb*", "a%2Fb*"] {
+            assert!(Glob::new(pattern).fits("A/b-1"), "{pattern}");
+        }
+        assert!(Glob::new("a\\b*").fits("a\\b-1") && Glob::new("a%5cb*").fits("a\\b-1"));
+        assert!(Glob::new("100%*").fits("100% done"));
         assert!(Glob::new("w?b").fits("wéb") && Glob::new("w[à-ê]b").fits("wéb") && !Glob::new("w[ê-ü]b").fits("wéb"));
         assert!(!Glob::new("web").fits("web-1"));
         assert!(Glob::new("[ab]-1").fits("b-1"));

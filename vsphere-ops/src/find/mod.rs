@@ -25,6 +25,7 @@
 //! A name or path that fits several objects is an error that lists them, never the first of them.
 
 pub(crate) mod inventory;
+pub(crate) mod lookalikes;
 mod one;
 mod path;
 mod selection;
@@ -70,7 +71,8 @@ impl Client {
     /// inventory path does: `/fra1/vm/prod/*`, `/*/vm/**/web-0?`.
     ///
     /// `*` stands for any name or part of one, `**` for any number of folders, none included. A path without a slash at
-    /// its front starts at the root or below any datacenter: `vm/prod/*`. A slash in a name is written `%2f`.
+    /// its front starts at the root or below any datacenter: `vm/prod/*`. A slash in a name is written `%2f` in a path; a
+    /// pattern without a slash at its front is compared with whole names, too.
     pub fn find<M: ManagedObject>(&self, pattern: &str) -> Query<M> {
         Query::new(self, None, Some(pattern))
     }
@@ -78,8 +80,9 @@ impl Client {
     /// The one object of type `M` with this name, inventory path (`/fra1/vm/prod/web/web-01`), id (`vm-65`),
     /// reference (`VirtualMachine:vm-65`) or, of a machine or a host, UUID.
     ///
-    /// What looks like an id is one: an object that has it comes before one that is called so. Names are compared as
-    /// they are first, then without regard to case.
+    /// A name is taken as it is shown, also one with a slash (`a/b`), or as it stands in paths (`a%2fb`). Names are compared
+    /// as they are first, then without regard to case. What is the id, UUID or path of one object and the name of another
+    /// is `ambiguous`.
     ///
     /// # Errors
     /// `not_found` where there is none, `ambiguous` with the path and id of each where several have the name.

@@ -1,12 +1,14 @@
 //! One object, by whatever a user calls it.
 
-use futures::future::join_all;
+use std::sync::Arc;
+
+use futures::future::{join, join_all};
 use vsphere_model::types::{ManagedObjectNotFound, ManagedObjectReference, ObjectSpec, PropertyFilterSpec};
 use vsphere_soap::request::ManagedObject;
 
 use super::inventory::{folder_of, is_a, kind_of, type_of_id};
 use super::path::{self, Ancestry, Pattern};
-use super::{NAME, inventory, name_of};
+use super::{NAME, inventory, lookalikes, name_of};
 use crate::client::Client;
 use crate::error::{Candidate, Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
@@ -45,23 +47,33 @@ pub(super) async fn get_many<M: ManagedObject>(
     container: Option<&ManagedObjectReference>,
     whats: &[&str],
 ) -> Result<Vec<Result<Mo<M>>>> {
-    let direct = join_all(whats.iter().map(|what| direct::<M>(client, container, what.trim()))).await;
+    // What is no name by its form may be one all the same.
+    let alike = async {
+        match whats.iter().any(|what| lookalikes::is_one(what.trim())) {
+            true => lookalikes::read::<M>(client, container).await,
+            false => Ok(Arc::default()),
+        }
+    };
+    let (direct, alike) = join(join_all(whats.iter().map(|what| direct::<M>(client, container, what))), alike).await;
+    let alike = alike?;
     // What is known by name only shares one look at all names.
     let mut names = Vec::new();
     if direct.iter().any(|step| matches!(step, Ok(Step::ByName(_)))) {
-        let source = inventory::below(container, M::NAME, vec![NAME.to_owned()])?;
-        for content in Pages::new(client, source, None).all().await? {
-            let name = name_of(&content).unwrap_or_default();
-            names.push((content.obj, name));
-        }
+        names = all_names::<M>(client, container).await?;
     }
     let mut found = Vec::with_capacity(whats.len());
     for (what, step) in whats.iter().zip(direct) {
         let outcome = match step {
-            Ok(Step::Found(object)) => Ok(object),
-            Ok(Step::Several(objects)) => Err(ambiguous(client, &objects).await?),
-            Ok(Step::ByName(hint)) => {
-                let mut fitting = named(&names, what.trim());
+            Ok(Step::Found(object)) => match namesakes(&alike, what, std::slice::from_ref(object.reference())) {
+                others if others.is_empty() => Ok(object),
+                others => Err(ambiguous_form::<M>(client, vec![object.reference().clone()], others).await?),
+            },
+            Ok(Step::Several(objects)) => {
+                let others = namesakes(&alike, what, &objects);
+                Err(ambiguous_form::<M>(client, objects, others).await?)
+            }
+            Ok(Step::ByName(none)) => {
+                let mut fitting = named(&names, what);
                 match (fitting.pop(), fitting.is_empty()) {
                     (Some((reference, name)), true) => Ok(Mo::new(client, reference, Some(name.clone()))),
                     (Some(last), false) => {
@@ -69,7 +81,7 @@ pub(super) async fn get_many<M: ManagedObject>(
                         let references: Vec<_> = fitting.into_iter().map(|(object, _)| object.clone()).collect();
                         Err(ambiguous(client, &references).await?)
                     }
-                    (None, _) => Err(nothing::<M>(hint.unwrap_or("has this name or id"))),
+                    (None, _) => Err(none),
                 }
             }
             Err(error) => Err(error),
@@ -79,42 +91,83 @@ pub(super) async fn get_many<M: ManagedObject>(
     Ok(found)
 }
 
+/// The names of all objects of type `M`.
+async fn all_names<M: ManagedObject>(
+    client: &Client,
+    container: Option<&ManagedObjectReference>,
+) -> Result<Vec<(ManagedObjectReference, String)>> {
+    let source = inventory::below(container, M::NAME, vec![NAME.to_owned()])?;
+    let contents = Pages::new(client, source, None).all().await?;
+    Ok(contents.into_iter().map(|content| (content.obj.clone(), name_of(&content).unwrap_or_default())).collect())
+}
+
+/// The objects that are called `what`, as it is or decoded, besides those that it leads to by its form.
+fn namesakes(
+    alike: &[(ManagedObjectReference, String)],
+    what: &str,
+    found: &[ManagedObjectReference],
+) -> Vec<ManagedObjectReference> {
+    let (trimmed, decoded) = (what.trim(), name::decode(what.trim()));
+    let others = alike
+        .iter()
+        .filter(|(object, name)| !found.contains(object) && (name == what || name == trimmed || *name == decoded));
+    others.map(|(object, _)| object.clone()).collect()
+}
+
+/// The error where something is the id, UUID or path of one object and the name of others.
+async fn ambiguous_form<M: ManagedObject>(
+    client: &Client,
+    mut objects: Vec<ManagedObjectReference>,
+    others: Vec<ManagedObjectReference>,
+) -> Result<Error> {
+    let advice = match (others.is_empty(), objects.first()) {
+        (false, Some(first)) => Some(format!("a path from the root, or {first} for an id, has one meaning")),
+        _ => None,
+    };
+    objects.extend(others);
+    let error = ambiguous(client, &objects).await?;
+    Ok(match advice {
+        Some(advice) => error.advised(advice),
+        None => error,
+    })
+}
+
 /// Where looking for an object without its name has led.
 enum Step<M> {
     Found(Mo<M>),
     Several(Vec<ManagedObjectReference>),
-    /// Nowhere: it is looked for by name. Where that fails too, this is said.
-    ByName(Option<&'static str>),
+    /// Nowhere: it is looked for by name. Where that fails too, this is the error.
+    ByName(Error),
 }
 
 async fn direct<M: ManagedObject>(
     client: &Client,
     container: Option<&ManagedObjectReference>,
-    what: &str,
+    given: &str,
 ) -> Result<Step<M>> {
+    let what = given.trim();
     if what.is_empty() {
         return Err(invalid("find", "the name is empty"));
     }
     if let Some(reference) = as_reference(what) {
         if !is_a(&reference.type_, M::NAME) {
-            return Err(other_kind::<M>("this", &reference.type_));
+            return Ok(Step::ByName(other_kind::<M>("this", &reference.type_)));
         }
-        let found = by_reference(client, &reference).await?;
-        return found
-            .map(Step::Found)
-            .ok_or_else(|| Error::new("find", ErrorKind::NotFound(no_longer(&reference.type_, &reference.value))));
+        let gone = || Error::new("find", ErrorKind::NotFound(no_longer(&reference.type_, &reference.value)));
+        return Ok(by_reference(client, &reference).await?.map_or_else(|| Step::ByName(gone()), Step::Found));
     }
     if what.contains('/') {
         return by_path(client, container, what).await;
     }
     if let Some(type_) = type_of_id(what).filter(|type_| is_a(type_, M::NAME)) {
         let found = by_reference(client, &ManagedObjectReference::new(type_, what)).await?;
-        return Ok(found.map_or(Step::ByName(Some("has this name or, any longer, this id")), Step::Found));
+        let none = || Step::ByName(nothing::<M>("has this name or, any longer, this id"));
+        return Ok(found.map_or_else(none, Step::Found));
     }
     if is_uuid(what) && matches!(M::NAME, "VirtualMachine" | "HostSystem") {
         return by_uuid(client, what).await;
     }
-    Ok(Step::ByName(None))
+    Ok(Step::ByName(nothing::<M>("has this name or id")))
 }
 
 async fn by_reference<M: ManagedObject>(client: &Client, reference: &ManagedObjectReference) -> Result<Option<Mo<M>>> {
@@ -125,7 +178,9 @@ async fn by_reference<M: ManagedObject>(client: &Client, reference: &ManagedObje
     };
     match read::retrieve(client, spec).await {
         Ok(contents) => Ok(contents.first().map(|content| Mo::new(client, &content.obj, name_of(content)))),
-        Err(error) if error.fault::<ManagedObjectNotFound>().is_some() => Ok(None),
+        Err(error) if error.fault::<ManagedObjectNotFound>().is_some_and(|gone| gone.obj.value == reference.value) => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
@@ -154,7 +209,7 @@ async fn by_path<M: ManagedObject>(
     parts.extend(path::split(what));
     if let Some(reference) = path::by_inventory_path(client, &parts).await? {
         if !is_a(&reference.type_, M::NAME) {
-            return Err(other_kind::<M>("the object at this path", &reference.type_));
+            return Ok(Step::ByName(other_kind::<M>("the object at this path", &reference.type_)));
         }
         let name = parts.last().map(|name| name::decode(name));
         return Ok(Step::Found(Mo::new(client, &reference, name)));
@@ -163,7 +218,7 @@ async fn by_path<M: ManagedObject>(
     let contents = path::read_fitting::<M>(client, container, &Pattern::literal(what), &[]).await?;
     let mut objects: Vec<_> = contents.iter().map(|content| (content.obj.clone(), name_of(content))).collect();
     match (objects.pop(), objects.is_empty()) {
-        (None, _) => Err(nothing::<M>("has this path")),
+        (None, _) => Ok(Step::ByName(nothing::<M>("has this path, and none this name"))),
         (Some((object, name)), true) => Ok(Step::Found(Mo::new(client, &object, name))),
         (Some(last), false) => {
             objects.push(last);
@@ -190,25 +245,36 @@ async fn by_uuid<M: ManagedObject>(client: &Client, uuid: &str) -> Result<Step<M
         };
     }
     match found.as_slice() {
-        [] => Ok(Step::ByName(Some("has this UUID or name"))),
-        [reference] => Ok(by_reference(client, reference).await?.map_or(Step::ByName(None), Step::Found)),
+        [] => Ok(Step::ByName(nothing::<M>("has this UUID or name"))),
+        [reference] => {
+            let none = || Step::ByName(nothing::<M>("has this UUID or name"));
+            Ok(by_reference(client, reference).await?.map_or_else(none, Step::Found))
+        }
         _ => Ok(Step::Several(found)),
     }
 }
 
-/// The objects of this name: exactly, else without regard to case; or of this id, whatever its form.
+/// The objects of this name or id, whatever its form: as it is, else without spaces at its ends, else decoded, else without
+/// regard to case.
 pub(crate) fn named<'a>(
     objects: &'a [(ManagedObjectReference, String)],
     what: &str,
 ) -> Vec<&'a (ManagedObjectReference, String)> {
-    let decoded = name::decode(what);
-    let exactly: Vec<_> =
-        objects.iter().filter(|(object, name)| name == what || *name == decoded || object.value == what).collect();
-    if !exactly.is_empty() {
-        return exactly;
+    let decoded = name::decode(what.trim());
+    for wanted in [what, what.trim(), decoded.as_str()] {
+        let exactly: Vec<_> =
+            objects.iter().filter(|(object, name)| name == wanted || object.value == wanted).collect();
+        if !exactly.is_empty() {
+            return exactly;
+        }
     }
-    let lower = decoded.to_lowercase();
-    objects.iter().filter(|(_, name)| name.to_lowercase() == lower).collect()
+    for lower in [what.trim().to_lowercase(), decoded.to_lowercase()] {
+        let fitting: Vec<_> = objects.iter().filter(|(_, name)| name.to_lowercase() == lower).collect();
+        if !fitting.is_empty() {
+            return fitting;
+        }
+    }
+    Vec::new()
 }
 
 /// The error that lists these objects, because each of them fits.
@@ -227,7 +293,7 @@ fn as_reference(what: &str) -> Option<ManagedObjectReference> {
     (known && !id.is_empty() && !id.contains([':', '/', ' '])).then(|| ManagedObjectReference::new(type_, id))
 }
 
-fn is_uuid(what: &str) -> bool {
+pub(super) fn is_uuid(what: &str) -> bool {
     let groups: Vec<&str> = what.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
         && groups.iter().all(|group| group.bytes().all(|b| b.is_ascii_hexdigit()))

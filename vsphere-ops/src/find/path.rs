@@ -1,6 +1,6 @@
 //! Inventory paths: of an object, and globs on them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use vsphere_model::types::{
     Any, ManagedObjectReference, ObjectContent, ObjectSpec, Poly, PropertyFilterSpec, SelectionSpec, TraversalSpec,
@@ -8,7 +8,7 @@ use vsphere_model::types::{
 use vsphere_soap::request::ManagedObject;
 
 use super::inventory::{CONTAINERS, folder_of, ways_down};
-use super::{NAME, name_of};
+use super::{NAME, lookalikes, name_of};
 use crate::client::Client;
 use crate::error::Result;
 use crate::name::{self, Glob};
@@ -112,7 +112,7 @@ impl Ancestry {
     /// The inventory path; `None` where the object is not known.
     pub(crate) fn path(&self, object: &ManagedObjectReference) -> Option<String> {
         let (chain, complete) = self.chain(&object.value)?;
-        let parts: Vec<String> = chain.iter().rev().map(|entity| name::encode(&entity.name)).collect();
+        let parts: Vec<String> = chain.iter().rev().map(|entity| name::escape(&entity.name)).collect();
         Some(format!("{}/{}", if complete { "" } else { HIDDEN }, parts.join("/")))
     }
 
@@ -171,6 +171,8 @@ pub(super) struct Pattern {
     text: String,
     absolute: bool,
     segments: Vec<Segment>,
+    /// The same as a glob on names, which may have a slash: `a/b*`.
+    on_names: Option<Glob>,
 }
 
 #[derive(Debug, Clone)]
@@ -187,13 +189,15 @@ impl Pattern {
             "**" => Segment::Any,
             part => Segment::One(Glob::new(&name::decode(part))),
         });
-        Self { text: text.to_owned(), absolute: text.starts_with('/'), segments: segments.collect() }
+        let absolute = text.starts_with('/');
+        let on_names = (!absolute && text.contains('/')).then(|| Glob::new(text));
+        Self { text: text.to_owned(), absolute, segments: segments.collect(), on_names }
     }
 
     /// The same without the glob: each part is the name as it is.
     pub(super) fn literal(text: &str) -> Self {
         let segments = parts(text).iter().map(|part| Segment::One(Glob::literal(&name::decode(part)))).collect();
-        Self { text: text.to_owned(), absolute: text.starts_with('/'), segments }
+        Self { text: text.to_owned(), absolute: text.starts_with('/'), segments, on_names: None }
     }
 
     /// The leading parts that are plain names, without the last part; and what is left behind them.
@@ -286,7 +290,7 @@ pub(super) async fn read_fitting<M: ManagedObject>(
     own.extend(paths);
     own.sort_unstable();
     own.dedup();
-    let mut prop_set = vec![property_spec(M::NAME, own)];
+    let mut prop_set = vec![property_spec(M::NAME, &own)];
     let on_the_way = CONTAINERS.iter().filter(|name| all_the_way && **name != M::NAME);
     prop_set.extend(on_the_way.map(|name| property_spec(name, [NAME, PARENT])));
     let spec = PropertyFilterSpec {
@@ -309,6 +313,15 @@ pub(super) async fn read_fitting<M: ManagedObject>(
                 .names_from(&start.value, &content.obj.value)
                 .is_some_and(|names| pattern.fits(segments, &names, kind, M::NAME))
     });
+    if let Some(glob) = &pattern.on_names {
+        let alike = lookalikes::read::<M>(client, container).await?;
+        let known: HashSet<&str> = contents.iter().map(|content| content.obj.value.as_str()).collect();
+        let named = alike.iter().filter(|(object, name)| glob.fits(name) && !known.contains(object.value.as_str()));
+        let named: Vec<_> = named.map(|(object, _)| object.clone()).collect();
+        if !named.is_empty() {
+            contents.extend(super::details(client, named, &own).await?);
+        }
+    }
     Ok(contents)
 }
 

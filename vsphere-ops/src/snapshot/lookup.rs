@@ -85,11 +85,13 @@ impl Tree {
     }
 
     fn choose(&self, what: &str) -> Result<&SnapshotInfo> {
-        let what = what.trim();
-        if what.is_empty() {
+        if what.trim().is_empty() {
             return Err(invalid("find snapshot", "the name is empty"));
         }
-        let fitting = self.fitting(what);
+        let mut fitting = self.fitting(what);
+        if fitting.is_empty() {
+            fitting = self.fitting(what.trim());
+        }
         match fitting.as_slice() {
             [only] => Ok(only),
             [] => Err(Error::new("find snapshot", ErrorKind::NotFound(self.none()))),
@@ -100,23 +102,33 @@ impl Tree {
         }
     }
 
-    /// By id; else by name or path as they are, else without regard to case.
+    /// By id, name or path as they are; else by a name as it stands in paths; else without regard to case.
     fn fitting(&self, what: &str) -> Vec<&SnapshotInfo> {
-        let id = what.strip_prefix("VirtualMachineSnapshot:").unwrap_or(what);
-        if let Some(found) = self.nodes.iter().find(|node| node.id == id) {
+        if let Some(id) = what.strip_prefix("VirtualMachineSnapshot:")
+            && let Some(found) = self.nodes.iter().find(|node| node.id == id)
+        {
             return vec![found];
         }
         let path: String =
             what.split('/').filter(|part| !part.is_empty()).map(|part| format!("/{}", name::encode(part))).collect();
-        // With a slash at its front it is a path alone.
-        let name = (!what.starts_with('/')).then(|| name::decode(what));
-        let exactly: Vec<_> =
-            self.nodes.iter().filter(|node| Some(&node.name) == name.as_ref() || node.path == path).collect();
-        if !exactly.is_empty() {
-            return exactly;
+        // With a slash at its front it is a path, and only where there is none a name.
+        let rooted = what.starts_with('/');
+        let fits =
+            |node: &SnapshotInfo, name: &str| node.id == what || node.path == path || (!rooted && node.name == name);
+        let decoded = name::decode(what);
+        for name in [what, decoded.as_str()] {
+            let exactly: Vec<_> = self.nodes.iter().filter(|node| fits(node, name)).collect();
+            if !exactly.is_empty() {
+                return exactly;
+            }
         }
-        let (path, name) = (path.to_lowercase(), name.map(|name| name.to_lowercase()));
-        let fits = |node: &&SnapshotInfo| Some(node.name.to_lowercase()) == name || node.path.to_lowercase() == path;
+        let called = |name: &str| self.nodes.iter().filter(|node| node.name == name).collect::<Vec<_>>();
+        if rooted && !called(what).is_empty() {
+            return called(what);
+        }
+        let (path, name) = (path.to_lowercase(), decoded.to_lowercase());
+        let fits =
+            |node: &&SnapshotInfo| (!rooted && node.name.to_lowercase() == name) || node.path.to_lowercase() == path;
         self.nodes.iter().filter(fits).collect()
     }
 
@@ -193,8 +205,9 @@ mod tests {
             ("/twin", "snapshot-6 snapshot-7"),
             ("snapshot-6", "snapshot-6"),
             ("VirtualMachineSnapshot:snapshot-7", "snapshot-7"),
-            // An id comes before a name.
-            ("snapshot-1", "snapshot-1"),
+            // The id of one, and the name of another.
+            ("snapshot-1", "snapshot-1 snapshot-8"),
+            ("VirtualMachineSnapshot:snapshot-1", "snapshot-1"),
             ("/snapshot-1", "snapshot-8"),
             ("other", ""),
         ] {

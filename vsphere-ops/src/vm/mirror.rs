@@ -196,10 +196,7 @@ impl VmMirror {
     /// The id of the one host that is called so, or has this id.
     fn host(&self, what: &str) -> Option<String> {
         let hosts = self.hosts.snapshot();
-        if hosts.contains_key(what) {
-            return Some(what.to_owned());
-        }
-        let mut named = hosts.iter().filter(|(_, entry)| entry.object.label() == what);
+        let mut named = hosts.iter().filter(|(id, entry)| *id == what || entry.object.label() == what);
         match (named.next(), named.next()) {
             (Some((id, _)), None) => Some(id.clone()),
             _ => None,

@@ -1,4 +1,4 @@
-use vsphere_ops::managed::{HostSystem, VirtualMachine};
+use vsphere_ops::managed::{HostSystem, VirtualMachine, virtual_machine as vm};
 
 use crate::server::{Reply, Server, machine, object};
 
@@ -122,10 +122,99 @@ async fn what_a_host_lists_but_does_not_contain_is_read_through_the_list() {
     })
     .await;
     let client = server.client().await;
-    let host = client.get::<HostSystem>("host-1").await.unwrap();
+    let host = client.get::<HostSystem>("HostSystem:host-1").await.unwrap();
     let rows = host.all::<vsphere_ops::managed::Datastore>().select(()).await.unwrap();
     assert_eq!(rows.len(), 1);
     let body = server.bodies("RetrievePropertiesEx").pop().unwrap();
     assert!(body.contains("<type>HostSystem</type><path>datastore</path>"), "{body}");
     assert!(!server.operations().contains(&"CreateContainerView".to_owned()));
+}
+
+/// A server whose machines are these, by id and name on the wire. All of them stand in the root folder.
+async fn machines(all: &'static [(&'static str, &'static str)]) -> Server {
+    Server::start(move |call| match call.operation.as_str() {
+        "RetrieveProperties" | "RetrievePropertiesEx" => {
+            let by_reference: Vec<_> = all.iter().filter(|(id, _)| call.body.contains(&format!(">{id}<"))).collect();
+            let of_a_view = call.body.contains(">ContainerView<");
+            let given = all.iter().filter(|own| of_a_view || by_reference.contains(own));
+            let properties = |name| [("name", NAME, name), ("parent", "ref:Folder", "group-d1")];
+            let mut objects: String =
+                given.map(|(id, name)| object("VirtualMachine", id, &properties(*name))).collect();
+            if call.body.contains("<path>parent</path>") {
+                objects += &object("Folder", "group-d1", &[("name", NAME, "Datacenters")]);
+            }
+            if !of_a_view && by_reference.is_empty() && call.body.contains("VirtualMachine\">") {
+                return Reply::Fault("ManagedObjectNotFound", "<obj type=\"VirtualMachine\">vm-404</obj>".to_owned());
+            }
+            match call.operation.as_str() {
+                "RetrievePropertiesEx" => Reply::value(&objects),
+                _ => Reply::Good(objects.replace("<objects>", "<returnval>").replace("</objects>", "</returnval>")),
+            }
+        }
+        _ => Reply::Usual,
+    })
+    .await
+}
+
+async fn found(client: &vsphere_ops::Client, what: &str) -> String {
+    match client.get::<VirtualMachine>(what).await {
+        Ok(machine) => machine.id().to_owned(),
+        Err(error) => {
+            let ids: Vec<&str> = error.candidates().iter().map(|candidate| candidate.id.as_str()).collect();
+            format!("{} {}", error.code(), ids.join(" "))
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_looks_like_an_id_is_never_taken_for_it_in_silence() {
+    const UUID: &str = "4203a2cc-8f3d-4b1e-9a31-0d5b0c7d3e11";
+    let server =
+        machines(&[("vm-65", "web"), ("vm-99", "vm-65"), ("vm-7", "vm-7"), ("vm-8", "vm-404"), ("vm-9", UUID)]).await;
+    let client = server.client().await;
+    assert_eq!(found(&client, "vm-65").await, "ambiguous vm-65 vm-99");
+    let error = client.get::<VirtualMachine>("vm-65").await.unwrap_err();
+    assert!(error.hint().is_some_and(|hint| hint.contains("VirtualMachine:vm-65")), "the way out is named: {error}");
+    assert_eq!(found(&client, "VirtualMachine:vm-65").await, "vm-65");
+    assert_eq!(found(&client, "vm-99").await, "vm-99");
+    assert_eq!(found(&client, "vm-7").await, "vm-7", "id and name are of one machine");
+    assert_eq!(found(&client, "vm-404").await, "vm-8", "no machine has this id");
+    assert_eq!(found(&client, UUID).await, "vm-9", "no machine has this UUID");
+}
+
+#[tokio::test]
+async fn looking_up_by_id_takes_one_request_once_the_names_are_known() {
+    let server = machines(&[("vm-65", "web"), ("vm-66", "db")]).await;
+    let client = server.client().await;
+    assert_eq!(found(&client, "vm-65").await, "vm-65");
+    let before = server.operations().len();
+    assert_eq!(found(&client, "vm-66").await, "vm-66");
+    assert_eq!(server.operations().len(), before + 1);
+}
+
+#[tokio::test]
+async fn a_name_is_found_as_it_is_shown_whatever_is_in_it() {
+    let server = machines(&[
+        ("vm-1", "a%2fb"),
+        ("vm-2", "a%252fb"),
+        ("vm-3", "100%25"),
+        ("vm-4", "back%5cslash"),
+        ("vm-5", "[x] {y}*?"),
+        ("vm-6", " spaces "),
+        ("vm-7", "ünï/…"),
+        ("vm-8", "a%2fc"),
+    ])
+    .await;
+    let client = server.client().await;
+    for (machine, wire) in client.all::<VirtualMachine>().select(vm::NAME).await.unwrap().iter() {
+        let shown = vsphere_ops::name::decode(wire);
+        assert_eq!(found(&client, &shown).await, machine.id(), "{shown:?}");
+    }
+    // As it stands on the wire and in paths.
+    assert_eq!(found(&client, "a%252fb").await, "vm-2");
+    assert_eq!(found(&client, "100%25").await, "vm-3");
+    let globbed = client.find::<VirtualMachine>("a/*").select(()).await.unwrap();
+    let mut ids: Vec<&str> = globbed.iter().map(|(machine, ())| machine.id()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["vm-1", "vm-8"], "a slash in a name is a letter");
 }
