@@ -108,7 +108,10 @@ async fn send(peer: Peer<RoleServer>, token: ProgressToken, mut received: Unboun
 
 /// How far a task is, for people.
 fn message(step: &Step) -> String {
-    format!("{} {}: {} %", step.operation, one_line(&step.target), step.progress.percent)
+    match &step.waits_for {
+        Some(other) => format!("{} {}: waits for {}", step.operation, one_line(&step.target), one_line(other)),
+        None => format!("{} {}: {} %", step.operation, one_line(&step.target), step.progress.percent),
+    }
 }
 
 /// How far a call of several tasks is.
@@ -122,6 +125,12 @@ struct Overall {
 impl Overall {
     /// Takes in a task's progress. Answers that of the call where it is above what was told before, as MCP wants it.
     fn advance(&mut self, step: &Step) -> Option<f64> {
+        if step.waits_for.is_some() {
+            // What has not begun is no further than before, but MCP wants each report above the last.
+            let progress = self.sent.map_or(0.0, |sent| sent + 0.001);
+            self.sent = Some(progress);
+            return Some(progress);
+        }
         self.percents.insert(step.task.clone(), f64::from(step.progress.percent));
         let tasks = self.percents.len().max(self.expected);
         let progress = self.percents.values().sum::<f64>() / tasks as f64;
@@ -157,6 +166,7 @@ mod tests {
             operation: "power off".to_owned(),
             target: "a".to_owned(),
             progress: Progress { percent, queued: false },
+            waits_for: None,
         };
         let mut overall = Overall { expected: 2, ..Overall::default() };
         assert_eq!(overall.advance(&step("task-1", 0)), Some(0.0));

@@ -4,11 +4,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vsphere_model::types::{Any, TaskInProgress};
+use vsphere_model::types::{Any, ManagedObjectReference, TaskInProgress};
 
-use super::Task;
+use super::{Progress, Task};
 use crate::client::Client;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::find;
+use crate::name;
+use crate::vm::optional;
 
 /// How long the operations of this crate wait for an object that is busy.
 pub(crate) const BUSY: Duration = Duration::from_secs(120);
@@ -53,13 +56,23 @@ impl Client {
                 ended => return ended,
             };
             let other = error.fault::<TaskInProgress>().map(|busy| busy.task.clone());
-            if let Some(other) = other.filter(|task| !task.value.is_empty()) {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let other: Task<Any> = Task::of_others(self, other, "wait", error.target().unwrap_or_default());
-                if let Err(error) = other.with_deadline(left).await {
-                    // How it ends is the business of whoever started it.
-                    tracing::debug!(%error, "the task that was in the way");
+            match other.filter(|task| !task.value.is_empty()) {
+                Some(other) => {
+                    let name = described(self, &other).await;
+                    self.tell_waiting(&error, name.clone());
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    // Its progress is not that of the operation which waits for it.
+                    let other: Task<Any> =
+                        Task::of_others(&self.outside_scopes(), other, "wait", error.target().unwrap_or_default());
+                    let waits = |progress: Progress| {
+                        self.tell_waiting(&error, format!("{name}, {} %", progress.percent));
+                    };
+                    if let Err(error) = other.with_deadline(left).watch(&waits).await {
+                        // How it ends is the business of whoever started it.
+                        tracing::debug!(%error, "the task that was in the way");
+                    }
                 }
+                None => self.tell_waiting(&error, "another change of the same object".to_owned()),
             }
             // Spread, so that several that wait for one object do not come at once.
             let next = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
@@ -69,5 +82,31 @@ impl Client {
             tokio::time::sleep(next).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Says by the scope what the operation that was refused waits for.
+    fn tell_waiting(&self, refused: &Error, waits_for: String) {
+        if let Some(scope) = self.scope() {
+            scope.report_waiting(refused.operation(), refused.target().unwrap_or_default(), waits_for);
+        }
+    }
+}
+
+/// What a task does, to what, and its id.
+async fn described(client: &Client, task: &ManagedObjectReference) -> String {
+    let id = &task.value;
+    let mut values = match find::detail(client, task, &["info.descriptionId", "info.entityName"]).await {
+        Ok(values) => values,
+        Err(error) => {
+            tracing::debug!(%error, "the task that is in the way is known by its id alone");
+            return id.clone();
+        }
+    };
+    let does: Option<String> = optional(&mut values, "info.descriptionId");
+    let object: Option<String> = optional(&mut values, "info.entityName");
+    match (does.filter(|does| !does.is_empty()), object) {
+        (Some(does), Some(object)) => format!("{does} of {} ({id})", name::decode(&object)),
+        (Some(does), None) => format!("{does} ({id})"),
+        (None, _) => id.clone(),
     }
 }

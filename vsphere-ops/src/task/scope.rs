@@ -70,7 +70,7 @@ struct Running {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// The id of the task.
+    /// The id of the task; empty where it has not begun.
     pub task: String,
     /// What it does.
     pub operation: String,
@@ -78,6 +78,8 @@ pub struct Step {
     pub target: String,
     /// How far it is.
     pub progress: Progress,
+    /// What it waits for before it can begin, such as a task of somebody else that holds the object.
+    pub waits_for: Option<String>,
 }
 
 /// A task that [`Scope::cancel`] asked the server to cancel.
@@ -183,6 +185,20 @@ impl Scope {
                 operation: operation.to_owned(),
                 target: target.to_owned(),
                 progress: progress.clone(),
+                waits_for: None,
+            });
+        }
+    }
+
+    /// Says what an operation waits for before it can begin.
+    pub(super) fn report_waiting(&self, operation: &str, target: &str, waits_for: String) {
+        if let Some(listener) = &self.inner.listener {
+            listener(&Step {
+                task: String::new(),
+                operation: operation.to_owned(),
+                target: target.to_owned(),
+                progress: Progress { percent: 0, queued: true },
+                waits_for: Some(waits_for),
             });
         }
     }

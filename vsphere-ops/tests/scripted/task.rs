@@ -7,7 +7,7 @@ use vsphere_ops::managed::VirtualMachine;
 use vsphere_ops::types::{ManagedObjectReference, NoPermission};
 use vsphere_ops::{Client, ErrorKind, Mo, Scope, Task, TaskEvent, power, wait_all};
 
-use crate::server::{Reply, Server, machine};
+use crate::server::{Reply, Server, machine, object};
 
 /// Changes of tasks in an update: task, property, type and value.
 fn update(version: usize, changes: &[(&str, &str, &str, &str)]) -> Reply {
@@ -306,6 +306,46 @@ async fn pitfall_28_a_busy_machine_is_tried_again_after_the_task_in_its_way() {
     let report = power::on(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap();
     assert!(report.outcome.unwrap().changed);
     assert!(server.bodies("CreateFilter")[0].contains(">task-9<"));
+}
+
+#[tokio::test]
+async fn what_an_operation_waits_for_is_told_by_its_scope() {
+    let server = Server::start(|call| match (call.operation.as_str(), call.before) {
+        ("RetrievePropertiesEx", _) if call.body.contains(">task-9<") => Reply::value(&object(
+            "Task",
+            "task-9",
+            &[
+                ("info.descriptionId", "xsd:string", "VirtualMachine.reconfigure"),
+                ("info.entityName", "xsd:string", "web%2f1"),
+            ],
+        )),
+        ("RetrievePropertiesEx", _) => Reply::value(&machine(1)),
+        ("PowerOnVM_Task", 0) => Reply::Fault("TaskInProgress", "<task type=\"Task\">task-9</task>".to_owned()),
+        ("PowerOnVM_Task", 1) => Reply::Fault("ConcurrentAccess", String::new()),
+        ("PowerOnVM_Task", _) => Reply::Good("<returnval type=\"Task\">task-1</returnval>".to_owned()),
+        ("WaitForUpdatesEx", 0) => {
+            update(1, &[state("task-9", "running"), ("task-9", "info.progress", "xsd:int", "40")])
+        }
+        ("WaitForUpdatesEx", 1) => update(2, &[state("task-9", "success")]),
+        ("WaitForUpdatesEx", _) => update(1, &[state("task-1", "success")]),
+        _ => Reply::Usual,
+    })
+    .await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let scope = Scope::new().on_progress(move |step| {
+        let waits = step.waits_for.as_ref().map(|other| format!(" waits for {other}"));
+        log.lock().unwrap().push(format!("{} {}{}", step.operation, step.target, waits.unwrap_or_default()));
+    });
+    let client = server.client().await.in_scope(&scope);
+    power::on(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap().outcome.unwrap();
+    let seen = seen.lock().unwrap();
+    let other = "power on web-1 waits for VirtualMachine.reconfigure of web/1 (task-9)";
+    assert_eq!(seen[0], other);
+    assert_eq!(seen[1], format!("{other}, 40 %"));
+    assert!(seen.contains(&"power on web-1 waits for another change of the same object".to_owned()), "{seen:?}");
+    // The progress of the other task is not that of the operation.
+    assert_eq!(seen.iter().filter(|step| *step == "power on web-1").count(), 1, "{seen:?}");
 }
 
 #[tokio::test]
