@@ -108,6 +108,8 @@ fn list<T: JsonSchema>() -> Value {
             "next_cursor": { "type": "string" },
             "live": { "type": "boolean" },
             "age_seconds": { "type": "number" },
+            "unreadable": { "type": "array", "items": object::<vsphere_ops::Unreadable>() },
+            "missing": { "type": "array", "items": object::<vsphere_ops::MissingPart>() },
         },
         "required": ["items", "returned", "total", "truncated"],
     })

@@ -19,7 +19,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use vsphere_model::managed::ManagedEntity;
+use vsphere_model::managed::{Folder, ManagedEntity};
 use vsphere_model::types::{
     AlarmState, ManagedEntityStatus, ManagedObjectReference, ObjectSpec, PropertyFilterSpec, PropertySpec,
 };
@@ -28,6 +28,7 @@ use vsphere_soap::request::ManagedObject;
 
 use crate::client::Client;
 use crate::error::Result;
+use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::name::{self, Glob};
 use crate::page::{Page, Window};
@@ -91,7 +92,7 @@ impl Client {
     /// # Errors
     /// Those of the server.
     pub async fn triggered_alarms(&self) -> Result<Vec<TriggeredAlarm>> {
-        let root: Mo<vsphere_model::managed::Folder> = Mo::new(self, &self.content().root_folder, None);
+        let root: Mo<Folder> = Mo::new(self, &self.content().root_folder, None);
         root.triggered_alarms().await
     }
 }
@@ -114,8 +115,13 @@ impl<M: ManagedObject> Mo<M> {
     /// # Errors
     /// `not_found` where the object is gone, and those of the server.
     pub async fn triggered_alarms(&self) -> Result<Vec<TriggeredAlarm>> {
-        let states = self.read(Property::<M, Vec<AlarmState>>::new("triggeredAlarmState")).await?;
-        let names = names(self.client(), &states).await?;
+        Ok(self.known_alarms().await?.0)
+    }
+
+    /// The same, with what is not known: without the names of alarms and objects there are ids in their place.
+    async fn known_alarms(&self) -> Result<(Vec<TriggeredAlarm>, Gaps)> {
+        let (states, mut gaps) = self.read_known(Property::<M, Vec<AlarmState>>::new("triggeredAlarmState")).await?;
+        let names = gaps.part("the names of alarms and objects", names(self.client(), &states).await);
         let mut alarms: Vec<(AlarmState, TriggeredAlarm)> = states
             .into_iter()
             .map(|state| {
@@ -124,7 +130,7 @@ impl<M: ManagedObject> Mo<M> {
             })
             .collect();
         alarms.sort_by_key(|(state, _)| (severity(&state.overall_status), std::cmp::Reverse(state.time)));
-        Ok(alarms.into_iter().map(|(_, alarm)| alarm).collect())
+        Ok((alarms.into_iter().map(|(_, alarm)| alarm).collect(), gaps))
     }
 }
 
@@ -164,9 +170,9 @@ pub struct AlarmQuery {
 /// # Errors
 /// `not_found` or `ambiguous` where the object is not exactly one, and those of the server.
 pub async fn list(client: &Client, query: &AlarmQuery) -> Result<Page<TriggeredAlarm>> {
-    let mut alarms = match &query.entity {
-        Some(entity) => client.get::<ManagedEntity>(entity).await?.triggered_alarms().await?,
-        None => client.triggered_alarms().await?,
+    let (mut alarms, gaps) = match &query.entity {
+        Some(entity) => client.get::<ManagedEntity>(entity).await?.known_alarms().await?,
+        None => Mo::<Folder>::new(client, &client.content().root_folder, None).known_alarms().await?,
     };
     if let Some(glob) = query.filter.as_deref().map(Glob::new) {
         alarms.retain(|alarm| glob.fits(&alarm.alarm));
@@ -175,7 +181,7 @@ pub async fn list(client: &Client, query: &AlarmQuery) -> Result<Page<TriggeredA
         alarms.into_iter().map(|alarm| (alarm.key(), alarm)).collect();
     let window = Window::cut(by_key.keys().cloned().collect(), query.limit, query.cursor.as_deref())?;
     let items = window.keys.iter().filter_map(|key| by_key.remove(key)).collect();
-    Ok(window.page(items))
+    Ok(Page { gaps, ..window.page(items) })
 }
 
 impl TriggeredAlarm {

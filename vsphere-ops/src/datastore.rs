@@ -19,6 +19,7 @@ use vsphere_model::types::{DatastoreHostMount, ManagedObjectReference};
 use crate::client::Client;
 use crate::error::Result;
 use crate::find;
+use crate::gaps::Gaps;
 use crate::named::{NAMED, Named};
 use crate::units::{gib, percent};
 
@@ -75,6 +76,9 @@ pub struct DatastoreInfo {
     pub vm_count: usize,
     /// These machines and templates, at most 50.
     pub vms: Vec<Named>,
+    /// What is not known of it, and why.
+    #[serde(flatten)]
+    pub gaps: Gaps,
 }
 
 /// How a host mounts a datastore.
@@ -119,10 +123,12 @@ pub struct Mount {
 /// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
 pub async fn info(client: &Client, what: &str) -> Result<DatastoreInfo> {
     let found = client.get::<Datastore>(what).await?;
-    let (summary, mounts, vms) = found.read((datastore::SUMMARY, datastore::HOST, datastore::VM)).await?;
-    let path = found.path().await?;
+    let ((summary, mounts, vms), mut gaps) =
+        found.read_known((datastore::SUMMARY, datastore::HOST, datastore::VM)).await?;
+    let path = gaps.part("the inventory path", found.path().await);
     let host_count = mounts.len();
-    let hosts = hosts(client, mounts).await?;
+    let hosts = gaps.part("its hosts", hosts(client, mounts).await);
+    let named = gaps.part("the machines in it", Named::some(client, &vms).await);
     // Of what no host reaches the server tells the last sizes, or none.
     let known = summary.accessible;
     let used = summary.capacity - summary.free_space;
@@ -150,7 +156,8 @@ pub async fn info(client: &Client, what: &str) -> Result<DatastoreInfo> {
         host_count,
         hosts,
         vm_count: vms.len(),
-        vms: Named::some(client, &vms).await?,
+        vms: named,
+        gaps,
     })
 }
 

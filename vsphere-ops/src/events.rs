@@ -226,16 +226,27 @@ impl EventQuery {
     ///
     /// # Errors
     /// Those of the server.
-    pub async fn latest(mut self, count: usize) -> Result<Vec<Poly<Event>>> {
+    pub async fn latest(self, count: usize) -> Result<Vec<Poly<Event>>> {
+        match self.latest_known(count).await {
+            (events, None) => Ok(events),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// The same, with those that came before an error.
+    async fn latest_known(mut self, count: usize) -> (Vec<Poly<Event>>, Option<Error>) {
         self.page_size = page_for(count);
         let mut events = Vec::new();
         let mut newest_first = self.newest_first();
         while events.len() < count
             && let Some(event) = newest_first.next().await
         {
-            events.push(event?);
+            match event {
+                Ok(event) => events.push(event),
+                Err(error) => return (events, Some(error)),
+            }
         }
-        Ok(events)
+        (events, None)
     }
 
     /// All events that there are now, oldest first.

@@ -28,6 +28,7 @@ use vsphere_model::types::{
 use crate::client::Client;
 use crate::error::{Result, invalid};
 use crate::find::{self, label};
+use crate::gaps::Gaps;
 use crate::name::Glob;
 use crate::page::{Page, Window};
 use crate::read::Values;
@@ -146,11 +147,12 @@ pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary
     let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
     let references = window.keys.iter().map(|(_, id)| ManagedObjectReference::new("HostSystem", id));
     let details = find::details(client, references, &SHOWN).await?;
+    let gaps = Gaps::of(&details);
     let clusters = find::names(client, details.iter().filter_map(parent_of)).await?;
     let mut by_id: HashMap<String, ObjectContent> =
         details.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
     let items = window.keys.iter().filter_map(|(_, id)| Some(summary(by_id.remove(id)?, &clusters))).collect();
-    Ok(window.page(items))
+    Ok(Page { gaps, ..window.page(items) })
 }
 
 fn parent_of(content: &ObjectContent) -> Option<ManagedObjectReference> {

@@ -9,6 +9,7 @@ use vsphere_soap::request::ManagedObject;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::find::no_longer;
+use crate::gaps::Gaps;
 use crate::read::{self, As, Record, Select, Values, property_spec};
 
 /// A managed object of type `M` on the server of a client.
@@ -68,6 +69,11 @@ impl<M: ManagedObject> Mo<M> {
     /// # Errors
     /// `not_found` where the object is gone, `permission` where a required property can't be read.
     pub async fn read<S: Select<M>>(&self, select: S) -> Result<S::Row> {
+        Ok(self.read_known(select).await?.0)
+    }
+
+    /// The same, with what could not be read of it.
+    pub(crate) async fn read_known<S: Select<M>>(&self, select: S) -> Result<(S::Row, Gaps)> {
         let mut paths = Vec::new();
         select.paths(&mut paths);
         paths.sort_unstable();
@@ -86,9 +92,10 @@ impl<M: ManagedObject> Mo<M> {
         };
         let content = objects.into_iter().next().ok_or_else(gone)?;
         let mut values = Values::new(content.prop_set, content.missing_set);
-        select
+        let row = select
             .row(&mut values)
-            .map_err(|missing| operation(Error::new("read", ErrorKind::Unreadable(missing.to_string()))))
+            .map_err(|missing| operation(Error::new("read", ErrorKind::Unreadable(missing.to_string()))))?;
+        Ok((row, values.into_gaps().into_iter().collect()))
     }
 
     /// Reads into a struct of one's own; see [`properties!`](crate::properties).

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::error::{Result, invalid};
+use crate::gaps::Gaps;
 
 /// A page of a list, and how to get the next.
 ///
@@ -44,6 +45,9 @@ pub struct Page<T> {
     /// How fresh the page is, where it comes from memory; one that the server was asked for is as it is now.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub freshness: Option<Freshness>,
+    /// What the page does not know of its items, and why.
+    #[serde(flatten)]
+    pub gaps: Gaps,
 }
 
 /// How fresh an answer from memory is.
@@ -108,6 +112,7 @@ impl<K: Ord + Clone + AsRef<str>> Window<(K, K)> {
             truncated: self.next_cursor.is_some(),
             next_cursor: self.next_cursor,
             freshness: None,
+            gaps: Gaps::default(),
         }
     }
 }

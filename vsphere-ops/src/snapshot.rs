@@ -46,6 +46,7 @@ pub use loss::{PresentState, lost_by_delete, lost_by_revert};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::find::no_longer;
+use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::name::{self, Glob};
 use crate::page::{Page, Window};
@@ -129,7 +130,7 @@ pub struct SnapshotQuery {
 /// # Errors
 /// `not_found` where the machine is gone, and those of the server.
 pub async fn list(machine: &Mo<VirtualMachine>, query: &SnapshotQuery) -> Result<Page<SnapshotInfo>> {
-    let tree = Tree::measured(machine).await?;
+    let (tree, gaps) = Tree::measured_with_gaps(machine).await?;
     let glob = query.filter.as_deref().map(Glob::new);
     let fitting = tree.nodes.into_iter().filter(|node| glob.as_ref().is_none_or(|glob| glob.fits(&node.name)));
     let mut by_id: HashMap<String, SnapshotInfo> = fitting.map(|node| (node.id.clone(), node)).collect();
@@ -138,7 +139,7 @@ pub async fn list(machine: &Mo<VirtualMachine>, query: &SnapshotQuery) -> Result
     let keys = by_id.values().map(|node| (time(node), node.id.clone())).collect();
     let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
     let items = window.keys.iter().filter_map(|(_, id)| by_id.remove(id)).collect();
-    Ok(window.page(items))
+    Ok(Page { gaps, ..window.page(items) })
 }
 
 /// The snapshots of a machine.
@@ -155,10 +156,14 @@ impl Tree {
 
     /// The same with sizes.
     async fn measured(machine: &Mo<VirtualMachine>) -> Result<Self> {
-        let (info, layout) = machine.read((vm::SNAPSHOT, vm::LAYOUT_EX)).await?;
+        Ok(Self::measured_with_gaps(machine).await?.0)
+    }
+
+    async fn measured_with_gaps(machine: &Mo<VirtualMachine>) -> Result<(Self, Gaps)> {
+        let ((info, layout), gaps) = machine.read_known((vm::SNAPSHOT, vm::LAYOUT_EX)).await?;
         let mut tree = Self::new(info.as_ref());
         tree.measure(info.as_ref(), layout.as_ref());
-        Ok(tree)
+        Ok((tree, gaps))
     }
 
     fn new(info: Option<&VirtualMachineSnapshotInfo>) -> Self {

@@ -28,6 +28,7 @@ pub use measures::{Measured, Realtime};
 use crate::client::Client;
 use crate::error::Result;
 use crate::find;
+use crate::gaps::Gaps;
 use crate::host::state_name;
 use crate::units::percent;
 use crate::vm::power_state_name;
@@ -84,9 +85,12 @@ pub struct VmStats {
     /// What the host has measured in the last five minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub realtime: Option<Realtime>,
-    /// Why something is missing.
+    /// Why there is nothing to measure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What is not known of it, and why.
+    #[serde(flatten)]
+    pub gaps: Gaps,
 }
 
 /// What a host uses.
@@ -135,9 +139,12 @@ pub struct HostStats {
     /// What it has measured in the last five minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub realtime: Option<Realtime>,
-    /// Why something is missing.
+    /// Why there is nothing to measure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What is not known of it, and why.
+    #[serde(flatten)]
+    pub gaps: Gaps,
 }
 
 /// Reads what the virtual machine with this name, path or id uses. Of one that does not run there is little to say, and
@@ -157,17 +164,21 @@ pub struct HostStats {
 /// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
 pub async fn of_vm(client: &Client, what: &str) -> Result<VmStats> {
     let machine = client.get::<VirtualMachine>(what).await?;
-    let (state, on_host, cpu, memory_mb, quick) =
-        machine.read((vm::POWER_STATE, vm::HOST, vm::NUM_CPU, vm::MEMORY_SIZE_MB, vm::QUICK_STATS)).await?;
+    let ((state, on_host, cpu, memory_mb, quick), mut gaps) =
+        machine.read_known((vm::POWER_STATE, vm::HOST, vm::NUM_CPU, vm::MEMORY_SIZE_MB, vm::QUICK_STATS)).await?;
     let runs = state == VirtualMachinePowerState::PoweredOn;
     let power_state = power_state_name(&state);
     let (realtime, note) = if runs {
-        measures::of(client, machine.reference(), &Basis::Vm { cpus: cpu.unwrap_or(1) }).await?
+        let basis = Basis::Vm { cpus: cpu.unwrap_or(1) };
+        gaps.part(measures::COUNTERS, measures::of(client, machine.reference(), &basis).await)
     } else {
         (None, Some(format!("it is {power_state}: nothing is measured of a machine that does not run")))
     };
     let host = match &on_host {
-        Some(host) => find::names(client, [host.clone()]).await?.remove(&host.value),
+        Some(host) => {
+            let mut names = gaps.part("the name of its host", find::names(client, [host.clone()]).await);
+            Some(names.remove(&host.value).unwrap_or_else(|| host.value.clone()))
+        }
         None => None,
     };
     // A machine that is off has zeros, which are no measurements.
@@ -189,6 +200,7 @@ pub async fn of_vm(client: &Client, what: &str) -> Result<VmStats> {
         guest_heartbeat: runs.then(|| quick.guest_heartbeat_status.as_str().to_owned()),
         realtime,
         note,
+        gaps,
     })
 }
 
@@ -208,13 +220,19 @@ pub async fn of_vm(client: &Client, what: &str) -> Result<VmStats> {
 /// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
 pub async fn of_host(client: &Client, what: Option<&str>) -> Result<HostStats> {
     let found = client.get_or_only::<HostSystem>(what).await?;
-    let (state, maintenance_mode, hardware, quick, vms) = found
-        .read((host::CONNECTION_STATE, host::IN_MAINTENANCE_MODE, host::SUMMARY_HARDWARE, host::QUICK_STATS, host::VM))
+    let ((state, maintenance_mode, hardware, quick, vms), mut gaps) = found
+        .read_known((
+            host::CONNECTION_STATE,
+            host::IN_MAINTENANCE_MODE,
+            host::SUMMARY_HARDWARE,
+            host::QUICK_STATS,
+            host::VM,
+        ))
         .await?;
     let connected = state == HostSystemConnectionState::Connected;
     let connection_state = state_name(&state);
     let (realtime, note) = if connected {
-        measures::of(client, found.reference(), &Basis::Host).await?
+        gaps.part(measures::COUNTERS, measures::of(client, found.reference(), &Basis::Host).await)
     } else {
         (None, Some(format!("it is {connection_state}: what it uses is not known")))
     };
@@ -239,5 +257,6 @@ pub async fn of_host(client: &Client, what: Option<&str>) -> Result<HostStats> {
         memory_usage_percent: quick.overall_memory_usage.and_then(memory_usage_percent),
         realtime,
         note,
+        gaps,
     })
 }

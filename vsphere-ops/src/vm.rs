@@ -51,6 +51,7 @@ pub use tools::{ToolsReady, ToolsStatus, tools_status, wait_for_tools};
 use crate::client::Client;
 use crate::error::{Result, invalid};
 use crate::find::{self, label, name_of};
+use crate::gaps::Gaps;
 use crate::name::Glob;
 use crate::page::{Page, Window};
 use crate::read::Values;
@@ -182,6 +183,7 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
         let references = window.keys.iter().map(|(_, id)| ManagedObjectReference::new("VirtualMachine", id));
         find::details(client, references, &SHOWN).await?
     };
+    let gaps = Gaps::of(&details);
     let unknown = details.iter().filter_map(host_of).filter(|host| !hosts.contains_key(&host.value));
     for content in find::details(client, unknown, &["name"]).await? {
         let name = name_of(&content).unwrap_or_default();
@@ -190,7 +192,7 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     let mut by_id: HashMap<String, ObjectContent> =
         details.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
     let items = window.keys.iter().filter_map(|(_, id)| Some(summary(by_id.remove(id)?, &hosts))).collect();
-    Ok(window.page(items))
+    Ok(Page { gaps, ..window.page(items) })
 }
 
 /// The container that holds the machines asked for; `None` for the whole inventory.

@@ -6,6 +6,7 @@ use vsphere_soap::object::format_date_time;
 
 use super::{EventQuery, name_of};
 use crate::error::Result;
+use crate::gaps::Gaps;
 use crate::name;
 use crate::untrusted::Untrusted;
 
@@ -30,6 +31,9 @@ pub struct RecentEvents {
     pub total: Option<usize>,
     /// Whether there are older ones that fit the query.
     pub truncated: bool,
+    /// What is not known: a read that broke off has given the events before it.
+    #[serde(flatten)]
+    pub gaps: Gaps,
 }
 
 /// An event.
@@ -86,11 +90,19 @@ impl EventQuery {
     /// Those of the server.
     pub async fn report(self, count: usize) -> Result<RecentEvents> {
         // One more than is shown tells whether there are more.
-        let mut events = self.latest(count.saturating_add(1)).await?;
-        let truncated = events.len() > count;
+        let wanted = count.saturating_add(1);
+        let (mut events, broken) = self.latest_known(wanted).await;
+        let mut gaps = Gaps::default();
+        if let Some(error) = broken {
+            if events.is_empty() {
+                return Err(error);
+            }
+            gaps.lacks("older events", error.to_string());
+        }
+        let truncated = events.len() > count || !gaps.is_empty();
         events.truncate(count);
         let items: Vec<EventReport> = events.iter().map(EventReport::from).collect();
-        Ok(RecentEvents { returned: items.len(), total: (!truncated).then_some(items.len()), truncated, items })
+        Ok(RecentEvents { returned: items.len(), total: (!truncated).then_some(items.len()), truncated, items, gaps })
     }
 }
 

@@ -49,7 +49,7 @@ mod record;
 use std::fmt;
 
 use vsphere_model::types::{
-    Any, DynamicProperty, LocalizedMethodFault, ManagedObjectReference, MissingProperty, ObjectContent,
+    Any, DynamicProperty, LocalizedMethodFault, ManagedObjectReference, MissingProperty, NoPermission, ObjectContent,
 };
 use vsphere_soap::object::{FromAny, Property};
 
@@ -286,7 +286,7 @@ impl Values {
     pub fn take<T: FromAny>(&mut self, path: &'static str) -> Result<T, Missing> {
         let value = self.value(path)?;
         let refused = if matches!(value, Any::Unset) { self.fault(path) } else { None };
-        let refused = refused.map(|fault| Missing::new(path, fault.fault.type_name()));
+        let refused = refused.map(|fault| Missing::refused(path, fault));
         match (T::from_any(value), refused) {
             (Ok(value), refused) => {
                 self.gaps.extend(refused);
@@ -306,6 +306,11 @@ impl Values {
             Any::Unset => Ok(self.fault(path).cloned().map_or(PropertyState::Unset, PropertyState::Unreadable)),
             value => T::from_any(value).map(PropertyState::Set).map_err(|mismatch| Missing::new(path, mismatch)),
         }
+    }
+
+    /// What the server refused to give, whether it was taken or not.
+    pub(crate) fn refused(&self) -> Vec<Missing> {
+        self.missing.iter().map(|missing| Missing::refused(&missing.path, &missing.fault)).collect()
     }
 
     /// What was taken as unset because it could not be read.
@@ -352,17 +357,29 @@ pub struct Missing {
     pub path: String,
     /// Why: the name of the fault (`NoPermission`), or what was found in its place.
     pub reason: String,
+    /// The right that is missing (`System.Read`), where the server names it.
+    pub privilege: Option<String>,
 }
 
 impl Missing {
     fn new(path: &str, reason: impl fmt::Display) -> Self {
-        Self { path: path.to_owned(), reason: reason.to_string() }
+        Self { path: path.to_owned(), reason: reason.to_string(), privilege: None }
+    }
+
+    /// What the server refused with this fault.
+    pub(crate) fn refused(path: &str, fault: &LocalizedMethodFault) -> Self {
+        let privilege = fault.fault.downcast_ref::<NoPermission>().and_then(|fault| fault.privilege_id.clone());
+        Self { privilege: privilege.filter(|id| !id.is_empty()), ..Self::new(path, fault.fault.type_name()) }
     }
 }
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} could not be read: {}", self.path, self.reason)
+        write!(f, "{} could not be read: {}", self.path, self.reason)?;
+        match &self.privilege {
+            Some(privilege) => write!(f, ", the right {privilege} is missing"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -446,7 +463,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
     use vsphere_model::managed::virtual_machine as vm;
-    use vsphere_model::types::{NoPermission, Poly};
+    use vsphere_model::types::Poly;
 
     use super::*;
 

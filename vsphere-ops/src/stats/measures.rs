@@ -140,6 +140,9 @@ const OF_HOST: [Measure; 17] = [
     measure("net_dropped_received", "net.droppedRx.summation", Parts::Whole, Unit::Same),
 ];
 
+/// What [`of`] reads, where it can not.
+pub(super) const COUNTERS: &str = "the real-time counters";
+
 /// What was measured of an object; or why nothing was.
 pub(super) async fn of(
     client: &Client,
@@ -150,14 +153,7 @@ pub(super) async fn of(
         Basis::Vm { .. } => &OF_VM,
         Basis::Host => &OF_HOST,
     };
-    let series = match read(client, object, measures).await {
-        Ok(series) => series,
-        // The quick statistics are worth telling without the counters.
-        Err(error) if matches!(error.code(), "permission" | "unsupported") => {
-            return Ok((None, Some(format!("without real-time counters: {error}"))));
-        }
-        Err(error) => return Err(error),
-    };
+    let series = read(client, object, measures).await?;
     let counters: Vec<Measured> = measures.iter().filter_map(|measure| measure.of(&series, basis)).collect();
     let times = series.iter().map(|series| &series.times).max_by_key(|times| times.len());
     match times.and_then(|times| Some((times.len(), times.last()?))) {

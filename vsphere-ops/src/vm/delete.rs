@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::device;
 use crate::error::Result;
 use crate::find::{self, label};
+use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::name;
 use crate::power::changed;
@@ -142,6 +143,9 @@ pub struct Deletion {
     /// The names of other machines whose disks stand on its own: linked clones, which would be broken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub linked_clones: Vec<String>,
+    /// What could not be measured, and why: what is not known may be lost all the same.
+    #[serde(flatten)]
+    pub gaps: Gaps,
 }
 
 /// A network adapter that goes with its machine.
@@ -199,16 +203,37 @@ pub struct LostSnapshot {
 /// `not_found` or `ambiguous` where it is not exactly one machine, and those of the server.
 pub async fn deletion(client: &Client, what: &str) -> Result<Deletion> {
     let machine = client.get::<VirtualMachine>(what).await?;
-    let (name, runtime, config, snapshot, storage, stats, datastores) = machine
-        .read((vm::NAME, vm::RUNTIME, vm::CONFIG, vm::SNAPSHOT, vm::STORAGE_COMMITTED, vm::QUICK_STATS, vm::DATASTORE))
+    let ((name, runtime, config, snapshot, storage, stats, datastores), mut gaps) = machine
+        .read_known((
+            vm::NAME,
+            vm::RUNTIME,
+            vm::CONFIG,
+            vm::SNAPSHOT,
+            vm::STORAGE_COMMITTED,
+            vm::QUICK_STATS,
+            vm::DATASTORE,
+        ))
         .await?;
-    let path = machine.path().await?;
+    let path = gaps.part("the inventory path", machine.path().await);
+    let hidden = |path: &str| gaps.unreadable.iter().any(|hidden| hidden.property == path);
+    let blind = [vm::CONFIG.path(), vm::SNAPSHOT.path(), vm::DATASTORE.path()].into_iter().find(|path| hidden(path));
     let mut snapshots = Vec::new();
     snapshot.iter().for_each(|snapshot| list(&snapshot.root_snapshot_list, &mut snapshots));
     let devices = config.as_ref().map(|config| config.hardware.device.as_slice()).unwrap_or_default();
-    let linked_clones = match snapshots.is_empty() {
-        true => Vec::new(),
-        false => others_on(&machine, &datastores, &folders(devices)).await?,
+    let linked_clones = match (blind, snapshots.is_empty()) {
+        (Some(path), _) => {
+            gaps.lacks(CLONES, format!("{path} of the machine could not be read, so nobody looked for them"));
+            Vec::new()
+        }
+        (None, true) => Vec::new(),
+        (None, false) => {
+            let found = others_on(&machine, &datastores, &folders(devices)).await;
+            let (clones, unseen) = gaps.part(CLONES, found);
+            if let Some(why) = unseen {
+                gaps.lacks(CLONES, why);
+            }
+            clones
+        }
     };
     let on = runtime.power_state == VirtualMachinePowerState::PoweredOn;
     Ok(Deletion {
@@ -230,6 +255,7 @@ pub async fn deletion(client: &Client, what: &str) -> Result<Deletion> {
         nics: devices.iter().filter_map(nic).collect(),
         snapshots,
         linked_clones,
+        gaps,
     })
 }
 
@@ -256,21 +282,30 @@ fn folders(devices: &[Poly<VirtualDevice>]) -> Vec<String> {
     files.filter_map(|file| Some(format!("{}/", file.file_name.rsplit_once('/')?.0))).collect()
 }
 
-/// The names of other machines on these datastores that use a disk in one of these folders.
+/// What a deletion may break, as it is called where it is not known.
+const CLONES: &str = "the linked clones";
+
+/// The names of other machines on these datastores that use a disk in one of these folders; and why there may be more.
 async fn others_on(
     machine: &Mo<VirtualMachine>,
     datastores: &[ManagedObjectReference],
     folders: &[String],
-) -> Result<Vec<String>> {
+) -> Result<(Vec<String>, Option<String>)> {
     let client = machine.client();
     let mut others = Vec::new();
-    for content in find::details(client, datastores.iter().cloned(), &["vm"]).await? {
+    let on = find::details(client, datastores.iter().cloned(), &["vm"]).await?;
+    let mut unseen = Gaps::of(&on);
+    for content in on {
         let mut values = Values::new(content.prop_set, content.missing_set);
         others.extend(optional::<Vec<ManagedObjectReference>>(&mut values, "vm").unwrap_or_default());
     }
     let others = others.into_iter().filter(|other| other != machine.reference());
     let mut clones = Vec::new();
-    for content in find::details(client, others, &["name", vm::LAYOUT_EX.path()]).await? {
+    let others = find::details(client, others, &["name", vm::LAYOUT_EX.path()]).await?;
+    for hidden in Gaps::of(&others).unreadable.into_iter().filter(|hidden| hidden.property != "name") {
+        unseen.unreadable.push(hidden);
+    }
+    for content in others {
         let name = label(&content);
         let mut values = Values::new(content.prop_set, content.missing_set);
         let layout: Option<VirtualMachineFileLayoutEx> = optional(&mut values, vm::LAYOUT_EX.path());
@@ -281,5 +316,10 @@ async fn others_on(
         }
     }
     clones.sort();
-    Ok(clones)
+    let unseen = unseen.unreadable.iter().map(|hidden| {
+        let right = hidden.privilege.as_ref().unwrap_or(&hidden.reason);
+        format!("{} of {} objects could not be read ({right})", hidden.property, hidden.objects)
+    });
+    let unseen = unseen.collect::<Vec<_>>().join(", ");
+    Ok((clones, Some(unseen).filter(|unseen| !unseen.is_empty())))
 }

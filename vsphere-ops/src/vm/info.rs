@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::device::label;
 use crate::error::Result;
 use crate::find;
+use crate::gaps::Gaps;
 use crate::untrusted::{self, Untrusted};
 
 /// All about one virtual machine.
@@ -88,6 +89,9 @@ pub struct VmInfo {
     pub snapshots: usize,
     /// Storage in use, in bytes.
     pub storage_used_bytes: Option<i64>,
+    /// What is not known of it, and why.
+    #[serde(flatten)]
+    pub gaps: Gaps,
 }
 
 /// VMware Tools.
@@ -187,13 +191,14 @@ pub struct Nic {
 /// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
 pub async fn info(client: &Client, what: &str) -> Result<VmInfo> {
     let machine = client.get::<VirtualMachine>(what).await?;
-    let (name, runtime, config, guest, datastores, snapshot, storage) = machine
-        .read((vm::NAME, vm::RUNTIME, vm::CONFIG, vm::GUEST, vm::DATASTORE, vm::SNAPSHOT, vm::STORAGE_COMMITTED))
+    let ((name, runtime, config, guest, datastores, snapshot, storage), mut gaps) = machine
+        .read_known((vm::NAME, vm::RUNTIME, vm::CONFIG, vm::GUEST, vm::DATASTORE, vm::SNAPSHOT, vm::STORAGE_COMMITTED))
         .await?;
-    let path = client.paths(std::slice::from_ref(machine.reference())).await?.pop().unwrap_or_default();
+    let path = client.paths(std::slice::from_ref(machine.reference())).await;
+    let path = gaps.part("the inventory path", path).pop().unwrap_or_default();
     let networks = config.as_ref().map(portgroups).unwrap_or_default();
     let related = datastores.iter().cloned().chain(runtime.host.clone()).chain(networks);
-    let names = find::names(client, related).await?;
+    let names = gaps.part("the names of its host, datastores and networks", find::names(client, related).await);
     let guest = guest.unwrap_or_default();
     let known = |reference: &ManagedObjectReference| names.get(&reference.value).cloned();
     let hardware = config.as_ref().map(|config| &config.hardware);
@@ -231,6 +236,7 @@ pub async fn info(client: &Client, what: &str) -> Result<VmInfo> {
         nics: devices.iter().filter_map(|device| nic(device, &guest, &names)).collect(),
         snapshots: snapshot.map_or(0, |snapshot| count(&snapshot.root_snapshot_list)),
         storage_used_bytes: storage.map(|storage| storage.committed),
+        gaps,
     })
 }
 

@@ -102,8 +102,10 @@ impl VmMirror {
         let keys = all.iter().filter(|(_, entry)| fits(entry));
         let keys = keys.map(|(id, entry)| (entry.object.label(), id.as_str())).collect();
         let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
-        let items = window.keys.iter().filter_map(|(_, id)| Some(self.summary(all.get(*id)?))).collect();
-        Ok(Some(Page { freshness: self.freshness(), ..window.page(items) }))
+        let shown: Vec<_> = window.keys.iter().filter_map(|(_, id)| all.get(*id)).collect();
+        let gaps = shown.iter().flat_map(|entry| entry.row.refused.iter().cloned()).collect();
+        let items = shown.into_iter().map(|entry| self.summary(entry)).collect();
+        Ok(Some(Page { freshness: self.freshness(), gaps, ..window.page(items) }))
     }
 
     /// How fresh what the mirror holds is; `None` before the server has told all of it.
@@ -244,6 +246,8 @@ struct Row {
     host: Option<ManagedObjectReference>,
     ip: Option<String>,
     template: bool,
+    /// What the user may not read of it.
+    refused: Vec<Missing>,
 }
 
 struct Lenient;
@@ -265,6 +269,7 @@ impl Select<VirtualMachine> for Lenient {
             host: super::optional(values, vm::HOST.path()),
             ip: super::optional(values, vm::GUEST_IP_ADDRESS.path()),
             template: super::optional(values, vm::IS_TEMPLATE.path()).unwrap_or(false),
+            refused: values.refused(),
         })
     }
 }

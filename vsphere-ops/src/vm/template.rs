@@ -12,6 +12,7 @@ use super::{host_of, optional};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::find::{self, label};
+use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::name::Glob;
 use crate::page::{Page, Window};
@@ -211,12 +212,13 @@ pub async fn templates(client: &Client, query: &TemplateQuery) -> Result<Page<Te
         window.keys.iter().map(|(_, id)| ManagedObjectReference::new("VirtualMachine", id)).collect();
     let paths = client.paths(&references).await?;
     let details = find::details(client, references, &SHOWN).await?;
+    let gaps = Gaps::of(&details);
     let hosts = find::names(client, details.iter().filter_map(host_of)).await?;
     let mut by_id: HashMap<String, ObjectContent> =
         details.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
     let shown = window.keys.iter().zip(paths);
     let items = shown.filter_map(|((_, id), path)| Some(summary(by_id.remove(id)?, path, &hosts))).collect();
-    Ok(window.page(items))
+    Ok(Page { gaps, ..window.page(items) })
 }
 
 fn summary(content: ObjectContent, path: String, hosts: &HashMap<String, String>) -> TemplateSummary {

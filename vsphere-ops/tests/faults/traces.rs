@@ -23,7 +23,7 @@ async fn list_below(vcenter: &Vcenter, client: &Client) -> usize {
     let folder = "<returnval><objects><obj type=\"Folder\">group-v3</obj><propSet><name>name</name>\
                   <val xsi:type=\"xsd:string\">prod</val></propSet></objects></returnval>";
     vcenter.script("RetrievePropertiesEx", [Answer::Result(folder.into())]);
-    let folder = client.get::<Folder>("group-v3").await.unwrap();
+    let folder = client.get::<Folder>("Folder:group-v3").await.unwrap();
     folder.all::<VirtualMachine>().select(vm::NAME).await.unwrap().len()
 }
 

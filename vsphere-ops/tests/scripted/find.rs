@@ -52,7 +52,10 @@ async fn a_uuid_is_an_instance_uuid_first_then_a_bios_uuid_that_copies_may_share
     let error = client.get::<VirtualMachine>(uuid).await.unwrap_err();
     let candidates: Vec<String> = error.candidates().iter().map(|c| format!("{} {}", c.path, c.id)).collect();
     assert_eq!(candidates, ["/vm/a vm-1", "/vm/b vm-2"]);
-    assert_eq!(server.operations(), ["FindByUuid", "FindAllByUuid", "RetrievePropertiesEx"]);
+    // Beside them the names are read, as one may be called so.
+    let mut asked = server.operations();
+    asked.retain(|operation| !matches!(operation.as_str(), "CreateContainerView" | "RetrieveProperties"));
+    assert_eq!(asked, ["FindByUuid", "FindAllByUuid", "RetrievePropertiesEx"]);
 }
 
 #[tokio::test]
@@ -172,7 +175,7 @@ async fn a_name_that_looks_like_an_id_is_never_taken_for_it_in_silence() {
     let server =
         machines(&[("vm-65", "web"), ("vm-99", "vm-65"), ("vm-7", "vm-7"), ("vm-8", "vm-404"), ("vm-9", UUID)]).await;
     let client = server.client().await;
-    assert_eq!(found(&client, "vm-65").await, "ambiguous vm-65 vm-99");
+    assert_eq!(found(&client, "vm-65").await, "ambiguous vm-99 vm-65");
     let error = client.get::<VirtualMachine>("vm-65").await.unwrap_err();
     assert!(error.hint().is_some_and(|hint| hint.contains("VirtualMachine:vm-65")), "the way out is named: {error}");
     assert_eq!(found(&client, "VirtualMachine:vm-65").await, "vm-65");

@@ -272,7 +272,10 @@ async fn pitfall_26_limited_users_get_what_they_may_see_and_are_told_what_was_mi
     let (object, gap) = &rows.gaps[0];
     assert_eq!((object.value.as_str(), gap.path.as_str()), ("vm-1", "runtime.powerState"));
     let (object, missing) = &rows.unreadable[0];
-    assert_eq!((object.value.as_str(), missing.to_string().as_str()), ("vm-2", "name could not be read: NoPermission"));
+    assert_eq!(
+        (object.value.as_str(), missing.to_string().as_str()),
+        ("vm-2", "name could not be read: NoPermission, the right System.Read is missing")
+    );
 }
 
 #[test]

@@ -1,0 +1,107 @@
+//! What a report or a page does not know, and why.
+
+use serde::Serialize;
+use vsphere_model::types::ObjectContent;
+
+use crate::error::Result;
+use crate::read::Missing;
+
+/// What a report or a page does not know, and why: a value that is absent without being named here does not exist.
+///
+/// ```
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// let web = vsphere_ops::vm::info(&client, "web-01").await?;
+/// for hidden in &web.gaps.unreadable {
+///     println!("{} is not for this user: {} ({:?})", hidden.property, hidden.reason, hidden.privilege);
+/// }
+/// for part in &web.gaps.missing {
+///     println!("without {}: {}", part.what, part.why);
+/// }
+/// # Ok(())
+/// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Gaps {
+    /// Properties that the server did not let the user read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<Unreadable>,
+    /// Parts that could not be found out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<MissingPart>,
+}
+
+/// A property that could not be read of some objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Unreadable {
+    /// The path of the property (`guest.ipAddress`).
+    pub property: String,
+    /// The right that is missing (`System.Read`), where the server names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privilege: Option<String>,
+    /// The name of the fault (`NoPermission`).
+    pub reason: String,
+    /// Of how many objects.
+    pub objects: usize,
+}
+
+/// A part of a report that could not be found out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MissingPart {
+    /// What is missing.
+    pub what: String,
+    /// Why, as one clause.
+    pub why: String,
+}
+
+impl Gaps {
+    /// What could not be read of these objects.
+    pub(crate) fn of(contents: &[ObjectContent]) -> Self {
+        let mut gaps = Self::default();
+        for missing in contents.iter().flat_map(|content| &content.missing_set) {
+            gaps.note(Missing::refused(&missing.path, &missing.fault));
+        }
+        gaps
+    }
+
+    /// Counts a property that could not be read of one object more.
+    pub(crate) fn note(&mut self, missing: Missing) {
+        let Missing { path, reason, privilege } = missing;
+        let same =
+            |known: &&mut Unreadable| known.property == path && known.privilege == privilege && known.reason == reason;
+        match self.unreadable.iter_mut().find(same) {
+            Some(known) => known.objects += 1,
+            None => self.unreadable.push(Unreadable { property: path, privilege, reason, objects: 1 }),
+        }
+    }
+
+    /// The value of a part; where it failed, it is missing.
+    pub(crate) fn part<T: Default>(&mut self, what: &str, part: Result<T>) -> T {
+        part.unwrap_or_else(|error| {
+            self.lacks(what, error.to_string());
+            T::default()
+        })
+    }
+
+    /// A part is missing.
+    pub(crate) fn lacks(&mut self, what: &str, why: impl Into<String>) {
+        self.missing.push(MissingPart { what: what.to_owned(), why: why.into() });
+    }
+
+    /// Whether everything is known.
+    pub fn is_empty(&self) -> bool {
+        self.unreadable.is_empty() && self.missing.is_empty()
+    }
+}
+
+impl FromIterator<Missing> for Gaps {
+    fn from_iter<I: IntoIterator<Item = Missing>>(missing: I) -> Self {
+        let mut gaps = Self::default();
+        missing.into_iter().for_each(|missing| gaps.note(missing));
+        gaps
+    }
+}
