@@ -17,7 +17,7 @@ use crate::{
     confirm::Preview,
     cx::Cx,
     error::Result,
-    text::quoted,
+    text::{one_line, quoted},
     tools::targets::{OneVm, version},
 };
 
@@ -435,6 +435,9 @@ async fn deletion_preview(client: &Client, what: &str) -> Result<Preview> {
         let clones: Vec<String> = lost.linked_clones.iter().map(|name| quoted(name)).collect();
         let clones = clones.join(", ");
         preview = preview.note(format!("Linked clones stand on its disks and may break: {clones}."));
+    }
+    for part in &lost.gaps.missing {
+        preview = preview.note(format!("Not known: {} ({}).", part.what, one_line(&part.why)));
     }
     preview.object(&lost)?.bind(version(client, &lost.id).await?)
 }
