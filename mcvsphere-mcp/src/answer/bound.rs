@@ -39,7 +39,7 @@ pub(crate) fn bound(data: &mut Value) {
     let mut texts = "";
     for most in TEXTS {
         let mut shorter = data.clone();
-        if !cut_texts(&mut shorter, most) {
+        if cut_texts(&mut shorter, most) == 0 {
             continue;
         }
         let is_enough = length(&shorter) <= ENOUGH;
@@ -111,21 +111,21 @@ fn length(data: &Value) -> usize {
     count.0
 }
 
-/// Whether there was a longer text.
-fn cut_texts(data: &mut Value, most: usize) -> bool {
+/// Cuts the longer texts, and says how many these were.
+fn cut_texts(data: &mut Value, most: usize) -> usize {
     match data {
         Value::String(text) => match text.char_indices().nth(most) {
             Some((end, _)) => {
                 let length = text.chars().count();
                 text.truncate(end);
                 text.push_str(&format!("… [cut: {length} characters]"));
-                true
+                1
             }
-            None => false,
+            None => 0,
         },
-        Value::Array(items) => items.iter_mut().fold(false, |any, item| cut_texts(item, most) || any),
-        Value::Object(object) => object.values_mut().fold(false, |any, value| cut_texts(value, most) || any),
-        _ => false,
+        Value::Array(items) => items.iter_mut().map(|item| cut_texts(item, most)).sum(),
+        Value::Object(object) => object.values_mut().map(|value| cut_texts(value, most)).sum(),
+        _ => 0,
     }
 }
 
