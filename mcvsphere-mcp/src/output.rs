@@ -188,6 +188,8 @@ mod tests {
         "version_status", "old_name", "boot_time", "hardware_version", "firmware", "guest_id", "datastores",
         "vmx_path", "networks", "setting", "drive", "iso", "previous_iso", "error.code", "error.message",
         "next_cursor", "cut",
+        // Of what could not be read: the property, the right that is missing, and the server's reason.
+        "property", "privilege", "reason", "what", "why", "waits_for",
     ];
 
     #[test]
