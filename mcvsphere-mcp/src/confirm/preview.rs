@@ -107,8 +107,8 @@ impl Preview {
         let text = void.map_or_else(|| text.clone(), |void| format!("{void}\n\n{text}"));
         let mut result = CallToolResult::success(vec![ContentBlock::text(format!("{text}\n\n{how}"))]);
         let others = self.others();
-        let shown: Vec<&Value> = self.objects.iter().take(MOST_SHOWN).collect();
-        result.structured_content = Some(visible(json!({
+        let shown = visible(self.objects.iter().take(MOST_SHOWN).cloned().collect());
+        result.structured_content = Some(json!({
             "confirmation_required": true,
             "question": self.question,
             "notes": self.notes,
@@ -118,7 +118,7 @@ impl Preview {
             "void": void.map(|void| json!({ "code": void.code(), "message": void.to_string() })),
             "plan_token": token,
             "expires_in_seconds": PATIENCE.as_secs(),
-        })));
+        }));
         result.into()
     }
 }

@@ -478,9 +478,7 @@ async fn reconfigure_preview(cx: &Cx, client: &Client, what: &str, changes: &Cha
         None => String::new(),
     };
     Ok(match &changes.annotation {
-        Some(new) if !note.is_empty() && *new != note => {
-            preview.note(format!("Its note is lost: {}. It becomes {}.", quoted(&note), quoted(new)))
-        }
+        Some(new) if !note.is_empty() && *new != note => preview.note("Its annotation, as it is shown here, is lost."),
         _ => preview.harmless(),
     })
 }

@@ -268,8 +268,8 @@ async fn rename_preview(
     let question = format!("Rename the snapshot {} of {}{to}?", quoted(&before.path), quoted(machine.label()));
     let loses = description.is_some_and(|new| !before.description.is_empty() && before.description != new);
     let preview = Preview::new(question).object(before)?;
-    Ok(match description.filter(|_| loses) {
-        Some(new) => preview.note(format!("Its description is lost, and becomes {}.", quoted(new))),
-        None => preview.harmless(),
+    Ok(match loses {
+        true => preview.note("Its description, as it is shown here, is lost."),
+        false => preview.harmless(),
     })
 }

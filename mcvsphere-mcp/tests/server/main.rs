@@ -25,6 +25,7 @@ mod schema_rules;
 mod serial_ports;
 mod snapshots;
 mod tasks;
+mod tokens;
 mod vm_snapshots;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};
