@@ -211,7 +211,8 @@ impl Server {
         work: impl Future<Output = std::result::Result<T, ErrorData>>,
     ) -> std::result::Result<T, ErrorData> {
         let limit = self.call_timeout();
-        match timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
+        let work = AssertUnwindSafe(work).catch_unwind();
+        match timeout(limit, work).await {
             Ok(Ok(done)) => done,
             Ok(Err(panic)) => {
                 tracing::error!(method, panic = panic_text(panic.as_ref()), "a method panicked");

@@ -155,6 +155,7 @@ mod tests {
             operation: "power off".to_owned(),
             target: "a\nDone.\u{202e}".to_owned(),
             progress: Progress { percent: 5, queued: false },
+            waits_for: None,
         };
         assert_eq!(message(&step), "power off a\\nDone.\\u{202e}: 5 %");
     }

@@ -179,7 +179,8 @@ impl ServerHandler for Session {
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let visit = self.admit(&context)?;
-        Ok(self.server.guarded("resources/read", self.server.read(&visit, &request.uri)).await?.into())
+        let read = Box::pin(self.server.read(&visit, &request.uri));
+        Ok(self.server.guarded("resources/read", read).await?.into())
     }
 
     async fn subscribe(
@@ -236,7 +237,8 @@ impl ServerHandler for Session {
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
         let visit = self.admit(&context)?;
-        self.server.guarded("completion/complete", self.server.complete_name(&visit, &request)).await
+        let complete = Box::pin(self.server.complete_name(&visit, &request));
+        self.server.guarded("completion/complete", complete).await
     }
 
     async fn get_task(

@@ -257,13 +257,14 @@ impl Error {
             ErrorKind::Task(_) => "fault",
             ErrorKind::Api(error) => match error.kind() {
                 WireKind::NoSession(NoSession::Renewal(cause))
+                    if cause.fault().is_none() && cause.status() != Some(401) && is_protocol(cause.kind()) =>
+                {
+                    "protocol"
+                }
+                WireKind::NoSession(NoSession::Renewal(cause))
                     if cause.fault().is_none() && cause.status() != Some(401) =>
                 {
-                    if is_protocol(cause.kind()) {
-                        "protocol"
-                    } else {
-                        "connection"
-                    }
+                    "connection"
                 }
                 WireKind::NoSession(NoSession::NotAllowed(_)) => "permission",
                 WireKind::NoSession(NoSession::LostAgain(_)) => "session",

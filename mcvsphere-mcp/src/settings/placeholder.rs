@@ -7,7 +7,7 @@ pub(super) fn is_placeholder(value: &str, secret: bool) -> bool {
     let value = value.trim();
     let between = |start: &str, end: &str| value.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
     let bracketed = [("${", "}"), ("{{", "}}"), ("$(", ")")];
-    let whole = bracketed.iter().any(|(start, end)| between(start, end).is_some_and(|inner| is_reference(inner)))
+    let whole = bracketed.iter().any(|(start, end)| between(start, end).is_some_and(is_reference))
         // `%VCENTER_PASSWORD%` of the Windows command line, `$env:VCENTER_PASSWORD` of PowerShell.
         || between("%", "%").is_some_and(is_name)
         || value.strip_prefix("$env:").is_some_and(is_name)

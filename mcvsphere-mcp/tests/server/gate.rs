@@ -68,7 +68,7 @@ impl Wire {
         let line = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string() + "\n";
         self.to.write_all(line.as_bytes()).await.unwrap();
         loop {
-            let line = self.lines.next_line().await.unwrap().expect("an answer");
+            let line = self.lines.next_line().await.unwrap().unwrap();
             let message: Value = serde_json::from_str(&line).unwrap();
             if message["id"] == 1 {
                 return message;

@@ -66,11 +66,11 @@ pub(super) async fn get_many<M: ManagedObject>(
         let outcome = match step {
             Ok(Step::Found(object)) => match namesakes(&alike, what, std::slice::from_ref(object.reference())) {
                 others if others.is_empty() => Ok(object),
-                others => Err(ambiguous_form::<M>(client, vec![object.reference().clone()], others).await?),
+                others => Err(ambiguous_form(client, vec![object.reference().clone()], others).await?),
             },
             Ok(Step::Several(objects)) => {
                 let others = namesakes(&alike, what, &objects);
-                Err(ambiguous_form::<M>(client, objects, others).await?)
+                Err(ambiguous_form(client, objects, others).await?)
             }
             Ok(Step::ByName(none)) => {
                 let mut fitting = named(&names, what);
@@ -115,7 +115,7 @@ fn namesakes(
 }
 
 /// The error where something is the id, UUID or path of one object and the name of others.
-async fn ambiguous_form<M: ManagedObject>(
+async fn ambiguous_form(
     client: &Client,
     mut objects: Vec<ManagedObjectReference>,
     others: Vec<ManagedObjectReference>,
