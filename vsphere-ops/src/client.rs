@@ -134,11 +134,7 @@ impl Client {
     /// # Errors
     /// Those of the connection; the session is forgotten all the same.
     pub async fn logout(&self) -> Result<()> {
-        let done = self.connection.log_out().await;
-        if let Err(error) = self.connection.check_logged_in("watch") {
-            self.connection.feeds.end(&error.into());
-        }
-        Ok(done?)
+        Ok(self.connection.end().await?)
     }
 
     /// Whether [`logout`](Self::logout) was called on this client or a clone.

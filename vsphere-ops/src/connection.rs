@@ -25,6 +25,7 @@ use vsphere_soap::session::{NoSession, Session};
 use vsphere_soap::{Error, ErrorKind, Result, Sent};
 
 use crate::config::Config;
+use crate::end::Entry;
 use crate::find::lookalikes::Lookalikes;
 use crate::performance::CounterCache;
 use crate::rest::RestSession;
@@ -62,6 +63,7 @@ pub(crate) struct Connection {
     last_used: RwLock<Instant>,
     keeper: RwLock<Option<AbortHandle>>,
     runtime: Handle,
+    entry: Entry,
     pub(crate) views: Views,
     /// What is watched on the server, each once for all who watch it.
     pub(crate) feeds: Feeds,
@@ -116,6 +118,7 @@ impl Connection {
             last_used: RwLock::new(Instant::now()),
             keeper: RwLock::new(None),
             runtime: Handle::current(),
+            entry: Entry::new(),
             views: Views::default(),
             feeds: Feeds::default(),
             counters: CounterCache::default(),
@@ -124,9 +127,18 @@ impl Connection {
             file_servers: FileServers::default(),
             rest: RestSession::default(),
         });
+        if !connection.entry.enter(&connection) {
+            connection.logged_out.store(true, Ordering::Release);
+        }
         let opened = Arc::clone(&connection);
-        // To its end, whatever becomes of the caller: a session that was opened for nobody is ended by the drop.
-        finish(async move { opened.log_in().await }).await?;
+        // To its end, whatever becomes of the caller: a session that was opened for nobody is ended by the drop, or by
+        // a logout that waits for the lock.
+        finish(async move {
+            let _nobody_renews = opened.renewals.lock().await;
+            opened.check_logged_in("connect")?;
+            opened.log_in().await
+        })
+        .await?;
         connection.keep_alive();
         Ok(connection)
     }
@@ -159,8 +171,17 @@ impl Connection {
         Ok(())
     }
 
+    /// Ends the session and what is watched in it.
+    pub(crate) async fn end(&self) -> Result<()> {
+        let done = self.log_out().await;
+        if let Err(error) = self.check_logged_in("watch") {
+            self.feeds.end(&error.into());
+        }
+        done
+    }
+
     /// Ends the session, for all clones and for good.
-    pub(crate) async fn log_out(&self) -> Result<()> {
+    async fn log_out(&self) -> Result<()> {
         // Whoever renews the session right now finishes first, so that no session is left over.
         let _nobody_renews = self.renewals.lock().await;
         if self.logged_out.swap(true, Ordering::AcqRel) {
@@ -391,7 +412,9 @@ impl Drop for Connection {
         }
         let (session, manager) = (self.session.clone(), self.content.session_manager.clone());
         let rest = std::mem::take(&mut self.rest);
+        let entry = std::mem::take(&mut self.entry);
         self.runtime.spawn(async move {
+            let _until_it_has_ended = entry;
             if let Err(error) = rest.end(session.transport()).await {
                 tracing::debug!(%error, "the REST session was left to end by itself");
             }
