@@ -17,6 +17,7 @@ use rmcp::{
     transport::io::stdio_pipes,
 };
 use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
@@ -25,8 +26,12 @@ use crate::{
     arguments::nearest,
     audit,
     cli::terminal::Terminal,
-    confirm, demo, doctor, gate, render,
+    confirm, demo, doctor, gate,
+    log::{self, Log},
+    render,
+    signals::{self, Signals},
     sim::{self, SimArgs, Simulated},
+    stdio::Stdio,
 };
 
 /// Gives AI assistants control of VMware vSphere by the Model Context Protocol.
@@ -89,93 +94,129 @@ enum Tools {
     },
 }
 
+/// How long the end of the sessions with vSphere may take.
+const LOGOUT: Duration = Duration::from_millis(900);
+
+/// The same, after calls that did not end have taken their time already.
+const SHORT_LOGOUT: Duration = Duration::from_millis(300);
+
+/// How long the server may take to end once its transport has.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// How long the last lines of the log may take to be written.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// What came of a command.
+struct Done {
+    code: ExitCode,
+    /// How long the logout may take.
+    logout: Duration,
+}
+
+impl From<ExitCode> for Done {
+    fn from(code: ExitCode) -> Self {
+        Self { code, logout: LOGOUT }
+    }
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
+    let log = log::start();
     let cli = Cli::parse();
-    match run(cli) {
+    let code = match run(cli, log) {
         Ok(code) => code,
         // The reader of a pipe has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "mcvsphere: {error:#}");
+            log::say(&format!("mcvsphere: {error:#}"));
             ExitCode::FAILURE
         }
-    }
+    };
+    log::flush(LAST_WORDS);
+    code
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+/// Runs a command until it is done or a signal comes, and ends the sessions with vSphere in either case.
+fn run(cli: Cli, log: Log) -> anyhow::Result<ExitCode> {
     let settings = Settings::new(&cli.settings, |name| std::env::var_os(name))?;
-    start_log(&settings, cli.command.is_none())?;
+    let serves = matches!(cli.command, None | Some(Command::Sim(_)));
+    start_log(&settings, cli.command.is_none(), log)?;
+    let mut signals = Signals::listen()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let code = runtime.block_on(async {
-        let command = match cli.command {
-            Some(Command::Sim(args)) => return sim::run(*args, stop_signal(), print).await,
-            Some(Command::Demo) => return demo::run(print).await.map(|()| ExitCode::SUCCESS),
-            other => other,
-        };
-        // It lives as long as the command.
+    let outcome = runtime.block_on(async {
+        // It lives until the sessions have ended.
         let embedded = match &cli.sim {
-            Some(simulated) => Some(sim::embedded(simulated).await?),
-            None => None,
+            Some(simulated) if !matches!(cli.command, Some(Command::Sim(_) | Command::Demo)) => {
+                Some(sim::embedded(simulated).await?)
+            }
+            _ => None,
         };
         let settings = match &embedded {
             Some(sim) => settings.simulated(sim),
             None => settings,
         };
-        if let Some(Command::Doctor { json }) = command {
-            return doctor::run(&settings, json, print).await;
-        }
-        if command.is_none() {
-            for (setting, warning) in settings.warnings() {
-                tracing::warn!(setting, "{warning}");
+        // In a task of its own, as it may wait for the reader of its output when a signal comes.
+        let mut work = tokio::spawn(carry_out(cli.command, settings));
+        let outcome = tokio::select! {
+            done = &mut work => done.unwrap_or_else(|_| Err(anyhow!("the command failed by a fault in mcvsphere"))),
+            number = signals.first() => {
+                work.abort();
+                // To be stopped is how a server ends.
+                Ok(if serves { ExitCode::SUCCESS } else { signals::exit_code(number) }.into())
             }
+        };
+        let logout = outcome.as_ref().map_or(LOGOUT, |done| done.logout);
+        if timeout(logout, vsphere_ops::end_all_sessions()).await.is_err() {
+            tracing::warn!("vSphere did not answer the logout in time");
         }
-        let server = Server::new(&settings)?;
-        match command {
-            Some(Command::Tools(command)) => tools(server, command).await,
-            _ => serve(server).await,
-        }
+        outcome.map(|done| done.code)
     });
     // A read from standard input cannot be cancelled and must not hold up the end.
     runtime.shutdown_background();
-    code
+    outcome
 }
 
-/// Serves until the client closes its side or a signal comes.
-async fn serve(server: Server) -> anyhow::Result<ExitCode> {
+async fn carry_out(command: Option<Command>, settings: Settings) -> anyhow::Result<Done> {
+    let code = match command {
+        None => {
+            for (setting, warning) in settings.warnings() {
+                tracing::warn!(setting, "{warning}");
+            }
+            return serve(Server::new(&settings)?).await;
+        }
+        Some(Command::Tools(command)) => tools(Server::new(&settings)?, command).await?,
+        Some(Command::Doctor { json }) => doctor::run(&settings, json, print).await?,
+        Some(Command::Sim(args)) => sim::run(*args, print).await?,
+        Some(Command::Demo) => demo::run(print).await.map(|()| ExitCode::SUCCESS)?,
+    };
+    Ok(code.into())
+}
+
+/// Serves until the client closes its side.
+async fn serve(server: Server) -> anyhow::Result<Done> {
     if io::stdin().is_terminal() {
         tracing::warn!("serving MCP on standard input; `mcvsphere --help` says what else there is");
     }
-    let ended = tokio::select! {
-        ended = serve_until_closed(server.clone()) => ended,
-        signal = stop_signal() => signal,
+    let (reader, writer) = stdio_pipes();
+    let transport = Stdio::new(reader, writer);
+    let mut ended = transport.ended();
+    let serving = async {
+        match server.serve_local(transport).await {
+            Ok(service) => service.waiting().await.map(drop).context("the server's task failed"),
+            // A client that leaves before it says anything has done nothing wrong.
+            Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
+            Err(error) => Err(error).context("no MCP client on standard input"),
+        }
     };
-    server.close().await;
-    ended.map(|()| ExitCode::SUCCESS)
-}
-
-async fn serve_until_closed(server: Server) -> anyhow::Result<()> {
-    match server.serve_local(stdio_pipes()).await {
-        Ok(service) => service.waiting().await.map(drop).context("the server's task failed"),
-        // A client that leaves before it says anything has done nothing wrong.
-        Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
-        Err(error) => Err(error).context("no MCP client on standard input"),
-    }
-}
-
-#[cfg(unix)]
-async fn stop_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
+    let given_up = async {
+        let _ = ended.wait_for(|ended| *ended).await;
+        sleep(DRAIN).await;
+    };
     tokio::select! {
-        signal = tokio::signal::ctrl_c() => Ok(signal?),
-        _ = terminate.recv() => Ok(()),
+        done = serving => done.map(|()| ExitCode::SUCCESS.into()),
+        // rmcp would wait longer for calls that nobody waits for.
+        () = given_up => Ok(Done { code: ExitCode::SUCCESS, logout: SHORT_LOGOUT }),
     }
-}
-
-#[cfg(not(unix))]
-async fn stop_signal() -> anyhow::Result<()> {
-    Ok(tokio::signal::ctrl_c().await?)
 }
 
 /// Carries out a command on the tools through a client in this process, so that it passes where every client passes.
@@ -188,17 +229,16 @@ async fn tools(server: Server, command: Tools) -> anyhow::Result<ExitCode> {
         async move { server.serve_local(theirs).await.map(|service| service.waiting()) }
     });
     let client = Terminal::here().serve(ours).await.context("the server in this process does not answer")?;
-    let code = carry_out(&client, command).await;
+    let code = use_tools(&client, command).await;
     let _ = client.cancel().await;
     // It ends with its client; the time-out only guards the user's terminal against a fault.
-    let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
-    server.close().await;
+    let _ = timeout(Duration::from_secs(1), serving).await;
     code
 }
 
 type Client = RunningService<RoleClient, Terminal>;
 
-async fn carry_out(client: &Client, command: Tools) -> anyhow::Result<ExitCode> {
+async fn use_tools(client: &Client, command: Tools) -> anyhow::Result<ExitCode> {
     let all = client.list_all_tools().await?;
     match command {
         Tools::List { json: true } => print(&pretty(&json!(all))?)?,
@@ -232,7 +272,7 @@ fn plain(error: ServiceError) -> anyhow::Error {
 /// Nobody could be asked: shows what would have been.
 fn refuse_preview(result: &CallToolResult) -> anyhow::Result<ExitCode> {
     let preview = result.structured_content.as_ref().map(confirm::preview_text).unwrap_or_default();
-    writeln!(io::stderr(), "{preview}\nmcvsphere: nothing was done: say --yes to do it")?;
+    log::say(&format!("{preview}\nmcvsphere: nothing was done: say --yes to do it"));
     Ok(ExitCode::FAILURE)
 }
 
@@ -248,7 +288,7 @@ fn print_result(result: &CallToolResult, json: bool) -> anyhow::Result<ExitCode>
     };
     let failed = result.is_error == Some(true) || gate::is_preview(result);
     if failed && !json {
-        writeln!(io::stderr(), "mcvsphere: {text}")?;
+        log::say(&format!("mcvsphere: {text}"));
     } else {
         print(&text)?;
     }
@@ -363,8 +403,13 @@ fn pretty(value: &Value) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)?)
 }
 
+/// Prints a line, for as long as its reader takes.
 fn print(text: &str) -> io::Result<()> {
-    writeln!(io::stdout(), "{text}")
+    tokio::task::block_in_place(|| {
+        let mut output = io::stdout().lock();
+        writeln!(output, "{text}")?;
+        output.flush()
+    })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -373,14 +418,16 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Logs as JSON lines on standard error; standard output belongs to the protocol. A server always writes its audit lines;
-/// on the command line the user sees what he calls, and asks for them with a log level.
-fn start_log(settings: &Settings, serving: bool) -> anyhow::Result<()> {
+/// on the command line the user sees what they call, and asks for them with a log level.
+fn start_log(settings: &Settings, serving: bool, log: Log) -> anyhow::Result<()> {
     let default = if serving { Level::INFO } else { Level::WARN };
     let level = settings.log_level().unwrap_or(default);
     let detailed = level >= Level::DEBUG;
-    let libraries = if detailed { level } else { Level::WARN };
-    // rmcp warns of each error that it answers, which the audit line says already.
-    let protocol = if detailed { level } else { Level::ERROR };
+    // Below this, HTTP libraries write headers.
+    let libraries = if detailed { Level::DEBUG } else { Level::WARN };
+    // rmcp warns of each error that it answers, which the audit line says already. In detail it would write whole
+    // messages, with the passwords and confirmation tokens in them.
+    let protocol = if detailed { Level::WARN } else { Level::ERROR };
     let audited = serving || settings.log_level().is_some();
     let filter = format!(
         "{libraries},rmcp={protocol},mcvsphere_mcp={level},vsphere_ops={level},vsphere_soap={level},{}={}",
@@ -390,8 +437,9 @@ fn start_log(settings: &Settings, serving: bool) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
+        .log_internal_errors(false)
         .with_env_filter(EnvFilter::try_new(filter)?)
-        .with_writer(io::stderr)
+        .with_writer(log)
         .try_init()
         .map_err(|error| anyhow!("{error}"))
 }

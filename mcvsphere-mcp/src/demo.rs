@@ -1,6 +1,10 @@
 //! A tour: an MCP client starts this program as its server, with an embedded vCenter, and shows what goes over the wire.
 
-use std::{io, process::Stdio, time::Instant};
+use std::{
+    io,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, anyhow};
 use rmcp::{
@@ -9,7 +13,10 @@ use rmcp::{
     service::RunningService,
 };
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::{process::Command, time::timeout};
+
+/// How long the server may take to end when its client has gone.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the tour. `say` prints a line.
 ///
@@ -49,6 +56,8 @@ pub(crate) async fn run(say: impl Fn(&str) -> io::Result<()>) -> anyhow::Result<
     }
     (tour.say)("That was a simulated vCenter. README.md shows how to connect your own, and your assistant.")?;
     tour.client.cancel().await?;
+    // It ends with its standard input, and is killed where it does not.
+    let _ = timeout(PATIENCE, server.wait()).await;
     Ok(())
 }
 

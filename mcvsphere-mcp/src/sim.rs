@@ -164,12 +164,8 @@ pub(crate) async fn embedded(simulated: &Simulated) -> anyhow::Result<Sim> {
     Sim::start(model).await.context("the simulated vCenter can't start")
 }
 
-/// Runs the simulated vCenter alone, until `stop` ends.
-pub(crate) async fn run(
-    args: SimArgs,
-    stop: impl Future<Output = anyhow::Result<()>>,
-    say: impl Fn(&str) -> std::io::Result<()>,
-) -> anyhow::Result<ExitCode> {
+/// Runs the simulated vCenter alone, until it is dropped.
+pub(crate) async fn run(args: SimArgs, say: impl Fn(&str) -> std::io::Result<()>) -> anyhow::Result<ExitCode> {
     if args.coverage {
         say(&coverage())?;
         return Ok(ExitCode::SUCCESS);
@@ -189,15 +185,8 @@ pub(crate) async fn run(
         tokio::time::sleep(host.after).await;
         sim.fail_host(&host.name)
     });
-    let failures = async {
-        futures::future::try_join_all(failures).await?;
-        std::future::pending::<anyhow::Result<()>>().await
-    };
-    tokio::select! {
-        stopped = stop => stopped?,
-        failed = failures => failed?,
-    }
-    Ok(ExitCode::SUCCESS)
+    futures::future::try_join_all(failures).await?;
+    std::future::pending().await
 }
 
 impl SimArgs {
