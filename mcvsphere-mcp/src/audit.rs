@@ -1,53 +1,178 @@
-//! One line a call: who called what with which arguments, what came of it, how long it took.
+//! Who called what with which arguments, what came of it, how long it took.
+//!
+//! Each call leaves a line in the log, which may drop lines. Where a file is set for it, the audit goes there too, and what
+//! changes something is not done without its line: one is written, and on the disk, before the act, and one after it,
+//! with one id in both. A call that only reads leaves the one after it, and is answered whatever becomes of the line.
+//! A line before an act that has none after it: the program ended meanwhile.
 
-use std::{borrow::Cow, time::Duration};
+mod journal;
 
+use std::{borrow::Cow, fmt, path::Path, sync::Arc, time::Duration};
+
+use chrono::{SecondsFormat, Utc};
+use ring::digest::{SHA256, digest};
 use rmcp::{RoleServer, model::CallToolRequestParams, service::RequestContext};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{Permission, caller::Caller};
+use crate::{
+    Permission,
+    caller::{Caller, Identity},
+    confirm,
+    text::one_line,
+};
+use journal::Journal;
+pub(crate) use journal::settle;
 
 /// The target of audit lines, which a log level does not silence.
 pub(crate) const TARGET: &str = "audit";
 
-/// What is known of a call before it runs.
+/// Where audit lines go, besides the log.
+#[derive(Clone, Default)]
+pub(crate) struct Audit {
+    journal: Option<Arc<Journal>>,
+}
+
+impl Audit {
+    /// The audit with this file, which is created where it is not there, for its owner alone.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn new(file: Option<&Path>) -> Result<Self, AuditError> {
+        Ok(Self { journal: file.map(|path| Journal::open(path).map(Arc::new)).transpose()? })
+    }
+}
+
+/// Why there is no audit line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AuditError(String);
+
+impl fmt::Display for AuditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for AuditError {}
+
+/// A call, from before it runs to its end.
 pub(crate) struct Record {
     pub(crate) tool: Cow<'static, str>,
     pub(crate) permission: Option<Permission>,
+    audit: Audit,
+    call: String,
     who: String,
-    arguments: String,
+    identity: Identity,
+    arguments: Value,
     client: Option<String>,
     trace_id: String,
+    finished: bool,
 }
 
 impl Record {
     pub(crate) fn new(request: &CallToolRequestParams, context: &RequestContext<RoleServer>, caller: &Caller) -> Self {
-        let arguments = request.arguments.clone().unwrap_or_default();
-        let client = context.client_info();
+        let client = context.client_info().map(|it| format!("{}/{}", it.name, it.version));
+        let trace_id = context.meta.get_traceparent().and_then(trace_id);
+        Self::of(request, caller, client, trace_id)
+    }
+
+    fn of(request: &CallToolRequestParams, caller: &Caller, client: Option<String>, trace_id: Option<String>) -> Self {
         Self {
             tool: request.name.clone(),
             permission: None,
+            audit: Audit::default(),
+            call: format!("{:016x}", fastrand::u64(..)),
             who: caller.name().to_owned(),
-            arguments: redacted(Value::Object(arguments)).to_string(),
-            client: client.map(|it| format!("{}/{}", it.name, it.version)),
-            trace_id: context.meta.get_traceparent().and_then(trace_id).unwrap_or_else(new_trace_id),
+            identity: caller.identity().clone(),
+            arguments: limited(redacted(Value::Object(request.arguments.clone().unwrap_or_default()))),
+            client,
+            trace_id: trace_id.unwrap_or_else(new_trace_id),
+            finished: false,
         }
     }
 
-    /// Writes the line.
-    pub(crate) fn finish(self, outcome: &str, duration: Duration) {
+    /// The record of a call whose lines go to this audit too.
+    pub(crate) fn kept_in(mut self, audit: &Audit) -> Self {
+        self.audit = audit.clone();
+        self
+    }
+
+    /// Writes the line before a change. Where it cannot be written the change must not be made.
+    ///
+    /// # Errors
+    /// The file takes no line, or not in time.
+    pub(crate) async fn begin(&self) -> Result<(), AuditError> {
+        match &self.audit.journal {
+            Some(journal) => journal.write_and_wait(self.line("begin", json!({}))).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the line after the call.
+    pub(crate) fn finish(mut self, outcome: &str, duration: Duration) {
+        self.end(outcome, Some(duration));
+    }
+
+    fn end(&mut self, outcome: &str, duration: Option<Duration>) {
+        self.finished = true;
+        let (issuer, subject) = parts(&self.identity);
+        let duration_ms = duration.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
         tracing::info!(
             target: TARGET,
+            call = self.call,
             who = self.who,
+            issuer,
+            subject,
             tool = %self.tool,
             permission = self.permission.map(Permission::name),
-            arguments = self.arguments,
+            arguments = %self.arguments,
             client = self.client,
             trace_id = self.trace_id,
             outcome,
-            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            duration_ms,
             "call"
         );
+        if let Some(journal) = &self.audit.journal {
+            journal.write(self.line("end", json!({ "outcome": outcome, "duration_ms": duration_ms })));
+        }
+    }
+
+    /// A line of the file.
+    fn line(&self, event: &str, more: Value) -> Vec<u8> {
+        let (issuer, subject) = parts(&self.identity);
+        let mut line = json!({
+            "time": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
+            "event": event,
+            "call": self.call,
+            "who": self.who,
+            "issuer": issuer,
+            "subject": subject,
+            "tool": self.tool,
+            "permission": self.permission.map(Permission::name),
+            "arguments": self.arguments,
+            "client": self.client,
+            "trace_id": self.trace_id,
+        });
+        if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
+            line.extend(more);
+        }
+        format!("{line}\n").into_bytes()
+    }
+}
+
+/// The issuer of a remote caller, and the subject by which it knows them.
+fn parts(identity: &Identity) -> (Option<&str>, Option<&str>) {
+    match identity {
+        Identity::Local => (None, None),
+        Identity::Remote { issuer, subject } => (Some(issuer), Some(subject)),
+    }
+}
+
+/// A call that is dropped in the middle leaves its line too.
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.end("abandoned", None);
+        }
     }
 }
 
@@ -63,13 +188,18 @@ fn new_trace_id() -> String {
     format!("{:032x}", fastrand::u128(1..))
 }
 
-/// What may hold a secret by its name, or much data, is not written.
+/// What may hold a secret by its name, or much data, is not written. Of a confirmation token there is a fingerprint, which
+/// tells whether two calls used the same.
 fn redacted(value: Value) -> Value {
     match value {
         Value::Object(object) => object
             .into_iter()
             .map(|(key, value)| {
-                let value = if is_secret(&key) { Value::from("***") } else { redacted(value) };
+                let value = match &value {
+                    Value::String(token) if key == confirm::ARGUMENT => fingerprint(token),
+                    _ if key == confirm::ARGUMENT || is_secret(&key) => Value::from("***"),
+                    _ => redacted(value),
+                };
                 (key, value)
             })
             .collect(),
@@ -85,6 +215,25 @@ fn redacted(value: Value) -> Value {
 /// The most characters of one argument in an audit line.
 const LONGEST: usize = 200;
 
+/// The most bytes of all arguments in an audit line.
+const MOST: usize = 64 << 10;
+
+/// Arguments that are many more than a call has are written as the beginning of their JSON.
+fn limited(arguments: Value) -> Value {
+    let text = arguments.to_string();
+    if text.len() <= MOST {
+        return arguments;
+    }
+    let start: String = text.chars().take(MOST / 4).collect();
+    Value::from(format!("{start}… ({} bytes)", text.len()))
+}
+
+fn fingerprint(token: &str) -> Value {
+    let hash = digest(&SHA256, token.as_bytes());
+    let start: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Value::from(format!("sha256:{start}"))
+}
+
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
     ["password", "passwd", "secret", "token", "credential", "private_key", "environment", "content"]
@@ -94,9 +243,131 @@ fn is_secret(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs,
+        path::PathBuf,
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
     use serde_json::json;
 
-    use super::{new_trace_id, redacted, trace_id};
+    use super::*;
+
+    fn temporary(name: &str) -> PathBuf {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("mcvsphere-audit-{}-{number}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        directory.join(name)
+    }
+
+    fn lines(path: &Path) -> Vec<Value> {
+        assert!(settle(Duration::from_secs(10)));
+        let text = fs::read_to_string(path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+    }
+
+    fn record(audit: &Audit, arguments: Value) -> Record {
+        let arguments = arguments.as_object().cloned().unwrap();
+        let request = CallToolRequestParams::new("power_off_vm").with_arguments(arguments);
+        Record::of(&request, &Caller::local(Permission::FullAdmin), None, None).kept_in(audit)
+    }
+
+    #[tokio::test]
+    async fn a_change_has_a_line_before_and_one_after_with_one_id() {
+        let path = temporary("audit.jsonl");
+        let audit = Audit::new(Some(&path)).unwrap();
+        let change = record(&audit, json!({ "vm": "web-1" }));
+        change.begin().await.unwrap();
+        let before = lines(&path);
+        assert_eq!((before.len(), &before[0]["event"]), (1, &json!("begin")));
+        change.finish("ok", Duration::from_millis(7));
+        record(&audit, json!({ "vm": "web-2" })).finish("not_found", Duration::ZERO);
+        drop(record(&audit, json!({})));
+
+        let all = lines(&path);
+        let told: Vec<_> = all.iter().map(|line| (&line["event"], &line["outcome"])).collect();
+        let (begin, end) = (json!("begin"), json!("end"));
+        let outcomes = [json!("ok"), json!("not_found"), json!("abandoned")];
+        assert_eq!(told, [(&begin, &Value::Null), (&end, &outcomes[0]), (&end, &outcomes[1]), (&end, &outcomes[2])]);
+        assert_eq!(all[0]["call"], all[1]["call"]);
+        assert_ne!(all[1]["call"], all[2]["call"]);
+        assert_eq!((&all[1]["tool"], &all[1]["arguments"]["vm"]), (&json!("power_off_vm"), &json!("web-1")));
+        assert_eq!(all[1]["duration_ms"], 7);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_file_is_appended_to_and_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = temporary("audit.jsonl");
+        for _ in 0..2 {
+            record(&Audit::new(Some(&path)).unwrap(), json!({})).begin().await.unwrap();
+        }
+        // Each leaves a line for its end, as nobody finished it.
+        assert_eq!(lines(&path).len(), 4);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_moved_away_is_made_again() {
+        let path = temporary("audit.jsonl");
+        let audit = Audit::new(Some(&path)).unwrap();
+        fs::rename(&path, path.with_extension("1")).unwrap();
+        record(&audit, json!({})).begin().await.unwrap();
+        assert_eq!(lines(&path)[0]["event"], "begin");
+    }
+
+    #[tokio::test]
+    async fn a_change_whose_line_cannot_be_written_is_refused_and_a_read_goes_on() {
+        let path = temporary("audit.jsonl");
+        let audit = Audit::new(Some(&path)).unwrap();
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        let change = record(&audit, json!({}));
+        let error = change.begin().await.unwrap_err().to_string();
+        assert!(error.contains("MCP_AUDIT_FILE") && error.contains("nothing was done"), "{error}");
+        change.finish("audit", Duration::ZERO);
+        assert!(settle(Duration::from_secs(10)));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        record(&audit, json!({})).begin().await.unwrap();
+        assert_eq!(lines(&path)[0]["event"], "begin");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_full_disk_refuses_changes() {
+        let audit = Audit::new(Some(Path::new("/dev/full"))).unwrap();
+        let error = record(&audit, json!({})).begin().await.unwrap_err().to_string();
+        assert!(error.contains("/dev/full"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_can_never_be_written_is_told_at_start() {
+        let directory = temporary("");
+        let error = Audit::new(Some(&directory)).err().unwrap().to_string();
+        assert!(error.starts_with("MCP_AUDIT_FILE cannot be written"), "{error}");
+        assert!(Audit::new(Some(&directory.join("no/such/folder"))).is_err());
+    }
+
+    #[test]
+    fn no_confirmation_token_is_written() {
+        let arguments = redacted(json!({
+            "vm": "web-1", "confirm": "rs1.live-token", "nested": { "confirm": ["rs1.live-token"], "plan_token": "rs1.live-token" }
+        }));
+        let text = arguments.to_string();
+        assert!(!text.contains("live"), "{text}");
+        let again = redacted(json!({ "confirm": "rs1.live-token" }));
+        assert_eq!(arguments["confirm"], again["confirm"]);
+        assert_ne!(redacted(json!({ "confirm": "rs1.other" })), again);
+    }
+
+    #[test]
+    fn many_arguments_are_cut() {
+        let many = limited(json!({ "vms": vec!["x".repeat(100); 10_000] }));
+        assert!(many.as_str().unwrap().ends_with("bytes)"));
+        let all = json!({ "vms": vec!["web-1"; 500] });
+        assert_eq!(limited(all.clone()), all);
+    }
 
     #[test]
     fn the_trace_id_is_the_clients_or_new() {

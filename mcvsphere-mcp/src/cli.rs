@@ -103,7 +103,7 @@ const SHORT_LOGOUT: Duration = Duration::from_millis(300);
 /// How long the server may take to end once its transport has.
 const DRAIN: Duration = Duration::from_millis(100);
 
-/// How long the last lines of the log may take to be written.
+/// How long the last lines of the audit, and then of the log, may take to be written.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// What came of a command.
@@ -132,6 +132,7 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     };
+    audit::settle(LAST_WORDS);
     log::flush(LAST_WORDS);
     code
 }
