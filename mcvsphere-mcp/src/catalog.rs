@@ -11,6 +11,7 @@ use rmcp::{handler::server::tool::ToolRouter, model::Tool};
 use crate::{
     Permission, Server, SettingsError, Toolset,
     arguments::nearest,
+    audit::AuditError,
     caller::Caller,
     confirm,
     offer::Offer,
@@ -165,6 +166,8 @@ pub enum StartError {
     Settings(SettingsError),
     /// The system gives no random numbers, without which a confirmation could be forged.
     NoRandomness,
+    /// The audit file cannot be written, for this reason.
+    Audit(String),
 }
 
 impl From<CatalogError> for StartError {
@@ -185,12 +188,19 @@ impl From<confirm::NoRandomness> for StartError {
     }
 }
 
+impl From<AuditError> for StartError {
+    fn from(error: AuditError) -> Self {
+        Self::Audit(error.to_string())
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Catalog(error) => error.fmt(f),
             Self::Settings(error) => error.fmt(f),
             Self::NoRandomness => f.write_str("the system gives no random numbers"),
+            Self::Audit(why) => f.write_str(why),
         }
     }
 }

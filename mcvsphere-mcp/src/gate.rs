@@ -50,7 +50,7 @@ impl Server {
     ) -> std::result::Result<CallToolResponse, ErrorData> {
         let started = Instant::now();
         let caller = &visit.caller;
-        let mut record = audit::Record::new(&request, &context, caller);
+        let mut record = audit::Record::new(&request, &context, caller).kept_in(self.audit());
         let Some((name, spec)) = self.catalog().resolve(&request.name) else {
             record.finish("unknown_tool", started.elapsed());
             return Err(ErrorData::invalid_params(self.unknown_tool(&request.name), None));
@@ -60,6 +60,13 @@ impl Server {
         record.tool.clone_from(&request.name);
         if let Some(refusal) = self.catalog().refusal(&request.name, spec, caller) {
             let response = ToolError::new(refusal.code, refusal.message).into_result().into();
+            record.finish(outcome(&response), started.elapsed());
+            return Ok(response);
+        }
+        if spec.effect != Effect::Reads
+            && let Err(error) = record.begin().await
+        {
+            let response = ToolError::new("audit", error.to_string()).into_result().into();
             record.finish(outcome(&response), started.elapsed());
             return Ok(response);
         }

@@ -12,6 +12,7 @@ use rmcp::{
 
 use crate::{
     Caller, Session, Settings,
+    audit::Audit,
     backends::Backends,
     caller::Identified,
     catalog::{Catalog, StartError},
@@ -34,13 +35,15 @@ struct Shared {
     tasks: Tasks,
     subscriptions: Subscriptions,
     call_timeout: Duration,
+    audit: Audit,
 }
 
 impl Server {
     /// A server with all tools. It connects to vSphere at the first call that needs it.
     ///
     /// # Errors
-    /// [`StartError`] when a tool is not fit to be offered, or a setting names a tool that does not exist.
+    /// [`StartError`] when a tool is not fit to be offered, a setting names a tool that does not exist, or the audit
+    /// file cannot be written.
     pub fn new(settings: &Settings) -> Result<Self, StartError> {
         Self::with_tools(settings, Self::tools())
     }
@@ -53,7 +56,8 @@ impl Server {
     /// A server with these tools, through the same gate.
     ///
     /// # Errors
-    /// [`StartError`] when a tool is not fit to be offered, or a setting names a tool that does not exist.
+    /// [`StartError`] when a tool is not fit to be offered, a setting names a tool that does not exist, or the audit
+    /// file cannot be written.
     pub fn with_tools(settings: &Settings, tools: ToolRouter<Self>) -> Result<Self, StartError> {
         let shared = Shared {
             catalog: Catalog::new(tools, settings.offer(), settings.output_schemas())?,
@@ -63,6 +67,7 @@ impl Server {
             tasks: Tasks::new(settings.call_timeout()),
             subscriptions: Subscriptions::default(),
             call_timeout: settings.call_timeout(),
+            audit: Audit::new(settings.audit_file())?,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -145,6 +150,11 @@ impl Server {
     /// The calls that have become tasks.
     pub(crate) fn tasks(&self) -> &Tasks {
         &self.shared.tasks
+    }
+
+    /// Where audit lines go.
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.shared.audit
     }
 
     /// How long a call may take.

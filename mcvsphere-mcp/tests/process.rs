@@ -511,3 +511,43 @@ fn edges_of_the_protocol_are_answered_and_do_not_end_the_server() {
     assert_eq!(answers.recv_timeout(PATIENCE).unwrap()["id"], 11);
     assert!(ended(&mut process).success());
 }
+
+#[test]
+fn a_change_is_on_the_disk_before_it_is_made() {
+    let lab = Lab::new();
+    let file = std::env::temp_dir().join(format!("mcvsphere-process-{}.jsonl", std::process::id()));
+    let mut client = Client::start(lab.mcvsphere(&["--yes"]).env("MCP_AUDIT_FILE", &file));
+    client.call(1, "power_off_vm", &json!({ "vm": "DC0_C0_VM0", "confirm": "rs1.some-token" }));
+    client.answer();
+    client.call(2, "get_vcenter_info", &json!({}));
+    client.answer();
+    assert!(client.leave().success());
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> =
+        lines.iter().map(|line| (line["event"].as_str().unwrap(), line["tool"].as_str().unwrap())).collect();
+    assert_eq!(told, [("begin", "power_off_vm"), ("end", "power_off_vm"), ("end", "get_vcenter_info")]);
+    assert_eq!(lines[0]["call"], lines[1]["call"]);
+    assert_eq!((&lines[2]["outcome"], &lines[0]["outcome"]), (&json!("ok"), &Value::Null));
+    assert!(!text.contains("some-token"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_change_is_made_whose_audit_line_cannot_be_written() {
+    let lab = Lab::new();
+    let mut client = Client::start(lab.mcvsphere(&["--yes"]).env("MCP_AUDIT_FILE", "/dev/full"));
+    client.call(1, "power_off_vm", &json!({ "vm": "DC0_C0_VM0" }));
+    let answer = client.answer();
+    assert_eq!(answer["result"]["structuredContent"]["code"], "audit", "{answer}");
+    client.call(2, "get_vcenter_info", &json!({}));
+    assert_ne!(client.answer()["result"]["isError"], true);
+    assert_eq!(lab.sim.calls("PowerOffVM_Task"), 0);
+    assert!(client.leave().success());
+
+    let mut never = lab.mcvsphere(&["tools", "list"]);
+    let output = never.env("MCP_AUDIT_FILE", "/no/such/folder/file").stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("MCP_AUDIT_FILE"));
+}
