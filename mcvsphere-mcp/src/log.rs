@@ -272,7 +272,7 @@ mod tests {
     /// A writer that takes a byte per permit, or fails.
     struct Gate {
         open: Receiver<io::Result<()>>,
-        written: Arc<Mutex<Vec<u8>>>,
+        written: Written,
     }
 
     impl Write for Gate {
@@ -292,7 +292,9 @@ mod tests {
         }
     }
 
-    fn gated() -> (Log, Sender<io::Result<()>>, Arc<Mutex<Vec<u8>>>) {
+    type Written = Arc<Mutex<Vec<u8>>>;
+
+    fn gated() -> (Log, Sender<io::Result<()>>, Written) {
         let (opener, open) = mpsc::channel();
         let written = Arc::new(Mutex::new(Vec::new()));
         let log = Log::to(Gate { open, written: Arc::clone(&written) });

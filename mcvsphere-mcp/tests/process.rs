@@ -361,7 +361,7 @@ fn a_server_whose_answers_nobody_takes_ends() {
     }
     assert_eq!(lab.sim.sessions(), 1);
     drop(output);
-    write!(input, "{}\n", json!({ "jsonrpc": "2.0", "id": 2, "method": "ping" })).unwrap();
+    writeln!(input, "{}", json!({ "jsonrpc": "2.0", "id": 2, "method": "ping" })).unwrap();
     ended(&mut process);
     lab.assert_no_session_is_left();
 }
