@@ -138,7 +138,8 @@ async fn certificate(settings: &Settings) -> Option<Check> {
     let Certificate { subject, issuer, names, not_before, not_after, thumbprint } = match Certificate::of(&config).await
     {
         Ok(certificate) => certificate,
-        Err(error) if matches!(error.code(), "connection" | "timeout") => return None,
+        // The connection fails for the same reason, and says it.
+        Err(error) if error.cause().is_some() => return None,
         // Plain http, which has none, among others.
         Err(error) => return Some(Check::new("certificate", Verdict::Warning, error.to_string())),
     };
@@ -155,13 +156,19 @@ async fn certificate(settings: &Settings) -> Option<Check> {
         (Verdict::Ok, format!("{left} days left"))
     };
     let found = format!(
-        "{subject}, signed by {}, for {}, valid from {} to {} ({validity}), SHA-256 {thumbprint}",
-        if subject == issuer { "itself" } else { &issuer },
+        "{}, signed by {}, for {}, valid from {} to {} ({validity}), SHA-256 {thumbprint}",
+        named(&subject),
+        if subject == issuer { "itself" } else { named(&issuer) },
         if names.is_empty() { "no name".to_owned() } else { names.join(", ") },
         not_before.date_naive(),
         not_after.date_naive(),
     );
     Some(Check::new("certificate", verdict, found))
+}
+
+/// The name in a certificate, which may have none.
+fn named(name: &str) -> &str {
+    if name.trim().is_empty() { "no name" } else { name }
 }
 
 /// What the user may not do that the tools do, toolset by toolset.

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use vsphere_model::types::{LocalizedMethodFault, ManagedObjectReference};
-use vsphere_soap::fault::SoapFault;
-use vsphere_soap::object::DataType;
+use vsphere_soap::fault::{self, Fact, SoapFault};
+use vsphere_soap::object::{DataType, Object};
 use vsphere_soap::session::NoSession;
-use vsphere_soap::{ErrorKind as WireKind, Sent};
+use vsphere_soap::{Cause, ErrorKind as WireKind, Sent};
 
 use crate::capability::RESTRICTED_HINT;
 use crate::rest::RestFault;
@@ -336,6 +336,47 @@ impl Error {
         }
     }
 
+    /// What a failure on the way to the server and back comes down to, for whoever is to mend it.
+    ///
+    /// ```
+    /// # async fn run() {
+    /// use vsphere_ops::{Cause, Client, Config};
+    ///
+    /// let Err(error) = Client::connect(Config::new("vcenter.example")).await else { return };
+    /// match error.cause() {
+    ///     Some(Cause::UnknownHost) => println!("is the name right?"),
+    ///     Some(Cause::Untrusted | Cause::OtherPin) => println!("whose certificate is that?"),
+    ///     _ => println!("{error}"),
+    /// }
+    /// # }
+    /// ```
+    pub fn cause(&self) -> Option<Cause> {
+        match self.kind() {
+            ErrorKind::Api(error) => error.cause(),
+            ErrorKind::Unfinished { cause: Some(cause), .. } => cause.cause(),
+            _ => None,
+        }
+    }
+
+    /// The wire name of the API's fault, where that is the cause: `NoPermission`.
+    pub fn fault_name(&self) -> Option<&str> {
+        self.fault_object().map(Object::type_name)
+    }
+
+    /// What the API's fault tells beside its message, such as the privilege that is missing, and on which object.
+    pub fn fault_facts(&self) -> Vec<Fact> {
+        self.fault_object().map(fault::facts).unwrap_or_default()
+    }
+
+    fn fault_object(&self) -> Option<&Object> {
+        match self.kind() {
+            ErrorKind::Api(error) => error.fault().and_then(|fault| fault.detail.as_ref()),
+            ErrorKind::Task(fault) => Some(fault.fault.as_object()),
+            ErrorKind::Unfinished { cause: Some(cause), .. } => cause.fault_object(),
+            _ => None,
+        }
+    }
+
     /// The API's fault, as a `T`, where that is the cause.
     pub fn fault<T: DataType>(&self) -> Option<&T> {
         match self.kind() {
@@ -388,7 +429,10 @@ impl fmt::Display for ErrorKind {
         match self {
             Self::Api(error) => error.kind().fmt(f),
             Self::Rest(fault) => fault.fmt(f),
-            Self::Task(fault) => write!(f, "{}", TaskFault(fault)),
+            Self::Task(fault) => {
+                let message = fault.localized_message.as_deref().unwrap_or_default();
+                f.write_str(&fault::in_words(message, fault.fault.as_object()))
+            }
             Self::Unfinished { task, cause: None } => {
                 write!(f, "{} goes on, its time to be waited for is up", task.value)
             }
@@ -404,7 +448,7 @@ impl fmt::Display for ErrorKind {
             | Self::TimedOut(text)
             | Self::Unreadable(text) => f.write_str(text),
             Self::Refused(text) => write!(f, "the credentials were refused a moment ago, and not tried again: {text}"),
-            Self::File(_) => f.write_str("the local file or stream failed"),
+            Self::File(cause) => write!(f, "the local file or stream failed: {cause}"),
             Self::Corrupt(text) => f.write_str(text),
             Self::Cancelled => f.write_str("not begun, because the work was cancelled"),
             Self::Ambiguous(candidates) => {
@@ -419,19 +463,6 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// A task's fault as one clause.
-struct TaskFault<'a>(&'a LocalizedMethodFault);
-
-impl fmt::Display for TaskFault<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.0.fault.type_name();
-        match self.0.localized_message.as_deref().map(|text| text.trim().trim_end_matches('.')) {
-            None | Some("") => write!(f, "the task failed with {name}"),
-            Some(text) => write!(f, "{text} ({name})"),
-        }
-    }
-}
-
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { operation, target, kind, .. } = &*self.inner;
@@ -439,17 +470,8 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self.kind() {
-            // The text of the wire's error is already in ours: go on with what is below it.
-            ErrorKind::Api(error) => error.source(),
-            ErrorKind::File(error) => Some(error),
-            ErrorKind::Unfinished { cause: Some(cause), .. } => cause.source(),
-            _ => None,
-        }
-    }
-}
+/// The text of an error says all that is known, down to what the system says: it has no source.
+impl std::error::Error for Error {}
 
 /// Whether an operation is a method of the API that changes something; what this crate calls in words of its own,
 /// such as `log in`, is none.

@@ -129,9 +129,10 @@ pub use rest::{Rest, RestFault};
 pub use task::{CancelledTask, Progress, Scope, Step, Task, TaskEvent, TaskResult, wait_all};
 pub use untrusted::Untrusted;
 pub use vsphere_model::{managed, types};
-pub use vsphere_soap::Sent;
+pub use vsphere_soap::fault::Fact;
 pub use vsphere_soap::object::Property;
 pub use vsphere_soap::object::path::PathError;
+pub use vsphere_soap::{Cause, Sent};
 pub use watch::{Change, Watch};
 
 /// The README's program compiles.

@@ -379,8 +379,10 @@ impl RestFault {
         let whole: Value = serde_json::from_slice(body).unwrap_or_default();
         let inner = whole.get("value").unwrap_or(&whole);
         let name = ["error_type", "type"].iter().find_map(|key| whole.get(key)?.as_str()).unwrap_or_default();
-        let message = inner["messages"][0]["default_message"].as_str().unwrap_or_default();
-        Self { status, name: name.to_owned(), message: message.to_owned() }
+        let messages = inner["messages"].as_array().into_iter().flatten();
+        let lines = messages.filter_map(|message| message["default_message"].as_str()).flat_map(str::lines);
+        let lines: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
+        Self { status, name: name.to_owned(), message: lines.join(" ") }
     }
 
     pub(crate) fn code(&self) -> &'static str {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::cause::{self, Cause};
 use crate::fault::SoapFault;
 use crate::http::Thumbprint;
 use crate::session::NoSession;
@@ -14,9 +15,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failed operation.
 ///
-/// Its text is one clause, `operation "target": cause`; the causes below it come from
-/// [`source`](std::error::Error::source) and are not repeated in it. Neither text nor `Debug` holds
-/// passwords, cookies or request bodies.
+/// Its text is one clause, `operation "target": cause`, which says all that is known, down to what the system says: there
+/// is no [`source`](std::error::Error::source) below it that would be told twice. Neither text nor `Debug` holds passwords,
+/// cookies or request bodies. For programs there is [`cause`](Self::cause).
 ///
 /// ```
 /// use vsphere_soap::{Error, ErrorKind, Sent};
@@ -140,6 +141,7 @@ pub enum WaitingFor {
 pub struct TlsFailure {
     pub(crate) to: String,
     pub(crate) cause: Cow<'static, str>,
+    pub(crate) reason: Cause,
     pub(crate) presented: Option<Thumbprint>,
     pub(crate) source: Option<io::Error>,
 }
@@ -191,6 +193,11 @@ impl Error {
     /// Why it failed, by value.
     pub fn into_kind(self) -> ErrorKind {
         self.inner.kind
+    }
+
+    /// What it comes down to, for whoever is to mend it; `None` for faults and what the client itself got wrong.
+    pub fn cause(&self) -> Option<Cause> {
+        self.kind().cause()
     }
 
     /// Whether the server may have carried out the request.
@@ -299,17 +306,8 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self.kind() {
-            ErrorKind::Connect { source, .. } | ErrorKind::Interrupted { source, .. } | ErrorKind::Source(source) => {
-                Some(source)
-            }
-            ErrorKind::Tls(failure) => failure.source.as_ref().map(|source| source as _),
-            _ => None,
-        }
-    }
-}
+/// The text of an error is whole: it has no source.
+impl std::error::Error for Error {}
 
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -347,7 +345,7 @@ impl fmt::Display for ErrorKind {
                 }
                 f.write_str(": ask for fewer objects or properties at once, or raise the limit")
             }
-            Self::Connect { to, .. } => write!(f, "cannot connect to {to}"),
+            Self::Connect { to, source } => write!(f, "cannot connect to {to}: {}", cause::in_words(source)),
             Self::Tls(failure) => failure.fmt(f),
             Self::Timeout { after, waiting_for } => match waiting_for {
                 WaitingFor::Connection => write!(f, "no connection within {after:?}"),
@@ -355,12 +353,14 @@ impl fmt::Display for ErrorKind {
                 WaitingFor::NextBytes => write!(f, "the answer stalled for {after:?}"),
                 WaitingFor::Taken => write!(f, "the server took nothing for {after:?}"),
             },
-            Self::Interrupted { received: 0, .. } => f.write_str("the connection was cut before the answer"),
-            Self::Interrupted { received, .. } => {
-                write!(f, "the connection was cut after {received} bytes of the answer")
+            Self::Interrupted { received: 0, source } => {
+                write!(f, "the connection was cut before the answer: {}", cause::in_words(source))
+            }
+            Self::Interrupted { received, source } => {
+                write!(f, "the connection was cut after {received} bytes of the answer: {}", cause::in_words(source))
             }
             Self::NotAFile { snippet } => write!(f, "the server answered with a page, not with a file: {snippet:?}"),
-            Self::Source(_) => f.write_str("what is to be sent cannot be read"),
+            Self::Source(source) => write!(f, "what is to be sent cannot be read: {source}"),
             Self::Config(message) => f.write_str(message),
         }
     }
@@ -368,13 +368,16 @@ impl fmt::Display for ErrorKind {
 
 impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { to, cause, presented, .. } = self;
+        let Self { to, cause, presented, source, .. } = self;
         match presented {
             Some(thumbprint) => write!(
                 f,
                 "the certificate of {to} is not trusted: {cause}; if it is the right one, pin its SHA-256 thumbprint {thumbprint}"
             ),
-            None => write!(f, "no TLS with {to}: {cause}"),
+            None => match source {
+                Some(source) => write!(f, "no TLS with {to}: {cause} ({source})"),
+                None => write!(f, "no TLS with {to}: {cause}"),
+            },
         }
     }
 }
@@ -412,11 +415,12 @@ mod tests {
     }
 
     #[test]
-    fn text_is_one_clause_without_the_source() {
+    fn text_is_one_clause_with_all_causes_once() {
         let source = io::Error::from(io::ErrorKind::ConnectionRefused);
         let error = Error::new("login", ErrorKind::Connect { to: "vc:443".into(), source });
-        assert_eq!(error.to_string(), "login: cannot connect to vc:443");
-        assert_eq!(error.source().unwrap().to_string(), "connection refused");
+        let expected = "login: cannot connect to vc:443: the connection was refused: nothing listens on that port";
+        assert_eq!(error.to_string(), expected);
+        assert!(error.source().is_none());
 
         let fault =
             SoapFault { code: "ServerFaultCode".into(), reason: "the VM is already powered on".into(), detail: None };

@@ -1,5 +1,6 @@
 //! The wire of the vSphere SOAP API: XML codec, object protocol, faults and HTTP session.
 
+mod cause;
 pub mod codec;
 pub mod envelope;
 pub mod error;
@@ -11,4 +12,5 @@ pub mod request;
 pub mod secrets;
 pub mod session;
 
+pub use cause::Cause;
 pub use error::{Error, ErrorKind, Result, Sent};

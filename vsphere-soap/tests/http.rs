@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use vsphere_soap::error::WaitingFor;
 use vsphere_soap::http::{Call, Endpoint, SessionCookie, Thumbprint, Transport, TransportOptions, Trust};
-use vsphere_soap::{Error, ErrorKind, Sent};
+use vsphere_soap::{Cause, Error, ErrorKind, Sent};
 use wiremock::matchers::{body_string, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -238,9 +238,11 @@ async fn a_cut_says_how_far_the_answer_came() {
     });
     let error = transport(&in_body.await, TransportOptions::new()).post(call()).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Interrupted { received: 10, .. }), "{error:?}");
-    assert_eq!(error.to_string(), "list VMs \"/DC0/vm\": the connection was cut after 10 bytes of the answer");
+    let text = error.to_string();
+    let expected = "list VMs \"/DC0/vm\": the connection was cut after 10 bytes of the answer: ";
+    assert!(text.starts_with(expected) && text.len() > expected.len(), "{text}");
     assert_eq!((error.sent(), error.is_retryable()), (Sent::Yes, true));
-    assert!(error.source().is_some());
+    assert_eq!((error.cause(), error.source().is_none()), (Some(Cause::Cut), true));
 
     let before = raw_server(async |stream| drop(stream));
     let error = transport(&before.await, TransportOptions::new()).post(call()).await.unwrap_err();
@@ -254,17 +256,16 @@ async fn a_refused_connection_was_not_sent() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let error = transport(&format!("http://{address}"), TransportOptions::new()).post(call()).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("list VMs \"/DC0/vm\": cannot connect to {address}"));
-    let source = error.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
-    assert_eq!(source.kind(), std::io::ErrorKind::ConnectionRefused);
+    let why = "the connection was refused: nothing listens on that port";
+    assert_eq!(error.to_string(), format!("list VMs \"/DC0/vm\": cannot connect to {address}: {why}"));
+    assert_eq!((error.cause(), error.source().is_none()), (Some(Cause::Refused), true));
     assert_eq!((error.sent(), error.is_retryable()), (Sent::No, true));
 
     let options = TransportOptions::new().proxy(format!("http://{address}"));
     let error = transport("http://vc.example.com", options).post(call()).await.unwrap_err();
-    assert!(
-        error.to_string().ends_with(&format!("cannot connect to vc.example.com:80 through the proxy http://{address}")),
-        "{error}"
-    );
+    let to = format!("cannot connect to vc.example.com:80 through the proxy http://{address}: ");
+    assert!(error.to_string().contains(&to), "{error}");
+    assert_eq!(error.cause(), Some(Cause::Proxy));
 }
 
 fn timeout_of(error: &Error) -> (Duration, WaitingFor) {
@@ -464,4 +465,32 @@ async fn bodies_stay_out_of_errors_and_debug() {
     assert!(!format!("{login:?}").contains(secret));
     let error = transport.post(login).await.unwrap_err();
     assert!(!format!("{error} {error:?} {transport:?}").contains(secret));
+}
+
+#[tokio::test]
+async fn a_name_that_no_server_knows_is_told_from_other_failures() {
+    let error = transport("http://no-such-host.invalid", TransportOptions::new()).post(call()).await.unwrap_err();
+    assert!(matches!(error.cause(), Some(Cause::UnknownHost | Cause::NameServer)), "{error:?}");
+    assert!(error.to_string().contains("no-such-host.invalid:80: the name of the host "), "{error}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_open_the_way_is_told_from_the_server() {
+    for (answer, said) in [
+        ("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", "the proxy wants a user name and password"),
+        ("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n", "the proxy did not open the way to the server"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        let options = TransportOptions::new().proxy(proxy);
+        let error = transport("https://vc.example.com", options).post(call()).await.unwrap_err();
+        assert_eq!(error.cause(), Some(Cause::Proxy), "{error:?}");
+        assert!(error.to_string().contains(said), "{error}");
+    }
 }

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use vsphere_soap::http::{Endpoint, Proxies, Thumbprint, Transport, TransportOptions, Trust, peer_thumbprint};
-use vsphere_soap::{Error, ErrorKind, Sent};
+use vsphere_soap::{Cause, Error, ErrorKind, Sent};
 
 /// A certificate and its key, made for one test.
 struct Identity {
@@ -242,7 +242,7 @@ async fn a_pin_wants_proof_of_the_key() {
         let address = serve(identity.certificate.clone(), &other, versions).await;
         let error = get(&address, pin.clone()).await.unwrap_err();
         assert_eq!(error.presented_thumbprint(), None);
-        assert!(error.source().is_some());
+        assert_eq!((error.cause(), error.source().is_none()), (Some(Cause::Handshake), true));
         text(Err(error));
     }
 }
@@ -366,4 +366,32 @@ impl Drop for TempFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
+}
+
+#[tokio::test]
+async fn each_reason_to_refuse_a_certificate_has_its_cause() {
+    let ca = Ca::new("VMCA");
+    let trust = || Trust::CaPem(ca.pem.clone().into());
+    let cause =
+        async |identity: &Identity, trust| get(&serve_identity(identity).await, trust).await.unwrap_err().cause();
+    let good = ca.sign(&for_names(&["127.0.0.1"]));
+    assert_eq!(cause(&good, Trust::System).await, Some(Cause::Untrusted));
+    assert_eq!(cause(&good, Trust::CaPem(Ca::new("other").pem.into())).await, Some(Cause::Untrusted));
+    assert_eq!(cause(&good, Trust::Thumbprint(Thumbprint::sha256_of(b"other"))).await, Some(Cause::OtherPin));
+    assert_eq!(cause(&ca.sign(&for_names(&["elsewhere.example"])), trust()).await, Some(Cause::OtherName));
+    let mut params = for_names(&["127.0.0.1"]);
+    params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    assert_eq!(cause(&ca.sign(&params), trust()).await, Some(Cause::Expired));
+    let mut params = for_names(&["127.0.0.1"]);
+    params.not_before = rcgen::date_time_ymd(2999, 1, 1);
+    params.not_after = rcgen::date_time_ymd(3000, 1, 1);
+    assert_eq!(cause(&ca.sign(&params), trust()).await, Some(Cause::NotYetValid));
+}
+
+#[tokio::test]
+async fn a_certificate_without_names_is_said_to_have_none() {
+    let ca = Ca::new("VMCA");
+    let address = serve_identity(&ca.sign(&for_names(&[]))).await;
+    let refused = text(get(&address, Trust::CaPem(ca.pem.into())).await);
+    assert!(refused.contains("it is not made for 127.0.0.1 but for no name at all; if"), "{refused}");
 }

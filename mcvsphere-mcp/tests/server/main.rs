@@ -4,6 +4,7 @@
 
 mod answers;
 mod arguments;
+mod bad_answers;
 mod choke_point;
 mod confirm;
 mod disks;

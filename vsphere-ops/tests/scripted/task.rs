@@ -199,7 +199,11 @@ async fn the_fault_of_a_task_is_kept_with_its_detail() {
     .await;
     let client = server.client().await;
     let error = task::<()>(&client, "task-1").await.unwrap_err();
-    assert_eq!(error.to_string(), "clone \"golden\": Permission to perform this operation was denied (NoPermission)");
+    assert_eq!(
+        error.to_string(),
+        "clone \"golden\": Permission to perform this operation was denied \
+         (NoPermission: privilegeId VirtualMachine.Provisioning.Clone)"
+    );
     let fault = error.fault::<NoPermission>().unwrap();
     assert_eq!(fault.privilege_id.as_deref(), Some("VirtualMachine.Provisioning.Clone"));
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::tls;
+use crate::cause::{ProxyRefused, Unresolved};
 use crate::error::{ErrorKind, WaitingFor};
 
 /// The kind of an error that came before an answer's head; `to` is the server as messages name it.
@@ -14,7 +15,7 @@ pub(super) fn before_answer(error: &reqwest::Error, to: &str, connect_timeout: D
     } else if error.is_connect() && error.is_timeout() {
         ErrorKind::Timeout { after: connect_timeout, waiting_for: WaitingFor::Connection }
     } else if error.is_connect() {
-        ErrorKind::Connect { to: to.to_owned(), source: root_cause(error) }
+        ErrorKind::Connect { to: to.to_owned(), source: connection(error) }
     } else if error.is_builder() {
         ErrorKind::Config(format!("the request cannot be made: {}", root_cause(error)))
     } else if causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse) {
@@ -26,6 +27,23 @@ pub(super) fn before_answer(error: &reqwest::Error, to: &str, connect_timeout: D
     } else {
         ErrorKind::Interrupted { received: 0, source: root_cause(error) }
     }
+}
+
+/// Why there is no connection.
+fn connection(error: &reqwest::Error) -> io::Error {
+    let root = root_cause(error);
+    // Neither of the two has a type that is not private to its crate.
+    for layer in causes(error).map(ToString::to_string) {
+        if layer == "dns error" {
+            return io::Error::other(Unresolved::new(&root.to_string()));
+        }
+        if let Some(why) = layer.strip_prefix("tunnel error: ")
+            && why != "failed to create underlying connection"
+        {
+            return io::Error::other(ProxyRefused { wants_login: why.contains("authorization") });
+        }
+    }
+    root
 }
 
 /// The lowest cause, as an error of its own.

@@ -12,10 +12,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, OtherError, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, OtherError, RootCertStore,
+    SignatureScheme,
 };
 
 use super::trust::{Thumbprint, Trust};
+use crate::cause::Cause;
 use crate::error::{Error, ErrorKind, Result, TlsFailure};
 
 /// Whose certificates a connection accepts.
@@ -93,17 +95,21 @@ pub(super) fn failure(to: String, error: &rustls::Error) -> TlsFailure {
     if let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) = error
         && let Some(refused) = other.downcast_ref::<Refused>()
     {
-        let Refused { presented, cause } = refused.clone();
-        return TlsFailure { to, cause, presented: Some(presented), source: None };
+        let Refused { presented, reason, cause } = refused.clone();
+        return TlsFailure { to, cause, reason, presented: Some(presented), source: None };
     }
-    let cause = match error {
-        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => "the port does not speak TLS",
-        rustls::Error::PeerIncompatible(_) => "the server has no TLS version or cipher that is still safe",
-        rustls::Error::AlertReceived(_) => "the server refused the handshake",
-        _ => "the handshake failed",
+    let (reason, cause) = match error {
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            (Cause::NotTls, "the port does not speak TLS")
+        }
+        rustls::Error::PeerIncompatible(_) | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            (Cause::OldTls, "the server has no TLS version or cipher that is still safe")
+        }
+        rustls::Error::AlertReceived(_) => (Cause::Handshake, "the server refused the handshake"),
+        _ => (Cause::Handshake, "the handshake failed"),
     };
     let source = Some(io::Error::other(error.to_string()));
-    TlsFailure { to, cause: cause.into(), presented: None, source }
+    TlsFailure { to, cause: cause.into(), reason, presented: None, source }
 }
 
 /// A verifier that says which certificate it refuses, and why.
@@ -117,6 +123,7 @@ struct Verifier {
 #[derive(Debug, Clone)]
 struct Refused {
     presented: Thumbprint,
+    reason: Cause,
     cause: Cow<'static, str>,
 }
 
@@ -136,7 +143,7 @@ impl Verifier {
         name: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
-    ) -> Result<(), Cow<'static, str>> {
+    ) -> Result<(), (Cause, Cow<'static, str>)> {
         match &self.policy {
             Policy::Roots { roots, listed } => {
                 let result = match roots.verify_server_cert(leaf, intermediates, name, ocsp, now) {
@@ -150,12 +157,12 @@ impl Verifier {
                 result.map_err(|error| in_words(&error))
             }
             Policy::Pinned(pin) if pin.matches(leaf) => Ok(()),
-            Policy::Pinned(_) => Err("its thumbprint is not the pinned one".into()),
+            Policy::Pinned(_) => Err((Cause::OtherPin, "its thumbprint is not the pinned one".into())),
             Policy::Anyone => Ok(()),
-            Policy::Nobody(why) => Err(why.clone()),
+            Policy::Nobody(why) => Err((Cause::Untrusted, why.clone())),
             Policy::Show(shown) => {
                 *shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(leaf.to_vec());
-                Err("no certificate is accepted where one is only looked at".into())
+                Err((Cause::Untrusted, "no certificate is accepted where one is only looked at".into()))
             }
         }
     }
@@ -170,10 +177,12 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.check(leaf, intermediates, name, ocsp, now).map(|()| ServerCertVerified::assertion()).map_err(|cause| {
-            let refused = Refused { presented: Thumbprint::sha256_of(leaf), cause };
-            rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
-        })
+        self.check(leaf, intermediates, name, ocsp, now).map(|()| ServerCertVerified::assertion()).map_err(
+            |(reason, cause)| {
+                let refused = Refused { presented: Thumbprint::sha256_of(leaf), reason, cause };
+                rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
+            },
+        )
     }
 
     // A certificate is public: only these signatures show that the server has its key. A pin relies on them.
@@ -207,25 +216,30 @@ impl ServerCertVerifier for Verifier {
 }
 
 /// Why a certificate was refused, for somebody who is no expert in TLS.
-fn in_words(error: &rustls::Error) -> Cow<'static, str> {
+fn in_words(error: &rustls::Error) -> (Cause, Cow<'static, str>) {
     let rustls::Error::InvalidCertificate(cause) = error else {
-        return error.to_string().into();
+        return (Cause::Handshake, error.to_string().into());
     };
     match cause {
-        CertificateError::UnknownIssuer => "it is signed by itself or by an unknown CA".into(),
-        // As after a vCenter was set up anew: its CA has the old name and a new key.
-        CertificateError::BadSignature => "it is signed by another CA, of the same name as the trusted one".into(),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".into(),
+        CertificateError::UnknownIssuer => (Cause::Untrusted, "it is signed by itself or by an unknown CA".into()),
+        // As after a vCenter was set up again: its CA has the old name and a new key.
+        CertificateError::BadSignature => {
+            (Cause::Untrusted, "it is signed by another CA, of the same name as the trusted one".into())
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            (Cause::Expired, "it has expired".into())
+        }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet (is the clock of this machine right?)".into()
+            (Cause::NotYetValid, "it is not valid yet (is the clock of this machine right?)".into())
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let presented: Vec<_> = presented.iter().take(5).map(String::as_str).collect();
-            format!("it is not made for {} but for {}", expected.to_str(), presented.join(", ")).into()
+            let made_for = if presented.is_empty() { "no name at all".to_owned() } else { presented.join(", ") };
+            (Cause::OtherName, format!("it is not made for {} but for {made_for}", expected.to_str()).into())
         }
-        CertificateError::NotValidForName => "it is made for another name".into(),
-        CertificateError::Other(OtherError(other)) => other.to_string().into(),
-        other => other.to_string().into(),
+        CertificateError::NotValidForName => (Cause::OtherName, "it is made for another name".into()),
+        CertificateError::Other(OtherError(other)) => (Cause::Untrusted, other.to_string().into()),
+        other => (Cause::Untrusted, other.to_string().into()),
     }
 }
 
