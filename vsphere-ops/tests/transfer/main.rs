@@ -112,7 +112,7 @@ async fn what_fails_leaves_no_file_and_does_not_touch_an_older_one() {
         ),
         (
             Box::new(|| Answer::Body(200, "text/html", b"<h1>Index of a</h1>".to_vec())),
-            "connection",
+            "protocol",
             "a page, not with a file",
         ),
         (Box::new(|| file(b"abc")), "corrupt", ABC_SHA256),

@@ -230,7 +230,7 @@ pub(crate) fn vcenter(request: &Request) -> Option<Answer> {
             &name,
             r#"<returnval><rootFolder type="Folder">group-d1</rootFolder><propertyCollector type="PropertyCollector">propertyCollector</propertyCollector><about><name>VMware vCenter Server</name><fullName>VMware vCenter Server 8.0.3</fullName><vendor>VMware, Inc.</vendor><version>8.0.3</version><build>1</build><osType>linux-x64</osType><productLineId>vpx</productLineId><apiType>VirtualCenter</apiType><apiVersion>8.0.3.0</apiVersion></about><sessionManager type="SessionManager">SessionManager</sessionManager><searchIndex type="SearchIndex">SearchIndex</searchIndex></returnval>"#,
         ),
-        "Login" => soap(&name, ""),
+        "Login" => soap(&name, "<returnval><key>k</key></returnval>"),
         "FindByInventoryPath" => {
             let found = match () {
                 () if body.contains("/datastore/") => r#"type="Datastore">datastore-1"#,
