@@ -63,7 +63,7 @@ fn a_fault_fails_in_one_line() {
     assert_eq!(
         refused(&decode(&[&data("fault.xml")])),
         "decode: tests/data/fault.xml: the answer is a fault: The attempted operation cannot be performed in the current \
-         state (Powered on) (InvalidPowerState)"
+         state (Powered on) (InvalidPowerState: requestedState poweredOn, existingState poweredOn)"
     );
 }
 
