@@ -11,7 +11,11 @@ use std::{borrow::Cow, fmt, path::Path, sync::Arc, time::Duration};
 
 use chrono::{SecondsFormat, Utc};
 use ring::digest::{SHA256, digest};
-use rmcp::{RoleServer, model::CallToolRequestParams, service::RequestContext};
+use rmcp::{
+    RoleServer,
+    model::{CallToolRequestParams, JsonObject},
+    service::RequestContext,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -88,6 +92,16 @@ impl Record {
             trace_id: trace_id.unwrap_or_else(new_trace_id),
             finished: false,
         }
+    }
+
+    /// The record of another method than `tools/call`, under the method's name.
+    pub(crate) fn of_method(
+        method: &'static str,
+        arguments: JsonObject,
+        context: &RequestContext<RoleServer>,
+        caller: &Caller,
+    ) -> Self {
+        Self::new(&CallToolRequestParams::new(method).with_arguments(arguments), context, caller)
     }
 
     /// The record of a call whose lines go to this audit too.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, OnceLock, PoisonError},
+    time::Instant,
 };
 
 use rmcp::{
@@ -10,10 +11,10 @@ use rmcp::{
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult,
         CustomRequest, CustomResult, DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse,
-        GetTaskParams, GetTaskResult, Implementation, InitializeRequestParams, InitializeResult, ListPromptsResult,
-        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams,
-        ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, SubscribeRequestParams,
-        SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
+        GetTaskParams, GetTaskResult, Implementation, InitializeRequestParams, InitializeResult, JsonObject,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
+        PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
+        SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
     },
     service::{RequestContext, SubscriptionContext},
 };
@@ -22,6 +23,7 @@ use tokio::task::AbortHandle;
 
 use crate::{
     Server,
+    audit::Record,
     caller::{Identity, Owner, Visit},
     prompts, resources,
 };
@@ -72,6 +74,19 @@ impl Session {
         Ok(visit)
     }
 
+    /// The audit's record of a method, with what it is about.
+    fn record(
+        &self,
+        method: &'static str,
+        about: &str,
+        what: &str,
+        context: &RequestContext<RoleServer>,
+        visit: &Visit,
+    ) -> Record {
+        let arguments = JsonObject::from_iter([(about.to_owned(), json!(what))]);
+        Record::of_method(method, arguments, context, &visit.caller).kept_in(self.server.audit())
+    }
+
     /// Says in a result who made it, which rmcp does for `server/discover` alone.
     fn sign(&self, visit: &Visit, meta: &mut Option<MetaObject>) {
         if visit.stateless {
@@ -79,6 +94,18 @@ impl Session {
             meta.get_or_insert_default().insert("io.modelcontextprotocol/serverInfo".to_owned(), json!(server_info));
         }
     }
+}
+
+/// Does what is recorded, and writes what came of it.
+async fn recorded<T>(record: Record, work: impl Future<Output = Result<T, ErrorData>>) -> Result<T, ErrorData> {
+    let started = Instant::now();
+    let done = work.await;
+    let outcome = match &done {
+        Ok(_) => "ok",
+        Err(error) => error.data.as_ref().and_then(|data| data["code"].as_str()).unwrap_or("error"),
+    };
+    record.finish(outcome, started.elapsed());
+    done
 }
 
 impl Drop for Session {
@@ -179,8 +206,9 @@ impl ServerHandler for Session {
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let visit = self.admit(&context)?;
+        let record = self.record("resources/read", "uri", &request.uri, &context, &visit);
         let read = Box::pin(self.server.read(&visit, &request.uri));
-        Ok(self.server.guarded("resources/read", read).await?.into())
+        Ok(recorded(record, self.server.guarded("resources/read", read)).await?.into())
     }
 
     async fn subscribe(
@@ -189,7 +217,8 @@ impl ServerHandler for Session {
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         let visit = self.admit(&context)?;
-        let following = self.server.follow(&visit, &request.uri, context.peer)?;
+        let record = self.record("resources/subscribe", "uri", &request.uri, &context, &visit);
+        let following = recorded(record, async { self.server.follow(&visit, &request.uri, context.peer) }).await?;
         self.server.subscriptions().add(self.id, visit.owner(), request.uri, following);
         Ok(())
     }
@@ -210,7 +239,9 @@ impl ServerHandler for Session {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let visit = self.admit(context.request_context())?;
-        self.server.tell(&visit, context).await
+        let uris = context.accepted().resource_subscriptions.clone().unwrap_or_default().join(" ");
+        let record = self.record("subscriptions/listen", "uris", &uris, context.request_context(), &visit);
+        recorded(record, self.server.tell(&visit, context)).await
     }
 
     async fn list_prompts(
@@ -228,7 +259,10 @@ impl ServerHandler for Session {
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
         let visit = self.admit(&context)?;
-        Ok(prompts::get(&request.name, request.arguments, |tool| self.server.may_call(tool, &visit))?.into())
+        let record = self.record("prompts/get", "name", &request.name, &context, &visit);
+        let filled =
+            async { prompts::get(&request.name, request.arguments, |tool| self.server.may_call(tool, &visit)) };
+        Ok(recorded(record, filled).await?.into())
     }
 
     async fn complete(
@@ -267,7 +301,13 @@ impl ServerHandler for Session {
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         let visit = self.admit(&context)?;
-        self.server.tasks().cancel(&request.task_id, &visit.owner())
+        let record = self.record("tasks/cancel", "task", &request.task_id, &context, &visit);
+        let begun = record.begin().await;
+        recorded(record, async {
+            begun.map_err(|error| ErrorData::internal_error(error.to_string(), Some(json!({ "code": "audit" }))))?;
+            self.server.tasks().cancel(&request.task_id, &visit.owner())
+        })
+        .await
     }
 
     async fn on_custom_request(

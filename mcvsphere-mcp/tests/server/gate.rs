@@ -397,3 +397,45 @@ async fn a_listener_without_the_level_hears_nothing() {
     let answer = Wire::new(ours).ask("subscriptions/listen", with_meta(json!({ "notifications": filter }))).await;
     assert_eq!(answer["error"]["data"]["code"], "permission", "{answer}");
 }
+
+#[tokio::test]
+async fn what_other_methods_look_at_and_do_is_audited_too() {
+    let lab = Lab::new().await;
+    let file = std::env::temp_dir().join(format!("mcvsphere-audit-{}.jsonl", std::process::id()));
+    let server = lab.server(&[("MCP_AUDIT_FILE", file.to_str().unwrap())]);
+    let client = client_of(&server, &jane("https://a").with_level(Permission::ReadOnly), true).await;
+    client.read_resource(ReadResourceRequestParams::new("esxi://vms")).await.unwrap();
+    client.read_resource(ReadResourceRequestParams::new("esxi://nothing")).await.unwrap_err();
+    client.get_prompt(GetPromptRequestParams::new("deploy-from-template")).await.unwrap_err();
+    let cancel = ClientRequest::CancelTaskRequest(CancelTaskRequest::new(CancelTaskParams::new("7")));
+    client.send_request(cancel).await.unwrap_err();
+    let mut lines = Vec::new();
+    for _ in 0..100 {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
+        if lines.len() == 5 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    std::fs::remove_file(&file).unwrap();
+    let told: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            assert_eq!((&line["who"], &line["issuer"]), (&json!("jane"), &json!("https://a")), "{line:#}");
+            let outcome = line["outcome"].as_str().unwrap_or("begins");
+            format!("{} {} {outcome}", line["tool"].as_str().unwrap(), line["arguments"])
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            r#"resources/read {"uri":"esxi://vms"} ok"#,
+            r#"resources/read {"uri":"esxi://nothing"} error"#,
+            r#"prompts/get {"name":"deploy-from-template"} not_offered"#,
+            r#"tasks/cancel {"task":"7"} begins"#,
+            r#"tasks/cancel {"task":"7"} error"#,
+        ]
+    );
+    assert_eq!(lines[3]["call"], lines[4]["call"]);
+}
