@@ -20,16 +20,16 @@ pub(crate) type Result<T> = std::result::Result<T, ToolError>;
 pub struct ToolError {
     code: Cow<'static, str>,
     message: String,
-    candidates: Value,
+    candidates: Box<Value>,
     /// What a fault of vSphere tells: `fault`, `details`, and of a missing right `privilege` and `object`.
-    fault: Map<String, Value>,
+    fault: Box<Map<String, Value>>,
 }
 
 impl ToolError {
     /// An error with a code of the list that `vsphere_ops::Error` draws from, or one of the front end's own:
     /// `unknown_tool`, `not_offered`, `permission`, `declined`, `conflict`, `cancelled`, `deadline`, `internal`.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), candidates: Value::Null, fault: Map::new() }
+        Self { code: code.into(), message: message.into(), candidates: Box::default(), fault: Box::default() }
     }
 
     /// An argument that the tool cannot take.
@@ -52,7 +52,7 @@ impl ToolError {
             structured["candidates"] = self.candidates.take();
         }
         if let Value::Object(structured) = &mut structured {
-            structured.extend(std::mem::take(&mut self.fault));
+            structured.extend(*std::mem::take(&mut self.fault));
         }
         let structured = fit(structured);
         self.message = structured["message"].as_str().unwrap_or_default().to_owned();
@@ -78,7 +78,7 @@ impl ToolError {
             text("message").map_or_else(|| report.to_string(), str::to_owned),
         );
         if let Some(candidates) = report.get("candidates") {
-            error.candidates = candidates.clone();
+            *error.candidates = candidates.clone();
         }
         error
     }
@@ -100,7 +100,7 @@ impl From<vsphere_ops::Error> for ToolError {
         let candidates: Vec<Value> =
             error.candidates().iter().map(|candidate| json!({ "path": candidate.path, "id": candidate.id })).collect();
         let candidates = if candidates.is_empty() { Value::Null } else { Value::Array(candidates) };
-        Self { code: code.into(), message, candidates, fault: fault(&error) }
+        Self { code: code.into(), message, candidates: Box::new(candidates), fault: Box::new(fault(&error)) }
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn an_error_has_a_bound_and_hides_no_character() {
         let mut error = ToolError::new("ambiguous", format!("many are named {}", "x".repeat(300_000)));
-        error.candidates =
+        *error.candidates =
             (0..9000).map(|at| json!({ "path": format!("/DC0/vm/we\u{202e}b{at}"), "id": at })).collect();
         let result = error.into_result();
         let (text, structured) = (&result.content[0].as_text().unwrap().text, result.structured_content.unwrap());
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn an_error_says_code_message_and_candidates() {
         let mut error = ToolError::new("ambiguous", "two are named web");
-        error.candidates = json!([{ "path": "/DC0/vm/web", "id": "vm-1" }]);
+        *error.candidates = json!([{ "path": "/DC0/vm/web", "id": "vm-1" }]);
         let result = error.into_result();
         assert_eq!(result.is_error, Some(true));
         let structured = result.structured_content.unwrap();

@@ -83,7 +83,10 @@ fn good(operation: &str) -> Vec<u8> {
 async fn answer(mut stream: TcpStream, from: Since, bad: &[u8]) -> io::Result<()> {
     let mut request = Vec::new();
     // The requests of this client end with the envelope, or have no body.
-    while !request.ends_with(b"Envelope>") && !(request.starts_with(b"GET") && request.ends_with(b"\r\n\r\n")) {
+    let whole = |request: &[u8]| {
+        request.ends_with(b"Envelope>") || (request.starts_with(b"GET") && request.ends_with(b"\r\n\r\n"))
+    };
+    while !whole(&request) {
         if stream.read_buf(&mut request).await? == 0 {
             return Ok(());
         }
