@@ -32,8 +32,11 @@ fn two_machines(values: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// A leaf that could not be read: its object, its path, and its type.
+type Unread = (Option<String>, String, &'static str);
+
 /// The values of the first machine of two, and what was noted.
-fn first_of_two(values: &str) -> (Vec<Any>, Vec<(Option<String>, String, &'static str)>) {
+fn first_of_two(values: &str) -> (Vec<Any>, Vec<Unread>) {
     let (answer, notes) = read("RetrievePropertiesEx", &two_machines(values), &[]).unwrap();
     let Answer::Result { value, .. } = answer else { panic!("a fault") };
     let page: vsphere_model::types::RetrieveResult = value.take().unwrap();
@@ -43,7 +46,7 @@ fn first_of_two(values: &str) -> (Vec<Any>, Vec<(Option<String>, String, &'stati
     (values, notes.first.into_iter().map(|note| (note.object, note.path, note.expected)).collect())
 }
 
-fn noted(path: &str, expected: &'static str) -> Vec<(Option<String>, String, &'static str)> {
+fn noted(path: &str, expected: &'static str) -> Vec<Unread> {
     vec![(Some("VirtualMachine:vm-1".to_owned()), path.to_owned(), expected)]
 }
 
