@@ -30,8 +30,7 @@ use crate::{
 
 /// One client's session with a server, as a transport serves it.
 ///
-/// Each method passes the gate first, by which it learns who calls: what it looks at and does goes through that
-/// [`Visit`].
+/// Each method passes the gate first, by which it learns who calls.
 pub struct Session {
     server: Server,
     id: u64,

@@ -359,11 +359,24 @@ impl Error {
     }
 
     /// The wire name of the API's fault, where that is the cause: `NoPermission`.
+    ///
+    /// ```
+    /// fn is_busy(error: &vsphere_ops::Error) -> bool {
+    ///     matches!(error.fault_name(), Some("TaskInProgress" | "ConcurrentAccess"))
+    /// }
+    /// ```
     pub fn fault_name(&self) -> Option<&str> {
         self.fault_object().map(Object::type_name)
     }
 
     /// What the API's fault tells beside its message, such as the privilege that is missing, and on which object.
+    ///
+    /// ```
+    /// fn missing_privilege(error: &vsphere_ops::Error) -> Option<String> {
+    ///     let facts = error.fault_facts();
+    ///     facts.iter().find(|fact| fact.field == "privilegeId").map(|fact| fact.value.clone())
+    /// }
+    /// ```
     pub fn fault_facts(&self) -> Vec<Fact> {
         self.fault_object().map(fault::facts).unwrap_or_default()
     }

@@ -34,6 +34,14 @@ pub struct Gaps {
 }
 
 /// A property that could not be read of some objects.
+///
+/// ```
+/// use vsphere_ops::Unreadable;
+///
+/// fn advice(hidden: &Unreadable) -> Option<String> {
+///     Some(format!("grant {} to see {}", hidden.privilege.as_ref()?, hidden.property))
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Unreadable {
@@ -49,6 +57,14 @@ pub struct Unreadable {
 }
 
 /// A part of a report that could not be found out.
+///
+/// ```
+/// use vsphere_ops::MissingPart;
+///
+/// fn line(part: &MissingPart) -> String {
+///     format!("without {}: {}", part.what, part.why)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MissingPart {

@@ -28,7 +28,12 @@ impl Untrusted {
         &self.0
     }
 
-    /// The text.
+    /// The text, no longer told from what the library says.
+    ///
+    /// ```
+    /// let note = vsphere_ops::Untrusted::from("ask Ann before a reboot");
+    /// assert_eq!(note.into_string(), "ask Ann before a reboot");
+    /// ```
     pub fn into_string(self) -> String {
         self.0
     }

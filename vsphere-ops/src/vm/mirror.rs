@@ -109,6 +109,16 @@ impl VmMirror {
     }
 
     /// How fresh what the mirror holds is; `None` before the server has told all of it.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// let mirror = vsphere_ops::vm::VmMirror::start(&client).await?;
+    /// assert!(mirror.freshness().is_some_and(|freshness| freshness.live));
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
     pub fn freshness(&self) -> Option<Freshness> {
         Some(Freshness { live: self.is_current(), age: self.age()? })
     }
