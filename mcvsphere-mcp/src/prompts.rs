@@ -177,6 +177,11 @@ fn find(name: &str, offered: impl Fn(&str) -> bool) -> Result<&'static Runbook, 
     }
 }
 
+/// Whether there is a runbook of this name.
+pub(crate) fn exists(name: &str) -> bool {
+    RUNBOOKS.iter().any(|runbook| runbook.name == name)
+}
+
 /// Whether a runbook is offered.
 ///
 /// # Errors

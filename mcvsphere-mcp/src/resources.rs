@@ -204,7 +204,8 @@ impl Server {
         Ok(())
     }
 
-    /// Completes the name of an object, for a prompt or a resource that is offered to who makes this visit.
+    /// Completes the name of an object, for a prompt or a resource that is offered to who makes this visit. For one that does
+    /// not exist there is nothing to complete.
     ///
     /// # Errors
     /// The prompt or the resource is not offered.
@@ -214,7 +215,9 @@ impl Server {
         request: &CompleteRequestParams,
     ) -> std::result::Result<CompleteResult, ErrorData> {
         match &request.r#ref {
+            Reference::Prompt(prompt) if !prompts::exists(&prompt.name) => return Ok(CompleteResult::default()),
             Reference::Prompt(prompt) => prompts::check(&prompt.name, |tool| self.may_call(tool, visit))?,
+            Reference::Resource(resource) if Kind::of(&resource.uri).is_none() => return Ok(CompleteResult::default()),
             Reference::Resource(resource) => drop(self.kind_of(visit, &resource.uri)?),
             _ => {}
         }
