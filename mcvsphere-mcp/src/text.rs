@@ -8,6 +8,10 @@ use std::{borrow::Cow, fmt::Write as _};
 /// Whether a character is shown as an escape: controls, line and paragraph separators, what changes the direction of text,
 /// and what cannot be seen.
 fn is_hidden(c: char) -> bool {
+    // Nearly all that is shown is ASCII.
+    if c < '\u{7f}' {
+        return c < ' ';
+    }
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
