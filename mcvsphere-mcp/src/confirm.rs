@@ -83,9 +83,7 @@ fn elicitation(message: String) -> Result<ElicitRequestParams> {
 
 /// The answer of a call whose client puts the question to the user: it calls again with this token and the answer.
 fn input_required(preview: &Preview, token: String, void: Option<Void>) -> CallToolResponse {
-    let text = preview.text();
-    let text = void.map_or_else(|| text.clone(), |void| format!("{void}\n\n{text}"));
-    match elicitation(text) {
+    match elicitation(preview.text_after(void)) {
         Ok(params) => {
             let request = InputRequest::Elicitation(ElicitRequest::new(params));
             let requests = BTreeMap::from([(QUESTION.to_owned(), request)]);
@@ -131,7 +129,7 @@ impl Cx {
         if !preview.asks(always) {
             return Ok(());
         }
-        // Whoever said no need not be asked whether they want something else.
+        // A user who said no need not be asked whether they want something else.
         if self.call.plan.is_none()
             && let Some(answer) = self.answer()?
         {
@@ -188,7 +186,7 @@ impl Cx {
             if now.state() == preview.state() {
                 return Ok(());
             }
-            text = format!("{}\n\n{}", Void::Changed, now.text());
+            text = now.text_after(Some(Void::Changed));
             preview = now;
         }
         Err(ToolError::new("conflict", "it changed again and again while the user was asked; nothing was done"))

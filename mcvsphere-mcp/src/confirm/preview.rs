@@ -91,6 +91,14 @@ impl Preview {
         text
     }
 
+    /// The question, after the reason why the answer before does not count.
+    pub(super) fn text_after(&self, void: Option<Void>) -> String {
+        match void {
+            Some(void) => format!("{void}\n\n{}", self.text()),
+            None => self.text(),
+        }
+    }
+
     /// The names of the objects that are not shown in full.
     fn others(&self) -> Vec<String> {
         self.objects.iter().skip(MOST_SHOWN).map(name_of).collect()
@@ -103,8 +111,7 @@ impl Preview {
              \"{token}\". It is good once, for {} minutes, and void when what is shown changes.",
             PATIENCE.as_secs() / 60
         );
-        let text = self.text();
-        let text = void.map_or_else(|| text.clone(), |void| format!("{void}\n\n{text}"));
+        let text = self.text_after(void);
         let mut result = CallToolResult::success(vec![ContentBlock::text(format!("{text}\n\n{how}"))]);
         let others = self.others();
         let shown = visible(self.objects.iter().take(MOST_SHOWN).cloned().collect());
