@@ -1,5 +1,6 @@
 //! What all connections share: the world, and the news of its changes.
 
+use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -18,15 +19,18 @@ pub(crate) struct Core {
 
 impl Core {
     /// A server with the inventory of this model.
-    pub(crate) fn new(model: &Model) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// The inventory can't hold what the model asks for.
+    pub(crate) fn new(model: &Model) -> io::Result<Arc<Self>> {
         let core = Arc::new_cyclic(|core| Self {
             world: RwLock::new(World::new(model.settings().clone(), core.clone())),
             changes: watch::channel(0).0,
             troubles: Troubles::default(),
         });
         core.troubles.set(model.first_trouble().clone());
-        model.build(&mut core.write());
-        core
+        model.build(&mut core.write())?;
+        Ok(core)
     }
 
     /// The world, to look at.

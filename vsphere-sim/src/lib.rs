@@ -83,7 +83,7 @@ impl Sim {
     /// Starts a server on a free loopback port, over HTTPS.
     ///
     /// # Errors
-    /// The port or the certificate can't be had.
+    /// The port or the certificate can't be had, or the model asks for what its inventory can't hold.
     pub async fn start(model: Model) -> io::Result<Self> {
         Self::listen(model, loopback()).await
     }
@@ -91,7 +91,7 @@ impl Sim {
     /// Starts a server on this address, over HTTPS.
     ///
     /// # Errors
-    /// The address or the certificate can't be had.
+    /// The address or the certificate can't be had, or the model asks for what its inventory can't hold.
     pub async fn listen(model: Model, address: SocketAddr) -> io::Result<Self> {
         let identity = Identity::new(address.ip())?;
         Self::serve(model, address, Some(&identity)).await
@@ -100,7 +100,7 @@ impl Sim {
     /// Starts a server on this address, over plain HTTP: behind a proxy that sees what is sent, or that has the TLS.
     ///
     /// # Errors
-    /// The address can't be had.
+    /// The address can't be had, or the model asks for what its inventory can't hold.
     pub async fn listen_plain(model: Model, address: SocketAddr) -> io::Result<Self> {
         Self::serve(model, address, None).await
     }
@@ -110,7 +110,7 @@ impl Sim {
             pem: identity.pem().to_owned(),
             thumbprint: Thumbprint::sha256_of(identity.certificate()),
         });
-        let core = Core::new(&model);
+        let core = Core::new(&model)?;
         let server = Server::start(Arc::clone(&core), address, identity).await?;
         Ok(Self { core, server, certificate })
     }

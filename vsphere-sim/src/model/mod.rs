@@ -6,6 +6,7 @@ mod machine;
 mod sized;
 mod users;
 
+use std::io;
 use std::time::Duration;
 
 use crate::objects;
@@ -184,7 +185,13 @@ impl Model {
     }
 
     /// Fills the world.
-    pub(crate) fn build(&self, world: &mut World) {
+    ///
+    /// # Errors
+    /// The inventory can't hold what was asked for.
+    pub(crate) fn build(&self, world: &mut World) -> io::Result<()> {
+        if let Inventory::Sized(size) = &self.inventory {
+            sized::check(size).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        }
         objects::install(world);
         // What was before the first client came has happened at once.
         let pace = std::mem::replace(&mut world.settings.pace, 0.0);
@@ -196,9 +203,6 @@ impl Model {
         };
         world.settings.pace = pace;
         self.give_rights(world);
-        if let Err(fault) = built {
-            // The inventory is ours and does not clash with itself: a fault is a bug that the tests find.
-            tracing::error!(fault = fault.message(), "the model's inventory is incomplete");
-        }
+        built.map_err(|fault| io::Error::other(format!("the inventory can't be made: {}", fault.message())))
     }
 }

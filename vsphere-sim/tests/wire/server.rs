@@ -1,12 +1,15 @@
 //! The server itself: login, reads, news.
 
 use crate::support::{Lab, login};
-use vsphere_model::managed::{Datacenter, Folder, PropertyCollector, ViewManager, datacenter, folder};
+use vsphere_model::managed::{
+    Datacenter, Folder, HostSystem, PropertyCollector, SearchIndex, ViewManager, VirtualMachine, datacenter, folder,
+    host_system, virtual_machine,
+};
 use vsphere_model::types::{
     ObjectSpec, ObjectUpdateKind, Poly, PropertyFilterSpec, PropertySpec, RetrieveOptions, SelectionSpec,
     TraversalSpec, WaitOptions,
 };
-use vsphere_sim::Model;
+use vsphere_sim::{Model, Sim, Size};
 use vsphere_soap::object::ManagedObjectReference;
 
 #[tokio::test]
@@ -29,6 +32,26 @@ async fn a_datacenter_has_its_four_folders_and_a_name_is_taken_once() {
     assert!(error.fault().is_some_and(|fault| fault.is_named("DuplicateName")), "{error}");
     let error = vms.create_datacenter("DC1").await.unwrap_err();
     assert!(error.fault().is_some_and(|fault| fault.is_named("NotSupported")), "{error}");
+}
+
+#[tokio::test]
+async fn a_model_that_asks_for_what_can_not_be_does_not_start() {
+    let model = Model::sized(Size { vms: 5, datastores: 0, ..Size::default() });
+    let error = Sim::start(model).await.unwrap_err();
+    assert_eq!(error.to_string(), "5 virtual machines need at least one datastore");
+}
+
+#[tokio::test]
+async fn machines_stand_on_hosts_of_their_own_cluster_however_they_are_dealt_out() {
+    let lab = Lab::new(Model::sized(Size { vms: 11, hosts: 3, clusters: 2, ..Size::default() })).await;
+    for number in 0..11 {
+        let path = format!("/DC0/vm/DC0_C{}_VM{}", number % 2, number / 2);
+        let index: SearchIndex = lab.object(lab.content.search_index.as_ref().unwrap());
+        let machine: VirtualMachine = lab.object(&index.find_by_inventory_path(&path).await.unwrap().unwrap());
+        let host: HostSystem = lab.object(&lab.get(&machine, virtual_machine::HOST).await.unwrap());
+        let name = lab.get(&host, host_system::NAME).await;
+        assert!(name.starts_with(&format!("DC0_C{}_", number % 2)), "{path} is on {name}");
+    }
 }
 
 #[tokio::test]
