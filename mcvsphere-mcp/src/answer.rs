@@ -13,6 +13,7 @@ use rmcp::{
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use vsphere_ops::several::Report;
 
 use crate::{ToolError, error::Result, render};
 
@@ -52,17 +53,21 @@ impl Answer {
 
     /// A report for each object of a change, which has an `error` where that object's change failed. The call has failed
     /// when all have; when there is one object, its error is the call's.
-    pub(crate) fn reports(reports: &[impl Serialize]) -> Result<Self> {
-        let reports: Vec<Value> = reports.iter().map(to_value).collect::<Result<_>>()?;
-        let error = |report: &Value| report.get("error").filter(|error| !error.is_null()).cloned();
-        if let [only] = reports.as_slice()
-            && let Some(error) = error(only)
-        {
-            return Err(ToolError::from_report(&error));
+    pub(crate) fn reports<T: Serialize>(reports: &[Report<T>]) -> Result<Self> {
+        if let [Report { outcome: Err(error), .. }] = reports {
+            return Err(error.clone().into());
         }
-        let failures = reports.iter().filter(|report| error(report).is_some()).count();
+        let results = reports.iter().map(|report| {
+            let mut result = to_value(report)?;
+            if let Err(error) = &report.outcome {
+                result["error"] = ToolError::from(error.clone()).as_report();
+            }
+            Ok(result)
+        });
+        let results: Vec<Value> = results.collect::<Result<_>>()?;
+        let failures = reports.iter().filter(|report| report.outcome.is_err()).count();
         let failed = failures > 0 && failures == reports.len();
-        Ok(Self { data: json!({ "results": reports, "failed": failures }), failed })
+        Ok(Self { data: json!({ "results": results, "failed": failures }), failed })
     }
 }
 
@@ -105,6 +110,8 @@ impl IntoCallToolResult for Answer {
 
 #[cfg(test)]
 mod tests {
+    use vsphere_ops::{Error, ErrorKind};
+
     use super::*;
 
     #[test]
@@ -117,12 +124,16 @@ mod tests {
 
     #[test]
     fn the_error_of_one_object_is_the_calls() {
-        let failed = json!({ "vm": "a", "error": { "code": "not_found", "message": "no a" } });
-        let good = json!({ "vm": "b", "changed": true });
-        let error = Answer::reports(std::slice::from_ref(&failed)).unwrap_err();
-        assert_eq!(error, ToolError::new("not_found", "no a"));
-        let some = Answer::reports(&[failed.clone(), good]).unwrap();
+        let failed = || {
+            let error = Error::new("power on", ErrorKind::NotFound("no such VM".to_owned())).on("a");
+            Report { vm: "a".to_owned(), id: None, outcome: Err(error) }
+        };
+        let good = Report { vm: "b".to_owned(), id: None, outcome: Ok(json!({ "changed": true })) };
+        let message = "power on \"a\": no such VM; the list tools show what there is";
+        assert_eq!(Answer::reports::<Value>(&[failed()]).unwrap_err(), ToolError::new("not_found", message));
+        let some = Answer::reports(&[failed(), good]).unwrap();
         assert_eq!((some.failed, &some.data["failed"]), (false, &json!(1)));
-        assert!(Answer::reports(&[failed.clone(), failed]).unwrap().failed);
+        assert_eq!(some.data["results"][0]["error"], json!({ "code": "not_found", "message": message }));
+        assert!(Answer::reports::<Value>(&[failed(), failed()]).unwrap().failed);
     }
 }

@@ -1,5 +1,7 @@
 //! Why a call failed, in words for a model and in a form for a program.
 
+pub(crate) mod advice;
+
 use std::{borrow::Cow, fmt};
 
 use rmcp::{
@@ -8,7 +10,6 @@ use rmcp::{
     model::{CallToolResponse, CallToolResult, ContentBlock},
 };
 use serde_json::{Map, Value, json};
-use vsphere_ops::{Cause, ErrorKind};
 
 use crate::{answer::fit, render, text::one_line};
 
@@ -37,14 +38,6 @@ impl ToolError {
         Self::new("invalid_argument", message)
     }
 
-    /// The error with what to do next, where the operation alone does not know.
-    pub(crate) fn with_step(mut self, step: Option<&str>) -> Self {
-        if let Some(step) = step {
-            self.message = format!("{}; {step}", self.message);
-        }
-        self
-    }
-
     /// The error as the answer of the call, its message on one line whatever it quotes.
     pub(crate) fn into_result(mut self) -> CallToolResult {
         let mut structured = json!({ "code": self.code, "message": one_line(&self.message) });
@@ -70,17 +63,13 @@ impl ToolError {
 }
 
 impl ToolError {
-    /// The error of one object of several, read back from its report: `{code, message, candidates?}`.
-    pub(crate) fn from_report(report: &Value) -> Self {
-        let text = |key: &str| report.get(key).and_then(Value::as_str);
-        let mut error = Self::new(
-            text("code").unwrap_or("fault").to_owned(),
-            text("message").map_or_else(|| report.to_string(), str::to_owned),
-        );
-        if let Some(candidates) = report.get("candidates") {
-            *error.candidates = candidates.clone();
+    /// The error in the report of one object of several.
+    pub(crate) fn as_report(&self) -> Value {
+        let mut report = json!({ "code": self.code, "message": self.message });
+        if !self.candidates.is_null() {
+            report["candidates"] = (*self.candidates).clone();
         }
-        error
+        report
     }
 }
 
@@ -92,9 +81,11 @@ impl fmt::Display for ToolError {
 
 impl From<vsphere_ops::Error> for ToolError {
     fn from(error: vsphere_ops::Error) -> Self {
-        let code = error.code();
-        let message = match next_step(&error) {
-            Some(step) => format!("{error}; {step}"),
+        let advice = advice::about(&error);
+        // The server refuses what the model gave.
+        let code = if advice.is_about_an_argument { "invalid_argument" } else { error.code() };
+        let message = match advice.text {
+            Some(advice) => format!("{error}; {advice}"),
             None => error.to_string(),
         };
         let candidates: Vec<Value> =
@@ -126,64 +117,6 @@ fn fault(error: &vsphere_ops::Error) -> Map<String, Value> {
         told.insert("details".to_owned(), Value::Object(details));
     }
     told
-}
-
-/// What to do next, where the error alone does not tell it: by the cause, else by the code. No step is better than one
-/// that does not fit.
-fn next_step(error: &vsphere_ops::Error) -> Option<&'static str> {
-    match (error.cause(), error.code()) {
-        (Some(cause), _) => against(cause),
-        (None, "not_found") => Some("the list tools show what there is"),
-        (None, "ambiguous") => Some("call again with the path or the id of one candidate"),
-        (None, "auth") if is_refused_login(error) => Some("check VCENTER_USER and VCENTER_PASSWORD"),
-        _ => None,
-    }
-}
-
-fn is_refused_login(error: &vsphere_ops::Error) -> bool {
-    match error.kind() {
-        ErrorKind::Refused(_) => true,
-        ErrorKind::Rest(_) => false,
-        _ => error.is_fault("InvalidLogin"),
-    }
-}
-
-/// What helps against a cause.
-pub(crate) fn against(cause: Cause) -> Option<&'static str> {
-    Some(match cause {
-        Cause::UnknownHost => "check the host name in VCENTER_HOST",
-        Cause::NameServer => "check the DNS and the network of this machine",
-        Cause::Refused => "check the port in VCENTER_HOST, and that vCenter runs there",
-        Cause::Unreachable => "check the address in VCENTER_HOST, and the route, VPN and firewall to it",
-        Cause::NotPermitted => "check the firewall and the sandbox of this machine",
-        Cause::NoAnswer => "check the address in VCENTER_HOST, and whether a firewall drops what is sent to it",
-        Cause::Proxy => "check the proxy that HTTPS_PROXY or ALL_PROXY names, or leave the server out by NO_PROXY",
-        Cause::Untrusted => {
-            "compare the thumbprint with the one that the server's own console shows, then set VCENTER_THUMBPRINT to it, \
-             or VCENTER_CA_FILE to the CA's certificate"
-        }
-        Cause::Expired => "renew the server's certificate, or set VCENTER_THUMBPRINT, to which dates do not matter",
-        Cause::NotYetValid => "set the clock of this machine or of the server",
-        Cause::OtherName => {
-            "set VCENTER_HOST to a name that the certificate is made for, or set VCENTER_THUMBPRINT, to which names do \
-             not matter"
-        }
-        Cause::OtherPin => {
-            "if the server's certificate was replaced, set VCENTER_THUMBPRINT to the new one; otherwise another server \
-             answers in its place"
-        }
-        Cause::OldTls => "TLS 1.2 or later must be on at the server",
-        Cause::NotTls => "check the port in VCENTER_HOST: HTTPS is expected there",
-        Cause::Slow => "try again later, or ask for less",
-        Cause::Unavailable => "the server may be starting or overloaded: try again later",
-        Cause::Redirected => "set VCENTER_HOST to the address of vCenter or ESXi itself",
-        Cause::NoSuchPage | Cause::NotVsphere => {
-            "check that VCENTER_HOST leads to a vCenter or ESXi itself, not to a proxy or a login page before it"
-        }
-        Cause::TooLarge => "the limit is VCENTER_MAX_ANSWER_MB",
-        // What is wrong is not known well enough, or nothing helps from here.
-        _ => return None,
-    })
 }
 
 impl IntoCallToolResult for ToolError {

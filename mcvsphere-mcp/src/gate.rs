@@ -29,7 +29,7 @@ use crate::{
     caller::Visit,
     confirm::{self, Replay},
     cx::Call,
-    error::Result,
+    error::{Result, advice},
     progress::Reporter,
     tasks::{self, Work},
 };
@@ -124,7 +124,7 @@ impl Server {
         let response = match self.tokens().recall(call) {
             Some(before) => self.replay(before, &context).await,
             None => {
-                let answer = self.run(request, context, call).await;
+                let answer = advice::for_call(self, call, self.run(request, context, call)).await;
                 if effect == Effect::Vsphere {
                     call.backend.mirrors().machines().changed(&call.backend);
                 }

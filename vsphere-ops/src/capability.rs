@@ -1,7 +1,7 @@
 //! What a server can't do, said before it is tried.
 
 use crate::connection::Connection;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Circumstance, Error, ErrorKind, Result};
 
 /// What a server can do, as far as that is known without asking it.
 ///
@@ -45,9 +45,7 @@ pub(crate) fn require_writable(connection: &Connection, operation: &str) -> Resu
     if !connection.is_restricted() {
         return Ok(());
     }
-    let text = format!("the licence of {} allows reading only; {RESTRICTED_HINT}", connection.content.about.full_name);
-    Err(Error::new(operation, ErrorKind::Unsupported(text)).on(connection.authority()))
+    let text = format!("the licence of {} allows reading only", connection.content.about.full_name);
+    let error = Error::new(operation, ErrorKind::Unsupported(text)).on(connection.authority());
+    Err(error.with_circumstance(Circumstance::ReadOnlyLicence))
 }
-
-/// What helps against the fault `RestrictedVersion`.
-pub(crate) const RESTRICTED_HINT: &str = "the free ESXi licence does not let the API change anything: use a paid or evaluation licence, or the host's own web client";

@@ -193,7 +193,7 @@ where
         task.await?;
         Ok((before, true))
     });
-    let named = |error: Error| explained(error.in_operation(operation).on(machine.label()));
+    let named = |error: Error| error.in_operation(operation).on(machine.label());
     let (before, changed) = change.await.map_err(named)?;
     let after = if changed { Devices::read(machine).await.map_err(named)? } else { before.clone() };
     Ok(Reconfigured { before, after, changed })
@@ -221,30 +221,6 @@ fn change(operation: VirtualDeviceConfigSpecOperation, device: Poly<VirtualDevic
 /// What a device is called.
 pub(crate) fn label(device: &VirtualDevice) -> String {
     device.device_info.as_ref().map(|info| info.label.clone()).unwrap_or_default()
-}
-
-/// The faults that devices meet, and what helps against each.
-const ADVICE: [(&str, &str); 9] = [
-    ("NoDiskSpace", NO_SPACE),
-    ("InsufficientStorageSpace", NO_SPACE),
-    ("InsufficientDisks", NO_SPACE),
-    ("FileLocked", "another machine that runs, or a task such as a backup, holds the file: end that first"),
-    ("DeviceHotPlugNotSupported", NOT_HOT),
-    ("InvalidPowerState", NOT_HOT),
-    ("TooManyDevices", "the machine has as many devices of this kind as it may: remove one first"),
-    ("DeviceUnsupportedForVmVersion", "the machine's virtual hardware is too old for this device"),
-    ("DeviceUnsupportedForVmPlatform", "the host can't offer this device"),
-];
-const NO_SPACE: &str = "free space there or choose another datastore; get_datastore_info tells how much is free";
-const NOT_HOT: &str = "this can't be changed while the machine runs or is suspended: power it off first";
-
-/// Adds to a fault about devices what helps against it.
-pub(crate) fn explained(error: Error) -> Error {
-    let advice = ADVICE.iter().find(|(fault, _)| error.is_fault(fault)).map(|(_, advice)| *advice);
-    match advice {
-        Some(advice) => error.advised(advice),
-        None => error,
-    }
 }
 
 #[cfg(test)]
@@ -331,23 +307,5 @@ pub(crate) mod tests {
         let mut moved = VirtualLsiLogicController::default();
         moved.scsi_ctlr_unit_number = Some(3);
         assert_eq!(free("vmx-21", device(moved, 1000, "", None), 0..3), Some(4));
-    }
-
-    #[test]
-    fn faults_say_what_helps() {
-        let text = |fault: Poly<MethodFault>| {
-            let fault = LocalizedMethodFault { fault, localized_message: None };
-            explained(Error::new("add a disk to", ErrorKind::Task(fault)).on("web-1")).to_string()
-        };
-        for (fault, helps) in [
-            (Poly::<MethodFault>::new(FileLocked::default()), "holds the file"),
-            (Poly::new(NoDiskSpace::default()), "get_datastore_info"),
-            (Poly::new(InvalidPowerState::default()), "power it off first"),
-        ] {
-            let name = fault.type_name().to_owned();
-            let text = text(fault);
-            assert!(text.contains(&name) && text.contains(helps), "{text}");
-        }
-        assert!(!text(Poly::new(MethodFault::default())).contains(';'));
     }
 }

@@ -9,7 +9,6 @@ use vsphere_soap::object::{DataType, Object};
 use vsphere_soap::session::NoSession;
 use vsphere_soap::{Cause, ErrorKind as WireKind, Sent};
 
-use crate::capability::RESTRICTED_HINT;
 use crate::rest::RestFault;
 use crate::retry::is_harmless;
 
@@ -63,8 +62,7 @@ struct Inner {
     kind: Arc<ErrorKind>,
     /// Whether it was a change that the server may have carried out, though its answer is missing.
     uncertain: bool,
-    /// What helps against the cause.
-    advice: Option<String>,
+    circumstance: Option<Circumstance>,
 }
 
 /// Why an operation failed.
@@ -156,6 +154,63 @@ pub struct Candidate {
     pub id: String,
 }
 
+/// What a program should know of a failure beside its kind and fault: what stood in the way, or what was done all the same.
+///
+/// ```
+/// use vsphere_ops::{Circumstance, Error};
+///
+/// fn needs_tools(error: &Error) -> bool {
+///     error.circumstance() == Some(&Circumstance::ToolsNotRunning) || error.is_fault("ToolsUnavailable")
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Circumstance {
+    /// VMware Tools do not run in the guest.
+    ToolsNotRunning,
+    /// The VM has no snapshot, and a linked clone needs one.
+    NoSnapshot,
+    /// Snapshots use the disk.
+    DiskHasSnapshots,
+    /// The VM is not a template.
+    NotATemplate,
+    /// The VM has no serial port.
+    NoSerialPort,
+    /// The serial port was disconnected, and could not be connected again.
+    LeftDisconnected,
+    /// The network adapter is an SR-IOV adapter, which needs a VM that is off, all of its memory reserved, and a host
+    /// whose network has an adapter with virtual functions.
+    SriovAdapter,
+    /// The VM was created; only what should have followed has failed.
+    Created(ManagedObjectReference),
+    /// What was given is the id, UUID or path of this object and the name of another one.
+    NameOfAnother(ManagedObjectReference),
+    /// The server's licence lets the API read only.
+    ReadOnlyLicence,
+}
+
+impl Circumstance {
+    /// The clause that an error's text ends with, where the cause does not tell it.
+    fn told(&self) -> Option<String> {
+        Some(match self {
+            Self::LeftDisconnected => "the port is disconnected now".to_owned(),
+            Self::SriovAdapter => {
+                "an SR-IOV adapter needs a VM that is off, with all its memory reserved, on a host whose \
+                                   network has an adapter with virtual functions"
+                    .to_owned()
+            }
+            Self::Created(vm) => format!("the VM was created ({})", vm.value),
+            Self::NameOfAnother(object) => format!("it is both the name of one and the id or path of {object}"),
+            Self::ToolsNotRunning
+            | Self::NoSnapshot
+            | Self::DiskHasSnapshots
+            | Self::NotATemplate
+            | Self::NoSerialPort
+            | Self::ReadOnlyLicence => return None,
+        })
+    }
+}
+
 impl Error {
     /// An error of `operation`, a short verb phrase such as `power on`.
     ///
@@ -165,7 +220,7 @@ impl Error {
     /// let error = Error::new("check", ErrorKind::NotFound("no such ticket".into())).on("INC-1");
     /// let error = error.in_operation("restart");
     /// assert_eq!(error.to_string(), "restart \"INC-1\": no such ticket");
-    /// assert!(error.is_not_found() && error.hint().is_none());
+    /// assert!(error.is_not_found() && error.circumstance().is_none());
     /// ```
     pub fn new(operation: impl Into<String>, kind: ErrorKind) -> Self {
         Self {
@@ -174,14 +229,14 @@ impl Error {
                 target: None,
                 kind: Arc::new(kind),
                 uncertain: false,
-                advice: None,
+                circumstance: None,
             }),
         }
     }
 
-    /// Adds what helps against the cause.
-    pub(crate) fn advised(mut self, advice: impl Into<String>) -> Self {
-        self.inner.advice = Some(advice.into());
+    /// Adds what a program should know of the failure beside its kind.
+    pub(crate) fn with_circumstance(mut self, circumstance: Circumstance) -> Self {
+        self.inner.circumstance = Some(circumstance);
         self
     }
 
@@ -315,9 +370,27 @@ impl Error {
         self.is_fault("NoPermission") && !self.is_fault("NotAuthenticated")
     }
 
-    /// What helps, where the cause alone does not say it.
-    pub fn hint(&self) -> Option<&str> {
-        self.inner.advice.as_deref().or_else(|| self.is_fault("RestrictedVersion").then_some(RESTRICTED_HINT))
+    /// What a program should know of the failure beside its kind, where there is such a fact.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::Circumstance;
+    /// use vsphere_ops::vm::{self, NewClone, Start};
+    ///
+    /// let new = NewClone { name: "web-05".into(), start: Start::On, ..NewClone::of("tpl-ubuntu-24.04") };
+    /// if let Err(error) = vm::clone(&client, &new).await {
+    ///     match error.circumstance() {
+    ///         Some(Circumstance::Created(vm)) => println!("{} exists, but did not power on: {error}", vm.value),
+    ///         _ => println!("{error}"),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    pub fn circumstance(&self) -> Option<&Circumstance> {
+        self.inner.circumstance.as_ref()
     }
 
     /// Whether the server may have carried out the request that failed.
@@ -416,7 +489,8 @@ impl From<vsphere_soap::Error> for Error {
     fn from(error: vsphere_soap::Error) -> Self {
         let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
         let changes = changes(&operation);
-        let inner = Inner { operation, target, kind: Arc::new(ErrorKind::Api(error)), uncertain: false, advice: None };
+        let inner =
+            Inner { operation, target, kind: Arc::new(ErrorKind::Api(error)), uncertain: false, circumstance: None };
         Self { inner: Box::new(inner) }.of_a_change(changes)
     }
 }
@@ -430,8 +504,8 @@ impl fmt::Display for Error {
         if self.inner.uncertain {
             f.write_str("; the request may have been carried out")?;
         }
-        match self.hint() {
-            Some(hint) => write!(f, "; {hint}"),
+        match self.circumstance().and_then(Circumstance::told) {
+            Some(told) => write!(f, "; {told}"),
             None => Ok(()),
         }
     }

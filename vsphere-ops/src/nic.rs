@@ -34,7 +34,7 @@ pub use mac::{MacAddress, MacChange, mac_change, set_mac};
 
 use crate::client::Client;
 use crate::device::{self, Devices, label};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Circumstance, Error, ErrorKind, Result};
 use crate::link::Link;
 use crate::mo::Mo;
 use crate::name::Glob;
@@ -361,10 +361,7 @@ pub async fn add(client: &Client, vm: &str, new: &NewNic) -> Result<NicReport> {
         Ok(vec![device::add(nic)])
     });
     let done = done.await.map_err(|error| match new.kind {
-        NicType::Sriov if error.hint().is_none() => error.advised(
-            "an SR-IOV adapter needs a machine that is off, with all its memory reserved, on a host whose network has \
-             an adapter with virtual functions",
-        ),
+        NicType::Sriov => error.with_circumstance(Circumstance::SriovAdapter),
         _ => error,
     })?;
     let added = done.added::<VirtualEthernetCard>().ok_or_else(|| lost(&machine, ADD))?;
@@ -487,11 +484,8 @@ pub async fn connect_to(client: &Client, vm: &str, nic: &str, network: &str) -> 
     let done = done.await?;
     let chosen = done.after.choose::<VirtualEthernetCard>(NOUN, nic)?;
     let connected = chosen.0.connectable.as_ref().is_none_or(|info| info.connected);
-    let warnings = if done.after.is_running() && !connected {
-        vec!["it is disconnected: connect_nic connects it".to_owned()]
-    } else {
-        Vec::new()
-    };
+    let warnings =
+        if done.after.is_running() && !connected { vec!["it is disconnected".to_owned()] } else { Vec::new() };
     report(&machine, chosen, done.changed, warnings).await
 }
 

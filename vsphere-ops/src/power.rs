@@ -29,7 +29,7 @@ use vsphere_model::managed::VirtualMachine;
 use vsphere_model::types::{InvalidPowerState, VirtualMachinePowerState};
 
 use crate::client::Client;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::mo::Mo;
 use crate::several::{self, Report};
 use crate::task::{self, BUSY, Task};
@@ -246,11 +246,7 @@ async fn change(client: &Client, vms: &[String], operation: Operation, progress:
         let done =
             machine.client().retry_while_busy(BUSY, || async { operation.start(&machine).await?.watch(told).await });
         let state = operation.state();
-        Ok(PowerChange {
-            power_state: power_state_name(&state),
-            changed: changed(done.await, &state).map_err(explained)?,
-            pending: false,
-        })
+        Ok(PowerChange { power_state: power_state_name(&state), changed: changed(done.await, &state)?, pending: false })
     })
     .await
 }
@@ -264,22 +260,5 @@ pub(crate) fn changed(ended: Result<()>, wanted: &VirtualMachinePowerState) -> R
             Ok(false)
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Adds to a fault about power what helps against it.
-fn explained(error: Error) -> Error {
-    let existing = error.fault::<InvalidPowerState>().map(|fault| fault.existing_state.clone());
-    match existing {
-        Some(VirtualMachinePowerState::PoweredOff) => error.advised("it is off: power_on_vm starts it"),
-        Some(VirtualMachinePowerState::Suspended) => error.advised("it is suspended: power_on_vm resumes it"),
-        _ if error.is_fault("ToolsUnavailable") => error.advised(
-            "VMware Tools do not run in the guest: wait_for_vm_tools waits until they do, power_off_vm and reset_vm do \
-             without them",
-        ),
-        _ if error.is_busy() => {
-            error.advised("another task holds it: list_recent_tasks shows which, try again after it")
-        }
-        _ => error,
     }
 }

@@ -32,7 +32,7 @@ use vsphere_model::types::{
 
 use crate::client::Client;
 use crate::device::{self, Devices, label};
-use crate::error::{Candidate, Error, ErrorKind, Result, invalid};
+use crate::error::{Candidate, Circumstance, Error, ErrorKind, Result, invalid};
 use crate::link::Link;
 use crate::mo::Mo;
 use crate::vm::power_state_name;
@@ -416,10 +416,8 @@ pub async fn clear(client: &Client, vm: &str, which: Option<&str>) -> Result<Ser
     // The same port both times, whatever happens to others in between.
     let key = device.key.to_string();
     link(&machine, CLEAR, Some(&key), Link::Down).await?;
-    let connected = link(&machine, CLEAR, Some(&key), Link::Up).await.map_err(|error| {
-        let hint = error.hint().map(|hint| format!("{hint}; ")).unwrap_or_default();
-        error.advised(format!("{hint}the port is disconnected now, and connect_serial_port connects it"))
-    })?;
+    let connected = link(&machine, CLEAR, Some(&key), Link::Up).await;
+    let connected = connected.map_err(|error| error.with_circumstance(Circumstance::LeftDisconnected))?;
     Ok(SerialReport { changed: true, ..connected })
 }
 
@@ -500,8 +498,8 @@ fn choose<'a>(devices: &'a Devices, which: Option<&str>) -> Result<Found<'a>> {
     let mut all = devices.of::<VirtualSerialPort>();
     match (all.next(), all.next()) {
         (None, _) => {
-            let text = "the machine has no serial port; setup_serial_port adds one".to_owned();
-            Err(Error::new("choose", ErrorKind::NotFound(text)))
+            let error = Error::new("choose", ErrorKind::NotFound("the VM has no serial port".to_owned()));
+            Err(error.with_circumstance(Circumstance::NoSerialPort))
         }
         (Some(only), None) => Ok(only),
         _ => the_network_one(devices)?.ok_or_else(|| several(devices.of::<VirtualSerialPort>())),

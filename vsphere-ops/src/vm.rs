@@ -22,9 +22,9 @@
 mod clone;
 mod create;
 mod delete;
-mod explain;
 mod info;
 mod mirror;
+mod names;
 mod reconfigure;
 mod rename;
 mod report;

@@ -11,7 +11,7 @@ use vsphere_ops::{
 };
 
 use crate::{
-    Server, Spec, ToolError, Toolset,
+    Server, Spec, Toolset,
     answer::Answer,
     arguments::{Parameters, in_range, page_size},
     cx::Cx,
@@ -60,14 +60,7 @@ impl Server {
         let most = LONGEST_WAIT.min(self.call_timeout().as_secs().saturating_sub(1)).max(1);
         let seconds = in_range("timeout", args.timeout, USUAL_WAIT.min(most), most)?;
         let client = cx.client().await?;
-        let ready = vm::wait_for_tools(&client, &args.vm, Duration::from_secs(seconds)).await.map_err(|error| {
-            let step = match error.code() {
-                "invalid_state" => Some("power_on_vm starts it"),
-                "timeout" => Some("call again to go on waiting, or look with get_vm_tools_status"),
-                _ => None,
-            };
-            ToolError::from(error).with_step(step)
-        })?;
+        let ready = vm::wait_for_tools(&client, &args.vm, Duration::from_secs(seconds)).await?;
         Answer::object(&ready)
     }
 

@@ -111,7 +111,7 @@ async fn reconfigure_says_what_was_before_and_after() {
     for (arguments, says) in [
         (json!({ "vm": "web-1" }), "nothing is given"),
         (json!({ "vm": "web-1", "memory_mb": 1023 }), "multiple of 4"),
-        (json!({ "vm": "web-1", "cpu": 0 }), "cpu is more"),
+        (json!({ "vm": "web-1", "cpu": 0 }), "cpu must be at least 1"),
         (json!({ "vm": "web-1", "cores_per_socket": 3 }), "must divide cpu"),
     ] {
         let (code, message) = refused(&client, "reconfigure_vm", arguments).await;

@@ -6,7 +6,7 @@ use vsphere_model::types::{VirtualDisk, VirtualMachineRelocateSpec, VirtualMachi
 
 use super::{Disk, DiskChange, file_of, layout, used_bytes, uuid};
 use crate::client::Client;
-use crate::device::{Devices, explained};
+use crate::device::Devices;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mounted::{self, Mounted};
 use crate::task::{self, BUSY, Task};
@@ -102,7 +102,7 @@ pub async fn relocation(client: &Client, vm: &str, disk: &str, datastore: &str) 
 pub async fn relocate(client: &Client, vm: &str, disk: &str, datastore: &str) -> Result<DiskChange> {
     client.require_vcenter(OPERATION)?;
     let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| explained(error.in_operation(OPERATION).on(machine.label()));
+    let named = |error: Error| error.in_operation(OPERATION).on(machine.label());
     let target = mounted::find(&machine, datastore).await.map_err(named)?;
     let (machine, target) = (&machine, &target);
     let moved = client.retry_while_busy(BUSY, || async move {

@@ -9,7 +9,7 @@ use vsphere_model::types::{
 use super::{Disk, DiskChange, layout, snapshots, used_bytes, uuid};
 use crate::client::Client;
 use crate::device::{self, label};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Circumstance, Error, ErrorKind, Result};
 use crate::vm::power_state_name;
 
 const OPERATION: &str = "remove a disk of";
@@ -136,10 +136,9 @@ fn check(devices: &device::Devices, disk: &VirtualDisk, snapshots: &[String]) ->
     let name = label(disk);
     if !snapshots.is_empty() {
         let list = snapshots.join(", ");
-        return refused(format!(
-            "{name} is used by {} snapshots: {list}; delete them first (delete_snapshot, delete_all_snapshots)",
-            snapshots.len()
-        ));
+        let text = format!("{name} is used by {} snapshots: {list}", snapshots.len());
+        let error = Error::new(OPERATION, ErrorKind::Unsupported(text));
+        return Err(error.with_circumstance(Circumstance::DiskHasSnapshots));
     }
     let controller = disk.controller_key.and_then(|key| devices.by_key(key));
     if devices.is_running() && controller.is_some_and(|controller| controller.is::<VirtualIDEController>()) {

@@ -6,7 +6,7 @@ use vsphere_model::types::{VirtualDisk, VirtualIDEController};
 use super::{Disk, DiskChange, bytes_of, capacity, layout, parents, snapshots};
 use crate::client::Client;
 use crate::device::{self, Devices, label};
-use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::error::{Circumstance, Error, ErrorKind, Result, invalid};
 use crate::units::gib;
 
 const OPERATION: &str = "resize a disk of";
@@ -49,7 +49,7 @@ pub async fn resize(client: &Client, vm: &str, disk: &str, new_size_gb: f64) -> 
             return Err(invalid(OPERATION, text));
         }
         let using = snapshots::that_use(devices, &layout, found);
-        may_grow(devices, found, &using).map_err(|text| Error::new(OPERATION, ErrorKind::Unsupported(text)))?;
+        may_grow(devices, found, &using)?;
         let mut grown = device.clone();
         if let Some(grown) = grown.downcast_mut::<VirtualDisk>() {
             grown.capacity_in_kb = wanted / 1024;
@@ -65,26 +65,25 @@ pub async fn resize(client: &Client, vm: &str, disk: &str, new_size_gb: f64) -> 
     Ok(DiskChange { previous_capacity_gb, ..DiskChange::new(&machine, &done.after, done.changed, report) })
 }
 
-/// Why a disk can't grow as it is.
-fn may_grow(devices: &Devices, disk: &VirtualDisk, snapshots: &[String]) -> Result<(), String> {
+/// Whether a disk can grow as it is.
+fn may_grow(devices: &Devices, disk: &VirtualDisk, snapshots: &[String]) -> Result<()> {
+    let refused = |text: String| Error::new(OPERATION, ErrorKind::Unsupported(text));
     let name = label(disk);
     if !snapshots.is_empty() {
-        return Err(format!(
-            "a disk can't grow below snapshots, and {name} has {}: {}; delete them first (delete_all_snapshots)",
-            snapshots.len(),
-            snapshots.join(", ")
-        ));
+        let list = snapshots.join(", ");
+        let error = refused(format!("a disk can't grow below snapshots, and {name} has {}: {list}", snapshots.len()));
+        return Err(error.with_circumstance(Circumstance::DiskHasSnapshots));
     }
     if let Some(parent) = parents(disk).first() {
-        return Err(format!(
+        return Err(refused(format!(
             "{name} is a linked clone's disk and as large as its origin {parent}; clone the machine in full, or add a disk"
-        ));
+        )));
     }
     let controller = disk.controller_key.and_then(|key| devices.by_key(key));
     if devices.is_running() && controller.is_some_and(|controller| controller.is::<VirtualIDEController>()) {
-        return Err(format!(
+        return Err(refused(format!(
             "{name} is on an IDE controller and can't grow while the machine runs: power it off first"
-        ));
+        )));
     }
     Ok(())
 }

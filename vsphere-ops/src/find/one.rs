@@ -10,7 +10,7 @@ use super::inventory::{folder_of, is_a, kind_of, type_of_id};
 use super::path::{self, Ancestry, Pattern};
 use super::{NAME, inventory, lookalikes, name_of};
 use crate::client::Client;
-use crate::error::{Candidate, Error, ErrorKind, Result, invalid};
+use crate::error::{Candidate, Circumstance, Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
 use crate::name;
 use crate::read::{self, Pages, property_spec};
@@ -120,14 +120,11 @@ async fn ambiguous_form(
     mut objects: Vec<ManagedObjectReference>,
     others: Vec<ManagedObjectReference>,
 ) -> Result<Error> {
-    let advice = match (others.is_empty(), objects.first()) {
-        (false, Some(first)) => Some(format!("a path from the root, or {first} for an id, has one meaning")),
-        _ => None,
-    };
+    let meant = objects.first().filter(|_| !others.is_empty()).cloned();
     objects.extend(others);
     let error = ambiguous(client, &objects).await?;
-    Ok(match advice {
-        Some(advice) => error.advised(advice),
+    Ok(match meant {
+        Some(object) => error.with_circumstance(Circumstance::NameOfAnother(object)),
         None => error,
     })
 }

@@ -185,10 +185,7 @@ pub async fn set_mac(client: &Client, vm: &str, nic: &str, mac: MacAddress) -> R
         }
         Ok(vec![device::edit(device)])
     });
-    let done = done.await.map_err(|error| match error.is_fault("InvalidDeviceSpec") {
-        true => error.advised("servers always take 00:50:56:00:00:00 to 00:50:56:3f:ff:ff"),
-        false => error,
-    })?;
+    let done = done.await?;
     let chosen = done.after.choose::<VirtualEthernetCard>(NOUN, nic)?;
     let warnings = mac_warnings(client, mac, machine.id()).await?;
     report(&machine, chosen, done.changed, warnings).await

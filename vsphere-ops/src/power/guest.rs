@@ -8,7 +8,7 @@ use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::VirtualMachinePowerState;
 use vsphere_soap::request::Request;
 
-use super::{PowerChange, PowerReport, changed, explained};
+use super::{PowerChange, PowerReport, changed};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::mo::Mo;
@@ -43,7 +43,7 @@ pub async fn shutdown_guest(client: &Client, vms: &[String], limit: Duration) ->
     let wanted = &VirtualMachinePowerState::PoweredOff;
     several::each(client, vms, |_, machine| async move {
         let asked = ask(&machine, "shut down the guest of", |vm| vm.shutdown_guest()).await;
-        if !changed(asked, wanted).map_err(explained)? {
+        if !changed(asked, wanted)? {
             return Ok(PowerChange { power_state: power_state_name(wanted), changed: false, pending: false });
         }
         let state = state_within(&machine, wanted, limit).await?;
@@ -67,7 +67,7 @@ pub async fn shutdown_guest(client: &Client, vms: &[String], limit: Duration) ->
 pub async fn reboot_guest(client: &Client, vms: &[String]) -> Vec<PowerReport> {
     several::each(client, vms, |_, machine| async move {
         let asked = ask(&machine, "reboot the guest of", |vm| vm.reboot_guest()).await;
-        asked.map_err(explained)?;
+        asked?;
         let power_state = power_state_name(&VirtualMachinePowerState::PoweredOn);
         Ok(PowerChange { power_state, changed: true, pending: true })
     })
@@ -90,7 +90,7 @@ pub async fn standby_guest(client: &Client, vms: &[String]) -> Vec<PowerReport> 
     let wanted = &VirtualMachinePowerState::Suspended;
     several::each(client, vms, |_, machine| async move {
         let asked = ask(&machine, "put to sleep the guest of", |vm| vm.standby_guest()).await;
-        let changed = changed(asked, wanted).map_err(explained)?;
+        let changed = changed(asked, wanted)?;
         let state = machine.read(vm::POWER_STATE).await?;
         Ok(PowerChange { power_state: power_state_name(&state), changed, pending: state != *wanted })
     })

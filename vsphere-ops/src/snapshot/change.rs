@@ -6,7 +6,7 @@ use vsphere_model::types::VirtualMachinePowerState;
 
 use super::{SnapshotInfo, Tree};
 use crate::client::Client;
-use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::error::{Circumstance, Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
 use crate::power::tools_run;
 use crate::several::{self, Report};
@@ -88,7 +88,7 @@ impl Mo<VirtualMachine> {
             if state == VirtualMachinePowerState::PoweredOn && !tools_run(tools.as_deref()) {
                 let text = "VMware Tools do not run in its guest, which is why it can't be quiesced";
                 let error = Error::new(OPERATION, ErrorKind::Unsupported(text.to_owned())).on(self.label());
-                return Err(error.advised("wait_for_vm_tools waits until they do; or take it without quiesce"));
+                return Err(error.with_circumstance(Circumstance::ToolsNotRunning));
             }
         }
         let request = self.create_snapshot_task(&new.name, new.description.as_deref(), new.memory, new.quiesce);
@@ -173,7 +173,7 @@ pub struct SnapshotChange {
 pub async fn create(client: &Client, vms: &[String], new: &NewSnapshot) -> Vec<Report<SnapshotChange>> {
     several::each(client, vms, |_, machine| async move {
         let taken = machine.client().retry_while_busy(BUSY, || async { machine.create_snapshot(new).await?.await });
-        let taken = taken.await.map_err(explained)?;
+        let taken = taken.await?;
         let snapshot = Tree::measured(&machine).await?.with_id(&machine, taken.id())?;
         Ok(SnapshotChange { changed: true, snapshot })
     })
@@ -225,7 +225,7 @@ pub struct Reverted {
 pub async fn revert(machine: &Mo<VirtualMachine>, snapshot: Option<&str>) -> Result<Reverted> {
     let snapshot = Tree::read(machine).await?.target(machine, snapshot)?.object(machine);
     let done = machine.client().retry_while_busy(BUSY, || async { snapshot.revert().await?.await });
-    done.await.map_err(explained)?;
+    done.await?;
     let state = machine.read(vm::POWER_STATE).await?;
     Ok(Reverted {
         vm: machine.label().to_owned(),
@@ -315,7 +315,7 @@ pub async fn delete(machine: &Mo<VirtualMachine>, doomed: Doomed<'_>) -> Result<
             };
             task.await
         });
-        done.await.map_err(explained)?;
+        done.await?;
     }
     let (left, runtime) = machine.read((vm::SNAPSHOT, vm::RUNTIME)).await?;
     Ok(Deleted {
@@ -367,31 +367,8 @@ pub async fn rename(
             let renamed = object.rename_snapshot(name, description).await;
             renamed.map_err(|error| Error::from(error).in_operation(OPERATION).on(object.label()))
         });
-        renamed.await.map_err(explained)?;
+        renamed.await?;
     }
     let snapshot = Tree::measured(machine).await?.with_id(machine, object.id())?;
     Ok(SnapshotChange { changed, snapshot })
-}
-
-/// What helps against the faults that people meet.
-const ADVICE: [(&str, &str); 8] = [
-    ("ApplicationQuiesceFault", "take it without quiesce, or when the guest is less busy"),
-    ("FilesystemQuiesceFault", "take it without quiesce, or when the guest is less busy"),
-    ("MemorySnapshotOnIndependentDisk", "take it without memory, or while the machine is off"),
-    ("TooManySnapshotLevels", "delete_snapshot makes room; list_snapshots shows which there are"),
-    ("SnapshotDisabled", "the machine's option snapshot.maxSnapshots is 0; change it to allow them"),
-    (
-        "SnapshotIncompatibleDeviceInVm",
-        "get_vm_info and list_disks show its devices; make the disk independent or remove it",
-    ),
-    ("NoDiskSpace", "free space on the datastore: get_datastore_info tells how much there is"),
-    ("TaskInProgress", "list_recent_tasks shows what the machine is busy with; try again after it"),
-];
-
-/// Adds to a fault about snapshots what helps against it.
-fn explained(error: Error) -> Error {
-    match ADVICE.iter().find(|(fault, _)| error.is_fault(fault)) {
-        Some((_, advice)) => error.advised(*advice),
-        None => error,
-    }
 }

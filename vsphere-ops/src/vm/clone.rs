@@ -10,10 +10,10 @@ use vsphere_model::types::{
 };
 use vsphere_soap::request::ManagedObject;
 
-use super::explain::{checked_name, explained};
+use super::names::checked_name;
 use super::report::{VmReport, report};
 use crate::client::Client;
-use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::error::{Circumstance, Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
 use crate::placement::{Near, Place, Placement, datacenter_of};
 use crate::task::{self, Task};
@@ -197,7 +197,7 @@ impl CloneVm {
         };
         let request = self.source.clone_vm_task(place.folder.reference(), &name, &spec);
         let target = format!("{} to {}", self.source.label(), self.name);
-        task::start_for(client, OPERATION, &target, request).await.map_err(explained)
+        task::start_for(client, OPERATION, &target, request).await
     }
 
     /// The snapshot that is cloned, which a linked clone must have.
@@ -207,8 +207,9 @@ impl CloneVm {
             _ => self.snapshot.clone(),
         };
         if self.linked && current.is_none() {
-            let text = "a linked clone stands on a snapshot, and it has none: use create_snapshot first";
-            return Err(invalid(OPERATION, text).on(self.source.label()));
+            let text = "a linked clone stands on a snapshot, and it has none";
+            let error = invalid(OPERATION, text).on(self.source.label());
+            return Err(error.with_circumstance(Circumstance::NoSnapshot));
         }
         Ok(current.map(|snapshot| snapshot.reference().clone()))
     }
@@ -371,8 +372,8 @@ pub async fn clone(client: &Client, new: &NewClone) -> Result<VmReport> {
 pub async fn deploy(client: &Client, new: &NewClone) -> Result<VmReport> {
     let source = client.get::<VirtualMachine>(&new.source).await?;
     if !source.read(vm::IS_TEMPLATE).await? {
-        let text = "it is a virtual machine and no template: clone_vm clones it, list_templates shows the templates";
-        return Err(invalid("deploy from the template", text).on(&new.source));
+        let error = invalid("deploy from the template", "it is a VM and not a template").on(&new.source);
+        return Err(error.with_circumstance(Circumstance::NotATemplate));
     }
     make(source, new).await
 }
@@ -390,12 +391,13 @@ async fn make(source: Mo<VirtualMachine>, new: &NewClone) -> Result<VmReport> {
     clone.needed_snapshot().await?;
     let place = clone.place(&new.placement).await?;
     let made = async { clone.start_at(&place).await?.await };
-    match made.await.map_err(explained) {
+    match made.await {
         Ok(machine) => {
             // Not every server powers a clone on by itself.
             if clone.power_on && machine.read(vm::POWER_STATE).await? != VirtualMachinePowerState::PoweredOn {
-                let made = format!("the clone is made ({}), and power_on_vm powers it on", machine.id());
-                machine.power_on().await.map_err(|error| error.advised(&made))?.await?;
+                let on = async { machine.power_on().await?.await };
+                let made = Circumstance::Created(machine.reference().clone());
+                on.await.map_err(|error| error.with_circumstance(made))?;
             }
             report(&machine, true).await
         }

@@ -8,7 +8,7 @@ use vsphere_model::types::{
     VirtualSCSISharing, VirtualVmxnet3,
 };
 
-use super::explain::{checked_name, explained};
+use super::names::checked_name;
 use super::report::{VmReport, report};
 use crate::client::Client;
 use crate::device;
@@ -198,8 +198,8 @@ impl CreateVm {
     /// Starts to make it.
     ///
     /// # Errors
-    /// `invalid_argument` for a name or size that no machine can have, those of [`Placement::find`], and, at the latest
-    /// from the task, the faults `DuplicateName`, `NoDiskSpace` and others.
+    /// `invalid_argument` for a name that no VM can have, those of [`Placement::find`], and, at the latest from the task, the
+    /// faults `InvalidArgument` for a size or guest that the server refuses, `DuplicateName`, `NoDiskSpace` and others.
     pub async fn start(self) -> Result<Task<Mo<VirtualMachine>>> {
         let escaped = checked_name(OPERATION, &self.name)?;
         if let Some(gb) = self.disk_gb.filter(|gb| !(1..=LARGEST_DISK).contains(gb)) {
@@ -228,7 +228,7 @@ impl CreateVm {
         };
         let host = self.host.as_ref().map(Mo::reference);
         let request = self.folder.create_vm_task(&spec, pool.reference(), host);
-        task::start_for(self.folder.client(), OPERATION, &self.name, request).await.map_err(explained)
+        task::start_for(self.folder.client(), OPERATION, &self.name, request).await
     }
 
     fn placement(&self) -> Placement {
@@ -381,7 +381,7 @@ pub async fn create(client: &Client, new: &NewVm) -> Result<VmReport> {
     wanted.host.clone_from(&place.host);
     wanted.network = network;
     let made = async { wanted.start().await?.await };
-    match made.await.map_err(explained) {
+    match made.await {
         Ok(machine) => report(&machine, true).await,
         Err(error) => Err(place.or_hosts(error).await?),
     }

@@ -8,7 +8,6 @@ use vsphere_model::types::{
 };
 use vsphere_soap::object::format_date_time;
 
-use super::explain::explained;
 use super::{Disk, info, optional, power_state_name};
 use crate::client::Client;
 use crate::device;
@@ -40,7 +39,7 @@ impl Mo<VirtualMachine> {
     /// # Errors
     /// The fault `InvalidPowerState` where it runs, and those of the server.
     pub async fn delete(&self) -> Result<Task<()>> {
-        task::start(self, OPERATION, self.destroy_task()).await.map_err(explained)
+        task::start(self, OPERATION, self.destroy_task()).await
     }
 }
 
@@ -93,7 +92,7 @@ pub async fn delete(client: &Client, what: &str) -> Result<Deleted> {
         powered_off = changed(ended, &VirtualMachinePowerState::PoweredOff)?;
     }
     let deleted = client.retry_while_busy(BUSY, || async move { machine.delete().await?.await });
-    deleted.await.map_err(explained)?;
+    deleted.await?;
     Ok(Deleted { name: name::decode(&name), id: machine.id().to_owned(), path, powered_off, changed: true })
 }
 

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{VirtualMachineConfigInfo, VirtualMachineConfigSpec};
 
-use super::explain::explained;
 use super::power_state_name;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result, invalid};
@@ -114,7 +113,7 @@ enum SettingValue {
 /// ```
 ///
 /// # Errors
-/// `invalid_argument` where nothing is given, or for a size that the server does not take; the faults
+/// `invalid_argument` where nothing is given; the fault `InvalidArgument` for a size that the server refuses; the faults
 /// `CpuHotPlugNotSupported`, `MemoryHotPlugNotSupported` and `InvalidPowerState` where it would have to be off.
 pub async fn reconfigure(client: &Client, what: &str, wanted: &Changes) -> Result<Reconfigured> {
     if *wanted == Changes::default() {
@@ -134,7 +133,7 @@ pub async fn reconfigure(client: &Client, what: &str, wanted: &Changes) -> Resul
         task.await?;
         Ok(before)
     });
-    let before = done.await.map_err(|error| explained(error.in_operation(OPERATION).on(machine.label())))?;
+    let before = done.await.map_err(|error| error.in_operation(OPERATION).on(machine.label()))?;
     let after = configuration(machine).await?;
     let changes = differences(&before, &after);
     let (name, power_state) = machine.read((vm::NAME, vm::POWER_STATE)).await?;

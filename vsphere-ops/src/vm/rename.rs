@@ -3,7 +3,7 @@
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 
-use super::explain::{checked_name, explained};
+use super::names::checked_name;
 use crate::client::Client;
 use crate::error::Result;
 use crate::mo::Mo;
@@ -30,7 +30,7 @@ impl Mo<VirtualMachine> {
     /// from the task, where another object of the folder has it.
     pub async fn rename(&self, new_name: &str) -> Result<Task<()>> {
         let new_name = checked_name(OPERATION, new_name)?;
-        task::start(self, OPERATION, self.rename_task(&new_name)).await.map_err(explained)
+        task::start(self, OPERATION, self.rename_task(&new_name)).await
     }
 }
 
@@ -79,7 +79,7 @@ pub async fn rename(client: &Client, what: &str, new_name: &str) -> Result<Renam
     let changed = wanted != old_name;
     if changed {
         let done = client.retry_while_busy(BUSY, || async { machine.rename(new_name).await?.await });
-        done.await.map_err(|error| explained(error.on(&old_name)))?;
+        done.await.map_err(|error| error.on(&old_name))?;
     }
     let path = machine.path().await?;
     Ok(Renamed { name: wanted, id: machine.id().to_owned(), path, old_name, changed })

@@ -6,7 +6,6 @@ use serde::Serialize;
 use vsphere_model::managed::{HostSystem, ResourcePool, VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{ManagedObjectReference, ObjectContent};
 
-use super::explain::explained;
 use super::report::{VmReport, report};
 use super::{host_of, optional};
 use crate::client::Client;
@@ -41,7 +40,7 @@ impl Mo<VirtualMachine> {
     /// The fault `InvalidPowerState` where it is not off, `unsupported` on an ESXi host.
     pub async fn convert_to_template(&self) -> Result<()> {
         self.client().require_vcenter(TO_TEMPLATE)?;
-        let named = |error| explained(Error::from(error).in_operation(TO_TEMPLATE).on(self.label()));
+        let named = |error| Error::from(error).in_operation(TO_TEMPLATE).on(self.label());
         self.mark_as_template().await.map_err(named)
     }
 
@@ -64,7 +63,7 @@ impl Mo<VirtualMachine> {
     /// `unsupported` on an ESXi host.
     pub async fn convert_to_vm(&self, pool: &Mo<ResourcePool>, host: Option<&Mo<HostSystem>>) -> Result<()> {
         self.client().require_vcenter(TO_MACHINE)?;
-        let named = |error| explained(Error::from(error).in_operation(TO_MACHINE).on(self.label()));
+        let named = |error| Error::from(error).in_operation(TO_MACHINE).on(self.label());
         self.mark_as_virtual_machine(pool.reference(), host.map(Mo::reference)).await.map_err(named)
     }
 }

@@ -1,3 +1,4 @@
+use vsphere_ops::Circumstance;
 use vsphere_ops::managed::{HostSystem, VirtualMachine, virtual_machine as vm};
 
 use crate::server::{Reply, Server, machine, object};
@@ -177,7 +178,10 @@ async fn a_name_that_looks_like_an_id_is_never_taken_for_it_in_silence() {
     let client = server.client().await;
     assert_eq!(found(&client, "vm-65").await, "ambiguous vm-99 vm-65");
     let error = client.get::<VirtualMachine>("vm-65").await.unwrap_err();
-    assert!(error.hint().is_some_and(|hint| hint.contains("VirtualMachine:vm-65")), "the way out is named: {error}");
+    assert!(
+        matches!(error.circumstance(), Some(Circumstance::NameOfAnother(object)) if object.value == "vm-65"),
+        "the object that has it as its id is named: {error}"
+    );
     assert_eq!(found(&client, "VirtualMachine:vm-65").await, "vm-65");
     assert_eq!(found(&client, "vm-99").await, "vm-99");
     assert_eq!(found(&client, "vm-7").await, "vm-7", "id and name are of one machine");

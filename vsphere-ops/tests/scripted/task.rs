@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use vsphere_ops::managed::VirtualMachine;
-use vsphere_ops::types::{ManagedObjectReference, NoPermission};
+use vsphere_ops::types::{
+    InvalidPowerState, ManagedObjectReference, NoPermission, VirtualMachinePowerState as PowerState,
+};
 use vsphere_ops::{Client, ErrorKind, Mo, Scope, Task, TaskEvent, power, wait_all};
 
 use crate::server::{Reply, Server, machine, object};
@@ -291,7 +293,7 @@ async fn pitfall_27_a_machine_that_runs_already_is_a_success() {
     let report = power::off(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap();
     let error = report.outcome.unwrap_err();
     assert_eq!(error.code(), "fault");
-    assert!(error.hint().is_some_and(|hint| hint.contains("suspended")), "{error}");
+    assert!(error.fault::<InvalidPowerState>().is_some_and(|fault| fault.existing_state == PowerState::Suspended));
 }
 
 #[tokio::test]

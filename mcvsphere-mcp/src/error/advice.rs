@@ -1,0 +1,487 @@
+//! What a model should do about a failure: one table from the tool that was called and the fact that made it fail.
+//!
+//! vsphere-ops says what failed and why; what to call next is said here alone. Advice names only tools that this server
+//! offers to this caller.
+
+use std::{borrow::Cow, sync::Arc};
+
+use vsphere_ops::{
+    Cause, Circumstance, Error, ErrorKind,
+    types::{InvalidArgument, InvalidPowerState, VirtualMachinePowerState as State},
+};
+
+use crate::{Server, Toolset, cx::Call};
+
+tokio::task_local! {
+    /// The call in whose course an error becomes an answer. A tool's body turns errors into answers by `?`, which can't be
+    /// given the caller.
+    static CALL: (Server, Arc<Call>);
+}
+
+/// Runs the work of a call, whose errors are answered with advice for this call.
+pub(crate) async fn for_call<T>(server: &Server, call: &Arc<Call>, work: impl Future<Output = T>) -> T {
+    CALL.scope((server.clone(), Arc::clone(call)), work).await
+}
+
+/// What to do about an error.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Advice {
+    /// Nothing where nothing helps: no advice is better than one that does not fit.
+    pub(super) text: Option<String>,
+    /// Whether an argument of the tool is at fault.
+    pub(super) is_about_an_argument: bool,
+}
+
+/// What to do about an error in the course of the present call.
+pub(super) fn about(error: &Error) -> Advice {
+    CALL.try_with(|(server, call)| {
+        let toolset = server.catalog().resolve(&call.tool).map(|(_, spec)| spec.toolset);
+        advice(error, &call.tool, toolset, |tool| server.may_call(tool, &call.visit))
+    })
+    .unwrap_or_else(|_| advice(error, "", None, |_| false))
+}
+
+fn advice(error: &Error, tool: &str, toolset: Option<Toolset>, offered: impl Fn(&str) -> bool) -> Advice {
+    let Some(row) = TABLE.iter().find(|row| row.of.includes(tool, toolset) && row.when.fits(error)) else {
+        return Advice::default();
+    };
+    let clauses: Vec<Cow<'_, str>> = row.says.iter().filter_map(|clause| spoken(clause, &offered)).collect();
+    Advice {
+        text: (!clauses.is_empty()).then(|| clauses.join("; ")),
+        is_about_an_argument: matches!(row.when, When::Property(_)),
+    }
+}
+
+/// The clause without the braces around the names of tools; `None` where one of these is not offered.
+fn spoken<'a>(clause: &'a str, offered: impl Fn(&str) -> bool) -> Option<Cow<'a, str>> {
+    tools(clause).all(offered).then(|| match clause.contains('{') {
+        true => clause.replace(['{', '}'], "").into(),
+        false => clause.into(),
+    })
+}
+
+/// The names in braces.
+fn tools(clause: &str) -> impl Iterator<Item = &str> {
+    clause.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0))
+}
+
+/// Advice for one fact. The first row that fits is followed.
+struct Row {
+    of: Of,
+    when: When,
+    /// Clauses with the names of tools in braces; a clause is left out where one of its tools is not offered.
+    says: &'static [&'static str],
+}
+
+/// Whose failures a row is about.
+enum Of {
+    Any,
+    Tools(&'static [&'static str]),
+    Toolset(Toolset),
+}
+
+impl Of {
+    fn includes(&self, tool: &str, toolset: Option<Toolset>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Tools(tools) => tools.contains(&tool),
+            Self::Toolset(its) => Some(*its) == toolset,
+        }
+    }
+}
+
+/// What has made it fail.
+enum When {
+    /// This fault of the API, or one that extends it.
+    Fault(&'static str),
+    /// The VM is in this power state, in which the API refuses the operation.
+    PowerState(State),
+    /// The API refuses the value of the property whose path ends so.
+    Property(&'static str),
+    Cause(Cause),
+    Is(fn(&Error) -> bool),
+}
+
+impl When {
+    fn fits(&self, error: &Error) -> bool {
+        match self {
+            Self::Fault(name) => error.is_fault(name),
+            Self::PowerState(state) => {
+                error.fault::<InvalidPowerState>().is_some_and(|fault| fault.existing_state == *state)
+            }
+            Self::Property(last) => error
+                .fault::<InvalidArgument>()
+                .and_then(|fault| fault.invalid_property.as_deref())
+                .is_some_and(|path| path.rsplit('.').next() == Some(last)),
+            Self::Cause(cause) => error.cause() == Some(*cause),
+            Self::Is(fits) => fits(error),
+        }
+    }
+}
+
+const fn row(of: Of, when: When, says: &'static [&'static str]) -> Row {
+    Row { of, when, says }
+}
+
+const SPACE: &[&str] = &["free space there or choose another datastore", "{get_datastore_info} tells how much is free"];
+const OFF: &[&str] = &["the VM must be off for this", "{shutdown_guest} or {power_off_vm} first"];
+const LESS_BUSY: &[&str] = &["take it without quiesce, or when the guest is less busy"];
+const NAME: &[&str] = &["a name has 1 to 80 characters"];
+const ADDRESS: &[&str] =
+    &["check that VCENTER_HOST leads to a vCenter or ESXi itself, not to a proxy or a login page before it"];
+const LICENCE: &[&str] = &[
+    "the free ESXi licence does not let the API change anything: use a paid or evaluation licence, or the host's own web \
+     client",
+];
+
+static TABLE: &[Row] = &[
+    // Power states.
+    row(Of::Toolset(Toolset::Power), When::PowerState(State::Suspended), &["{power_on_vm} resumes it"]),
+    row(Of::Any, When::PowerState(State::PoweredOff), &["{power_on_vm} starts it"]),
+    row(
+        Of::Any,
+        When::PowerState(State::Suspended),
+        &["the VM must be off for this", "{power_off_vm} ends what is suspended, {power_on_vm} resumes it"],
+    ),
+    row(Of::Any, When::PowerState(State::PoweredOn), OFF),
+    row(Of::Any, When::Fault("DeviceHotPlugNotSupported"), OFF),
+    row(
+        Of::Any,
+        When::Fault("CpuHotPlugNotSupported"),
+        &[
+            "CPUs can be added to a running VM only where cpu_hot_add is on: power it off, change it (and set cpu_hot_add for \
+           the next time), power it on",
+        ],
+    ),
+    row(
+        Of::Any,
+        When::Fault("MemoryHotPlugNotSupported"),
+        &["memory can be added to a running VM only where memory_hot_add is on: power it off, change it (and set \
+           memory_hot_add for the next time), power it on"],
+    ),
+    row(
+        Of::Tools(&["wait_for_vm_tools"]),
+        When::Is(|error| matches!(error.kind(), ErrorKind::InvalidState(_))),
+        &["{power_on_vm} starts it"],
+    ),
+    row(
+        Of::Tools(&["wait_for_vm_tools"]),
+        When::Is(|error| matches!(error.kind(), ErrorKind::TimedOut(_))),
+        &["call again to go on waiting", "{get_vm_tools_status} shows what they do now"],
+    ),
+    // VMware Tools.
+    row(
+        Of::Toolset(Toolset::Snapshots),
+        When::Is(without_tools),
+        &["{wait_for_vm_tools} waits until they run", "take it without quiesce otherwise"],
+    ),
+    row(
+        Of::Toolset(Toolset::Power),
+        When::Is(without_tools),
+        &["{wait_for_vm_tools} waits until they run", "{power_off_vm} and {reset_vm} do without them"],
+    ),
+    row(Of::Any, When::Is(without_tools), &["{wait_for_vm_tools} waits until they run"]),
+    // What else is going on.
+    row(Of::Any, When::Is(Error::is_busy), &["another task holds it: try again once that has ended"]),
+    row(
+        Of::Any,
+        When::Fault("FileLocked"),
+        &["another VM that runs, or a task such as a backup, holds the file: end that first"],
+    ),
+    // Snapshots.
+    row(Of::Any, When::Fault("ApplicationQuiesceFault"), LESS_BUSY),
+    row(Of::Any, When::Fault("FilesystemQuiesceFault"), LESS_BUSY),
+    row(Of::Any, When::Fault("MemorySnapshotOnIndependentDisk"), &["take it without memory, or while the VM is off"]),
+    row(
+        Of::Any,
+        When::Fault("TooManySnapshotLevels"),
+        &["{list_snapshots} shows the snapshots", "{delete_snapshot} makes room"],
+    ),
+    row(
+        Of::Any,
+        When::Fault("SnapshotDisabled"),
+        &["the VM's option snapshot.maxSnapshots is 0; change it to allow snapshots"],
+    ),
+    row(
+        Of::Any,
+        When::Fault("SnapshotIncompatibleDeviceInVm"),
+        &["make the disk independent, or remove the device", "{get_vm_info} and {list_disks} show the devices"],
+    ),
+    row(
+        Of::Any,
+        When::Is(|error| error.circumstance() == Some(&Circumstance::NoSnapshot)),
+        &["{create_snapshot} takes one"],
+    ),
+    row(
+        Of::Any,
+        When::Is(|error| error.circumstance() == Some(&Circumstance::DiskHasSnapshots)),
+        &["{delete_snapshot} deletes one snapshot, {delete_all_snapshots} all of them"],
+    ),
+    // Disks and devices.
+    row(Of::Any, When::Fault("NoDiskSpace"), SPACE),
+    row(Of::Any, When::Fault("InsufficientStorageSpace"), SPACE),
+    row(Of::Any, When::Fault("InsufficientDisks"), SPACE),
+    row(
+        Of::Any,
+        When::Fault("TooManyDevices"),
+        &["the VM has as many devices of this kind as it may: remove one first"],
+    ),
+    row(
+        Of::Any,
+        When::Fault("DeviceUnsupportedForVmVersion"),
+        &["the VM's virtual hardware is too old for this device"],
+    ),
+    row(Of::Any, When::Fault("DeviceUnsupportedForVmPlatform"), &["the host can't offer this device"]),
+    row(
+        Of::Tools(&["set_nic_mac"]),
+        When::Fault("InvalidDeviceSpec"),
+        &["servers always take 00:50:56:00:00:00 to 00:50:56:3f:ff:ff"],
+    ),
+    row(
+        Of::Any,
+        When::Is(|error| error.circumstance() == Some(&Circumstance::NoSerialPort)),
+        &["{setup_serial_port} adds one"],
+    ),
+    row(
+        Of::Any,
+        When::Is(|error| error.circumstance() == Some(&Circumstance::LeftDisconnected)),
+        &["{connect_serial_port} connects it"],
+    ),
+    // Places.
+    row(
+        Of::Any,
+        When::Fault("NoActiveHostInCluster"),
+        &["no host of the cluster can run VMs now: choose another one", "{list_hosts} shows the state of each"],
+    ),
+    row(
+        Of::Any,
+        When::Fault("HostNotConnected"),
+        &["choose another host, or reconnect this one", "{list_hosts} shows the state of each"],
+    ),
+    row(
+        Of::Any,
+        When::Fault("InvalidHostState"),
+        &["choose another host, or end its maintenance mode", "{list_hosts} shows the state of each"],
+    ),
+    row(Of::Any, When::Fault("InvalidDatastore"), &["choose another datastore that the host or cluster sees"]),
+    row(
+        Of::Any,
+        When::Fault("InsufficientResourcesFault"),
+        &["the pool or host has too little left: choose another one, or ask for less"],
+    ),
+    // What a VM is made of.
+    row(
+        Of::Any,
+        When::Is(|error| error.circumstance() == Some(&Circumstance::NotATemplate)),
+        &["{clone_vm} clones a VM", "{list_templates} shows the templates"],
+    ),
+    row(
+        Of::Any,
+        When::Is(|error| matches!(error.circumstance(), Some(Circumstance::Created(_)))),
+        &["{power_on_vm} powers it on"],
+    ),
+    row(
+        Of::Any,
+        When::Fault("CustomizationFault"),
+        &["check the customization specification; the guest needs VMware Tools for it"],
+    ),
+    row(Of::Any, When::Fault("DuplicateName"), &["choose another name, or another folder"]),
+    row(Of::Any, When::Fault("InvalidName"), NAME),
+    row(Of::Toolset(Toolset::Vm), When::Property("name"), NAME),
+    row(
+        Of::Toolset(Toolset::Vm),
+        When::Property("guestId"),
+        &[
+            "guest_id must be one that the host offers, such as ubuntu64Guest, rhel9_64Guest, windows2019srv_64Guest or \
+           otherGuest64",
+        ],
+    ),
+    row(
+        Of::Toolset(Toolset::Vm),
+        When::Property("numCPUs"),
+        &["cpu must be at least 1, and no more than the host and the VM's virtual hardware allow"],
+    ),
+    row(
+        Of::Toolset(Toolset::Vm),
+        When::Property("numCoresPerSocket"),
+        &["cores_per_socket must divide cpu: give both"],
+    ),
+    row(
+        Of::Toolset(Toolset::Vm),
+        When::Property("memoryMB"),
+        &["memory_mb must be a multiple of 4, and no more than the host allows"],
+    ),
+    row(Of::Toolset(Toolset::Vm), When::Property("firmware"), &["firmware must be bios or efi"]),
+    // Rights.
+    row(Of::Any, When::Fault("RestrictedVersion"), LICENCE),
+    row(Of::Any, When::Is(|error| error.circumstance() == Some(&Circumstance::ReadOnlyLicence)), LICENCE),
+    // The way to the server.
+    row(Of::Any, When::Cause(Cause::UnknownHost), &["check the host name in VCENTER_HOST"]),
+    row(Of::Any, When::Cause(Cause::NameServer), &["check the DNS and the network of this machine"]),
+    row(Of::Any, When::Cause(Cause::Refused), &["check the port in VCENTER_HOST, and that vCenter runs there"]),
+    row(
+        Of::Any,
+        When::Cause(Cause::Unreachable),
+        &["check the address in VCENTER_HOST, and the route, VPN and firewall to it"],
+    ),
+    row(Of::Any, When::Cause(Cause::NotPermitted), &["check the firewall and the sandbox of this machine"]),
+    row(
+        Of::Any,
+        When::Cause(Cause::NoAnswer),
+        &["check the address in VCENTER_HOST, and whether a firewall drops what is sent to it"],
+    ),
+    row(
+        Of::Any,
+        When::Cause(Cause::Proxy),
+        &["check the proxy that HTTPS_PROXY or ALL_PROXY names, or leave the server out by NO_PROXY"],
+    ),
+    row(
+        Of::Any,
+        When::Cause(Cause::Untrusted),
+        &[
+            "compare the thumbprint with the one that the server's own console shows, then set VCENTER_THUMBPRINT to it, or \
+           VCENTER_CA_FILE to the CA's certificate",
+        ],
+    ),
+    row(
+        Of::Any,
+        When::Cause(Cause::Expired),
+        &["renew the server's certificate, or set VCENTER_THUMBPRINT, to which dates do not matter"],
+    ),
+    row(Of::Any, When::Cause(Cause::NotYetValid), &["set the clock of this machine or of the server"]),
+    row(
+        Of::Any,
+        When::Cause(Cause::OtherName),
+        &[
+            "set VCENTER_HOST to a name that the certificate is made for, or set VCENTER_THUMBPRINT, to which names do not \
+           matter",
+        ],
+    ),
+    row(
+        Of::Any,
+        When::Cause(Cause::OtherPin),
+        &["if the server's certificate was replaced, set VCENTER_THUMBPRINT to the new one; otherwise another server \
+           answers in its place"],
+    ),
+    row(Of::Any, When::Cause(Cause::OldTls), &["TLS 1.2 or later must be on at the server"]),
+    row(Of::Any, When::Cause(Cause::NotTls), &["check the port in VCENTER_HOST: HTTPS is expected there"]),
+    row(Of::Any, When::Cause(Cause::Slow), &["try again later, or ask for less"]),
+    row(Of::Any, When::Cause(Cause::Unavailable), &["the server may be starting or overloaded: try again later"]),
+    row(Of::Any, When::Cause(Cause::Redirected), &["set VCENTER_HOST to the address of vCenter or ESXi itself"]),
+    row(Of::Any, When::Cause(Cause::NoSuchPage), ADDRESS),
+    row(Of::Any, When::Cause(Cause::NotVsphere), ADDRESS),
+    row(Of::Any, When::Cause(Cause::TooLarge), &["the limit is VCENTER_MAX_ANSWER_MB"]),
+    row(
+        Of::Any,
+        When::Is(|error| matches!(error.kind(), ErrorKind::Refused(_)) || error.is_fault("InvalidLogin")),
+        &["check VCENTER_USER and VCENTER_PASSWORD"],
+    ),
+    // What is meant.
+    row(
+        Of::Any,
+        When::Is(|error| matches!(error.circumstance(), Some(Circumstance::NameOfAnother(_)))),
+        &["call again with the path of one candidate, or with its id after its type, as in VirtualMachine:vm-42"],
+    ),
+    row(
+        Of::Any,
+        When::Is(|error| !error.candidates().is_empty()),
+        &["call again with the path or the id of one candidate"],
+    ),
+    row(
+        Of::Any,
+        When::Is(|error| error.cause().is_none() && error.is_not_found()),
+        &["the list tools show what there is"],
+    ),
+];
+
+fn without_tools(error: &Error) -> bool {
+    error.circumstance() == Some(&Circumstance::ToolsNotRunning) || error.is_fault("ToolsUnavailable")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use vsphere_ops::types::{LocalizedMethodFault, MethodFault, NoDiskSpace, Poly};
+
+    use super::*;
+    use crate::{catalog::Catalog, offer::Offer};
+
+    fn failed(fault: Poly<MethodFault>) -> Error {
+        let fault = LocalizedMethodFault { fault, localized_message: None };
+        Error::new("change", ErrorKind::Task(fault)).on("web-1")
+    }
+
+    fn refused_while(state: State) -> Error {
+        failed(Poly::new(InvalidPowerState { existing_state: state, ..Default::default() }))
+    }
+
+    #[test]
+    fn every_tool_that_advice_names_exists() {
+        let catalog = Catalog::new(crate::tools::all(), Offer::default(), false).unwrap();
+        let all: BTreeSet<String> = catalog.router().list_all().iter().map(|tool| tool.name.to_string()).collect();
+        for row in TABLE {
+            if let Of::Tools(tools) = row.of {
+                tools.iter().for_each(|tool| assert!(all.contains(*tool), "{tool}"));
+            }
+            for clause in row.says {
+                tools(clause).for_each(|tool| assert!(all.contains(tool), "{clause:?}"));
+                // A name out of braces would be told to everyone.
+                let words = clause.split(|c: char| !c.is_alphanumeric() && !"_{}".contains(c));
+                words.for_each(|word| assert!(!all.contains(word), "{clause:?}"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_fault_that_advice_is_about_exists() {
+        for row in TABLE {
+            if let When::Fault(name) = row.when {
+                assert!(vsphere_model::registry().find(name).is_some(), "{name}");
+            }
+        }
+    }
+
+    fn text(advice: Advice) -> String {
+        advice.text.unwrap()
+    }
+
+    #[test]
+    fn advice_names_no_tool_that_is_not_offered() {
+        let error = failed(Poly::new(NoDiskSpace::default()));
+        let all = text(advice(&error, "add_disk", Some(Toolset::Disks), |_| true));
+        assert_eq!(all, "free space there or choose another datastore; get_datastore_info tells how much is free");
+        let none = text(advice(&error, "add_disk", Some(Toolset::Disks), |_| false));
+        assert_eq!(none, "free space there or choose another datastore");
+        let off = refused_while(State::PoweredOff);
+        assert_eq!(advice(&off, "reboot_guest", Some(Toolset::Power), |_| false).text, None);
+        assert_eq!(text(about(&error)), none, "outside of a call nothing is known to be offered");
+    }
+
+    #[test]
+    fn advice_about_a_power_state_depends_on_the_tool() {
+        let told = |state, toolset| text(advice(&refused_while(state), "", Some(toolset), |_| true));
+        assert_eq!(told(State::PoweredOff, Toolset::Power), "power_on_vm starts it");
+        assert_eq!(told(State::Suspended, Toolset::Power), "power_on_vm resumes it");
+        assert!(told(State::PoweredOn, Toolset::Disks).contains("shutdown_guest or power_off_vm first"));
+        assert!(told(State::Suspended, Toolset::Disks).starts_with("the VM must be off"));
+    }
+
+    #[test]
+    fn advice_about_a_refused_property_names_the_argument() {
+        let refused = InvalidArgument { invalid_property: Some("configSpec.guestId".into()), ..Default::default() };
+        let error = failed(Poly::new(refused));
+        let told = advice(&error, "create_vm", Some(Toolset::Vm), |_| true);
+        assert!(told.is_about_an_argument && text(told).starts_with("guest_id must be"));
+        assert_eq!(
+            advice(&error, "add_disk", Some(Toolset::Disks), |_| true),
+            Advice::default(),
+            "it has no such argument"
+        );
+    }
+
+    #[test]
+    fn a_fault_without_advice_has_none() {
+        assert_eq!(advice(&failed(Poly::new(MethodFault::default())), "add_disk", None, |_| true), Advice::default());
+    }
+}
