@@ -26,7 +26,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn rust_files(dir: &Path) -> anyhow::Result<Tree> {
+pub(crate) fn rust_files(dir: &Path) -> anyhow::Result<Tree> {
     let mut files = tree::read(dir)?;
     files.retain(|path, _| path.extension().is_some_and(|extension| extension == "rs"));
     Ok(files)

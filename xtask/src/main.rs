@@ -9,6 +9,7 @@ mod docs;
 mod emit;
 mod ir;
 mod peers;
+mod pitfalls;
 mod scratch;
 mod stats;
 mod tree;
@@ -37,8 +38,13 @@ enum Task {
     Wsdl(derive::Args),
     /// Generate the bindings of vsphere-model from a WSDL.
     Codegen(codegen::Args),
-    /// Check that each public item of vsphere-ops is shown in a doctest or an example.
-    Docs,
+    /// Check that each public item of vsphere-ops is shown in a doctest or an example, and that each row of
+    /// `docs/pitfalls.md` has its tests.
+    Docs {
+        /// Write the list of tests in `docs/pitfalls.md`.
+        #[arg(long)]
+        write: bool,
+    },
     /// Run the tests that need real servers and clients, installing these into `.peers` first.
     Peers(peers::Args),
     /// Count what a WSDL describes.
@@ -48,7 +54,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Bench(args) => bench::run(args),
-        Task::Docs => docs::run(),
+        Task::Docs { write } => pitfalls::run(write).and_then(|()| docs::run()),
         Task::Peers(args) => peers::run(args),
         Task::Wsdl(args) => derive::run(&args),
         Task::Codegen(args) => codegen::run(&args),

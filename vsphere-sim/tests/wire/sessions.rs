@@ -61,7 +61,7 @@ async fn an_administrator_sees_and_ends_the_sessions_of_others() {
 }
 
 #[tokio::test]
-async fn pitfall_1_an_idle_session_ends_and_can_begin_again() {
+async fn pitfall_01_an_idle_session_ends_and_can_begin_again() {
     let lab = Lab::new(Model::empty().idle_limit(Duration::ZERO)).await;
     let root = lab.content.root_folder.clone();
     // The server counts whole seconds.
@@ -73,7 +73,7 @@ async fn pitfall_1_an_idle_session_ends_and_can_begin_again() {
 }
 
 #[tokio::test]
-async fn pitfall_3_a_full_server_answers_503() {
+async fn pitfall_03_a_full_server_answers_503() {
     let lab = Lab::new(Model::empty().max_sessions(2)).await;
     let second = lab.another(Model::USER, Model::PASSWORD).await.unwrap();
     let error = lab.another(Model::USER, Model::PASSWORD).await.err().unwrap();
