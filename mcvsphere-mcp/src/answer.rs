@@ -1,4 +1,5 @@
-//! The shape of a successful answer.
+//! The shape of a successful answer: an object, a page of a list, a report for each object of a change, or content in MCP's
+//! own terms. A tool's type of answer is its output schema too.
 //!
 //! A program reads the structured content; a person, and the model of a client that passes on text alone, reads the text.
 //! The text holds the same data, but as rows or as lines instead of JSON a second time: of a page of virtual machines
@@ -6,56 +7,84 @@
 
 mod bound;
 
-use rmcp::{
-    ErrorData,
-    handler::server::tool::IntoCallToolResult,
-    model::{CallToolResponse, CallToolResult, ContentBlock},
-};
+use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use vsphere_ops::several::Report;
+use vsphere_ops::{Page, several::Report};
 
-use crate::{ToolError, error::Result, render};
+use crate::{ToolError, error::Result, output, render};
 
-/// What a tool answers.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    data: Value,
-    failed: bool,
+/// What a tool answers when it has not failed.
+pub trait Answers: Send + 'static {
+    /// The schema of its data; `None` where there is none.
+    fn schema() -> Option<Value>;
+
+    /// The answer as it goes out.
+    ///
+    /// # Errors
+    /// The one failure of the call, where the answer is that.
+    fn into_response(self) -> Result<CallToolResponse>;
 }
 
-impl Answer {
-    /// One object.
-    pub(crate) fn object(report: &impl Serialize) -> Result<Self> {
-        Ok(Self { data: to_value(report)?, failed: false })
+/// One object.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+/// A report for each object of a change.
+///
+/// The call has failed when all have; when there is one object, its error is the call's.
+#[derive(Debug)]
+pub struct Batch<T>(pub Vec<Report<T>>);
+
+/// Content in MCP's own terms, such as an image, and no data.
+#[derive(Debug)]
+pub struct Content(pub Vec<ContentBlock>);
+
+/// A page of a list, of whose items only some fields may be wanted.
+#[derive(Debug)]
+pub(crate) struct Listed<T> {
+    pub(crate) page: Page<T>,
+    pub(crate) fields: Option<Vec<String>>,
+}
+
+impl<T: Serialize + JsonSchema + Send + 'static> Answers for Object<T> {
+    fn schema() -> Option<Value> {
+        Some(output::object::<T>())
     }
 
-    /// A page of a list, of whose items only some fields are wanted. Which ones there are is said by the argument's type, an
-    /// enumeration: a field that no row happens to have is known all the same.
-    pub(crate) fn list(page: &impl Serialize, fields: Option<Vec<impl Serialize>>) -> Result<Self> {
-        let mut data = to_value(page)?;
-        if let (Some(fields), Some(items)) = (fields, data.get_mut("items").and_then(Value::as_array_mut)) {
-            let fields: Vec<Value> = fields.iter().map(to_value).collect::<Result<_>>()?;
+    fn into_response(self) -> Result<CallToolResponse> {
+        Ok(response(to_value(&self.0)?, false))
+    }
+}
+
+impl<T: Serialize + JsonSchema + Send + 'static> Answers for Listed<T> {
+    fn schema() -> Option<Value> {
+        Some(output::list::<T>())
+    }
+
+    fn into_response(self) -> Result<CallToolResponse> {
+        let mut data = to_value(&self.page)?;
+        if let (Some(fields), Some(items)) = (&self.fields, data.get_mut("items").and_then(Value::as_array_mut)) {
             for item in items.iter_mut().filter_map(Value::as_object_mut) {
-                *item = chosen(item, &fields);
+                *item = chosen(item, fields);
             }
         }
-        Ok(Self { data, failed: false })
+        Ok(response(data, false))
+    }
+}
+
+impl<T: Serialize + JsonSchema + Send + 'static> Answers for Batch<T> {
+    fn schema() -> Option<Value> {
+        Some(output::reports::<T>())
     }
 
-    /// The page with the cursor of the next one as `seal` makes it.
-    pub(crate) fn with_next_cursor(mut self, seal: impl Fn(String) -> String) -> Self {
-        if let Some(Value::String(cursor)) = self.data.get_mut("next_cursor") {
-            *cursor = seal(std::mem::take(cursor));
-        }
-        self
-    }
-
-    /// A report for each object of a change, which has an `error` where that object's change failed. The call has failed
-    /// when all have; when there is one object, its error is the call's.
-    pub(crate) fn reports<T: Serialize>(reports: &[Report<T>]) -> Result<Self> {
-        if let [Report { outcome: Err(error), .. }] = reports {
-            return Err(error.clone().into());
+    fn into_response(self) -> Result<CallToolResponse> {
+        let mut reports = self.0;
+        if let [Report { outcome: Err(_), .. }] = reports.as_slice()
+            && let Some(Report { outcome: Err(error), .. }) = reports.pop()
+        {
+            return Err(error.into());
         }
         let results = reports.iter().map(|report| {
             let mut result = to_value(report)?;
@@ -67,8 +96,38 @@ impl Answer {
         let results: Vec<Value> = results.collect::<Result<_>>()?;
         let failures = reports.iter().filter(|report| report.outcome.is_err()).count();
         let failed = failures > 0 && failures == reports.len();
-        Ok(Self { data: json!({ "results": results, "failed": failures }), failed })
+        Ok(response(json!({ "results": results, "failed": failures }), failed))
     }
+}
+
+impl Answers for Content {
+    fn schema() -> Option<Value> {
+        None
+    }
+
+    fn into_response(self) -> Result<CallToolResponse> {
+        Ok(CallToolResult::success(self.0).into())
+    }
+}
+
+/// Whatever MCP allows.
+impl Answers for CallToolResponse {
+    fn schema() -> Option<Value> {
+        None
+    }
+
+    fn into_response(self) -> Result<CallToolResponse> {
+        Ok(self)
+    }
+}
+
+/// The answer with this data, as text too.
+fn response(data: Value, failed: bool) -> CallToolResponse {
+    let data = fit(data);
+    let mut result = CallToolResult::success(vec![ContentBlock::text(render::compact(&data))]);
+    result.is_error = Some(failed);
+    result.structured_content = Some(data);
+    result.into()
 }
 
 /// Data as it goes out: each character of its texts visible, and no longer than a model can take in. Where something is left
@@ -93,19 +152,8 @@ fn to_value(report: impl Serialize) -> Result<Value> {
 }
 
 /// The chosen fields of an item, in the order in which they were asked for.
-fn chosen(item: &Map<String, Value>, fields: &[Value]) -> Map<String, Value> {
-    let names = fields.iter().filter_map(Value::as_str);
-    names.map(|name| (name.to_owned(), item.get(name).cloned().unwrap_or_default())).collect()
-}
-
-impl IntoCallToolResult for Answer {
-    fn into_call_tool_result(self) -> std::result::Result<CallToolResponse, ErrorData> {
-        let data = fit(self.data);
-        let mut result = CallToolResult::success(vec![ContentBlock::text(render::compact(&data))]);
-        result.is_error = Some(self.failed);
-        result.structured_content = Some(data);
-        Ok(result.into())
-    }
+fn chosen(item: &Map<String, Value>, fields: &[String]) -> Map<String, Value> {
+    fields.iter().map(|name| (name.clone(), item.get(name).cloned().unwrap_or_default())).collect()
 }
 
 #[cfg(test)]
@@ -114,26 +162,37 @@ mod tests {
 
     use super::*;
 
+    fn data(answer: impl Answers) -> (Value, bool) {
+        match answer.into_response().unwrap() {
+            CallToolResponse::Complete(result) => (result.structured_content.unwrap(), result.is_error == Some(true)),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn only_the_chosen_fields_stay() {
-        let page = json!({ "items": [{ "name": "a", "id": "vm-1" }], "total": 1 });
-        // No row has an address.
-        let answer = Answer::list(&page, Some(vec!["id", "ip"])).unwrap();
-        assert_eq!(answer.data, json!({ "items": [{ "id": "vm-1", "ip": null }], "total": 1 }));
+        let item = json!({ "name": "a", "id": "vm-1" });
+        // It has no address.
+        let chosen = chosen(item.as_object().unwrap(), &["id".to_owned(), "ip".to_owned()]);
+        assert_eq!(json!(chosen), json!({ "id": "vm-1", "ip": null }));
     }
 
     #[test]
     fn the_error_of_one_object_is_the_calls() {
+        #[derive(Debug, Serialize, JsonSchema)]
+        struct Done {
+            changed: bool,
+        }
         let failed = || {
             let error = Error::new("power on", ErrorKind::NotFound("no such VM".to_owned())).on("a");
-            Report { vm: "a".to_owned(), id: None, outcome: Err(error) }
+            Report::<Done> { vm: "a".to_owned(), id: None, outcome: Err(error) }
         };
-        let good = Report { vm: "b".to_owned(), id: None, outcome: Ok(json!({ "changed": true })) };
+        let good = Report { vm: "b".to_owned(), id: None, outcome: Ok(Done { changed: true }) };
         let message = "power on \"a\": no such VM; the list tools show what there is";
-        assert_eq!(Answer::reports::<Value>(&[failed()]).unwrap_err(), ToolError::new("not_found", message));
-        let some = Answer::reports(&[failed(), good]).unwrap();
-        assert_eq!((some.failed, &some.data["failed"]), (false, &json!(1)));
-        assert_eq!(some.data["results"][0]["error"], json!({ "code": "not_found", "message": message }));
-        assert!(Answer::reports::<Value>(&[failed(), failed()]).unwrap().failed);
+        assert_eq!(Batch(vec![failed()]).into_response().unwrap_err(), ToolError::new("not_found", message));
+        let (some, is_error) = data(Batch(vec![failed(), good]));
+        assert_eq!((&some["failed"], is_error), (&json!(1), false));
+        assert_eq!(some["results"][0]["error"], json!({ "code": "not_found", "message": message }));
+        assert!(data(Batch(vec![failed(), failed()])).1);
     }
 }

@@ -1,37 +1,26 @@
 //! Taking a tool's arguments apart, with errors that name the argument.
 
+pub(crate) mod kinds;
 pub(crate) mod meant;
+mod older;
+pub(crate) mod paging;
 
-use std::{borrow::Cow, fmt::Display};
+use std::fmt::Display;
 
-use rmcp::{
-    ErrorData,
-    handler::server::{common::FromContextPart, tool::ToolCallContext},
-};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use rmcp::model::JsonObject;
+use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Server, ToolError, error::Result};
+use crate::{ToolError, error::Result};
 
-/// The arguments of a tool, as rmcp's type of the same name, which the macro knows by that name. Its errors name the
-/// argument and suggest the right one.
-pub(crate) struct Parameters<T>(pub(crate) T);
-
-/// The arguments of a tool that takes none: still checked, so that a wrong one is not dropped in silence.
+/// The arguments of a tool that takes none.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct NoArguments {}
 
-/// How many items a list tool returns when nothing is said.
-pub(crate) const DEFAULT_LIMIT: usize = 50;
-
-/// How many items a list tool returns at most: an answer has to fit into a model's head.
-const LARGEST_LIMIT: usize = 1000;
-
-/// The size of a page.
-pub(crate) fn page_size(limit: Option<usize>) -> Result<usize> {
-    in_range("limit", limit, DEFAULT_LIMIT, LARGEST_LIMIT)
+/// The default of an argument that is a number.
+pub(crate) fn number<const N: i32, T: From<i32>>() -> T {
+    N.into()
 }
 
 /// A number from 1 to `most`, or `default` where none is given.
@@ -48,57 +37,43 @@ where
     }
 }
 
-impl<T: DeserializeOwned> FromContextPart<ToolCallContext<'_, Server>> for Parameters<T> {
-    fn from_context_part(context: &mut ToolCallContext<'_, Server>) -> std::result::Result<Self, ErrorData> {
-        // The choke point makes a result of it that the model can read.
-        let refused = |message: String| ErrorData::invalid_params(message, None);
-        let mut arguments = context.arguments.take().unwrap_or_default();
-        if let Some(tool) = context.service.catalog().tool(&context.name) {
-            arguments = meant::arguments::<T>(arguments, &tool.input_schema).map_err(refused)?;
-        }
-        serde_path_to_error::deserialize(Value::Object(arguments)).map(Self).map_err(|error| {
-            let known = context.service.argument_names(&context.name);
-            refused(explain(&error.path().to_string(), &error.inner().to_string(), &known))
-        })
-    }
+/// The arguments of a tool as its own type, with errors that name the argument.
+///
+/// # Errors
+/// `invalid_argument` where one is missing, or is not of its type.
+pub(crate) fn read<A: DeserializeOwned>(arguments: JsonObject) -> Result<A> {
+    serde_path_to_error::deserialize(Value::Object(arguments))
+        .map_err(|error| ToolError::invalid_argument(explain(&error.path().to_string(), &error.inner().to_string())))
 }
 
 /// Turns serde's words into ones for a caller.
-fn explain(path: &str, error: &str, known: &[String]) -> String {
-    if let Some(name) = error.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
-        let takes = match known {
-            [] => "it takes none".to_owned(),
-            names => format!("it takes {}", names.join(", ")),
-        };
-        return match nearest(name, known) {
-            Some(near) => format!("unknown argument `{name}`, did you mean `{near}`? {takes}"),
-            None => format!("unknown argument `{name}`: {takes}"),
-        };
-    }
+fn explain(path: &str, error: &str) -> String {
     if let Some(name) = error.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         return format!("the argument `{name}` is missing");
     }
     if path == "." { error.to_owned() } else { format!("`{path}`: {error}") }
 }
 
+/// What is said of an argument that a tool does not have.
+pub(crate) fn unknown(name: &str, known: &[String]) -> String {
+    let takes = match known {
+        [] => "it takes none".to_owned(),
+        names => format!("it takes {}", names.join(", ")),
+    };
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("unknown argument `{name}`, did you mean `{near}`? {takes}"),
+        None => format!("unknown argument `{name}`: {takes}"),
+    }
+}
+
 /// The name that someone who wrote `name` may have meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate.as_str())
-}
-
-impl<T: JsonSchema> JsonSchema for Parameters<T> {
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
+        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]
@@ -109,22 +84,14 @@ mod tests {
     fn errors_name_the_argument() {
         let known = ["filter".to_owned(), "power_state".to_owned()];
         assert_eq!(
-            explain("pwr_state", "unknown field `pwr_state`, expected one of …", &known),
+            unknown("pwr_state", &known),
             "unknown argument `pwr_state`, did you mean `power_state`? it takes filter, power_state"
         );
-        assert_eq!(explain("x", "unknown field `x`, there are no fields", &[]), "unknown argument `x`: it takes none");
-        assert_eq!(explain(".", "missing field `vm`", &known), "the argument `vm` is missing");
+        assert_eq!(unknown("x", &[]), "unknown argument `x`: it takes none");
+        assert_eq!(explain(".", "missing field `vm`"), "the argument `vm` is missing");
         assert_eq!(
-            explain("limit", "invalid type: string \"a\", expected usize", &known),
+            explain("limit", "invalid type: string \"a\", expected usize"),
             "`limit`: invalid type: string \"a\", expected usize"
         );
-    }
-
-    #[test]
-    fn a_page_has_bounds() {
-        assert_eq!(page_size(None), Ok(50));
-        assert_eq!(page_size(Some(1000)), Ok(1000));
-        assert!(page_size(Some(0)).is_err());
-        assert!(page_size(Some(1001)).is_err());
     }
 }

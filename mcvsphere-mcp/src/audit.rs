@@ -11,17 +11,15 @@ use std::{borrow::Cow, fmt, path::Path, sync::Arc, time::Duration};
 
 use chrono::{SecondsFormat, Utc};
 use ring::digest::{SHA256, digest};
-use rmcp::{
-    RoleServer,
-    model::{CallToolRequestParams, JsonObject},
-    service::RequestContext,
-};
+use rmcp::{RoleServer, model::JsonObject, service::RequestContext};
 use serde_json::{Value, json};
 
 use crate::{
     Permission,
     caller::{Caller, Identity},
+    catalog::Entry,
     confirm,
+    schema::Mark,
     text::one_line,
 };
 use journal::Journal;
@@ -73,35 +71,38 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(request: &CallToolRequestParams, context: &RequestContext<RoleServer>, caller: &Caller) -> Self {
+    /// The record of a call with these arguments, as [`shown`] makes them, or of another method than `tools/call` under the
+    /// method's name.
+    pub(crate) fn new(
+        name: impl Into<Cow<'static, str>>,
+        arguments: Value,
+        context: &RequestContext<RoleServer>,
+        caller: &Caller,
+    ) -> Self {
         let client = context.client_info().map(|it| format!("{}/{}", it.name, it.version));
         let trace_id = context.meta.get_traceparent().and_then(trace_id);
-        Self::of(request, caller, client, trace_id)
+        Self::of(name.into(), arguments, caller, client, trace_id)
     }
 
-    fn of(request: &CallToolRequestParams, caller: &Caller, client: Option<String>, trace_id: Option<String>) -> Self {
+    fn of(
+        tool: Cow<'static, str>,
+        arguments: Value,
+        caller: &Caller,
+        client: Option<String>,
+        trace_id: Option<String>,
+    ) -> Self {
         Self {
-            tool: request.name.clone(),
+            tool,
             permission: None,
             audit: Audit::default(),
             call: format!("{:016x}", fastrand::u64(..)),
             who: caller.name().to_owned(),
             identity: caller.identity().clone(),
-            arguments: limited(redacted(Value::Object(request.arguments.clone().unwrap_or_default()))),
+            arguments: limited(arguments),
             client,
             trace_id: trace_id.unwrap_or_else(new_trace_id),
             finished: false,
         }
-    }
-
-    /// The record of another method than `tools/call`, under the method's name.
-    pub(crate) fn of_method(
-        method: &'static str,
-        arguments: JsonObject,
-        context: &RequestContext<RoleServer>,
-        caller: &Caller,
-    ) -> Self {
-        Self::new(&CallToolRequestParams::new(method).with_arguments(arguments), context, caller)
     }
 
     /// The record of a call whose lines go to this audit too.
@@ -202,29 +203,47 @@ fn new_trace_id() -> String {
     format!("{:032x}", fastrand::u128(1..))
 }
 
-/// What may hold a secret by its name, or much data, is not written. Of a confirmation token there is a fingerprint, which
-/// tells whether two calls used the same.
-fn redacted(value: Value) -> Value {
+/// The arguments of a call as they may be logged and shown: what the tool's schema marks as secret is left out, and so is
+/// what the tool does not take, because it may be a secret by a misspelt name. Of a confirmation token there is a
+/// fingerprint, which tells whether two calls used the same.
+pub(crate) fn shown(arguments: &JsonObject, tool: Option<&Entry>) -> Value {
+    let shown = |(name, value): (&String, &Value)| {
+        let value = match (tool.and_then(|tool| tool.mark(name)), value) {
+            (_, Value::String(token)) if name == confirm::ARGUMENT => fingerprint(token),
+            (Some(None | Some(Mark::Text)), value) => short(value, LONGEST),
+            (Some(Some(Mark::Cut)), value) => beginning(value),
+            (None | Some(Some(Mark::Secret)), _) => Value::from("***"),
+        };
+        (name.clone(), value)
+    };
+    arguments.iter().map(shown).collect()
+}
+
+/// A value with each of its texts cut after so many characters.
+fn short(value: &Value, most: usize) -> Value {
     match value {
-        Value::Object(object) => object
-            .into_iter()
-            .map(|(key, value)| {
-                let value = match &value {
-                    Value::String(token) if key == confirm::ARGUMENT => fingerprint(token),
-                    _ if key == confirm::ARGUMENT || is_secret(&key) => Value::from("***"),
-                    _ => redacted(value),
-                };
-                (key, value)
-            })
-            .collect(),
-        Value::Array(items) => items.into_iter().map(redacted).collect(),
-        Value::String(text) if text.chars().count() > LONGEST => {
-            let start: String = text.chars().take(LONGEST).collect();
-            Value::from(format!("{start}… ({} bytes)", text.len()))
-        }
-        other => other,
+        Value::Object(object) => object.iter().map(|(key, value)| (key.clone(), short(value, most))).collect(),
+        Value::Array(items) => items.iter().map(|item| short(item, most)).collect(),
+        Value::String(text) => match text.char_indices().nth(most) {
+            Some((end, _)) => Value::from(format!("{}… ({} bytes)", &text[..end], text.len())),
+            None => value.clone(),
+        },
+        other => other.clone(),
     }
 }
+
+/// The beginning of a value that is never logged whole.
+fn beginning(value: &Value) -> Value {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let start: String = text.chars().take(BEGINNING.min(text.chars().count() / 2)).collect();
+    Value::from(format!("{start}… ({} bytes)", text.len()))
+}
+
+/// The most characters of an argument that is never logged whole.
+const BEGINNING: usize = 40;
 
 /// The most characters of one argument in an audit line.
 const LONGEST: usize = 200;
@@ -248,13 +267,6 @@ fn fingerprint(token: &str) -> Value {
     Value::from(format!("sha256:{start}"))
 }
 
-fn is_secret(name: &str) -> bool {
-    let name = name.to_lowercase();
-    ["password", "passwd", "secret", "token", "credential", "private_key", "environment", "content"]
-        .iter()
-        .any(|word| name.contains(word))
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
@@ -263,9 +275,8 @@ mod tests {
         sync::atomic::{AtomicU32, Ordering},
     };
 
-    use serde_json::json;
-
     use super::*;
+    use crate::schema::Marks;
 
     fn temporary(name: &str) -> PathBuf {
         static LAST: AtomicU32 = AtomicU32::new(0);
@@ -282,9 +293,7 @@ mod tests {
     }
 
     fn record(audit: &Audit, arguments: Value) -> Record {
-        let arguments = arguments.as_object().cloned().unwrap();
-        let request = CallToolRequestParams::new("power_off_vm").with_arguments(arguments);
-        Record::of(&request, &Caller::local(Permission::FullAdmin), None, None).kept_in(audit)
+        Record::of("power_off_vm".into(), arguments, &Caller::local(Permission::FullAdmin), None, None).kept_in(audit)
     }
 
     #[tokio::test]
@@ -363,16 +372,29 @@ mod tests {
         assert!(Audit::new(Some(&directory.join("no/such/folder"))).is_err());
     }
 
+    fn entry() -> Entry {
+        let marks = Marks::from([("password".to_owned(), Mark::Secret), ("command".to_owned(), Mark::Cut)]);
+        let properties = json!({ "vm": {}, "vms": {}, "note": {}, "password": {}, "command": {} });
+        let schema = json!({ "type": "object", "properties": properties });
+        let tool = crate::Tool::reads("sample", crate::Toolset::Vm, "Sample", |_: JsonObject, _| async {
+            Ok(crate::Content(Vec::new()))
+        });
+        let attr = rmcp::model::Tool::new("sample", "", Arc::new(schema.as_object().cloned().unwrap()));
+        Entry { tool, attr, marks }
+    }
+
+    fn told(arguments: &Value) -> Value {
+        shown(arguments.as_object().unwrap(), Some(&entry()))
+    }
+
     #[test]
     fn no_confirmation_token_is_written() {
-        let arguments = redacted(json!({
-            "vm": "web-1", "confirm": "rs1.live-token", "nested": { "confirm": ["rs1.live-token"], "plan_token": "rs1.live-token" }
-        }));
+        let arguments = told(&json!({ "vm": "web-1", "confirm": "rs1.live-token", "plan_token": "rs1.live-token" }));
         let text = arguments.to_string();
         assert!(!text.contains("live"), "{text}");
-        let again = redacted(json!({ "confirm": "rs1.live-token" }));
-        assert_eq!(arguments["confirm"], again["confirm"]);
-        assert_ne!(redacted(json!({ "confirm": "rs1.other" })), again);
+        assert_eq!(arguments["confirm"], told(&json!({ "confirm": "rs1.live-token" }))["confirm"]);
+        assert_ne!(arguments["confirm"], told(&json!({ "confirm": "rs1.other" }))["confirm"]);
+        assert_eq!(told(&json!({ "confirm": ["rs1.live-token"] }))["confirm"], "***");
     }
 
     #[test]
@@ -397,13 +419,29 @@ mod tests {
 
     #[test]
     fn secrets_are_not_written() {
-        let arguments = json!({
-            "vm": "web-1", "password": "x", "nested": [{ "apiToken": 1 }], "long": "a".repeat(201)
-        });
-        let line = redacted(arguments);
-        assert_eq!(line["vm"], "web-1");
-        assert_eq!(line["password"], "***");
-        assert_eq!(line["nested"][0]["apiToken"], "***");
-        assert!(line["long"].as_str().unwrap().ends_with("… (201 bytes)"));
+        let line = told(&json!({
+            "vm_name": "web-1", "password": "x", "pasword": "x", "note": "a".repeat(201), "vms": ["b".repeat(300)],
+        }));
+        assert_eq!(line["vm_name"], "web-1");
+        assert_eq!((&line["password"], &line["pasword"]), (&json!("***"), &json!("***")));
+        assert!(line["note"].as_str().unwrap().ends_with("… (201 bytes)"));
+        assert!(line["vms"][0].as_str().unwrap().ends_with("… (300 bytes)"));
+        let arguments = json!({ "vm": "web-1", "password": "x" });
+        assert_eq!(
+            shown(arguments.as_object().unwrap(), None),
+            json!({ "vm": "***", "password": "***" }),
+            "no such tool"
+        );
+    }
+
+    #[test]
+    fn what_is_to_be_cut_is_never_written_whole() {
+        for command in ["rm", "mysql -psecret", &"x".repeat(1000)] {
+            let line = told(&json!({ "command": command }))["command"].as_str().unwrap().to_owned();
+            let (start, length) = line.split_once("… (").unwrap();
+            assert!(start.len() <= 40 && start.len() < command.len() && command.starts_with(start), "{line}");
+            assert_eq!(length, format!("{} bytes)", command.len()));
+        }
+        assert_eq!(told(&json!({ "command": ["mysql", "-psecret"] }))["command"], "[\"mysql\",\"… (20 bytes)");
     }
 }

@@ -1,87 +1,107 @@
 //! All tools, checked once at start: what they are called, what they need, what clients see of them.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use rmcp::{handler::server::tool::ToolRouter, model::Tool};
+use rmcp::model::JsonObject;
 
 use crate::{
-    Permission, Server, SettingsError, Toolset,
-    arguments::nearest,
+    Permission, SettingsError, Tool, ToolError, Toolset,
+    arguments::{meant, nearest},
     audit::AuditError,
     caller::Caller,
     confirm,
+    error::Result,
     offer::Offer,
     output,
-    permission::{Effect, HIDDEN, Spec},
-    schema,
+    permission::Spec,
+    schema::{self, Mark, Marks},
 };
 
 /// The tools of a server.
 pub(crate) struct Catalog {
-    router: ToolRouter<Server>,
-    specs: HashMap<String, Spec>,
+    tools: BTreeMap<&'static str, Entry>,
     /// From an older name to the tool's name.
-    aliases: BTreeMap<String, String>,
+    aliases: BTreeMap<&'static str, &'static str>,
     offer: Offer,
 }
 
-impl Catalog {
-    /// Checks and tidies the tools.
+/// A tool, with what clients see of it.
+pub(crate) struct Entry {
+    pub(crate) tool: Tool,
+    pub(crate) attr: rmcp::model::Tool,
+    pub(crate) marks: Marks,
+}
+
+impl Entry {
+    /// The arguments as the tool's schema wants them.
     ///
     /// # Errors
-    /// [`CatalogError`] when a tool lacks a permission, a toolset, annotations or, where it changes something, privileges
-    /// of vSphere, when these contradict each other, or when two tools have a name in common: such a server must not start. [`SettingsError`] when a setting names a tool
-    /// that there is not.
-    pub(crate) fn new(mut router: ToolRouter<Server>, offer: Offer, output_schemas: bool) -> Result<Self, StartError> {
-        let mut specs = HashMap::new();
+    /// `invalid_argument`, with what to send instead.
+    pub(crate) fn meant(&self, given: JsonObject) -> Result<JsonObject> {
+        meant::arguments(self.tool.name, given, &self.attr.input_schema, &self.marks)
+            .map_err(ToolError::invalid_argument)
+    }
+
+    /// How an argument is to be treated, by its present or an older name; `None` where the tool takes none of this name.
+    pub(crate) fn mark(&self, argument: &str) -> Option<Option<Mark>> {
+        let properties = self.attr.input_schema.get("properties")?.as_object()?;
+        let name = meant::present_name(self.tool.name, argument, properties)?;
+        Some(self.marks.get(name).copied())
+    }
+}
+
+impl Catalog {
+    /// Checks the tools.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when a tool has no description or, where it changes something, names no privileges of vSphere, when its
+    /// facts contradict each other, or when two tools have a name in common: such a server must not start. [`SettingsError`]
+    /// when a setting names a tool that does not exist.
+    pub(crate) fn new(all: Vec<Tool>, offer: Offer, output_schemas: bool) -> std::result::Result<Self, StartError> {
+        let mut tools = BTreeMap::new();
         let mut aliases = BTreeMap::new();
-        for route in router.map.values_mut() {
-            let tool = &mut route.attr;
-            let name = tool.name.to_string();
-            let problem = |text: String| CatalogError { tool: name.clone(), problem: text };
-            let its = spec_of(tool).map_err(problem)?;
-            settle_annotations(tool, its.effect).map_err(problem)?;
-            if tool.description.as_ref().is_none_or(|text| text.trim().is_empty()) {
-                return Err(problem("it has no description".to_owned()).into());
+        for tool in all {
+            let name = tool.name;
+            let problem = |text: String| CatalogError { tool: name.to_owned(), problem: text };
+            if let Some(text) = tool.problem() {
+                return Err(problem(text.to_owned()).into());
             }
-            schema::clean(tool);
-            // With the settings' own names, which may be older ones: whoever allows a tool by such a name still may pass a plan.
-            let asks = offer.asks_before(&name, &its);
+            let (mut attr, marks) = tool.for_clients();
+            // By the settings' own names, which may be older ones: a tool that they allow by such a name still takes a token.
+            let asks = offer.asks_before(name, &tool.spec);
             if output_schemas {
-                tool.output_schema = output::schema(&name, asks).map(Arc::new);
+                attr.output_schema = tool.output().and_then(|answer| output::schema(answer, asks)).map(Arc::new);
             }
             if asks {
-                schema::add_text(tool, confirm::ARGUMENT, confirm::ARGUMENT_MEANING).map_err(problem)?;
+                let input = Arc::make_mut(&mut attr.input_schema);
+                schema::add_text(input, confirm::ARGUMENT, confirm::ARGUMENT_MEANING).map_err(problem)?;
             }
-            for alias in &its.aliases {
-                if let Some(other) = aliases.insert(alias.clone(), name.clone()) {
+            for alias in &tool.spec.aliases {
+                if let Some(other) = aliases.insert(*alias, name) {
                     return Err(problem(format!("its older name `{alias}` is also that of `{other}`")).into());
                 }
             }
-            specs.insert(name, its);
+            if tools.insert(name, Entry { tool, attr, marks }).is_some() {
+                return Err(problem("there are two tools of this name".to_owned()).into());
+            }
         }
-        if let Some((alias, tool)) = aliases.iter().find(|(alias, _)| specs.contains_key(*alias)) {
+        if let Some((alias, tool)) = aliases.iter().find(|(alias, _)| tools.contains_key(*alias)) {
             let problem = format!("its older name `{alias}` is the name of another tool");
-            return Err(CatalogError { tool: tool.clone(), problem }.into());
+            return Err(CatalogError { tool: (*tool).to_owned(), problem }.into());
         }
-        let mut catalog = Self { router, specs, aliases, offer: Offer::default() };
-        catalog.offer = offer.resolved(|name| Some(catalog.resolve(name)?.0), |name| catalog.nearest(name))?;
+        let mut catalog = Self { tools, aliases, offer: Offer::default() };
+        catalog.offer = offer.resolved(|name| Some(catalog.resolve(name)?.tool.name), |name| catalog.nearest(name))?;
         Ok(catalog)
     }
 
-    /// The tool's present name and what it says of itself, for a present or an older name.
-    pub(crate) fn resolve(&self, name: &str) -> Option<(&str, &Spec)> {
-        let name = self.aliases.get(name).map_or(name, String::as_str);
-        self.specs.get_key_value(name).map(|(name, spec)| (name.as_str(), spec))
+    /// The tool of a present or an older name.
+    pub(crate) fn resolve(&self, name: &str) -> Option<&Entry> {
+        self.tools.get(self.aliases.get(name).copied().unwrap_or(name))
     }
 
     /// The present name that someone who wrote `name` may have meant.
-    pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(name, self.specs.keys())
+    pub(crate) fn nearest(&self, name: &str) -> Option<&'static str> {
+        nearest(name, self.tools.keys().copied())
     }
 
     /// Why this caller may not use a tool, or `None` where they may.
@@ -95,12 +115,12 @@ impl Catalog {
 
     /// Whether this caller may use the tool of this name.
     pub(crate) fn may_call(&self, tool: &str, caller: &Caller) -> bool {
-        self.specs.get(tool).is_some_and(|spec| self.refusal(tool, spec, caller).is_none())
+        self.spec(tool).is_some_and(|spec| self.refusal(tool, spec, caller).is_none())
     }
 
     /// Why this caller may not look at what the tools of a family are about, or `None` where they may.
     pub(crate) fn refusal_to_look(&self, what: &str, toolset: Toolset, caller: &Caller) -> Option<Refusal> {
-        if !self.offer.has(toolset, |tool| Some(self.specs.get(tool)?.toolset)) {
+        if !self.offer.has(toolset, |tool| Some(self.spec(tool)?.toolset)) {
             let message = format!("{what} belongs to the toolset {toolset}, which this server does not offer");
             return Some(Refusal { code: "not_offered", message });
         }
@@ -109,15 +129,16 @@ impl Catalog {
     }
 
     /// The tools that this caller may use, as clients see them, sorted by name.
-    pub(crate) fn tools(&self, caller: &Caller) -> Vec<Tool> {
-        self.router.list_all().into_iter().filter(|tool| self.may_call(&tool.name, caller)).collect()
+    pub(crate) fn tools(&self, caller: &Caller) -> Vec<rmcp::model::Tool> {
+        let usable = self.tools.values().filter(|entry| self.may_call(entry.tool.name, caller));
+        usable.map(|entry| entry.attr.clone()).collect()
     }
 
     /// Which privileges of vSphere the tools that are offered need, by toolset, each with the tools that need it.
     pub(crate) fn needs(&self) -> BTreeMap<Toolset, BTreeMap<&str, Vec<&str>>> {
         let mut needs: BTreeMap<Toolset, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
-        let offered = self.specs.iter().filter(|(tool, spec)| self.offer.refusal(tool, spec).is_none());
-        for (tool, spec) in offered {
+        let all = self.tools.iter().map(|(name, entry)| (*name, &entry.tool.spec));
+        for (tool, spec) in all.filter(|(tool, spec)| self.offer.refusal(tool, spec).is_none()) {
             let of_toolset = needs.entry(spec.toolset).or_default();
             for privilege in &spec.privileges {
                 of_toolset.entry(privilege).or_default().push(tool);
@@ -131,7 +152,7 @@ impl Catalog {
 
     /// Whether the user is asked before this tool acts.
     pub(crate) fn asks_before(&self, tool: &str) -> bool {
-        self.specs.get(tool).is_some_and(|spec| self.offer.asks_before(tool, spec))
+        self.spec(tool).is_some_and(|spec| self.offer.asks_before(tool, spec))
     }
 
     /// When the user is asked.
@@ -139,14 +160,13 @@ impl Catalog {
         self.offer.confirm
     }
 
-    /// One tool as clients see it.
-    pub(crate) fn tool(&self, name: &str) -> Option<&Tool> {
-        self.router.get(name)
+    /// The tool of this present name.
+    pub(crate) fn get(&self, tool: &str) -> Option<&Entry> {
+        self.tools.get(tool)
     }
 
-    /// What runs the calls.
-    pub(crate) fn router(&self) -> &ToolRouter<Server> {
-        &self.router
+    fn spec(&self, tool: &str) -> Option<&Spec> {
+        Some(&self.get(tool)?.tool.spec)
     }
 }
 
@@ -221,48 +241,6 @@ impl fmt::Display for CatalogError {
 }
 
 impl std::error::Error for CatalogError {}
-
-/// Reads what a tool says of itself out of its meta, and takes out of that what is not for clients.
-fn spec_of(tool: &mut Tool) -> Result<Spec, String> {
-    let missing = || "it has no permission and toolset: give it `meta = Spec::….meta()`".to_owned();
-    let meta = tool.meta.as_mut().ok_or_else(missing)?;
-    let value = serde_json::Value::Object((**meta).clone());
-    let spec: Spec = serde_json::from_value(value).map_err(|error| format!("{}: {error}", missing()))?;
-    HIDDEN.iter().for_each(|key| drop(meta.remove(*key)));
-    if spec.effect != Effect::Reads && spec.only_looks() {
-        return Err("it changes something: say which privileges of vSphere that takes".to_owned());
-    }
-    if spec.effect == Effect::Reads && spec.asks {
-        return Err("it changes nothing, so there is nothing to ask".to_owned());
-    }
-    Ok(spec)
-}
-
-/// Holds the hints against the effect and fills in those whose default in MCP is wrong here.
-fn settle_annotations(tool: &mut Tool, effect: Effect) -> Result<(), String> {
-    let hints = tool.annotations.as_mut().ok_or("it has no annotations")?;
-    if hints.title.is_none() {
-        return Err("its annotations have no title".to_owned());
-    }
-    let read_only = hints.read_only_hint.unwrap_or(false);
-    match (effect == Effect::Reads, read_only) {
-        (true, false) => return Err("it changes nothing, but its readOnlyHint does not say so".to_owned()),
-        (false, true) => return Err("it changes something, but its readOnlyHint says that it does not".to_owned()),
-        _ => {}
-    }
-    if read_only {
-        if hints.destructive_hint.is_some() || hints.idempotent_hint.is_some() {
-            return Err("a read-only tool is neither destructive nor idempotent".to_owned());
-        }
-    } else if hints.destructive_hint.is_none() || hints.idempotent_hint.is_none() {
-        // MCP takes a tool without the hint as destructive: a new tool has to decide.
-        return Err("it changes something: say whether it is destructive and idempotent".to_owned());
-    }
-    hints.read_only_hint = Some(read_only);
-    // One vSphere is a closed world; MCP takes a tool without this hint as reaching an open one.
-    hints.open_world_hint = Some(false);
-    Ok(())
-}
 
 #[cfg(test)]
 mod tests {

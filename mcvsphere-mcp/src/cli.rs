@@ -354,8 +354,7 @@ fn fact<'a>(tool: &'a Tool, name: &str) -> Option<&'a Value> {
 
 fn find<'a>(tools: &'a [Tool], name: &str) -> anyhow::Result<&'a Tool> {
     tools.iter().find(|tool| tool.name == name).ok_or_else(|| {
-        let names: Vec<String> = tools.iter().map(|tool| tool.name.to_string()).collect();
-        match nearest(name, &names) {
+        match nearest(name, tools.iter().map(|tool| &*tool.name)) {
             Some(near) => anyhow!("unknown tool `{name}`, did you mean `{near}`?"),
             None => anyhow!("unknown tool `{name}`: `mcvsphere tools list` shows all"),
         }

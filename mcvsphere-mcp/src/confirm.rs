@@ -121,7 +121,7 @@ impl Cx {
     where
         F: Future<Output = Result<Preview>>,
     {
-        if !self.server.asks_before(&self.call.tool) {
+        if !self.server.asks_before(self.call.tool) {
             return Ok(());
         }
         let always = self.server.catalog().confirm_mode() == Mode::Always;
@@ -137,7 +137,7 @@ impl Cx {
         }
         let owner = self.call.visit.owner();
         let server = self.call.backend.server_id().await?;
-        let terms = Terms { owner: &owner, tool: &self.call.tool, arguments: &self.call.arguments, server: &server };
+        let terms = Terms { owner: &owner, tool: self.call.tool, arguments: &self.call.arguments, server: &server };
         let state = preview.state();
         let mut void = None;
         if let Some(token) = self.call.token() {

@@ -1,14 +1,16 @@
 //! What a tool's body is given besides its arguments: the call that it serves, and what belongs to that call alone.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rmcp::{
-    ErrorData, RoleServer,
-    handler::server::{common::FromContextPart, tool::ToolCallContext},
+    RoleServer,
     model::{CallToolResponse, InputResponses, JsonObject},
     service::RequestContext,
 };
-use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::watch;
 use vsphere_ops::{
     Client, Page, Scope,
@@ -16,14 +18,14 @@ use vsphere_ops::{
 };
 
 use crate::{
-    Defaults, Server, ToolError, answer::Answer, backends::Backend, caller::Visit, confirm::Claimed, error::Result,
+    Defaults, Server, ToolError, answer::Listed, backends::Backend, caller::Visit, confirm::Claimed, error::Result,
     progress::Reporter,
 };
 
 /// The context of a call: how a tool reaches vSphere, asks the user, and tells how far it is.
 ///
 /// The tasks that its client starts are reported on as progress and cancelled with the call, without a word in the tool.
-pub(crate) struct Cx {
+pub struct Cx {
     pub(crate) server: Server,
     pub(crate) call: Arc<Call>,
     pub(crate) request: RequestContext<RoleServer>,
@@ -32,12 +34,14 @@ pub(crate) struct Cx {
 /// A call on its way through the gate.
 pub(crate) struct Call {
     /// The tool's present name.
-    pub(crate) tool: String,
+    pub(crate) tool: &'static str,
     pub(crate) visit: Visit,
     /// The caller's way to vSphere.
     pub(crate) backend: Arc<Backend>,
-    /// The arguments without the confirmation.
+    /// The arguments by their present names, without the confirmation.
     pub(crate) arguments: JsonObject,
+    /// The same as they may be shown: without secrets.
+    pub(crate) shown: Value,
     /// The confirmation token that came with the call.
     pub(crate) plan: Option<String>,
     /// What the client answered to the questions of the round before, and the state that it was given with them.
@@ -90,6 +94,21 @@ impl Call {
 }
 
 impl Cx {
+    /// The request in MCP's own terms.
+    pub fn request(&self) -> &RequestContext<RoleServer> {
+        &self.request
+    }
+
+    /// What the client answered to the questions of the round before.
+    pub fn answers(&self) -> Option<&InputResponses> {
+        self.call.answers.as_ref()
+    }
+
+    /// The state that the client was given with these questions.
+    pub fn state(&self) -> Option<&str> {
+        self.call.state.as_deref()
+    }
+
     /// The connection to vSphere.
     ///
     /// # Errors
@@ -112,9 +131,10 @@ impl Cx {
     }
 
     /// The answer that is this page of a list, of whose items only some fields may be wanted.
-    pub(crate) fn page(&self, page: &impl Serialize, fields: Option<Vec<impl Serialize>>) -> Result<Answer> {
-        let seal = |cursor| self.server.tokens().seal_cursor(&self.call.visit.owner(), &self.call.tool, cursor);
-        Ok(Answer::list(page, fields)?.with_next_cursor(seal))
+    pub(crate) fn page<T>(&self, page: Page<T>, fields: Option<Vec<String>>) -> Listed<T> {
+        let seal = |cursor| self.server.tokens().seal_cursor(&self.call.visit.owner(), self.call.tool, cursor);
+        let next_cursor = page.next_cursor.map(seal);
+        Listed { page: Page { next_cursor, ..page }, fields }
     }
 
     /// Where the page that is asked for begins.
@@ -123,7 +143,7 @@ impl Cx {
     /// The cursor was given to another caller, session or tool.
     pub(crate) fn cursor(&self, given: Option<String>) -> Result<Option<String>> {
         let opened = given.map(|cursor| {
-            let opened = self.server.tokens().open_cursor(&self.call.visit.owner(), &self.call.tool, &cursor);
+            let opened = self.server.tokens().open_cursor(&self.call.visit.owner(), self.call.tool, &cursor);
             opened.ok_or_else(|| {
                 ToolError::invalid_argument(
                     "`cursor` is not the next_cursor of a page that this tool gave in this session: leave it out to \
@@ -134,17 +154,13 @@ impl Cx {
         opened.transpose()
     }
 
+    /// How long the call may take.
+    pub(crate) fn call_timeout(&self) -> Duration {
+        self.server.call_timeout()
+    }
+
     /// Says how many tasks this call will wait for, so that its progress does not reach its end with the first.
     pub(crate) fn expect_tasks(&self, tasks: usize) {
         self.call.reporter.expect(tasks);
-    }
-}
-
-impl FromContextPart<ToolCallContext<'_, Server>> for Cx {
-    fn from_context_part(context: &mut ToolCallContext<'_, Server>) -> std::result::Result<Self, ErrorData> {
-        let request = context.request_context.clone();
-        let call = request.extensions.get::<Arc<Call>>().cloned();
-        let call = call.ok_or_else(|| ErrorData::internal_error("the call did not come by the gate", None))?;
-        Ok(Self { server: context.service.clone(), call, request })
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{answer::fit, render, text::one_line};
 
-/// What a tool returns. The name matters: rmcp's macro finds the output schema by it.
+/// What a call returns.
 pub(crate) type Result<T> = std::result::Result<T, ToolError>;
 
 /// A failed call: it reaches the client as a result with `isError`, so that the model reads it and can mend its call.
@@ -36,6 +36,12 @@ impl ToolError {
     /// An argument that the tool cannot take.
     pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
         Self::new("invalid_argument", message)
+    }
+
+    /// The error of a call that the tool cannot take as it is.
+    pub(crate) fn in_tool(mut self, tool: &str) -> Self {
+        self.message = format!("{tool}: {}", self.message);
+        self
     }
 
     /// The error as the answer of the call, its message on one line whatever it quotes.

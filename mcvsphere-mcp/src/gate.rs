@@ -13,8 +13,7 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use rmcp::{
     ErrorData, RoleServer,
-    handler::server::tool::ToolCallContext,
-    model::{CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode},
+    model::{CallToolRequestParams, CallToolResponse, CallToolResult, JsonObject},
     service::RequestContext,
 };
 use serde_json::{Value, json};
@@ -28,7 +27,7 @@ use crate::{
     Effect, Server, ToolError, audit,
     caller::Visit,
     confirm::{self, Replay},
-    cx::Call,
+    cx::{Call, Cx},
     error::{Result, advice},
     progress::Reporter,
     tasks::{self, Work},
@@ -50,37 +49,41 @@ impl Server {
     ) -> std::result::Result<CallToolResponse, ErrorData> {
         let started = Instant::now();
         let caller = &visit.caller;
-        let mut record = audit::Record::new(&request, &context, caller).kept_in(self.audit());
-        let Some((name, spec)) = self.catalog().resolve(&request.name) else {
-            record.finish("unknown_tool", started.elapsed());
+        let given = request.arguments.take().unwrap_or_default();
+        let Some(entry) = self.catalog().resolve(&request.name) else {
+            let record = audit::Record::new(request.name.clone(), audit::shown(&given, None), &context, caller);
+            record.kept_in(self.audit()).finish("unknown_tool", started.elapsed());
             return Err(ErrorData::invalid_params(self.unknown_tool(&request.name), None));
         };
+        let (name, spec) = (entry.tool.name, &entry.tool.spec);
+        let shown = audit::shown(&given, Some(entry));
+        let mut record = audit::Record::new(name, shown.clone(), &context, caller).kept_in(self.audit());
         record.permission = Some(spec.permission);
-        request.name = name.to_owned().into();
-        record.tool.clone_from(&request.name);
-        if let Some(refusal) = self.catalog().refusal(&request.name, spec, caller) {
-            let response = ToolError::new(refusal.code, refusal.message).into_result().into();
-            record.finish(outcome(&response), started.elapsed());
-            return Ok(response);
+        if let Some(refusal) = self.catalog().refusal(name, spec, caller) {
+            return Ok(refused(record, ToolError::new(refusal.code, refusal.message), started));
         }
+        let (plan, given) = self.plan_of(name, given);
+        let arguments = match entry.meant(given) {
+            Ok(arguments) => arguments,
+            Err(error) => return Ok(refused(record, error.in_tool(name), started)),
+        };
         if spec.effect != Effect::Reads
             && let Err(error) = record.begin().await
         {
-            let response = ToolError::new("audit", error.to_string()).into_result().into();
-            record.finish(outcome(&response), started.elapsed());
-            return Ok(response);
+            return Ok(refused(record, ToolError::new("audit", error.to_string()), started));
         }
 
         let reporter = Reporter::new(&context);
         let told = reporter.clone();
         let call = Arc::new(Call {
-            tool: name.to_owned(),
+            tool: name,
             visit: visit.clone(),
             backend: self.backends().of(caller),
-            plan: self.plan_of(&mut request),
-            arguments: request.arguments.clone().unwrap_or_default(),
-            answers: request.input_responses.clone(),
-            state: request.request_state.clone(),
+            plan,
+            arguments,
+            shown,
+            answers: request.input_responses,
+            state: request.request_state,
             scope: Scope::new().on_progress(move |step| told.step(step)),
             reporter,
             instead: Mutex::default(),
@@ -95,7 +98,7 @@ impl Server {
         let mut answer: BoxFuture<'static, CallToolResponse> = Box::pin({
             let call = Arc::clone(&call);
             async move {
-                let response = server.carry_out(request, context, &call, effect).await;
+                let response = server.carry_out(context, &call, effect).await;
                 record.finish(outcome(&response), started.elapsed());
                 response
             }
@@ -116,7 +119,6 @@ impl Server {
     /// lost on the way, gets that answer and does nothing.
     async fn carry_out(
         &self,
-        request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
         call: &Arc<Call>,
         effect: Effect,
@@ -124,7 +126,7 @@ impl Server {
         let response = match self.tokens().recall(call) {
             Some(before) => self.replay(before, &context).await,
             None => {
-                let answer = advice::for_call(self, call, self.run(request, context, call)).await;
+                let answer = advice::for_call(self, call, self.run(context, call)).await;
                 if effect == Effect::Vsphere {
                     call.backend.mirrors().machines().changed(&call.backend);
                 }
@@ -154,35 +156,26 @@ impl Server {
         }
     }
 
-    /// Takes the confirmation out of the arguments, of which the tool knows nothing.
-    fn plan_of(&self, request: &mut CallToolRequestParams) -> Option<String> {
-        if !self.asks_before(&request.name) {
-            return None;
-        }
-        match request.arguments.as_mut()?.remove(confirm::ARGUMENT)? {
-            Value::String(plan) => Some(plan),
+    /// The confirmation, of which the tool knows nothing, and the other arguments.
+    fn plan_of(&self, tool: &str, mut given: JsonObject) -> (Option<String>, JsonObject) {
+        let plan = if self.asks_before(tool) { given.remove(confirm::ARGUMENT) } else { None };
+        let plan = plan.map(|plan| match plan {
+            Value::String(plan) => plan,
             // No plan of ours, and void like one that is forged.
-            other => Some(other.to_string()),
-        }
+            other => other.to_string(),
+        });
+        (plan, given)
     }
 
     /// Runs the tool until it is done, cancelled, or out of time. A panic ends this call, and only this call: without the
     /// guard the client would wait for an answer that never comes.
-    async fn run(
-        &self,
-        request: CallToolRequestParams,
-        mut context: RequestContext<RoleServer>,
-        call: &Arc<Call>,
-    ) -> Result<CallToolResponse> {
-        let name = call.tool.as_str();
+    async fn run(&self, context: RequestContext<RoleServer>, call: &Arc<Call>) -> Result<CallToolResponse> {
+        let name = call.tool;
         let cancelled = context.ct.clone();
-        context.extensions.insert(Arc::clone(call));
+        let cx = Cx { server: self.clone(), call: Arc::clone(call), request: context };
         let work = async {
-            let answer = self.catalog().router().call(ToolCallContext::new(self, request, context)).await;
-            answer.map_err(|error| match error.code {
-                ErrorCode::INVALID_PARAMS => ToolError::invalid_argument(format!("{name}: {}", error.message)),
-                _ => ToolError::new("internal", error.message),
-            })
+            let entry = self.catalog().get(name).ok_or_else(|| ToolError::new("internal", "it is gone"))?;
+            entry.tool.run(call.arguments.clone(), cx).await
         };
         let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
         let limit = self.call_timeout();
@@ -238,6 +231,13 @@ impl Server {
             None => format!("unknown tool `{name}`"),
         }
     }
+}
+
+/// The answer to a call that does not run, which is in the audit all the same.
+fn refused(record: audit::Record, error: ToolError, started: Instant) -> CallToolResponse {
+    let response = error.into_result().into();
+    record.finish(outcome(&response), started.elapsed());
+    response
 }
 
 /// Asks vSphere to cancel the tasks of a call, and lets the call end by itself. Says what became of the tasks.

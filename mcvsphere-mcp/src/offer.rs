@@ -94,13 +94,13 @@ mod tests {
     use crate::Permission;
 
     fn changes(toolset: Toolset) -> Spec {
-        Spec::changes(toolset, Permission::PowerOps, &[])
+        Spec::new(toolset, Permission::PowerOps, Effect::Vsphere)
     }
 
     #[test]
     fn toolsets_and_tools_add_up_and_the_rest_takes_away() {
         let power = changes(Toolset::Power);
-        let list = Spec::reads(Toolset::Vm);
+        let list = Spec::new(Toolset::Vm, Permission::ReadOnly, Effect::Reads);
         let all = Offer::default();
         assert_eq!(all.refusal("power_on_vm", &power), None);
         let some =
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn read_only_goes_by_the_effect_and_not_by_the_level() {
         let reading = Offer { read_only: true, ..Offer::default() };
-        let spec = |permission, effect| Spec::new(Toolset::Guest, permission, effect, &[]);
+        let spec = |permission, effect| Spec::new(Toolset::Guest, permission, effect);
         assert_eq!(reading.refusal("read_guest_file", &spec(Permission::FullAdmin, Effect::Reads)), None);
         for effect in [Effect::Vsphere, Effect::Guest, Effect::LocalFile] {
             assert!(reading.refusal("download", &spec(Permission::ReadOnly, effect)).is_some(), "{effect:?}");
@@ -127,9 +127,9 @@ mod tests {
 
     #[test]
     fn a_tool_asks_when_it_says_so_unless_it_is_allowed() {
-        let off = changes(Toolset::Power).asks();
+        let off = Spec { asks: true, ..changes(Toolset::Power) };
         let on = changes(Toolset::Power);
-        let list = Spec::reads(Toolset::Vm);
+        let list = Spec::new(Toolset::Vm, Permission::ReadOnly, Effect::Reads);
         let asked = |offer: &Offer| {
             [("power_off_vm", &off), ("power_on_vm", &on), ("list_vms", &list)]
                 .map(|(tool, facts)| offer.asks_before(tool, facts))

@@ -3,73 +3,15 @@
 //!
 //! They are made of the very types that the answers are written from.
 
-use crate::answer::CUT;
 use rmcp::model::JsonObject;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
-use vsphere_ops::{
-    Candidate,
-    alarms::TriggeredAlarm,
-    datastore::DatastoreInfo,
-    disk::{Disk, DiskChange, DiskInfo},
-    events::RecentEvents,
-    host::HostSummary,
-    media::DriveChange,
-    network::NetworkInfo,
-    nic::{Nic, NicInfo, NicReport},
-    pool::PoolInfo,
-    power::PowerChange,
-    serial::{SerialPorts, SerialReport},
-    snapshot::{Deleted, Reverted, SnapshotChange, SnapshotInfo},
-    stats::{HostStats, VmStats},
-    vcenter::VcenterInfo,
-    vm::{self, Reconfigured, Renamed, TemplateSummary, ToolsReady, ToolsStatus, VmInfo, VmReport, VmSummary},
-};
+use vsphere_ops::Candidate;
 
-/// The schema of what a tool answers when it has not failed; `None` where none is known. One that `asks` may answer with a
-/// question first.
-pub(crate) fn schema(tool: &str, asks: bool) -> Option<JsonObject> {
-    let answer = match tool {
-        "list_vms" => list::<VmSummary>(),
-        "get_vm_info" => object::<VmInfo>(),
-        "create_vm" | "clone_vm" | "deploy_from_template" => object::<VmReport>(),
-        "convert_to_template" | "convert_to_vm" => object::<VmReport>(),
-        "reconfigure_vm" => object::<Reconfigured>(),
-        "rename_vm" => object::<Renamed>(),
-        "delete_vm" => object::<vm::Deleted>(),
-        "list_templates" => list::<TemplateSummary>(),
-        "power_on_vm" | "power_off_vm" | "suspend_vm" | "reset_vm" => reports::<PowerChange>(),
-        "shutdown_guest" | "reboot_guest" | "standby_guest" => reports::<PowerChange>(),
-        "list_snapshots" => list::<SnapshotInfo>(),
-        "create_snapshot" => reports::<SnapshotChange>(),
-        "revert_to_snapshot" | "revert_to_current_snapshot" => object::<Reverted>(),
-        "delete_snapshot" | "delete_all_snapshots" => object::<Deleted>(),
-        "rename_snapshot" => object::<SnapshotChange>(),
-        "list_disks" => list::<Disk>(),
-        "get_disk_info" => object::<DiskInfo>(),
-        "add_disk" | "remove_disk" | "resize_disk" | "move_vm_disk" => object::<DiskChange>(),
-        "attach_iso" | "detach_iso" => object::<DriveChange>(),
-        "list_nics" => list::<Nic>(),
-        "get_nic_info" => object::<NicInfo>(),
-        "add_nic" | "remove_nic" | "connect_nic" => object::<NicReport>(),
-        "change_nic_network" | "set_nic_mac" => object::<NicReport>(),
-        "get_serial_port" => object::<SerialPorts>(),
-        "setup_serial_port" | "remove_serial_port" => object::<SerialReport>(),
-        "connect_serial_port" | "clear_serial_port" => object::<SerialReport>(),
-        "get_vm_stats" => object::<VmStats>(),
-        "get_host_stats" => object::<HostStats>(),
-        "get_vm_tools_status" => object::<ToolsStatus>(),
-        "wait_for_vm_tools" => object::<ToolsReady>(),
-        "get_alarms" => list::<TriggeredAlarm>(),
-        "get_recent_events" => object::<RecentEvents>(),
-        "get_datastore_info" => object::<DatastoreInfo>(),
-        "get_network_info" => object::<NetworkInfo>(),
-        "get_resource_pool_info" => object::<PoolInfo>(),
-        "list_hosts" => list::<HostSummary>(),
-        "get_vcenter_info" => object::<VcenterInfo>(),
-        _ => return None,
-    };
-    let mut answer = answer;
+use crate::answer::CUT;
+
+/// The schema of an answer with this data. A tool that `asks` may answer with a question first.
+pub(crate) fn schema(mut answer: Value, asks: bool) -> Option<JsonObject> {
     // Of an answer that is too long, something is left out, and this says what.
     answer["properties"][CUT] = json!({ "type": "string" });
     let answer = if asks { json!({ "type": "object", "anyOf": [answer, preview()] }) } else { answer };
@@ -80,7 +22,7 @@ pub(crate) fn schema(tool: &str, asks: bool) -> Option<JsonObject> {
 }
 
 /// One object.
-fn object<T: JsonSchema>() -> Value {
+pub(crate) fn object<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| settings.inline_subschemas = true);
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     clean(&mut schema);
@@ -88,7 +30,7 @@ fn object<T: JsonSchema>() -> Value {
 }
 
 /// A page of a list. Which fields its items have is the caller's choice.
-fn list<T: JsonSchema>() -> Value {
+pub(crate) fn list<T: JsonSchema>() -> Value {
     let mut item = object::<T>();
     let required = item.as_object_mut().and_then(|item| item.remove("required")).unwrap_or_default();
     let is_required = |name: &str| required.as_array().is_some_and(|names| names.iter().any(|other| other == name));
@@ -116,7 +58,7 @@ fn list<T: JsonSchema>() -> Value {
 }
 
 /// A report for each machine: what became of it, or why that failed.
-fn reports<T: JsonSchema>() -> Value {
+pub(crate) fn reports<T: JsonSchema>() -> Value {
     let mut properties = json!({ "vm": { "type": "string" }, "id": { "type": "string" } });
     let mut outcome = object::<T>();
     if let (Some(properties), Some(outcome)) = (properties.as_object_mut(), outcome["properties"].as_object_mut()) {
@@ -196,8 +138,8 @@ mod tests {
     fn each_text_is_marked_as_untrusted_or_known_to_be_none() {
         let mut unknown = std::collections::BTreeSet::new();
         let mut marked = std::collections::BTreeSet::new();
-        for tool in crate::tools::all().list_all() {
-            let schema = Value::Object(schema(&tool.name, false).unwrap());
+        for tool in crate::tools::all() {
+            let schema = Value::Object(schema(tool.output().unwrap(), false).unwrap());
             texts(&schema, "", &mut |field, is_marked| {
                 if is_marked {
                     marked.insert(field.to_owned());
@@ -236,10 +178,10 @@ mod tests {
 
     #[test]
     fn every_tool_says_what_it_answers() {
-        let tools = crate::tools::all().list_all();
+        let tools = crate::tools::all();
         assert!(tools.len() >= 50, "{}", tools.len());
         for tool in tools {
-            let schema = schema(&tool.name, false).unwrap_or_else(|| panic!("{} has no output schema", tool.name));
+            let schema = tool.output().unwrap_or_else(|| panic!("{} has no output schema", tool.name));
             assert!(schema["properties"].as_object().is_some_and(|fields| !fields.is_empty()), "{}", tool.name);
         }
     }

@@ -1,10 +1,8 @@
-//! What a tool says of itself besides its schema: who may call it, what it does, whether it asks first.
+//! Who may call a tool, what it does, whether it asks first.
 
 use std::fmt;
 
-use rmcp::model::MetaObject;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 /// The level that a caller needs for a tool; each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -147,88 +145,39 @@ pub enum Effect {
     LocalFile,
 }
 
-/// What a tool says of itself besides its schema and its hints: the value of `meta` in `#[tool]`, by [`Spec::meta`].
-///
-/// ```
-/// use mcvsphere_mcp::{Permission, Spec, Toolset};
-///
-/// let meta = Spec::changes(Toolset::Power, Permission::PowerOps, &["VirtualMachine.Interact.PowerOff"])
-///     .formerly(&["power_off"])
-///     .asks()
-///     .meta();
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spec {
+/// What the server needs to know of a tool before it runs a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spec {
     /// The level that a caller needs.
-    #[serde(rename = "mcvsphere/permission")]
     pub(crate) permission: Permission,
-    #[serde(rename = "mcvsphere/toolset")]
     pub(crate) toolset: Toolset,
-    #[serde(rename = "mcvsphere/effect")]
     pub(crate) effect: Effect,
     /// Whether it asks the user before it acts, unless a call would lose nothing.
-    #[serde(rename = "mcvsphere/asks")]
     pub(crate) asks: bool,
-    /// Older names, by which calls are still taken.
-    #[serde(rename = "mcvsphere/aliases")]
-    pub(crate) aliases: Vec<String>,
+    /// Older names, by which calls are still accepted.
+    pub(crate) aliases: Vec<&'static str>,
     /// The privileges of vSphere that the user who is logged in needs for it.
-    #[serde(rename = "mcvsphere/privileges")]
-    pub(crate) privileges: Vec<String>,
+    pub(crate) privileges: Vec<&'static str>,
 }
 
 impl Spec {
-    /// A tool that looks, and changes nothing.
-    pub fn reads(toolset: Toolset) -> Self {
-        Self::new(toolset, Permission::ReadOnly, Effect::Reads, &[])
-    }
-
-    /// A tool that changes something in vSphere, which takes these privileges (`VirtualMachine.Interact.PowerOn`) besides
-    /// reading properties. `mcvsphere doctor` says which of them the user lacks.
-    pub fn changes(toolset: Toolset, permission: Permission, privileges: &[&str]) -> Self {
-        Self::new(toolset, permission, Effect::Vsphere, privileges)
-    }
-
-    /// A tool of which all is said.
-    pub fn new(toolset: Toolset, permission: Permission, effect: Effect, privileges: &[&str]) -> Self {
-        let privileges = LOOKING[..1].iter().chain(privileges).map(|id| (*id).to_owned()).collect();
-        Self { permission, toolset, effect, asks: false, aliases: Vec::new(), privileges }
-    }
-
-    /// The tool asks the user before it acts, unless a call would lose nothing.
-    #[must_use]
-    pub fn asks(self) -> Self {
-        Self { asks: true, ..self }
-    }
-
-    /// Older names of the tool, by which calls are still taken.
-    #[must_use]
-    pub fn formerly(self, aliases: &[&str]) -> Self {
-        Self { aliases: aliases.iter().map(|name| (*name).to_owned()).collect(), ..self }
-    }
-
-    /// The facts as the `meta` of the tool.
-    pub fn meta(self) -> MetaObject {
-        match json!(self) {
-            serde_json::Value::Object(meta) => MetaObject(meta),
-            _ => MetaObject::new(),
-        }
+    pub(crate) fn new(toolset: Toolset, permission: Permission, effect: Effect) -> Self {
+        Self { permission, toolset, effect, asks: false, aliases: Vec::new(), privileges: vec![LOOKING[0]] }
     }
 
     /// Whether it names no privilege beyond looking.
     pub(crate) fn only_looks(&self) -> bool {
-        self.privileges.iter().all(|privilege| LOOKING.contains(&privilege.as_str()))
+        self.privileges.iter().all(|privilege| LOOKING.contains(privilege))
     }
 }
 
 /// The privileges that change nothing; the first is the one that every tool needs.
 const LOOKING: [&str; 3] = ["System.Read", "System.View", "System.Anonymous"];
 
-/// The keys of facts that no client has a use for.
-pub(crate) const HIDDEN: [&str; 2] = ["mcvsphere/aliases", "mcvsphere/privileges"];
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -240,17 +240,11 @@ mod tests {
                 runbook.arguments.iter().map(|argument| (argument.name.to_owned(), json!("x"))).collect();
             let filled = (runbook.text)(&Given(&given));
             let words: Vec<&str> = filled.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).collect();
-            for tool in catalog.list_all() {
-                let named = words.contains(&&*tool.name);
+            for tool in &catalog {
+                let named = words.contains(&tool.name);
                 // The resource is offered with the tools of its family, of which this is one.
-                let resource = &*tool.name == "get_datastore_info" && filled.contains("esxi://datastores");
-                assert_eq!(
-                    runbook.tools.contains(&&*tool.name),
-                    named || resource,
-                    "{} and {}",
-                    runbook.name,
-                    tool.name
-                );
+                let resource = tool.name == "get_datastore_info" && filled.contains("esxi://datastores");
+                assert_eq!(runbook.tools.contains(&tool.name), named || resource, "{} and {}", runbook.name, tool.name);
             }
             assert!(all(|tool| !runbook.tools.contains(&tool)).iter().all(|prompt| prompt.name != runbook.name));
         }

@@ -1,32 +1,69 @@
 //! Cleaning the schemas that schemars makes: what tells a model nothing costs tokens, and some of it makes clients refuse
 //! all tools. `tests/schema-rules/README.md` has what they refuse, and where that is known from.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use rmcp::model::{JsonObject, Tool};
+use rmcp::model::JsonObject;
 use serde_json::{Map, Value, json};
 
-/// Cleans the tool's description and schemas.
-pub(crate) fn clean(tool: &mut Tool) {
-    tool.description = tool.description.take().map(|text| unwrapped(&text).into());
-    let mut input = Arc::unwrap_or_clone(cleaned(&tool.input_schema));
-    // Both are there also where a tool takes no arguments: without `properties`, one API refuses the whole list.
-    input.insert("type".to_owned(), "object".into());
-    input.entry("properties").or_insert_with(|| Map::new().into());
-    close_silently(&mut input);
-    tool.input_schema = Arc::new(input);
-    tool.output_schema = tool.output_schema.as_ref().map(cleaned);
+/// The keyword by which the type of an argument says how the server has to treat it. Clients never see it.
+pub(crate) const MARK: &str = "x-mcvsphere";
+
+/// How the server has to treat an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It appears in no log, audit line, preview or error.
+    Secret,
+    /// Only its beginning is logged: it may hold what nobody meant to be logged, and much of it.
+    Cut,
+    /// Free text: it is kept letter by letter, and an empty one means that the text is to go.
+    Text,
 }
 
-/// Adds an optional argument to a tool, which is taken out of its calls before the tool sees them.
+/// The marks of a tool's arguments, by name.
+pub(crate) type Marks = BTreeMap<String, Mark>;
+
+/// The input schema as clients see it, and the marks of the arguments.
+pub(crate) fn for_clients(schema: &JsonObject) -> (JsonObject, Marks) {
+    let mut input = cleaned(schema);
+    // Both are there also where a tool takes no arguments: without `properties`, one API refuses the whole list.
+    input.insert("type".to_owned(), "object".into());
+    let properties = input.entry("properties").or_insert_with(|| Map::new().into());
+    let mut marks = Marks::new();
+    for (name, property) in properties.as_object_mut().into_iter().flatten() {
+        if let Some(mark) = take_mark(property) {
+            marks.insert(name.clone(), mark);
+        }
+    }
+    close_silently(&mut input);
+    (input, marks)
+}
+
+/// Takes the mark of an argument out of its schema: its own, or that of a part of it.
+fn take_mark(schema: &mut Value) -> Option<Mark> {
+    match schema {
+        Value::Object(object) => {
+            let own = match object.remove(MARK).as_ref().and_then(Value::as_str) {
+                Some("secret") => Some(Mark::Secret),
+                Some("cut") => Some(Mark::Cut),
+                Some("text") => Some(Mark::Text),
+                _ => None,
+            };
+            object.values_mut().fold(own, |mark, part| mark.or(take_mark(part)))
+        }
+        Value::Array(parts) => parts.iter_mut().fold(None, |mark, part| mark.or(take_mark(part))),
+        _ => None,
+    }
+}
+
+/// Adds an optional argument to an input schema, which is taken out of calls before the tool sees them.
 ///
 /// # Errors
 /// The tool has an argument of that name.
-pub(crate) fn add_text(tool: &mut Tool, name: &str, meaning: &str) -> Result<(), String> {
-    let schema = Arc::make_mut(&mut tool.input_schema);
+pub(crate) fn add_text(schema: &mut JsonObject, name: &str, meaning: &str) -> Result<(), String> {
     let properties = schema.entry("properties").or_insert_with(|| Map::new().into());
     let Some(properties) = properties.as_object_mut().filter(|properties| !properties.contains_key(name)) else {
-        return Err(format!("its argument `{name}` is the choke point's own"));
+        return Err(format!("its argument `{name}` is the gate's own"));
     };
     properties.insert(name.to_owned(), json!({ "type": "string", "description": meaning }));
     Ok(())
@@ -47,14 +84,14 @@ fn close_silently(schema: &mut JsonObject) {
     }
 }
 
-fn cleaned(schema: &Arc<JsonObject>) -> Arc<JsonObject> {
-    let mut root = schema.as_ref().clone();
+fn cleaned(schema: &JsonObject) -> JsonObject {
+    let mut root = schema.clone();
     let definitions = match root.remove("$defs") {
         Some(Value::Object(definitions)) => definitions,
         _ => Map::new(),
     };
     clean_object(&mut root, &definitions, 0);
-    Arc::new(root)
+    root
 }
 
 /// A text without the line breaks that only fit it into the source; paragraphs stay. The Rust that an example shows is
@@ -197,7 +234,7 @@ mod tests {
     fn noise_is_gone_and_meaning_stays() {
         let schema = rmcp::handler::server::tool::schema_for_input::<Sample>().unwrap();
         assert_eq!(
-            Value::Object(cleaned(&schema).as_ref().clone()),
+            Value::Object(cleaned(&schema)),
             json!({
                 "type": "object",
                 "additionalProperties": false,
@@ -231,9 +268,9 @@ mod tests {
     #[test]
     fn a_tool_without_arguments_still_has_properties() {
         let schema = rmcp::handler::server::tool::schema_for_input::<Nothing>().unwrap();
-        let mut tool = Tool::new("sample", "Fails.", schema);
-        clean(&mut tool);
-        assert_eq!(json!(tool.input_schema), json!({ "type": "object", "properties": {} }));
+        let (input, marks) = for_clients(&schema);
+        assert_eq!(json!(input), json!({ "type": "object", "properties": {} }));
+        assert!(marks.is_empty());
     }
 
     #[test]
@@ -245,10 +282,9 @@ mod tests {
                 "list": { "type": "array", "items": { "type": "object", "additionalProperties": { "type": "string" } } },
             }
         });
-        let mut tool = Tool::new("sample", "Fails.", Arc::new(schema.as_object().unwrap().clone()));
-        clean(&mut tool);
+        let (input, _) = for_clients(schema.as_object().unwrap());
         assert_eq!(
-            json!(tool.input_schema["properties"]),
+            input["properties"],
             json!({
                 "additionalProperties": { "type": "string" },
                 "list": { "type": "array", "items": { "type": "object" } },

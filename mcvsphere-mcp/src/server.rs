@@ -5,13 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use rmcp::{
     RoleServer,
-    handler::server::tool::ToolRouter,
     service::{RunningService, ServerInitializeError, ServiceExt},
     transport::IntoTransport,
 };
 
 use crate::{
-    Caller, Session, Settings,
+    Caller, Session, Settings, Tool,
     audit::Audit,
     backends::Backends,
     caller::Identified,
@@ -49,7 +48,7 @@ impl Server {
     }
 
     /// All tools, for a server that has some besides.
-    pub fn tools() -> ToolRouter<Self> {
+    pub fn tools() -> Vec<Tool> {
         crate::tools::all()
     }
 
@@ -58,7 +57,7 @@ impl Server {
     /// # Errors
     /// [`StartError`] when a tool is not fit to be offered, a setting names a tool that does not exist, or the audit
     /// file cannot be written.
-    pub fn with_tools(settings: &Settings, tools: ToolRouter<Self>) -> Result<Self, StartError> {
+    pub fn with_tools(settings: &Settings, tools: Vec<Tool>) -> Result<Self, StartError> {
         let shared = Shared {
             catalog: Catalog::new(tools, settings.offer(), settings.output_schemas())?,
             backends: Backends::new(settings),
@@ -160,14 +159,5 @@ impl Server {
     /// How long a call may take.
     pub(crate) fn call_timeout(&self) -> Duration {
         self.shared.call_timeout
-    }
-
-    /// The names of a tool's arguments.
-    pub(crate) fn argument_names(&self, tool: &str) -> Vec<String> {
-        self.catalog()
-            .tool(tool)
-            .and_then(|tool| tool.input_schema.get("properties")?.as_object())
-            .map(|properties| properties.keys().cloned().collect())
-            .unwrap_or_default()
     }
 }

@@ -23,7 +23,7 @@
 mod mac;
 pub(crate) mod network;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
     GuestNicInfo, Poly, VirtualDevice, VirtualDeviceConnectInfo, VirtualE1000, VirtualE1000e, VirtualEthernetCard,
@@ -161,7 +161,9 @@ pub struct NicReport {
 /// ```
 /// assert_eq!(vsphere_ops::nic::NicType::default().name(), "vmxnet3");
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum NicType {
     /// VMware's own, the fastest; its driver comes with VMware Tools and with Linux.
     #[default]

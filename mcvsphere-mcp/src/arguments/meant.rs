@@ -3,49 +3,48 @@
 //! Models fill optional arguments with `""`, `[]` or `null`, write numbers as text, one name where a list is wanted, and a list
 //! as JSON in a text. Where only one thing can be meant it is taken; else the error says what to send.
 
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::text;
+use super::{older, unknown};
+use crate::{
+    schema::{Mark, Marks},
+    text,
+};
 
-/// Whether this argument is free text: kept letter by letter, and empty where the text is to go away. An empty value of any
-/// other argument means that it is not given.
-pub(crate) fn is_free_text(argument: &str) -> bool {
-    matches!(argument, "annotation" | "description" | "new_description")
-}
-
-/// The arguments by their present names, each of the type that the tool's schema wants.
+/// The arguments of a tool by their present names, each of the type that the tool's schema wants.
 ///
 /// # Errors
 /// What to send instead, in one clause that names the argument.
-pub(super) fn arguments<T: DeserializeOwned>(
+pub(crate) fn arguments(
+    tool: &str,
     given: Map<String, Value>,
     schema: &Map<String, Value>,
+    marks: &Marks,
 ) -> Result<Map<String, Value>, String> {
     let none = Map::new();
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
     let required = schema.get("required").and_then(Value::as_array);
     let mut arguments = Map::new();
     for (key, value) in given {
-        let name = match properties.contains_key(&key) {
-            true => key.as_str(),
-            false => present_name::<T>(&key, properties).unwrap_or(&key),
+        let Some((name, property)) =
+            present_name(tool, &key, properties).and_then(|name| Some((name, properties.get(name)?)))
+        else {
+            let known: Vec<String> = properties.keys().cloned().collect();
+            return Err(unknown(&key, &known));
         };
-        let Some(property) = properties.get(name) else {
-            // serde names the arguments that there are.
-            arguments.insert(key, value);
-            continue;
-        };
-        let value = if is_free_text(name) && value.is_string() {
-            Some(value)
-        } else {
-            let several = format!("{name}s");
-            value_of(value, property).map_err(|wanted| match wanted {
-                Wanted::One if properties.contains_key(&several) => {
-                    format!("`{name}` takes one text; several go into `{several}`")
-                }
-                wanted => format!("`{name}` {wanted}"),
-            })?
+        let value = match (marks.get(name), &value) {
+            (Some(Mark::Text), Value::String(_)) => Some(value),
+            (mark, _) => {
+                let several = format!("{name}s");
+                value_of(value, property).map_err(|wanted| match wanted {
+                    // What is wrong about it may be most of the secret.
+                    _ if mark == Some(&Mark::Secret) => format!("`{name}` is not of the type that is wanted"),
+                    Wanted::One if properties.contains_key(&several) => {
+                        format!("`{name}` takes one text; several go into `{several}`")
+                    }
+                    wanted => format!("`{name}` {wanted}"),
+                })?
+            }
         };
         let Some(value) = value else {
             if required.is_some_and(|required| required.iter().any(|it| it == name)) {
@@ -60,6 +59,14 @@ pub(super) fn arguments<T: DeserializeOwned>(
         arguments.insert(name.to_owned(), value);
     }
     Ok(arguments)
+}
+
+/// The present name of an argument that is given by this or an older name; `None` where the tool takes none of this name.
+pub(crate) fn present_name<'a>(tool: &str, given: &'a str, properties: &Map<String, Value>) -> Option<&'a str> {
+    match properties.contains_key(given) {
+        true => Some(given),
+        false => older::present_name(tool, given, properties),
+    }
 }
 
 /// What an argument takes.
@@ -215,36 +222,9 @@ fn wanted(form: &str, value: &Value) -> Wanted {
     Wanted::Form(format!("must be {form}, not {shown}"))
 }
 
-/// The argument that `key` is an older name of.
-///
-/// serde knows the older names but tells them to nobody. It does say that a field is there twice, though: so both names are put
-/// to the type, with a value that it takes for the present one.
-fn present_name<'a, T: DeserializeOwned>(key: &str, properties: &'a Map<String, Value>) -> Option<&'a str> {
-    let error_of = |arguments: Value| serde_json::from_value::<T>(arguments).err().map(|error| error.to_string());
-    if error_of(json!({ key: null })).is_some_and(|error| error.starts_with("unknown field")) {
-        return None;
-    }
-    let is_older_name_of = |name: &str, schema: &Value| {
-        error_of(json!({ name: sample(schema), key: null }))
-            .is_some_and(|error| error == format!("duplicate field `{name}`"))
-    };
-    properties.iter().find(|(name, schema)| is_older_name_of(name, schema)).map(|(name, _)| name.as_str())
-}
-
-/// A value that the schema allows.
-fn sample(schema: &Value) -> Value {
-    match schema.get("type").and_then(Value::as_str) {
-        Some("string") => schema.pointer("/enum/0").cloned().unwrap_or_else(|| "a".into()),
-        Some("integer" | "number") => schema.get("minimum").cloned().unwrap_or_else(|| 1.into()),
-        Some("boolean") => true.into(),
-        Some("array") => json!([]),
-        _ => json!({}),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
+    use serde_json::json;
 
     use super::*;
 
@@ -260,32 +240,17 @@ mod tests {
                 "ratio": { "type": "number" },
                 "thin": { "type": "boolean" },
                 "annotation": { "type": "string" },
+                "count": { "type": "integer", "minimum": 1 },
+                "password": { "type": "string" },
             },
             "required": ["vm"],
         })
     }
 
-    #[derive(Deserialize)]
-    #[expect(dead_code, reason = "only its names matter")]
-    #[serde(deny_unknown_fields)]
-    struct Sample {
-        #[serde(alias = "name", alias = "vm_name")]
-        vm: String,
-        #[serde(alias = "names")]
-        vms: Option<Vec<String>>,
-        state: Option<String>,
-        fields: Option<Vec<String>>,
-        #[serde(alias = "count")]
-        limit: Option<u32>,
-        ratio: Option<f64>,
-        thin: Option<bool>,
-        #[serde(alias = "notes")]
-        annotation: Option<String>,
-    }
-
     fn meant(given: Value) -> Result<Value, String> {
         let Value::Object(given) = given else { panic!("{given}") };
-        arguments::<Sample>(given, schema().as_object().unwrap()).map(Value::Object)
+        let marks = Marks::from([("annotation".to_owned(), Mark::Text), ("password".to_owned(), Mark::Secret)]);
+        arguments("sample", given, schema().as_object().unwrap(), &marks).map(Value::Object)
     }
 
     #[test]
@@ -318,7 +283,7 @@ mod tests {
     #[test]
     fn what_is_empty_is_not_given() {
         for nothing in [json!(null), json!(""), json!([])] {
-            for argument in ["vms", "state", "fields", "limit", "ratio", "thin", "names", "count"] {
+            for argument in ["vms", "state", "fields", "limit", "ratio", "thin", "max_count"] {
                 assert_eq!(meant(json!({ argument: nothing })), Ok(json!({})), "{argument}: {nothing}");
             }
             let error = meant(json!({ "vm_name": nothing })).unwrap_err();
@@ -330,14 +295,14 @@ mod tests {
     #[test]
     fn an_empty_free_text_is_a_value() {
         assert_eq!(meant(json!({ "annotation": "" })), Ok(json!({ "annotation": "" })));
-        assert_eq!(meant(json!({ "notes": "a\\u{202e}" })), Ok(json!({ "annotation": "a\\u{202e}" })));
+        assert_eq!(meant(json!({ "annotation": "a\\u{202e}" })), Ok(json!({ "annotation": "a\\u{202e}" })));
         assert_eq!(meant(json!({ "annotation": null })), Ok(json!({})));
     }
 
     #[test]
     fn older_names_stand_for_the_present_ones() {
-        let older = json!({ "name": "a", "names": "b", "count": "5", "notes": "c" });
-        assert_eq!(meant(older), Ok(json!({ "vm": "a", "vms": ["b"], "limit": 5, "annotation": "c" })));
+        let older = json!({ "name": "a", "max_count": "5" });
+        assert_eq!(meant(older), Ok(json!({ "vm": "a", "count": 5 })));
         assert_eq!(meant(json!({ "vm": "a", "vm_name": "a" })), Ok(json!({ "vm": "a" })));
         assert_eq!(
             meant(json!({ "vm": "a", "vm_name": "" })).unwrap_err(),
@@ -345,7 +310,21 @@ mod tests {
         );
         let error = meant(json!({ "vm": "a", "vm_name": "b" })).unwrap_err();
         assert_eq!(error, "`vm` is given twice, with two values: `vm_name` is another name of it");
-        assert_eq!(meant(json!({ "other": "" })), Ok(json!({ "other": "" })), "serde says that it is unknown");
+    }
+
+    #[test]
+    fn an_unknown_argument_is_refused_whatever_its_value() {
+        for (argument, near) in [("other", None), ("limits", Some("limit")), ("vm_names", None)] {
+            let error = meant(json!({ argument: "" })).unwrap_err();
+            assert!(error.starts_with(&format!("unknown argument `{argument}`")), "{error}");
+            assert!(near.is_none_or(|near| error.contains(&format!("did you mean `{near}`?"))), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_quotes_no_secret() {
+        let error = meant(json!({ "password": ["hunter2", "hunter3"] })).unwrap_err();
+        assert_eq!(error, "`password` is not of the type that is wanted");
     }
 
     #[test]
@@ -354,7 +333,7 @@ mod tests {
             (json!({ "limit": "ten" }), "`limit` must be a whole number, such as 1, not \"ten\""),
             (json!({ "limit": 2.5 }), "`limit` must be a whole number, such as 1, not 2.5"),
             (json!({ "limit": 1e300 }), "`limit` must be a whole number, such as 1, not 1e+300"),
-            (json!({ "count": [5] }), "`limit` must be a whole number, such as 1, not [5]"),
+            (json!({ "max_count": [5] }), "`count` must be a whole number, such as 1, not [5]"),
             (json!({ "ratio": "half" }), "`ratio` must be a number, such as 1.5, not \"half\""),
             (json!({ "thin": "maybe" }), "`thin` must be true or false, not \"maybe\""),
             (json!({ "vm": ["a", "b"] }), "`vm` takes one text; several go into `vms`"),

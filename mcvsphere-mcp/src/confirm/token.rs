@@ -230,7 +230,7 @@ impl Tokens {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let used = used.get(&content.number)?;
         let owner = self.digest(json!(call.visit.owner()));
-        let same = used.owner == owner && used.call == self.call_of(&call.tool, &call.arguments);
+        let same = used.owner == owner && used.call == self.call_of(call.tool, &call.arguments);
         same.then(|| Replay(used.outcome.clone()))
     }
 

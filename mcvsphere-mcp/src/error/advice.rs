@@ -35,8 +35,8 @@ pub(super) struct Advice {
 /// What to do about an error in the course of the present call.
 pub(super) fn about(error: &Error) -> Advice {
     CALL.try_with(|(server, call)| {
-        let toolset = server.catalog().resolve(&call.tool).map(|(_, spec)| spec.toolset);
-        advice(error, &call.tool, toolset, |tool| server.may_call(tool, &call.visit))
+        let toolset = server.catalog().get(call.tool).map(|entry| entry.tool.spec.toolset);
+        advice(error, call.tool, toolset, |tool| server.may_call(tool, &call.visit))
     })
     .unwrap_or_else(|_| advice(error, "", None, |_| false))
 }
@@ -405,7 +405,6 @@ mod tests {
     use vsphere_ops::types::{LocalizedMethodFault, MethodFault, NoDiskSpace, Poly};
 
     use super::*;
-    use crate::{catalog::Catalog, offer::Offer};
 
     fn failed(fault: Poly<MethodFault>) -> Error {
         let fault = LocalizedMethodFault { fault, localized_message: None };
@@ -418,8 +417,7 @@ mod tests {
 
     #[test]
     fn every_tool_that_advice_names_exists() {
-        let catalog = Catalog::new(crate::tools::all(), Offer::default(), false).unwrap();
-        let all: BTreeSet<String> = catalog.router().list_all().iter().map(|tool| tool.name.to_string()).collect();
+        let all: BTreeSet<&str> = crate::tools::all().iter().map(|tool| tool.name).collect();
         for row in TABLE {
             if let Of::Tools(tools) = row.of {
                 tools.iter().for_each(|tool| assert!(all.contains(*tool), "{tool}"));

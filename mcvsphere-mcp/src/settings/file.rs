@@ -71,8 +71,8 @@ fn known(key: &str) -> Result<&'static Setting, String> {
     if let Some(setting) = all.clone().find(|setting| setting.name == name) {
         return Ok(setting);
     }
-    let names: Vec<String> = all.by_ref().map(|setting| setting.name.to_owned()).collect();
-    Err(match nearest(&name, &names) {
+    let names: Vec<&str> = all.by_ref().map(|setting| setting.name).collect();
+    Err(match nearest(&name, names.iter().copied()) {
         Some(near) => format!("unknown setting `{key}`, did you mean `{near}`?"),
         None => format!("unknown setting `{key}`: there are {}", names.join(", ")),
     })

@@ -227,14 +227,14 @@ impl Kind for BTreeSet<Toolset> {
     }
 
     fn read(text: &str) -> Result<Self, String> {
-        let known: Vec<String> = Toolset::ALL.iter().map(|toolset| toolset.name().to_owned()).collect();
+        let known = Toolset::ALL.map(Toolset::name);
         let mut chosen = Self::new();
         for name in names(text) {
             match Toolset::ALL.iter().find(|toolset| toolset.name() == name) {
                 Some(toolset) => drop(chosen.insert(*toolset)),
                 None if name == "all" => chosen.extend(Toolset::ALL),
                 None => {
-                    return Err(match nearest(name, &known) {
+                    return Err(match nearest(name, known) {
                         Some(near) => unknown("toolset", name, Some(near)),
                         None => format!("{}: there are {}", unknown("toolset", name, None), known.join(", ")),
                     });

@@ -1,29 +1,23 @@
 //! Datastores.
 
-use rmcp::{tool, tool_router};
-use schemars::JsonSchema;
-use serde::Deserialize;
-use vsphere_ops::datastore;
+use vsphere_ops::datastore::{self, DatastoreInfo};
 
-use crate::{Server, Spec, Toolset, answer::Answer, arguments::Parameters, cx::Cx, error::Result};
+use super::prelude::*;
 
-#[tool_router(router = datastore_tools, vis = "pub(crate)")]
-impl Server {
-    /// Get everything about one datastore: type, capacity, free, used and provisioned space, whether it is accessible or
-    /// in maintenance mode, its hosts and virtual machines.
-    #[tool(
-        meta = Spec::reads(Toolset::Storage).meta(),
-        annotations(title = "Get a datastore's details", read_only_hint = true)
+/// The tools of this family.
+pub(super) fn tools() -> Vec<Tool> {
+    vec![Tool::reads("get_datastore_info", Storage, "Get a datastore's details", get_datastore_info).about(
+        "Get everything about one datastore: type, capacity, free, used and provisioned space, whether it \
+                 is accessible or in maintenance mode, its hosts and virtual machines.",
     )]
-    async fn get_datastore_info(&self, Parameters(args): Parameters<OneDatastore>, cx: Cx) -> Result<Answer> {
-        Answer::object(&datastore::info(&cx.client().await?, &args.datastore).await?)
-    }
+}
+
+async fn get_datastore_info(args: OneDatastore, cx: Cx) -> Result<Object<DatastoreInfo>> {
+    Ok(Object(datastore::info(&cx.client().await?, &args.datastore).await?))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct OneDatastore {
     /// Datastore: name, path or id.
-    #[serde(alias = "name", alias = "datastore_name")]
     datastore: String,
 }

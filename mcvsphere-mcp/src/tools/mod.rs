@@ -1,4 +1,4 @@
-//! The tools, a family a file. Each says what it is once, and its body calls one operation of vsphere-ops.
+//! The tools, a family a file. Each is one literal, and its function calls one operation of vsphere-ops.
 
 mod datastore;
 mod disk;
@@ -15,27 +15,43 @@ mod targets;
 mod vcenter;
 mod vm;
 
-use rmcp::handler::server::tool::ToolRouter;
-
-use crate::Server;
+use crate::Tool;
 
 /// All tools.
-pub(crate) fn all() -> ToolRouter<Server> {
+pub(crate) fn all() -> Vec<Tool> {
     [
-        Server::vm_tools(),
-        Server::lifecycle_tools(),
-        Server::power_tools(),
-        Server::snapshot_tools(),
-        Server::disk_tools(),
-        Server::nic_tools(),
-        Server::serial_tools(),
-        Server::host_tools(),
-        Server::monitoring_tools(),
-        Server::datastore_tools(),
-        Server::network_tools(),
-        Server::pool_tools(),
-        Server::vcenter_tools(),
+        vm::tools(),
+        lifecycle::tools(),
+        power::tools(),
+        snapshot::tools(),
+        disk::tools(),
+        nic::tools(),
+        serial::tools(),
+        host::tools(),
+        monitoring::tools(),
+        datastore::tools(),
+        network::tools(),
+        pool::tools(),
+        vcenter::tools(),
     ]
-    .into_iter()
-    .fold(ToolRouter::new(), |all, family| all + family)
+    .concat()
+}
+
+/// What the files of tools have in common.
+mod prelude {
+    pub(super) use schemars::JsonSchema;
+    pub(super) use serde::Deserialize;
+
+    pub(super) use super::targets::{OneHost, OneVm, version};
+    pub(super) use crate::{
+        Batch, Cx, Object,
+        Permission::*,
+        Tool, ToolError,
+        Toolset::*,
+        answer::Listed,
+        arguments::{NoArguments, in_range, kinds::*, number, paging::Paging},
+        confirm::Preview,
+        error::Result,
+        text::{one_line, quoted},
+    };
 }

@@ -1,135 +1,91 @@
 //! Network adapters.
 
-use rmcp::{tool, tool_router};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use vsphere_ops::{
     Client,
-    nic::{self, MacAddress, NewNic, NicInfo, NicQuery},
+    nic::{self, MacAddress, NewNic, Nic, NicInfo, NicQuery, NicReport, NicType},
 };
 
-use crate::{
-    Permission, Server, Spec, Toolset,
-    answer::Answer,
-    arguments::{Parameters, page_size},
-    confirm::Preview,
-    cx::Cx,
-    error::Result,
-    text::quoted,
-    tools::targets::version,
-};
+use super::prelude::*;
 
-#[tool_router(router = nic_tools, vis = "pub(crate)")]
-impl Server {
-    /// List a machine's network adapters.
-    #[tool(
-        meta = Spec::reads(Toolset::Nics).meta(),
-        annotations(title = "List network adapters", read_only_hint = true)
-    )]
-    async fn list_nics(&self, Parameters(args): Parameters<ListNics>, cx: Cx) -> Result<Answer> {
-        let query = NicQuery {
-            vm: args.vm,
-            filter: args.filter,
-            limit: page_size(args.limit)?,
-            cursor: cx.cursor(args.cursor)?,
-        };
-        let page = nic::list(&cx.client().await?, &query).await?;
-        cx.page(&page, args.fields)
-    }
+/// The tools of this family.
+pub(super) fn tools() -> Vec<Tool> {
+    vec![
+        Tool::reads("list_nics", Nics, "List network adapters", list_nics).about("List a machine's network adapters."),
+        Tool::reads("get_nic_info", Nics, "Get a network adapter", get_nic_info)
+            .about("Get all about one network adapter."),
+        Tool::adds("add_nic", Nics, VmLifecycle, "Add a network adapter", add_nic)
+            .about("Add a network adapter, also while the machine runs.")
+            .needs(&["VirtualMachine.Config.AddRemoveDevice", "Network.Assign"]),
+        Tool::changes("remove_nic", Nics, VmLifecycle, "Remove a network adapter", remove_nic)
+            .about("Remove a network adapter, also while the machine runs.")
+            .needs(&["VirtualMachine.Config.AddRemoveDevice"])
+            .asks(),
+        Tool::changes("connect_nic", Nics, PowerOps, "Connect a network adapter", connect_nic)
+            .about("Connect or disconnect a network adapter; where the machine is off, from its next power on.")
+            .needs(&["VirtualMachine.Interact.DeviceConnection", "VirtualMachine.Config.EditDevice"])
+            .idempotent()
+            .asks(),
+        Tool::changes("change_nic_network", Nics, VmLifecycle, "Change an adapter's network", change_nic_network)
+            .about("Plug a network adapter into another network, also while the machine runs.")
+            .needs(&["VirtualMachine.Config.EditDevice", "Network.Assign"])
+            .idempotent()
+            .asks(),
+        Tool::changes("set_nic_mac", Nics, VmLifecycle, "Set a MAC address", set_nic_mac)
+            .about("Give a network adapter a MAC address. The machine must be off.")
+            .needs(&["VirtualMachine.Config.EditDevice"])
+            .asks(),
+    ]
+}
 
-    /// Get all about one network adapter.
-    #[tool(
-        meta = Spec::reads(Toolset::Nics).meta(),
-        annotations(title = "Get a network adapter", read_only_hint = true)
-    )]
-    async fn get_nic_info(&self, Parameters(args): Parameters<OneNic>, cx: Cx) -> Result<Answer> {
-        Answer::object(&nic::info(&cx.client().await?, &args.vm, &args.nic).await?)
-    }
+async fn list_nics(args: ListNics, cx: Cx) -> Result<Listed<Nic>> {
+    let wanted = args.paging.open(&cx)?;
+    let query = NicQuery { vm: args.vm.into(), filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
+    let page = nic::list(&cx.client().await?, &query).await?;
+    Ok(cx.page(page, wanted.fields))
+}
 
-    /// Add a network adapter, also while the machine runs.
-    #[tool(
-        meta = Spec::changes(Toolset::Nics, Permission::VmLifecycle, &[
-            "VirtualMachine.Config.AddRemoveDevice",
-            "Network.Assign",
-        ])
-        .meta(),
-        annotations(title = "Add a network adapter", destructive_hint = false, idempotent_hint = false)
-    )]
-    async fn add_nic(&self, Parameters(args): Parameters<AddNic>, cx: Cx) -> Result<Answer> {
-        let new = NewNic {
-            kind: args.nic_type.unwrap_or_default().into(),
-            start_connected: args.start_connected.unwrap_or(true),
-            ..NewNic::of(args.network)
-        };
-        let client = cx.client().await?;
-        cx.confirm_change(&client, "Add a network adapter to", &[&args.vm]).await?;
-        Answer::object(&nic::add(&client, &args.vm, &new).await?)
-    }
+async fn get_nic_info(args: OneNic, cx: Cx) -> Result<Object<NicInfo>> {
+    Ok(Object(nic::info(&cx.client().await?, &args.vm, &args.nic).await?))
+}
 
-    /// Remove a network adapter, also while the machine runs.
-    #[tool(
-        meta = Spec::changes(Toolset::Nics, Permission::VmLifecycle, &[
-            "VirtualMachine.Config.AddRemoveDevice",
-        ])
-        .asks()
-        .meta(),
-        annotations(title = "Remove a network adapter", destructive_hint = true, idempotent_hint = false)
-    )]
-    async fn remove_nic(&self, Parameters(args): Parameters<OneNic>, cx: Cx) -> Result<Answer> {
-        let client = cx.client().await?;
-        cx.confirm(|| remove_preview(&client, &args)).await?;
-        Answer::object(&nic::remove(&client, &args.vm, &args.nic).await?)
-    }
+async fn add_nic(args: AddNic, cx: Cx) -> Result<Object<NicReport>> {
+    let new = NewNic {
+        kind: args.nic_type.unwrap_or_default(),
+        start_connected: args.start_connected.unwrap_or(true),
+        ..NewNic::of(args.network)
+    };
+    let client = cx.client().await?;
+    cx.confirm_change(&client, "Add a network adapter to", &[&args.vm]).await?;
+    Ok(Object(nic::add(&client, &args.vm, &new).await?))
+}
 
-    /// Connect or disconnect a network adapter; where the machine is off, from its next power on.
-    #[tool(
-        meta = Spec::changes(Toolset::Nics, Permission::PowerOps, &[
-            "VirtualMachine.Interact.DeviceConnection",
-            "VirtualMachine.Config.EditDevice",
-        ])
-        .asks().meta(),
-        annotations(title = "Connect a network adapter", destructive_hint = true, idempotent_hint = true)
-    )]
-    async fn connect_nic(&self, Parameters(args): Parameters<ConnectNic>, cx: Cx) -> Result<Answer> {
-        let client = cx.client().await?;
-        let connect = args.connected.unwrap_or(true);
-        cx.confirm(|| link_preview(&client, &args, connect)).await?;
-        Answer::object(&match connect {
-            true => nic::connect(&client, &args.vm, &args.nic).await?,
-            false => nic::disconnect(&client, &args.vm, &args.nic).await?,
-        })
-    }
+async fn remove_nic(args: OneNic, cx: Cx) -> Result<Object<NicReport>> {
+    let client = cx.client().await?;
+    cx.confirm(|| remove_preview(&client, &args)).await?;
+    Ok(Object(nic::remove(&client, &args.vm, &args.nic).await?))
+}
 
-    /// Plug a network adapter into another network, also while the machine runs.
-    #[tool(
-        meta = Spec::changes(Toolset::Nics, Permission::VmLifecycle, &[
-            "VirtualMachine.Config.EditDevice",
-            "Network.Assign",
-        ])
-        .asks().meta(),
-        annotations(title = "Change an adapter's network", destructive_hint = true, idempotent_hint = true)
-    )]
-    async fn change_nic_network(&self, Parameters(args): Parameters<ChangeNetwork>, cx: Cx) -> Result<Answer> {
-        let client = cx.client().await?;
-        cx.confirm(|| network_preview(&client, &args)).await?;
-        Answer::object(&nic::connect_to(&client, &args.vm, &args.nic, &args.network).await?)
-    }
+async fn connect_nic(args: ConnectNic, cx: Cx) -> Result<Object<NicReport>> {
+    let client = cx.client().await?;
+    let connect = args.connected.unwrap_or(true);
+    cx.confirm(|| link_preview(&client, &args, connect)).await?;
+    Ok(Object(match connect {
+        true => nic::connect(&client, &args.vm, &args.nic).await?,
+        false => nic::disconnect(&client, &args.vm, &args.nic).await?,
+    }))
+}
 
-    /// Give a network adapter a MAC address. The machine must be off.
-    #[tool(
-        meta = Spec::changes(Toolset::Nics, Permission::VmLifecycle, &[
-            "VirtualMachine.Config.EditDevice",
-        ])
-        .asks()
-        .meta(),
-        annotations(title = "Set a MAC address", destructive_hint = true, idempotent_hint = false)
-    )]
-    async fn set_nic_mac(&self, Parameters(args): Parameters<SetMac>, cx: Cx) -> Result<Answer> {
-        let mac: MacAddress = args.mac_address.parse()?;
-        let client = cx.client().await?;
-        cx.confirm(|| mac_preview(&client, &args, mac)).await?;
-        Answer::object(&nic::set_mac(&client, &args.vm, &args.nic, mac).await?)
-    }
+async fn change_nic_network(args: ChangeNetwork, cx: Cx) -> Result<Object<NicReport>> {
+    let client = cx.client().await?;
+    cx.confirm(|| network_preview(&client, &args)).await?;
+    Ok(Object(nic::connect_to(&client, &args.vm, &args.nic, &args.network).await?))
+}
+
+async fn set_nic_mac(args: SetMac, cx: Cx) -> Result<Object<NicReport>> {
+    let mac: MacAddress = args.mac_address.parse()?;
+    let client = cx.client().await?;
+    cx.confirm(|| mac_preview(&client, &args, mac)).await?;
+    Ok(Object(nic::set_mac(&client, &args.vm, &args.nic, mac).await?))
 }
 
 /// What goes with an adapter.
@@ -158,7 +114,7 @@ async fn network_preview(client: &Client, args: &ChangeNetwork) -> Result<Previe
     let (nic, to) = (&found.nic, &args.network);
     let question = format!("Plug {} of {} into {}?", quoted(&nic.label), quoted(&found.vm), quoted(to));
     let preview = Preview::new(question).object(&found)?.bind(version(client, &found.id).await?)?;
-    let same = [&nic.network, &nic.network_id].iter().any(|now| now.as_ref() == Some(to));
+    let same = [&nic.network, &nic.network_id].iter().any(|now| now.as_deref() == Some(&**to));
     Ok(match cuts_off(&found) && !same {
         true => preview.note("The guest runs, and is cut off from the network that it has now."),
         false => preview.harmless(),
@@ -182,131 +138,48 @@ async fn mac_preview(client: &Client, args: &SetMac, mac: MacAddress) -> Result<
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct ListNics {
-    /// Virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: String,
-    /// Glob on the label.
-    filter: Option<String>,
-    /// Only these fields.
-    #[schemars(with = "Option<Vec<String>>")]
-    fields: Option<Vec<NicField>>,
-    /// 50 by default.
-    limit: Option<usize>,
-    /// The next_cursor of the page before.
-    cursor: Option<String>,
-}
-
-/// What is told of each adapter. The schema does not list it, which would cost more than an error now and then.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum NicField {
-    Label,
-    Key,
-    Type,
-    Mac,
-    MacType,
-    Connected,
-    StartConnected,
-    Network,
-    NetworkId,
-    NetworkKind,
-    IpAddresses,
-    Problem,
+    vm: VmName,
+    #[serde(flatten)]
+    paging: Paging<Nic>,
 }
 
 /// An adapter of a machine.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct OneNic {
-    /// Virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: String,
-    /// Network adapter: label or key.
-    #[serde(alias = "nic_label")]
-    nic: String,
+    vm: VmName,
+    nic: NicName,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct AddNic {
-    /// Virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: String,
-    /// Network or port group: name, path or id.
-    #[serde(alias = "network_name")]
-    network: String,
+    vm: VmName,
+    network: NetName,
     /// vmxnet3 by default.
-    #[serde(alias = "adapter_type")]
     nic_type: Option<NicType>,
     /// True by default.
-    #[serde(alias = "connected")]
     start_connected: Option<bool>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum NicType {
-    #[default]
-    Vmxnet3,
-    E1000,
-    E1000e,
-    Vmxnet2,
-    Pcnet32,
-    Sriov,
-}
-
-impl From<NicType> for nic::NicType {
-    fn from(kind: NicType) -> Self {
-        match kind {
-            NicType::Vmxnet3 => Self::Vmxnet3,
-            NicType::E1000 => Self::E1000,
-            NicType::E1000e => Self::E1000e,
-            NicType::Vmxnet2 => Self::Vmxnet2,
-            NicType::Pcnet32 => Self::Pcnet32,
-            NicType::Sriov => Self::Sriov,
-        }
-    }
-}
-
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct ConnectNic {
-    /// Virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: String,
-    /// Network adapter: label or key.
-    #[serde(alias = "nic_label")]
-    nic: String,
+    vm: VmName,
+    nic: NicName,
     /// False disconnects.
     connected: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct ChangeNetwork {
-    /// Virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: String,
-    /// Network adapter: label or key.
-    #[serde(alias = "nic_label")]
-    nic: String,
-    /// Network or port group: name, path or id.
-    #[serde(alias = "new_network", alias = "network_name")]
-    network: String,
+    vm: VmName,
+    nic: NicName,
+    network: NetName,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct SetMac {
-    /// Virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: String,
-    /// Network adapter: label or key.
-    #[serde(alias = "nic_label")]
-    nic: String,
+    vm: VmName,
+    nic: NicName,
     /// As 00:50:56:0a:0b:0c.
-    #[serde(alias = "mac")]
     mac_address: String,
 }

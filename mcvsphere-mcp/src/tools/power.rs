@@ -2,131 +2,126 @@
 
 use std::time::Duration;
 
-use rmcp::{tool, tool_router};
-use schemars::JsonSchema;
-use serde::Deserialize;
 use vsphere_ops::{
     Client,
-    power::{self, Running},
+    power::{self, PowerChange, Running},
 };
 
-use crate::{
-    Permission, Server, Spec, ToolError, Toolset, answer::Answer, arguments::Parameters, confirm::Preview, cx::Cx,
-    error::Result, text::quoted, tools::targets::VmTargets,
-};
+use super::prelude::*;
 
-#[tool_router(router = power_tools, vis = "pub(crate)")]
-impl Server {
-    /// Power on one or several virtual machines, or resume suspended ones, and wait until vSphere has done it. The guest OS
-    /// needs longer to be up.
-    #[tool(
-        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &[
-            "VirtualMachine.Interact.PowerOn",
-        ])
-        .formerly(&["power_on"])
-        .meta(),
-        annotations(title = "Power on virtual machines", destructive_hint = false, idempotent_hint = true)
-    )]
-    async fn power_on_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
-        let vms = args.vms()?;
-        let client = cx.client().await?;
-        cx.confirm_change(&client, "Power on", &vms).await?;
-        cx.expect_tasks(vms.len());
-        Answer::reports(&power::on(&client, &vms, &|_| ()).await)
-    }
+/// The tools of this family.
+pub(super) fn tools() -> Vec<Tool> {
+    vec![
+        Tool::adds("power_on_vm", Power, PowerOps, "Power on virtual machines", power_on_vm)
+            .about(
+                "Power on one or several virtual machines, or resume suspended ones, and wait until vSphere has \
+                 done it. The guest OS needs longer to be up.",
+            )
+            .needs(&["VirtualMachine.Interact.PowerOn"])
+            .formerly(&["power_on"])
+            .idempotent(),
+        Tool::changes("power_off_vm", Power, PowerOps, "Power off virtual machines", power_off_vm)
+            .about(
+                "Power off one or several virtual machines at once, like pulling the plug, and wait until vSphere \
+                 has done it. The guest OS does not shut down cleanly: unsaved data is lost.",
+            )
+            .needs(&["VirtualMachine.Interact.PowerOff"])
+            .formerly(&["power_off"])
+            .idempotent()
+            .asks(),
+        Tool::changes("shutdown_guest", Power, PowerOps, "Shut down guest OSes", shutdown_guest)
+            .about(
+                "Shut down guest OSes cleanly by VMware Tools and wait until they are off; those that take longer \
+                 are `pending`.",
+            )
+            .needs(&["VirtualMachine.Interact.PowerOff"])
+            .idempotent()
+            .asks(),
+        Tool::changes("reboot_guest", Power, PowerOps, "Reboot guest OSes", reboot_guest)
+            .about(
+                "Restart guest OSes cleanly by VMware Tools. Returns once they accept; wait_for_vm_tools tells \
+                 when they are up.",
+            )
+            .needs(&["VirtualMachine.Interact.Reset"])
+            .asks(),
+        Tool::changes("standby_guest", Power, PowerOps, "Put guest OSes to sleep", standby_guest)
+            .about("Put guest OSes to sleep by VMware Tools. Returns once they accept.")
+            .needs(&["VirtualMachine.Interact.Suspend"])
+            .idempotent()
+            .asks(),
+        Tool::changes("suspend_vm", Power, PowerOps, "Suspend virtual machines", suspend_vm)
+            .about("Suspend virtual machines; power_on_vm resumes them where they were.")
+            .needs(&["VirtualMachine.Interact.Suspend"])
+            .idempotent()
+            .asks(),
+        Tool::changes("reset_vm", Power, PowerOps, "Reset virtual machines", reset_vm)
+            .about(
+                "Reset virtual machines at once, losing unsaved data. Prefer reboot_guest unless the guest OS \
+                 hangs.",
+            )
+            .needs(&["VirtualMachine.Interact.Reset"])
+            .asks(),
+    ]
+}
 
-    /// Power off one or several virtual machines at once, like pulling the plug, and wait until vSphere has done it. The
-    /// guest OS does not shut down cleanly: unsaved data is lost.
-    #[tool(
-        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &[
-            "VirtualMachine.Interact.PowerOff",
-        ])
-        .formerly(&["power_off"])
-        .asks()
-        .meta(),
-        annotations(title = "Power off virtual machines", destructive_hint = true, idempotent_hint = true)
-    )]
-    async fn power_off_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
-        let vms = args.vms()?;
-        let client = cx.client().await?;
-        cx.confirm(|| preview(&client, &vms, Ending::PowerOff)).await?;
-        cx.expect_tasks(vms.len());
-        Answer::reports(&power::off(&client, &vms, &|_| ()).await)
-    }
+async fn power_on_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
+    let vms = args.names()?;
+    let client = cx.client().await?;
+    cx.confirm_change(&client, "Power on", &vms).await?;
+    cx.expect_tasks(vms.len());
+    Ok(Batch(power::on(&client, &vms, &|_| ()).await))
+}
 
-    /// Shut down guest OSes cleanly by VMware Tools and wait until they are off; those that take longer are `pending`.
-    #[tool(
-        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &["VirtualMachine.Interact.PowerOff"]).asks().meta(),
-        annotations(title = "Shut down guest OSes", destructive_hint = true, idempotent_hint = true)
-    )]
-    async fn shutdown_guest(&self, Parameters(args): Parameters<ShutdownGuest>, cx: Cx) -> Result<Answer> {
-        let limit = args.timeout()?;
-        let vms = VmTargets { vm: args.vm, vms: args.vms }.vms()?;
-        let client = cx.client().await?;
-        cx.confirm(|| preview(&client, &vms, Ending::ShutDown)).await?;
-        Answer::reports(&power::shutdown_guest(&client, &vms, limit).await)
-    }
+async fn power_off_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
+    let vms = args.names()?;
+    let client = cx.client().await?;
+    cx.confirm(|| preview(&client, &vms, Ending::PowerOff)).await?;
+    cx.expect_tasks(vms.len());
+    Ok(Batch(power::off(&client, &vms, &|_| ()).await))
+}
 
-    /// Restart guest OSes cleanly by VMware Tools. Returns once they accept; wait_for_vm_tools tells when they are up.
-    #[tool(
-        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &["VirtualMachine.Interact.Reset"]).asks().meta(),
-        annotations(title = "Reboot guest OSes", destructive_hint = true, idempotent_hint = false)
-    )]
-    async fn reboot_guest(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
-        let vms = args.vms()?;
-        let client = cx.client().await?;
-        cx.confirm(|| preview(&client, &vms, Ending::Reboot)).await?;
-        Answer::reports(&power::reboot_guest(&client, &vms).await)
-    }
+async fn shutdown_guest(args: ShutdownGuest, cx: Cx) -> Result<Batch<PowerChange>> {
+    let limit = args.timeout()?;
+    let vms = args.vms.names()?;
+    let client = cx.client().await?;
+    cx.confirm(|| preview(&client, &vms, Ending::ShutDown)).await?;
+    Ok(Batch(power::shutdown_guest(&client, &vms, limit).await))
+}
 
-    /// Put guest OSes to sleep by VMware Tools. Returns once they accept.
-    #[tool(
-        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &["VirtualMachine.Interact.Suspend"]).asks().meta(),
-        annotations(title = "Put guest OSes to sleep", destructive_hint = true, idempotent_hint = true)
-    )]
-    async fn standby_guest(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
-        let vms = args.vms()?;
-        let client = cx.client().await?;
-        cx.confirm(|| preview(&client, &vms, Ending::Standby)).await?;
-        Answer::reports(&power::standby_guest(&client, &vms).await)
-    }
+async fn reboot_guest(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
+    let vms = args.names()?;
+    let client = cx.client().await?;
+    cx.confirm(|| preview(&client, &vms, Ending::Reboot)).await?;
+    Ok(Batch(power::reboot_guest(&client, &vms).await))
+}
 
-    /// Suspend virtual machines; power_on_vm resumes them where they were.
-    #[tool(
-        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &["VirtualMachine.Interact.Suspend"]).asks().meta(),
-        annotations(title = "Suspend virtual machines", destructive_hint = true, idempotent_hint = true)
-    )]
-    async fn suspend_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
-        let vms = args.vms()?;
-        let client = cx.client().await?;
-        cx.confirm(|| preview(&client, &vms, Ending::Suspend)).await?;
-        cx.expect_tasks(vms.len());
-        Answer::reports(&power::suspend(&client, &vms, &|_| ()).await)
-    }
+async fn standby_guest(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
+    let vms = args.names()?;
+    let client = cx.client().await?;
+    cx.confirm(|| preview(&client, &vms, Ending::Standby)).await?;
+    Ok(Batch(power::standby_guest(&client, &vms).await))
+}
 
-    /// Reset virtual machines at once, losing unsaved data. Prefer reboot_guest unless the guest OS hangs.
-    #[tool(
-        meta = Spec::changes(Toolset::Power, Permission::PowerOps, &["VirtualMachine.Interact.Reset"]).asks().meta(),
-        annotations(title = "Reset virtual machines", destructive_hint = true, idempotent_hint = false)
-    )]
-    async fn reset_vm(&self, Parameters(args): Parameters<VmTargets>, cx: Cx) -> Result<Answer> {
-        let vms = args.vms()?;
-        let client = cx.client().await?;
-        cx.confirm(|| preview(&client, &vms, Ending::Reset)).await?;
-        cx.expect_tasks(vms.len());
-        Answer::reports(&power::reset(&client, &vms, &|_| ()).await)
-    }
+async fn suspend_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
+    let vms = args.names()?;
+    let client = cx.client().await?;
+    cx.confirm(|| preview(&client, &vms, Ending::Suspend)).await?;
+    cx.expect_tasks(vms.len());
+    Ok(Batch(power::suspend(&client, &vms, &|_| ()).await))
+}
+
+async fn reset_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
+    let vms = args.names()?;
+    let client = cx.client().await?;
+    cx.confirm(|| preview(&client, &vms, Ending::Reset)).await?;
+    cx.expect_tasks(vms.len());
+    Ok(Batch(power::reset(&client, &vms, &|_| ()).await))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct ShutdownGuest {
-    /// One virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: Option<String>,
-    /// Several at once.
-    #[serde(alias = "names", alias = "vm_names")]
-    vms: Option<Vec<String>>,
+    #[serde(flatten)]
+    vms: Vms,
     /// Longest wait, 120 by default.
     timeout_seconds: Option<u64>,
 }

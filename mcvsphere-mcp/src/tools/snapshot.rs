@@ -1,184 +1,131 @@
 //! Snapshots of virtual machines.
 
-use rmcp::{tool, tool_router};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use vsphere_ops::{
     Mo,
     managed::VirtualMachine,
-    snapshot::{self, Doomed, NewSnapshot, SnapshotQuery},
+    snapshot::{self, Deleted, Doomed, NewSnapshot, Reverted, SnapshotChange, SnapshotInfo, SnapshotQuery},
 };
 
-use crate::{
-    Permission, Server, Spec, Toolset,
-    answer::Answer,
-    arguments::{Parameters, page_size},
-    confirm::Preview,
-    cx::Cx,
-    error::Result,
-    text::quoted,
-    tools::targets::{OneVm, VmTargets, version},
-};
+use super::prelude::*;
 
-#[tool_router(router = snapshot_tools, vis = "pub(crate)")]
-impl Server {
-    /// List a virtual machine's snapshots, oldest first, with path in the tree, time, state and size.
-    #[tool(
-        meta = Spec::reads(Toolset::Snapshots).meta(),
-        annotations(title = "List snapshots", read_only_hint = true)
-    )]
-    async fn list_snapshots(&self, Parameters(args): Parameters<ListSnapshots>, cx: Cx) -> Result<Answer> {
-        let query =
-            SnapshotQuery { filter: args.filter, limit: page_size(args.limit)?, cursor: cx.cursor(args.cursor)? };
-        let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
-        cx.page(&snapshot::list(&machine, &query).await?, args.fields)
-    }
+/// The tools of this family.
+pub(super) fn tools() -> Vec<Tool> {
+    vec![
+        Tool::reads("list_snapshots", Snapshots, "List snapshots", list_snapshots)
+            .about("List a virtual machine's snapshots, oldest first, with path in the tree, time, state and size."),
+        Tool::adds("create_snapshot", Snapshots, PowerOps, "Take snapshots", create_snapshot)
+            .about("Take a snapshot of one or several virtual machines, in parallel.")
+            .needs(&["VirtualMachine.State.CreateSnapshot"]),
+        Tool::changes("revert_to_snapshot", Snapshots, PowerOps, "Revert to a snapshot", revert_to_snapshot)
+            .about(
+                "Take a virtual machine back to a snapshot; its present state is lost. It then runs only if the \
+                 snapshot holds memory.",
+            )
+            .needs(&["VirtualMachine.State.RevertToSnapshot"])
+            .asks(),
+        Tool::changes(
+            "revert_to_current_snapshot",
+            Snapshots,
+            PowerOps,
+            "Revert to the current snapshot",
+            revert_to_current_snapshot,
+        )
+        .about("Take a virtual machine back to its current snapshot; what happened since is lost.")
+        .needs(&["VirtualMachine.State.RevertToSnapshot"])
+        .asks(),
+        Tool::changes("delete_snapshot", Snapshots, PowerOps, "Delete a snapshot", delete_snapshot)
+            .about("Delete a snapshot. The machine stays as it is; merging its disks can take long.")
+            .needs(&["VirtualMachine.State.RemoveSnapshot"])
+            .idempotent()
+            .asks(),
+        Tool::changes("delete_all_snapshots", Snapshots, PowerOps, "Delete all snapshots", delete_all_snapshots)
+            .about("Delete all snapshots of a virtual machine, which stays as it is.")
+            .needs(&["VirtualMachine.State.RemoveSnapshot"])
+            .idempotent()
+            .asks(),
+        Tool::changes("rename_snapshot", Snapshots, PowerOps, "Rename a snapshot", rename_snapshot)
+            .about("Change a snapshot's name or description.")
+            .needs(&["VirtualMachine.State.RenameSnapshot"])
+            .idempotent()
+            .asks(),
+    ]
+}
 
-    /// Take a snapshot of one or several virtual machines, in parallel.
-    #[tool(
-        meta = Spec::changes(Toolset::Snapshots, Permission::PowerOps, &["VirtualMachine.State.CreateSnapshot"]).meta(),
-        annotations(title = "Take snapshots", destructive_hint = false, idempotent_hint = false)
-    )]
-    async fn create_snapshot(&self, Parameters(args): Parameters<CreateSnapshot>, cx: Cx) -> Result<Answer> {
-        let mut new = NewSnapshot::new(args.snapshot_name);
-        if let Some(description) = args.description {
-            new = new.description(description);
-        }
-        if args.memory.unwrap_or(true) {
-            new = new.with_memory();
-        }
-        if args.quiesce.unwrap_or(false) {
-            new = new.quiesced();
-        }
-        let vms = VmTargets { vm: args.vm, vms: args.vms }.vms()?;
-        let client = cx.client().await?;
-        cx.confirm_change(&client, "Take a snapshot of", &vms).await?;
-        cx.expect_tasks(vms.len());
-        Answer::reports(&snapshot::create(&client, &vms, &new).await)
-    }
+async fn list_snapshots(args: ListSnapshots, cx: Cx) -> Result<Listed<SnapshotInfo>> {
+    let wanted = args.paging.open(&cx)?;
+    let query = SnapshotQuery { filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
+    let machine = args.vm.find(&cx).await?;
+    Ok(cx.page(snapshot::list(&machine, &query).await?, wanted.fields))
+}
 
-    /// Take a virtual machine back to a snapshot; its present state is lost. It then runs only if the snapshot holds memory.
-    #[tool(
-        meta = Spec::changes(Toolset::Snapshots, Permission::PowerOps, &[
-            "VirtualMachine.State.RevertToSnapshot",
-        ])
-        .asks()
-        .meta(),
-        annotations(title = "Revert to a snapshot", destructive_hint = true, idempotent_hint = false)
-    )]
-    async fn revert_to_snapshot(&self, Parameters(args): Parameters<OneSnapshot>, cx: Cx) -> Result<Answer> {
-        let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
-        cx.confirm(|| revert_preview(&machine, Some(&args.snapshot))).await?;
-        Answer::object(&snapshot::revert(&machine, Some(&args.snapshot)).await?)
+async fn create_snapshot(args: CreateSnapshot, cx: Cx) -> Result<Batch<SnapshotChange>> {
+    let mut new = NewSnapshot::new(args.snapshot_name);
+    if let Some(description) = args.description {
+        new = new.description(description);
     }
+    if args.memory.unwrap_or(true) {
+        new = new.with_memory();
+    }
+    if args.quiesce.unwrap_or(false) {
+        new = new.quiesced();
+    }
+    let vms = args.vms.names()?;
+    let client = cx.client().await?;
+    cx.confirm_change(&client, "Take a snapshot of", &vms).await?;
+    cx.expect_tasks(vms.len());
+    Ok(Batch(snapshot::create(&client, &vms, &new).await))
+}
 
-    /// Take a virtual machine back to its current snapshot; what happened since is lost.
-    #[tool(
-        meta = Spec::changes(Toolset::Snapshots, Permission::PowerOps, &[
-            "VirtualMachine.State.RevertToSnapshot",
-        ])
-        .asks()
-        .meta(),
-        annotations(title = "Revert to the current snapshot", destructive_hint = true, idempotent_hint = false)
-    )]
-    async fn revert_to_current_snapshot(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
-        let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
-        cx.confirm(|| revert_preview(&machine, None)).await?;
-        Answer::object(&snapshot::revert(&machine, None).await?)
-    }
+async fn revert_to_snapshot(args: OneSnapshot, cx: Cx) -> Result<Object<Reverted>> {
+    let machine = args.vm.find(&cx).await?;
+    cx.confirm(|| revert_preview(&machine, Some(&args.snapshot))).await?;
+    Ok(Object(snapshot::revert(&machine, Some(&args.snapshot)).await?))
+}
 
-    /// Delete a snapshot. The machine stays as it is; merging its disks can take long.
-    #[tool(
-        meta = Spec::changes(Toolset::Snapshots, Permission::PowerOps, &[
-            "VirtualMachine.State.RemoveSnapshot",
-        ])
-        .asks()
-        .meta(),
-        annotations(title = "Delete a snapshot", destructive_hint = true, idempotent_hint = true)
-    )]
-    async fn delete_snapshot(&self, Parameters(args): Parameters<DeleteSnapshot>, cx: Cx) -> Result<Answer> {
-        let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
-        let doomed = match args.remove_children {
-            Some(true) => Doomed::WithChildren(&args.snapshot),
-            _ => Doomed::One(&args.snapshot),
-        };
-        cx.confirm(|| delete_preview(&machine, doomed)).await?;
-        Answer::object(&snapshot::delete(&machine, doomed).await?)
-    }
+async fn revert_to_current_snapshot(args: OneVm, cx: Cx) -> Result<Object<Reverted>> {
+    let machine = args.vm.find(&cx).await?;
+    cx.confirm(|| revert_preview(&machine, None)).await?;
+    Ok(Object(snapshot::revert(&machine, None).await?))
+}
 
-    /// Delete all snapshots of a virtual machine, which stays as it is.
-    #[tool(
-        meta = Spec::changes(Toolset::Snapshots, Permission::PowerOps, &[
-            "VirtualMachine.State.RemoveSnapshot",
-        ])
-        .asks()
-        .meta(),
-        annotations(title = "Delete all snapshots", destructive_hint = true, idempotent_hint = true)
-    )]
-    async fn delete_all_snapshots(&self, Parameters(args): Parameters<OneVm>, cx: Cx) -> Result<Answer> {
-        let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
-        cx.confirm(|| delete_preview(&machine, Doomed::All)).await?;
-        Answer::object(&snapshot::delete(&machine, Doomed::All).await?)
-    }
+async fn delete_snapshot(args: DeleteSnapshot, cx: Cx) -> Result<Object<Deleted>> {
+    let machine = args.vm.find(&cx).await?;
+    let doomed = match args.remove_children {
+        Some(true) => Doomed::WithChildren(&args.snapshot),
+        _ => Doomed::One(&args.snapshot),
+    };
+    cx.confirm(|| delete_preview(&machine, doomed)).await?;
+    Ok(Object(snapshot::delete(&machine, doomed).await?))
+}
 
-    /// Change a snapshot's name or description.
-    #[tool(
-        meta = Spec::changes(Toolset::Snapshots, Permission::PowerOps, &["VirtualMachine.State.RenameSnapshot"]).asks().meta(),
-        annotations(title = "Rename a snapshot", destructive_hint = true, idempotent_hint = true)
-    )]
-    async fn rename_snapshot(&self, Parameters(args): Parameters<RenameSnapshot>, cx: Cx) -> Result<Answer> {
-        let machine = cx.client().await?.get::<VirtualMachine>(&args.vm).await?;
-        let (name, description) = (args.new_name.as_deref(), args.new_description.as_deref());
-        cx.confirm(|| rename_preview(&machine, &args.snapshot, name, description)).await?;
-        Answer::object(&snapshot::rename(&machine, &args.snapshot, name, description).await?)
-    }
+async fn delete_all_snapshots(args: OneVm, cx: Cx) -> Result<Object<Deleted>> {
+    let machine = args.vm.find(&cx).await?;
+    cx.confirm(|| delete_preview(&machine, Doomed::All)).await?;
+    Ok(Object(snapshot::delete(&machine, Doomed::All).await?))
+}
+
+async fn rename_snapshot(args: RenameSnapshot, cx: Cx) -> Result<Object<SnapshotChange>> {
+    let machine = args.vm.find(&cx).await?;
+    let (name, description) = (args.new_name.as_deref(), args.new_description.as_deref());
+    cx.confirm(|| rename_preview(&machine, &args.snapshot, name, description)).await?;
+    Ok(Object(snapshot::rename(&machine, &args.snapshot, name, description).await?))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct ListSnapshots {
-    /// Virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: String,
-    /// Glob on the name: before-*.
-    filter: Option<String>,
-    /// Only these fields of each snapshot.
-    #[schemars(with = "Option<Vec<String>>")]
-    fields: Option<Vec<SnapshotField>>,
-    /// Snapshots in one answer; 50 by default.
-    limit: Option<usize>,
-    /// The next_cursor of the page before.
-    cursor: Option<String>,
-}
-
-/// What is told of each snapshot. The schema does not list it, which would cost more than an error now and then.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum SnapshotField {
-    Name,
-    Path,
-    Id,
-    Description,
-    Created,
-    State,
-    Quiesced,
-    IsCurrent,
-    SizeBytes,
+    vm: VmName,
+    #[serde(flatten)]
+    paging: Paging<SnapshotInfo>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct CreateSnapshot {
-    /// One virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: Option<String>,
-    /// Several at once.
-    #[serde(alias = "names", alias = "vm_names")]
-    vms: Option<Vec<String>>,
+    #[serde(flatten)]
+    vms: Vms,
     /// Its name.
     snapshot_name: String,
     /// What it is for.
-    description: Option<String>,
+    description: Option<Text>,
     /// Keep memory, to run on when reverted; default true.
     memory: Option<bool>,
     /// Quiesce by VMware Tools; default false.
@@ -186,42 +133,27 @@ struct CreateSnapshot {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct OneSnapshot {
-    /// Virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: String,
-    /// Snapshot: name, path (/base/patched) or id.
-    #[serde(alias = "snapshot_name")]
-    snapshot: String,
+    vm: VmName,
+    snapshot: SnapshotName,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct DeleteSnapshot {
-    /// Virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: String,
-    /// Snapshot: name, path (/base/patched) or id.
-    #[serde(alias = "snapshot_name")]
-    snapshot: String,
+    vm: VmName,
+    snapshot: SnapshotName,
     /// Also those below it; default false.
     remove_children: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 struct RenameSnapshot {
-    /// Virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    vm: String,
-    /// Snapshot: name, path (/base/patched) or id.
-    #[serde(alias = "snapshot_name")]
-    snapshot: String,
+    vm: VmName,
+    snapshot: SnapshotName,
     /// New name.
     new_name: Option<String>,
     /// New description.
-    new_description: Option<String>,
+    new_description: Option<Text>,
 }
 
 /// What going back would lose: the present state.

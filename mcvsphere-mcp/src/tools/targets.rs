@@ -11,47 +11,24 @@ use vsphere_ops::{
     vm,
 };
 
-use crate::{ToolError, confirm::Preview, cx::Cx, error::Result};
+use crate::{
+    arguments::kinds::{HostName, VmName},
+    confirm::Preview,
+    cx::Cx,
+    error::Result,
+};
 
-/// One machine, and nothing besides.
+/// One virtual machine, and nothing besides.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub(super) struct OneVm {
-    /// Virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    pub(super) vm: String,
-}
-
-/// One machine or several.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct VmTargets {
-    /// One virtual machine: name, path or id.
-    #[serde(alias = "name", alias = "vm_name")]
-    pub(super) vm: Option<String>,
-    /// Several at once.
-    #[serde(alias = "names", alias = "vm_names")]
-    pub(super) vms: Option<Vec<String>>,
-}
-
-impl VmTargets {
-    pub(super) fn vms(self) -> Result<Vec<String>> {
-        let mut vms = self.vms.unwrap_or_default();
-        vms.extend(self.vm);
-        if vms.is_empty() {
-            return Err(ToolError::invalid_argument("`vm` or `vms` is needed: which machines?"));
-        }
-        Ok(vms)
-    }
+    pub(super) vm: VmName,
 }
 
 /// One host, which need not be named where there is only one.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub(super) struct OneHost {
     /// Host: name, path or id; optional where there is one.
-    #[serde(alias = "name", alias = "host_name")]
-    pub(super) host: Option<String>,
+    pub(super) host: Option<HostName>,
 }
 
 /// How many machines are looked at at a time.
@@ -85,8 +62,7 @@ impl Cx {
             [only] => format!("{change} {}?", only["path"]),
             several => format!("{change} {} virtual machines?", several.len()),
         };
-        let arguments = Value::Object(self.call.arguments.clone());
-        let preview = Preview::new(question).note(format!("It is called with {arguments}"));
+        let preview = Preview::new(question).note(format!("It is called with {}", self.call.shown));
         machines.into_iter().try_fold(preview, Preview::object)
     }
 }

@@ -1,25 +1,18 @@
 //! The vCenter Server itself.
 
-use rmcp::{tool, tool_router};
-use vsphere_ops::vcenter;
+use vsphere_ops::vcenter::{self, VcenterInfo};
 
-use crate::{
-    Server, Spec, Toolset,
-    answer::Answer,
-    arguments::{NoArguments, Parameters},
-    cx::Cx,
-    error::Result,
-};
+use super::prelude::*;
 
-#[tool_router(router = vcenter_tools, vis = "pub(crate)")]
-impl Server {
-    /// Get what this server is connected to: product, version, build, API type and version, the user logged in and the
-    /// server's time. Use it first to learn whether it is a vCenter Server or a single ESXi host.
-    #[tool(
-        meta = Spec::reads(Toolset::Vcenter).meta(),
-        annotations(title = "Get vCenter information", read_only_hint = true)
+/// The tools of this family.
+pub(super) fn tools() -> Vec<Tool> {
+    vec![Tool::reads("get_vcenter_info", Vcenter, "Get vCenter information", get_vcenter_info).about(
+        "Get what this server is connected to: product, version, build, API type and version, the user \
+                 logged in and the server's time. Use it first to learn whether it is a vCenter Server or a \
+                 single ESXi host.",
     )]
-    async fn get_vcenter_info(&self, Parameters(_): Parameters<NoArguments>, cx: Cx) -> Result<Answer> {
-        Answer::object(&vcenter::info(&cx.client().await?).await?)
-    }
+}
+
+async fn get_vcenter_info(_: NoArguments, cx: Cx) -> Result<Object<VcenterInfo>> {
+    Ok(Object(vcenter::info(&cx.client().await?).await?))
 }

@@ -1,21 +1,15 @@
 //! What is true of every call.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
-use futures::future::BoxFuture;
-use mcvsphere_mcp::{Effect, Permission, Server, Spec, Toolset};
+use mcvsphere_mcp::{Content, Cut, Cx, Effect, Object, Permission, Secret, Server, Tool, ToolError, Toolset};
 use rmcp::{
     ServiceError,
-    handler::server::{
-        router::tool::ToolRoute,
-        tool::{ToolCallContext, ToolRouter},
-    },
-    model::{CallToolRequestParams, CallToolResult, MetaObject, ProtocolVersion, Tool, ToolAnnotations},
+    model::{CallToolRequestParams, CallToolResult, ContentBlock, JsonObject, ProtocolVersion},
     service::{ClientLifecycleMode, ClientServiceExt},
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -129,8 +123,8 @@ async fn a_missing_setting_is_named_by_the_call_that_needs_it() {
 
 #[tokio::test]
 async fn a_panic_is_answered_and_the_server_goes_on() {
-    let tools = router(sample(Some(meta()), Some(hints())), |_| Box::pin(async { panic!("a fault of ours") }));
-    let client = connect(Server::with_tools(&settings(), tools).unwrap()).await;
+    let tool = sample(|| async { panic!("a fault of ours") });
+    let client = connect(Server::with_tools(&settings(), vec![tool]).unwrap()).await;
     for _ in 0..2 {
         let result = client.call_tool(CallToolRequestParams::new("sample")).await.unwrap();
         assert_eq!(result.is_error, Some(true));
@@ -140,9 +134,8 @@ async fn a_panic_is_answered_and_the_server_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_takes_too_long_is_given_up() {
-    let tools = router(sample(Some(meta()), Some(hints())), |_| Box::pin(std::future::pending()));
     let settings = settings_with(&[("MCP_CALL_TIMEOUT", "30")]);
-    let server = Server::with_tools(&settings, tools).unwrap();
+    let server = Server::with_tools(&settings, vec![sample(std::future::pending)]).unwrap();
     let (code, message) = failure(server, "sample", json!({})).await;
     assert_eq!(code, "deadline");
     assert!(message.contains("30 s"), "{message}");
@@ -153,15 +146,15 @@ async fn a_cancelled_call_stops_its_tool() {
     let (started, has_started) = oneshot::channel();
     let (alive, stopped) = oneshot::channel::<()>();
     let signals = Mutex::new(Some((started, alive)));
-    let tools = router(sample(Some(meta()), Some(hints())), move |_| {
+    let tool = sample(move || {
         let (started, alive) = signals.lock().unwrap().take().unwrap();
         started.send(()).unwrap();
-        Box::pin(async move {
+        async move {
             let _alive = alive;
             std::future::pending().await
-        })
+        }
     });
-    let client = connect(Server::with_tools(&settings(), tools).unwrap()).await;
+    let client = connect(Server::with_tools(&settings(), vec![tool]).unwrap()).await;
     // A client that drops its call sends `notifications/cancelled`.
     tokio::select! {
         _ = client.call_tool(CallToolRequestParams::new("sample")) => panic!("it never ends"),
@@ -190,66 +183,129 @@ async fn both_lifecycles_are_served() {
 
 #[test]
 fn a_tool_without_its_facts_is_refused_at_start() {
-    let with_hints = |hints: ToolAnnotations| Some(hints);
-    for (tool, problem) in [
-        (sample(None, Some(hints())), "no permission"),
-        (sample(Some(MetaObject::new()), Some(hints())), "no permission"),
-        (sample(Some(meta()), None), "no annotations"),
-        (sample(Some(spec(&[]).meta()), Some(hints())), "which privileges"),
-        (sample(Some(spec(&["System.View"]).meta()), Some(hints())), "which privileges"),
-        (sample(Some(meta()), with_hints(ToolAnnotations::new())), "no title"),
-        (sample(Some(meta()), with_hints(ToolAnnotations::with_title("Sample"))), "say whether it is destructive"),
-        (sample(Some(Spec::reads(Toolset::Vm).meta()), with_hints(hints())), "readOnlyHint does not say so"),
-        (
-            sample(Some(meta()), with_hints(ToolAnnotations::with_title("Sample").read_only(true))),
-            "its readOnlyHint says that it does not",
-        ),
-        (sample(Some(Spec::reads(Toolset::Vm).asks().meta()), with_hints(hints())), "there is nothing to ask"),
-        // The effect counts, and not the level.
-        (
-            sample(
-                Some(Spec::new(Toolset::Files, Permission::ReadOnly, Effect::LocalFile, CHANGE).meta()),
-                with_hints(ToolAnnotations::with_title("Sample").read_only(true)),
-            ),
-            "its readOnlyHint says that it does not",
-        ),
-        (sample(Some(spec(CHANGE).formerly(&["sample"]).meta()), with_hints(hints())), "name of another tool"),
+    let adds = || Tool::adds("sample", Toolset::Vm, Permission::VmLifecycle, "Sample", nothing);
+    let reads = || Tool::reads("sample", Toolset::Vm, "Sample", nothing).about("Fails.");
+    for (tools, problem) in [
+        (vec![adds().needs(CHANGE)], "no description"),
+        (vec![adds().about("Fails.")], "which privileges"),
+        (vec![adds().about("Fails.").needs(&["System.View"])], "which privileges"),
+        // The effect counts, and not how the tool began.
+        (vec![reads().effect(Effect::LocalFile)], "which privileges"),
+        (vec![reads().asks()], "there is nothing to ask"),
+        (vec![reads().idempotent()], "neither destructive nor idempotent"),
+        (vec![reads().formerly(&["sample"])], "name of another tool"),
+        (vec![reads(), reads()], "two tools of this name"),
     ] {
-        let tools = router(tool, |_| Box::pin(std::future::pending()));
         let error = Server::with_tools(&settings(), tools).err().unwrap().to_string();
         assert!(error.starts_with("tool `sample`: ") && error.contains(problem), "{error}");
     }
 }
 
+#[tokio::test]
+async fn an_answer_may_be_an_image_or_several_blocks() {
+    let show = |_: JsonObject, _: Cx| async {
+        Ok(Content(vec![ContentBlock::image("aGk=", "image/png"), ContentBlock::text("the screen")]))
+    };
+    let tool = Tool::reads("show", Toolset::Vm, "Show", show).about("Shows.");
+    let settings = settings_with(&[("MCP_OUTPUT_SCHEMAS", "true")]);
+    let client = connect(Server::with_tools(&settings, vec![tool]).unwrap()).await;
+    assert_eq!(client.list_all_tools().await.unwrap()[0].output_schema, None);
+    let result = client.call_tool(CallToolRequestParams::new("show")).await.unwrap();
+    assert_eq!((result.is_error, result.structured_content), (Some(false), None));
+    let blocks = json!(result.content);
+    assert_eq!((&blocks[0]["type"], &blocks[0]["mimeType"]), (&json!("image"), &json!("image/png")));
+    assert_eq!(blocks[1]["text"], "the screen");
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Login {
+    /// Who.
+    user: String,
+    /// In clear.
+    password: Secret,
+    /// What to run.
+    command: Option<Cut>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct LoggedIn {
+    user: String,
+    password_bytes: usize,
+    command: Option<String>,
+    debug: String,
+}
+
+async fn log_in(args: Login, _: Cx) -> Result<Object<LoggedIn>, ToolError> {
+    let debug = format!("{args:?}");
+    let password_bytes = args.password.expose().len();
+    Ok(Object(LoggedIn { user: args.user, password_bytes, command: args.command.map(|it| it.0), debug }))
+}
+
+#[tokio::test]
+async fn a_secret_argument_is_given_to_the_tool_and_shown_nowhere() {
+    let audit = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("secret-arguments.jsonl");
+    let _ = std::fs::remove_file(&audit);
+    let tool = Tool::reads("log_in", Toolset::Vm, "Log in", log_in).about("Logs in.");
+    let settings = settings_with(&[("MCP_AUDIT_FILE", audit.to_str().unwrap())]);
+    let client = connect(Server::with_tools(&settings, vec![tool]).unwrap()).await;
+    let listed = json!(client.list_all_tools().await.unwrap()[0]);
+    assert_eq!(
+        listed["inputSchema"]["properties"],
+        json!({
+            "user": { "type": "string", "description": "Who." },
+            "password": { "type": "string", "description": "In clear." },
+            "command": { "type": "string", "description": "What to run." },
+        })
+    );
+    let call = async |arguments: Value| {
+        let arguments = arguments.as_object().unwrap().clone();
+        client.call_tool(CallToolRequestParams::new("log_in").with_arguments(arguments)).await.unwrap()
+    };
+    let command = "mysql --password=hunter2 --execute 'select 1'";
+    let done = call(json!({ "user": "ann", "password": "hunter2", "command": command })).await;
+    let said = done.structured_content.unwrap();
+    assert_eq!((&said["password_bytes"], &said["command"]), (&json!(7), &json!(command)));
+    assert!(!said["debug"].as_str().unwrap().contains("Secret") && said["debug"].as_str().unwrap().contains("***"));
+    // Neither what is wrong about a secret nor a misspelt name shows it.
+    for wrong in
+        [json!({ "user": "ann", "password": { "is": "hunter2" } }), json!({ "user": "ann", "pasword": "hunter2" })]
+    {
+        let refused = call(wrong).await;
+        assert_eq!(refused.is_error, Some(true));
+        assert!(!json!(refused.content).to_string().contains("hunter2"), "{refused:?}");
+    }
+    drop(client);
+    let written = until_written(&audit, 3).await;
+    assert!(!written.contains("hunter2"), "{written}");
+    assert!(written.contains("mysql --pass") && written.contains("bytes"), "{written}");
+}
+
+/// The audit file, once it has so many lines.
+async fn until_written(path: &std::path::Path, lines: usize) -> String {
+    for _ in 0..200 {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        if text.lines().count() >= lines {
+            return text;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} has fewer than {lines} lines", path.display());
+}
+
 const CHANGE: &[&str] = &["VirtualMachine.Config.Settings"];
 
-fn meta() -> MetaObject {
-    spec(CHANGE).meta()
+async fn nothing(_: JsonObject, _: Cx) -> Result<Content, ToolError> {
+    Ok(Content(Vec::new()))
 }
 
-fn spec(privileges: &[&str]) -> Spec {
-    Spec::changes(Toolset::Vm, Permission::VmLifecycle, privileges)
-}
-
-fn hints() -> ToolAnnotations {
-    ToolAnnotations::with_title("Sample").destructive(true).idempotent(false)
-}
-
-fn sample(meta: Option<MetaObject>, annotations: Option<ToolAnnotations>) -> Tool {
-    let mut tool = Tool::new("sample", "Fails.", Arc::default());
-    tool.meta = meta;
-    tool.annotations = annotations;
-    tool
-}
-
-fn router(
-    tool: Tool,
-    body: impl for<'a> Fn(
-        ToolCallContext<'a, Server>,
-    ) -> BoxFuture<'a, Result<rmcp::model::CallToolResponse, rmcp::ErrorData>>
-    + Send
-    + Sync
-    + 'static,
-) -> ToolRouter<Server> {
-    ToolRouter::new().with_route(ToolRoute::new_dyn(tool, body))
+/// A tool that changes something, which does this.
+fn sample<F>(body: impl Fn() -> F + Send + Sync + 'static) -> Tool
+where
+    F: Future<Output = Content> + Send + 'static,
+{
+    let run = move |_: JsonObject, _: Cx| {
+        let work = body();
+        async move { Ok(work.await) }
+    };
+    Tool::changes("sample", Toolset::Vm, Permission::VmLifecycle, "Sample", run).about("Fails.").needs(CHANGE)
 }

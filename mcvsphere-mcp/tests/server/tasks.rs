@@ -1,15 +1,14 @@
 //! Long calls as MCP tasks, in both lifecycles.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use mcvsphere_mcp::{Permission, Server, Spec, Toolset};
+use mcvsphere_mcp::{Content, Cx, Permission, Server, Tool, ToolError, Toolset};
 use rmcp::{
     ClientHandler, ErrorData, RoleClient, ServiceError,
-    handler::server::{router::tool::ToolRoute, tool::ToolRouter},
     model::{
         CallToolRequestParams, CallToolResponse, CancelTaskParams, ClientCapabilities, ClientConfig, DetailedTask,
-        ElicitRequestParams, ElicitResult, ElicitationAction, ErrorCode, GetTaskParams, Implementation, TaskPayload,
-        TaskStatus, Tool, ToolAnnotations, UpdateTaskParams,
+        ElicitRequestParams, ElicitResult, ElicitationAction, ErrorCode, GetTaskParams, Implementation, JsonObject,
+        TaskPayload, TaskStatus, UpdateTaskParams,
     },
     service::{RequestContext, RunningService},
 };
@@ -142,20 +141,18 @@ async fn a_client_without_tasks_waits() {
 }
 
 /// A tool that never ends, and the signal that it was dropped.
-fn endless() -> (ToolRouter<Server>, oneshot::Receiver<()>) {
+fn endless() -> (Vec<Tool>, oneshot::Receiver<()>) {
     let (alive, stopped) = oneshot::channel::<()>();
-    let alive = Arc::new(std::sync::Mutex::new(Some(alive)));
-    let mut tool = Tool::new("endless", "Never ends.", Arc::default());
-    tool.meta = Some(Spec::changes(Toolset::Vm, Permission::VmLifecycle, &["VirtualMachine.Config.Settings"]).meta());
-    tool.annotations = Some(ToolAnnotations::with_title("Endless").destructive(false).idempotent(false));
-    let route = ToolRoute::new_dyn(tool, move |_| {
+    let alive = std::sync::Mutex::new(Some(alive));
+    let run = move |_: JsonObject, _: Cx| {
         let alive = alive.lock().unwrap().take();
-        Box::pin(async move {
+        async move {
             let _alive = alive;
-            std::future::pending().await
-        })
-    });
-    (ToolRouter::new().with_route(route), stopped)
+            std::future::pending::<Result<Content, ToolError>>().await
+        }
+    };
+    let tool = Tool::adds("endless", Toolset::Vm, Permission::VmLifecycle, "Endless", run);
+    (vec![tool.about("Never ends.").needs(&["VirtualMachine.Config.Settings"])], stopped)
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! New disks, and the controllers that they need.
 
+use serde::Deserialize;
 use vsphere_model::managed::VirtualMachine;
 use vsphere_model::types::{
     ParaVirtualSCSIController, Poly, VirtualAHCIController, VirtualController, VirtualDevice, VirtualDeviceConfigSpec,
@@ -23,7 +24,9 @@ const OPERATION: &str = "add a disk to";
 ///
 /// assert_eq!(DiskMode::IndependentPersistent.as_str(), "independent_persistent");
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum DiskMode {
     /// Snapshots take it along.
     #[default]

@@ -1,5 +1,7 @@
 //! The URIs of serial ports: `telnet://:20042`.
 
+use serde::Deserialize;
+
 /// How a line is spoken.
 ///
 /// ```
@@ -7,20 +9,27 @@
 ///
 /// assert_eq!(Protocol::TcpSsl.name(), "tcp+ssl");
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Protocol {
     /// Telnet, which any terminal program speaks.
     #[default]
+    #[serde(rename = "telnet")]
     Telnet,
     /// Telnet over TLS.
+    #[serde(rename = "telnets")]
     Telnets,
     /// The bytes alone.
+    #[serde(rename = "tcp")]
     Tcp,
     /// The bytes alone, over TLS.
+    #[serde(rename = "tcp+ssl")]
     TcpSsl,
     /// The bytes alone, over IPv4.
+    #[serde(rename = "tcp4")]
     Tcp4,
     /// The bytes alone, over IPv6.
+    #[serde(rename = "tcp6")]
     Tcp6,
 }
 

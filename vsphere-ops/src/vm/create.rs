@@ -1,5 +1,6 @@
 //! The making of a new machine.
 
+use serde::Deserialize;
 use vsphere_model::managed::{Datastore, Folder, HostSystem, Network, ResourcePool, VirtualMachine, datastore};
 use vsphere_model::types::{
     ManagedObjectReference, ParaVirtualSCSIController, Poly, VirtualDevice, VirtualDeviceBackingInfo,
@@ -54,7 +55,9 @@ pub enum Provisioning {
 ///
 /// let vm = NewVm { name: "web-05".into(), firmware: Some(Firmware::Efi), ..Default::default() };
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Firmware {
     /// BIOS.
     Bios,

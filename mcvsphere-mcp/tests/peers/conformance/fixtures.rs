@@ -1,26 +1,23 @@
 //! The tools that the conformance suite calls: it says what each must do, and they pass through the choke point like all.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use futures::FutureExt;
-use mcvsphere_mcp::{Permission, Server, Spec, Toolset};
-use rmcp::{
-    ErrorData,
-    handler::server::{
-        router::tool::ToolRoute,
-        tool::{ToolCallContext, ToolRouter},
-    },
-    model::{
-        CallToolResponse, CallToolResult, ElicitRequestParams, InputRequiredResult, JsonObject,
-        ProgressNotificationParam, ResultType, Tool, ToolAnnotations,
-    },
+use mcvsphere_mcp::{Cx, Permission, Tool, ToolError, Toolset};
+use rmcp::model::{
+    CallToolResponse, CallToolResult, ElicitRequestParams, InputRequiredResult, JsonObject, ProgressNotificationParam,
+    ResultType,
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-type Context<'a> = ToolCallContext<'a, Server>;
-type Result<T> = std::result::Result<T, ErrorData>;
+type Result<T> = std::result::Result<T, ToolError>;
+
+/// A call of one of these tools.
+struct Context {
+    arguments: JsonObject,
+    cx: Cx,
+}
 
 /// Each with its arguments and their types.
 const FIXTURES: [(&str, &[(&str, &str)]); 25] = [
@@ -52,22 +49,23 @@ const FIXTURES: [(&str, &[(&str, &str)]); 25] = [
 ];
 
 /// All of them.
-pub(crate) fn tools() -> ToolRouter<Server> {
-    FIXTURES.into_iter().fold(ToolRouter::new(), |tools, (name, arguments)| {
+pub(crate) fn tools() -> Vec<Tool> {
+    let tool = |(name, arguments): (&'static str, &[(&str, &str)])| {
         let properties: JsonObject =
             arguments.iter().map(|(name, kind)| ((*name).to_owned(), json!({ "type": kind }))).collect();
         let schema = json!({ "type": "object", "properties": properties });
-        let mut tool = Tool::new(name, "Of the conformance suite.", Arc::new(schema.as_object().unwrap().clone()));
-        let spec = Spec::changes(Toolset::Vm, Permission::PowerOps, &["VirtualMachine.Interact.PowerOn"]);
-        tool.meta = Some(spec.meta());
-        tool.annotations = Some(ToolAnnotations::with_title(name).destructive(false).idempotent(true));
-        tools.with_route(ToolRoute::new_dyn(tool, |context| call(context).boxed()))
-    })
+        let run = move |arguments: JsonObject, cx: Cx| call(name, Context { arguments, cx });
+        Tool::adds(name, Toolset::Vm, Permission::PowerOps, name, run)
+            .about("Of the conformance suite.")
+            .takes(schema.as_object().unwrap().clone())
+            .needs(&["VirtualMachine.Interact.PowerOn"])
+            .idempotent()
+    };
+    FIXTURES.into_iter().map(tool).collect()
 }
 
-async fn call(context: Context<'_>) -> Result<CallToolResponse> {
-    let name = context.name.clone();
-    match &*name {
+async fn call(name: &'static str, context: Context) -> Result<CallToolResponse> {
+    match name {
         "test_tool_with_progress" => with_progress(&context).await,
         "test_elicitation" => {
             let field = json!({ "type": "string", "description": "The user's own" });
@@ -78,7 +76,7 @@ async fn call(context: Context<'_>) -> Result<CallToolResponse> {
         "test_elicitation_sep1330_enums" => elicit(&context, "Which one?", choices(), &[]).await,
         "greet" => answer(text(&format!("Hello, {}!", text_of(&context, "name")))),
         "slow_compute" => {
-            let seconds = context.arguments.as_ref().and_then(|given| given.get("seconds")?.as_f64());
+            let seconds = context.arguments.get("seconds").and_then(Value::as_f64);
             // A call becomes a task after a second.
             sleep(Duration::from_secs_f64(seconds.map_or(0.0, |seconds| seconds + 0.5))).await;
             answer(text("computed"))
@@ -89,10 +87,10 @@ async fn call(context: Context<'_>) -> Result<CallToolResponse> {
         }
         "protocol_error_job" => {
             sleep(Duration::from_secs(2)).await;
-            Err(ErrorData::internal_error("It went wrong", None))
+            Err(ToolError::new("internal", "It went wrong"))
         }
         "test_tool_with_task" => {
-            let response = by_input(&context, &name)?;
+            let response = by_input(&context, name)?;
             if matches!(response, CallToolResponse::Complete(_)) {
                 sleep(Duration::from_secs(3)).await;
             }
@@ -101,7 +99,7 @@ async fn call(context: Context<'_>) -> Result<CallToolResponse> {
         name if name.starts_with("test_input_required") || name == "test_streaming_elicitation" => {
             by_input(&context, name)
         }
-        _ => answer(content(&name)),
+        _ => answer(content(name)),
     }
 }
 
@@ -134,11 +132,11 @@ fn content(name: &str) -> Value {
 }
 
 /// The tools that ask by an `InputRequiredResult`: what they ask, and what they keep in the state.
-fn by_input(context: &Context<'_>, name: &str) -> Result<CallToolResponse> {
+fn by_input(context: &Context, name: &str) -> Result<CallToolResponse> {
     let name_question = || question("What is your name?", "name", "string");
     let greeting = || sampling("Generate a greeting", 50);
     let roots = || json!({ "method": "roots/list", "params": {} });
-    let (requests, state) = match (name, context.request_state.as_deref()) {
+    let (requests, state) = match (name, context.cx.state()) {
         ("test_input_required_result_sampling", _) => {
             (json!({ "capital_question": sampling("What is the capital of France?", 100) }), None)
         }
@@ -157,7 +155,7 @@ fn by_input(context: &Context<'_>, name: &str) -> Result<CallToolResponse> {
             (json!({ "step2": question("Step 2: What is your favorite color?", "color", "string") }), Some("round 2"))
         }
         ("test_input_required_result_capabilities", _) => {
-            let can = context.request_context.client_capabilities().unwrap_or_default();
+            let can = context.cx.request().client_capabilities().unwrap_or_default();
             let name = can.elicitation.map(|_| ("user_name".to_owned(), name_question()));
             let greeting = can.sampling.map(|_| ("greeting".to_owned(), greeting()));
             (Value::Object(name.into_iter().chain(greeting).collect()), None)
@@ -165,8 +163,8 @@ fn by_input(context: &Context<'_>, name: &str) -> Result<CallToolResponse> {
         _ => (json!({ "user_name": name_question() }), None),
     };
     // As with this server's own questions, an answer to what was not asked so does not count: it is asked again.
-    let genuine = context.request_state.as_deref().is_none_or(|it| ["sealed", "round 1", "round 2"].contains(&it));
-    let answers = context.input_responses.clone().filter(|_| genuine).unwrap_or_default();
+    let genuine = context.cx.state().is_none_or(|it| ["sealed", "round 1", "round 2"].contains(&it));
+    let answers = context.cx.answers().cloned().filter(|_| genuine).unwrap_or_default();
     if requests.as_object().unwrap().keys().all(|name| answers.get(name).is_some_and(Value::is_object)) {
         return answer(text(&format!("state-ok: {}", json!(answers))));
     }
@@ -185,12 +183,12 @@ fn sampling(text: &str, most_tokens: u32) -> Value {
 }
 
 /// Asks a client of the older lifecycle, and says what it answered.
-async fn elicit(context: &Context<'_>, message: &str, fields: Value, required: &[&str]) -> Result<CallToolResponse> {
+async fn elicit(context: &Context, message: &str, fields: Value, required: &[&str]) -> Result<CallToolResponse> {
     let schema = json!({ "type": "object", "properties": fields, "required": required });
     let request: ElicitRequestParams =
         serde_json::from_value(json!({ "mode": "form", "message": message, "requestedSchema": schema })).unwrap();
-    let answered = context.request_context.peer.create_elicitation(request).await;
-    let said = answered.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+    let answered = context.cx.request().peer.create_elicitation(request).await;
+    let said = answered.map_err(|error| ToolError::new("internal", error.to_string()))?;
     answer(text(&format!("User response: {}", json!(said))))
 }
 
@@ -227,12 +225,12 @@ fn choices() -> Value {
     })
 }
 
-async fn with_progress(context: &Context<'_>) -> Result<CallToolResponse> {
-    let token = context.request_context.meta.get_progress_token();
+async fn with_progress(context: &Context) -> Result<CallToolResponse> {
+    let token = context.cx.request().meta.get_progress_token();
     for step in [0.0, 50.0, 100.0] {
         if let Some(token) = &token {
             let step = ProgressNotificationParam::new(token.clone(), step).with_total(100.0);
-            context.request_context.peer.notify_progress(step).await.unwrap();
+            context.cx.request().peer.notify_progress(step).await.unwrap();
         }
         sleep(Duration::from_millis(50)).await;
     }
@@ -253,8 +251,8 @@ fn block(text: &str) -> Value {
     json!({ "type": "text", "text": text })
 }
 
-fn text_of<'a>(context: &'a Context<'_>, argument: &str) -> &'a str {
-    context.arguments.as_ref().and_then(|given| given.get(argument)?.as_str()).unwrap_or_default()
+fn text_of<'a>(context: &'a Context, argument: &str) -> &'a str {
+    context.arguments.get(argument).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A PNG file of a single grey pixel: signature, header, data, end, each part with its length and checksum.

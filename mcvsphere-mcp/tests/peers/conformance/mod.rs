@@ -18,7 +18,7 @@ use vsphere_sim::{Model, Sim};
 async fn conforms(revision: &str) {
     let sim = Sim::start(Model::demo()).await.unwrap();
     let settings = Settings::new(&SettingArgs::default(), |_| None::<String>).unwrap().simulated(&sim);
-    let server = Server::with_tools(&settings, Server::tools() + fixtures::tools()).unwrap();
+    let server = Server::with_tools(&settings, [Server::tools(), fixtures::tools()].concat()).unwrap();
     let (url, _serving) = serve(server).await;
     let expected = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/peers/conformance/{revision}.yaml"));
     let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("conformance-{revision}"));
