@@ -113,24 +113,19 @@ impl Form {
                 columns.push(key);
             }
         }
-        let mut cells: Vec<Vec<String>> = vec![columns.iter().map(|name| escaped(name)).collect()];
-        for row in rows {
+        let cells = |row: &Map<String, Value>| -> Vec<String> {
             let cell = |name: &&str| row.get(*name).map_or("-".to_owned(), |value| self.value(value, MOST_IN_A_CELL));
-            cells.push(columns.iter().map(cell).collect());
+            columns.iter().map(cell).collect()
+        };
+        let head: Vec<String> = columns.iter().map(|name| escaped(name)).collect();
+        let lines = std::iter::once(head).chain(rows.iter().map(|row| cells(row)));
+        if self.is_padded {
+            padded(&lines.collect::<Vec<_>>(), indent, out);
+            return;
         }
-        let length = |text: &str| text.chars().count();
-        let width = |column: usize| cells.iter().map(|row| length(&row[column])).filter(|it| *it <= WIDEST).max();
-        let widths: Vec<usize> = (0..columns.len()).map(|column| width(column).unwrap_or_default()).collect();
-        for row in &cells {
+        for line in lines {
             spaces(indent, out);
-            for (column, text) in row.iter().enumerate() {
-                out.push_str(text);
-                match (self.is_padded, column + 1 == row.len()) {
-                    (_, true) => {}
-                    (true, false) => spaces(widths[column].saturating_sub(length(text)) + 2, out),
-                    (false, false) => out.push('\t'),
-                }
-            }
+            out.push_str(&line.join("\t"));
             out.push('\n');
         }
     }
@@ -161,12 +156,34 @@ impl Form {
 
     /// A text with each character visible, and no longer than `most`; one that is cut says how long it is.
     fn cut(self, text: &str, most: usize) -> String {
+        // A text has no more characters than bytes.
+        if text.len() <= most {
+            return escaped(text);
+        }
         match text.char_indices().nth(most) {
             Some((end, _)) => {
                 format!("{}… [cut: {} characters, {}]", escaped(&text[..end]), text.chars().count(), self.all)
             }
             None => escaped(text),
         }
+    }
+}
+
+/// Rows whose columns begin below each other.
+fn padded(rows: &[Vec<String>], indent: usize, out: &mut String) {
+    let length = |text: &str| text.chars().count();
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| length(&row[column])).filter(|it| *it <= WIDEST).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
+    for row in rows {
+        spaces(indent, out);
+        for (column, text) in row.iter().enumerate() {
+            out.push_str(text);
+            if column + 1 < columns {
+                spaces(widths[column].saturating_sub(length(text)) + 2, out);
+            }
+        }
+        out.push('\n');
     }
 }
 
@@ -192,6 +209,9 @@ fn is_plain(value: &Value) -> bool {
 /// Names and notes come from people and guests: a line break in one must not look like a row of ours, nor an escape sequence
 /// reach a terminal, nor a bracket close a mark.
 fn escaped(text: &str) -> String {
+    if text::is_plain(text) {
+        return text.to_owned();
+    }
     let line = text::one_line(text);
     if !line.contains(text::is_mark) {
         return line;

@@ -8,10 +8,6 @@ use std::{borrow::Cow, fmt::Write as _};
 /// Whether a character is shown as an escape: controls, line and paragraph separators, what changes the direction of text,
 /// and what cannot be seen.
 fn is_hidden(c: char) -> bool {
-    // Nearly all that is shown is ASCII.
-    if c < '\u{7f}' {
-        return c < ' ';
-    }
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
@@ -21,8 +17,17 @@ fn is_hidden(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Whether nothing in a text has to be escaped anywhere: printable ASCII without quotes and backslashes, as nearly all that is
+/// shown is.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
+}
+
 /// The text on one line, with each character visible: `\n`, `\t`, and `\u{202e}` for the rest of what would hide.
 pub(crate) fn one_line(text: &str) -> String {
+    if is_plain(text) {
+        return text.to_owned();
+    }
     let mut line = String::with_capacity(text.len());
     text.chars().for_each(|c| push(&mut line, c));
     line
@@ -44,7 +49,7 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// The text in JSON, which escapes line breaks by itself: everything else that would hide is shown as in [`one_line`].
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_hidden) && !text.contains(ESCAPE) {
+    if is_plain(text) || (!text.chars().any(is_hidden) && !text.contains(ESCAPE)) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len());

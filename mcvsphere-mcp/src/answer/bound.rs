@@ -28,9 +28,29 @@ pub(crate) fn visible(data: &mut Value) {
     }
 }
 
+/// The most bytes that the data has as JSON, counted without writing it.
+fn at_most(data: &Value) -> usize {
+    /// Those of a number, and of what stands between two values.
+    const OTHERS: usize = 32;
+    let text = |text: &str| match text::is_plain(text) {
+        true => text.len() + 2,
+        // Each byte may be written as `\u0000`.
+        false => 6 * text.len() + 2,
+    };
+    match data {
+        Value::String(it) => text(it) + 1,
+        Value::Array(items) => items.iter().map(at_most).sum::<usize>() + 3,
+        Value::Object(object) => object.iter().map(|(key, value)| text(key) + 1 + at_most(value)).sum::<usize>() + 3,
+        _ => OTHERS,
+    }
+}
+
 /// Makes an answer short enough: long texts are cut first, then the longest lists. Its note `cut` says so, and how to ask for
 /// less.
 pub(crate) fn bound(data: &mut Value) {
+    if at_most(data) <= MOST_BYTES {
+        return;
+    }
     let before = length(data);
     if before <= MOST_BYTES {
         return;
@@ -191,6 +211,18 @@ mod tests {
     fn a_short_answer_stays_as_it_is() {
         let data = json!({ "items": [{ "name": "a" }], "note": "x".repeat(50_000) });
         assert_eq!(bounded(data.clone()), data);
+    }
+
+    #[test]
+    fn what_is_counted_is_never_less_than_what_is_written() {
+        for data in [
+            json!({}),
+            json!([]),
+            json!([[], {}, null, true, -1, 1.5e-300, u64::MAX, i64::MIN, "", "a"]),
+            json!({ "\u{1}\"\\ä\u{202e}": ["\u{1}".repeat(50), "ä\n\"\\"], "plain key": "plain text" }),
+        ] {
+            assert!(at_most(&data) >= length(&data), "{data}");
+        }
     }
 
     #[test]
