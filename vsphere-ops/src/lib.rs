@@ -135,7 +135,8 @@ pub use vsphere_soap::object::path::PathError;
 pub use vsphere_soap::{Cause, Sent};
 pub use watch::{Change, Watch};
 
-/// The README's program compiles.
+/// The programs of the READMEs compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
