@@ -1,6 +1,7 @@
 //! Resources: the inventory as documents that a client can read and subscribe to, from the live mirror.
 
 use futures::future::join_all;
+use percent_encoding::percent_decode_str;
 use rmcp::{
     ErrorData, Peer, RoleServer,
     model::{
@@ -285,22 +286,7 @@ fn warn_at(uri: &str, ended: Result<()>) {
 
 /// A name out of a URI: `%20` is a space.
 fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let hex = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        match (first, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.extend(u8::try_from(high * 16 + low));
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `/folder`: the files of datastores over HTTP, `/folder/web-1/web-1.vmx?dcPath=DC0&dsName=nvme`.
 
+use std::borrow::Cow;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use hyper::header::{
     LAST_MODIFIED, RANGE, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode;
 use tokio::sync::mpsc;
 
 use super::{Body, listing, rest, soap, text};
@@ -459,24 +461,14 @@ fn delete(core: &Core, caller: &Caller<'_>, asked: &Asked) -> Answer {
     Ok(text(StatusCode::NO_CONTENT, "text/plain", ""))
 }
 
-/// A text without its percent codes; in a query, a plus sign is a space. `None` where it is no text.
+/// A text without its percent codes; in a query, a plus sign is a space. `None` where a code is broken, or it is no text.
 fn decode(text: &str, query: bool) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        match (first, after) {
-            (b'%', [high, low, after @ ..]) => {
-                let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-                bytes.push(digit(high)? * 16 + digit(low)?);
-                rest = after;
-            }
-            (b'%', _) => return None,
-            (b'+', _) if query => bytes.push(b' '),
-            (other, _) => bytes.push(*other),
-        }
+    let is_hex = |rest: &str| rest.as_bytes().get(..2).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));
+    if !text.split('%').skip(1).all(is_hex) {
+        return None;
     }
-    String::from_utf8(bytes).ok()
+    let spaced = if query { text.replace('+', " ") } else { text.to_owned() };
+    percent_decode(spaced.as_bytes()).decode_utf8().ok().map(Cow::into_owned)
 }
 
 #[cfg(test)]
