@@ -66,7 +66,7 @@ mod prelude {
         ManagedObjectReference, ManagedType, Own, Poly, Slot, Type, TypeInfo, Value, instance, leaf, look, optional,
         place,
     };
-    pub(crate) use vsphere_soap::request::Method;
+    pub(crate) use vsphere_soap::request::{Effect, Method};
 }
 
 /// What the generated managed objects are written with beside it.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::config::Config;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Category, Error, ErrorKind, Result};
 
 /// How long a server that refused the credentials is not asked again, as directories lock accounts.
 const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
@@ -187,7 +187,7 @@ impl Server {
                 Ok(client)
             }
             Err(error) => {
-                if error.code() == "auth" {
+                if error.category() == Category::Auth {
                     *state = State::Refused(Instant::now(), error.kind().to_string());
                 }
                 Err(error)

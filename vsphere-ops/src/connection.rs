@@ -29,7 +29,7 @@ use crate::end::Entry;
 use crate::find::lookalikes::Lookalikes;
 use crate::performance::CounterCache;
 use crate::rest::RestSession;
-use crate::retry::{Retry, is_harmless};
+use crate::retry::Retry;
 use crate::transfer::FileServers;
 use crate::view::Views;
 use crate::watch::Feeds;
@@ -325,7 +325,7 @@ impl Connection {
             if error.fault().is_some_and(|fault| fault.is_named("RestrictedVersion")) {
                 self.restricted.store(true, Ordering::Relaxed);
             }
-            let Some(pause) = retry.pause(&error, is_harmless(operation.method.name)) else { return Err(error) };
+            let Some(pause) = retry.pause(&error, operation.method.effect.is_repeatable()) else { return Err(error) };
             tracing::debug!(operation = operation.method.name, %error, ?pause, "sending again");
             tokio::time::sleep(pause).await;
         }
@@ -439,7 +439,7 @@ impl Caller for Line {
     async fn call(&self, operation: &Operation) -> Result<Any> {
         let connection = &self.connection;
         connection.check_logged_in(operation.method.name)?;
-        if !is_harmless(operation.method.name) {
+        if !operation.method.effect.is_repeatable() {
             connection.changes.fetch_add(1, Ordering::AcqRel);
         }
         // A limit beyond what the clock can hold is none.

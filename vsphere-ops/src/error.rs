@@ -1,16 +1,22 @@
 //! The error of all operations: what was being done, to what, and why it failed.
 
+mod category;
+mod circumstance;
+
 use std::fmt;
 use std::sync::Arc;
 
 use vsphere_model::types::{LocalizedMethodFault, ManagedObjectReference};
 use vsphere_soap::fault::{self, Fact, SoapFault};
 use vsphere_soap::object::{DataType, Object};
+use vsphere_soap::request::Effect;
 use vsphere_soap::session::NoSession;
 use vsphere_soap::{Cause, ErrorKind as WireKind, Sent};
 
 use crate::rest::RestFault;
-use crate::retry::is_harmless;
+
+pub use category::Category;
+pub use circumstance::Circumstance;
 
 /// A result whose error is [`Error`].
 ///
@@ -154,63 +160,6 @@ pub struct Candidate {
     pub id: String,
 }
 
-/// What a program should know of a failure beside its kind and fault: what stood in the way, or what was done all the same.
-///
-/// ```
-/// use vsphere_ops::{Circumstance, Error};
-///
-/// fn needs_tools(error: &Error) -> bool {
-///     error.circumstance() == Some(&Circumstance::ToolsNotRunning) || error.is_fault("ToolsUnavailable")
-/// }
-/// ```
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Circumstance {
-    /// VMware Tools do not run in the guest.
-    ToolsNotRunning,
-    /// The VM has no snapshot, and a linked clone needs one.
-    NoSnapshot,
-    /// Snapshots use the disk.
-    DiskHasSnapshots,
-    /// The VM is not a template.
-    NotATemplate,
-    /// The VM has no serial port.
-    NoSerialPort,
-    /// The serial port was disconnected, and could not be connected again.
-    LeftDisconnected,
-    /// The network adapter is an SR-IOV adapter, which needs a VM that is off, all of its memory reserved, and a host
-    /// whose network has an adapter with virtual functions.
-    SriovAdapter,
-    /// The VM was created; only what should have followed has failed.
-    Created(ManagedObjectReference),
-    /// What was given is the id, UUID or path of this object and the name of another one.
-    NameOfAnother(ManagedObjectReference),
-    /// The server's licence lets the API read only.
-    ReadOnlyLicence,
-}
-
-impl Circumstance {
-    /// The clause that an error's text ends with, where the cause does not tell it.
-    fn told(&self) -> Option<String> {
-        Some(match self {
-            Self::LeftDisconnected => "the port is disconnected now".to_owned(),
-            Self::SriovAdapter => {
-                "an SR-IOV adapter needs a VM that is off, with all its memory reserved, on a host whose \
-                                   network has an adapter with virtual functions"
-                    .to_owned()
-            }
-            Self::Created(vm) => format!("the VM was created ({})", vm.value),
-            Self::NameOfAnother(object) => format!("it is both the name of one and the id or path of {object}"),
-            Self::ToolsNotRunning
-            | Self::NoSnapshot
-            | Self::DiskHasSnapshots
-            | Self::NotATemplate
-            | Self::NoSerialPort
-            | Self::ReadOnlyLicence => return None,
-        })
-    }
-}
-
 impl Error {
     /// An error of `operation`, a short verb phrase such as `power on`.
     ///
@@ -278,63 +227,64 @@ impl Error {
         &self.inner.kind
     }
 
-    /// The kind of failure as one word, for programs: `not_found`, `ambiguous`, `permission`, `auth`, `session`,
-    /// `timeout`, `connection`, `protocol`, `config`, `invalid_argument`, `invalid_state`, `unsupported`, `file`,
-    /// `corrupt`, `cancelled` or `fault`.
-    ///
-    /// `protocol` says that an answer is not what the API describes, or that answers have no end.
-    /// `session` says that the server lost or refused a session that the credentials had opened: neither they nor the
-    /// user's rights are at fault.
-    pub fn code(&self) -> &'static str {
+    /// The kind of failure, as coarse as a caller decides by it.
+    pub fn category(&self) -> Category {
         match self.kind() {
-            ErrorKind::NotFound(_) => "not_found",
-            ErrorKind::Ambiguous(_) => "ambiguous",
-            ErrorKind::InvalidArgument(_) => "invalid_argument",
-            ErrorKind::Unsupported(_) => "unsupported",
-            ErrorKind::InvalidState(_) => "invalid_state",
-            ErrorKind::TimedOut(_) => "timeout",
-            ErrorKind::Unreadable(_) => "permission",
-            ErrorKind::Rest(fault) => fault.code(),
-            ErrorKind::Refused(_) => "auth",
-            ErrorKind::File(_) => "file",
-            ErrorKind::Corrupt(_) => "corrupt",
-            ErrorKind::Cancelled => "cancelled",
-            ErrorKind::Session(_) => "session",
-            ErrorKind::Protocol(_) => "protocol",
-            ErrorKind::Unfinished { cause, .. } => match cause.as_ref().map_or("timeout", |cause| cause.code()) {
-                // What was not found is what it was watched with: the task goes on.
-                "not_found" => "session",
-                code => code,
-            },
-            ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_refused() => "permission",
-            ErrorKind::Task(_) if self.is_fault("RequestCanceled") => "cancelled",
-            ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("RestrictedVersion") => "unsupported",
-            ErrorKind::Task(_) => "fault",
+            ErrorKind::NotFound(_) => Category::NotFound,
+            ErrorKind::Ambiguous(_) => Category::Ambiguous,
+            ErrorKind::InvalidArgument(_) => Category::InvalidArgument,
+            ErrorKind::Unsupported(_) => Category::Unsupported,
+            ErrorKind::InvalidState(_) => Category::InvalidState,
+            ErrorKind::TimedOut(_) => Category::Timeout,
+            ErrorKind::Unreadable(_) => Category::Permission,
+            ErrorKind::Rest(fault) => fault.category(),
+            ErrorKind::Refused(_) => Category::Auth,
+            ErrorKind::File(_) => Category::File,
+            ErrorKind::Corrupt(_) => Category::Corrupt,
+            ErrorKind::Cancelled => Category::Cancelled,
+            ErrorKind::Session(_) => Category::Session,
+            ErrorKind::Protocol(_) => Category::Protocol,
+            ErrorKind::Unfinished { cause, .. } => {
+                match cause.as_ref().map_or(Category::Timeout, |cause| cause.category()) {
+                    // What was not found is what it was watched with: the task goes on.
+                    Category::NotFound => Category::Session,
+                    category => category,
+                }
+            }
+            ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_refused() => Category::Permission,
+            ErrorKind::Task(_) if self.is_fault("RequestCanceled") => Category::Cancelled,
+            ErrorKind::Task(_) | ErrorKind::Api(_) if self.is_fault("RestrictedVersion") => Category::Unsupported,
+            ErrorKind::Task(_) => Category::Fault,
             ErrorKind::Api(error) => match error.kind() {
                 WireKind::NoSession(NoSession::Renewal(cause))
                     if cause.fault().is_none() && cause.status() != Some(401) && is_protocol(cause.kind()) =>
                 {
-                    "protocol"
+                    Category::Protocol
                 }
                 WireKind::NoSession(NoSession::Renewal(cause))
                     if cause.fault().is_none() && cause.status() != Some(401) =>
                 {
-                    "connection"
+                    Category::Connection
                 }
-                WireKind::NoSession(NoSession::NotAllowed(_)) => "permission",
-                WireKind::NoSession(NoSession::LostAgain(_)) => "session",
-                WireKind::NoSession(_) => "auth",
-                WireKind::Fault(fault) if fault.is_named("InvalidLogin") => "auth",
-                WireKind::Fault(fault) if fault.is_named("NotAuthenticated") => "session",
-                WireKind::Fault(fault) if fault.is_named("ManagedObjectNotFound") => "not_found",
-                WireKind::Fault(_) => "fault",
-                WireKind::Timeout { .. } => "timeout",
-                WireKind::Config(_) => "config",
-                WireKind::Source(_) => "file",
-                kind if is_protocol(kind) => "protocol",
-                _ => "connection",
+                WireKind::NoSession(NoSession::NotAllowed(_)) => Category::Permission,
+                WireKind::NoSession(NoSession::LostAgain(_)) => Category::Session,
+                WireKind::NoSession(_) => Category::Auth,
+                WireKind::Fault(fault) if fault.is_named("InvalidLogin") => Category::Auth,
+                WireKind::Fault(fault) if fault.is_named("NotAuthenticated") => Category::Session,
+                WireKind::Fault(fault) if fault.is_named("ManagedObjectNotFound") => Category::NotFound,
+                WireKind::Fault(_) => Category::Fault,
+                WireKind::Timeout { .. } => Category::Timeout,
+                WireKind::Config(_) => Category::Config,
+                WireKind::Source(_) => Category::File,
+                kind if is_protocol(kind) => Category::Protocol,
+                _ => Category::Connection,
             },
         }
+    }
+
+    /// The word for the [category](Self::category), for programs: `not_found`.
+    pub fn code(&self) -> &'static str {
+        self.category().as_str()
     }
 
     /// The objects that fit, where several do.
@@ -347,7 +297,7 @@ impl Error {
 
     /// Whether there is no such object, or no longer.
     pub fn is_not_found(&self) -> bool {
-        self.code() == "not_found"
+        self.category() == Category::NotFound
     }
 
     /// Whether the same operation may succeed a little later. Whether it is safe to repeat is another question: see
@@ -488,7 +438,7 @@ impl Error {
 impl From<vsphere_soap::Error> for Error {
     fn from(error: vsphere_soap::Error) -> Self {
         let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
-        let changes = changes(&operation);
+        let changes = error.effect() == Some(Effect::Changes);
         let inner =
             Inner { operation, target, kind: Arc::new(ErrorKind::Api(error)), uncertain: false, circumstance: None };
         Self { inner: Box::new(inner) }.of_a_change(changes)
@@ -559,12 +509,6 @@ impl fmt::Debug for Error {
 
 /// The text of an error says all that is known, down to what the system says: it has no source.
 impl std::error::Error for Error {}
-
-/// Whether an operation is a method of the API that changes something; what this crate calls in words of its own,
-/// such as `log in`, is none.
-fn changes(operation: &str) -> bool {
-    operation.starts_with(|c: char| c.is_ascii_uppercase()) && !is_harmless(operation)
-}
 
 /// Whether an answer came that is not what the API describes.
 fn is_protocol(kind: &WireKind) -> bool {

@@ -117,7 +117,7 @@ pub use clients::{Clients, Reply};
 pub use config::Config;
 pub use datastore_path::DatastorePath;
 pub use end::end_all_sessions;
-pub use error::{Candidate, Circumstance, Error, ErrorKind, Result};
+pub use error::{Candidate, Category, Circumstance, Error, ErrorKind, Result};
 pub use find::{Ancestor, Query, Selection};
 pub use gaps::{Gaps, MissingPart, Unreadable};
 pub use inventory::{Entry, Inventory, Snapshot};

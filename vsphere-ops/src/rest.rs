@@ -17,7 +17,7 @@ use vsphere_soap::session::NoSession;
 use vsphere_soap::{Error as WireError, ErrorKind as WireKind};
 
 use crate::connection::{Connection, NOT_TAKEN_FOR, finish};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Category, Error, ErrorKind, Result};
 use crate::retry::Retry;
 
 /// Where sessions are opened and closed, the newer one first.
@@ -385,13 +385,13 @@ impl RestFault {
         Self { status, name: name.to_owned(), message: lines.join(" ") }
     }
 
-    pub(crate) fn code(&self) -> &'static str {
+    pub(crate) fn category(&self) -> Category {
         match self.status {
-            400 => "invalid_argument",
-            401 => "auth",
-            403 => "permission",
-            404 => "not_found",
-            _ => "fault",
+            400 => Category::InvalidArgument,
+            401 => Category::Auth,
+            403 => Category::Permission,
+            404 => Category::NotFound,
+            _ => Category::Fault,
         }
     }
 }
@@ -417,7 +417,7 @@ mod tests {
         let newer = br#"{"error_type":"NOT_FOUND","messages":[{"default_message":"No such tag.","id":"x"}]}"#;
         let fault = RestFault::read(404, newer);
         assert_eq!(fault.to_string(), "No such tag (NOT_FOUND, HTTP 404)");
-        assert_eq!(fault.code(), "not_found");
+        assert_eq!(fault.category(), Category::NotFound);
         let older = br#"{"type":"com.vmware.vapi.std.errors.unauthenticated","value":{"messages":[]}}"#;
         let fault = RestFault::read(401, older);
         assert_eq!(fault.to_string(), "the server answered com.vmware.vapi.std.errors.unauthenticated (HTTP 401)");

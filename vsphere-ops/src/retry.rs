@@ -60,26 +60,16 @@ fn may_pass(error: &WireError) -> bool {
     }
 }
 
-/// Whether a method of the API only looks, so that carrying it out twice does no harm.
-///
-/// `ContinueRetrievePropertiesEx` and `ReadNext…` take something away each time and are none of them.
-pub(crate) fn is_read(method: &str) -> bool {
-    const VERBS: [&str; 9] =
-        ["Retrieve", "Query", "Find", "Fetch", "CheckForUpdates", "WaitForUpdates", "CurrentTime", "Get", "List"];
-    !method.ends_with("_Task") && VERBS.iter().any(|verb| method.starts_with(verb))
-}
-
-/// Whether carrying out a method twice does no harm: it only looks, or makes what ends with the session and nobody else
-/// sees. What a lost answer told of is left to end with the session.
-pub(crate) fn is_harmless(method: &str) -> bool {
-    const MADE: [&str; 4] = ["CreateContainerView", "CreateFilter", "CreateListView", "CreatePropertyCollector"];
-    is_read(method) || MADE.contains(&method)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io;
+
+    use vsphere_model::managed::{
+        event_history_collector, event_manager, folder, ovf_manager, performance_manager, property_collector,
+        search_index, service_instance, session_manager, view_manager, virtual_machine,
+    };
+
+    use super::*;
 
     fn http(status: u16, retry_after: Option<u64>) -> WireError {
         let retry_after = retry_after.map(Duration::from_secs);
@@ -127,24 +117,33 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_with_the_session_may_be_made_twice() {
-        for harmless in ["CreatePropertyCollector", "CreateFilter", "CreateContainerView", "QueryPerf"] {
-            assert!(is_harmless(harmless), "{harmless}");
+    fn the_api_says_which_methods_may_be_carried_out_twice() {
+        for method in [
+            &property_collector::method::RETRIEVE_PROPERTIES_EX,
+            &property_collector::method::WAIT_FOR_UPDATES_EX,
+            &performance_manager::method::QUERY_PERF,
+            &search_index::method::FIND_BY_UUID,
+            &service_instance::method::CURRENT_TIME,
+            // What ends with the session is seen by nobody else.
+            &property_collector::method::CREATE_PROPERTY_COLLECTOR,
+            &property_collector::method::CREATE_FILTER,
+            &view_manager::method::CREATE_CONTAINER_VIEW,
+            // No name tells these.
+            &ovf_manager::method::CREATE_IMPORT_SPEC,
+            &session_manager::method::SESSION_IS_ACTIVE,
+        ] {
+            assert!(method.effect.is_repeatable(), "{}", method.name);
         }
-        for harm in ["CreateVM_Task", "CreateFolder", "CreateCollectorForEvents", "ContinueRetrievePropertiesEx"] {
-            assert!(!is_harmless(harm), "{harm}");
-        }
-    }
-
-    #[test]
-    fn what_takes_something_away_is_no_read() {
-        for read in ["RetrievePropertiesEx", "WaitForUpdatesEx", "QueryPerf", "FindByUuid", "CurrentTime"] {
-            assert!(is_read(read), "{read}");
-        }
-        for write in
-            ["ContinueRetrievePropertiesEx", "ReadNextEvents", "PowerOnVM_Task", "CreateContainerView", "Login"]
-        {
-            assert!(!is_read(write), "{write}");
+        for method in [
+            // These take something away each time.
+            &property_collector::method::CONTINUE_RETRIEVE_PROPERTIES_EX,
+            &event_history_collector::method::READ_NEXT_EVENTS,
+            &event_manager::method::CREATE_COLLECTOR_FOR_EVENTS,
+            &virtual_machine::method::POWER_ON_VM_TASK,
+            &folder::method::CREATE_FOLDER,
+            &session_manager::method::LOGIN,
+        ] {
+            assert!(!method.effect.is_repeatable(), "{}", method.name);
         }
     }
 }

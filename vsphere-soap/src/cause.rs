@@ -69,9 +69,8 @@ impl ErrorKind {
     /// What it comes down to.
     pub fn cause(&self) -> Option<Cause> {
         Some(match self {
-            Self::Connect { to, source } => match of_connection(source) {
-                // What is behind a proxy the client does not see.
-                Some(_) if to.contains(" through the proxy") => Cause::Proxy,
+            Self::Connect { proxied, source, .. } => match of_connection(source) {
+                Some(_) if *proxied => Cause::Proxy,
                 cause => return cause,
             },
             Self::Tls(failure) => failure.reason,
@@ -207,10 +206,10 @@ mod tests {
             (io::ErrorKind::UnexpectedEof.into(), Some(Cause::Cut)),
             (other, None),
         ] {
-            assert_eq!(ErrorKind::Connect { to: "vc:443".into(), source }.cause(), cause);
+            assert_eq!(ErrorKind::Connect { to: "vc:443".into(), proxied: false, source }.cause(), cause);
         }
         let source = io::ErrorKind::ConnectionRefused.into();
-        let proxied = ErrorKind::Connect { to: "vc:443 through the proxy p:3128".into(), source };
+        let proxied = ErrorKind::Connect { to: "vc:443".into(), proxied: true, source };
         assert_eq!(proxied.cause(), Some(Cause::Proxy));
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::cause::{self, Cause};
 use crate::fault::SoapFault;
 use crate::http::Thumbprint;
+use crate::request::Effect;
 use crate::session::NoSession;
 
 /// A result whose error is [`Error`].
@@ -36,6 +37,8 @@ struct Inner {
     target: Option<String>,
     kind: ErrorKind,
     sent: Sent,
+    /// That of the method of the API that failed, where it is one.
+    effect: Option<Effect>,
 }
 
 /// Whether the server may have carried out the request.
@@ -90,8 +93,10 @@ pub enum ErrorKind {
     },
     /// No connection: the name does not resolve, the port is closed, the host is away. Retryable.
     Connect {
-        /// The server's `host:port`.
+        /// The server's `host:port`, and the proxy on the way to it.
         to: String,
+        /// Whether the way leads through a proxy: what is behind it the client does not see.
+        proxied: bool,
         /// What the system says.
         source: io::Error,
     },
@@ -150,7 +155,7 @@ impl Error {
     /// An error of `operation`, a short verb phrase such as `power on`.
     pub fn new(operation: impl Into<Cow<'static, str>>, kind: ErrorKind) -> Self {
         let sent = kind.usual_sent();
-        let inner = Inner { operation: operation.into(), target: None, kind, sent };
+        let inner = Inner { operation: operation.into(), target: None, kind, sent, effect: None };
         Self { inner: Box::new(inner) }
     }
 
@@ -172,6 +177,13 @@ impl Error {
     #[must_use]
     pub fn with_sent(mut self, sent: Sent) -> Self {
         self.inner.sent = sent;
+        self
+    }
+
+    /// Says what the method that failed does to the server.
+    #[must_use]
+    pub fn with_effect(mut self, effect: Effect) -> Self {
+        self.inner.effect = Some(effect);
         self
     }
 
@@ -203,6 +215,11 @@ impl Error {
     /// Whether the server may have carried out the request.
     pub fn sent(&self) -> Sent {
         self.inner.sent
+    }
+
+    /// What the method of the API that failed does to the server; `None` where it was no method.
+    pub fn effect(&self) -> Option<Effect> {
+        self.inner.effect
     }
 
     /// Whether the same request may succeed if it is sent again a little later.
@@ -345,7 +362,7 @@ impl fmt::Display for ErrorKind {
                 }
                 f.write_str(": ask for fewer objects or properties at once, or raise the limit")
             }
-            Self::Connect { to, source } => write!(f, "cannot connect to {to}: {}", cause::in_words(source)),
+            Self::Connect { to, source, .. } => write!(f, "cannot connect to {to}: {}", cause::in_words(source)),
             Self::Tls(failure) => failure.fmt(f),
             Self::Timeout { after, waiting_for } => match waiting_for {
                 WaitingFor::Connection => write!(f, "no connection within {after:?}"),
@@ -417,7 +434,7 @@ mod tests {
     #[test]
     fn text_is_one_clause_with_all_causes_once() {
         let source = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let error = Error::new("login", ErrorKind::Connect { to: "vc:443".into(), source });
+        let error = Error::new("login", ErrorKind::Connect { to: "vc:443".into(), proxied: false, source });
         let expected = "login: cannot connect to vc:443: the connection was refused: nothing listens on that port";
         assert_eq!(error.to_string(), expected);
         assert!(error.source().is_none());

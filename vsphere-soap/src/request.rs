@@ -27,6 +27,26 @@ pub struct Method {
     pub result: Option<FieldInfo>,
     /// The privilege that a caller needs on the object.
     pub privilege: Option<&'static str>,
+    /// What carrying it out does to the server.
+    pub effect: Effect,
+}
+
+/// What carrying out a method does to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Nothing, however often it is carried out.
+    Reads,
+    /// It makes something that ends with the session and is visible to it alone, such as a view.
+    Session,
+    /// It changes something, or takes something away.
+    Changes,
+}
+
+impl Effect {
+    /// Whether carrying it out twice does no harm.
+    pub fn is_repeatable(self) -> bool {
+        self != Self::Changes
+    }
 }
 
 impl Method {
@@ -158,7 +178,7 @@ impl<T: FromAny + 'static> IntoFuture for Request<T> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { caller, method, target, written, .. } = self;
-            let fail = |kind| Error::new(method.name, kind).on(target.to_string());
+            let fail = |kind| Error::new(method.name, kind).on(target.to_string()).with_effect(method.effect);
             let Written { document, secrets } = written.map_err(|bad| fail(ErrorKind::Config(bad.to_string())))?;
             let operation = Operation { method, target: target.clone(), document, secrets };
             let any = caller.call(&operation).await?;

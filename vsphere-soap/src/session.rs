@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fault::SoapFault;
 use crate::http::{Call, Transport};
 use crate::object::{Any, FieldInfo, ManagedObjectReference, Registry, Type, Value};
-use crate::request::{Caller, Method, Operation};
+use crate::request::{Caller, Effect, Method, Operation};
 use crate::secrets::Secrets;
 
 /// The version that servers of every age accept from a client that could not negotiate.
@@ -28,9 +28,17 @@ static LOGIN: Method = Method {
     ],
     result: Some(FieldInfo::req("returnval", Type::Any)),
     privilege: None,
+    effect: Effect::Session,
 };
 
-static LOGOUT: Method = Method { name: "Logout", owner: "SessionManager", params: &[], result: None, privilege: None };
+static LOGOUT: Method = Method {
+    name: "Logout",
+    owner: "SessionManager",
+    params: &[],
+    result: None,
+    privilege: None,
+    effect: Effect::Session,
+};
 
 /// A session with one server. Cheap to clone; clones share the session.
 ///
@@ -143,8 +151,9 @@ impl Session {
         if let Some(deadline) = deadline {
             call = call.deadline(deadline);
         }
-        let answer = self.inner.transport.post(call).await?;
-        let fail = |kind| Error::new(name, kind).on(target);
+        let effect = operation.method.effect;
+        let answer = self.inner.transport.post(call).await.map_err(|error| error.with_effect(effect))?;
+        let fail = |kind| Error::new(name, kind).on(target).with_effect(effect);
         // The cookie of the answer, too.
         secrets.add_all(&self.inner.transport.secrets());
         let read = envelope::read_leniently(&answer.body, self.inner.registry, operation.method, || secrets.clone());

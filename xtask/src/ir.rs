@@ -166,8 +166,17 @@ pub(crate) struct Method {
     /// What the task yields in `info.result`, for a method that returns a task.
     pub task_result: Option<Field>,
     pub privilege: Option<String>,
+    pub effect: Effect,
     /// Declared faults besides `RuntimeFault`, in the order of the WSDL.
     pub faults: Vec<String>,
+}
+
+/// What carrying out a method does to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Reads,
+    Session,
+    Changes,
 }
 
 impl Method {
@@ -180,6 +189,7 @@ impl Method {
             result: None,
             task_result: None,
             privilege: None,
+            effect: Effect::Changes,
             faults: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ mod codegen;
 mod companions;
 mod derive;
 mod docs;
+mod effects;
 mod emit;
 mod ir;
 mod peers;
@@ -88,7 +89,9 @@ fn read_api(wsdl: Option<&Path>) -> anyhow::Result<ir::Api> {
     let own = workspace("wsdl");
     let dir = wsdl.unwrap_or(&own);
     let companions = if companions::are_in(dir) { dir } else { &own };
-    wsdl::read(dir, Some(companions))
+    let mut api = wsdl::read(dir, Some(companions))?;
+    effects::lay_over(&mut api, &own.join("effects.json"))?;
+    Ok(api)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use vsphere_model::types::{
 };
 
 use crate::client::Client;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Category, Error, ErrorKind, Result};
 use crate::view::ViewGuard;
 
 /// How often a read that the server broke off is begun again.
@@ -253,7 +253,7 @@ impl Pages {
         }
         // A view and a page end with the session that they were made in; an object may go while it is read.
         let renewed = self.client.connection.generation() != generation;
-        let no_session = error.code() == "session";
+        let no_session = error.category() == Category::Session;
         if no_session || (gone.is_none() && !renewed) { Verdict::Report } else { Verdict::Restart { renewed } }
     }
 

@@ -9,7 +9,7 @@ use vsphere_model::types::{
 
 use super::Progress;
 use crate::client::Client;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Category, Error, ErrorKind, Result};
 use crate::read::property_spec;
 use crate::waiter::Waiter;
 use crate::watch::{Pause, is_away};
@@ -181,7 +181,7 @@ async fn open(
 /// Another watch would not help, or was opened too often.
 async fn again(error: Error, lost: &mut u32) -> Result<()> {
     // A time limit that cuts the wait is the client's own setting.
-    let away = is_away(&error) && error.code() != "timeout";
+    let away = is_away(&error) && error.category() != Category::Timeout;
     if !error.is_not_found() && !away {
         return Err(error);
     }

@@ -16,7 +16,7 @@ use vsphere_soap::session::NoSession;
 use super::collector::{Collector, Subject};
 use super::feed::{Feed, Raw};
 use crate::client::Client;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Category, Error, ErrorKind, Result};
 use crate::read;
 
 /// The wait before a server that is away is asked again; doubled up to the longest.
@@ -153,7 +153,7 @@ async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
                 Err(error) => match verdict(&error) {
                     Verdict::Wait => {
                         // A time limit that is shorter than the hold is the client's own setting: keep within it.
-                        if error.code() == "timeout" {
+                        if error.category() == Category::Timeout {
                             hold = (hold / 2).max(1);
                         }
                         feed.lock().unreached();

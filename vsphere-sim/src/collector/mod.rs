@@ -15,7 +15,7 @@ use vsphere_model::managed;
 use vsphere_model::types::{PropertyFilterSpec, RetrieveOptions};
 use vsphere_soap::codec::Encoder;
 use vsphere_soap::object::{FieldInfo, ManagedInfo, ManagedType as _, Type, Value};
-use vsphere_soap::request::Method;
+use vsphere_soap::request::{Effect, Method};
 
 pub(crate) use filter::Filter;
 use select::Spec;
@@ -36,6 +36,7 @@ pub(crate) static FETCH: Method = Method {
     result: Some(FieldInfo::opt("returnval", Type::Any)),
     // What the property needs more is asked when it is read.
     privilege: Some("System.View"),
+    effect: Effect::Reads,
 };
 
 pub(crate) const METHODS: Methods = &[

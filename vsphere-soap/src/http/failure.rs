@@ -8,14 +8,23 @@ use super::tls;
 use crate::cause::{ProxyRefused, Unresolved};
 use crate::error::{ErrorKind, WaitingFor};
 
-/// The kind of an error that came before an answer's head; `to` is the server as messages name it.
-pub(super) fn before_answer(error: &reqwest::Error, to: &str, connect_timeout: Duration) -> ErrorKind {
+/// Whom a transport connects to.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// The server as messages name it, with the proxy on the way to it.
+    pub(super) name: String,
+    pub(super) proxied: bool,
+}
+
+/// The kind of an error that came before an answer's head.
+pub(super) fn before_answer(error: &reqwest::Error, peer: &Peer, connect_timeout: Duration) -> ErrorKind {
+    let to = peer.name.as_str();
     if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         ErrorKind::Tls(tls::failure(to.to_owned(), tls))
     } else if error.is_connect() && error.is_timeout() {
         ErrorKind::Timeout { after: connect_timeout, waiting_for: WaitingFor::Connection }
     } else if error.is_connect() {
-        ErrorKind::Connect { to: to.to_owned(), source: connection(error) }
+        ErrorKind::Connect { to: to.to_owned(), proxied: peer.proxied, source: connection(error) }
     } else if error.is_builder() {
         ErrorKind::Config(format!("the request cannot be made: {}", root_cause(error)))
     } else if causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse) {

@@ -31,7 +31,7 @@ struct Inner {
     options: TransportOptions,
     session: SessionSlot,
     /// Where connections lead, for error messages.
-    peer: String,
+    peer: failure::Peer,
     /// What no error may show, beside the session.
     secrets: RwLock<Secrets>,
 }
@@ -102,10 +102,11 @@ impl Transport {
             // Shorter than the servers' own, so that a request seldom meets a connection that is just being closed.
             .pool_idle_timeout(Duration::from_secs(50));
         let mut secrets = Secrets::new();
-        let mut peer = endpoint.authority();
+        let mut peer = failure::Peer { name: endpoint.authority(), proxied: false };
         if let Some(proxy) = options.proxies.for_server(&endpoint)? {
             builder = builder.proxy(proxy.set_up(&options.trust)?);
-            peer.push_str(&format!(" through the proxy {proxy}"));
+            peer.name.push_str(&format!(" through the proxy {proxy}"));
+            peer.proxied = true;
             proxy.password().into_iter().for_each(|password| secrets.add(password));
         }
         let user_agent = HeaderValue::from_str(&options.user_agent)

@@ -197,7 +197,11 @@ fn tables(shape: &Shape<'_>, methods: &[Method], owner: &str) -> Result<String> 
         writeln!(out, "        params: &[{}],", params.join(", "))?;
         let result = method.result.as_ref().map_or("None".to_owned(), |r| format!("Some({})", shape.field_info(r)));
         writeln!(out, "        result: {result},")?;
-        writeln!(out, "        privilege: {:?},\n    }};", method.privilege)?;
+        writeln!(
+            out,
+            "        privilege: {:?},\n        effect: Effect::{:?},\n    }};",
+            method.privilege, method.effect
+        )?;
     }
     writeln!(out, "}}")?;
     Ok(out)

@@ -48,8 +48,14 @@ pub mod method {
     use super::*;
 
     /// `RemoveAlarm`.
-    pub static REMOVE_ALARM: Method =
-        Method { name: "RemoveAlarm", owner: "Alarm", params: &[], result: None, privilege: Some("Alarm.Delete") };
+    pub static REMOVE_ALARM: Method = Method {
+        name: "RemoveAlarm",
+        owner: "Alarm",
+        params: &[],
+        result: None,
+        privilege: Some("Alarm.Delete"),
+        effect: Effect::Changes,
+    };
 
     /// `ReconfigureAlarm`.
     pub static RECONFIGURE_ALARM: Method = Method {
@@ -58,5 +64,6 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<AlarmSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Alarm.Edit"),
+        effect: Effect::Changes,
     };
 }

@@ -103,6 +103,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `GetAlarm`.
@@ -112,6 +113,7 @@ pub mod method {
         params: &[FieldInfo::opt("entity", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `AreAlarmActionsEnabled`.
@@ -121,6 +123,7 @@ pub mod method {
         params: &[FieldInfo::req("entity", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `EnableAlarmActions`.
@@ -130,6 +133,7 @@ pub mod method {
         params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("enabled", Type::Boolean)],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `GetAlarmState`.
@@ -139,6 +143,7 @@ pub mod method {
         params: &[FieldInfo::req("entity", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<AlarmState as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `AcknowledgeAlarm`.
@@ -148,6 +153,7 @@ pub mod method {
         params: &[FieldInfo::req("alarm", Type::Ref), FieldInfo::req("entity", Type::Ref)],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ClearTriggeredAlarms`.
@@ -157,6 +163,7 @@ pub mod method {
         params: &[FieldInfo::req("filter", Type::Data(<AlarmFilterSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Alarm.SetStatus"),
+        effect: Effect::Changes,
     };
 
     /// `DisableAlarm`.
@@ -166,6 +173,7 @@ pub mod method {
         params: &[FieldInfo::req("alarm", Type::Ref), FieldInfo::req("entity", Type::Ref)],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `EnableAlarm`.
@@ -175,5 +183,6 @@ pub mod method {
         params: &[FieldInfo::req("alarm", Type::Ref), FieldInfo::req("entity", Type::Ref)],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 }

@@ -189,6 +189,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::list("privIds", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Int)),
         privilege: Some("Authorization.ModifyRoles"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveAuthorizationRole`.
@@ -198,6 +199,7 @@ pub mod method {
         params: &[FieldInfo::req("roleId", Type::Int), FieldInfo::req("failIfUsed", Type::Boolean)],
         result: None,
         privilege: Some("Authorization.ModifyRoles"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateAuthorizationRole`.
@@ -211,6 +213,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Authorization.ModifyRoles"),
+        effect: Effect::Changes,
     };
 
     /// `MergePermissions`.
@@ -220,6 +223,7 @@ pub mod method {
         params: &[FieldInfo::req("srcRoleId", Type::Int), FieldInfo::req("dstRoleId", Type::Int)],
         result: None,
         privilege: Some("Authorization.ReassignRolePermissions"),
+        effect: Effect::Changes,
     };
 
     /// `RetrieveRolePermissions`.
@@ -229,6 +233,7 @@ pub mod method {
         params: &[FieldInfo::req("roleId", Type::Int)],
         result: Some(FieldInfo::list("returnval", Type::Data(<Permission as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveEntityPermissions`.
@@ -238,6 +243,7 @@ pub mod method {
         params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("inherited", Type::Boolean)],
         result: Some(FieldInfo::list("returnval", Type::Data(<Permission as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `RetrieveAllPermissions`.
@@ -247,6 +253,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<Permission as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `SetEntityPermissions`.
@@ -259,6 +266,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ResetEntityPermissions`.
@@ -271,6 +279,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `RemoveEntityPermission`.
@@ -284,6 +293,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `HasPrivilegeOnEntity`.
@@ -297,6 +307,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Boolean)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `HasPrivilegeOnEntities`.
@@ -310,6 +321,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<EntityPrivilege as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `HasUserPrivilegeOnEntities`.
@@ -323,6 +335,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<EntityPrivilege as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `FetchUserPrivilegeOnEntities`.
@@ -332,5 +345,6 @@ pub mod method {
         params: &[FieldInfo::list_req("entities", Type::Ref), FieldInfo::req("userName", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<UserPrivilegeResult as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 }

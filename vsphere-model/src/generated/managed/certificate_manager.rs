@@ -53,6 +53,7 @@ pub mod method {
         params: &[FieldInfo::list_req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Certificate.Manage"),
+        effect: Effect::Changes,
     };
 
     /// `CertMgrRefreshCertificates_Task`.
@@ -62,6 +63,7 @@ pub mod method {
         params: &[FieldInfo::list_req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Certificate.Manage"),
+        effect: Effect::Changes,
     };
 
     /// `CertMgrRevokeCertificates_Task`.
@@ -71,5 +73,6 @@ pub mod method {
         params: &[FieldInfo::list_req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Certificate.Manage"),
+        effect: Effect::Changes,
     };
 }

@@ -339,6 +339,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ExtendHCI_Task`.
@@ -351,6 +352,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `AbandonHciWorkflow`.
@@ -360,6 +362,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `ValidateHCIConfiguration`.
@@ -375,6 +378,7 @@ pub mod method {
             Type::Data(<ClusterComputeResourceValidationResultBase as DataType>::INFO),
         )),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `ReconfigureCluster_Task`.
@@ -387,6 +391,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `ApplyRecommendation`.
@@ -396,6 +401,7 @@ pub mod method {
         params: &[FieldInfo::req("key", Type::String)],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `CancelRecommendation`.
@@ -405,6 +411,7 @@ pub mod method {
         params: &[FieldInfo::req("key", Type::String)],
         result: None,
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `RecommendHostsForVm`.
@@ -414,6 +421,7 @@ pub mod method {
         params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::opt("pool", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<ClusterHostRecommendation as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `AddHost_Task`.
@@ -428,6 +436,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.AddHostToCluster"),
+        effect: Effect::Changes,
     };
 
     /// `MoveInto_Task`.
@@ -437,6 +446,7 @@ pub mod method {
         params: &[FieldInfo::list_req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `MoveHostInto_Task`.
@@ -446,6 +456,7 @@ pub mod method {
         params: &[FieldInfo::req("host", Type::Ref), FieldInfo::opt("resourcePool", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `RefreshRecommendation`.
@@ -455,6 +466,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `EvcManager`.
@@ -464,6 +476,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveDasAdvancedRuntimeInfo`.
@@ -473,6 +486,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::opt("returnval", Type::Data(<ClusterDasAdvancedRuntimeInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `ClusterEnterMaintenanceMode`.
@@ -486,6 +500,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<ClusterEnterMaintenanceResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `PlaceVm`.
@@ -495,6 +510,7 @@ pub mod method {
         params: &[FieldInfo::req("placementSpec", Type::Data(<PlacementSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Data(<PlacementResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `FindRulesForVm`.
@@ -504,6 +520,7 @@ pub mod method {
         params: &[FieldInfo::req("vm", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<ClusterRuleInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `StampAllRulesWithUuid_Task`.
@@ -513,6 +530,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `GetResourceUsage`.
@@ -522,6 +540,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Data(<ClusterResourceUsageSummary as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `SetCryptoMode`.
@@ -534,6 +553,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),
+        effect: Effect::Changes,
     };
 
     /// `GetSystemVMsRestrictedDatastores`.
@@ -543,5 +563,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

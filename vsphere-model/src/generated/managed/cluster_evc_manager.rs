@@ -93,6 +93,7 @@ pub mod method {
         params: &[FieldInfo::req("evcModeKey", Type::String), FieldInfo::opt("evcGraphicsModeKey", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `DisableEvcMode_Task`.
@@ -102,6 +103,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `CheckConfigureEvcMode_Task`.
@@ -111,6 +113,7 @@ pub mod method {
         params: &[FieldInfo::req("evcModeKey", Type::String), FieldInfo::opt("evcGraphicsModeKey", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `CheckAddHostEvc_Task`.
@@ -120,5 +123,6 @@ pub mod method {
         params: &[FieldInfo::req("cnxSpec", Type::Data(<HostConnectSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 }

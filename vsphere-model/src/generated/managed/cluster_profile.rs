@@ -51,5 +51,6 @@ pub mod method {
         params: &[FieldInfo::req("config", Type::Data(<ClusterProfileConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Profile.Edit"),
+        effect: Effect::Changes,
     };
 }

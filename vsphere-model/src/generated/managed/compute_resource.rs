@@ -124,6 +124,7 @@ pub mod method {
         params: &[FieldInfo::req("networkBootMode", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `DisableNetworkBoot_Task`.
@@ -133,6 +134,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `ReconfigureComputeResource_Task`.
@@ -145,5 +147,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 }

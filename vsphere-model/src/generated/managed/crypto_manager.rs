@@ -66,6 +66,7 @@ pub mod method {
         params: &[FieldInfo::req("key", Type::Data(<CryptoKeyPlain as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.ManageKeys"),
+        effect: Effect::Changes,
     };
 
     /// `AddKeys`.
@@ -75,6 +76,7 @@ pub mod method {
         params: &[FieldInfo::list("keys", Type::Data(<CryptoKeyPlain as DataType>::INFO))],
         result: Some(FieldInfo::list("returnval", Type::Data(<CryptoKeyResult as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveKey`.
@@ -87,6 +89,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Cryptographer.ManageKeys"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveKeys`.
@@ -99,6 +102,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<CryptoKeyResult as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
+        effect: Effect::Changes,
     };
 
     /// `ListKeys`.
@@ -108,5 +112,6 @@ pub mod method {
         params: &[FieldInfo::opt("limit", Type::Int)],
         result: Some(FieldInfo::list("returnval", Type::Data(<CryptoKeyId as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
+        effect: Effect::Reads,
     };
 }

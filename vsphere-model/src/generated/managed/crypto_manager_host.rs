@@ -69,6 +69,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),
+        effect: Effect::Changes,
     };
 
     /// `CryptoManagerHostEnable`.
@@ -78,6 +79,7 @@ pub mod method {
         params: &[FieldInfo::req("initialKey", Type::Data(<CryptoKeyPlain as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),
+        effect: Effect::Changes,
     };
 
     /// `ChangeKey_Task`.
@@ -87,6 +89,7 @@ pub mod method {
         params: &[FieldInfo::req("newKey", Type::Data(<CryptoKeyPlain as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Cryptographer.RegisterHost"),
+        effect: Effect::Changes,
     };
 
     /// `CryptoManagerHostDisable`.
@@ -96,6 +99,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),
+        effect: Effect::Changes,
     };
 
     /// `GetCryptoKeyStatus`.
@@ -105,5 +109,6 @@ pub mod method {
         params: &[FieldInfo::list("keys", Type::Data(<CryptoKeyId as DataType>::INFO))],
         result: Some(FieldInfo::list("returnval", Type::Data(<CryptoManagerHostKeyStatus as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
+        effect: Effect::Reads,
     };
 }

@@ -266,6 +266,7 @@ pub mod method {
         params: &[FieldInfo::req("server", Type::Data(<KmipServerSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `MarkDefault`.
@@ -275,6 +276,7 @@ pub mod method {
         params: &[FieldInfo::req("clusterId", Type::Data(<KeyProviderId as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateKmipServer`.
@@ -284,6 +286,7 @@ pub mod method {
         params: &[FieldInfo::req("server", Type::Data(<KmipServerSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveKmipServer`.
@@ -296,6 +299,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `ListKmipServers`.
@@ -305,6 +309,7 @@ pub mod method {
         params: &[FieldInfo::opt("limit", Type::Int)],
         result: Some(FieldInfo::list("returnval", Type::Data(<KmipClusterInfo as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveKmipServersStatus_Task`.
@@ -314,6 +319,7 @@ pub mod method {
         params: &[FieldInfo::list("clusters", Type::Data(<KmipClusterInfo as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `GenerateKey`.
@@ -327,6 +333,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<CryptoKeyResult as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
+        effect: Effect::Changes,
     };
 
     /// `RetrieveKmipServerCert`.
@@ -339,6 +346,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<CryptoManagerKmipServerCertInfo as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Reads,
     };
 
     /// `UploadKmipServerCert`.
@@ -351,6 +359,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `GenerateSelfSignedClientCert`.
@@ -363,6 +372,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `GenerateClientCsr`.
@@ -375,6 +385,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `RetrieveSelfSignedClientCert`.
@@ -384,6 +395,7 @@ pub mod method {
         params: &[FieldInfo::req("cluster", Type::Data(<KeyProviderId as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveClientCsr`.
@@ -393,6 +405,7 @@ pub mod method {
         params: &[FieldInfo::req("cluster", Type::Data(<KeyProviderId as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveClientCert`.
@@ -402,6 +415,7 @@ pub mod method {
         params: &[FieldInfo::req("cluster", Type::Data(<KeyProviderId as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateSelfSignedClientCert`.
@@ -414,6 +428,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateKmsSignedCsrClientCert`.
@@ -426,6 +441,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `UploadClientCert`.
@@ -439,6 +455,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `IsKmsClusterActive`.
@@ -448,6 +465,7 @@ pub mod method {
         params: &[FieldInfo::opt("cluster", Type::Data(<KeyProviderId as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Reads,
     };
 
     /// `SetDefaultKmsCluster`.
@@ -460,6 +478,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `GetDefaultKmsCluster`.
@@ -469,6 +488,7 @@ pub mod method {
         params: &[FieldInfo::opt("entity", Type::Ref), FieldInfo::opt("defaultsToParent", Type::Boolean)],
         result: Some(FieldInfo::opt("returnval", Type::Data(<KeyProviderId as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Reads,
     };
 
     /// `QueryCryptoKeyStatus`.
@@ -481,6 +501,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<CryptoManagerKmipCryptoKeyStatus as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
+        effect: Effect::Reads,
     };
 
     /// `RegisterKmsCluster`.
@@ -493,6 +514,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `UnregisterKmsCluster`.
@@ -502,6 +524,7 @@ pub mod method {
         params: &[FieldInfo::req("clusterId", Type::Data(<KeyProviderId as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Changes,
     };
 
     /// `ListKmsClusters`.
@@ -515,6 +538,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<KmipClusterInfo as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeyServers"),
+        effect: Effect::Reads,
     };
 
     /// `SetKeyCustomAttributes`.
@@ -527,5 +551,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<CryptoKeyResult as DataType>::INFO))),
         privilege: Some("Cryptographer.ManageKeys"),
+        effect: Effect::Changes,
     };
 }

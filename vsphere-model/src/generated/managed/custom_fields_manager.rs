@@ -83,6 +83,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<CustomFieldDef as DataType>::INFO))),
         privilege: Some("Global.ManageCustomFields"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveCustomFieldDef`.
@@ -92,6 +93,7 @@ pub mod method {
         params: &[FieldInfo::req("key", Type::Int)],
         result: None,
         privilege: Some("Global.ManageCustomFields"),
+        effect: Effect::Changes,
     };
 
     /// `RenameCustomFieldDef`.
@@ -101,6 +103,7 @@ pub mod method {
         params: &[FieldInfo::req("key", Type::Int), FieldInfo::req("name", Type::String)],
         result: None,
         privilege: Some("Global.ManageCustomFields"),
+        effect: Effect::Changes,
     };
 
     /// `SetField`.
@@ -114,5 +117,6 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 }

@@ -122,6 +122,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("VirtualMachine.Provisioning.ReadCustSpecs"),
+        effect: Effect::Changes,
     };
 
     /// `GetCustomizationSpec`.
@@ -131,6 +132,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<CustomizationSpecItem as DataType>::INFO))),
         privilege: Some("VirtualMachine.Provisioning.ReadCustSpecs"),
+        effect: Effect::Reads,
     };
 
     /// `CreateCustomizationSpec`.
@@ -140,6 +142,7 @@ pub mod method {
         params: &[FieldInfo::req("item", Type::Data(<CustomizationSpecItem as DataType>::INFO))],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.ModifyCustSpecs"),
+        effect: Effect::Changes,
     };
 
     /// `OverwriteCustomizationSpec`.
@@ -149,6 +152,7 @@ pub mod method {
         params: &[FieldInfo::req("item", Type::Data(<CustomizationSpecItem as DataType>::INFO))],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.ModifyCustSpecs"),
+        effect: Effect::Changes,
     };
 
     /// `DeleteCustomizationSpec`.
@@ -158,6 +162,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String)],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.ModifyCustSpecs"),
+        effect: Effect::Changes,
     };
 
     /// `DuplicateCustomizationSpec`.
@@ -167,6 +172,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::req("newName", Type::String)],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.ModifyCustSpecs"),
+        effect: Effect::Changes,
     };
 
     /// `RenameCustomizationSpec`.
@@ -176,6 +182,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::req("newName", Type::String)],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.ModifyCustSpecs"),
+        effect: Effect::Changes,
     };
 
     /// `CustomizationSpecItemToXml`.
@@ -185,6 +192,7 @@ pub mod method {
         params: &[FieldInfo::req("item", Type::Data(<CustomizationSpecItem as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `XmlToCustomizationSpecItem`.
@@ -194,6 +202,7 @@ pub mod method {
         params: &[FieldInfo::req("specItemXml", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<CustomizationSpecItem as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `CheckCustomizationResources`.
@@ -203,6 +212,7 @@ pub mod method {
         params: &[FieldInfo::req("guestOs", Type::String)],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `IsGuestOsCustomizable`.
@@ -212,5 +222,6 @@ pub mod method {
         params: &[FieldInfo::req("guestId", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

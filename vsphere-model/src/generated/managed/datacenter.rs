@@ -161,6 +161,7 @@ pub mod method {
         params: &[FieldInfo::list("hostSpecs", Type::Data(<HostConnectSpec as DataType>::INFO))],
         result: Some(FieldInfo::list("returnval", Type::Data(<DatacenterBasicConnectInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryConnectionInfo`.
@@ -177,6 +178,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostConnectInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryConnectionInfoViaSpec`.
@@ -186,6 +188,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<HostConnectSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostConnectInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `PowerOnMultiVM_Task`.
@@ -198,6 +201,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `queryDatacenterConfigOptionDescriptor`.
@@ -210,6 +214,7 @@ pub mod method {
             Type::Data(<VirtualMachineConfigOptionDescriptor as DataType>::INFO),
         )),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `ReconfigureDatacenter_Task`.
@@ -222,5 +227,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Datacenter.Reconfigure"),
+        effect: Effect::Changes,
     };
 }

@@ -186,6 +186,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `RefreshDatastoreStorageInfo`.
@@ -195,6 +196,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateVirtualMachineFiles_Task`.
@@ -207,6 +209,7 @@ pub mod method {
         )],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Datastore.UpdateVirtualMachineFiles"),
+        effect: Effect::Changes,
     };
 
     /// `RenameDatastore`.
@@ -216,6 +219,7 @@ pub mod method {
         params: &[FieldInfo::req("newName", Type::String)],
         result: None,
         privilege: Some("Datastore.Rename"),
+        effect: Effect::Changes,
     };
 
     /// `DestroyDatastore`.
@@ -225,6 +229,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Datastore.Delete"),
+        effect: Effect::Changes,
     };
 
     /// `DatastoreEnterMaintenanceMode`.
@@ -234,6 +239,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Data(<StoragePlacementResult as DataType>::INFO))),
         privilege: Some("Datastore.Config"),
+        effect: Effect::Changes,
     };
 
     /// `DatastoreExitMaintenanceMode_Task`.
@@ -243,6 +249,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Datastore.Config"),
+        effect: Effect::Changes,
     };
 
     /// `IsClusteredVmdkEnabled`.
@@ -252,6 +259,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateVVolVirtualMachineFiles_Task`.
@@ -261,5 +269,6 @@ pub mod method {
         params: &[FieldInfo::list("failoverPair", Type::Data(<DatastoreVVolContainerFailoverPair as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Datastore.UpdateVirtualMachineFiles"),
+        effect: Effect::Changes,
     };
 }

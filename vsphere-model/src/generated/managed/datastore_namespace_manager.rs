@@ -116,6 +116,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `DeleteDirectory`.
@@ -125,6 +126,7 @@ pub mod method {
         params: &[FieldInfo::opt("datacenter", Type::Ref), FieldInfo::req("datastorePath", Type::String)],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ConvertNamespacePathToUuidPath`.
@@ -134,6 +136,7 @@ pub mod method {
         params: &[FieldInfo::opt("datacenter", Type::Ref), FieldInfo::req("namespaceUrl", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `IncreaseDirectorySize`.
@@ -147,6 +150,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `QueryDirectoryInfo`.
@@ -159,5 +163,6 @@ pub mod method {
             Type::Data(<DatastoreNamespaceManagerDirectoryInfo as DataType>::INFO),
         )),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

@@ -82,6 +82,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<DiagnosticManagerLogDescriptor as DataType>::INFO))),
         privilege: Some("Global.Diagnostics"),
+        effect: Effect::Reads,
     };
 
     /// `BrowseDiagnosticLog`.
@@ -96,6 +97,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<DiagnosticManagerLogHeader as DataType>::INFO))),
         privilege: Some("Global.Diagnostics"),
+        effect: Effect::Reads,
     };
 
     /// `GenerateLogBundles_Task`.
@@ -105,6 +107,7 @@ pub mod method {
         params: &[FieldInfo::req("includeDefault", Type::Boolean), FieldInfo::list("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.Diagnostics"),
+        effect: Effect::Changes,
     };
 
     /// `FetchAuditRecords`.
@@ -114,6 +117,7 @@ pub mod method {
         params: &[FieldInfo::opt("token", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<DiagnosticManagerAuditRecordResult as DataType>::INFO))),
         privilege: Some("Global.Diagnostics"),
+        effect: Effect::Reads,
     };
 
     /// `EmitSyslogMark`.
@@ -123,5 +127,6 @@ pub mod method {
         params: &[FieldInfo::req("message", Type::String)],
         result: None,
         privilege: Some("Global.Diagnostics"),
+        effect: Effect::Changes,
     };
 }

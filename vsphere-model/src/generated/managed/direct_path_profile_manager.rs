@@ -84,6 +84,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<DirectPathProfileManagerCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("DirectPathProfileManager.Manage"),
+        effect: Effect::Changes,
     };
 
     /// `DirectPathProfileManagerUpdate`.
@@ -96,6 +97,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("DirectPathProfileManager.Manage"),
+        effect: Effect::Changes,
     };
 
     /// `DirectPathProfileManagerDelete`.
@@ -105,6 +107,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::String)],
         result: None,
         privilege: Some("DirectPathProfileManager.Manage"),
+        effect: Effect::Changes,
     };
 
     /// `DirectPathProfileManagerList`.
@@ -114,6 +117,7 @@ pub mod method {
         params: &[FieldInfo::req("filterSpec", Type::Data(<DirectPathProfileManagerFilterSpec as DataType>::INFO))],
         result: Some(FieldInfo::list("returnval", Type::Data(<DirectPathProfileInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `DirectPathProfileManagerQueryCapacity`.
@@ -129,5 +133,6 @@ pub mod method {
             Type::Data(<DirectPathProfileManagerCapacityResult as DataType>::INFO),
         )),
         privilege: None,
+        effect: Effect::Reads,
     };
 }

@@ -110,6 +110,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<DVPortgroupConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `DVPortgroupRollback_Task`.
@@ -119,5 +120,6 @@ pub mod method {
         params: &[FieldInfo::opt("entityBackup", Type::Data(<EntityBackupConfig as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 }

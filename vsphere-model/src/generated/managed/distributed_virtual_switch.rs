@@ -289,6 +289,7 @@ pub mod method {
         params: &[FieldInfo::opt("criteria", Type::Data(<DistributedVirtualSwitchPortCriteria as DataType>::INFO))],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `FetchDVPorts`.
@@ -298,6 +299,7 @@ pub mod method {
         params: &[FieldInfo::opt("criteria", Type::Data(<DistributedVirtualSwitchPortCriteria as DataType>::INFO))],
         result: Some(FieldInfo::list("returnval", Type::Data(<DistributedVirtualPort as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `QueryUsedVlanIdInDvs`.
@@ -307,6 +309,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Int)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `ReconfigureDvs_Task`.
@@ -316,6 +319,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<DVSConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `PerformDvsProductSpecOperation_Task`.
@@ -328,6 +332,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Modify"),
+        effect: Effect::Changes,
     };
 
     /// `MergeDvs_Task`.
@@ -337,6 +342,7 @@ pub mod method {
         params: &[FieldInfo::req("dvs", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Modify"),
+        effect: Effect::Changes,
     };
 
     /// `AddDVPortgroup_Task`.
@@ -346,6 +352,7 @@ pub mod method {
         params: &[FieldInfo::list_req("spec", Type::Data(<DVPortgroupConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVPortgroup.Create"),
+        effect: Effect::Changes,
     };
 
     /// `MoveDVPort_Task`.
@@ -358,6 +365,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Modify"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateDvsCapability`.
@@ -367,6 +375,7 @@ pub mod method {
         params: &[FieldInfo::req("capability", Type::Data(<DVSCapability as DataType>::INFO))],
         result: None,
         privilege: Some("DVSwitch.Modify"),
+        effect: Effect::Changes,
     };
 
     /// `ReconfigureDVPort_Task`.
@@ -376,6 +385,7 @@ pub mod method {
         params: &[FieldInfo::list_req("port", Type::Data(<DVPortConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.PortConfig"),
+        effect: Effect::Changes,
     };
 
     /// `RefreshDVPortState`.
@@ -385,6 +395,7 @@ pub mod method {
         params: &[FieldInfo::list("portKeys", Type::String)],
         result: None,
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `RectifyDvsHost_Task`.
@@ -394,6 +405,7 @@ pub mod method {
         params: &[FieldInfo::list("hosts", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateNetworkResourcePool`.
@@ -403,6 +415,7 @@ pub mod method {
         params: &[FieldInfo::list_req("configSpec", Type::Data(<DVSNetworkResourcePoolConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("DVSwitch.ResourceManagement"),
+        effect: Effect::Changes,
     };
 
     /// `AddNetworkResourcePool`.
@@ -412,6 +425,7 @@ pub mod method {
         params: &[FieldInfo::list_req("configSpec", Type::Data(<DVSNetworkResourcePoolConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("DVSwitch.ResourceManagement"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveNetworkResourcePool`.
@@ -421,6 +435,7 @@ pub mod method {
         params: &[FieldInfo::list_req("key", Type::String)],
         result: None,
         privilege: Some("DVSwitch.ResourceManagement"),
+        effect: Effect::Changes,
     };
 
     /// `DvsReconfigureVmVnicNetworkResourcePool_Task`.
@@ -430,6 +445,7 @@ pub mod method {
         params: &[FieldInfo::list_req("configSpec", Type::Data(<DvsVmVnicResourcePoolConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.ResourceManagement"),
+        effect: Effect::Changes,
     };
 
     /// `EnableNetworkResourceManagement`.
@@ -439,6 +455,7 @@ pub mod method {
         params: &[FieldInfo::req("enable", Type::Boolean)],
         result: None,
         privilege: Some("DVSwitch.ResourceManagement"),
+        effect: Effect::Changes,
     };
 
     /// `DVSRollback_Task`.
@@ -448,6 +465,7 @@ pub mod method {
         params: &[FieldInfo::opt("entityBackup", Type::Data(<EntityBackupConfig as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `CreateDVPortgroup_Task`.
@@ -457,6 +475,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<DVPortgroupConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVPortgroup.Create"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateDVSHealthCheckConfig_Task`.
@@ -466,6 +485,7 @@ pub mod method {
         params: &[FieldInfo::list_req("healthCheckConfig", Type::Data(<DVSHealthCheckConfig as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Modify"),
+        effect: Effect::Changes,
     };
 
     /// `LookupDvPortGroup`.
@@ -475,5 +495,6 @@ pub mod method {
         params: &[FieldInfo::req("portgroupKey", Type::String)],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 }

@@ -209,6 +209,7 @@ pub mod method {
         params: &[FieldInfo::opt("recommended", Type::Boolean)],
         result: Some(FieldInfo::list("returnval", Type::Data(<DistributedVirtualSwitchProductSpec as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QuerySupportedNetworkOffloadSpec`.
@@ -224,6 +225,7 @@ pub mod method {
             Type::Data(<DistributedVirtualSwitchNetworkOffloadSpec as DataType>::INFO),
         )),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryCompatibleVmnicsFromHosts`.
@@ -233,6 +235,7 @@ pub mod method {
         params: &[FieldInfo::list("hosts", Type::Ref), FieldInfo::req("dvs", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<DVSManagerPhysicalNicsList as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryCompatibleHostForNewDvs`.
@@ -246,6 +249,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryCompatibleHostForExistingDvs`.
@@ -259,6 +263,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryDvsCompatibleHostSpec`.
@@ -274,6 +279,7 @@ pub mod method {
             Type::Data(<DistributedVirtualSwitchHostProductSpec as DataType>::INFO),
         )),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryDvsFeatureCapability`.
@@ -286,6 +292,7 @@ pub mod method {
         )],
         result: Some(FieldInfo::opt("returnval", Type::Data(<DVSFeatureCapability as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryDvsByUuid`.
@@ -295,6 +302,7 @@ pub mod method {
         params: &[FieldInfo::req("uuid", Type::String)],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryDvsConfigTarget`.
@@ -304,6 +312,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::opt("dvs", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<DVSManagerDvsConfigTarget as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryDvsCheckCompatibility`.
@@ -329,6 +338,7 @@ pub mod method {
             Type::Data(<DistributedVirtualSwitchManagerCompatibilityResult as DataType>::INFO),
         )),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `RectifyDvsOnHost_Task`.
@@ -338,6 +348,7 @@ pub mod method {
         params: &[FieldInfo::list_req("hosts", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `DVSManagerExportEntity_Task`.
@@ -347,6 +358,7 @@ pub mod method {
         params: &[FieldInfo::list_req("selectionSet", Type::Data(<SelectionSet as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `DVSManagerImportEntity_Task`.
@@ -359,6 +371,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `DVSManagerLookupDvPortGroup`.
@@ -368,6 +381,7 @@ pub mod method {
         params: &[FieldInfo::req("switchUuid", Type::String), FieldInfo::req("portgroupKey", Type::String)],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `GetVpcNetworkSpan`.
@@ -380,5 +394,6 @@ pub mod method {
             Type::Data(<DistributedVirtualSwitchManagerSpanInfo as DataType>::INFO),
         )),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

@@ -78,6 +78,7 @@ pub mod method {
             Type::Data(<VirtualMachineConfigOptionDescriptor as DataType>::INFO),
         )),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryConfigOption`.
@@ -87,6 +88,7 @@ pub mod method {
         params: &[FieldInfo::opt("key", Type::String), FieldInfo::opt("host", Type::Ref)],
         result: Some(FieldInfo::opt("returnval", Type::Data(<VirtualMachineConfigOption as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryConfigOptionEx`.
@@ -96,6 +98,7 @@ pub mod method {
         params: &[FieldInfo::opt("spec", Type::Data(<EnvironmentBrowserConfigOptionQuerySpec as DataType>::INFO))],
         result: Some(FieldInfo::opt("returnval", Type::Data(<VirtualMachineConfigOption as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryConfigTarget`.
@@ -105,6 +108,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref)],
         result: Some(FieldInfo::opt("returnval", Type::Data(<ConfigTarget as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryTargetCapabilities`.
@@ -114,5 +118,6 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref)],
         result: Some(FieldInfo::opt("returnval", Type::Data(<HostCapability as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

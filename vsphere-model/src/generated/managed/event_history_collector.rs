@@ -55,6 +55,7 @@ pub mod method {
         params: &[FieldInfo::req("maxCount", Type::Int)],
         result: Some(FieldInfo::list("returnval", Type::Data(<Event as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ReadPreviousEvents`.
@@ -64,5 +65,6 @@ pub mod method {
         params: &[FieldInfo::req("maxCount", Type::Int)],
         result: Some(FieldInfo::list("returnval", Type::Data(<Event as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Changes,
     };
 }

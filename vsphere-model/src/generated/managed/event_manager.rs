@@ -81,6 +81,7 @@ pub mod method {
         params: &[FieldInfo::req("eventTypeId", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<EventArgDesc as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `CreateCollectorForEvents`.
@@ -90,6 +91,7 @@ pub mod method {
         params: &[FieldInfo::req("filter", Type::Data(<EventFilterSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `LogUserEvent`.
@@ -99,6 +101,7 @@ pub mod method {
         params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("msg", Type::String)],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `QueryEvents`.
@@ -111,6 +114,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<Event as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `PostEvent`.
@@ -123,5 +127,6 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Global.LogEvent"),
+        effect: Effect::Changes,
     };
 }

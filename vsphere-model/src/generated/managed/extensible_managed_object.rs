@@ -46,5 +46,6 @@ pub mod method {
         params: &[FieldInfo::req("key", Type::String), FieldInfo::req("value", Type::String)],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 }

@@ -114,6 +114,7 @@ pub mod method {
         params: &[FieldInfo::req("extensionKey", Type::String)],
         result: None,
         privilege: Some("Extension.Unregister"),
+        effect: Effect::Changes,
     };
 
     /// `FindExtension`.
@@ -123,6 +124,7 @@ pub mod method {
         params: &[FieldInfo::req("extensionKey", Type::String)],
         result: Some(FieldInfo::opt("returnval", Type::Data(<Extension as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `RegisterExtension`.
@@ -132,6 +134,7 @@ pub mod method {
         params: &[FieldInfo::req("extension", Type::Data(<Extension as DataType>::INFO))],
         result: None,
         privilege: Some("Extension.Register"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateExtension`.
@@ -141,6 +144,7 @@ pub mod method {
         params: &[FieldInfo::req("extension", Type::Data(<Extension as DataType>::INFO))],
         result: None,
         privilege: Some("Extension.Update"),
+        effect: Effect::Changes,
     };
 
     /// `GetPublicKey`.
@@ -150,6 +154,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `SetPublicKey`.
@@ -159,6 +164,7 @@ pub mod method {
         params: &[FieldInfo::req("extensionKey", Type::String), FieldInfo::req("publicKey", Type::String)],
         result: None,
         privilege: Some("Extension.Update"),
+        effect: Effect::Changes,
     };
 
     /// `SetExtensionCertificate`.
@@ -168,6 +174,7 @@ pub mod method {
         params: &[FieldInfo::req("extensionKey", Type::String), FieldInfo::opt("certificatePem", Type::String)],
         result: None,
         privilege: Some("Extension.Update"),
+        effect: Effect::Changes,
     };
 
     /// `SetServiceAccount`.
@@ -177,6 +184,7 @@ pub mod method {
         params: &[FieldInfo::req("extensionKey", Type::String), FieldInfo::req("serviceAccount", Type::String)],
         result: None,
         privilege: Some("Extension.Update"),
+        effect: Effect::Changes,
     };
 
     /// `QueryManagedBy`.
@@ -186,6 +194,7 @@ pub mod method {
         params: &[FieldInfo::req("extensionKey", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryExtensionIpAllocationUsage`.
@@ -195,5 +204,6 @@ pub mod method {
         params: &[FieldInfo::list("extensionKeys", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<ExtensionManagerIpAllocationUsage as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

@@ -89,6 +89,7 @@ pub mod method {
         params: &[FieldInfo::req("networkSpec", Type::Data(<VchaClusterNetworkSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
+        effect: Effect::Changes,
     };
 
     /// `deployVcha_Task`.
@@ -98,6 +99,7 @@ pub mod method {
         params: &[FieldInfo::req("deploymentSpec", Type::Data(<VchaClusterDeploymentSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
+        effect: Effect::Changes,
     };
 
     /// `configureVcha_Task`.
@@ -107,6 +109,7 @@ pub mod method {
         params: &[FieldInfo::req("configSpec", Type::Data(<VchaClusterConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
+        effect: Effect::Changes,
     };
 
     /// `createPassiveNode_Task`.
@@ -119,6 +122,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
+        effect: Effect::Changes,
     };
 
     /// `createWitnessNode_Task`.
@@ -131,6 +135,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
+        effect: Effect::Changes,
     };
 
     /// `getVchaConfig`.
@@ -140,6 +145,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Data(<VchaClusterConfigInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `destroyVcha_Task`.
@@ -149,5 +155,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
+        effect: Effect::Changes,
     };
 }

@@ -60,6 +60,7 @@ pub mod method {
         params: &[FieldInfo::req("mode", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
+        effect: Effect::Changes,
     };
 
     /// `getClusterMode`.
@@ -69,6 +70,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `GetVchaClusterHealth`.
@@ -78,6 +80,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Data(<VchaClusterHealth as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `initiateFailover_Task`.
@@ -87,5 +90,6 @@ pub mod method {
         params: &[FieldInfo::req("planned", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Global.VCServer"),
+        effect: Effect::Changes,
     };
 }

@@ -140,6 +140,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `CopyDatastoreFile_Task`.
@@ -155,6 +156,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `DeleteDatastoreFile_Task`.
@@ -164,6 +166,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `MakeDirectory`.
@@ -177,6 +180,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ChangeOwner`.
@@ -190,6 +194,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `QueryFileLockInfo`.
@@ -199,5 +204,6 @@ pub mod method {
         params: &[FieldInfo::req("path", Type::String), FieldInfo::opt("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<FileLockInfoResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

@@ -262,6 +262,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Folder.Create"),
+        effect: Effect::Changes,
     };
 
     /// `MoveIntoFolder_Task`.
@@ -271,6 +272,7 @@ pub mod method {
         params: &[FieldInfo::list_req("list", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `CreateVM_Task`.
@@ -284,6 +286,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Inventory.Create"),
+        effect: Effect::Changes,
     };
 
     /// `RegisterVM_Task`.
@@ -299,6 +302,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Inventory.Register"),
+        effect: Effect::Changes,
     };
 
     /// `CreateCluster`.
@@ -311,6 +315,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.CreateCluster"),
+        effect: Effect::Changes,
     };
 
     /// `CreateClusterEx`.
@@ -323,6 +328,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.CreateCluster"),
+        effect: Effect::Changes,
     };
 
     /// `AddStandaloneHost_Task`.
@@ -337,6 +343,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.AddStandaloneHost"),
+        effect: Effect::Changes,
     };
 
     /// `CreateDatacenter`.
@@ -346,6 +353,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Datacenter.Create"),
+        effect: Effect::Changes,
     };
 
     /// `UnregisterAndDestroy_Task`.
@@ -355,6 +363,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Folder.Delete"),
+        effect: Effect::Changes,
     };
 
     /// `CreateDVS_Task`.
@@ -364,6 +373,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<DVSCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Create"),
+        effect: Effect::Changes,
     };
 
     /// `CreateStoragePod`.
@@ -373,6 +383,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Folder.Create"),
+        effect: Effect::Changes,
     };
 
     /// `BatchAddStandaloneHosts_Task`.
@@ -386,6 +397,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Inventory.AddStandaloneHost"),
+        effect: Effect::Changes,
     };
 
     /// `BatchAddHostsToCluster_Task`.
@@ -401,5 +413,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 }

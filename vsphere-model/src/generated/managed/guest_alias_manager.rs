@@ -123,6 +123,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `RemoveGuestAlias`.
@@ -138,6 +139,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `RemoveGuestAliasByCert`.
@@ -152,6 +154,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ListGuestAliases`.
@@ -165,6 +168,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<GuestAliases as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `ListGuestMappedAliases`.
@@ -177,5 +181,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<GuestMappedAliases as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 }

@@ -71,6 +71,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `AcquireCredentialsInGuest`.
@@ -84,6 +85,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<GuestAuthentication as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ReleaseCredentialsInGuest`.
@@ -96,5 +98,6 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 }

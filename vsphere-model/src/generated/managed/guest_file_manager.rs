@@ -257,6 +257,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `DeleteFileInGuest`.
@@ -270,6 +271,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `DeleteDirectoryInGuest`.
@@ -284,6 +286,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `MoveDirectoryInGuest`.
@@ -298,6 +301,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `MoveFileInGuest`.
@@ -313,6 +317,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `CreateTemporaryFileInGuest`.
@@ -328,6 +333,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `CreateTemporaryDirectoryInGuest`.
@@ -343,6 +349,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ListFilesInGuest`.
@@ -359,6 +366,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<GuestListFileInfo as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `ChangeFileAttributesInGuest`.
@@ -373,6 +381,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `InitiateFileTransferFromGuest`.
@@ -386,6 +395,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<FileTransferInformation as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `InitiateFileTransferToGuest`.
@@ -402,5 +412,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: None,
+        effect: Effect::Changes,
     };
 }

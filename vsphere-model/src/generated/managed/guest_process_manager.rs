@@ -83,6 +83,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Long)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ListProcessesInGuest`.
@@ -96,6 +97,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<GuestProcessInfo as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `TerminateProcessInGuest`.
@@ -109,6 +111,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ReadEnvironmentVariableInGuest`.
@@ -122,5 +125,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: None,
+        effect: Effect::Reads,
     };
 }

@@ -148,6 +148,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ListRegistryKeysInGuest`.
@@ -163,6 +164,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<GuestRegKeyRecordSpec as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `DeleteRegistryKeyInGuest`.
@@ -177,6 +179,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `SetRegistryValueInGuest`.
@@ -190,6 +193,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ListRegistryValuesInGuest`.
@@ -205,6 +209,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<GuestRegValueSpec as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `DeleteRegistryValueInGuest`.
@@ -218,5 +223,6 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 }

@@ -208,6 +208,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("HealthUpdateProvider.Register"),
+        effect: Effect::Changes,
     };
 
     /// `UnregisterHealthUpdateProvider`.
@@ -217,6 +218,7 @@ pub mod method {
         params: &[FieldInfo::req("providerId", Type::String)],
         result: None,
         privilege: Some("HealthUpdateProvider.Unregister"),
+        effect: Effect::Changes,
     };
 
     /// `QueryProviderList`.
@@ -226,6 +228,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `HasProvider`.
@@ -235,6 +238,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryProviderName`.
@@ -244,6 +248,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryHealthUpdateInfos`.
@@ -253,6 +258,7 @@ pub mod method {
         params: &[FieldInfo::req("providerId", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<HealthUpdateInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `AddMonitoredEntities`.
@@ -262,6 +268,7 @@ pub mod method {
         params: &[FieldInfo::req("providerId", Type::String), FieldInfo::list("entities", Type::Ref)],
         result: None,
         privilege: Some("HealthUpdateProvider.Update"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveMonitoredEntities`.
@@ -271,6 +278,7 @@ pub mod method {
         params: &[FieldInfo::req("providerId", Type::String), FieldInfo::list("entities", Type::Ref)],
         result: None,
         privilege: Some("HealthUpdateProvider.Update"),
+        effect: Effect::Changes,
     };
 
     /// `QueryMonitoredEntities`.
@@ -280,6 +288,7 @@ pub mod method {
         params: &[FieldInfo::req("providerId", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `HasMonitoredEntity`.
@@ -289,6 +298,7 @@ pub mod method {
         params: &[FieldInfo::req("providerId", Type::String), FieldInfo::req("entity", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryUnmonitoredHosts`.
@@ -298,6 +308,7 @@ pub mod method {
         params: &[FieldInfo::req("providerId", Type::String), FieldInfo::req("cluster", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `PostHealthUpdates`.
@@ -310,6 +321,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("HealthUpdateProvider.Update"),
+        effect: Effect::Changes,
     };
 
     /// `QueryHealthUpdates`.
@@ -319,6 +331,7 @@ pub mod method {
         params: &[FieldInfo::req("providerId", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<HealthUpdate as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `AddFilter`.
@@ -332,6 +345,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `QueryFilterList`.
@@ -341,6 +355,7 @@ pub mod method {
         params: &[FieldInfo::req("providerId", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryFilterName`.
@@ -350,6 +365,7 @@ pub mod method {
         params: &[FieldInfo::req("filterId", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryFilterInfoIds`.
@@ -359,6 +375,7 @@ pub mod method {
         params: &[FieldInfo::req("filterId", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryFilterEntities`.
@@ -368,6 +385,7 @@ pub mod method {
         params: &[FieldInfo::req("filterId", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `AddFilterEntities`.
@@ -377,6 +395,7 @@ pub mod method {
         params: &[FieldInfo::req("filterId", Type::String), FieldInfo::list("entities", Type::Ref)],
         result: None,
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveFilterEntities`.
@@ -386,6 +405,7 @@ pub mod method {
         params: &[FieldInfo::req("filterId", Type::String), FieldInfo::list("entities", Type::Ref)],
         result: None,
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveFilter`.
@@ -395,5 +415,6 @@ pub mod method {
         params: &[FieldInfo::req("filterId", Type::String)],
         result: None,
         privilege: Some("Host.Inventory.EditCluster"),
+        effect: Effect::Changes,
     };
 }

@@ -53,17 +53,36 @@ pub mod method {
         params: &[FieldInfo::req("maxCount", Type::Int)],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `RewindCollector`.
-    pub static REWIND_COLLECTOR: Method =
-        Method { name: "RewindCollector", owner: "HistoryCollector", params: &[], result: None, privilege: None };
+    pub static REWIND_COLLECTOR: Method = Method {
+        name: "RewindCollector",
+        owner: "HistoryCollector",
+        params: &[],
+        result: None,
+        privilege: None,
+        effect: Effect::Changes,
+    };
 
     /// `ResetCollector`.
-    pub static RESET_COLLECTOR: Method =
-        Method { name: "ResetCollector", owner: "HistoryCollector", params: &[], result: None, privilege: None };
+    pub static RESET_COLLECTOR: Method = Method {
+        name: "ResetCollector",
+        owner: "HistoryCollector",
+        params: &[],
+        result: None,
+        privilege: None,
+        effect: Effect::Changes,
+    };
 
     /// `DestroyCollector`.
-    pub static DESTROY_COLLECTOR: Method =
-        Method { name: "DestroyCollector", owner: "HistoryCollector", params: &[], result: None, privilege: None };
+    pub static DESTROY_COLLECTOR: Method = Method {
+        name: "DestroyCollector",
+        owner: "HistoryCollector",
+        params: &[],
+        result: None,
+        privilege: None,
+        effect: Effect::Changes,
+    };
 }

@@ -85,6 +85,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostAccessControlEntry as DataType>::INFO))),
         privilege: Some("Global.Settings"),
+        effect: Effect::Reads,
     };
 
     /// `ChangeAccessMode`.
@@ -98,6 +99,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Global.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `QuerySystemUsers`.
@@ -107,6 +109,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateSystemUsers`.
@@ -116,6 +119,7 @@ pub mod method {
         params: &[FieldInfo::list("users", Type::String)],
         result: None,
         privilege: Some("Global.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `QueryLockdownExceptions`.
@@ -125,6 +129,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("Global.Settings"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateLockdownExceptions`.
@@ -134,6 +139,7 @@ pub mod method {
         params: &[FieldInfo::list("users", Type::String)],
         result: None,
         privilege: Some("Global.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `ChangeLockdownMode`.
@@ -143,5 +149,6 @@ pub mod method {
         params: &[FieldInfo::req("mode", Type::Enum(<HostLockdownMode as EnumType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 }

@@ -150,6 +150,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.AuthenticationStore"),
+        effect: Effect::Changes,
     };
 
     /// `JoinDomainWithCAM_Task`.
@@ -159,6 +160,7 @@ pub mod method {
         params: &[FieldInfo::req("domainName", Type::String), FieldInfo::req("camServer", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.AuthenticationStore"),
+        effect: Effect::Changes,
     };
 
     /// `ImportCertificateForCAM_Task`.
@@ -168,6 +170,7 @@ pub mod method {
         params: &[FieldInfo::req("certPath", Type::String), FieldInfo::req("camServer", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.AuthenticationStore"),
+        effect: Effect::Changes,
     };
 
     /// `LeaveCurrentDomain_Task`.
@@ -177,6 +180,7 @@ pub mod method {
         params: &[FieldInfo::req("force", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.AuthenticationStore"),
+        effect: Effect::Changes,
     };
 
     /// `EnableSmartCardAuthentication`.
@@ -186,6 +190,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.AuthenticationStore"),
+        effect: Effect::Changes,
     };
 
     /// `InstallSmartCardTrustAnchor`.
@@ -195,6 +200,7 @@ pub mod method {
         params: &[FieldInfo::req("cert", Type::String)],
         result: None,
         privilege: Some("Host.Config.AuthenticationStore"),
+        effect: Effect::Changes,
     };
 
     /// `ReplaceSmartCardTrustAnchors`.
@@ -204,6 +210,7 @@ pub mod method {
         params: &[FieldInfo::list("certs", Type::String)],
         result: None,
         privilege: Some("Host.Config.AuthenticationStore"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveSmartCardTrustAnchor`.
@@ -213,6 +220,7 @@ pub mod method {
         params: &[FieldInfo::req("issuer", Type::String), FieldInfo::req("serial", Type::String)],
         result: None,
         privilege: Some("Host.Config.AuthenticationStore"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveSmartCardTrustAnchorByFingerprint`.
@@ -222,6 +230,7 @@ pub mod method {
         params: &[FieldInfo::req("fingerprint", Type::String), FieldInfo::req("digest", Type::String)],
         result: None,
         privilege: Some("Host.Config.AuthenticationStore"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveSmartCardTrustAnchorCertificate`.
@@ -231,6 +240,7 @@ pub mod method {
         params: &[FieldInfo::req("certificate", Type::String)],
         result: None,
         privilege: Some("Host.Config.AuthenticationStore"),
+        effect: Effect::Changes,
     };
 
     /// `ListSmartCardTrustAnchors`.
@@ -240,6 +250,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("Host.Config.AuthenticationStore"),
+        effect: Effect::Reads,
     };
 
     /// `DisableSmartCardAuthentication`.
@@ -249,5 +260,6 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.AuthenticationStore"),
+        effect: Effect::Changes,
     };
 }

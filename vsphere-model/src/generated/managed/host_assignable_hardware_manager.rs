@@ -70,6 +70,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Binary)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveDynamicPassthroughInfo`.
@@ -82,6 +83,7 @@ pub mod method {
             Type::Data(<VirtualMachineDynamicPassthroughInfo as DataType>::INFO),
         )),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveVendorDeviceGroupInfo`.
@@ -91,6 +93,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<VirtualMachineVendorDeviceGroupInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateAssignableHardwareConfig`.
@@ -100,5 +103,6 @@ pub mod method {
         params: &[FieldInfo::req("config", Type::Data(<HostAssignableHardwareConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 }

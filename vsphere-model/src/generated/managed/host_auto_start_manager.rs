@@ -53,6 +53,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<HostAutoStartManagerConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.AutoStart"),
+        effect: Effect::Changes,
     };
 
     /// `AutoStartPowerOn`.
@@ -62,6 +63,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.AutoStart"),
+        effect: Effect::Changes,
     };
 
     /// `AutoStartPowerOff`.
@@ -71,5 +73,6 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.AutoStart"),
+        effect: Effect::Changes,
     };
 }

@@ -39,6 +39,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::opt("returnval", Type::Data(<HostBootDeviceInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateBootDevice`.
@@ -48,5 +49,6 @@ pub mod method {
         params: &[FieldInfo::req("key", Type::String)],
         result: None,
         privilege: Some("Host.Config.Maintenance"),
+        effect: Effect::Changes,
     };
 }

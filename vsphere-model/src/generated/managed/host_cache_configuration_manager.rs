@@ -42,5 +42,6 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<HostCacheConfigurationSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.AdvancedConfig"),
+        effect: Effect::Changes,
     };
 }

@@ -123,6 +123,7 @@ pub mod method {
             Type::Data(<HostCertificateManagerCertificateInfo as DataType>::INFO),
         )),
         privilege: Some("Certificate.Manage"),
+        effect: Effect::Reads,
     };
 
     /// `GenerateCertificateSigningRequest`.
@@ -135,6 +136,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Certificate.Manage"),
+        effect: Effect::Changes,
     };
 
     /// `GenerateCertificateSigningRequestByDn`.
@@ -147,6 +149,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Certificate.Manage"),
+        effect: Effect::Changes,
     };
 
     /// `ProvisionServerPrivateKey`.
@@ -156,6 +159,7 @@ pub mod method {
         params: &[FieldInfo::req("key", Type::String).secret()],
         result: None,
         privilege: Some("Certificate.Manage"),
+        effect: Effect::Changes,
     };
 
     /// `InstallServerCertificate`.
@@ -165,6 +169,7 @@ pub mod method {
         params: &[FieldInfo::req("cert", Type::String)],
         result: None,
         privilege: Some("Certificate.Manage"),
+        effect: Effect::Changes,
     };
 
     /// `ReplaceCACertificatesAndCRLs`.
@@ -174,6 +179,7 @@ pub mod method {
         params: &[FieldInfo::list_req("caCert", Type::String), FieldInfo::list("caCrl", Type::String)],
         result: None,
         privilege: Some("Certificate.Manage"),
+        effect: Effect::Changes,
     };
 
     /// `NotifyAffectedServices`.
@@ -183,6 +189,7 @@ pub mod method {
         params: &[FieldInfo::list("services", Type::String)],
         result: None,
         privilege: Some("Certificate.Manage"),
+        effect: Effect::Changes,
     };
 
     /// `ListCACertificates`.
@@ -192,6 +199,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("Certificate.Manage"),
+        effect: Effect::Reads,
     };
 
     /// `ListCACertificateRevocationLists`.
@@ -201,5 +209,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("Certificate.Manage"),
+        effect: Effect::Reads,
     };
 }

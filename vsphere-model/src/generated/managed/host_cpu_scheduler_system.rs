@@ -59,6 +59,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.HyperThreading"),
+        effect: Effect::Changes,
     };
 
     /// `DisableHyperThreading`.
@@ -68,5 +69,6 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.HyperThreading"),
+        effect: Effect::Changes,
     };
 }

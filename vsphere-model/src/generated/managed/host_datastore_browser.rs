@@ -87,6 +87,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `SearchDatastoreSubFolders_Task`.
@@ -99,6 +100,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `DeleteFile`.
@@ -108,5 +110,6 @@ pub mod method {
         params: &[FieldInfo::req("datastorePath", Type::String)],
         result: None,
         privilege: Some("Datastore.DeleteFile"),
+        effect: Effect::Changes,
     };
 }

@@ -270,6 +270,7 @@ pub mod method {
         params: &[FieldInfo::opt("datastore", Type::Ref)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryAvailableDisksForVmfs`.
@@ -279,6 +280,7 @@ pub mod method {
         params: &[FieldInfo::opt("datastore", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostScsiDisk as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `QueryVmfsDatastoreCreateOptions`.
@@ -288,6 +290,7 @@ pub mod method {
         params: &[FieldInfo::req("devicePath", Type::String), FieldInfo::opt("vmfsMajorVersion", Type::Int)],
         result: Some(FieldInfo::list("returnval", Type::Data(<VmfsDatastoreOption as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `CreateVmfsDatastore`.
@@ -297,6 +300,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<VmfsDatastoreCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryVmfsDatastoreExtendOptions`.
@@ -310,6 +314,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<VmfsDatastoreOption as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `QueryVmfsDatastoreExpandOptions`.
@@ -319,6 +324,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<VmfsDatastoreOption as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `ExtendVmfsDatastore`.
@@ -331,6 +337,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `EnableClusteredVmdkSupport`.
@@ -340,6 +347,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `DisableClusteredVmdkSupport`.
@@ -349,6 +357,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `ExpandVmfsDatastore`.
@@ -361,6 +370,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `CreateNasDatastore`.
@@ -370,6 +380,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<HostNasVolumeSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `CreateLocalDatastore`.
@@ -379,6 +390,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::req("path", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `CreateVvolDatastore`.
@@ -388,6 +400,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<HostDatastoreSystemVvolDatastoreSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveDatastore`.
@@ -397,6 +410,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `SetMaxQueueDepth`.
@@ -406,6 +420,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::req("maxQdepth", Type::Long)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `ResolveNfsServerHostName`.
@@ -420,6 +435,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryMaxQueueDepth`.
@@ -429,6 +445,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Long)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `RemoveDatastoreEx_Task`.
@@ -438,6 +455,7 @@ pub mod method {
         params: &[FieldInfo::list_req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `ConfigureDatastorePrincipal`.
@@ -447,6 +465,7 @@ pub mod method {
         params: &[FieldInfo::req("userName", Type::String), FieldInfo::opt("password", Type::String).secret()],
         result: None,
         privilege: Some("Host.Config.Maintenance"),
+        effect: Effect::Changes,
     };
 
     /// `QueryUnresolvedVmfsVolumes`.
@@ -456,6 +475,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostUnresolvedVmfsVolume as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `ResignatureUnresolvedVmfsVolume_Task`.
@@ -465,5 +485,6 @@ pub mod method {
         params: &[FieldInfo::req("resolutionSpec", Type::Data(<HostUnresolvedVmfsResignatureSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 }

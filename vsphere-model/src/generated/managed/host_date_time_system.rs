@@ -77,6 +77,7 @@ pub mod method {
         params: &[FieldInfo::req("config", Type::Data(<HostDateTimeConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.DateTime"),
+        effect: Effect::Changes,
     };
 
     /// `QueryAvailableTimeZones`.
@@ -86,6 +87,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostDateTimeSystemTimeZone as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `QueryDateTime`.
@@ -95,6 +97,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::DateTime)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateDateTime`.
@@ -104,6 +107,7 @@ pub mod method {
         params: &[FieldInfo::req("dateTime", Type::DateTime)],
         result: None,
         privilege: Some("Host.Config.DateTime"),
+        effect: Effect::Changes,
     };
 
     /// `RefreshDateTimeSystem`.
@@ -113,6 +117,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.DateTime"),
+        effect: Effect::Changes,
     };
 
     /// `TestTimeService`.
@@ -122,5 +127,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::opt("returnval", Type::Data(<HostDateTimeSystemServiceTestResult as DataType>::INFO))),
         privilege: Some("Host.Config.DateTime"),
+        effect: Effect::Changes,
     };
 }

@@ -95,6 +95,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostDiagnosticPartition as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `SelectActivePartition`.
@@ -104,6 +105,7 @@ pub mod method {
         params: &[FieldInfo::opt("partition", Type::Data(<HostScsiDiskPartition as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryPartitionCreateOptions`.
@@ -113,6 +115,7 @@ pub mod method {
         params: &[FieldInfo::req("storageType", Type::String), FieldInfo::req("diagnosticType", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostDiagnosticPartitionCreateOption as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `QueryPartitionCreateDesc`.
@@ -125,6 +128,7 @@ pub mod method {
             Type::Data(<HostDiagnosticPartitionCreateDescription as DataType>::INFO),
         )),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `CreateDiagnosticPartition`.
@@ -134,5 +138,6 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<HostDiagnosticPartitionCreateSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 }

@@ -44,5 +44,6 @@ pub mod method {
         params: &[FieldInfo::req("configInfo", Type::Data(<HostEsxAgentHostManagerConfigInfo as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 }

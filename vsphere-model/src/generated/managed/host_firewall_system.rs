@@ -78,6 +78,7 @@ pub mod method {
         params: &[FieldInfo::req("defaultPolicy", Type::Data(<HostFirewallDefaultPolicy as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.NetService"),
+        effect: Effect::Changes,
     };
 
     /// `EnableRuleset`.
@@ -87,6 +88,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::String)],
         result: None,
         privilege: Some("Host.Config.NetService"),
+        effect: Effect::Changes,
     };
 
     /// `DisableRuleset`.
@@ -96,6 +98,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::String)],
         result: None,
         privilege: Some("Host.Config.NetService"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateRuleset`.
@@ -108,6 +111,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.NetService"),
+        effect: Effect::Changes,
     };
 
     /// `RefreshFirewall`.
@@ -117,5 +121,6 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.NetService"),
+        effect: Effect::Changes,
     };
 }

@@ -54,6 +54,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Firmware"),
+        effect: Effect::Changes,
     };
 
     /// `BackupFirmwareConfiguration`.
@@ -63,6 +64,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Host.Config.Firmware"),
+        effect: Effect::Changes,
     };
 
     /// `QueryFirmwareConfigUploadURL`.
@@ -72,6 +74,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Host.Config.Firmware"),
+        effect: Effect::Reads,
     };
 
     /// `RestoreFirmwareConfiguration`.
@@ -81,5 +84,6 @@ pub mod method {
         params: &[FieldInfo::req("force", Type::Boolean)],
         result: None,
         privilege: Some("Host.Config.Firmware"),
+        effect: Effect::Changes,
     };
 }

@@ -86,6 +86,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<VirtualMachineVgpuDeviceInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveVgpuProfileInfo`.
@@ -95,6 +96,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<VirtualMachineVgpuProfileInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `RefreshGraphicsManager`.
@@ -104,6 +106,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `IsSharedGraphicsActive`.
@@ -113,6 +116,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateGraphicsConfig`.
@@ -122,5 +126,6 @@ pub mod method {
         params: &[FieldInfo::req("config", Type::Data(<HostGraphicsConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 }

@@ -59,6 +59,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `ResetSystemHealthInfo`.
@@ -68,6 +69,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `ClearSystemEventLog`.
@@ -77,6 +79,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `FetchSystemEventLog`.
@@ -86,5 +89,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<SystemEventInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Reads,
     };
 }

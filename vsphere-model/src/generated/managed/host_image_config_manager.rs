@@ -61,6 +61,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `HostImageConfigGetProfile`.
@@ -70,6 +71,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostImageProfileSummary as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateHostImageAcceptanceLevel`.
@@ -79,6 +81,7 @@ pub mod method {
         params: &[FieldInfo::req("newAcceptanceLevel", Type::String)],
         result: None,
         privilege: Some("Host.Config.Image"),
+        effect: Effect::Changes,
     };
 
     /// `fetchSoftwarePackages`.
@@ -88,6 +91,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<SoftwarePackage as DataType>::INFO))),
         privilege: Some("Host.Config.Image"),
+        effect: Effect::Changes,
     };
 
     /// `installDate`.
@@ -97,5 +101,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::DateTime)),
         privilege: Some("Host.Config.Image"),
+        effect: Effect::Changes,
     };
 }

@@ -49,6 +49,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<KernelModuleInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateModuleOptionString`.
@@ -58,6 +59,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::req("options", Type::String)],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `QueryConfiguredModuleOptionString`.
@@ -67,5 +69,6 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Reads,
     };
 }

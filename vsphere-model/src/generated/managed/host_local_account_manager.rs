@@ -95,6 +95,7 @@ pub mod method {
         params: &[FieldInfo::req("user", Type::Data(<HostAccountSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Local.ManageUserGroups"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateUser`.
@@ -104,6 +105,7 @@ pub mod method {
         params: &[FieldInfo::req("user", Type::Data(<HostAccountSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Local.ManageUserGroups"),
+        effect: Effect::Changes,
     };
 
     /// `CreateGroup`.
@@ -113,6 +115,7 @@ pub mod method {
         params: &[FieldInfo::req("group", Type::Data(<HostAccountSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Local.ManageUserGroups"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveUser`.
@@ -122,6 +125,7 @@ pub mod method {
         params: &[FieldInfo::req("userName", Type::String)],
         result: None,
         privilege: Some("Host.Local.ManageUserGroups"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveGroup`.
@@ -131,6 +135,7 @@ pub mod method {
         params: &[FieldInfo::req("groupName", Type::String)],
         result: None,
         privilege: Some("Host.Local.ManageUserGroups"),
+        effect: Effect::Changes,
     };
 
     /// `AssignUserToGroup`.
@@ -140,6 +145,7 @@ pub mod method {
         params: &[FieldInfo::req("user", Type::String), FieldInfo::req("group", Type::String)],
         result: None,
         privilege: Some("Host.Local.ManageUserGroups"),
+        effect: Effect::Changes,
     };
 
     /// `UnassignUserFromGroup`.
@@ -149,6 +155,7 @@ pub mod method {
         params: &[FieldInfo::req("user", Type::String), FieldInfo::req("group", Type::String)],
         result: None,
         privilege: Some("Host.Local.ManageUserGroups"),
+        effect: Effect::Changes,
     };
 
     /// `ChangePassword`.
@@ -162,5 +169,6 @@ pub mod method {
         ],
         result: None,
         privilege: Some("System.Anonymous"),
+        effect: Effect::Changes,
     };
 }

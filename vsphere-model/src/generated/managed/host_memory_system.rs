@@ -65,6 +65,7 @@ pub mod method {
         params: &[FieldInfo::req("cfgBytes", Type::Long)],
         result: None,
         privilege: Some("Host.Config.Memory"),
+        effect: Effect::Changes,
     };
 
     /// `ReconfigureVirtualMachineReservation`.
@@ -74,5 +75,6 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<VirtualMachineMemoryReservationSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Memory"),
+        effect: Effect::Changes,
     };
 }

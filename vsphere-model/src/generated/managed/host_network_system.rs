@@ -260,6 +260,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostNetworkConfigResult as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `UpdateDnsConfig`.
@@ -269,6 +270,7 @@ pub mod method {
         params: &[FieldInfo::req("config", Type::Data(<HostDnsConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateIpRouteConfig`.
@@ -278,6 +280,7 @@ pub mod method {
         params: &[FieldInfo::req("config", Type::Data(<HostIpRouteConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateConsoleIpRouteConfig`.
@@ -287,6 +290,7 @@ pub mod method {
         params: &[FieldInfo::req("config", Type::Data(<HostIpRouteConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateIpRouteTableConfig`.
@@ -296,6 +300,7 @@ pub mod method {
         params: &[FieldInfo::req("config", Type::Data(<HostIpRouteTableConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `AddVirtualSwitch`.
@@ -308,6 +313,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveVirtualSwitch`.
@@ -317,6 +323,7 @@ pub mod method {
         params: &[FieldInfo::req("vswitchName", Type::String)],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateVirtualSwitch`.
@@ -329,6 +336,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `AddPortGroup`.
@@ -338,6 +346,7 @@ pub mod method {
         params: &[FieldInfo::req("portgrp", Type::Data(<HostPortGroupSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `RemovePortGroup`.
@@ -347,6 +356,7 @@ pub mod method {
         params: &[FieldInfo::req("pgName", Type::String)],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `UpdatePortGroup`.
@@ -359,6 +369,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `UpdatePhysicalNicLinkSpeed`.
@@ -371,6 +382,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `QueryNetworkHint`.
@@ -380,6 +392,7 @@ pub mod method {
         params: &[FieldInfo::list("device", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<PhysicalNicHintInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `AddVirtualNic`.
@@ -392,6 +405,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `RemoveVirtualNic`.
@@ -401,6 +415,7 @@ pub mod method {
         params: &[FieldInfo::req("device", Type::String)],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateVirtualNic`.
@@ -413,6 +428,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `AddServiceConsoleVirtualNic`.
@@ -425,6 +441,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `RemoveServiceConsoleVirtualNic`.
@@ -434,6 +451,7 @@ pub mod method {
         params: &[FieldInfo::req("device", Type::String)],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateServiceConsoleVirtualNic`.
@@ -446,6 +464,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `RestartServiceConsoleVirtualNic`.
@@ -455,6 +474,7 @@ pub mod method {
         params: &[FieldInfo::req("device", Type::String)],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `RefreshNetworkSystem`.
@@ -464,6 +484,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `startDpuFailover`.
@@ -473,5 +494,6 @@ pub mod method {
         params: &[FieldInfo::req("dvsName", Type::String), FieldInfo::opt("targetDpuAlias", Type::String)],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 }

@@ -82,6 +82,7 @@ pub mod method {
         params: &[FieldInfo::req("createSpec", Type::Data(<NvdimmNamespaceCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Nvdimm"),
+        effect: Effect::Changes,
     };
 
     /// `CreateNvdimmPMemNamespace_Task`.
@@ -91,6 +92,7 @@ pub mod method {
         params: &[FieldInfo::req("createSpec", Type::Data(<NvdimmPMemNamespaceCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Nvdimm"),
+        effect: Effect::Changes,
     };
 
     /// `DeleteNvdimmNamespace_Task`.
@@ -100,6 +102,7 @@ pub mod method {
         params: &[FieldInfo::req("deleteSpec", Type::Data(<NvdimmNamespaceDeleteSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Nvdimm"),
+        effect: Effect::Changes,
     };
 
     /// `DeleteNvdimmBlockNamespaces_Task`.
@@ -109,5 +112,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Nvdimm"),
+        effect: Effect::Changes,
     };
 }

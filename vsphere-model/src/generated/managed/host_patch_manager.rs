@@ -181,6 +181,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `ScanHostPatch_Task`.
@@ -193,6 +194,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `ScanHostPatchV2_Task`.
@@ -206,6 +208,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `StageHostPatch_Task`.
@@ -220,6 +223,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
+        effect: Effect::Changes,
     };
 
     /// `InstallHostPatch_Task`.
@@ -233,6 +237,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
+        effect: Effect::Changes,
     };
 
     /// `InstallHostPatchV2_Task`.
@@ -247,6 +252,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
+        effect: Effect::Changes,
     };
 
     /// `UninstallHostPatch_Task`.
@@ -259,6 +265,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Patch"),
+        effect: Effect::Changes,
     };
 
     /// `QueryHostPatch_Task`.
@@ -268,5 +275,6 @@ pub mod method {
         params: &[FieldInfo::opt("spec", Type::Data(<HostPatchManagerPatchManagerOperationSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 }

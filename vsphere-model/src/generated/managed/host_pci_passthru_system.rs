@@ -63,6 +63,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `UpdatePassthruConfig`.
@@ -72,5 +73,6 @@ pub mod method {
         params: &[FieldInfo::list_req("config", Type::Data(<HostPciPassthruConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.PciPassthru"),
+        effect: Effect::Changes,
     };
 }

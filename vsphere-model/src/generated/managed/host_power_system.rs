@@ -48,5 +48,6 @@ pub mod method {
         params: &[FieldInfo::req("key", Type::Int)],
         result: None,
         privilege: Some("Host.Config.Power"),
+        effect: Effect::Changes,
     };
 }

@@ -99,6 +99,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Profile.Edit"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateReferenceHost`.
@@ -108,6 +109,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref)],
         result: None,
         privilege: Some("Profile.Edit"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateHostProfile`.
@@ -117,6 +119,7 @@ pub mod method {
         params: &[FieldInfo::req("config", Type::Data(<HostProfileConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Profile.Edit"),
+        effect: Effect::Changes,
     };
 
     /// `ExecuteHostProfile`.
@@ -129,5 +132,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<ProfileExecuteResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 }

@@ -268,6 +268,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `GenerateConfigTaskList`.
@@ -280,6 +281,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostProfileManagerConfigTaskList as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `GenerateHostProfileTaskList_Task`.
@@ -292,6 +294,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `QueryHostProfileMetadata`.
@@ -301,6 +304,7 @@ pub mod method {
         params: &[FieldInfo::list("profileName", Type::String), FieldInfo::opt("profile", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<ProfileMetadata as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryProfileStructure`.
@@ -310,6 +314,7 @@ pub mod method {
         params: &[FieldInfo::opt("profile", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<ProfileProfileStructure as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `CreateDefaultProfile`.
@@ -323,6 +328,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<ApplyProfile as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateAnswerFile_Task`.
@@ -335,6 +341,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Profile.Edit"),
+        effect: Effect::Changes,
     };
 
     /// `RetrieveAnswerFile`.
@@ -344,6 +351,7 @@ pub mod method {
         params: &[FieldInfo::req("host", Type::Ref)],
         result: Some(FieldInfo::opt("returnval", Type::Data(<AnswerFile as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `RetrieveAnswerFileForProfile`.
@@ -356,6 +364,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::opt("returnval", Type::Data(<AnswerFile as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `ExportAnswerFile_Task`.
@@ -365,6 +374,7 @@ pub mod method {
         params: &[FieldInfo::req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Profile.Export"),
+        effect: Effect::Changes,
     };
 
     /// `CheckAnswerFileStatus_Task`.
@@ -374,6 +384,7 @@ pub mod method {
         params: &[FieldInfo::list_req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `QueryAnswerFileStatus`.
@@ -383,6 +394,7 @@ pub mod method {
         params: &[FieldInfo::list_req("host", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<AnswerFileStatusResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveHostCustomizations`.
@@ -392,6 +404,7 @@ pub mod method {
         params: &[FieldInfo::list("hosts", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<StructuredCustomizations as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `RetrieveHostCustomizationsForProfile`.
@@ -404,6 +417,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<StructuredCustomizations as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `GenerateHostConfigTaskSpec_Task`.
@@ -413,6 +427,7 @@ pub mod method {
         params: &[FieldInfo::list("hostsInfo", Type::Data(<StructuredCustomizations as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `ApplyEntitiesConfig_Task`.
@@ -425,6 +440,7 @@ pub mod method {
         )],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ValidateHostProfileComposition_Task`.
@@ -442,6 +458,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Profile.Edit"),
+        effect: Effect::Changes,
     };
 
     /// `CompositeHostProfile_Task`.
@@ -458,5 +475,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Profile.Edit"),
+        effect: Effect::Changes,
     };
 }

@@ -86,6 +86,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::String), FieldInfo::req("policy", Type::String)],
         result: None,
         privilege: Some("Host.Config.NetService"),
+        effect: Effect::Changes,
     };
 
     /// `StartService`.
@@ -95,6 +96,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::String)],
         result: None,
         privilege: Some("Host.Config.NetService"),
+        effect: Effect::Changes,
     };
 
     /// `StopService`.
@@ -104,6 +106,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::String)],
         result: None,
         privilege: Some("Host.Config.NetService"),
+        effect: Effect::Changes,
     };
 
     /// `RestartService`.
@@ -113,6 +116,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::String)],
         result: None,
         privilege: Some("Host.Config.NetService"),
+        effect: Effect::Changes,
     };
 
     /// `UninstallService`.
@@ -122,6 +126,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::String)],
         result: None,
         privilege: Some("Host.Config.NetService"),
+        effect: Effect::Changes,
     };
 
     /// `RefreshServices`.
@@ -131,5 +136,6 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.NetService"),
+        effect: Effect::Changes,
     };
 }

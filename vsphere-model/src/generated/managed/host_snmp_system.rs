@@ -56,6 +56,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<HostSnmpConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Global.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `SendTestNotification`.
@@ -65,5 +66,6 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Global.Settings"),
+        effect: Effect::Changes,
     };
 }

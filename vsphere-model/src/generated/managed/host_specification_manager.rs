@@ -96,6 +96,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Profile.Edit"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateHostSubSpecification`.
@@ -108,6 +109,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Profile.Edit"),
+        effect: Effect::Changes,
     };
 
     /// `RetrieveHostSpecification`.
@@ -117,6 +119,7 @@ pub mod method {
         params: &[FieldInfo::req("host", Type::Ref), FieldInfo::req("fromHost", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostSpecification as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `DeleteHostSubSpecification`.
@@ -126,6 +129,7 @@ pub mod method {
         params: &[FieldInfo::req("host", Type::Ref), FieldInfo::req("subSpecName", Type::String)],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `DeleteHostSpecification`.
@@ -135,6 +139,7 @@ pub mod method {
         params: &[FieldInfo::req("host", Type::Ref)],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostSpecGetUpdatedHosts`.
@@ -144,5 +149,6 @@ pub mod method {
         params: &[FieldInfo::opt("startChangeID", Type::String), FieldInfo::opt("endChangeID", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

@@ -862,6 +862,7 @@ pub mod method {
         params: &[FieldInfo::list_req("devicePath", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostDiskPartitionInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `ComputeDiskPartitionInfo`.
@@ -875,6 +876,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostDiskPartitionInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `ComputeDiskPartitionInfoForResize`.
@@ -888,6 +890,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostDiskPartitionInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateDiskPartitions`.
@@ -900,6 +903,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `FormatVmfs`.
@@ -909,6 +913,7 @@ pub mod method {
         params: &[FieldInfo::req("createSpec", Type::Data(<HostVmfsSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostVmfsVolume as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `MountVmfsVolume`.
@@ -918,6 +923,7 @@ pub mod method {
         params: &[FieldInfo::req("vmfsUuid", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UnmountVmfsVolume`.
@@ -927,6 +933,7 @@ pub mod method {
         params: &[FieldInfo::req("vmfsUuid", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UnmountVmfsVolumeEx_Task`.
@@ -936,6 +943,7 @@ pub mod method {
         params: &[FieldInfo::list_req("vmfsUuid", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `MountVmfsVolumeEx_Task`.
@@ -945,6 +953,7 @@ pub mod method {
         params: &[FieldInfo::list_req("vmfsUuid", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UnmapVmfsVolumeEx_Task`.
@@ -954,6 +963,7 @@ pub mod method {
         params: &[FieldInfo::list_req("vmfsUuid", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `DeleteVmfsVolumeState`.
@@ -963,6 +973,7 @@ pub mod method {
         params: &[FieldInfo::req("vmfsUuid", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RescanVmfs`.
@@ -972,6 +983,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `AttachVmfsExtent`.
@@ -984,6 +996,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `ExpandVmfsExtent`.
@@ -996,6 +1009,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpgradeVmfs`.
@@ -1005,6 +1019,7 @@ pub mod method {
         params: &[FieldInfo::req("vmfsPath", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpgradeVmLayout`.
@@ -1014,6 +1029,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryUnresolvedVmfsVolume`.
@@ -1023,6 +1039,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostUnresolvedVmfsVolume as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `ResolveMultipleUnresolvedVmfsVolumes`.
@@ -1035,6 +1052,7 @@ pub mod method {
         )],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostUnresolvedVmfsResolutionResult as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `ResolveMultipleUnresolvedVmfsVolumesEx_Task`.
@@ -1047,6 +1065,7 @@ pub mod method {
         )],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UnmountForceMountedVmfsVolume`.
@@ -1056,6 +1075,7 @@ pub mod method {
         params: &[FieldInfo::req("vmfsUuid", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RescanHba`.
@@ -1065,6 +1085,7 @@ pub mod method {
         params: &[FieldInfo::req("hbaDevice", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RescanAllHba`.
@@ -1074,6 +1095,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateSoftwareInternetScsiEnabled`.
@@ -1083,6 +1105,7 @@ pub mod method {
         params: &[FieldInfo::req("enabled", Type::Boolean)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateInternetScsiDiscoveryProperties`.
@@ -1098,6 +1121,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateInternetScsiAuthenticationProperties`.
@@ -1114,6 +1138,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateInternetScsiDigestProperties`.
@@ -1127,6 +1152,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateInternetScsiAdvancedOptions`.
@@ -1140,6 +1166,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateInternetScsiIPProperties`.
@@ -1152,6 +1179,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateInternetScsiName`.
@@ -1161,6 +1189,7 @@ pub mod method {
         params: &[FieldInfo::req("iScsiHbaDevice", Type::String), FieldInfo::req("iScsiName", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateInternetScsiAlias`.
@@ -1170,6 +1199,7 @@ pub mod method {
         params: &[FieldInfo::req("iScsiHbaDevice", Type::String), FieldInfo::req("iScsiAlias", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `AddInternetScsiSendTargets`.
@@ -1182,6 +1212,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveInternetScsiSendTargets`.
@@ -1195,6 +1226,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `AddInternetScsiStaticTargets`.
@@ -1207,6 +1239,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveInternetScsiStaticTargets`.
@@ -1219,6 +1252,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `EnableMultipathPath`.
@@ -1228,6 +1262,7 @@ pub mod method {
         params: &[FieldInfo::req("pathName", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `DisableMultipathPath`.
@@ -1237,6 +1272,7 @@ pub mod method {
         params: &[FieldInfo::req("pathName", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `SetMultipathLunPolicy`.
@@ -1249,6 +1285,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateHppMultipathLunPolicy`.
@@ -1261,6 +1298,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryPathSelectionPolicyOptions`.
@@ -1270,6 +1308,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostPathSelectionPolicyOption as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `QueryStorageArrayTypePolicyOptions`.
@@ -1279,6 +1318,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostStorageArrayTypePolicyOption as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateScsiLunDisplayName`.
@@ -1288,6 +1328,7 @@ pub mod method {
         params: &[FieldInfo::req("lunUuid", Type::String), FieldInfo::req("displayName", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `DetachScsiLun`.
@@ -1297,6 +1338,7 @@ pub mod method {
         params: &[FieldInfo::req("lunUuid", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `DetachScsiLunEx_Task`.
@@ -1306,6 +1348,7 @@ pub mod method {
         params: &[FieldInfo::list_req("lunUuid", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `DeleteScsiLunState`.
@@ -1315,6 +1358,7 @@ pub mod method {
         params: &[FieldInfo::req("lunCanonicalName", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `AttachScsiLun`.
@@ -1324,6 +1368,7 @@ pub mod method {
         params: &[FieldInfo::req("lunUuid", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `AttachScsiLunEx_Task`.
@@ -1333,6 +1378,7 @@ pub mod method {
         params: &[FieldInfo::list_req("lunUuid", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RefreshStorageSystem`.
@@ -1342,6 +1388,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `DiscoverFcoeHbas`.
@@ -1351,6 +1398,7 @@ pub mod method {
         params: &[FieldInfo::req("fcoeSpec", Type::Data(<FcoeConfigFcoeSpecification as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `MarkForRemoval`.
@@ -1360,6 +1408,7 @@ pub mod method {
         params: &[FieldInfo::req("hbaName", Type::String), FieldInfo::req("remove", Type::Boolean)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `FormatVffs`.
@@ -1369,6 +1418,7 @@ pub mod method {
         params: &[FieldInfo::req("createSpec", Type::Data(<HostVffsSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostVffsVolume as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `ExtendVffs`.
@@ -1382,6 +1432,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `DestroyVffs`.
@@ -1391,6 +1442,7 @@ pub mod method {
         params: &[FieldInfo::req("vffsPath", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `MountVffsVolume`.
@@ -1400,6 +1452,7 @@ pub mod method {
         params: &[FieldInfo::req("vffsUuid", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UnmountVffsVolume`.
@@ -1409,6 +1462,7 @@ pub mod method {
         params: &[FieldInfo::req("vffsUuid", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `DeleteVffsVolumeState`.
@@ -1418,6 +1472,7 @@ pub mod method {
         params: &[FieldInfo::req("vffsUuid", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RescanVffs`.
@@ -1427,6 +1482,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryAvailableSsds`.
@@ -1436,6 +1492,7 @@ pub mod method {
         params: &[FieldInfo::opt("vffsPath", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostScsiDisk as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `SetNFSUser`.
@@ -1445,6 +1502,7 @@ pub mod method {
         params: &[FieldInfo::req("user", Type::String), FieldInfo::req("password", Type::String).secret()],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `ChangeNFSUserPassword`.
@@ -1454,6 +1512,7 @@ pub mod method {
         params: &[FieldInfo::req("password", Type::String).secret()],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryNFSUser`.
@@ -1463,6 +1522,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::opt("returnval", Type::Data(<HostNasVolumeUserInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `ClearNFSUser`.
@@ -1472,6 +1532,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `TurnDiskLocatorLedOn_Task`.
@@ -1481,6 +1542,7 @@ pub mod method {
         params: &[FieldInfo::list_req("scsiDiskUuids", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `TurnDiskLocatorLedOff_Task`.
@@ -1490,6 +1552,7 @@ pub mod method {
         params: &[FieldInfo::list_req("scsiDiskUuids", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `MarkAsSsd_Task`.
@@ -1499,6 +1562,7 @@ pub mod method {
         params: &[FieldInfo::req("scsiDiskUuid", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `MarkAsNonSsd_Task`.
@@ -1508,6 +1572,7 @@ pub mod method {
         params: &[FieldInfo::req("scsiDiskUuid", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `MarkAsLocal_Task`.
@@ -1517,6 +1582,7 @@ pub mod method {
         params: &[FieldInfo::req("scsiDiskUuid", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `MarkAsNonLocal_Task`.
@@ -1526,6 +1592,7 @@ pub mod method {
         params: &[FieldInfo::req("scsiDiskUuid", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateVmfsUnmapPriority`.
@@ -1535,6 +1602,7 @@ pub mod method {
         params: &[FieldInfo::req("vmfsUuid", Type::String), FieldInfo::req("unmapPriority", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateVmfsUnmapBandwidth`.
@@ -1547,6 +1615,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryVmfsConfigOption`.
@@ -1556,6 +1625,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<VmfsConfigOption as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `MarkPerenniallyReserved`.
@@ -1565,6 +1635,7 @@ pub mod method {
         params: &[FieldInfo::req("lunUuid", Type::String), FieldInfo::req("state", Type::Boolean)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `MarkPerenniallyReservedEx_Task`.
@@ -1574,6 +1645,7 @@ pub mod method {
         params: &[FieldInfo::list("lunUuid", Type::String), FieldInfo::req("state", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `CreateNvmeOverRdmaAdapter`.
@@ -1583,6 +1655,7 @@ pub mod method {
         params: &[FieldInfo::req("rdmaDeviceName", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveNvmeOverRdmaAdapter`.
@@ -1592,6 +1665,7 @@ pub mod method {
         params: &[FieldInfo::req("hbaDeviceName", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `CreateSoftwareAdapter`.
@@ -1601,6 +1675,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<HostHbaCreateSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveSoftwareAdapter`.
@@ -1610,6 +1685,7 @@ pub mod method {
         params: &[FieldInfo::req("hbaDeviceName", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `DiscoverNvmeControllers`.
@@ -1619,6 +1695,7 @@ pub mod method {
         params: &[FieldInfo::req("discoverSpec", Type::Data(<HostNvmeDiscoverSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostNvmeDiscoveryLog as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `ConnectNvmeController`.
@@ -1628,6 +1705,7 @@ pub mod method {
         params: &[FieldInfo::req("connectSpec", Type::Data(<HostNvmeConnectSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `DisconnectNvmeController`.
@@ -1637,6 +1715,7 @@ pub mod method {
         params: &[FieldInfo::req("disconnectSpec", Type::Data(<HostNvmeDisconnectSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `ConnectNvmeControllerEx_Task`.
@@ -1646,6 +1725,7 @@ pub mod method {
         params: &[FieldInfo::list("connectSpec", Type::Data(<HostNvmeConnectSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `DisconnectNvmeControllerEx_Task`.
@@ -1655,5 +1735,6 @@ pub mod method {
         params: &[FieldInfo::list("disconnectSpec", Type::Data(<HostNvmeDisconnectSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 }

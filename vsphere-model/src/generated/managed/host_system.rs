@@ -384,6 +384,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::opt("returnval", Type::Data(<HostTpmAttestationReport as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `QueryHostConnectionInfo`.
@@ -393,6 +394,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostConnectInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateSystemResources`.
@@ -402,6 +404,7 @@ pub mod method {
         params: &[FieldInfo::req("resourceInfo", Type::Data(<HostSystemResourceInfo as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Resources"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateSystemSwapConfiguration`.
@@ -411,6 +414,7 @@ pub mod method {
         params: &[FieldInfo::req("sysSwapConfig", Type::Data(<HostSystemSwapConfiguration as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `ReconnectHost_Task`.
@@ -423,6 +427,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Connection"),
+        effect: Effect::Changes,
     };
 
     /// `DisconnectHost_Task`.
@@ -432,6 +437,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Connection"),
+        effect: Effect::Changes,
     };
 
     /// `EnterMaintenanceMode_Task`.
@@ -445,6 +451,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Maintenance"),
+        effect: Effect::Changes,
     };
 
     /// `ExitMaintenanceMode_Task`.
@@ -454,6 +461,7 @@ pub mod method {
         params: &[FieldInfo::req("timeout", Type::Int)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Maintenance"),
+        effect: Effect::Changes,
     };
 
     /// `RebootHost_Task`.
@@ -463,6 +471,7 @@ pub mod method {
         params: &[FieldInfo::req("force", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Maintenance"),
+        effect: Effect::Changes,
     };
 
     /// `ShutdownHost_Task`.
@@ -472,6 +481,7 @@ pub mod method {
         params: &[FieldInfo::req("force", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Maintenance"),
+        effect: Effect::Changes,
     };
 
     /// `PowerDownHostToStandBy_Task`.
@@ -481,6 +491,7 @@ pub mod method {
         params: &[FieldInfo::req("timeoutSec", Type::Int), FieldInfo::opt("evacuatePoweredOffVms", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Maintenance"),
+        effect: Effect::Changes,
     };
 
     /// `PowerUpHostFromStandBy_Task`.
@@ -490,6 +501,7 @@ pub mod method {
         params: &[FieldInfo::req("timeoutSec", Type::Int)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Maintenance"),
+        effect: Effect::Changes,
     };
 
     /// `QueryMemoryOverhead`.
@@ -503,6 +515,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Long)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `QueryMemoryOverheadEx`.
@@ -512,6 +525,7 @@ pub mod method {
         params: &[FieldInfo::req("vmConfigInfo", Type::Data(<VirtualMachineConfigInfo as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Long)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `ReconfigureHostForDAS_Task`.
@@ -521,6 +535,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Connection"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateFlags`.
@@ -530,6 +545,7 @@ pub mod method {
         params: &[FieldInfo::req("flagInfo", Type::Data(<HostFlagInfo as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `EnterLockdownMode`.
@@ -539,6 +555,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `ExitLockdownMode`.
@@ -548,6 +565,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `AcquireCimServicesTicket`.
@@ -557,6 +575,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostServiceTicket as DataType>::INFO))),
         privilege: Some("Host.Cim.CimInteraction"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateIpmi`.
@@ -566,6 +585,7 @@ pub mod method {
         params: &[FieldInfo::req("ipmiInfo", Type::Data(<HostIpmiInfo as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `RetrieveHardwareUptime`.
@@ -575,6 +595,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Long)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `PrepareCrypto`.
@@ -584,6 +605,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),
+        effect: Effect::Changes,
     };
 
     /// `EnableCrypto`.
@@ -593,6 +615,7 @@ pub mod method {
         params: &[FieldInfo::req("keyPlain", Type::Data(<CryptoKeyPlain as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),
+        effect: Effect::Changes,
     };
 
     /// `ConfigureCryptoKey`.
@@ -602,6 +625,7 @@ pub mod method {
         params: &[FieldInfo::opt("keyId", Type::Data(<CryptoKeyId as DataType>::INFO))],
         result: None,
         privilege: Some("Cryptographer.RegisterHost"),
+        effect: Effect::Changes,
     };
 
     /// `QueryProductLockerLocation`.
@@ -611,6 +635,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateProductLockerLocation_Task`.
@@ -620,6 +645,7 @@ pub mod method {
         params: &[FieldInfo::req("path", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.ProductLocker"),
+        effect: Effect::Changes,
     };
 
     /// `RetrieveFreeEpcMemory`.
@@ -629,5 +655,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Long)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 }

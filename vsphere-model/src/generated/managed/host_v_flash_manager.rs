@@ -84,6 +84,7 @@ pub mod method {
         params: &[FieldInfo::list("devicePath", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `HostConfigureVFlashResource`.
@@ -93,6 +94,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<HostVFlashManagerVFlashResourceConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `HostRemoveVFlashResource`.
@@ -102,6 +104,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `HostConfigVFlashCache`.
@@ -111,6 +114,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<HostVFlashManagerVFlashCacheConfigSpec as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.AdvancedConfig"),
+        effect: Effect::Changes,
     };
 
     /// `HostGetVFlashModuleDefaultConfig`.
@@ -120,5 +124,6 @@ pub mod method {
         params: &[FieldInfo::req("vFlashModule", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<VirtualDiskVFlashCacheConfigInfo as DataType>::INFO))),
         privilege: Some("Host.Config.AdvancedConfig"),
+        effect: Effect::Reads,
     };
 }

@@ -69,6 +69,7 @@ pub mod method {
         params: &[FieldInfo::req("ipConfig", Type::Data(<HostIpConfig as DataType>::INFO))],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `SelectVnic`.
@@ -78,6 +79,7 @@ pub mod method {
         params: &[FieldInfo::req("device", Type::String)],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `DeselectVnic`.
@@ -87,5 +89,6 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 }

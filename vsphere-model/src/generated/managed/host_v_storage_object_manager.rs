@@ -482,6 +482,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<VslmCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostRegisterDisk`.
@@ -496,6 +497,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObject as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostExtendDisk_Task`.
@@ -509,6 +511,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostInflateDisk_Task`.
@@ -518,6 +521,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostRenameVStorageObject`.
@@ -531,6 +535,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostRetrieveVStorageInfrastructureObjectPolicy`.
@@ -540,6 +545,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<VslmInfrastructureObjectPolicy as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `HostDeleteVStorageObject_Task`.
@@ -553,6 +559,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostRetrieveVStorageObject`.
@@ -566,6 +573,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObject as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `HostRetrieveVStorageObjectState`.
@@ -575,6 +583,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObjectStateInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `HostListVStorageObject`.
@@ -584,6 +593,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<ID as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `HostCloneVStorageObject_Task`.
@@ -597,6 +607,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostRelocateVStorageObject_Task`.
@@ -611,6 +622,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostSetVStorageObjectControlFlags`.
@@ -624,6 +636,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostClearVStorageObjectControlFlags`.
@@ -637,6 +650,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostReconcileDatastoreInventory_Task`.
@@ -646,6 +660,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("deepCleansing", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostScheduleReconcileDatastoreInventory`.
@@ -655,6 +670,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("deepCleansing", Type::Boolean)],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostVStorageObjectCreateSnapshot_Task`.
@@ -668,6 +684,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostVStorageObjectDeleteSnapshot_Task`.
@@ -681,6 +698,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostVStorageObjectRetrieveSnapshotInfo`.
@@ -690,6 +708,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObjectSnapshotInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `HostVStorageObjectCreateDiskFromSnapshot_Task`.
@@ -711,6 +730,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostVStorageObjectRevert_Task`.
@@ -724,6 +744,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostUpdateVStorageObjectMetadata_Task`.
@@ -738,6 +759,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostRetrieveVStorageObjectMetadata`.
@@ -752,6 +774,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<KeyValue as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `HostRetrieveVStorageObjectMetadataValue`.
@@ -766,6 +789,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `HostDeleteVStorageObjectEx_Task`.
@@ -779,6 +803,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostUpdateVStorageObjectMetadataEx_Task`.
@@ -793,6 +818,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostSetVirtualDiskUuid_Task`.
@@ -802,6 +828,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("uuid", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `HostQueryVirtualDiskUuid`.
@@ -811,5 +838,6 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

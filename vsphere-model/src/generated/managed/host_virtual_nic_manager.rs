@@ -64,6 +64,7 @@ pub mod method {
         params: &[FieldInfo::req("nicType", Type::String)],
         result: Some(FieldInfo::opt("returnval", Type::Data(<VirtualNicManagerNetConfig as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `SelectVnicForNicType`.
@@ -73,6 +74,7 @@ pub mod method {
         params: &[FieldInfo::req("nicType", Type::String), FieldInfo::req("device", Type::String)],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 
     /// `DeselectVnicForNicType`.
@@ -82,5 +84,6 @@ pub mod method {
         params: &[FieldInfo::req("nicType", Type::String), FieldInfo::req("device", Type::String)],
         result: None,
         privilege: Some("Host.Config.Network"),
+        effect: Effect::Changes,
     };
 }

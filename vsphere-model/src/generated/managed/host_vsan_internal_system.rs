@@ -165,6 +165,7 @@ pub mod method {
         params: &[FieldInfo::list_req("queries", Type::Data(<HostVsanInternalSystemCmmdsQuery as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `QueryPhysicalVsanDisks`.
@@ -174,6 +175,7 @@ pub mod method {
         params: &[FieldInfo::list("props", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `QueryVsanObjects`.
@@ -183,6 +185,7 @@ pub mod method {
         params: &[FieldInfo::list("uuids", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `QueryObjectsOnPhysicalVsanDisk`.
@@ -192,6 +195,7 @@ pub mod method {
         params: &[FieldInfo::list_req("disks", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `AbdicateDomOwnership`.
@@ -201,6 +205,7 @@ pub mod method {
         params: &[FieldInfo::list_req("uuids", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryVsanStatistics`.
@@ -210,6 +215,7 @@ pub mod method {
         params: &[FieldInfo::list_req("labels", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `ReconfigureDomObject`.
@@ -219,6 +225,7 @@ pub mod method {
         params: &[FieldInfo::req("uuid", Type::String), FieldInfo::req("policy", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QuerySyncingVsanObjects`.
@@ -228,6 +235,7 @@ pub mod method {
         params: &[FieldInfo::list("uuids", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `RunVsanPhysicalDiskDiagnostics`.
@@ -240,6 +248,7 @@ pub mod method {
             Type::Data(<HostVsanInternalSystemVsanPhysicalDiskDiagnosticsResult as DataType>::INFO),
         )),
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `GetVsanObjExtAttrs`.
@@ -249,6 +258,7 @@ pub mod method {
         params: &[FieldInfo::list_req("uuids", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `ReconfigurationSatisfiable`.
@@ -261,6 +271,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list_req("returnval", Type::Data(<VsanPolicySatisfiability as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `CanProvisionObjects`.
@@ -273,6 +284,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list_req("returnval", Type::Data(<VsanPolicySatisfiability as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `DeleteVsanObjects`.
@@ -285,6 +297,7 @@ pub mod method {
             Type::Data(<HostVsanInternalSystemDeleteVsanObjectsResult as DataType>::INFO),
         )),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpgradeVsanObjects`.
@@ -297,6 +310,7 @@ pub mod method {
             Type::Data(<HostVsanInternalSystemVsanObjectOperationResult as DataType>::INFO),
         )),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryVsanObjectUuidsByFilter`.
@@ -310,5 +324,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 }

@@ -136,6 +136,7 @@ pub mod method {
         params: &[FieldInfo::list("canonicalName", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<VsanHostDiskResult as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `AddDisks_Task`.
@@ -145,6 +146,7 @@ pub mod method {
         params: &[FieldInfo::list_req("disk", Type::Data(<HostScsiDisk as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `InitializeDisks_Task`.
@@ -154,6 +156,7 @@ pub mod method {
         params: &[FieldInfo::list_req("mapping", Type::Data(<VsanHostDiskMapping as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveDisk_Task`.
@@ -167,6 +170,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveDiskMapping_Task`.
@@ -180,6 +184,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UnmountDiskMapping_Task`.
@@ -189,6 +194,7 @@ pub mod method {
         params: &[FieldInfo::list_req("mapping", Type::Data(<VsanHostDiskMapping as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateVsan_Task`.
@@ -198,6 +204,7 @@ pub mod method {
         params: &[FieldInfo::req("config", Type::Data(<VsanHostConfigInfo as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryHostStatus`.
@@ -207,6 +214,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Data(<VsanHostClusterStatus as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `EvacuateVsanNode_Task`.
@@ -219,6 +227,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `RecommissionVsanNode_Task`.
@@ -228,5 +237,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 }

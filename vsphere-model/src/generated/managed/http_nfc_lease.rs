@@ -125,6 +125,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<HttpNfcLeaseManifestEntry as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `HttpNfcLeaseSetManifestChecksumType`.
@@ -134,11 +135,18 @@ pub mod method {
         params: &[FieldInfo::list("deviceUrlsToChecksumTypes", Type::Data(<KeyValue as DataType>::INFO))],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `HttpNfcLeaseComplete`.
-    pub static HTTP_NFC_LEASE_COMPLETE: Method =
-        Method { name: "HttpNfcLeaseComplete", owner: "HttpNfcLease", params: &[], result: None, privilege: None };
+    pub static HTTP_NFC_LEASE_COMPLETE: Method = Method {
+        name: "HttpNfcLeaseComplete",
+        owner: "HttpNfcLease",
+        params: &[],
+        result: None,
+        privilege: None,
+        effect: Effect::Changes,
+    };
 
     /// `HttpNfcLeaseAbort`.
     pub static HTTP_NFC_LEASE_ABORT: Method = Method {
@@ -147,6 +155,7 @@ pub mod method {
         params: &[FieldInfo::opt("fault", Type::Data(<LocalizedMethodFault as DataType>::INFO))],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `HttpNfcLeaseProgress`.
@@ -156,6 +165,7 @@ pub mod method {
         params: &[FieldInfo::req("percent", Type::Int)],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `HttpNfcLeasePullFromUrls_Task`.
@@ -165,6 +175,7 @@ pub mod method {
         params: &[FieldInfo::list("files", Type::Data(<HttpNfcLeaseSourceFile as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `HttpNfcLeaseProbeUrls`.
@@ -177,5 +188,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<HttpNfcLeaseProbeResult as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Changes,
     };
 }

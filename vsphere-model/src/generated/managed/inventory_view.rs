@@ -48,6 +48,7 @@ pub mod method {
         params: &[FieldInfo::list_req("entity", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `CloseInventoryViewFolder`.
@@ -57,5 +58,6 @@ pub mod method {
         params: &[FieldInfo::list_req("entity", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 }

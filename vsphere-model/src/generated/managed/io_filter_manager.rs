@@ -156,6 +156,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `UninstallIoFilter_Task`.
@@ -165,6 +166,7 @@ pub mod method {
         params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("compRes", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `UpgradeIoFilter_Task`.
@@ -179,6 +181,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `QueryIoFilterIssues`.
@@ -188,6 +191,7 @@ pub mod method {
         params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("compRes", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<IoFilterQueryIssueResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryIoFilterInfo`.
@@ -197,6 +201,7 @@ pub mod method {
         params: &[FieldInfo::req("compRes", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<ClusterIoFilterInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `ResolveInstallationErrorsOnHost_Task`.
@@ -206,6 +211,7 @@ pub mod method {
         params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ResolveInstallationErrorsOnCluster_Task`.
@@ -215,6 +221,7 @@ pub mod method {
         params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("cluster", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `QueryDisksUsingFilter`.
@@ -224,6 +231,7 @@ pub mod method {
         params: &[FieldInfo::req("filterId", Type::String), FieldInfo::req("compRes", Type::Ref)],
         result: Some(FieldInfo::list_req("returnval", Type::Data(<VirtualDiskId as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `InitiateTransitionToVLCM_Task`.
@@ -233,5 +241,6 @@ pub mod method {
         params: &[FieldInfo::req("cluster", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 }

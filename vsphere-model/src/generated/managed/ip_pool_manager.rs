@@ -92,6 +92,7 @@ pub mod method {
         params: &[FieldInfo::req("dc", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<IpPool as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 
     /// `CreateIpPool`.
@@ -101,6 +102,7 @@ pub mod method {
         params: &[FieldInfo::req("dc", Type::Ref), FieldInfo::req("pool", Type::Data(<IpPool as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Int)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `UpdateIpPool`.
@@ -110,6 +112,7 @@ pub mod method {
         params: &[FieldInfo::req("dc", Type::Ref), FieldInfo::req("pool", Type::Data(<IpPool as DataType>::INFO))],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `DestroyIpPool`.
@@ -123,6 +126,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `AllocateIpv4Address`.
@@ -136,6 +140,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `AllocateIpv6Address`.
@@ -149,6 +154,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ReleaseIpAllocation`.
@@ -162,6 +168,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `QueryIPAllocations`.
@@ -175,5 +182,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::list_req("returnval", Type::Data(<IpPoolManagerIpAllocation as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 }

@@ -85,6 +85,7 @@ pub mod method {
         params: &[FieldInfo::req("vnicDevice", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<IscsiStatus as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `QueryPnicStatus`.
@@ -94,6 +95,7 @@ pub mod method {
         params: &[FieldInfo::req("pnicDevice", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<IscsiStatus as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `QueryBoundVnics`.
@@ -103,6 +105,7 @@ pub mod method {
         params: &[FieldInfo::req("iScsiHbaName", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<IscsiPortInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `QueryCandidateNics`.
@@ -112,6 +115,7 @@ pub mod method {
         params: &[FieldInfo::req("iScsiHbaName", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<IscsiPortInfo as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 
     /// `BindVnic`.
@@ -121,6 +125,7 @@ pub mod method {
         params: &[FieldInfo::req("iScsiHbaName", Type::String), FieldInfo::req("vnicDevice", Type::String)],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `UnbindVnic`.
@@ -134,6 +139,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Changes,
     };
 
     /// `QueryMigrationDependencies`.
@@ -143,5 +149,6 @@ pub mod method {
         params: &[FieldInfo::list_req("pnicDevice", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<IscsiMigrationDependency as DataType>::INFO))),
         privilege: Some("Host.Config.Storage"),
+        effect: Effect::Reads,
     };
 }

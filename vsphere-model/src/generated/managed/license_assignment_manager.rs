@@ -69,6 +69,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<LicenseManagerLicenseInfo as DataType>::INFO))),
         privilege: Some("Global.Licenses"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveAssignedLicense`.
@@ -78,6 +79,7 @@ pub mod method {
         params: &[FieldInfo::req("entityId", Type::String)],
         result: None,
         privilege: Some("Global.Licenses"),
+        effect: Effect::Changes,
     };
 
     /// `QueryAssignedLicenses`.
@@ -90,5 +92,6 @@ pub mod method {
             Type::Data(<LicenseAssignmentManagerLicenseAssignment as DataType>::INFO),
         )),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

@@ -175,6 +175,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<LicenseFeatureInfo as DataType>::INFO))),
         privilege: Some("Global.Licenses"),
+        effect: Effect::Reads,
     };
 
     /// `QueryLicenseSourceAvailability`.
@@ -184,6 +185,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<LicenseAvailabilityInfo as DataType>::INFO))),
         privilege: Some("Global.Licenses"),
+        effect: Effect::Reads,
     };
 
     /// `QueryLicenseUsage`.
@@ -193,6 +195,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<LicenseUsageInfo as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `SetLicenseEdition`.
@@ -202,6 +205,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::opt("featureKey", Type::String)],
         result: None,
         privilege: Some("Global.Licenses"),
+        effect: Effect::Changes,
     };
 
     /// `CheckLicenseFeature`.
@@ -211,6 +215,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::req("featureKey", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `EnableFeature`.
@@ -220,6 +225,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::req("featureKey", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("Global.Licenses"),
+        effect: Effect::Changes,
     };
 
     /// `DisableFeature`.
@@ -229,6 +235,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::req("featureKey", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("Global.Licenses"),
+        effect: Effect::Changes,
     };
 
     /// `ConfigureLicenseSource`.
@@ -241,6 +248,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Global.Licenses"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateLicense`.
@@ -253,6 +261,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<LicenseManagerLicenseInfo as DataType>::INFO))),
         privilege: Some("Global.Licenses"),
+        effect: Effect::Changes,
     };
 
     /// `AddLicense`.
@@ -265,6 +274,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<LicenseManagerLicenseInfo as DataType>::INFO))),
         privilege: Some("Global.Licenses"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveLicense`.
@@ -274,6 +284,7 @@ pub mod method {
         params: &[FieldInfo::req("licenseKey", Type::String)],
         result: None,
         privilege: Some("Global.Licenses"),
+        effect: Effect::Changes,
     };
 
     /// `DecodeLicense`.
@@ -283,6 +294,7 @@ pub mod method {
         params: &[FieldInfo::req("licenseKey", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<LicenseManagerLicenseInfo as DataType>::INFO))),
         privilege: Some("Global.Licenses"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateLicenseLabel`.
@@ -296,6 +308,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Global.Licenses"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveLicenseLabel`.
@@ -305,5 +318,6 @@ pub mod method {
         params: &[FieldInfo::req("licenseKey", Type::String), FieldInfo::req("labelKey", Type::String)],
         result: None,
         privilege: Some("Global.Licenses"),
+        effect: Effect::Changes,
     };
 }

@@ -52,6 +52,7 @@ pub mod method {
         params: &[FieldInfo::list("add", Type::Ref), FieldInfo::list("remove", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ResetListView`.
@@ -61,6 +62,7 @@ pub mod method {
         params: &[FieldInfo::list("obj", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ResetListViewFromView`.
@@ -70,5 +72,6 @@ pub mod method {
         params: &[FieldInfo::req("view", Type::Ref)],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 }

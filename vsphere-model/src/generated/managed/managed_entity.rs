@@ -97,8 +97,14 @@ pub mod method {
     use super::*;
 
     /// `Reload`.
-    pub static RELOAD: Method =
-        Method { name: "Reload", owner: "ManagedEntity", params: &[], result: None, privilege: Some("System.Read") };
+    pub static RELOAD: Method = Method {
+        name: "Reload",
+        owner: "ManagedEntity",
+        params: &[],
+        result: None,
+        privilege: Some("System.Read"),
+        effect: Effect::Changes,
+    };
 
     /// `Rename_Task`.
     pub static RENAME_TASK: Method = Method {
@@ -107,6 +113,7 @@ pub mod method {
         params: &[FieldInfo::req("newName", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `Destroy_Task`.
@@ -116,5 +123,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 }

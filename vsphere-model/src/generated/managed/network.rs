@@ -86,5 +86,6 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Network.Delete"),
+        effect: Effect::Changes,
     };
 }

@@ -56,6 +56,7 @@ pub mod method {
         params: &[FieldInfo::opt("name", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<OptionValue as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `UpdateOptions`.
@@ -65,5 +66,6 @@ pub mod method {
         params: &[FieldInfo::list_req("changedValue", Type::Data(<OptionValue as DataType>::INFO))],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 }

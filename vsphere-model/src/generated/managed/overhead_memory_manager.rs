@@ -38,5 +38,6 @@ pub mod method {
         params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Long)),
         privilege: Some("Global.VCServer"),
+        effect: Effect::Reads,
     };
 }

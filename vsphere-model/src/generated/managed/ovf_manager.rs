@@ -102,6 +102,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<OvfValidateHostResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `ParseDescriptor`.
@@ -114,6 +115,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<OvfParseDescriptorResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `CreateImportSpec`.
@@ -128,6 +130,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<OvfCreateImportSpecResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `CreateDescriptor`.
@@ -140,5 +143,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<OvfCreateDescriptorResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

@@ -130,6 +130,7 @@ pub mod method {
         params: &[FieldInfo::req("entity", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<PerfProviderSummary as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryAvailablePerfMetric`.
@@ -144,6 +145,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<PerfMetricId as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryPerfCounter`.
@@ -153,6 +155,7 @@ pub mod method {
         params: &[FieldInfo::list_req("counterId", Type::Int)],
         result: Some(FieldInfo::list("returnval", Type::Data(<PerfCounterInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryPerfCounterByLevel`.
@@ -162,6 +165,7 @@ pub mod method {
         params: &[FieldInfo::req("level", Type::Int)],
         result: Some(FieldInfo::list_req("returnval", Type::Data(<PerfCounterInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryPerf`.
@@ -171,6 +175,7 @@ pub mod method {
         params: &[FieldInfo::list_req("querySpec", Type::Data(<PerfQuerySpec as DataType>::INFO))],
         result: Some(FieldInfo::list("returnval", Type::Data(<PerfEntityMetricBase as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryPerfComposite`.
@@ -180,6 +185,7 @@ pub mod method {
         params: &[FieldInfo::req("querySpec", Type::Data(<PerfQuerySpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Data(<PerfCompositeMetric as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `CreatePerfInterval`.
@@ -189,6 +195,7 @@ pub mod method {
         params: &[FieldInfo::req("intervalId", Type::Data(<PerfInterval as DataType>::INFO))],
         result: None,
         privilege: Some("Performance.ModifyIntervals"),
+        effect: Effect::Changes,
     };
 
     /// `RemovePerfInterval`.
@@ -198,6 +205,7 @@ pub mod method {
         params: &[FieldInfo::req("samplePeriod", Type::Int)],
         result: None,
         privilege: Some("Performance.ModifyIntervals"),
+        effect: Effect::Changes,
     };
 
     /// `UpdatePerfInterval`.
@@ -207,6 +215,7 @@ pub mod method {
         params: &[FieldInfo::req("interval", Type::Data(<PerfInterval as DataType>::INFO))],
         result: None,
         privilege: Some("Performance.ModifyIntervals"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateCounterLevelMapping`.
@@ -219,6 +228,7 @@ pub mod method {
         )],
         result: None,
         privilege: Some("Performance.ModifyIntervals"),
+        effect: Effect::Changes,
     };
 
     /// `ResetCounterLevelMapping`.
@@ -228,5 +238,6 @@ pub mod method {
         params: &[FieldInfo::list_req("counters", Type::Int)],
         result: None,
         privilege: Some("Performance.ModifyIntervals"),
+        effect: Effect::Changes,
     };
 }

@@ -93,6 +93,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::opt("returnval", Type::Data(<ProfileDescription as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `DestroyProfile`.
@@ -102,6 +103,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("Profile.Delete"),
+        effect: Effect::Changes,
     };
 
     /// `AssociateProfile`.
@@ -111,6 +113,7 @@ pub mod method {
         params: &[FieldInfo::list_req("entity", Type::Ref)],
         result: None,
         privilege: Some("Profile.Edit"),
+        effect: Effect::Changes,
     };
 
     /// `DissociateProfile`.
@@ -120,6 +123,7 @@ pub mod method {
         params: &[FieldInfo::list("entity", Type::Ref)],
         result: None,
         privilege: Some("Profile.Edit"),
+        effect: Effect::Changes,
     };
 
     /// `CheckProfileCompliance_Task`.
@@ -129,6 +133,7 @@ pub mod method {
         params: &[FieldInfo::list("entity", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `ExportProfile`.
@@ -138,5 +143,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Profile.Export"),
+        effect: Effect::Changes,
     };
 }

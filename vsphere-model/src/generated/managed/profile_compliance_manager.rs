@@ -73,6 +73,7 @@ pub mod method {
         params: &[FieldInfo::list("profile", Type::Ref), FieldInfo::list("entity", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `QueryComplianceStatus`.
@@ -82,6 +83,7 @@ pub mod method {
         params: &[FieldInfo::list("profile", Type::Ref), FieldInfo::list("entity", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<ComplianceResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `ClearComplianceStatus`.
@@ -91,6 +93,7 @@ pub mod method {
         params: &[FieldInfo::list("profile", Type::Ref), FieldInfo::list("entity", Type::Ref)],
         result: None,
         privilege: Some("Profile.Clear"),
+        effect: Effect::Changes,
     };
 
     /// `QueryExpressionMetadata`.
@@ -100,5 +103,6 @@ pub mod method {
         params: &[FieldInfo::list("expressionName", Type::String), FieldInfo::opt("profile", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<ProfileExpressionMetadata as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

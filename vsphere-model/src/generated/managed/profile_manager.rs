@@ -58,6 +58,7 @@ pub mod method {
         params: &[FieldInfo::req("createSpec", Type::Data(<ProfileCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Profile.Create"),
+        effect: Effect::Changes,
     };
 
     /// `QueryPolicyMetadata`.
@@ -67,6 +68,7 @@ pub mod method {
         params: &[FieldInfo::list("policyName", Type::String), FieldInfo::opt("profile", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<ProfilePolicyMetadata as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `FindAssociatedProfile`.
@@ -76,5 +78,6 @@ pub mod method {
         params: &[FieldInfo::req("entity", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

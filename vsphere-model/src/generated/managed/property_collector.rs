@@ -127,6 +127,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Session,
     };
 
     /// `RetrieveProperties`.
@@ -136,6 +137,7 @@ pub mod method {
         params: &[FieldInfo::list_req("specSet", Type::Data(<PropertyFilterSpec as DataType>::INFO))],
         result: Some(FieldInfo::list("returnval", Type::Data(<ObjectContent as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
+        effect: Effect::Reads,
     };
 
     /// `CheckForUpdates`.
@@ -145,6 +147,7 @@ pub mod method {
         params: &[FieldInfo::opt("version", Type::String)],
         result: Some(FieldInfo::opt("returnval", Type::Data(<UpdateSet as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `WaitForUpdates`.
@@ -154,6 +157,7 @@ pub mod method {
         params: &[FieldInfo::opt("version", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<UpdateSet as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `CancelWaitForUpdates`.
@@ -163,6 +167,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `WaitForUpdatesEx`.
@@ -175,6 +180,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::opt("returnval", Type::Data(<UpdateSet as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `RetrievePropertiesEx`.
@@ -187,6 +193,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::opt("returnval", Type::Data(<RetrieveResult as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
+        effect: Effect::Reads,
     };
 
     /// `ContinueRetrievePropertiesEx`.
@@ -196,6 +203,7 @@ pub mod method {
         params: &[FieldInfo::req("token", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<RetrieveResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `CancelRetrievePropertiesEx`.
@@ -205,6 +213,7 @@ pub mod method {
         params: &[FieldInfo::req("token", Type::String)],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `CreatePropertyCollector`.
@@ -214,6 +223,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Session,
     };
 
     /// `DestroyPropertyCollector`.
@@ -223,5 +233,6 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 }

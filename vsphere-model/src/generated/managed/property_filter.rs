@@ -40,6 +40,12 @@ pub mod method {
     use super::*;
 
     /// `DestroyPropertyFilter`.
-    pub static DESTROY_PROPERTY_FILTER: Method =
-        Method { name: "DestroyPropertyFilter", owner: "PropertyFilter", params: &[], result: None, privilege: None };
+    pub static DESTROY_PROPERTY_FILTER: Method = Method {
+        name: "DestroyPropertyFilter",
+        owner: "PropertyFilter",
+        params: &[],
+        result: None,
+        privilege: None,
+        effect: Effect::Changes,
+    };
 }

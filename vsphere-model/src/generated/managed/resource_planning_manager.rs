@@ -33,5 +33,6 @@ pub mod method {
         params: &[FieldInfo::req("dbSizeParam", Type::Data(<DatabaseSizeParam as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Data(<DatabaseSizeEstimate as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 }

@@ -220,6 +220,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `MoveIntoResourcePool`.
@@ -229,6 +230,7 @@ pub mod method {
         params: &[FieldInfo::list_req("list", Type::Ref)],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `UpdateChildResourceConfiguration`.
@@ -238,6 +240,7 @@ pub mod method {
         params: &[FieldInfo::list_req("spec", Type::Data(<ResourceConfigSpec as DataType>::INFO))],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `CreateResourcePool`.
@@ -250,11 +253,18 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Resource.CreatePool"),
+        effect: Effect::Changes,
     };
 
     /// `DestroyChildren`.
-    pub static DESTROY_CHILDREN: Method =
-        Method { name: "DestroyChildren", owner: "ResourcePool", params: &[], result: None, privilege: None };
+    pub static DESTROY_CHILDREN: Method = Method {
+        name: "DestroyChildren",
+        owner: "ResourcePool",
+        params: &[],
+        result: None,
+        privilege: None,
+        effect: Effect::Changes,
+    };
 
     /// `CreateVApp`.
     pub static CREATE_V_APP: Method = Method {
@@ -268,6 +278,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VApp.Create"),
+        effect: Effect::Changes,
     };
 
     /// `CreateChildVM_Task`.
@@ -280,6 +291,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Inventory.Create"),
+        effect: Effect::Changes,
     };
 
     /// `RegisterChildVM_Task`.
@@ -293,6 +305,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Inventory.Register"),
+        effect: Effect::Changes,
     };
 
     /// `ImportVApp`.
@@ -306,6 +319,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VApp.Import"),
+        effect: Effect::Changes,
     };
 
     /// `QueryResourceConfigOption`.
@@ -315,6 +329,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Data(<ResourceConfigOption as DataType>::INFO))),
         privilege: Some("Resource.EditPool"),
+        effect: Effect::Reads,
     };
 
     /// `RefreshRuntime`.
@@ -324,5 +339,6 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 }

@@ -64,6 +64,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("ScheduledTask.Delete"),
+        effect: Effect::Changes,
     };
 
     /// `ReconfigureScheduledTask`.
@@ -73,6 +74,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<ScheduledTaskSpec as DataType>::INFO))],
         result: None,
         privilege: Some("ScheduledTask.Edit"),
+        effect: Effect::Changes,
     };
 
     /// `RunScheduledTask`.
@@ -82,5 +84,6 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("ScheduledTask.Run"),
+        effect: Effect::Changes,
     };
 }

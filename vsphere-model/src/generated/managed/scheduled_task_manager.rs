@@ -85,6 +85,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `RetrieveEntityScheduledTask`.
@@ -94,6 +95,7 @@ pub mod method {
         params: &[FieldInfo::opt("entity", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `CreateObjectScheduledTask`.
@@ -106,6 +108,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `RetrieveObjectScheduledTask`.
@@ -115,5 +118,6 @@ pub mod method {
         params: &[FieldInfo::opt("obj", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

@@ -164,6 +164,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `FindByDatastorePath`.
@@ -173,6 +174,7 @@ pub mod method {
         params: &[FieldInfo::req("datacenter", Type::Ref), FieldInfo::req("path", Type::String)],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `FindByDnsName`.
@@ -186,6 +188,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `FindByIp`.
@@ -199,6 +202,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `FindByInventoryPath`.
@@ -208,6 +212,7 @@ pub mod method {
         params: &[FieldInfo::req("inventoryPath", Type::String)],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `FindChild`.
@@ -217,6 +222,7 @@ pub mod method {
         params: &[FieldInfo::req("entity", Type::Ref), FieldInfo::req("name", Type::String)],
         result: Some(FieldInfo::opt("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `FindAllByUuid`.
@@ -231,6 +237,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list_req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `FindAllByDnsName`.
@@ -244,6 +251,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list_req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `FindAllByIp`.
@@ -257,6 +265,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list_req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `Query`.
@@ -266,6 +275,7 @@ pub mod method {
         params: &[FieldInfo::req("querySpec", Type::Data(<SearchIndexQuerySpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Data(<SearchIndexResultSet as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryNext`.
@@ -275,5 +285,6 @@ pub mod method {
         params: &[FieldInfo::req("iterationSpec", Type::Data(<SearchIndexIterationSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Data(<SearchIndexResultSet as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 }

@@ -103,6 +103,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::DateTime)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveServiceContent`.
@@ -112,6 +113,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Data(<ServiceContent as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
+        effect: Effect::Reads,
     };
 
     /// `ValidateMigration`.
@@ -127,6 +129,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<Event as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryVMotionCompatibility`.
@@ -140,6 +143,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<HostVMotionCompatibility as DataType>::INFO))),
         privilege: Some("Resource.QueryVMotion"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveProductComponents`.
@@ -149,5 +153,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<ProductComponentInfo as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
+        effect: Effect::Reads,
     };
 }

@@ -49,5 +49,6 @@ pub mod method {
         params: &[FieldInfo::opt("serviceName", Type::String), FieldInfo::list("location", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<ServiceManagerServiceInfo as DataType>::INFO))),
         privilege: Some("Global.ServiceManagers"),
+        effect: Effect::Reads,
     };
 }

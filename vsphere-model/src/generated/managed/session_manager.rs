@@ -187,6 +187,7 @@ pub mod method {
         params: &[FieldInfo::req("message", Type::String)],
         result: None,
         privilege: Some("Sessions.GlobalMessage"),
+        effect: Effect::Changes,
     };
 
     /// `LoginByToken`.
@@ -196,6 +197,7 @@ pub mod method {
         params: &[FieldInfo::opt("locale", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
+        effect: Effect::Changes,
     };
 
     /// `Login`.
@@ -209,6 +211,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
+        effect: Effect::Changes,
     };
 
     /// `LoginBySSPI`.
@@ -218,11 +221,18 @@ pub mod method {
         params: &[FieldInfo::req("base64Token", Type::String), FieldInfo::opt("locale", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
+        effect: Effect::Changes,
     };
 
     /// `Logout`.
-    pub static LOGOUT: Method =
-        Method { name: "Logout", owner: "SessionManager", params: &[], result: None, privilege: Some("System.View") };
+    pub static LOGOUT: Method = Method {
+        name: "Logout",
+        owner: "SessionManager",
+        params: &[],
+        result: None,
+        privilege: Some("System.View"),
+        effect: Effect::Changes,
+    };
 
     /// `AcquireLocalTicket`.
     pub static ACQUIRE_LOCAL_TICKET: Method = Method {
@@ -231,6 +241,7 @@ pub mod method {
         params: &[FieldInfo::req("userName", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<SessionManagerLocalTicket as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
+        effect: Effect::Changes,
     };
 
     /// `AcquireGenericServiceTicket`.
@@ -240,6 +251,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<SessionManagerServiceRequestSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Data(<SessionManagerGenericServiceTicket as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
+        effect: Effect::Changes,
     };
 
     /// `TerminateSession`.
@@ -249,6 +261,7 @@ pub mod method {
         params: &[FieldInfo::list_req("sessionId", Type::String)],
         result: None,
         privilege: Some("Sessions.TerminateSession"),
+        effect: Effect::Changes,
     };
 
     /// `SetLocale`.
@@ -258,6 +271,7 @@ pub mod method {
         params: &[FieldInfo::req("locale", Type::String)],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `LoginExtensionBySubjectName`.
@@ -267,6 +281,7 @@ pub mod method {
         params: &[FieldInfo::req("extensionKey", Type::String), FieldInfo::opt("locale", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
+        effect: Effect::Changes,
     };
 
     /// `LoginExtensionByCertificate`.
@@ -276,6 +291,7 @@ pub mod method {
         params: &[FieldInfo::req("extensionKey", Type::String), FieldInfo::opt("locale", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
+        effect: Effect::Changes,
     };
 
     /// `ImpersonateUser`.
@@ -285,6 +301,7 @@ pub mod method {
         params: &[FieldInfo::req("userName", Type::String), FieldInfo::opt("locale", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("Sessions.ImpersonateUser"),
+        effect: Effect::Changes,
     };
 
     /// `SessionIsActive`.
@@ -294,6 +311,7 @@ pub mod method {
         params: &[FieldInfo::req("sessionID", Type::String), FieldInfo::req("userName", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("Sessions.ValidateSession"),
+        effect: Effect::Reads,
     };
 
     /// `AcquireCloneTicket`.
@@ -303,6 +321,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `CloneSession`.
@@ -312,5 +331,6 @@ pub mod method {
         params: &[FieldInfo::req("cloneTicket", Type::String).secret()],
         result: Some(FieldInfo::req("returnval", Type::Data(<UserSession as DataType>::INFO))),
         privilege: Some("System.Anonymous"),
+        effect: Effect::Changes,
     };
 }

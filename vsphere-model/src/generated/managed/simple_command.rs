@@ -46,5 +46,6 @@ pub mod method {
         params: &[FieldInfo::list("arguments", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("Global.ServiceManagers"),
+        effect: Effect::Changes,
     };
 }

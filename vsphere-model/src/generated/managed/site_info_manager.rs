@@ -33,5 +33,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Data(<SiteInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 }

@@ -32,5 +32,6 @@ pub mod method {
         params: &[FieldInfo::req("lunUuid", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 }

@@ -132,6 +132,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `QueryIORMConfigOption`.
@@ -141,6 +142,7 @@ pub mod method {
         params: &[FieldInfo::req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<StorageIORMConfigOption as DataType>::INFO))),
         privilege: Some("Datastore.Config"),
+        effect: Effect::Reads,
     };
 
     /// `QueryDatastorePerformanceSummary`.
@@ -150,6 +152,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<StoragePerformanceSummary as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `ApplyStorageDrsRecommendationToPod_Task`.
@@ -159,6 +162,7 @@ pub mod method {
         params: &[FieldInfo::req("pod", Type::Ref), FieldInfo::req("key", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `ApplyStorageDrsRecommendation_Task`.
@@ -168,6 +172,7 @@ pub mod method {
         params: &[FieldInfo::list_req("key", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `CancelStorageDrsRecommendation`.
@@ -177,6 +182,7 @@ pub mod method {
         params: &[FieldInfo::list_req("key", Type::String)],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RefreshStorageDrsRecommendation`.
@@ -186,6 +192,7 @@ pub mod method {
         params: &[FieldInfo::req("pod", Type::Ref)],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RefreshStorageDrsRecommendationsForPod_Task`.
@@ -195,6 +202,7 @@ pub mod method {
         params: &[FieldInfo::req("pod", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `ConfigureStorageDrsForPod_Task`.
@@ -208,6 +216,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ValidateStoragePodConfig`.
@@ -220,6 +229,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::opt("returnval", Type::Data(<LocalizedMethodFault as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `RecommendDatastores`.
@@ -229,5 +239,6 @@ pub mod method {
         params: &[FieldInfo::req("storageSpec", Type::Data(<StoragePlacementSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Data(<StoragePlacementResult as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 }

@@ -85,8 +85,14 @@ pub mod method {
     use super::*;
 
     /// `CancelTask`.
-    pub static CANCEL_TASK: Method =
-        Method { name: "CancelTask", owner: "Task", params: &[], result: None, privilege: None };
+    pub static CANCEL_TASK: Method = Method {
+        name: "CancelTask",
+        owner: "Task",
+        params: &[],
+        result: None,
+        privilege: None,
+        effect: Effect::Changes,
+    };
 
     /// `UpdateProgress`.
     pub static UPDATE_PROGRESS: Method = Method {
@@ -95,6 +101,7 @@ pub mod method {
         params: &[FieldInfo::req("percentDone", Type::Int)],
         result: None,
         privilege: Some("Task.Update"),
+        effect: Effect::Changes,
     };
 
     /// `SetTaskState`.
@@ -108,6 +115,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("Task.Update"),
+        effect: Effect::Changes,
     };
 
     /// `SetTaskDescription`.
@@ -117,5 +125,6 @@ pub mod method {
         params: &[FieldInfo::req("description", Type::Data(<LocalizableMessage as DataType>::INFO))],
         result: None,
         privilege: Some("Task.Update"),
+        effect: Effect::Changes,
     };
 }

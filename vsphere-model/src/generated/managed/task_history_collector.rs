@@ -50,6 +50,7 @@ pub mod method {
         params: &[FieldInfo::req("maxCount", Type::Int)],
         result: Some(FieldInfo::list("returnval", Type::Data(<TaskInfo as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `ReadPreviousTasks`.
@@ -59,5 +60,6 @@ pub mod method {
         params: &[FieldInfo::req("maxCount", Type::Int)],
         result: Some(FieldInfo::list("returnval", Type::Data(<TaskInfo as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Changes,
     };
 }

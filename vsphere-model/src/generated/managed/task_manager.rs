@@ -107,6 +107,7 @@ pub mod method {
         params: &[FieldInfo::req("filter", Type::Data(<TaskFilterSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `CreateCollectorWithInfoFilterForTasks`.
@@ -119,6 +120,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `CreateTask`.
@@ -135,6 +137,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<TaskInfo as DataType>::INFO))),
         privilege: Some("Task.Create"),
+        effect: Effect::Changes,
     };
 
     /// `ReadNextTasksByViewSpec`.
@@ -148,5 +151,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<TaskInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 }

@@ -48,6 +48,7 @@ pub mod method {
         params: &[FieldInfo::list("entity", Type::Ref)],
         result: None,
         privilege: Some("TenantManager.Update"),
+        effect: Effect::Changes,
     };
 
     /// `UnmarkServiceProviderEntities`.
@@ -57,6 +58,7 @@ pub mod method {
         params: &[FieldInfo::list("entity", Type::Ref)],
         result: None,
         privilege: Some("TenantManager.Update"),
+        effect: Effect::Changes,
     };
 
     /// `RetrieveServiceProviderEntities`.
@@ -66,5 +68,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Ref)),
         privilege: Some("TenantManager.Query"),
+        effect: Effect::Reads,
     };
 }

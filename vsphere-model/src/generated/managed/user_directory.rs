@@ -68,5 +68,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::list("returnval", Type::Data(<UserSearchResult as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Reads,
     };
 }

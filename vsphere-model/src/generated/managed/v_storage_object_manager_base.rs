@@ -158,6 +158,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RenameVStorageObjectEx`.
@@ -171,6 +172,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<VslmVClockInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `VStorageObjectCreateSnapshotEx_Task`.
@@ -185,6 +187,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `VStorageObjectDeleteSnapshotEx_Task`.
@@ -198,6 +201,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `VStorageObjectDeleteSnapshotEx2_Task`.
@@ -211,6 +215,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RevertVStorageObjectEx_Task`.
@@ -224,6 +229,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RepairVStorageObjectChain_Task`.
@@ -233,6 +239,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `UnregisterDisk_Task`.
@@ -242,5 +249,6 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 }

@@ -542,6 +542,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<VslmCreateSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RegisterDisk`.
@@ -555,6 +556,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObject as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `ExtendDisk_Task`.
@@ -568,6 +570,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `InflateDisk_Task`.
@@ -577,6 +580,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RenameVStorageObject`.
@@ -590,6 +594,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateVStorageObjectPolicy_Task`.
@@ -603,6 +608,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateVStorageObjectCrypto_Task`.
@@ -617,6 +623,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `UpdateVStorageInfrastructureObjectPolicy_Task`.
@@ -626,6 +633,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<VslmInfrastructureObjectPolicySpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RetrieveVStorageInfrastructureObjectPolicy`.
@@ -635,6 +643,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<VslmInfrastructureObjectPolicy as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `DeleteVStorageObject_Task`.
@@ -644,6 +653,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RetrieveVStorageObject`.
@@ -657,6 +667,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObject as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveVStorageObjectState`.
@@ -666,6 +677,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObjectStateInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `RetrieveVStorageObjectAssociations`.
@@ -675,6 +687,7 @@ pub mod method {
         params: &[FieldInfo::list("ids", Type::Data(<RetrieveVStorageObjSpec as DataType>::INFO))],
         result: Some(FieldInfo::list("returnval", Type::Data(<VStorageObjectAssociations as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `ListVStorageObject`.
@@ -684,6 +697,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::list("returnval", Type::Data(<ID as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `CloneVStorageObject_Task`.
@@ -697,6 +711,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RelocateVStorageObject_Task`.
@@ -710,6 +725,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `SetVStorageObjectControlFlags`.
@@ -723,6 +739,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `ClearVStorageObjectControlFlags`.
@@ -736,6 +753,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `AttachTagToVStorageObject`.
@@ -749,6 +767,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `DetachTagFromVStorageObject`.
@@ -762,6 +781,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `ListVStorageObjectsAttachedToTag`.
@@ -771,6 +791,7 @@ pub mod method {
         params: &[FieldInfo::req("category", Type::String), FieldInfo::req("tag", Type::String)],
         result: Some(FieldInfo::list("returnval", Type::Data(<ID as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `ListTagsAttachedToVStorageObject`.
@@ -780,6 +801,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO))],
         result: Some(FieldInfo::list("returnval", Type::Data(<VslmTagEntry as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `ReconcileDatastoreInventory_Task`.
@@ -789,6 +811,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("deepCleansing", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `ScheduleReconcileDatastoreInventory`.
@@ -798,6 +821,7 @@ pub mod method {
         params: &[FieldInfo::req("datastore", Type::Ref), FieldInfo::opt("deepCleansing", Type::Boolean)],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `VStorageObjectCreateSnapshot_Task`.
@@ -811,6 +835,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `DeleteSnapshot_Task`.
@@ -824,6 +849,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RetrieveSnapshotInfo`.
@@ -833,6 +859,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObjectSnapshotInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `CreateDiskFromSnapshot_Task`.
@@ -853,6 +880,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RevertVStorageObject_Task`.
@@ -866,6 +894,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `RetrieveSnapshotDetails`.
@@ -879,6 +908,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<VStorageObjectSnapshotDetails as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `VstorageObjectVCenterQueryChangedDiskAreas`.
@@ -894,6 +924,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<DiskChangeInfo as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `DeleteVStorageObjectEx_Task`.
@@ -903,6 +934,7 @@ pub mod method {
         params: &[FieldInfo::req("id", Type::Data(<ID as DataType>::INFO)), FieldInfo::req("datastore", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `VCenterUpdateVStorageObjectMetadataEx_Task`.
@@ -917,6 +949,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `SetVirtualDiskUuidEx_Task`.
@@ -930,6 +963,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `QueryVirtualDiskUuidEx`.
@@ -939,6 +973,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `ReconcileDatastoreInventoryEx_Task`.
@@ -948,5 +983,6 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<VStorageObjectReconcileSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 }

@@ -26,6 +26,12 @@ pub mod method {
     use super::*;
 
     /// `DestroyView`.
-    pub static DESTROY_VIEW: Method =
-        Method { name: "DestroyView", owner: "View", params: &[], result: None, privilege: Some("System.View") };
+    pub static DESTROY_VIEW: Method = Method {
+        name: "DestroyView",
+        owner: "View",
+        params: &[],
+        result: None,
+        privilege: Some("System.View"),
+        effect: Effect::Changes,
+    };
 }

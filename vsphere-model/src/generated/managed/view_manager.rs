@@ -58,6 +58,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Session,
     };
 
     /// `CreateContainerView`.
@@ -71,6 +72,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Session,
     };
 
     /// `CreateListView`.
@@ -80,6 +82,7 @@ pub mod method {
         params: &[FieldInfo::list("obj", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Session,
     };
 
     /// `CreateListViewFromView`.
@@ -89,5 +92,6 @@ pub mod method {
         params: &[FieldInfo::req("view", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Session,
     };
 }

@@ -180,6 +180,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<VAppConfigSpec as DataType>::INFO))],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `UpdateLinkedChildren`.
@@ -192,6 +193,7 @@ pub mod method {
         ],
         result: None,
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `CloneVApp_Task`.
@@ -205,6 +207,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VApp.Clone"),
+        effect: Effect::Changes,
     };
 
     /// `ExportVApp`.
@@ -214,6 +217,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VApp.Export"),
+        effect: Effect::Changes,
     };
 
     /// `PowerOnVApp_Task`.
@@ -223,6 +227,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VApp.PowerOn"),
+        effect: Effect::Changes,
     };
 
     /// `PowerOffVApp_Task`.
@@ -232,6 +237,7 @@ pub mod method {
         params: &[FieldInfo::req("force", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VApp.PowerOff"),
+        effect: Effect::Changes,
     };
 
     /// `SuspendVApp_Task`.
@@ -241,6 +247,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VApp.Suspend"),
+        effect: Effect::Changes,
     };
 
     /// `unregisterVApp_Task`.
@@ -250,5 +257,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VApp.Unregister"),
+        effect: Effect::Changes,
     };
 }

@@ -318,6 +318,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `DeleteVirtualDisk_Task`.
@@ -327,6 +328,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `MoveVirtualDisk_Task`.
@@ -343,6 +345,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `CopyVirtualDisk_Task`.
@@ -359,6 +362,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `ExtendVirtualDisk_Task`.
@@ -373,6 +377,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `QueryVirtualDiskFragmentation`.
@@ -382,6 +387,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Int)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `DefragmentVirtualDisk_Task`.
@@ -391,6 +397,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `ShrinkVirtualDisk_Task`.
@@ -404,6 +411,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `InflateVirtualDisk_Task`.
@@ -413,6 +421,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `EagerZeroVirtualDisk_Task`.
@@ -422,6 +431,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `ZeroFillVirtualDisk_Task`.
@@ -431,6 +441,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `SetVirtualDiskUuid`.
@@ -444,6 +455,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `QueryVirtualDiskUuid`.
@@ -453,6 +465,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `QueryVirtualDiskGeometry`.
@@ -462,6 +475,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<HostDiskDimensionsChs as DataType>::INFO))),
         privilege: Some("System.View"),
+        effect: Effect::Reads,
     };
 
     /// `ImportUnmanagedSnapshot`.
@@ -475,6 +489,7 @@ pub mod method {
         ],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `ReleaseManagedSnapshot`.
@@ -484,5 +499,6 @@ pub mod method {
         params: &[FieldInfo::req("vdisk", Type::String), FieldInfo::opt("datacenter", Type::Ref)],
         result: None,
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 }

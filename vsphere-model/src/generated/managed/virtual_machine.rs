@@ -827,6 +827,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `CreateSnapshot_Task`.
@@ -841,6 +842,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.CreateSnapshot"),
+        effect: Effect::Changes,
     };
 
     /// `CreateSnapshotEx_Task`.
@@ -855,6 +857,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.CreateSnapshot"),
+        effect: Effect::Changes,
     };
 
     /// `RevertToCurrentSnapshot_Task`.
@@ -864,6 +867,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::opt("suppressPowerOn", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.RevertToSnapshot"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveAllSnapshots_Task`.
@@ -876,6 +880,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.RemoveSnapshot"),
+        effect: Effect::Changes,
     };
 
     /// `ConsolidateVMDisks_Task`.
@@ -885,6 +890,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.RemoveSnapshot"),
+        effect: Effect::Changes,
     };
 
     /// `EstimateStorageForConsolidateSnapshots_Task`.
@@ -894,6 +900,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.RemoveSnapshot"),
+        effect: Effect::Changes,
     };
 
     /// `ReconfigVM_Task`.
@@ -903,6 +910,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<VirtualMachineConfigSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `UpgradeVM_Task`.
@@ -912,6 +920,7 @@ pub mod method {
         params: &[FieldInfo::opt("version", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Config.UpgradeVirtualHardware"),
+        effect: Effect::Changes,
     };
 
     /// `ExtractOvfEnvironment`.
@@ -921,6 +930,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::String)),
         privilege: Some("VApp.ExtractOvfEnvironment"),
+        effect: Effect::Changes,
     };
 
     /// `PowerOnVM_Task`.
@@ -930,6 +940,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.PowerOn"),
+        effect: Effect::Changes,
     };
 
     /// `PowerOffVM_Task`.
@@ -939,6 +950,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.PowerOff"),
+        effect: Effect::Changes,
     };
 
     /// `SuspendVM_Task`.
@@ -948,6 +960,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.Suspend"),
+        effect: Effect::Changes,
     };
 
     /// `ResetVM_Task`.
@@ -957,6 +970,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.Reset"),
+        effect: Effect::Changes,
     };
 
     /// `ShutdownGuest`.
@@ -966,6 +980,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("VirtualMachine.Interact.PowerOff"),
+        effect: Effect::Changes,
     };
 
     /// `RebootGuest`.
@@ -975,6 +990,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("VirtualMachine.Interact.Reset"),
+        effect: Effect::Changes,
     };
 
     /// `StandbyGuest`.
@@ -984,6 +1000,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("VirtualMachine.Interact.Suspend"),
+        effect: Effect::Changes,
     };
 
     /// `AnswerVM`.
@@ -993,6 +1010,7 @@ pub mod method {
         params: &[FieldInfo::req("questionId", Type::String), FieldInfo::req("answerChoice", Type::String)],
         result: None,
         privilege: Some("VirtualMachine.Interact.AnswerQuestion"),
+        effect: Effect::Changes,
     };
 
     /// `CustomizeVM_Task`.
@@ -1002,6 +1020,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<CustomizationSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Customize"),
+        effect: Effect::Changes,
     };
 
     /// `CheckCustomizationSpec`.
@@ -1011,6 +1030,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<CustomizationSpec as DataType>::INFO))],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.Customize"),
+        effect: Effect::Changes,
     };
 
     /// `MigrateVM_Task`.
@@ -1025,6 +1045,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `RelocateVM_Task`.
@@ -1037,6 +1058,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Resource.ColdMigrate"),
+        effect: Effect::Changes,
     };
 
     /// `CloneVM_Task`.
@@ -1050,6 +1072,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `InstantClone_Task`.
@@ -1059,6 +1082,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<VirtualMachineInstantCloneSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Clone"),
+        effect: Effect::Changes,
     };
 
     /// `ExportVm`.
@@ -1068,6 +1092,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VApp.Export"),
+        effect: Effect::Changes,
     };
 
     /// `MarkAsTemplate`.
@@ -1077,6 +1102,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.MarkAsTemplate"),
+        effect: Effect::Changes,
     };
 
     /// `MarkAsVirtualMachine`.
@@ -1086,6 +1112,7 @@ pub mod method {
         params: &[FieldInfo::req("pool", Type::Ref), FieldInfo::opt("host", Type::Ref)],
         result: None,
         privilege: Some("VirtualMachine.Provisioning.MarkAsVM"),
+        effect: Effect::Changes,
     };
 
     /// `UnregisterVM`.
@@ -1095,6 +1122,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("VirtualMachine.Inventory.Unregister"),
+        effect: Effect::Changes,
     };
 
     /// `ResetGuestInformation`.
@@ -1104,6 +1132,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("VirtualMachine.Config.ResetGuestInfo"),
+        effect: Effect::Changes,
     };
 
     /// `MountToolsInstaller`.
@@ -1113,6 +1142,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("VirtualMachine.Interact.ToolsInstall"),
+        effect: Effect::Changes,
     };
 
     /// `UnmountToolsInstaller`.
@@ -1122,6 +1152,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("VirtualMachine.Interact.ToolsInstall"),
+        effect: Effect::Changes,
     };
 
     /// `UpgradeTools_Task`.
@@ -1131,6 +1162,7 @@ pub mod method {
         params: &[FieldInfo::opt("installerOptions", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.ToolsInstall"),
+        effect: Effect::Changes,
     };
 
     /// `AcquireMksTicket`.
@@ -1140,6 +1172,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Data(<VirtualMachineMksTicket as DataType>::INFO))),
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
+        effect: Effect::Changes,
     };
 
     /// `QueryConnections`.
@@ -1149,6 +1182,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<VirtualMachineConnection as DataType>::INFO))),
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
+        effect: Effect::Reads,
     };
 
     /// `DropConnections`.
@@ -1158,6 +1192,7 @@ pub mod method {
         params: &[FieldInfo::list("listOfConnections", Type::Data(<VirtualMachineConnection as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Boolean)),
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
+        effect: Effect::Changes,
     };
 
     /// `AcquireTicket`.
@@ -1167,6 +1202,7 @@ pub mod method {
         params: &[FieldInfo::req("ticketType", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Data(<VirtualMachineTicket as DataType>::INFO))),
         privilege: None,
+        effect: Effect::Changes,
     };
 
     /// `SetScreenResolution`.
@@ -1176,6 +1212,7 @@ pub mod method {
         params: &[FieldInfo::req("width", Type::Int), FieldInfo::req("height", Type::Int)],
         result: None,
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
+        effect: Effect::Changes,
     };
 
     /// `DefragmentAllDisks`.
@@ -1185,6 +1222,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("VirtualMachine.Interact.DefragmentAllDisks"),
+        effect: Effect::Changes,
     };
 
     /// `CreateSecondaryVM_Task`.
@@ -1194,6 +1232,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.CreateSecondary"),
+        effect: Effect::Changes,
     };
 
     /// `CreateSecondaryVMEx_Task`.
@@ -1206,6 +1245,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.CreateSecondary"),
+        effect: Effect::Changes,
     };
 
     /// `TurnOffFaultToleranceForVM_Task`.
@@ -1215,6 +1255,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.TurnOffFaultTolerance"),
+        effect: Effect::Changes,
     };
 
     /// `MakePrimaryVM_Task`.
@@ -1224,6 +1265,7 @@ pub mod method {
         params: &[FieldInfo::req("vm", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.MakePrimary"),
+        effect: Effect::Changes,
     };
 
     /// `TerminateFaultTolerantVM_Task`.
@@ -1233,6 +1275,7 @@ pub mod method {
         params: &[FieldInfo::opt("vm", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.TerminateFaultTolerantVM"),
+        effect: Effect::Changes,
     };
 
     /// `DisableSecondaryVM_Task`.
@@ -1242,6 +1285,7 @@ pub mod method {
         params: &[FieldInfo::req("vm", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.DisableSecondary"),
+        effect: Effect::Changes,
     };
 
     /// `EnableSecondaryVM_Task`.
@@ -1251,6 +1295,7 @@ pub mod method {
         params: &[FieldInfo::req("vm", Type::Ref), FieldInfo::opt("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.EnableSecondary"),
+        effect: Effect::Changes,
     };
 
     /// `SetDisplayTopology`.
@@ -1260,6 +1305,7 @@ pub mod method {
         params: &[FieldInfo::list_req("displays", Type::Data(<VirtualMachineDisplayTopology as DataType>::INFO))],
         result: None,
         privilege: Some("VirtualMachine.Interact.ConsoleInteract"),
+        effect: Effect::Changes,
     };
 
     /// `StartRecording_Task`.
@@ -1269,6 +1315,7 @@ pub mod method {
         params: &[FieldInfo::req("name", Type::String), FieldInfo::opt("description", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.Record"),
+        effect: Effect::Changes,
     };
 
     /// `StopRecording_Task`.
@@ -1278,6 +1325,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.Record"),
+        effect: Effect::Changes,
     };
 
     /// `StartReplaying_Task`.
@@ -1287,6 +1335,7 @@ pub mod method {
         params: &[FieldInfo::req("replaySnapshot", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.Replay"),
+        effect: Effect::Changes,
     };
 
     /// `StopReplaying_Task`.
@@ -1296,6 +1345,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.Replay"),
+        effect: Effect::Changes,
     };
 
     /// `PromoteDisks_Task`.
@@ -1308,6 +1358,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.PromoteDisks"),
+        effect: Effect::Changes,
     };
 
     /// `CreateScreenshot_Task`.
@@ -1317,6 +1368,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Interact.CreateScreenshot"),
+        effect: Effect::Changes,
     };
 
     /// `PutUsbScanCodes`.
@@ -1326,6 +1378,7 @@ pub mod method {
         params: &[FieldInfo::req("spec", Type::Data(<UsbScanCodeSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Int)),
         privilege: Some("VirtualMachine.Interact.PutUsbScanCodes"),
+        effect: Effect::Changes,
     };
 
     /// `QueryChangedDiskAreas`.
@@ -1340,6 +1393,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Data(<DiskChangeInfo as DataType>::INFO))),
         privilege: Some("VirtualMachine.Provisioning.DiskRandomRead"),
+        effect: Effect::Reads,
     };
 
     /// `QueryUnownedFiles`.
@@ -1349,6 +1403,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::String)),
         privilege: Some("VirtualMachine.Config.QueryUnownedFiles"),
+        effect: Effect::Reads,
     };
 
     /// `reloadVirtualMachineFromPath_Task`.
@@ -1358,6 +1413,7 @@ pub mod method {
         params: &[FieldInfo::req("configurationPath", Type::String)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Config.ReloadFromPath"),
+        effect: Effect::Changes,
     };
 
     /// `QueryFaultToleranceCompatibility`.
@@ -1367,6 +1423,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::list("returnval", Type::Data(<LocalizedMethodFault as DataType>::INFO))),
         privilege: Some("VirtualMachine.Config.QueryFTCompatibility"),
+        effect: Effect::Reads,
     };
 
     /// `QueryFaultToleranceCompatibilityEx`.
@@ -1376,6 +1433,7 @@ pub mod method {
         params: &[FieldInfo::opt("forLegacyFt", Type::Boolean)],
         result: Some(FieldInfo::list("returnval", Type::Data(<LocalizedMethodFault as DataType>::INFO))),
         privilege: Some("VirtualMachine.Config.QueryFTCompatibility"),
+        effect: Effect::Reads,
     };
 
     /// `TerminateVM`.
@@ -1385,6 +1443,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("VirtualMachine.Interact.PowerOff"),
+        effect: Effect::Changes,
     };
 
     /// `SendNMI`.
@@ -1394,6 +1453,7 @@ pub mod method {
         params: &[],
         result: None,
         privilege: Some("VirtualMachine.Interact.GuestControl"),
+        effect: Effect::Changes,
     };
 
     /// `AttachDisk_Task`.
@@ -1408,6 +1468,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Config.AddExistingDisk"),
+        effect: Effect::Changes,
     };
 
     /// `DetachDisk_Task`.
@@ -1417,6 +1478,7 @@ pub mod method {
         params: &[FieldInfo::req("diskId", Type::Data(<ID as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Config.RemoveDisk"),
+        effect: Effect::Changes,
     };
 
     /// `ApplyEvcModeVM_Task`.
@@ -1429,6 +1491,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Config.Settings"),
+        effect: Effect::Changes,
     };
 
     /// `CryptoUnlock_Task`.
@@ -1438,6 +1501,7 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("Cryptographer.RegisterVM"),
+        effect: Effect::Changes,
     };
 
     /// `RepairVmDiskChains_Task`.
@@ -1447,5 +1511,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: None,
+        effect: Effect::Changes,
     };
 }

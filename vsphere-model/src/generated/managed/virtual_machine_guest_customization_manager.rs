@@ -74,6 +74,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Customize"),
+        effect: Effect::Changes,
     };
 
     /// `StartGuestNetwork_Task`.
@@ -86,6 +87,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Customize"),
+        effect: Effect::Changes,
     };
 
     /// `AbortCustomization_Task`.
@@ -98,5 +100,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.Provisioning.Customize"),
+        effect: Effect::Changes,
     };
 }

@@ -119,6 +119,7 @@ pub mod method {
         params: &[FieldInfo::list_req("vm", Type::Ref), FieldInfo::list_req("host", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `CheckMigrate_Task`.
@@ -134,6 +135,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `CheckRelocate_Task`.
@@ -147,6 +149,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `CheckClone_Task`.
@@ -162,6 +165,7 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 
     /// `CheckInstantClone_Task`.
@@ -175,5 +179,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.View"),
+        effect: Effect::Changes,
     };
 }

@@ -97,6 +97,7 @@ pub mod method {
         params: &[FieldInfo::opt("host", Type::Ref), FieldInfo::opt("suppressPowerOn", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.RevertToSnapshot"),
+        effect: Effect::Changes,
     };
 
     /// `RemoveSnapshot_Task`.
@@ -106,6 +107,7 @@ pub mod method {
         params: &[FieldInfo::req("removeChildren", Type::Boolean), FieldInfo::opt("consolidate", Type::Boolean)],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VirtualMachine.State.RemoveSnapshot"),
+        effect: Effect::Changes,
     };
 
     /// `RenameSnapshot`.
@@ -115,6 +117,7 @@ pub mod method {
         params: &[FieldInfo::opt("name", Type::String), FieldInfo::opt("description", Type::String)],
         result: None,
         privilege: Some("VirtualMachine.State.RenameSnapshot"),
+        effect: Effect::Changes,
     };
 
     /// `ExportSnapshot`.
@@ -124,5 +127,6 @@ pub mod method {
         params: &[],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("VApp.Export"),
+        effect: Effect::Changes,
     };
 }

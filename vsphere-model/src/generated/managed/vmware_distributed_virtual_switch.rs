@@ -97,5 +97,6 @@ pub mod method {
         params: &[FieldInfo::list_req("lacpGroupSpec", Type::Data(<VMwareDvsLacpGroupSpec as DataType>::INFO))],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("DVSwitch.Modify"),
+        effect: Effect::Changes,
     };
 }

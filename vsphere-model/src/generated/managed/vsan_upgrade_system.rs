@@ -80,6 +80,7 @@ pub mod method {
             Type::Data(<VsanUpgradeSystemPreflightCheckResult as DataType>::INFO),
         )),
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 
     /// `QueryVsanUpgradeStatus`.
@@ -89,6 +90,7 @@ pub mod method {
         params: &[FieldInfo::req("cluster", Type::Ref)],
         result: Some(FieldInfo::req("returnval", Type::Data(<VsanUpgradeSystemUpgradeStatus as DataType>::INFO))),
         privilege: Some("System.Read"),
+        effect: Effect::Reads,
     };
 
     /// `PerformVsanUpgrade_Task`.
@@ -104,5 +106,6 @@ pub mod method {
         ],
         result: Some(FieldInfo::req("returnval", Type::Ref)),
         privilege: Some("System.Read"),
+        effect: Effect::Changes,
     };
 }

@@ -7,7 +7,7 @@ use vsphere_model::types::{
     Any, FileBackedVirtualDiskSpec, HostDiskDimensionsChs, InvalidDiskFormat, Poly, VirtualDiskSpec,
 };
 use vsphere_soap::object::{Element, FieldInfo, ManagedInfo, ManagedType as _, Type};
-use vsphere_soap::request::Method;
+use vsphere_soap::request::{Effect, Method};
 
 use super::disk::{Adapter, Disk, Format, parse_uuid};
 use super::file_manager::{Place, check_unlocked, place, places, time_to_write};
@@ -28,6 +28,7 @@ pub(crate) static QUERY_DISK_INFO: Method = Method {
     ],
     result: Some(FieldInfo::req("returnval", Type::Ref)),
     privilege: Some("System.View"),
+    effect: Effect::Changes,
 };
 
 pub(crate) const METHODS: Methods = &[

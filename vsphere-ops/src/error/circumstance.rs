@@ -1,0 +1,60 @@
+//! What a program should know of a failure beside its kind and fault.
+
+use vsphere_model::types::ManagedObjectReference;
+
+/// What a program should know of a failure beside its kind and fault: what stood in the way, or what was done all the same.
+///
+/// ```
+/// use vsphere_ops::{Circumstance, Error};
+///
+/// fn needs_tools(error: &Error) -> bool {
+///     error.circumstance() == Some(&Circumstance::ToolsNotRunning) || error.is_fault("ToolsUnavailable")
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Circumstance {
+    /// VMware Tools do not run in the guest.
+    ToolsNotRunning,
+    /// The VM has no snapshot, and a linked clone needs one.
+    NoSnapshot,
+    /// Snapshots use the disk.
+    DiskHasSnapshots,
+    /// The VM is not a template.
+    NotATemplate,
+    /// The VM has no serial port.
+    NoSerialPort,
+    /// The serial port was disconnected, and could not be connected again.
+    LeftDisconnected,
+    /// The network adapter is an SR-IOV adapter, which needs a VM that is off, all of its memory reserved, and a host
+    /// whose network has an adapter with virtual functions.
+    SriovAdapter,
+    /// The VM was created; only what should have followed has failed.
+    Created(ManagedObjectReference),
+    /// What was given is the id, UUID or path of this object and the name of another one.
+    NameOfAnother(ManagedObjectReference),
+    /// The server's licence lets the API read only.
+    ReadOnlyLicence,
+}
+
+impl Circumstance {
+    /// The clause that an error's text ends with, where the cause does not tell it.
+    pub(super) fn told(&self) -> Option<String> {
+        Some(match self {
+            Self::LeftDisconnected => "the port is disconnected now".to_owned(),
+            Self::SriovAdapter => {
+                "an SR-IOV adapter needs a VM that is off, with all its memory reserved, on a host whose \
+                                   network has an adapter with virtual functions"
+                    .to_owned()
+            }
+            Self::Created(vm) => format!("the VM was created ({})", vm.value),
+            Self::NameOfAnother(object) => format!("it is both the name of one and the id or path of {object}"),
+            Self::ToolsNotRunning
+            | Self::NoSnapshot
+            | Self::DiskHasSnapshots
+            | Self::NotATemplate
+            | Self::NoSerialPort
+            | Self::ReadOnlyLicence => return None,
+        })
+    }
+}
