@@ -26,12 +26,16 @@ use crate::{
     arguments::nearest,
     audit,
     cli::terminal::Terminal,
-    confirm, demo, doctor, gate,
+    confirm, doctor, gate,
     log::{self, Log},
     render,
     signals::{self, Signals},
-    sim::{self, SimArgs, Simulated},
     stdio::Stdio,
+};
+#[cfg(feature = "sim")]
+use crate::{
+    demo,
+    sim::{self, SimArgs, Simulated},
 };
 
 /// Gives AI assistants control of VMware vSphere by the Model Context Protocol.
@@ -42,6 +46,7 @@ use crate::{
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    #[cfg(feature = "sim")]
     /// Use an embedded simulated vCenter: demo, empty, esxi, or counts such as vms=5000,hosts=64
     #[arg(long, global = true, value_name = "MODEL", num_args = 0..=1, require_equals = true, default_missing_value = "demo")]
     sim: Option<Simulated>,
@@ -60,9 +65,29 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    #[cfg(feature = "sim")]
     Sim(Box<SimArgs>),
     /// Show an MCP client at work with a simulated vCenter
+    #[cfg(feature = "sim")]
     Demo,
+}
+
+impl Cli {
+    /// Whether it serves until it is stopped.
+    fn serves(&self) -> bool {
+        match self.command {
+            None => true,
+            #[cfg(feature = "sim")]
+            Some(Command::Sim(_)) => true,
+            Some(_) => false,
+        }
+    }
+
+    /// The vCenter that is simulated in place of a real one.
+    #[cfg(feature = "sim")]
+    fn simulated(&self) -> Option<&Simulated> {
+        self.sim.as_ref().filter(|_| !matches!(self.command, Some(Command::Sim(_) | Command::Demo)))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,18 +165,18 @@ pub fn main() -> ExitCode {
 /// Runs a command until it is done or a signal comes, and ends the sessions with vSphere in either case.
 fn run(cli: Cli, log: Log) -> anyhow::Result<ExitCode> {
     let settings = Settings::new(&cli.settings, |name| std::env::var_os(name))?;
-    let serves = matches!(cli.command, None | Some(Command::Sim(_)));
+    let serves = cli.serves();
     start_log(&settings, cli.command.is_none(), log)?;
     let mut signals = Signals::listen()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         // It lives until the sessions have ended.
-        let embedded = match &cli.sim {
-            Some(simulated) if !matches!(cli.command, Some(Command::Sim(_) | Command::Demo)) => {
-                Some(sim::embedded(simulated).await?)
-            }
-            _ => None,
+        #[cfg(feature = "sim")]
+        let embedded = match cli.simulated() {
+            Some(simulated) => Some(sim::embedded(simulated).await?),
+            None => None,
         };
+        #[cfg(feature = "sim")]
         let settings = match &embedded {
             Some(sim) => settings.simulated(sim),
             None => settings,
@@ -187,7 +212,9 @@ async fn carry_out(command: Option<Command>, settings: Settings) -> anyhow::Resu
         }
         Some(Command::Tools(command)) => tools(Server::new(&settings)?, command).await?,
         Some(Command::Doctor { json }) => doctor::run(&settings, json, print).await?,
+        #[cfg(feature = "sim")]
         Some(Command::Sim(args)) => sim::run(*args, print).await?,
+        #[cfg(feature = "sim")]
         Some(Command::Demo) => demo::run(print).await.map(|()| ExitCode::SUCCESS)?,
     };
     Ok(code.into())

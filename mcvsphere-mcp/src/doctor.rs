@@ -1,5 +1,8 @@
 //! `mcvsphere doctor`: whether everything that the tools need is there, and what to do where it is not.
 
+#[cfg(feature = "certificate")]
+mod certificate;
+
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +13,7 @@ use std::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use vsphere_ops::{
-    Certificate, Client,
+    Client,
     managed::{ComputeResource, Datacenter, Datastore, Network},
     vcenter,
 };
@@ -28,9 +31,6 @@ const MOST_SKEW_SECONDS: f64 = 60.0;
 
 /// A server that takes longer for the least request makes every tool slow.
 const SLOW_MS: f64 = 500.0;
-
-/// A certificate that ends so soon should be made anew now.
-const SOON_DAYS: i64 = 30;
 
 /// What came of looking at one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -89,7 +89,8 @@ async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
     if let Some(proxy) = settings.proxy_in_use() {
         checks.push(Check::new("route", Verdict::Ok, format!("by the proxy {proxy}")));
     }
-    checks.extend(certificate(settings).await);
+    #[cfg(feature = "certificate")]
+    checks.extend(certificate::check(settings).await);
     let started = Instant::now();
     let backend = server.backends().of(server.local());
     let client = match backend.client().await {
@@ -130,45 +131,6 @@ fn in_force(settings: &Settings, InForce { name, value, origin }: &InForce) -> C
         (origin, _) => format!("the {origin}"),
     };
     Check::new(format!("setting {name}"), Verdict::Ok, format!("{} (from {})", one_line(value), one_line(&from)))
-}
-
-/// What stands in the server's certificate. Where it is not reached, the connection says so.
-async fn certificate(settings: &Settings) -> Option<Check> {
-    let config = settings.vsphere().ok()?;
-    let Certificate { subject, issuer, names, not_before, not_after, thumbprint } = match Certificate::of(&config).await
-    {
-        Ok(certificate) => certificate,
-        // The connection fails for the same reason, and says it.
-        Err(error) if error.cause().is_some() => return None,
-        // Plain http, which has none, among others.
-        Err(error) => return Some(Check::new("certificate", Verdict::Warning, error.to_string())),
-    };
-    let now = chrono::Utc::now().fixed_offset();
-    let left = (not_after - now).num_days();
-    let (verdict, validity) = if now < not_before {
-        // No failure: where it is pinned its dates do not count, and where it is not the connection fails.
-        (Verdict::Warning, "it is not valid yet, or this machine's clock is wrong".to_owned())
-    } else if now > not_after {
-        (Verdict::Warning, "it has expired: make a new one".to_owned())
-    } else if left < SOON_DAYS {
-        (Verdict::Warning, format!("it expires in {left} days: make a new one"))
-    } else {
-        (Verdict::Ok, format!("{left} days left"))
-    };
-    let found = format!(
-        "{}, signed by {}, for {}, valid from {} to {} ({validity}), SHA-256 {thumbprint}",
-        named(&subject),
-        if subject == issuer { "itself" } else { named(&issuer) },
-        if names.is_empty() { "no name".to_owned() } else { names.join(", ") },
-        not_before.date_naive(),
-        not_after.date_naive(),
-    );
-    Some(Check::new("certificate", verdict, found))
-}
-
-/// The name in a certificate, which may have none.
-fn named(name: &str) -> &str {
-    if name.trim().is_empty() { "no name" } else { name }
 }
 
 /// What the user may not do that the tools do, toolset by toolset.

@@ -11,6 +11,7 @@ mod catalog;
 pub mod cli;
 mod confirm;
 mod cx;
+#[cfg(feature = "sim")]
 mod demo;
 mod doctor;
 mod error;
@@ -29,6 +30,7 @@ mod server;
 mod session;
 mod settings;
 mod signals;
+#[cfg(feature = "sim")]
 mod sim;
 mod stdio;
 mod tasks;

@@ -11,6 +11,7 @@ mod table;
 use std::{collections::BTreeSet, ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use vsphere_ops::{Config, placement::Defaults};
+#[cfg(feature = "sim")]
 use vsphere_sim::{Model, Sim};
 
 use crate::{Permission, Toolset, confirm::Mode, offer::Offer};
@@ -98,6 +99,7 @@ impl Settings {
     }
 
     /// The same settings for a simulated vCenter, whatever they said of a real one.
+    #[cfg(feature = "sim")]
     #[must_use]
     pub fn simulated(self, sim: &Sim) -> Self {
         let replaced = [

@@ -61,6 +61,7 @@
 
 pub mod alarms;
 mod capability;
+#[cfg(feature = "certificate")]
 mod certificate;
 mod client;
 mod clients;
@@ -111,6 +112,7 @@ pub mod vcenter;
 pub mod vm;
 
 pub use capability::Capabilities;
+#[cfg(feature = "certificate")]
 pub use certificate::Certificate;
 pub use client::Client;
 pub use clients::{Clients, Reply};

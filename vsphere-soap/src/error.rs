@@ -313,7 +313,7 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { operation, target, kind, sent } = &*self.inner;
+        let Inner { operation, target, kind, sent, .. } = &*self.inner;
         f.debug_struct("Error")
             .field("operation", operation)
             .field("target", target)
