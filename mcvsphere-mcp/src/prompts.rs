@@ -1,4 +1,4 @@
-//! Prompts: runbooks that a person picks, and a model follows with the tools.
+//! Prompts: runbooks that the user picks and a model follows with the tools.
 
 use rmcp::{
     ErrorData,
@@ -14,12 +14,12 @@ struct Runbook {
     title: &'static str,
     description: &'static str,
     arguments: &'static [Argument],
-    /// The tools that its text names: it is offered to who may call them all.
+    /// The tools that its text names: it is offered to callers who may call all of them.
     tools: &'static [&'static str],
     text: fn(&Given<'_>) -> String,
 }
 
-/// An argument of a runbook. Its name tells what kind of object it is completed from.
+/// An argument of a runbook. Its name says which kind of object completes it.
 struct Argument {
     name: &'static str,
     description: &'static str,
@@ -30,23 +30,23 @@ const RUNBOOKS: [Runbook; 3] = [
     Runbook {
         name: "snapshot-before-change",
         title: "Snapshot before a change",
-        description: "Make a change to a virtual machine that can be taken back",
+        description: "Change a VM so that the change can be undone",
         arguments: &[
-            Argument { name: "vm", description: "The virtual machine", required: true },
-            Argument { name: "change", description: "What is to be changed, in your words", required: true },
+            Argument { name: "vm", description: "The VM", required: true },
+            Argument { name: "change", description: "The change, in your words", required: true },
         ],
         tools: &["get_vm_info", "get_datastore_info", "create_snapshot", "list_snapshots", "revert_to_snapshot"],
         text: |given| {
             format!(
-                "Change the virtual machine {vm} so that it can be taken back. The change: {change}\n\n\
-                 1. Look at it with get_vm_info. Stop and tell me if it has snapshots already, or if a datastore that it \
-                 is on has less free space than a tenth of its disks (get_datastore_info says).\n\
+                "Change the VM {vm} so that the change can be undone. The change: {change}\n\n\
+                 1. Read the VM with get_vm_info. Stop and tell me if it has snapshots already, or if one of its \
+                 datastores has less free space than a tenth of its disks (get_datastore_info shows it).\n\
                  2. Take a snapshot with create_snapshot, named after the change and today's date, without memory, and \
-                 quiesced if VMware Tools run. Check with list_snapshots that it is there.\n\
+                 quiesced if VMware Tools run. Check with list_snapshots that it exists.\n\
                  3. Make the change. Change nothing else.\n\
-                 4. Check with get_vm_info that the machine is as it should be, and ask me whether what runs on it works.\n\
-                 5. If it does, ask me whether the snapshot can go: snapshots grow, and slow a machine down. If it does \
-                 not, propose revert_to_snapshot, and do it only when I agree.",
+                 4. Check the VM with get_vm_info, and ask me whether the programs on it work.\n\
+                 5. If they do, ask me whether to delete the snapshot: snapshots grow, and slow a VM down. If they do \
+                 not, propose revert_to_snapshot, and call it only if I agree.",
                 vm = given.get("vm"),
                 change = given.get("change"),
             )
@@ -55,10 +55,10 @@ const RUNBOOKS: [Runbook; 3] = [
     Runbook {
         name: "health-check",
         title: "Health check",
-        description: "Look for what is wrong or soon will be, and change nothing",
+        description: "Find present and coming problems, and change nothing",
         arguments: &[Argument {
             name: "cluster",
-            description: "Only this cluster; everything without it",
+            description: "Only this cluster; the whole inventory by default",
             required: false,
         }],
         tools: &["get_vcenter_info", "list_hosts", "get_datastore_info", "get_alarms", "get_recent_events", "list_vms"],
@@ -68,28 +68,29 @@ const RUNBOOKS: [Runbook; 3] = [
                 None => "the whole inventory".to_owned(),
             };
             format!(
-                "Check the health of {scope}. Only look; change nothing.\n\n\
-                 1. get_vcenter_info: what this is, and whether its clock is right.\n\
-                 2. list_hosts: which hosts are not connected, in maintenance, or near the end of their CPU or memory.\n\
-                 3. esxi://datastores: which datastores are not accessible, or have less than 15 % free.\n\
-                 4. get_alarms and get_recent_events for the last 24 hours: what is red or yellow, and what repeats.\n\
-                 5. list_vms: which machines are suspended, or on without an address.\n\
-                 6. Report what needs attention, the most urgent first, each with the object's name and id, what you saw, \
-                 and what you would do. Say what you could not look at. If nothing is wrong, say so in a sentence."
+                "Check the health of {scope}. Only read; change nothing.\n\n\
+                 1. get_vcenter_info: the product and version, and whether the clock is right.\n\
+                 2. list_hosts: hosts that are disconnected, in maintenance mode, or low on CPU or memory.\n\
+                 3. esxi://datastores: datastores that are inaccessible, or have less than 15 % free.\n\
+                 4. get_alarms and get_recent_events for the last 24 hours: red and yellow alarms, and events that \
+                 repeat.\n\
+                 5. list_vms: VMs that are suspended, or powered on without an IP address.\n\
+                 6. Report what needs attention, the most urgent first. State for each the object's name and id, what you \
+                 found, and what you would do. Name what you could not read. If nothing is wrong, say so in one sentence."
             )
         },
     },
     Runbook {
         name: "deploy-from-template",
         title: "Deploy from a template",
-        description: "Make a virtual machine from a template, and see that it runs",
+        description: "Deploy a VM from a template, and check that it runs",
         arguments: &[
             Argument { name: "template", description: "The template", required: true },
-            Argument { name: "new_name", description: "The name of the new virtual machine", required: true },
-            Argument { name: "datastore", description: "Where its disks go; the emptiest without it", required: false },
+            Argument { name: "new_name", description: "The name of the new VM", required: true },
+            Argument { name: "datastore", description: "The datastore of its disks; by default the one with most free space", required: false },
             Argument {
                 name: "network",
-                description: "What it is connected to; as the template without it",
+                description: "The network of its first adapter; by default that of the template",
                 required: false,
             },
         ],
@@ -108,18 +109,18 @@ const RUNBOOKS: [Runbook; 3] = [
                 None => "the accessible datastore with most free space".to_owned(),
             };
             let network = match given.find("network") {
-                Some(network) => format!("connect its first adapter to {network} with change_nic_network, and "),
-                None => String::new(),
+                Some(network) => format!("Connect its first adapter to {network} with change_nic_network, and power"),
+                None => "Power".to_owned(),
             };
             format!(
-                "Deploy the virtual machine {new_name} from the template {template}.\n\n\
-                 1. Check with list_templates that there is exactly one such template, and with list_vms that no machine \
-                 has the new name. Stop and ask me otherwise.\n\
+                "Deploy the VM {new_name} from the template {template}.\n\n\
+                 1. Check with list_templates that exactly one template has this name, and with list_vms that no VM has \
+                 the new name. Otherwise stop and ask me.\n\
                  2. Check in esxi://datastores that its disks fit on {datastore} and leave 15 % free.\n\
                  3. Deploy it there with deploy_from_template, powered off.\n\
-                 4. {network}power it on with power_on_vm.\n\
-                 5. Wait with wait_for_vm_tools, and report name, id, host, datastore, network and IP address. If Tools do \
-                 not come up, say so; do not try again by yourself.",
+                 4. {network} it on with power_on_vm.\n\
+                 5. Wait with wait_for_vm_tools, and report name, id, host, datastore, network and IP address. If VMware \
+                 Tools do not start, say so; do not retry on your own.",
                 new_name = given.get("new_name"),
                 template = given.get("template"),
             )
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn a_runbook_holds_what_was_given() {
         let filled = text("snapshot-before-change", json!({ "vm": "web-1", "change": "8 GB of memory" })).unwrap();
-        assert!(filled.contains("machine web-1 so") && filled.contains("8 GB of memory"), "{filled}");
+        assert!(filled.contains("the VM web-1 so") && filled.contains("8 GB of memory"), "{filled}");
         assert!(text("health-check", json!({})).unwrap().contains("whole inventory"));
         let deployed = text("deploy-from-template", json!({ "template": "golden", "new_name": "web-9" })).unwrap();
         assert!(deployed.contains("web-9 from the template golden") && !deployed.contains("change_nic_network"));
