@@ -87,7 +87,11 @@ const RUNBOOKS: [Runbook; 3] = [
         arguments: &[
             Argument { name: "template", description: "The template", required: true },
             Argument { name: "new_name", description: "The name of the new VM", required: true },
-            Argument { name: "datastore", description: "The datastore of its disks; by default the one with most free space", required: false },
+            Argument {
+                name: "datastore",
+                description: "The datastore of its disks; by default the one with most free space",
+                required: false,
+            },
             Argument {
                 name: "network",
                 description: "The network of its first adapter; by default that of the template",

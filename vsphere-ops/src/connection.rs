@@ -1,5 +1,7 @@
 //! What the clones of a client share: the session, and who opens, renews, keeps and ends it.
 
+mod parts;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -27,12 +29,13 @@ use vsphere_soap::{Error, ErrorKind, Result, Sent};
 use crate::config::Config;
 use crate::end::Entry;
 use crate::find::lookalikes::Lookalikes;
-use crate::performance::CounterCache;
 use crate::rest::RestSession;
 use crate::retry::Retry;
-use crate::transfer::FileServers;
 use crate::view::Views;
 use crate::watch::Feeds;
+
+pub(crate) use parts::Part;
+use parts::Parts;
 
 /// How long a refused login is not tried again. Directories lock accounts after a few refusals within minutes.
 const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
@@ -67,11 +70,10 @@ pub(crate) struct Connection {
     pub(crate) views: Views,
     /// What is watched on the server, each once for all who watch it.
     pub(crate) feeds: Feeds,
-    pub(crate) counters: CounterCache,
+    parts: Parts,
     pub(crate) lookalikes: Lookalikes,
     /// How many requests that may change something were sent.
     changes: AtomicU64,
-    pub(crate) file_servers: FileServers,
     pub(crate) rest: RestSession,
 }
 
@@ -121,10 +123,9 @@ impl Connection {
             entry: Entry::new(),
             views: Views::default(),
             feeds: Feeds::default(),
-            counters: CounterCache::default(),
+            parts: Parts::default(),
             lookalikes: Lookalikes::default(),
             changes: AtomicU64::new(0),
-            file_servers: FileServers::default(),
             rest: RestSession::default(),
         });
         if !connection.entry.enter(&connection) {
@@ -153,6 +154,11 @@ impl Connection {
         self.changes.load(Ordering::Acquire)
     }
 
+    /// What a feature keeps for this connection.
+    pub(crate) fn part<P: Part>(&self) -> Arc<P> {
+        self.parts.get()
+    }
+
     /// The server's `host:port`.
     pub(crate) fn authority(&self) -> String {
         self.session.transport().endpoint().authority()
@@ -175,7 +181,9 @@ impl Connection {
     pub(crate) async fn end(&self) -> Result<()> {
         let done = self.log_out().await;
         if let Err(error) = self.check_logged_in("watch") {
-            self.feeds.end(&error.into());
+            let error = error.into();
+            self.feeds.end(&error);
+            self.parts.end(&error);
         }
         done
     }

@@ -226,8 +226,7 @@ pub(crate) fn label(device: &VirtualDevice) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use vsphere_model::types::{
-        Description, VirtualDisk,
-        VirtualHardware, VirtualLsiLogicController, VirtualSerialPort,
+        Description, VirtualDisk, VirtualHardware, VirtualLsiLogicController, VirtualSerialPort,
     };
     use vsphere_soap::object::Extends;
 

@@ -28,7 +28,6 @@ mod query;
 mod table;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -39,6 +38,7 @@ pub use query::{PerfQuery, Report, Series};
 pub use table::{Column, Table};
 
 use crate::client::Client;
+use crate::connection::Part;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 
@@ -99,13 +99,14 @@ impl Performance {
     /// Those of the server.
     pub async fn counters(&self) -> Result<Arc<Counters>> {
         let session = self.client.connection.generation();
-        if let Some(counters) = self.client.connection.counters.get(session) {
+        let cache = self.client.connection.part::<CounterCache>();
+        if let Some(counters) = cache.get(session) {
             return Ok(counters);
         }
         let manager: Mo<PerformanceManager> = Mo::new(&self.client, &self.manager()?, None);
         let infos = manager.read(performance_manager::PERF_COUNTER).await?;
         let counters = Arc::new(Counters::new(infos));
-        self.client.connection.counters.put(session, &counters);
+        cache.put(session, &counters);
         Ok(counters)
     }
 
@@ -322,7 +323,7 @@ impl Counters {
 
 /// The counters of the current session.
 #[derive(Default)]
-pub(crate) struct CounterCache {
+struct CounterCache {
     kept: Mutex<Option<(u64, Arc<Counters>)>>,
 }
 
@@ -337,11 +338,7 @@ impl CounterCache {
     }
 }
 
-impl fmt::Debug for CounterCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CounterCache")
-    }
-}
+impl Part for CounterCache {}
 
 #[cfg(test)]
 mod tests {

@@ -37,7 +37,6 @@ pub use checksum::{Algorithm, Checksum};
 pub use download::{Download, FileStream};
 pub use lease::Lease;
 pub use meter::{Progress, Transferred};
-pub(crate) use route::FileServers;
 pub use upload::Upload;
 
 use crate::error::{Error, ErrorKind};

@@ -15,6 +15,7 @@ use vsphere_soap::http::{Endpoint, FileCall, FileLocation, SendMethod, Thumbprin
 use vsphere_soap::object::Property;
 
 use crate::client::Client;
+use crate::connection::Part;
 use crate::datastore_path::DatastorePath;
 use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
@@ -125,9 +126,11 @@ impl Place {
 
 /// The transports to the servers beside the one that a client is connected to: one per server and pinned certificate.
 #[derive(Debug, Default)]
-pub(crate) struct FileServers {
+struct FileServers {
     kept: Mutex<HashMap<(Endpoint, Option<Thumbprint>), Transport>>,
 }
+
+impl Part for FileServers {}
 
 impl Client {
     /// The way to the server of a file. The session goes to the server that gave it, and to no other.
@@ -138,7 +141,8 @@ impl Client {
         }
         let pin: Option<Thumbprint> = thumbprint.filter(|text| !text.trim().is_empty()).map(str::parse).transpose()?;
         let key = (endpoint.clone(), pin);
-        let lock = || self.connection.file_servers.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let servers = self.connection.part::<FileServers>();
+        let lock = || servers.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(kept) = lock().get(&key) {
             return Ok(kept.clone());
         }
