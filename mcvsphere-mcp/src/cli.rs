@@ -106,7 +106,7 @@ enum Tools {
         #[arg(long)]
         json: bool,
     },
-    /// Call a tool: exit code 1 when it fails. What destroys is asked for on the terminal; without one it needs --yes
+    /// Call a tool: exit code 1 if it fails. Before a loss it asks on the terminal; without a terminal it needs --yes
     Call {
         /// The tool's name
         name: String,

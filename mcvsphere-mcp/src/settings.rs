@@ -28,7 +28,7 @@ settings! {
     VCENTER_HOST <HOST> host: String;
     /// User to log in as
     VCENTER_USER <USER> user: String;
-    /// The user's password: from the environment or the file, as every user of a machine sees its command lines
+    /// The user's password: only from the environment or the file, since every user of a computer sees its command lines
     VCENTER_PASSWORD <PASSWORD> password: Secret;
     /// Accept any certificate: true or false
     VCENTER_INSECURE <BOOL> insecure: bool = "false";
@@ -36,27 +36,27 @@ settings! {
     VCENTER_THUMBPRINT <HEX> thumbprint: Fingerprint;
     /// Trust the certificate authorities in this PEM file
     VCENTER_CA_FILE <FILE> ca_file: PresentFile;
-    /// Proxy for `https://` servers, vCenter and hosts alike: from the environment or the file, as it may hold a password
+    /// Proxy for `https://` servers, both vCenter and hosts: only from the environment or the file, since it may hold a password
     HTTPS_PROXY <URL> https_proxy: Secret;
-    /// Proxy for `http://` servers: from the environment or the file
+    /// Proxy for `http://` servers: only from the environment or the file
     HTTP_PROXY <URL> http_proxy: Secret;
-    /// Proxy for servers that the two above do not name one for: from the environment or the file
+    /// Proxy for servers that neither of the two above applies to: only from the environment or the file
     ALL_PROXY <URL> all_proxy: Secret;
-    /// Servers to reach without a proxy: names (with all below them), addresses, networks such as `10.0.0.0/8`, or `*`
+    /// Servers to connect to without a proxy: names (with their subdomains), addresses, networks such as `10.0.0.0/8`, or `*`
     NO_PROXY <NAMES> no_proxy: String;
-    /// Most MiB that one answer of vSphere may have
+    /// Largest answer of vSphere in MiB
     VCENTER_MAX_ANSWER_MB <MIB> max_answer: Megabytes = "256";
-    /// Datacenter to use where a call names none
+    /// Datacenter to use if a call names none
     VCENTER_DATACENTER <NAME> datacenter: String;
-    /// Cluster to use where a call names none
+    /// Cluster to use if a call names none
     VCENTER_CLUSTER <NAME> cluster: String;
-    /// Datastore to use where a call names none, else the one with most free space
+    /// Datastore to use if a call names none; by default the one with most free space
     VCENTER_DATASTORE <NAME> datastore: String;
-    /// Network to use where a call names none
+    /// Network to use if a call names none
     VCENTER_NETWORK <NAME> network: String;
-    /// Offer only these families of tools, such as `vm,power`; all without it
+    /// Offer only these toolsets, such as `vm,power`; all by default
     MCP_TOOLSETS <NAMES> toolsets: BTreeSet<Toolset>;
-    /// Offer these tools, besides those of the toolsets that are named
+    /// Offer these tools in addition to those of `MCP_TOOLSETS`
     MCP_TOOLS <NAMES> tools: BTreeSet<String>;
     /// Do not offer these tools
     MCP_EXCLUDE_TOOLS <NAMES> exclude_tools: BTreeSet<String>;
@@ -64,17 +64,17 @@ settings! {
     MCP_READ_ONLY <BOOL> read_only: bool = "false";
     /// What the caller may do: read_only, power_ops, vm_lifecycle, host_admin or full_admin
     MCP_PERMISSION <LEVEL> permission: Permission = "full_admin";
-    /// When to ask before a change: always, ask (before what destroys) or never
+    /// When to ask before a change: always, ask (before a loss) or never
     MCP_CONFIRM <MODE> confirm: Mode = "ask";
     /// Do not ask before these tools act, unless `MCP_CONFIRM` is always
     MCP_CONFIRM_ALLOW <NAMES> confirm_allow: BTreeSet<String>;
-    /// Say in `tools/list` what the answers look like, for programs that check them
+    /// Include output schemas in `tools/list`, for programs that check answers
     MCP_OUTPUT_SCHEMAS <BOOL> output_schemas: bool = "false";
-    /// Seconds that a tool call may take
+    /// Time limit of a tool call in seconds
     MCP_CALL_TIMEOUT <SECONDS> call_timeout: Duration = "900";
     /// Append one line for each tool call to this file
     MCP_AUDIT_FILE <FILE> audit_file: PathBuf;
-    /// Least severe log lines to write to standard error: error, warning, info, debug or trace
+    /// Least severe log lines on standard error: error, warning, info, debug or trace
     LOG_LEVEL <LEVEL> log_level: tracing::Level;
 }
 
