@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
-use vsphere_ops::Error;
 use vsphere_ops::managed::VirtualMachine;
 use vsphere_ops::types::ManagedObjectReference;
+use vsphere_ops::{Circumstance, Error};
 use vsphere_soap::Sent;
 
 use crate::support::{Answer, Vcenter};
@@ -61,10 +61,11 @@ async fn pitfall_24_a_licence_that_allows_reading_only_is_said_and_remembered() 
     let machine: VirtualMachine = client.raw(&ManagedObjectReference::new("VirtualMachine", "vm-1"));
     let error = Error::from(machine.power_on_vm_task(None).await.unwrap_err());
     assert_eq!(error.code(), "unsupported");
-    assert!(error.to_string().contains("the free ESXi licence"), "{error}");
+    assert!(error.is_fault("RestrictedVersion"), "{error}");
     assert!(client.capabilities().read_only);
     let error = client.require_writable("power on").unwrap_err();
-    assert_eq!(error.code(), "unsupported");
+    assert_eq!((error.code(), error.circumstance()), ("unsupported", Some(&Circumstance::ReadOnlyLicence)));
+    assert!(error.to_string().contains("allows reading only"), "{error}");
     assert_eq!(vcenter.count("PowerOnVM_Task"), 1);
 }
 
