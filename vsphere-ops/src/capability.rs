@@ -1,15 +1,15 @@
-//! What a server can't do, said before it is tried.
+//! What a server can do, as far as it is known before a request.
 
 use crate::connection::Connection;
 use crate::error::{Circumstance, Error, ErrorKind, Result};
 
-/// What a server can do, as far as that is known without asking it.
+/// What a server can do, as far as it is known without a request.
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// let can = client.capabilities();
 /// if can.vcenter && !can.read_only {
-///     println!("machines can be cloned here");
+///     println!("VMs can be cloned here");
 /// }
 /// # Ok(())
 /// # }
@@ -19,9 +19,9 @@ use crate::error::{Circumstance, Error, ErrorKind, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// Whether it is a vCenter: clones, templates, clusters, tags and moves between hosts need one.
+    /// Whether it is a vCenter, which clones, templates, clusters, tags and moves between hosts need.
     pub vcenter: bool,
-    /// Whether it has refused a change because of its licence, as an ESXi host with a free one does.
+    /// Whether it has refused a change because of its licence, as an ESXi host with the free licence does.
     pub read_only: bool,
 }
 

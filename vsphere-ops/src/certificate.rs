@@ -1,4 +1,4 @@
-//! The certificate that a server shows, before anybody trusts it.
+//! The certificate that a server presents, before anything is trusted.
 
 use vsphere_model::types::DateTime;
 use vsphere_soap::http::{Thumbprint, peer_certificate};
@@ -9,7 +9,7 @@ use x509_parser::time::ASN1Time;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What stands in the certificate of a server. All of it is what the server, or who stands before it, says of itself.
+/// The content of a server's certificate. The server states all of it about itself, or whatever is between it and the client.
 ///
 /// ```no_run
 /// # async fn run(config: vsphere_ops::Config) -> vsphere_ops::Result<()> {
@@ -22,25 +22,25 @@ use crate::error::{Error, ErrorKind, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// Whom it is made for.
+    /// The subject that it identifies.
     pub subject: String,
-    /// Who has signed it.
+    /// The authority that signed it.
     pub issuer: String,
     /// The names and addresses that it is valid for.
     pub names: Vec<String>,
-    /// From when on it is valid.
+    /// The beginning of its validity.
     pub not_before: DateTime,
-    /// Until when it is valid.
+    /// The end of its validity.
     pub not_after: DateTime,
     /// Its SHA-256 thumbprint, as vSphere shows it.
     pub thumbprint: String,
 }
 
 impl Certificate {
-    /// Asks the server of these settings for its certificate, whether it is trusted or not. No password is sent.
+    /// Reads the certificate of the server in these settings, whether it is trusted or not. No password is sent.
     ///
     /// # Errors
-    /// `connection` when the server is not reached, `config` for plain http, `corrupt` for what is no certificate.
+    /// `connection` if the server can't be reached, `config` for plain HTTP, `corrupt` if it presents no certificate.
     pub async fn of(config: &Config) -> Result<Self> {
         let der = peer_certificate(&config.endpoint()?, &config.transport_options()?).await?;
         Self::parse(&der)

@@ -12,10 +12,10 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::error::{Category, Error, ErrorKind, Result};
 
-/// How long a server that refused the credentials is not asked again, as directories lock accounts.
+/// How long refused credentials are not tried again, since directories lock accounts.
 const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// Several servers by name, each connected when it is first needed.
+/// Several servers by name. Each is connected when it is first used.
 ///
 /// ```no_run
 /// # async fn run() -> vsphere_ops::Result<()> {
@@ -30,7 +30,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
 /// for answer in answers.await {
 ///     match answer.result {
 ///         Ok(vms) => println!("{}: {} virtual machines", answer.name, vms.len()),
-///         Err(error) => println!("{}: {error}", answer.name), // the others' answers are there all the same
+///         Err(error) => println!("{}: {error}", answer.name), // the other answers are still there
 ///     }
 /// }
 /// # Ok(())
@@ -79,7 +79,7 @@ pub struct Reply<T> {
 }
 
 impl Clients {
-    /// These servers by name. Nothing is sent.
+    /// Creates the set from names and settings. Nothing is sent.
     ///
     /// ```
     /// use vsphere_ops::{Clients, Config};
@@ -91,7 +91,7 @@ impl Clients {
     /// ```
     ///
     /// # Errors
-    /// `invalid_argument` where a name is empty or there twice.
+    /// `invalid_argument` if a name is empty or occurs twice.
     pub fn new<N: Into<String>>(servers: impl IntoIterator<Item = (N, Config)>) -> Result<Self> {
         let mut all: Vec<Server> = Vec::new();
         for (name, config) in servers {
@@ -105,16 +105,16 @@ impl Clients {
         Ok(Self { servers: all })
     }
 
-    /// The names, in the order that they were given in.
+    /// The names, in the order of [`new`](Self::new).
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.servers.iter().map(|server| server.name.as_str())
     }
 
-    /// The client of a server, connected now where it was not. Many who ask at once connect once.
+    /// The client of a server, which is connected if it is not yet. Concurrent calls connect once.
     ///
     /// ```no_run
     /// # async fn run(sites: vsphere_ops::Clients) -> vsphere_ops::Result<()> {
-    /// let oslo = sites.get("oslo").await?; // connects now, where nobody has before
+    /// let oslo = sites.get("oslo").await?; // connects, if it is not connected yet
     /// println!("{oslo:?}");
     /// sites.logout().await;
     /// # Ok(())
@@ -122,7 +122,7 @@ impl Clients {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where no server has this name, and those of [`Client::connect`]. Refused credentials are not tried
+    /// `not_found` if no server has this name, and the errors of [`Client::connect`]. Refused credentials are not tried
     /// again for five minutes.
     pub async fn get(&self, name: &str) -> Result<Client> {
         match self.servers.iter().find(|server| server.name == name) {
@@ -135,13 +135,13 @@ impl Clients {
         }
     }
 
-    /// The clients of all servers, connected at the same time where they were not.
+    /// The clients of all servers. Those that are not connected yet are connected concurrently.
     pub async fn all(&self) -> Vec<Reply<Client>> {
         self.each(|client| async move { Ok(client) }).await
     }
 
-    /// Does something on all servers at the same time. One that fails, or is not reached, does not hide the others'
-    /// answers; they are in the order that the servers were given in.
+    /// Runs an operation on all servers concurrently. A server that fails or is not reached does not affect the other
+    /// answers, which are in the order of [`new`](Self::new).
     pub async fn each<T, F>(&self, work: impl Fn(Client) -> F) -> Vec<Reply<T>>
     where
         F: Future<Output = Result<T>>,
@@ -157,7 +157,7 @@ impl Clients {
         .await
     }
 
-    /// Logs out of all servers; a later [`get`](Self::get) connects anew.
+    /// Logs out of all servers; a later [`get`](Self::get) connects again.
     pub async fn logout(&self) -> Vec<Reply<()>> {
         join_all(self.servers.iter().map(|server| async move {
             let state = std::mem::take(&mut *server.state.lock().await);

@@ -1,4 +1,4 @@
-//! How to reach a vCenter or an ESXi host.
+//! The settings of a connection.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use vsphere_soap::{Error as WireError, ErrorKind as WireKind};
 
 use crate::error::{Result, invalid};
 
-/// How to reach a vCenter or an ESXi host, and as whom.
+/// The address of a vCenter or an ESXi host, the credentials, and how to connect.
 ///
 /// ```
 /// use std::time::Duration;
@@ -47,10 +47,10 @@ pub struct Config {
     proxies: Proxies,
 }
 
-/// How many bytes an answer may have, where nothing else is said.
+/// The default limit of an answer, in bytes.
 const MAX_ANSWER: u64 = 256 << 20;
 
-/// Kept as it was given, so that what is wrong is said when it is used.
+/// Kept as given: an error in it is reported when it is used.
 #[derive(Debug, Clone)]
 enum TrustSetting {
     System,
@@ -83,7 +83,7 @@ impl fmt::Debug for Config {
 }
 
 impl Config {
-    /// The server at `host`: a name, `host:port` or a URL.
+    /// Settings for the server at `host`: a name, `host:port` or a URL.
     pub fn new(host: impl Into<String>) -> Self {
         Self {
             host: host.into(),
@@ -101,10 +101,10 @@ impl Config {
 
     /// The settings in the environment: `VCENTER_HOST`, `VCENTER_USER`, `VCENTER_PASSWORD`, and at most one of
     /// `VCENTER_INSECURE=true`, `VCENTER_THUMBPRINT` and `VCENTER_CA_FILE`; and the proxies of `HTTPS_PROXY`, `HTTP_PROXY`,
-    /// `ALL_PROXY` and `NO_PROXY`, in capitals or small letters.
+    /// `ALL_PROXY` and `NO_PROXY`, in upper or lower case.
     ///
     /// # Errors
-    /// A setting is missing, is not UTF-8 or makes no sense; the text names it.
+    /// `invalid_argument` if a setting is missing, not UTF-8, or invalid; the text names it.
     pub fn from_env() -> Result<Self> {
         Self::from_variables(|name| std::env::var_os(name))
     }
@@ -170,7 +170,7 @@ impl Config {
         self
     }
 
-    /// Accepts any certificate. Whoever stands between can read and change everything, the password included.
+    /// Accepts any certificate. An attacker on the network can then read and change everything, including the password.
     #[must_use]
     pub fn insecure(mut self, insecure: bool) -> Self {
         self.trust = if insecure { TrustSetting::Insecure } else { TrustSetting::System };
@@ -191,76 +191,77 @@ impl Config {
         self
     }
 
-    /// How long a connection may take; 30 s without it.
+    /// Time limit for a connection; 30 s by default.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self
     }
 
-    /// How long a request may take in all; 5 minutes without it.
+    /// Time limit for a whole request; 5 minutes by default.
     #[must_use]
     pub fn request_timeout(mut self, limit: Duration) -> Self {
         self.request_timeout = limit;
         self
     }
 
-    /// How often an idle session is kept alive; 10 minutes without it, never with zero. Servers end sessions that idle for 30 minutes.
+    /// Interval at which an idle session is kept alive; 10 minutes by default, never with zero. Servers end sessions that are
+    /// idle for 30 minutes.
     #[must_use]
     pub fn keepalive(mut self, period: Duration) -> Self {
         self.keepalive = period;
         self
     }
 
-    /// How often a request is sent at most, where sending it again is safe; 4 times without it. 1 is never again.
+    /// How often a request is sent at most, if sending it again is safe; 4 by default. With 1 it is never sent again.
     #[must_use]
     pub fn attempts(mut self, most: u32) -> Self {
         self.attempts = most;
         self
     }
 
-    /// How many bytes an answer may have, compressed or not; 256 MiB without it. It is counted while the answer arrives, and
-    /// no more is held.
+    /// Largest answer in bytes, both compressed and decompressed; 256 MiB by default. Bytes are counted as they arrive, and
+    /// no more than this is held.
     #[must_use]
     pub fn max_answer(mut self, bytes: u64) -> Self {
         self.max_answer = bytes;
         self
     }
 
-    /// The http(s) proxy by which all servers are reached: vCenter, and the hosts that files come from and go to.
+    /// The HTTP proxy for all servers: vCenter, and the hosts of file transfers.
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxies = Proxies::all(url);
         self
     }
 
-    /// The proxies that the usual variables name: `lookup` answers what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`
-    /// hold. This machine itself is never reached by one of these.
+    /// The proxies of the usual variables: `lookup` returns the values of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and
+    /// `NO_PROXY`. Connections to the same computer never use them.
     #[must_use]
     pub fn proxies(mut self, lookup: impl Fn(&str) -> Option<String>) -> Self {
         self.proxies = Proxies::from_variables(lookup);
         self
     }
 
-    /// The proxy by which the server is reached, such as `http://proxy:3128`, without its user name and password.
+    /// The proxy for the server, such as `http://proxy:3128`, without its user name and password.
     ///
     /// # Errors
-    /// `config` when the address of the server or of that proxy makes no sense.
+    /// `config` if the address of the server or of that proxy is invalid.
     pub fn proxy_in_use(&self) -> Result<Option<String>> {
         let proxy = self.proxies.for_server(&self.endpoint()?)?;
         Ok(proxy.map(|proxy| proxy.to_string()))
     }
 
-    /// Whether nothing is encrypted on the way to the server, as its address is an `http://` one.
+    /// Whether the connection is not encrypted, because the address is an `http://` one.
     pub fn is_plain_http(&self) -> bool {
         self.endpoint().is_ok_and(|endpoint| !endpoint.is_https())
     }
 
-    /// Checks what can be checked before a connection: the address, the trust, the proxy, and that they fit each other.
+    /// Checks, before a connection, the address, the trust and the proxy, and that they fit together.
     ///
     /// # Errors
-    /// `config`, among others where the password would be sent in clear: by `http://` to another machine without
-    /// [`insecure`](Self::insecure), or with a certificate to check, which plain http does not have.
+    /// `config`, for instance if the password would be sent unencrypted: over `http://` to another computer without
+    /// [`insecure`](Self::insecure), or with a certificate to check, which plain HTTP does not have.
     pub fn check(&self) -> Result<()> {
         let endpoint = self.endpoint()?;
         self.transport_options()?.check(&endpoint)?;

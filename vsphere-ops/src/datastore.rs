@@ -72,9 +72,9 @@ pub struct DatastoreInfo {
     pub host_count: usize,
     /// These hosts, at most 50.
     pub hosts: Vec<Mount>,
-    /// How many machines have files in it.
+    /// How many VMs have files in it.
     pub vm_count: usize,
-    /// These machines and templates, at most 50.
+    /// These VMs and templates, at most 50.
     pub vms: Vec<Named>,
     /// What is not known of it, and why.
     #[serde(flatten)]
@@ -120,7 +120,7 @@ pub struct Mount {
 /// ```
 ///
 /// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
+/// `not_found` or `ambiguous` if not exactly one matches, and server errors.
 pub async fn info(client: &Client, what: &str) -> Result<DatastoreInfo> {
     let found = client.get::<Datastore>(what).await?;
     let ((summary, mounts, vms), mut gaps) =

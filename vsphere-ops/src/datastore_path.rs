@@ -30,7 +30,7 @@ impl DatastorePath {
     /// The file or folder `path` in a datastore. Slashes at the ends of the path do not count.
     ///
     /// # Errors
-    /// `invalid_argument` where the datastore has no name, or the path has a step `.` or `..` or a control character.
+    /// `invalid_argument` if the datastore has no name, or the path has a step `.` or `..` or a control character.
     pub fn new(datastore: impl Into<String>, path: &str) -> Result<Self> {
         let datastore = datastore.into();
         if datastore.is_empty() {
@@ -101,7 +101,7 @@ impl FromStr for DatastorePath {
     type Err = Error;
 
     /// # Errors
-    /// `invalid_argument` where the text does not start with `[datastore]`, or as [`DatastorePath::new`].
+    /// `invalid_argument` if the text does not start with `[datastore]`, or as [`DatastorePath::new`].
     fn from_str(text: &str) -> Result<Self> {
         let form = "a path in a datastore reads [datastore] folder/file";
         let rest = text.trim().strip_prefix('[').ok_or_else(|| refused(text, form))?;

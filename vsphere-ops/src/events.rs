@@ -212,7 +212,7 @@ impl EventQuery {
         self
     }
 
-    /// How many events to ask for at once: 25 to 1000, and 200 without it.
+    /// How many events to ask for at once: 25 to 1000, and 200 by default.
     pub fn page_size(mut self, events: usize) -> Self {
         self.page_size = page_for(events);
         self
@@ -225,7 +225,7 @@ impl EventQuery {
     /// The newest `count` events, newest first.
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub async fn latest(self, count: usize) -> Result<Vec<Poly<Event>>> {
         match self.latest_known(count).await {
             (events, None) => Ok(events),
@@ -483,7 +483,7 @@ impl Reader {
 }
 
 /// The events that were told last: pages overlap when events come between two requests. They are told apart by time too,
-/// since a server that was set up anew counts from the beginning.
+/// since a server that was set up again counts from the beginning.
 #[derive(Default)]
 struct Borders {
     told: HashSet<(i32, DateTime)>,

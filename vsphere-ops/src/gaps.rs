@@ -1,4 +1,4 @@
-//! What a report or a page does not know, and why.
+//! The gaps in a report or a page, and their reasons.
 
 use serde::Serialize;
 use vsphere_model::types::ObjectContent;
@@ -6,7 +6,7 @@ use vsphere_model::types::ObjectContent;
 use crate::error::Result;
 use crate::read::Missing;
 
-/// What a report or a page does not know, and why: a value that is absent without being named here does not exist.
+/// The gaps in a report or a page, and their reasons: an absent value that is not listed here does not exist.
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -25,15 +25,15 @@ use crate::read::Missing;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Gaps {
-    /// Properties that the server did not let the user read.
+    /// Properties that the user may not read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<Unreadable>,
-    /// Parts that could not be found out.
+    /// Parts that could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingPart>,
 }
 
-/// A property that could not be read of some objects.
+/// A property that could not be read from some objects.
 ///
 /// ```
 /// use vsphere_ops::Unreadable;
@@ -47,16 +47,16 @@ pub struct Gaps {
 pub struct Unreadable {
     /// The path of the property (`guest.ipAddress`).
     pub property: String,
-    /// The right that is missing (`System.Read`), where the server names it.
+    /// The missing privilege (`System.Read`), if the server names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub privilege: Option<String>,
     /// The name of the fault (`NoPermission`).
     pub reason: String,
-    /// Of how many objects.
+    /// The number of objects.
     pub objects: usize,
 }
 
-/// A part of a report that could not be found out.
+/// A part of a report that could not be read.
 ///
 /// ```
 /// use vsphere_ops::MissingPart;
@@ -70,7 +70,7 @@ pub struct Unreadable {
 pub struct MissingPart {
     /// What is missing.
     pub what: String,
-    /// Why, as one clause.
+    /// The reason, as one clause.
     pub why: String,
 }
 

@@ -1,4 +1,4 @@
-//! Plugging in and unplugging a device that stays in the machine: an adapter's cable, a port's line.
+//! Plugging in and unplugging a device that stays in the VM: an adapter's cable, a port's line.
 
 use vsphere_model::types::{Poly, VirtualDevice, VirtualDeviceConfigSpec, VirtualDeviceConnectInfo};
 
@@ -14,8 +14,8 @@ pub(crate) enum Link {
 impl Link {
     /// The change that brings a device there; none where it is so.
     ///
-    /// In a machine that is off nothing is connected, and the server refuses to connect it: what can be changed is
-    /// whether the device will be connected when the machine is powered on. In one that runs, that is left as it is.
+    /// In a VM that is off nothing is connected, and the server refuses to connect it: what can be changed is
+    /// whether the device will be connected when the VM is powered on. In one that runs, that is left as it is.
     pub(crate) fn change(self, devices: &Devices, device: &Poly<VirtualDevice>) -> Vec<VirtualDeviceConfigSpec> {
         let wanted = self == Self::Up;
         let mut device = device.clone();

@@ -1,4 +1,4 @@
-//! A managed object that is known by reference: to read it, to call it, to print it.
+//! A handle of a managed object: to read it, to call its methods, to print it.
 
 use std::fmt;
 use std::ops::Deref;
@@ -59,7 +59,7 @@ impl<M: ManagedObject> Mo<M> {
         &self.client
     }
 
-    /// What it is called in messages: its name where that is known, else its id.
+    /// What messages call it: its name if that is known, else its id.
     pub fn label(&self) -> &str {
         self.name.as_deref().unwrap_or(self.id())
     }
@@ -67,12 +67,12 @@ impl<M: ManagedObject> Mo<M> {
     /// Reads properties of this object.
     ///
     /// # Errors
-    /// `not_found` where the object is gone, `permission` where a required property can't be read.
+    /// `not_found` if the object no longer exists, `permission` if a required property can't be read.
     pub async fn read<S: Select<M>>(&self, select: S) -> Result<S::Row> {
         Ok(self.read_known(select).await?.0)
     }
 
-    /// The same, with what could not be read of it.
+    /// The same, with the properties that could not be read.
     pub(crate) async fn read_known<S: Select<M>>(&self, select: S) -> Result<(S::Row, Gaps)> {
         let mut paths = Vec::new();
         select.paths(&mut paths);
@@ -98,7 +98,7 @@ impl<M: ManagedObject> Mo<M> {
         Ok((row, values.into_gaps().into_iter().collect()))
     }
 
-    /// Reads into a struct of one's own; see [`properties!`](crate::properties).
+    /// Reads into your own struct; see [`properties!`](crate::properties).
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -120,7 +120,7 @@ impl<M: ManagedObject> Mo<M> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`read`](Self::read).
+    /// The errors of [`read`](Self::read).
     pub async fn read_as<R: Record<M>>(&self) -> Result<R> {
         self.read(As::default()).await
     }

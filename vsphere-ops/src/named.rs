@@ -1,4 +1,4 @@
-//! Objects that a report names, of which there may be more than fit into it.
+//! Related objects that a report names, up to a limit.
 
 use serde::Serialize;
 use vsphere_model::types::ManagedObjectReference;
@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::find;
 
-/// How many objects of a kind a report names. Who wants all has a list of them.
+/// How many objects of a kind a report names; lists have all of them.
 pub(crate) const NAMED: usize = 50;
 
 /// An object that belongs to another one.
@@ -22,7 +22,7 @@ pub(crate) const NAMED: usize = 50;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Named {
-    /// Its name; its id where the user may not read it.
+    /// Its name; its id if the user may not read the name.
     pub name: String,
     /// Its managed object id.
     pub id: String,

@@ -61,7 +61,7 @@ pub struct NetworkInfo {
     /// The managed object id of a distributed switch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub switch_id: Option<String>,
-    /// Whether it is the port group of a distributed switch's uplinks, to which no machine can be attached.
+    /// Whether it is the port group of a distributed switch's uplinks, to which no VM can be attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uplink: Option<bool>,
     /// The id that another product gave to an opaque network.
@@ -74,9 +74,9 @@ pub struct NetworkInfo {
     pub host_count: usize,
     /// These hosts, at most 50.
     pub hosts: Vec<HostPort>,
-    /// How many machines are attached to it.
+    /// How many VMs are attached to it.
     pub vm_count: usize,
-    /// These machines and templates, at most 50.
+    /// These VMs and templates, at most 50.
     pub vms: Vec<Named>,
 }
 
@@ -175,7 +175,7 @@ pub struct HostPort {
 /// ```
 ///
 /// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
+/// `not_found` or `ambiguous` if not exactly one matches, and server errors.
 pub async fn info(client: &Client, what: &str) -> Result<NetworkInfo> {
     let found = client.get::<Network>(what).await?;
     let distributed = found.reference().type_ == "DistributedVirtualPortgroup";

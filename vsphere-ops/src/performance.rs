@@ -19,7 +19,7 @@
 //! is measured for an object. A query is cut into pieces that the server takes, and a piece that it refuses is halved.
 //!
 //! - Numbers of counters differ between servers, and their labels between languages: names are built from neither.
-//! - [`Interval::REALTIME`] is kept by hosts, for hosts and machines, and for an hour. Datastores and clusters have history
+//! - [`Interval::REALTIME`] is kept by hosts, for hosts and VMs, and for an hour. Datastores and clusters have history
 //!   only, and history only has counters up to the level that the server is set to.
 //! - Percent come from the server as hundredths and are given as percent; where it has no value (-1), there is `None`.
 //! - `cpu.ready.summation` is in milliseconds of an interval: 20,000 ms in real time are 100 % of one CPU.
@@ -96,7 +96,7 @@ impl Performance {
     /// All counters of the server. They are read once a session.
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub async fn counters(&self) -> Result<Arc<Counters>> {
         let session = self.client.connection.generation();
         let cache = self.client.connection.part::<CounterCache>();
@@ -114,7 +114,7 @@ impl Performance {
     /// whole object. Counters that the server does not describe are left out.
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub async fn available(&self, entity: &ManagedObjectReference, interval: Interval) -> Result<Vec<Metric>> {
         let counters = self.counters().await?;
         let manager: PerformanceManager = self.client.raw(&self.manager()?);
@@ -126,7 +126,7 @@ impl Performance {
     /// The intervals at which the server keeps history, in seconds, where it does.
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub async fn intervals(&self) -> Result<Vec<Interval>> {
         let manager: Mo<PerformanceManager> = Mo::new(&self.client, &self.manager()?, None);
         let intervals = manager.read(performance_manager::HISTORICAL_INTERVAL).await?;

@@ -1,4 +1,4 @@
-//! Where a new machine goes: folder, resource pool, host, datastore, network.
+//! Where a new VM goes: folder, resource pool, host, datastore, network.
 //!
 //! ```
 //! use vsphere_ops::placement::{Defaults, Placement};
@@ -19,7 +19,7 @@
 //! | | is the one given, else |
 //! |---|---|
 //! | datacenter | that of what is given, the default, the only one |
-//! | folder | the datacenter's folder for machines |
+//! | folder | the datacenter's folder for VMs |
 //! | resource pool | that of the host given, of the default cluster, of the only cluster or host of the datacenter |
 //! | host | chosen by vSphere |
 //! | datastore | the default, the one with most free space of those that the host or cluster sees |
@@ -41,13 +41,13 @@ use crate::mo::Mo;
 use crate::read::Values;
 use crate::vm::optional;
 
-/// The network that ESXi itself makes for machines.
+/// The network that ESXi itself makes for VMs.
 const USUAL_NETWORK: &str = "VM Network";
 
 /// How many objects an error lists.
 const MOST_LISTED: usize = 12;
 
-/// The objects to use where nothing is said; each a name, an inventory path or an id.
+/// The objects to use by default; each a name, an inventory path or an id.
 ///
 /// ```
 /// use vsphere_ops::placement::Defaults;
@@ -67,7 +67,7 @@ pub struct Defaults {
     pub network: Option<String>,
 }
 
-/// Where a machine is wanted, as far as anything is said of it; each a name, an inventory path or an id.
+/// Where a VM is wanted, as far as anything is said of it; each a name, an inventory path or an id.
 ///
 /// ```
 /// use vsphere_ops::placement::Placement;
@@ -85,11 +85,11 @@ pub struct Placement {
     pub host: Option<String>,
     /// The datastore.
     pub datastore: Option<String>,
-    /// What to use where nothing is said.
+    /// What to use by default.
     pub defaults: Defaults,
 }
 
-/// A place for a machine.
+/// A place for a VM.
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -123,13 +123,13 @@ impl Placement {
     /// Finds the place.
     ///
     /// # Errors
-    /// `not_found` or `ambiguous` where an object is not exactly one, `ambiguous` with what to choose from where nothing
-    /// is said and several fit, `invalid_argument` where what is given does not fit together.
+    /// `not_found` or `ambiguous` if an object is not exactly one, `ambiguous` with what to choose from where nothing
+    /// is said and several fit, `invalid_argument` if what is given does not fit together.
     pub async fn find(&self, client: &Client) -> Result<Place> {
         self.find_near(client, None).await
     }
 
-    /// Finds the place for a machine that is made after another one: where nothing is said, it is put near that.
+    /// Finds the place for a VM that is made after another one: by default, it is put near that.
     pub(crate) async fn find_near(&self, client: &Client, near: Option<Near>) -> Result<Place> {
         let mut given = self.given(client).await?;
         let datacenter = match (&near, given.is_nothing()) {
@@ -141,7 +141,7 @@ impl Placement {
             Some(folder) => folder,
             None => folder_of(&datacenter).await?,
         };
-        // Where it is not put elsewhere, a machine's copy stays in its pool and on its host.
+        // Where it is not put elsewhere, a VM's copy stays in its pool and on its host.
         let mut stays = None;
         let (pool, compute) = match (given.pool, &given.host, near) {
             (None, None, Some(Near { pool: Some(pool), host, .. })) => {
@@ -260,7 +260,7 @@ impl Given {
     }
 }
 
-/// The machine that another one is made after.
+/// The VM that another one is made after.
 pub(crate) struct Near {
     pub(crate) datacenter: Mo<Datacenter>,
     pub(crate) pool: Option<ManagedObjectReference>,
@@ -268,7 +268,7 @@ pub(crate) struct Near {
 }
 
 impl Place {
-    /// The network for an adapter: the one with this name, path or id, or the one to use where nothing is said; none where
+    /// The network for an adapter: the one with this name, path or id, or the one to use by default; none where
     /// the host or cluster has none. Uplinks of distributed switches do not count.
     ///
     /// ```
@@ -285,7 +285,7 @@ impl Place {
     /// ```
     ///
     /// # Errors
-    /// `not_found` or `ambiguous` where it is not exactly one, `ambiguous` with what to choose from where nothing is said
+    /// `not_found` or `ambiguous` if not exactly one matches, `ambiguous` with what to choose from by default
     /// and several fit.
     pub async fn network(&self, what: Option<&str>) -> Result<Option<Mo<Network>>> {
         let client = self.datacenter.client();
@@ -395,7 +395,7 @@ async fn machine_folder(client: &Client, what: &str) -> Result<Mo<Folder>> {
     Err(invalid("use the folder", text).on(what))
 }
 
-/// The folder of a datacenter for machines.
+/// The folder of a datacenter for VMs.
 pub(crate) async fn folder_of(datacenter: &Mo<Datacenter>) -> Result<Mo<Folder>> {
     let folder = datacenter.read(datacenter::VM_FOLDER).await?;
     Ok(Mo::new(datacenter.client(), &folder, None))
@@ -436,7 +436,7 @@ async fn pool_of(
     Ok((pool, owner))
 }
 
-/// The host of the machine that another one is made after, where it is of a cluster without DRS: nobody else chooses one.
+/// The host of the VM that another one is made after, where it is of a cluster without DRS: nobody else chooses one.
 async fn host_without_drs(
     compute: &Mo<ComputeResource>,
     near: Option<ManagedObjectReference>,

@@ -50,9 +50,9 @@ pub struct PoolInfo {
     pub memory: PoolMemory,
     /// The pools and vApps right below it.
     pub pools: Vec<Named>,
-    /// How many machines are right in it.
+    /// How many VMs are right in it.
     pub vm_count: usize,
-    /// These machines, at most 50.
+    /// These VMs, at most 50.
     pub vms: Vec<Named>,
 }
 
@@ -70,7 +70,7 @@ pub struct PoolInfo {
 pub struct PoolCpu {
     /// What is guaranteed to it.
     pub reservation_mhz: i64,
-    /// Whether it may take more from its parent when machines in it reserve more.
+    /// Whether it may take more from its parent when VMs in it reserve more.
     pub expandable: bool,
     /// The most that it may use.
     pub limit_mhz: Limit,
@@ -83,7 +83,7 @@ pub struct PoolCpu {
     pub max_usage_mhz: i64,
     /// What is reserved in it.
     pub reserved_mhz: i64,
-    /// What machines can still reserve in it.
+    /// What VMs can still reserve in it.
     pub unreserved_mhz: i64,
 }
 
@@ -101,7 +101,7 @@ pub struct PoolCpu {
 pub struct PoolMemory {
     /// What is guaranteed to it.
     pub reservation_mb: i64,
-    /// Whether it may take more from its parent when machines in it reserve more.
+    /// Whether it may take more from its parent when VMs in it reserve more.
     pub expandable: bool,
     /// The most that it may use.
     pub limit_mb: Limit,
@@ -114,7 +114,7 @@ pub struct PoolMemory {
     pub max_usage_mb: i64,
     /// What is reserved in it.
     pub reserved_mb: i64,
-    /// What machines can still reserve in it.
+    /// What VMs can still reserve in it.
     pub unreserved_mb: i64,
     /// What the guests touch, where the server says.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -206,7 +206,7 @@ impl Shares {
 /// ```
 ///
 /// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
+/// `not_found` or `ambiguous` if not exactly one matches, and server errors.
 pub async fn info(client: &Client, what: Option<&str>) -> Result<PoolInfo> {
     let found = match what {
         Some(what) => client.get::<ResourcePool>(what).await?,

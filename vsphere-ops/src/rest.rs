@@ -29,11 +29,11 @@ const SESSION_ID: &str = "vmware-api-session-id";
 /// How long the end of a session may take.
 const END: Duration = Duration::from_secs(10);
 
-/// How long refused credentials are not tried again, as directories lock accounts.
+/// How long refused credentials are not tried again, since directories lock accounts.
 const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// The vSphere Automation API of a vCenter. Its session is opened when it is first used, renewed when the server has
-/// lost it, and ended with the client's.
+/// The vSphere Automation API of a vCenter. Its session is opened at the first request, renewed when the server has lost it, and
+/// ended together with the session of the client.
 ///
 /// ```no_run
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -69,7 +69,7 @@ pub struct RestFault {
     pub status: u16,
     /// The kind of error as the API names it (`NOT_FOUND`), or empty.
     pub name: String,
-    /// What the server says, in its language; may be empty.
+    /// The message of the server, in its language; may be empty.
     pub message: String,
 }
 
@@ -78,15 +78,15 @@ impl Rest {
         Self { connection, limit }
     }
 
-    /// Reads what is at a path (`/api/…`, or `/rest/…` on servers before 7.0).
+    /// Reads the resource at a path (`/api/…`, or `/rest/…` on servers before 7.0).
     ///
     /// # Errors
-    /// `not_found`, `permission`, `auth` and `invalid_argument` as the server says, and those of the connection.
+    /// `not_found`, `permission`, `auth` and `invalid_argument` as the server says, and connection errors.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.send(Verb::Get, path, None).await
     }
 
-    /// Posts a body, which makes something or does something; it is repeated only where it surely was not carried out.
+    /// Posts a body. The request is repeated only if it surely was not carried out.
     ///
     /// ```no_run
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -108,7 +108,7 @@ impl Rest {
         self.send(Verb::Post, path, Some(json(path, body)?)).await
     }
 
-    /// Replaces what is at a path.
+    /// Replaces the resource at a path.
     ///
     /// ```no_run
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -124,7 +124,7 @@ impl Rest {
         self.send(Verb::Put, path, Some(json(path, body)?)).await
     }
 
-    /// Changes parts of what is at a path.
+    /// Changes parts of the resource at a path.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -132,7 +132,7 @@ impl Rest {
         self.send(Verb::Patch, path, Some(json(path, body)?)).await
     }
 
-    /// Removes what is at a path.
+    /// Deletes the resource at a path.
     ///
     /// # Errors
     /// As [`get`](Self::get).

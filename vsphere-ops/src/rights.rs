@@ -1,4 +1,4 @@
-//! What the user who is logged in may do.
+//! The privileges of the user who is logged in.
 //!
 //! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -21,11 +21,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 
 impl Client {
-    /// Which of these privileges (`VirtualMachine.Interact.PowerOn`) the user does not have on the root folder. He may
-    /// have them further down all the same. Privileges that this server does not know are not missing.
+    /// Those of these privileges (`VirtualMachine.Interact.PowerOn`) that the user lacks on the root folder. The user may still
+    /// have them on objects below it. Privileges that this server does not know are not reported.
     ///
     /// # Errors
-    /// `unsupported` where the server has no such rights, as ESXi, and those of the server.
+    /// `unsupported` if the server has no such privileges, like ESXi, and server errors.
     pub async fn missing_privileges(&self, privileges: &[&str]) -> Result<Vec<String>> {
         self.missing(privileges).await.map_err(|error| error.in_operation("read the user's rights"))
     }

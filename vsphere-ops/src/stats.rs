@@ -1,4 +1,4 @@
-//! What a machine or a host uses right now: its quick statistics, and what was measured in the last minutes.
+//! What a VM or a host uses right now: its quick statistics, and what was measured in the last minutes.
 //!
 //! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -34,7 +34,7 @@ use crate::units::percent;
 use crate::vm::power_state_name;
 use measures::Basis;
 
-/// What a virtual machine uses.
+/// What a VM uses.
 ///
 /// ```
 /// use vsphere_ops::stats::VmStats;
@@ -119,7 +119,7 @@ pub struct HostStats {
     pub cpu_total_mhz: Option<i32>,
     /// Memory in MiB.
     pub memory_mb: Option<i64>,
-    /// How many virtual machines are registered on it.
+    /// How many VMs are registered on it.
     pub vms: usize,
     /// Seconds since it was started.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,7 +147,7 @@ pub struct HostStats {
     pub gaps: Gaps,
 }
 
-/// Reads what the virtual machine with this name, path or id uses. Of one that does not run there is little to say, and
+/// Reads what the VM with this name, path or id uses. Of one that does not run there is little to say, and
 /// a note says so.
 ///
 /// ```
@@ -161,7 +161,7 @@ pub struct HostStats {
 /// ```
 ///
 /// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
+/// `not_found` or `ambiguous` if not exactly one matches, and server errors.
 pub async fn of_vm(client: &Client, what: &str) -> Result<VmStats> {
     let machine = client.get::<VirtualMachine>(what).await?;
     let ((state, on_host, cpu, memory_mb, quick), mut gaps) =
@@ -181,7 +181,7 @@ pub async fn of_vm(client: &Client, what: &str) -> Result<VmStats> {
         }
         None => None,
     };
-    // A machine that is off has zeros, which are no measurements.
+    // A VM that is off has zeros, which are no measurements.
     let quick = Some(quick).filter(|_| runs).unwrap_or_default();
     Ok(VmStats {
         name: machine.label().to_owned(),
@@ -217,7 +217,7 @@ pub async fn of_vm(client: &Client, what: &str) -> Result<VmStats> {
 /// ```
 ///
 /// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
+/// `not_found` or `ambiguous` if not exactly one matches, and server errors.
 pub async fn of_host(client: &Client, what: Option<&str>) -> Result<HostStats> {
     let found = client.get_or_only::<HostSystem>(what).await?;
     let ((state, maintenance_mode, hardware, quick, vms), mut gaps) = found

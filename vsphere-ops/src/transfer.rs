@@ -1,8 +1,7 @@
 //! Files up and down: datastores, NFC leases, guests.
 //!
-//! A transfer is a builder: say which file, what to do on the way, and last where it comes from or goes to. Memory does
-//! not grow with the file, a checksum is computed as it goes by, and there is no limit on how long the whole takes, only
-//! on how long nothing moves.
+//! A transfer is a builder: name the file, set options, and last name its source or target. Memory does not grow with the
+//! file, a checksum is computed during the transfer, and a time limit applies only while no data moves.
 //!
 //! ```no_run
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -20,8 +19,8 @@
 //! # }
 //! ```
 //!
-//! The session goes to the server that gave it and to no other. Other hosts (where a lease or a guest has its files)
-//! get what is in their URL, and must present the certificate that the server said they have.
+//! The session is sent only to the server that issued it. Other hosts, where the files of a lease or a guest are, get only
+//! their URL, and must present the certificate that the server announced.
 
 mod checksum;
 mod datastore;

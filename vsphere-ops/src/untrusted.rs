@@ -1,15 +1,14 @@
-//! Text that people and guests write, apart from what vSphere itself says.
+//! Text that people and guests wrote, told apart from the text of vSphere.
 
 use std::{fmt, net::IpAddr, ops::Deref};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-/// Free text that somebody wrote into vSphere, or that a guest reports: a note, a description, an event's message, the name
-/// that a guest gives itself. Whoever can write it may want a reader, or a program that acts on what it reads, to take it for
-/// more than it is.
+/// Free text that a person wrote into vSphere or that a guest reports: a note, a description, the message of an event, the
+/// host name of a guest. Its author may try to mislead a reader, or a program that acts on it.
 ///
-/// It reads as a `str`. Serialized it is `{"untrusted": "…"}`: a form that no text can leave, so that a reader of the JSON can
-/// tell it from what the library says.
+/// It derefs to `str`. It serializes as `{"untrusted": "…"}`, a form that no text can escape from, so that a reader of the JSON
+/// can tell it from the text of the library.
 ///
 /// ```
 /// use vsphere_ops::Untrusted;
@@ -28,7 +27,7 @@ impl Untrusted {
         &self.0
     }
 
-    /// The text, no longer told from what the library says.
+    /// The text, without the mark.
     ///
     /// ```
     /// let note = vsphere_ops::Untrusted::from("ask Ann before a reboot");

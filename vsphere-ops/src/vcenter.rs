@@ -72,7 +72,7 @@ pub struct VcenterInfo {
 /// ```
 ///
 /// # Errors
-/// Those of the server.
+/// Server errors.
 pub async fn info(client: &Client) -> Result<VcenterInfo> {
     let about = &client.content().about;
     let root = ManagedObjectReference::new("ServiceInstance", "ServiceInstance");

@@ -1,4 +1,4 @@
-//! Waiting for changes with a property collector of one's own, which others' waits can't disturb.
+//! Waiting for changes with a property collector of your own, which others' waits can't disturb.
 
 use std::time::Duration;
 

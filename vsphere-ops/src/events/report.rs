@@ -53,7 +53,7 @@ pub struct EventReport {
     /// What has happened: see [`name_of`].
     #[serde(rename = "type")]
     pub type_: String,
-    /// What it is about: the name of a machine, else of a host, a datastore, a network, a switch, a cluster or a datacenter.
+    /// What it is about: the name of a VM, else of a host, a datastore, a network, a switch, a cluster or a datacenter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entity: Option<String>,
     /// The managed object id of that.
@@ -87,7 +87,7 @@ impl EventQuery {
     /// ```
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub async fn report(self, count: usize) -> Result<RecentEvents> {
         // One more than is shown tells whether there are more.
         let wanted = count.saturating_add(1);
@@ -121,7 +121,7 @@ impl From<&Poly<Event>> for EventReport {
     }
 }
 
-/// Name and id of what an event is about, the innermost first: an event of a machine names its host, too.
+/// Name and id of what an event is about, the innermost first: an event of a VM names its host, too.
 fn about(event: &Poly<Event>) -> Option<(String, String)> {
     if let Some(extended) = event.downcast_ref::<EventEx>()
         && let Some(id) = &extended.object_id

@@ -157,7 +157,7 @@ const WAYS: [Way; 10] = [
     ("pools", "ResourcePool", "resourcePool", &["pools", "members"]),
 ];
 
-/// A machine in a vApp stands below the vApp's pool, not in a folder.
+/// A VM in a vApp stands below the vApp's pool, not in a folder.
 const MEMBERS: Way = ("members", "VirtualApp", "vm", &[]);
 
 /// The ways down from an object of type `start` to objects of type `wanted`: all the way, or only to its children.

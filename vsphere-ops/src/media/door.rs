@@ -20,12 +20,12 @@ const YES: &str = "0";
 /// Carries out a change of what is in a drive, and opens the door where the guest has locked it. Says whether it had to.
 ///
 /// # Errors
-/// Those of the change.
+/// The errors of the change.
 pub(super) async fn open_for<T, F>(machine: &Mo<VirtualMachine>, change: impl FnOnce() -> F) -> Result<(T, bool)>
 where
     F: Future<Output = Result<T>>,
 {
-    // The guest of a machine that does not run holds no door.
+    // The guest of a VM that does not run holds no door.
     if machine.read(vm::POWER_STATE).await? != VirtualMachinePowerState::PoweredOn {
         return Ok((change().await?, false));
     }
@@ -40,7 +40,7 @@ where
     Ok((done, opened.load(Ordering::Relaxed)))
 }
 
-/// Answers the question as often as it is asked, until the machine is gone or can't be watched.
+/// Answers the question as often as it is asked, until the VM is gone or can't be watched.
 async fn answer(machine: &Mo<VirtualMachine>, opened: &AtomicBool) {
     let mut questions = machine.watch(vm::QUESTION);
     loop {

@@ -1,4 +1,4 @@
-//! Whether an image is there: while a machine is off, the server does not look.
+//! Whether an image is there: while a VM is off, the server does not look.
 
 use vsphere_model::managed::{HostDatastoreBrowser, datastore as ds};
 use vsphere_model::types::{HostDatastoreBrowserSearchResults, HostDatastoreBrowserSearchSpec};
@@ -12,7 +12,7 @@ use crate::task::Task;
 const MOST_NAMED: usize = 20;
 
 /// # Errors
-/// `not_found` with the images that are in the same folder, and those of the server.
+/// `not_found` with the images that are in the same folder, and server errors.
 pub(super) async fn must_be_there(datastore: &Mounted, iso: &DatastorePath) -> Result<()> {
     let missing = |text: String| Error::new("find the image", ErrorKind::NotFound(text));
     let (Some(name), Some(folder)) = (iso.file_name(), iso.parent()) else {

@@ -91,13 +91,13 @@ impl PerfQuery {
         self
     }
 
-    /// Values of a part of the objects (`vmnic0`), or of all parts (`*`); of the objects as a whole without it.
+    /// Values of a part of the objects (`vmnic0`), or of all parts (`*`); of the objects as a whole by default.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = instance.into();
         self
     }
 
-    /// How far apart the values are; [`Interval::REALTIME`] without it.
+    /// How far apart the values are; [`Interval::REALTIME`] by default.
     pub fn interval(mut self, interval: Interval) -> Self {
         self.interval = interval;
         self

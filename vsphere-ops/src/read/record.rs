@@ -1,4 +1,4 @@
-//! Reading into structs of one's own.
+//! Reading into your own structs.
 
 use std::marker::PhantomData;
 

@@ -1,4 +1,4 @@
-//! The host of a machine: where its serial ports are reached, what keeps them from that, and which network ports are free.
+//! The host of a VM: where its serial ports are reached, what keeps them from that, and which network ports are free.
 
 use vsphere_model::managed::{HostSystem, VirtualMachine, host_system as host, virtual_machine as vm};
 use vsphere_model::types::{HostFirewallInfo, ManagedObjectReference, Poly, VirtualDevice, VirtualSerialPort};
@@ -20,7 +20,7 @@ const RULESET: &str = "remoteSerialPort";
 /// The network ports that are handed out: above those that hosts listen on themselves, below those that they call from.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
-/// The host that a machine is on, as far as its serial ports need it.
+/// The host that a VM is on, as far as its serial ports need it.
 pub(super) struct Place {
     host: Option<ManagedObjectReference>,
     pub(super) host_name: Option<String>,
@@ -54,7 +54,7 @@ impl Place {
         )]
     }
 
-    /// The network ports that serial ports of the host's machines listen on, also of those that are off.
+    /// The network ports that serial ports of the host's VMs listen on, also of those that are off.
     pub(super) async fn taken(&self, client: &Client) -> Result<Vec<Taken>> {
         let Some(host) = &self.host else { return Ok(Vec::new()) };
         let host: Mo<HostSystem> = Mo::new(client, host, self.host_name.clone());
@@ -114,7 +114,7 @@ impl Taken {
     }
 }
 
-/// A network port that no serial port of the host has. Each machine has another one to begin with, so that several that
+/// A network port that no serial port of the host has. Each VM has another one to begin with, so that several that
 /// are set up at once, or meet on a host later, do not get the same.
 pub(super) fn free_port(machine: &Mo<VirtualMachine>, taken: &[&Taken]) -> Result<u16> {
     let id = machine.id().bytes().filter(u8::is_ascii_digit);

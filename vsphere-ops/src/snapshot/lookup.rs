@@ -1,4 +1,4 @@
-//! One snapshot of a machine, by whatever a user calls it.
+//! One snapshot of a VM, by whatever a user calls it.
 
 use vsphere_model::managed::{VirtualMachine, VirtualMachineSnapshot};
 use vsphere_model::types::ManagedObjectReference;
@@ -15,7 +15,7 @@ const MOST_LISTED: usize = 20;
 impl Mo<VirtualMachine> {
     /// The snapshot of this machine with this name, path (`/installed/patched`) or id (`snapshot-7`).
     ///
-    /// A path begins at a snapshot that stands upon no other; the slash at its front may be left out, but with it a
+    /// A path begins at a root snapshot; the slash at its front may be left out, but with it a
     /// path is told from a name: `/installed` is the first of that name where it also stands further down.
     ///
     /// ```
@@ -35,14 +35,14 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where there is none, with those that there are; `ambiguous` with path and id of each where several
-    /// fit; and those of [`read`](Self::read).
+    /// `not_found` if there is none, with the existing ones; `ambiguous` with path and id of each where several
+    /// fit; and the errors of [`read`](Self::read).
     pub async fn snapshot(&self, what: &str) -> Result<Mo<VirtualMachineSnapshot>> {
         let tree = Tree::read(self).await?;
         Ok(tree.one(self, what)?.object(self))
     }
 
-    /// The snapshot that the machine's present state comes from; `None` where it has none.
+    /// The snapshot that the VM's present state comes from; `None` where it has none.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -58,14 +58,14 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`read`](Self::read).
+    /// The errors of [`read`](Self::read).
     pub async fn current_snapshot(&self) -> Result<Option<Mo<VirtualMachineSnapshot>>> {
         Ok(Tree::read(self).await?.current().map(|current| current.object(self)))
     }
 }
 
 impl SnapshotInfo {
-    /// The managed object. In messages it is called by its name and its machine's.
+    /// The managed object. In messages it is called by its name and its VM's.
     pub(super) fn object(&self, machine: &Mo<VirtualMachine>) -> Mo<VirtualMachineSnapshot> {
         let reference = ManagedObjectReference::new(VirtualMachineSnapshot::NAME, &self.id);
         Mo::new(machine.client(), &reference, Some(format!("{} of {}", self.name, machine.label())))

@@ -1,9 +1,9 @@
-//! What snapshots take on the datastore, from the layout of their machine's files.
+//! What snapshots take on the datastore, from the layout of their VM's files.
 //!
 //! A snapshot keeps its state and its memory. Besides, it freezes the files that the disks had when it was taken, and
 //! what is written later goes to new ones. So what a snapshot costs in disks is what it has frozen beyond the snapshot
-//! that it stands upon, and, for the current one, what the machine has written since. The files that all states share
-//! are the machine's own, and count to no snapshot. The sizes of all snapshots add up to what deleting them would save
+//! that it depends on, and, for the current one, what the VM has written since. The files that all states share
+//! are the VM's own, and count to no snapshot. The sizes of all snapshots add up to what deleting them would save
 //! at most.
 
 use std::collections::{HashMap, HashSet};
@@ -32,7 +32,7 @@ pub(super) fn of_all<'a>(
     found
 }
 
-/// What the machine has written since its current snapshot, in bytes: the disk files that no snapshot keeps.
+/// What the VM has written since its current snapshot, in bytes: the disk files that no snapshot keeps.
 pub(super) fn since(layout: &VirtualMachineFileLayoutEx) -> i64 {
     let kept: HashSet<i32> = layout.snapshot.iter().flat_map(|snapshot| files(&snapshot.disk)).collect();
     if layout.snapshot.is_empty() {
@@ -54,7 +54,7 @@ impl<'a> Sizes<'a> {
         }
     }
 
-    /// Notes the sizes of siblings, which stand upon these files, and of all below them.
+    /// Notes the sizes of siblings, which depend on these files, and of all below them.
     fn add<'b>(
         &self,
         siblings: &'b [VirtualMachineSnapshotTree],
@@ -120,7 +120,7 @@ mod tests {
     }
 
     /// Files 1, 2, 3… take 1, 10, 100… bytes, so that a sum shows its parts. A linked clone: file 1 is its parent's disk and 2
-    /// its own; from `a` (frozen at 2) `b` was taken after 3 was written, then the machine went back to `a` and writes to 4.
+    /// its own; from `a` (frozen at 2) `b` was taken after 3 was written, then the VM went back to `a` and writes to 4.
     #[test]
     fn each_file_counts_once_and_the_machines_own_not_at_all() {
         let file = |key: i32| VirtualMachineFileLayoutExFileInfo {

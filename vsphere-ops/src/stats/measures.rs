@@ -1,4 +1,4 @@
-//! Which counters are shown of machines and hosts, and in which units.
+//! Which counters are shown of VMs and hosts, and in which units.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ pub struct Measured {
 
 /// Whose counters.
 pub(super) enum Basis {
-    /// Those of a machine with so many CPUs.
+    /// Those of a VM with so many CPUs.
     Vm {
         cpus: i32,
     },

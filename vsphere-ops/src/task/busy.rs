@@ -28,7 +28,7 @@ impl Client {
     /// the server refuses it with `TaskInProgress` or `ConcurrentAccess`. Where it names the task that is in the way,
     /// that is waited for.
     ///
-    /// After `ConcurrentAccess` on a reconfiguration, the operation should read the object's `changeVersion` anew: what
+    /// After `ConcurrentAccess` on a reconfiguration, the operation should read the object's `changeVersion` again: what
     /// it wants to change may have been changed by others.
     ///
     /// ```

@@ -80,7 +80,7 @@ impl FromStr for Checksum {
     type Err = Error;
 
     /// # Errors
-    /// `invalid_argument` where the text is not 64 or 40 hexadecimal digits.
+    /// `invalid_argument` if the text is not 64 or 40 hexadecimal digits.
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim();
         let refused = || invalid("read the checksum", "it is not 64 (SHA-256) or 40 (SHA-1) hexadecimal digits");

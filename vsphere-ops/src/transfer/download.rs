@@ -82,7 +82,7 @@ impl Download {
     /// Fetches the file as a stream of its pieces.
     ///
     /// # Errors
-    /// `not_found` where there is no such file, and those of the server.
+    /// `not_found` if there is no such file, and server errors.
     pub async fn stream(self) -> Result<FileStream> {
         let check = self.check;
         self.open(check).await
@@ -91,7 +91,7 @@ impl Download {
     /// Fetches the file into the local file `path`, which replaces what was there when all has come, and not before.
     ///
     /// # Errors
-    /// As [`stream`](Self::stream); `file` where the local file can't be written, `corrupt` where the checksum is not
+    /// As [`stream`](Self::stream); `file` if the local file can't be written, `corrupt` if the checksum is not
     /// the expected one.
     pub async fn to_file(self, path: impl AsRef<Path>) -> Result<Transferred> {
         let (check, label) = (self.check, self.place.label());

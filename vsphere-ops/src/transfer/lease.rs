@@ -1,4 +1,4 @@
-//! NFC leases: the right to move the disks of a machine, for as long as somebody says that it is still needed.
+//! NFC leases: they allow the transfer of a VM's disks for as long as they are kept alive.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,10 +20,10 @@ use crate::mo::Mo;
 use crate::read::property_spec;
 use crate::waiter::Waiter;
 
-/// An NFC lease, by which the disks of a machine are exported or imported.
+/// An NFC lease, by which the disks of a VM are exported or imported.
 ///
-/// It is kept alive while it exists. It ends with [`complete`](Self::complete). Whatever else happens (a transfer
-/// fails or is given up, the lease is dropped) it is aborted, so that the server does not keep half a machine.
+/// It is kept alive while it exists, and ends with [`complete`](Self::complete). In any other case (a transfer fails or is
+/// cancelled, the lease is dropped) it is aborted, so that the server does not keep half a VM.
 ///
 /// ```no_run
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -43,10 +43,10 @@ pub struct Lease {
 }
 
 impl Mo<VirtualMachine> {
-    /// Opens a lease to export the disks of the machine, which must be off, and waits until it is ready.
+    /// Opens a lease to export the disks of the VM, which must be off, and waits until it is ready.
     ///
     /// # Errors
-    /// The fault `InvalidPowerState` where the machine is on, and those of the server.
+    /// The fault `InvalidPowerState` if the VM is on, and server errors.
     pub async fn export_lease(&self) -> Result<Lease> {
         let operation = |error: Error| error.in_operation("export").on(self.label());
         let reference = self.export_vm().await.map_err(|error| operation(error.into()))?;
@@ -55,7 +55,7 @@ impl Mo<VirtualMachine> {
 }
 
 impl Lease {
-    /// Takes over a lease that an API method has given, and waits until it is ready.
+    /// Takes over a lease that an API method has returned, and waits until it is ready.
     ///
     /// `progress` is called with the per cent of what the server does before that.
     ///
@@ -81,7 +81,7 @@ impl Lease {
     /// ```
     ///
     /// # Errors
-    /// The fault that the lease ended with, and those of the connection.
+    /// The fault that the lease ended with, and connection errors.
     pub async fn ready(
         client: &Client,
         reference: &ManagedObjectReference,
@@ -155,7 +155,7 @@ impl Lease {
         ended
     }
 
-    /// The machine that the lease is for.
+    /// The VM that the lease is for.
     pub fn entity(&self) -> &ManagedObjectReference {
         &self.info.entity
     }
@@ -165,7 +165,7 @@ impl Lease {
         &self.info.device_url
     }
 
-    /// All that the server says of the lease.
+    /// The server's information about the lease.
     pub fn info(&self) -> &HttpNfcLeaseInfo {
         &self.info
     }
@@ -198,10 +198,10 @@ impl Lease {
         Place::Lease { client, url, thumbprint, disk: device.disk == Some(true) }
     }
 
-    /// Ends the lease: all has been moved.
+    /// Ends the lease after all transfers have succeeded.
     ///
     /// # Errors
-    /// Those of the server; the lease is aborted then.
+    /// Server errors; the lease is then aborted.
     pub async fn complete(mut self) -> Result<()> {
         self.stop_keeper();
         let lease = &self.share.0.lease;
@@ -221,7 +221,7 @@ impl Lease {
         }
     }
 
-    /// Gives the lease up: the server takes back what was moved.
+    /// Aborts the lease: the server discards the data.
     pub async fn abort(mut self) {
         self.stop_keeper();
         self.share.abort().await;

@@ -25,7 +25,7 @@ use crate::read;
 /// Where a file is, as its user says it.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
-    /// A file in a datastore; reached through `host` where that is given.
+    /// A file in a datastore; reached through `host` if that is given.
     Datastore { store: Mo<Datastore>, path: String, host: Option<Mo<HostSystem>> },
     /// A file in a guest, by the URL that the server gave.
     Guest { vm: Mo<VirtualMachine>, url: Url },
@@ -260,7 +260,7 @@ impl Above {
 
 const THUMBPRINT: Property<HostSystem, Option<String>> = Property::new("summary.config.sslThumbprint");
 
-/// The thumbprint of the host that runs a machine, as vCenter knows it.
+/// The thumbprint of the host that runs a VM, as vCenter knows it.
 async fn host_thumbprint(vm: &Mo<VirtualMachine>) -> Result<Option<String>> {
     let Some(host) = vm.read(virtual_machine::HOST).await? else { return Ok(None) };
     let host: Mo<HostSystem> = Mo::new(vm.client(), &host, None);

@@ -82,8 +82,8 @@ impl Upload {
     /// Sends a local file.
     ///
     /// # Errors
-    /// `file` where the local file can't be read, `corrupt` where its checksum is not the expected one,
-    /// `invalid_argument` where a lease can't take it, and those of the server.
+    /// `file` if the local file can't be read, `corrupt` if its checksum is not the expected one,
+    /// `invalid_argument` if a lease can't take it, and server errors.
     pub async fn from_file(self, path: impl AsRef<Path>) -> Result<Transferred> {
         let path = path.as_ref().to_owned();
         let opened = tokio::task::spawn_blocking(move || {
@@ -102,7 +102,7 @@ impl Upload {
         self.send(pieces, Some(length), checksum).await
     }
 
-    /// Sends what a stream gives. Say the `length` where it is known: few servers take a file without.
+    /// Sends what a stream gives. Say the `length` if it is known: few servers take a file without.
     ///
     /// # Errors
     /// As [`from_file`](Self::from_file); `file` as well where the stream fails or is not as long as said.

@@ -1,4 +1,4 @@
-//! Machines made after others: full and linked clones, of machines and of templates.
+//! VMs made after others: full and linked clones, of VMs and of templates.
 
 use vsphere_model::managed::{
     CustomizationSpecManager, Datastore, Folder, HostSystem, ResourcePool, VirtualMachine, VirtualMachineSnapshot,
@@ -55,9 +55,9 @@ impl Mo<VirtualMachine> {
     }
 }
 
-/// A clone that is to be made: a full one with disks of its own, that is off, unless more is said.
+/// A clone that is to be made: a full one with disks of its own, that is off, by default.
 ///
-/// Without a folder it is in that of the datacenter, without a pool in that of the machine; for a template, and for a
+/// Without a folder it is in that of the datacenter, without a pool in that of the VM; for a template, and for a
 /// datastore, one is chosen as [`placement`](crate::placement) says.
 ///
 /// ```
@@ -111,7 +111,7 @@ impl CloneVm {
         Self { datastore: Some(datastore.clone()), ..self }
     }
 
-    /// As the machine was at this snapshot.
+    /// As the VM was at this snapshot.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -129,7 +129,7 @@ impl CloneVm {
         Self { snapshot: Some(snapshot.clone()), ..self }
     }
 
-    /// Its disks hold only what differs from those of the machine's snapshot: the current one, unless another is said.
+    /// Its disks hold only what differs from those of the VM's snapshot: the current one, by default.
     pub fn linked(self) -> Self {
         Self { linked: true, ..self }
     }
@@ -159,7 +159,7 @@ impl CloneVm {
     /// Starts to make it.
     ///
     /// # Errors
-    /// `unsupported` on an ESXi host; `invalid_argument` for a linked clone of a machine without snapshots; `not_found` for
+    /// `unsupported` on an ESXi host; `invalid_argument` for a linked clone of a VM without snapshots; `not_found` for
     /// a customization that is not there; those of [`Placement::find`]; and, at the latest from the task, the faults
     /// `DuplicateName`, `NoDiskSpace` and others.
     pub async fn start(self) -> Result<Task<Mo<VirtualMachine>>> {
@@ -269,13 +269,13 @@ async fn customization(client: &Client, name: &str) -> Result<CustomizationSpec>
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewClone {
-    /// The machine or template that is cloned: name, path or id.
+    /// The VM or template that is cloned: name, path or id.
     pub source: String,
     /// The name of the clone, unique in its folder.
     pub name: String,
     /// What becomes of the disks.
     pub kind: CloneKind,
-    /// The snapshot that is cloned: name, path or id. Without it, the machine as it is, and for a linked clone the current
+    /// The snapshot that is cloned: name, path or id. Without it, the VM as it is, and for a linked clone the current
     /// snapshot.
     pub snapshot: Option<String>,
     /// The name of a customization specification that vCenter keeps.
@@ -286,7 +286,7 @@ pub struct NewClone {
     pub placement: Placement,
 }
 
-/// What becomes of the disks of a machine that is cloned.
+/// What becomes of the disks of a VM that is cloned.
 ///
 /// ```
 /// use vsphere_ops::vm::{CloneKind, NewClone};
@@ -302,7 +302,7 @@ pub enum CloneKind {
     Linked,
 }
 
-/// Whether a machine is powered on once it is made.
+/// Whether a VM is powered on once it is made.
 ///
 /// ```
 /// use vsphere_ops::vm::{NewClone, Start};
@@ -319,7 +319,7 @@ pub enum Start {
 }
 
 impl NewClone {
-    /// A full clone of the machine or template with this name, path or id, which has no name yet.
+    /// A full clone of the VM or template with this name, path or id, which has no name yet.
     pub fn of(source: &str) -> Self {
         Self {
             source: source.to_owned(),
@@ -333,7 +333,7 @@ impl NewClone {
     }
 }
 
-/// Clones a machine or template, and waits until the clone is there.
+/// Clones a VM or template, and waits until the clone is there.
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -348,7 +348,7 @@ impl NewClone {
 /// ```
 ///
 /// # Errors
-/// Those of [`CloneVm::start`], and `not_found` or `ambiguous` where the source or the snapshot is not exactly one.
+/// The errors of [`CloneVm::start`], and `not_found` or `ambiguous` if not exactly one source or snapshot matches.
 pub async fn clone(client: &Client, new: &NewClone) -> Result<VmReport> {
     make(client.get::<VirtualMachine>(&new.source).await?, new).await
 }
@@ -368,7 +368,7 @@ pub async fn clone(client: &Client, new: &NewClone) -> Result<VmReport> {
 /// ```
 ///
 /// # Errors
-/// Those of [`clone`], and `invalid_argument` where the source is no template.
+/// The errors of [`clone`], and `invalid_argument` if the source is no template.
 pub async fn deploy(client: &Client, new: &NewClone) -> Result<VmReport> {
     let source = client.get::<VirtualMachine>(&new.source).await?;
     if !source.read(vm::IS_TEMPLATE).await? {
