@@ -38,7 +38,7 @@ macro_rules! texts {
 }
 
 texts! {
-    /// Virtual machine: name, path or id.
+    /// VM: name, path or id.
     VmName;
     /// Template: name, path or id.
     TemplateName;
@@ -70,7 +70,7 @@ texts! {
 }
 
 impl VmName {
-    /// The virtual machine.
+    /// The VM.
     ///
     /// # Errors
     /// `not_found` or `ambiguous`, and those of the server.
@@ -79,10 +79,10 @@ impl VmName {
     }
 }
 
-/// One virtual machine or several.
+/// One VM or several.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Vms {
-    /// One virtual machine: name, path or id.
+    /// One VM: name, path or id.
     vm: Option<String>,
     /// Several at once.
     vms: Option<Vec<String>>,

@@ -8,7 +8,7 @@ use super::prelude::*;
 pub(super) fn tools() -> Vec<Tool> {
     vec![Tool::reads("get_datastore_info", Storage, "Get a datastore's details", get_datastore_info).about(
         "Get everything about one datastore: type, capacity, free, used and provisioned space, whether it \
-                 is accessible or in maintenance mode, its hosts and virtual machines.",
+                 is accessible or in maintenance mode, its hosts and VMs.",
     )]
 }
 

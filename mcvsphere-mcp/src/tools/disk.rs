@@ -12,18 +12,18 @@ use super::prelude::*;
 pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::reads("list_disks", Disks, "List disks", list_disks)
-            .about("List the virtual disks of a machine: size, file, datastore, controller."),
+            .about("List the virtual disks of a VM: size, file, datastore, controller."),
         Tool::reads("get_disk_info", Disks, "Get a disk's details", get_disk_info)
-            .about("Get all about one virtual disk, with the space it uses and the snapshots that need it."),
+            .about("Get the details of one virtual disk, with the space it uses and the snapshots that need it."),
         Tool::adds("add_disk", Disks, VmLifecycle, "Add a disk", add_disk)
-            .about("Add an empty disk to a machine, which may run. Adds a controller where all are full.")
+            .about("Add an empty disk to a VM, also while it runs. Adds a controller if all are full.")
             .needs(&[
                 "VirtualMachine.Config.AddNewDisk",
                 "VirtualMachine.Config.AddRemoveDevice",
                 "Datastore.AllocateSpace",
             ]),
         Tool::changes("remove_disk", Disks, VmLifecycle, "Remove a disk", remove_disk)
-            .about("Take a disk out of a machine. Its file stays unless delete_file is set.")
+            .about("Remove a disk from a VM. Its file stays unless delete_file is set.")
             .needs(&["VirtualMachine.Config.RemoveDisk"])
             .asks(),
         Tool::adds("resize_disk", Disks, VmLifecycle, "Resize a disk", resize_disk)
@@ -32,11 +32,11 @@ pub(super) fn tools() -> Vec<Tool> {
             .formerly(&["extend_disk"])
             .asks(),
         Tool::changes("move_vm_disk", Disks, VmLifecycle, "Move a disk", move_vm_disk)
-            .about("Move a disk, with its snapshots, to another datastore. The machine may run.")
+            .about("Move a disk, with its snapshots, to another datastore, also while the VM runs.")
             .needs(&["Resource.ColdMigrate", "Resource.HotMigrate", "Datastore.AllocateSpace"])
             .asks(),
         Tool::changes("attach_iso", Disks, VmLifecycle, "Attach an ISO image", attach_iso)
-            .about("Put an ISO image into a machine's CD drive; adds a drive where there is none.")
+            .about("Attach an ISO image to a VM's CD drive; adds a drive if there is none.")
             .needs(&[
                 "VirtualMachine.Interact.SetCDMedia",
                 "VirtualMachine.Interact.DeviceConnection",
@@ -46,7 +46,7 @@ pub(super) fn tools() -> Vec<Tool> {
                 "Datastore.Browse",
             ]),
         Tool::changes("detach_iso", Disks, VmLifecycle, "Detach an ISO image", detach_iso)
-            .about("Take the ISO image out of a machine's CD drive, also where the guest has locked it.")
+            .about("Detach the ISO image from a VM's CD drive, even if the guest has locked it.")
             .needs(&[
                 "VirtualMachine.Interact.SetCDMedia",
                 "VirtualMachine.Interact.DeviceConnection",
@@ -170,11 +170,11 @@ struct OneDisk {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct AddDisk {
     vm: VmName,
-    /// GiB.
+    /// Size in GiB.
     size_gb: f64,
     /// Allocate on demand; true by default.
     thin: Option<bool>,
-    /// Another datastore than the machine's.
+    /// Another datastore than the VM's.
     datastore: Option<String>,
     /// Independent: not part of snapshots.
     mode: Option<DiskMode>,
@@ -194,7 +194,7 @@ struct RemoveDisk {
 struct ResizeDisk {
     vm: VmName,
     disk: DiskName,
-    /// GiB in all.
+    /// New size in GiB.
     new_size_gb: f64,
 }
 
@@ -202,16 +202,16 @@ struct ResizeDisk {
 struct MoveDisk {
     vm: VmName,
     disk: DiskName,
-    /// Where to: name, path or id.
+    /// Target datastore: name, path or id.
     target_datastore: String,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct AttachIso {
     vm: VmName,
-    /// [datastore] folder/file.iso, or without [datastore].
+    /// [datastore] folder/file.iso; [datastore] may be left out.
     iso_path: String,
-    /// Datastore of a path without one.
+    /// Datastore of a path that names none.
     datastore: Option<String>,
     /// CD drive among several: label or key.
     drive: Option<String>,

@@ -1,4 +1,4 @@
-//! The life of virtual machines: made, changed, turned into templates and back, deleted.
+//! The life of VMs: made, changed, turned into templates and back, deleted.
 
 use serde_json::json;
 use vsphere_ops::{
@@ -12,61 +12,52 @@ use vsphere_ops::{
 
 use super::prelude::*;
 
+/// What it takes to put a new VM somewhere.
+const PLACING: &[&str] =
+    &["VirtualMachine.Config.AddNewDisk", "Datastore.AllocateSpace", "Network.Assign", "Resource.AssignVMToPool"];
+
+/// What it takes to make a VM from another one or a template.
+const COPYING: &[&str] = &[
+    "VirtualMachine.Provisioning.DeployTemplate",
+    "VirtualMachine.Inventory.CreateFromExisting",
+    "VirtualMachine.Interact.PowerOn",
+];
+
 /// The tools of this family.
 pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::adds("create_vm", Vm, VmLifecycle, "Create a virtual machine", create_vm)
             .about(
-                "Create a virtual machine with one disk (pvscsi) and one network adapter (vmxnet3), without an \
-                 operating system. It is off then.",
+                "Create a VM with one disk (pvscsi) and one network adapter (vmxnet3), without an operating system. \
+                 It stays powered off.",
             )
-            .needs(&[
-                "VirtualMachine.Inventory.Create",
-                "VirtualMachine.Config.AddNewDisk",
-                "Datastore.AllocateSpace",
-                "Network.Assign",
-                "Resource.AssignVMToPool",
-            ]),
+            .needs(PLACING)
+            .needs(&["VirtualMachine.Inventory.Create"]),
         Tool::adds("clone_vm", Vm, VmLifecycle, "Clone a virtual machine", clone_vm)
             .about(
-                "Clone a virtual machine or a template. A linked clone is made in seconds, and needs the source's \
-                 snapshot for good.",
+                "Clone a VM or template. A linked clone takes seconds, and depends on the snapshot of its source \
+                 from then on.",
             )
+            .needs(PLACING)
+            .needs(COPYING)
             .needs(&[
                 "VirtualMachine.Provisioning.Clone",
-                "VirtualMachine.Provisioning.DeployTemplate",
                 "VirtualMachine.Provisioning.Customize",
                 "VirtualMachine.Provisioning.ReadCustSpecs",
-                "VirtualMachine.Inventory.CreateFromExisting",
-                "VirtualMachine.Config.AddNewDisk",
-                "Datastore.AllocateSpace",
-                "Network.Assign",
-                "Resource.AssignVMToPool",
-                "VirtualMachine.Interact.PowerOn",
             ]),
         Tool::adds("deploy_from_template", Vm, VmLifecycle, "Deploy from a template", deploy_from_template)
-            .about("Make a virtual machine from a template: clone_vm with less to say.")
-            .needs(&[
-                "VirtualMachine.Provisioning.DeployTemplate",
-                "VirtualMachine.Inventory.CreateFromExisting",
-                "VirtualMachine.Config.AddNewDisk",
-                "Datastore.AllocateSpace",
-                "Network.Assign",
-                "Resource.AssignVMToPool",
-                "VirtualMachine.Interact.PowerOn",
-            ]),
+            .about("Deploy a VM from a template; clone_vm has more options.")
+            .needs(PLACING)
+            .needs(COPYING),
         Tool::changes("delete_vm", Vm, VmLifecycle, "Delete a virtual machine", delete_vm)
-            .about(
-                "Delete a virtual machine or template with its files and snapshots. One that runs is powered off \
-                 first.",
-            )
+            .about("Delete a VM or template with its files and snapshots. A running VM is powered off first.")
             .needs(&["VirtualMachine.Inventory.Delete", "VirtualMachine.Interact.PowerOff"])
             .idempotent()
             .asks(),
         Tool::changes("reconfigure_vm", Vm, VmLifecycle, "Reconfigure a virtual machine", reconfigure_vm)
             .about(
-                "Change CPUs, memory, note or hot-add of a virtual machine, and tell each value before and after. \
-                 While it runs, CPUs and memory can only grow, and only with hot-add on.",
+                "Change CPUs, memory, note or hot-add of a VM; returns each value before and after. While it runs, \
+                 CPUs and memory can only grow, and only with hot-add on.",
             )
             .needs(&[
                 "VirtualMachine.Config.CPUCount",
@@ -77,19 +68,19 @@ pub(super) fn tools() -> Vec<Tool> {
             .idempotent()
             .asks(),
         Tool::changes("rename_vm", Vm, VmLifecycle, "Rename a virtual machine", rename_vm)
-            .about("Rename a virtual machine or template. Its files keep their names.")
+            .about("Rename a VM or template. Its files keep their names.")
             .needs(&["VirtualMachine.Config.Rename"])
             .idempotent(),
         Tool::changes("convert_to_template", Vm, VmLifecycle, "Convert to a template", convert_to_template)
             .about(
-                "Turn a virtual machine that is off into a template. It leaves its resource pool and can't run \
-                 until it is converted back.",
+                "Convert a powered-off VM to a template. It leaves its resource pool and cannot run until it is \
+                 converted back.",
             )
             .needs(&["VirtualMachine.Provisioning.MarkAsTemplate"])
             .idempotent()
             .asks(),
         Tool::changes("convert_to_vm", Vm, VmLifecycle, "Convert to a virtual machine", convert_to_vm)
-            .about("Turn a template back into a virtual machine, which can be powered on.")
+            .about("Convert a template back to a VM, which can be powered on.")
             .needs(&["VirtualMachine.Provisioning.MarkAsVM", "Resource.AssignVMToPool"])
             .idempotent()
             .asks(),
@@ -107,13 +98,7 @@ async fn create_vm(args: CreateVm, cx: Cx) -> Result<Object<VmReport>> {
         guest_id: args.guest_id,
         firmware: args.firmware,
         network: args.network,
-        placement: Placement {
-            folder: args.folder,
-            pool: args.pool,
-            host: args.host,
-            datastore: args.datastore,
-            defaults: cx.defaults().clone(),
-        },
+        placement: args.place.placement(&cx),
     };
     let client = cx.client().await?;
     cx.confirm(|| async { new_preview(&cx, format!("Create the virtual machine {}?", quoted(&new.name))) }).await?;
@@ -128,13 +113,7 @@ async fn clone_vm(args: CloneVm, cx: Cx) -> Result<Object<VmReport>> {
         snapshot: args.snapshot,
         customization: args.customization,
         start: start(args.power_on),
-        placement: Placement {
-            folder: args.folder,
-            pool: args.pool,
-            host: args.host,
-            datastore: args.datastore,
-            defaults: cx.defaults().clone(),
-        },
+        placement: args.place.placement(&cx),
     };
     let client = cx.client().await?;
     cx.confirm_change(&client, "Make a clone of", &[&new.source]).await?;
@@ -208,22 +187,16 @@ struct CreateVm {
     /// Size of the disk.
     #[serde(default = "number::<20, i64>")]
     disk_gb: i64,
-    /// By default the one with most free space.
-    datastore: Option<String>,
     /// Network or distributed port group.
     network: Option<String>,
     /// Guest OS, such as ubuntu64Guest.
     #[serde(default = "any_guest")]
     guest_id: String,
-    /// By default the datacenter's own.
-    folder: Option<String>,
-    /// Resource pool.
-    pool: Option<String>,
-    /// By default vSphere chooses.
-    host: Option<String>,
+    #[serde(flatten)]
+    place: Place,
     /// By default what suits guest_id.
     firmware: Option<Firmware>,
-    /// Take disk space as it is written.
+    /// Allocate disk space on demand.
     #[serde(default = "yes")]
     thin: bool,
 }
@@ -236,30 +209,44 @@ fn yes() -> bool {
     true
 }
 
+/// Where a new VM goes.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Place {
+    /// By default the one with most free space.
+    datastore: Option<String>,
+    /// By default the datacenter's own.
+    folder: Option<String>,
+    /// By default that of the source, host or cluster.
+    pool: Option<String>,
+    /// By default vSphere chooses.
+    host: Option<String>,
+}
+
+impl Place {
+    fn placement(self, cx: &Cx) -> Placement {
+        let Self { datastore, folder, pool, host } = self;
+        Placement { folder, pool, host, datastore, defaults: cx.defaults().clone() }
+    }
+}
+
 fn start(power_on: bool) -> Start {
     if power_on { Start::On } else { Start::Off }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CloneVm {
-    /// Template or virtual machine: name, path or id.
+    /// Template or VM: name, path or id.
     template: String,
     new_name: NewName,
-    /// Power it on then.
+    /// Power it on afterwards.
     #[serde(default)]
     power_on: bool,
-    /// By default the one with most free space.
-    datastore: Option<String>,
-    /// By default the datacenter's own.
-    folder: Option<String>,
-    /// By default the source's resource pool.
-    pool: Option<String>,
-    /// By default vSphere chooses.
-    host: Option<String>,
-    /// Disks hold only what differs from the snapshot.
+    #[serde(flatten)]
+    place: Place,
+    /// Store only the differences to a snapshot.
     #[serde(default)]
     linked: bool,
-    /// Name, path or id; for linked the current one.
+    /// Name, path or id; if linked, the current one by default.
     snapshot: Option<String>,
     /// Customization specification kept by vCenter.
     customization: Option<String>,
@@ -271,7 +258,7 @@ struct Deploy {
     new_name: NewName,
     /// By default the one with most free space.
     datastore: Option<String>,
-    /// Power it on then.
+    /// Power it on afterwards.
     #[serde(default)]
     power_on: bool,
 }
@@ -294,7 +281,7 @@ struct ReconfigureVm {
     cores_per_socket: Option<i32>,
     /// Memory in MiB, a multiple of 4.
     memory_mb: Option<i64>,
-    /// The note; empty takes it away.
+    /// The note; an empty one removes it.
     annotation: Option<Text>,
     /// Whether CPUs can be added while it runs.
     cpu_hot_add: Option<bool>,
@@ -315,7 +302,7 @@ struct ListTemplates {
     paging: Paging<TemplateSummary>,
 }
 
-/// What deleting this machine would lose.
+/// What deleting this VM would lose.
 async fn deletion_preview(client: &Client, what: &str) -> Result<Preview> {
     let lost = vm::deletion(client, what).await?;
     let kind = if lost.template { "template" } else { "virtual machine" };
@@ -346,7 +333,7 @@ async fn conversion_preview(client: &Client, what: &str) -> Result<Preview> {
     preview.object(&shown)?.bind(version(client, &it.id).await?)
 }
 
-/// What making it a machine would end: nothing where it is one already.
+/// What making it a VM would end: nothing where it is one already.
 async fn to_machine_preview(client: &Client, what: &str) -> Result<Preview> {
     let it = vm::info(client, what).await?;
     let preview = Preview::new(format!("Convert the template {} into a virtual machine?", quoted(&it.path)))

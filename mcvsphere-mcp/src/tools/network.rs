@@ -8,7 +8,7 @@ use super::prelude::*;
 pub(super) fn tools() -> Vec<Tool> {
     vec![Tool::reads("get_network_info", Network, "Get a network's details", get_network_info).about(
         "Get everything about one network or port group: kind (standard, distributed, opaque), VLAN, \
-                 switch, hosts and virtual machines.",
+                 switch, hosts and VMs.",
     )]
 }
 

@@ -10,28 +10,28 @@ use super::prelude::*;
 /// The tools of this family.
 pub(super) fn tools() -> Vec<Tool> {
     vec![
-        Tool::reads("list_nics", Nics, "List network adapters", list_nics).about("List a machine's network adapters."),
+        Tool::reads("list_nics", Nics, "List network adapters", list_nics).about("List a VM's network adapters."),
         Tool::reads("get_nic_info", Nics, "Get a network adapter", get_nic_info)
-            .about("Get all about one network adapter."),
+            .about("Get the details of one network adapter."),
         Tool::adds("add_nic", Nics, VmLifecycle, "Add a network adapter", add_nic)
-            .about("Add a network adapter, also while the machine runs.")
+            .about("Add a network adapter, also while the VM runs.")
             .needs(&["VirtualMachine.Config.AddRemoveDevice", "Network.Assign"]),
         Tool::changes("remove_nic", Nics, VmLifecycle, "Remove a network adapter", remove_nic)
-            .about("Remove a network adapter, also while the machine runs.")
+            .about("Remove a network adapter, also while the VM runs.")
             .needs(&["VirtualMachine.Config.AddRemoveDevice"])
             .asks(),
         Tool::changes("connect_nic", Nics, PowerOps, "Connect a network adapter", connect_nic)
-            .about("Connect or disconnect a network adapter; where the machine is off, from its next power on.")
+            .about("Connect or disconnect a network adapter; if the VM is off, from its next power-on.")
             .needs(&["VirtualMachine.Interact.DeviceConnection", "VirtualMachine.Config.EditDevice"])
             .idempotent()
             .asks(),
         Tool::changes("change_nic_network", Nics, VmLifecycle, "Change an adapter's network", change_nic_network)
-            .about("Plug a network adapter into another network, also while the machine runs.")
+            .about("Connect a network adapter to another network, also while the VM runs.")
             .needs(&["VirtualMachine.Config.EditDevice", "Network.Assign"])
             .idempotent()
             .asks(),
         Tool::changes("set_nic_mac", Nics, VmLifecycle, "Set a MAC address", set_nic_mac)
-            .about("Give a network adapter a MAC address. The machine must be off.")
+            .about("Set the MAC address of a network adapter. The VM must be off.")
             .needs(&["VirtualMachine.Config.EditDevice"])
             .asks(),
     ]
@@ -96,7 +96,7 @@ async fn remove_preview(client: &Client, args: &OneNic) -> Result<Preview> {
     preview.object(&found)?.bind(version(client, &found.id).await?)
 }
 
-/// What a machine that runs loses with the link of an adapter.
+/// What a VM that runs loses with the link of an adapter.
 async fn link_preview(client: &Client, args: &ConnectNic, connect: bool) -> Result<Preview> {
     let found = nic::info(client, &args.vm, &args.nic).await?;
     let verb = if connect { "Connect" } else { "Disconnect" };
@@ -108,7 +108,7 @@ async fn link_preview(client: &Client, args: &ConnectNic, connect: bool) -> Resu
     })
 }
 
-/// What a machine that runs loses with the network of an adapter.
+/// What a VM that runs loses with the network of an adapter.
 async fn network_preview(client: &Client, args: &ChangeNetwork) -> Result<Preview> {
     let found = nic::info(client, &args.vm, &args.nic).await?;
     let (nic, to) = (&found.nic, &args.network);
@@ -144,7 +144,7 @@ struct ListNics {
     paging: Paging<Nic>,
 }
 
-/// An adapter of a machine.
+/// An adapter of a VM.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct OneNic {
     vm: VmName,

@@ -8,7 +8,7 @@ use super::prelude::*;
 pub(super) fn tools() -> Vec<Tool> {
     vec![Tool::reads("get_resource_pool_info", Vcenter, "Get a resource pool's details", get_resource_pool_info).about(
         "Get a resource pool's CPU and memory: reservation, limit, shares and usage; and the pools and \
-                 virtual machines in it.",
+                 VMs in it.",
     )]
 }
 

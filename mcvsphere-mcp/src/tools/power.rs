@@ -1,4 +1,4 @@
-//! Power states. Several machines are done in parallel, with a report each.
+//! Power states. Several VMs are done in parallel, with a report each.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::adds("power_on_vm", Power, PowerOps, "Power on virtual machines", power_on_vm)
             .about(
-                "Power on one or several virtual machines, or resume suspended ones, and wait until vSphere has \
-                 done it. The guest OS needs longer to be up.",
+                "Power on one or several VMs, or resume suspended ones, and wait until vSphere is done. The guest \
+                 OS needs longer to boot.",
             )
             .needs(&["VirtualMachine.Interact.PowerOn"])
             .formerly(&["power_on"])
             .idempotent(),
         Tool::changes("power_off_vm", Power, PowerOps, "Power off virtual machines", power_off_vm)
             .about(
-                "Power off one or several virtual machines at once, like pulling the plug, and wait until vSphere \
-                 has done it. The guest OS does not shut down cleanly: unsaved data is lost.",
+                "Power off one or several VMs at once, like pulling the plug, and wait until vSphere is done. The \
+                 guest OS does not shut down cleanly: unsaved data is lost.",
             )
             .needs(&["VirtualMachine.Interact.PowerOff"])
             .formerly(&["power_off"])
@@ -39,8 +39,8 @@ pub(super) fn tools() -> Vec<Tool> {
             .asks(),
         Tool::changes("reboot_guest", Power, PowerOps, "Reboot guest OSes", reboot_guest)
             .about(
-                "Restart guest OSes cleanly by VMware Tools. Returns once they accept; wait_for_vm_tools tells \
-                 when they are up.",
+                "Restart guest OSes cleanly by VMware Tools. Returns once they accept; wait_for_vm_tools waits \
+                 until they are up.",
             )
             .needs(&["VirtualMachine.Interact.Reset"])
             .asks(),
@@ -50,13 +50,13 @@ pub(super) fn tools() -> Vec<Tool> {
             .idempotent()
             .asks(),
         Tool::changes("suspend_vm", Power, PowerOps, "Suspend virtual machines", suspend_vm)
-            .about("Suspend virtual machines; power_on_vm resumes them where they were.")
+            .about("Suspend VMs; power_on_vm resumes them.")
             .needs(&["VirtualMachine.Interact.Suspend"])
             .idempotent()
             .asks(),
         Tool::changes("reset_vm", Power, PowerOps, "Reset virtual machines", reset_vm)
             .about(
-                "Reset virtual machines at once, losing unsaved data. Prefer reboot_guest unless the guest OS \
+                "Reset VMs at once, losing unsaved data. Prefer reboot_guest unless the guest OS \
                  hangs.",
             )
             .needs(&["VirtualMachine.Interact.Reset"])
@@ -122,7 +122,7 @@ async fn reset_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
 struct ShutdownGuest {
     #[serde(flatten)]
     vms: Vms,
-    /// Longest wait, 120 by default.
+    /// Longest wait; 120 by default.
     timeout_seconds: Option<u64>,
 }
 
@@ -138,7 +138,7 @@ impl ShutdownGuest {
     }
 }
 
-/// How what runs on a machine ends.
+/// How what runs on a VM ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     PowerOff,
@@ -150,7 +150,7 @@ enum Ending {
 }
 
 impl Ending {
-    /// Whether it would end what runs on this machine; else the operation itself says why not.
+    /// Whether it would end what runs on this VM; else the operation itself says why not.
     fn ends(self, vm: &Running) -> bool {
         match self {
             Self::PowerOff => true,
@@ -170,7 +170,7 @@ impl Ending {
         }
     }
 
-    /// Whether what runs goes on later where it was: one machine is not asked about, since that is easily undone.
+    /// Whether what runs goes on later where it was: one VM is not asked about, since that is easily undone.
     fn can_be_resumed(self) -> bool {
         matches!(self, Self::Standby | Self::Suspend)
     }
@@ -185,7 +185,7 @@ impl Ending {
     }
 }
 
-/// What this would end: the machines that run.
+/// What this would end: the VMs that run.
 async fn preview(client: &Client, vms: &[String], ending: Ending) -> Result<Preview> {
     let mut running = power::running(client, vms).await?;
     running.retain(|vm| ending.ends(vm));

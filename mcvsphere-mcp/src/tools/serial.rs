@@ -11,24 +11,24 @@ use super::prelude::*;
 pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::changes("setup_serial_port", Serial, VmLifecycle, "Set up a serial port", setup_serial_port)
-            .about("Set up a network serial port, for a console. The machine must be off. Answers where to connect.")
+            .about("Set up a network serial port, for a console. The VM must be off. Returns where to connect.")
             .needs(&["VirtualMachine.Config.AddRemoveDevice", "VirtualMachine.Config.EditDevice"])
             .idempotent()
             .asks(),
         Tool::reads("get_serial_port", Serial, "Get serial ports", get_serial_port)
-            .about("Get a machine's serial ports and where to connect."),
+            .about("Get a VM's serial ports and where to connect."),
         Tool::changes("connect_serial_port", Serial, VmLifecycle, "Connect a serial port", connect_serial_port)
-            .about("Connect or disconnect a serial port; where the machine is off, from its next power on.")
+            .about("Connect or disconnect a serial port; if the VM is off, from its next power-on.")
             .needs(&["VirtualMachine.Interact.DeviceConnection", "VirtualMachine.Config.EditDevice"])
             .idempotent()
             .asks(),
         Tool::changes("clear_serial_port", Serial, VmLifecycle, "Clear a serial port", clear_serial_port)
-            .about("Disconnect a serial port and connect it again, to throw out whoever holds it.")
+            .about("Disconnect and reconnect a serial port, to end the session that holds it.")
             .needs(&["VirtualMachine.Interact.DeviceConnection"])
             .idempotent()
             .asks(),
         Tool::changes("remove_serial_port", Serial, VmLifecycle, "Remove a serial port", remove_serial_port)
-            .about("Remove a serial port. The machine must be off.")
+            .about("Remove a serial port. The VM must be off.")
             .needs(&["VirtualMachine.Config.AddRemoveDevice"])
             .idempotent()
             .asks(),
@@ -84,7 +84,7 @@ async fn remove_serial_port(args: OneSerialPort, cx: Cx) -> Result<Object<Serial
     Ok(Object(serial::remove(&client, &args.vm, args.serial_port.as_deref()).await?))
 }
 
-/// What goes with a port; nothing where the machine has none.
+/// What goes with a port; nothing where the VM has none.
 async fn remove_preview(client: &Client, args: &OneSerialPort) -> Result<Preview> {
     let found = serial::removal(client, &args.vm, args.serial_port.as_deref()).await?;
     let Some(port) = &found.serial_port else {
@@ -135,7 +135,7 @@ struct SetupSerialPort {
     port: Option<u16>,
     /// server (default) listens, client calls.
     direction: Option<Way>,
-    /// Whom a client calls.
+    /// Host that a client calls.
     address: Option<String>,
     /// True by default.
     yield_on_poll: Option<bool>,

@@ -1,4 +1,4 @@
-//! Snapshots of virtual machines.
+//! Snapshots of VMs.
 
 use vsphere_ops::{
     Mo,
@@ -12,14 +12,14 @@ use super::prelude::*;
 pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::reads("list_snapshots", Snapshots, "List snapshots", list_snapshots)
-            .about("List a virtual machine's snapshots, oldest first, with path in the tree, time, state and size."),
+            .about("List a VM's snapshots, oldest first, with path in the tree, time, state and size."),
         Tool::adds("create_snapshot", Snapshots, PowerOps, "Take snapshots", create_snapshot)
-            .about("Take a snapshot of one or several virtual machines, in parallel.")
+            .about("Take a snapshot of one or several VMs, in parallel.")
             .needs(&["VirtualMachine.State.CreateSnapshot"]),
         Tool::changes("revert_to_snapshot", Snapshots, PowerOps, "Revert to a snapshot", revert_to_snapshot)
             .about(
-                "Take a virtual machine back to a snapshot; its present state is lost. It then runs only if the \
-                 snapshot holds memory.",
+                "Revert a VM to a snapshot; its current state is lost. It runs afterwards only if the snapshot \
+                 includes memory.",
             )
             .needs(&["VirtualMachine.State.RevertToSnapshot"])
             .asks(),
@@ -30,16 +30,16 @@ pub(super) fn tools() -> Vec<Tool> {
             "Revert to the current snapshot",
             revert_to_current_snapshot,
         )
-        .about("Take a virtual machine back to its current snapshot; what happened since is lost.")
+        .about("Take a VM back to its current snapshot; what happened since is lost.")
         .needs(&["VirtualMachine.State.RevertToSnapshot"])
         .asks(),
         Tool::changes("delete_snapshot", Snapshots, PowerOps, "Delete a snapshot", delete_snapshot)
-            .about("Delete a snapshot. The machine stays as it is; merging its disks can take long.")
+            .about("Delete a snapshot. The VM keeps its state; merging its disks can take long.")
             .needs(&["VirtualMachine.State.RemoveSnapshot"])
             .idempotent()
             .asks(),
         Tool::changes("delete_all_snapshots", Snapshots, PowerOps, "Delete all snapshots", delete_all_snapshots)
-            .about("Delete all snapshots of a virtual machine, which stays as it is.")
+            .about("Delete all snapshots of a VM, which keeps its state.")
             .needs(&["VirtualMachine.State.RemoveSnapshot"])
             .idempotent()
             .asks(),
@@ -126,7 +126,7 @@ struct CreateSnapshot {
     snapshot_name: String,
     /// What it is for.
     description: Option<Text>,
-    /// Keep memory, to run on when reverted; default true.
+    /// Include memory, to resume after a revert; default true.
     memory: Option<bool>,
     /// Quiesce by VMware Tools; default false.
     quiesce: Option<bool>,

@@ -1,4 +1,4 @@
-//! Arguments that say which machines a tool is about, the same for all tools; and how those machines are shown to a user
+//! Arguments that say which VMs a tool is about, the same for all tools; and how those VMs are shown to a user
 //! before a change.
 
 use futures::future::try_join_all;
@@ -18,7 +18,7 @@ use crate::{
     error::Result,
 };
 
-/// One virtual machine, and nothing besides.
+/// One VM, and nothing besides.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct OneVm {
     pub(super) vm: VmName,
@@ -31,11 +31,11 @@ pub(super) struct OneHost {
     pub(super) host: Option<HostName>,
 }
 
-/// How many machines are looked at at a time.
+/// How many VMs are looked at at a time.
 const AT_ONCE: usize = 16;
 
 impl Cx {
-    /// Asks before a change that loses nothing, where the settings want a question before each: it is shown which machines
+    /// Asks before a change that loses nothing, where the settings want a question before each: it is shown which VMs
     /// are changed, as they are now, and with which arguments.
     pub(super) async fn confirm_change(
         &self,
@@ -46,7 +46,7 @@ impl Cx {
         self.confirm(|| async { Ok(self.change_of(client, change, vms).await?.harmless()) }).await
     }
 
-    /// What a change of these machines is shown as.
+    /// What a change of these VMs is shown as.
     pub(super) async fn change_of(
         &self,
         client: &Client,
@@ -67,7 +67,7 @@ impl Cx {
     }
 }
 
-/// A machine as it is now; none where it is not found, which the operation itself says.
+/// A VM as it is now; none where it is not found, which the operation itself says.
 async fn machine(client: &Client, what: &str) -> Result<Option<Value>> {
     match vm::info(client, what).await {
         Ok(it) => Ok(Some(json!({
@@ -79,7 +79,7 @@ async fn machine(client: &Client, what: &str) -> Result<Option<Value>> {
     }
 }
 
-/// The version of a machine's configuration. Bound in a preview, it voids the answer when anything about the machine was
+/// The version of a VM's configuration. Bound in a preview, it voids the answer when anything about the VM was
 /// changed meanwhile, also what the preview does not show.
 pub(super) async fn version(client: &Client, what: &str) -> Result<Option<String>> {
     Ok(client.get::<VirtualMachine>(what).await?.read(virtual_machine::CHANGE_VERSION).await?)

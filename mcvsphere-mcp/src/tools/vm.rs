@@ -1,4 +1,4 @@
-//! Virtual machines.
+//! VMs.
 
 use vsphere_ops::vm::{self, VmInfo, VmQuery, VmSummary};
 
@@ -8,11 +8,11 @@ use super::prelude::*;
 pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::reads("list_vms", Vm, "List virtual machines", list_vms).about(
-            "List virtual machines with power state, CPUs, memory, guest OS, host and IP address. Use it to \
-                 find a machine, or to see many at once; get_vm_info has the details of one.",
+            "List VMs with power state, CPUs, memory, guest OS, host and IP address. Use it to find a VM or to \
+                 see many at once; get_vm_info has the details of one.",
         ),
         Tool::reads("get_vm_info", Vm, "Get a virtual machine's details", get_vm_info).about(
-            "Get everything about one virtual machine: hardware, guest, disks, network adapters, datastores, \
+            "Get everything about one VM: hardware, guest, disks, network adapters, datastores, \
                  host, UUIDs, annotation, VMware Tools, number of snapshots and inventory path.",
         ),
     ]
@@ -38,7 +38,7 @@ async fn get_vm_info(args: OneVm, cx: Cx) -> Result<Object<VmInfo>> {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ListVms {
-    /// Only machines in this state.
+    /// Only VMs in this state.
     power_state: Option<PowerState>,
     /// Only in this folder and below.
     folder: Option<String>,
