@@ -228,6 +228,13 @@ impl Error {
     }
 
     /// The kind of failure, as coarse as a caller decides by it.
+    ///
+    /// ```
+    /// use vsphere_ops::{Category, Error, ErrorKind};
+    ///
+    /// let error = Error::new("check", ErrorKind::Cancelled);
+    /// assert_eq!((error.category(), error.code()), (Category::Cancelled, "cancelled"));
+    /// ```
     pub fn category(&self) -> Category {
         match self.kind() {
             ErrorKind::NotFound(_) => Category::NotFound,
