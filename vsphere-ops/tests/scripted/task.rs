@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use vsphere_ops::managed::VirtualMachine;
 use vsphere_ops::types::{
-    InvalidPowerState, ManagedObjectReference, NoPermission, VirtualMachinePowerState as PowerState,
+    InvalidArgument, InvalidPowerState, ManagedObjectReference, NoPermission, VirtualMachinePowerState as PowerState,
 };
-use vsphere_ops::{Client, ErrorKind, Mo, Scope, Task, TaskEvent, power, wait_all};
+use vsphere_ops::{Client, ErrorKind, Mo, Scope, Sent, Task, TaskEvent, power, wait_all};
 
 use crate::server::{Reply, Server, machine, object};
 
@@ -294,6 +294,21 @@ async fn pitfall_27_a_machine_that_runs_already_is_a_success() {
     let error = report.outcome.unwrap_err();
     assert_eq!(error.code(), "fault");
     assert!(error.fault::<InvalidPowerState>().is_some_and(|fault| fault.existing_state == PowerState::Suspended));
+}
+
+#[tokio::test]
+async fn a_refused_argument_keeps_its_fault_and_that_it_was_sent() {
+    let server = Server::start(|call| match call.operation.as_str() {
+        "RetrievePropertiesEx" => Reply::value(&machine(1)),
+        "Rename_Task" => Reply::Fault("InvalidArgument", "<invalidProperty>newName</invalidProperty>".to_owned()),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    let machine = client.get::<VirtualMachine>("web-1").await.unwrap();
+    let error = machine.rename("web-2").await.err().unwrap();
+    let fault = error.fault::<InvalidArgument>().unwrap();
+    assert_eq!((fault.invalid_property.as_deref(), error.sent()), (Some("newName"), Sent::Yes));
 }
 
 #[tokio::test]
