@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test and its helpers fail")]
 
 use std::error::Error as _;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use vsphere_soap::error::WaitingFor;
@@ -206,15 +208,52 @@ async fn a_body_over_the_limit_is_not_read() {
     assert_eq!(limited(&server.uri()).get("read", "/sdk/x", "*/*").await.unwrap().body.len(), 100);
 }
 
+fn packed(body: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(body.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// An answer that is compressed, whether that was asked for or not.
+fn gzip(status: u16, content_type: &str, body: &str) -> ResponseTemplate {
+    ResponseTemplate::new(status).insert_header("content-encoding", "gzip").set_body_raw(packed(body), content_type)
+}
+
 #[tokio::test]
-async fn a_compressed_answer_was_not_asked_for_and_is_not_blown_up() {
+async fn compressed_answers_are_asked_for_and_unpacked_up_to_the_limit() {
     let server = MockServer::start().await;
-    let bomb = xml("\u{1f}\u{8b}").insert_header("content-encoding", "gzip");
-    Mock::given(method("POST")).respond_with(bomb).mount(&server).await;
+    Mock::given(method("POST")).respond_with(gzip(200, "text/xml", ENVELOPE)).mount(&server).await;
+    let exactly = TransportOptions::new().max_body(ENVELOPE.len() as u64);
+    let answer = transport(&server.uri(), exactly.clone()).post(call()).await.unwrap();
+    assert_eq!(answer.body, ENVELOPE.as_bytes());
+    let error = transport(&server.uri(), exactly.max_body(ENVELOPE.len() as u64 - 1)).post(call()).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TooLarge { .. }), "{error:?}");
+    let requests = server.received_requests().await.unwrap();
+    assert!(requests.iter().all(|request| request.headers["accept-encoding"] == "gzip"));
+}
+
+#[tokio::test]
+async fn the_page_of_a_gateway_is_quoted_unpacked() {
+    let server = MockServer::start().await;
+    let page = gzip(502, "text/html", "<html><body>no upstream</body></html>");
+    Mock::given(method("POST")).respond_with(page).mount(&server).await;
     let error = transport(&server.uri(), TransportOptions::new()).post(call()).await.unwrap_err();
+    assert!(error.to_string().contains("no upstream"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_compressed_unasked_is_not_blown_up() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(gzip(200, "text/xml", ENVELOPE)).mount(&server).await;
+    Mock::given(method("GET")).respond_with(gzip(200, "text/xml", ENVELOPE)).mount(&server).await;
+    let plain = transport(&server.uri(), TransportOptions::new().compression(false));
+    let error = plain.post(call()).await.unwrap_err();
     assert!(error.to_string().contains("compressed by gzip"), "{error}");
     let requests = server.received_requests().await.unwrap();
     assert!(requests.iter().all(|request| !request.headers.contains_key("accept-encoding")));
+    let files = transport(&server.uri(), TransportOptions::new());
+    let error = files.get("read", "/sdk/vimServiceVersions.xml", "*/*").await.unwrap_err();
+    assert!(error.to_string().contains("compressed by gzip"), "{error}");
 }
 
 #[tokio::test]

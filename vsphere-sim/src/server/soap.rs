@@ -1,10 +1,13 @@
 //! `/sdk`: reads a request, finds who carries it out, writes the answer.
 
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper::header::{COOKIE, HeaderValue, SET_COOKIE};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, COOKIE, HeaderValue, SET_COOKIE};
 use hyper::{Request, Response, StatusCode};
 use vsphere_model::registry;
 use vsphere_soap::codec::{EncodeError, Encoder};
@@ -29,6 +32,7 @@ pub(crate) const SESSION_COOKIE: &str = "vmware_soap_session";
 
 pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
     let session = session_of(&request);
+    let takes_gzip = takes_gzip(&request);
     let body = match Limited::new(request.into_body(), MAX_REQUEST).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => return text(StatusCode::BAD_REQUEST, "text/plain", format!("{error}\n")),
@@ -42,7 +46,7 @@ pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>, peer: Pe
     let call = Call { core, session, peer, method, target, arguments };
     match carry_out(call).await {
         Ok(Reply::Unavailable(why)) => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{why}\n")),
-        Ok(reply) => success(method, reply),
+        Ok(reply) => success(method, reply, takes_gzip),
         Err(error) => fault(error),
     }
 }
@@ -111,11 +115,39 @@ pub(super) fn cookie(request: &Request<Incoming>, wanted: &str) -> Option<String
     Some(value.trim_matches('"').to_owned())
 }
 
-fn success(method: &'static Method, reply: Reply) -> Response<Body> {
+/// Smaller answers gain nothing by it.
+const WORTH_COMPRESSING: usize = 8 << 10;
+
+/// Whether the client takes compressed answers.
+fn takes_gzip(request: &Request<Incoming>) -> bool {
+    let accepted = request.headers().get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        name.trim().eq_ignore_ascii_case("gzip") && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+    })
+}
+
+fn gzip(document: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(document.len() / 8), Compression::fast());
+    encoder.write_all(document)?;
+    encoder.finish()
+}
+
+fn success(method: &'static Method, reply: Reply, takes_gzip: bool) -> Response<Body> {
     let cookie = if let Reply::Session(session) = &reply { Some(session.key.clone()) } else { None };
     let document = envelope::write_answer(method, |out| write(method, reply, out));
     let mut response = match document {
-        Ok(document) => text(StatusCode::OK, "text/xml; charset=utf-8", document),
+        Ok(document) => {
+            let packed =
+                if takes_gzip && document.len() > WORTH_COMPRESSING { gzip(document.as_ref()).ok() } else { None };
+            let compressed = packed.is_some();
+            let body = packed.map_or_else(|| Bytes::from(document), Bytes::from);
+            let mut response = text(StatusCode::OK, "text/xml; charset=utf-8", body);
+            if compressed {
+                response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+            response
+        }
         Err(error) => return unwritable(&error),
     };
     // The quotation marks are as vCenter writes them.

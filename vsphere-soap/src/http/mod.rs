@@ -19,6 +19,7 @@
 //! ```
 
 mod answer;
+mod coding;
 mod download;
 mod endpoint;
 mod exchange;

@@ -16,6 +16,7 @@ pub struct TransportOptions {
     pub(super) request_timeout: Duration,
     pub(super) read_timeout: Duration,
     pub(super) max_body: u64,
+    pub(super) compression: bool,
     pub(super) user_agent: String,
     pub(super) proxies: Proxies,
 }
@@ -29,6 +30,7 @@ impl TransportOptions {
             request_timeout: Duration::from_secs(5 * 60),
             read_timeout: Duration::from_secs(60),
             max_body: 256 << 20,
+            compression: true,
             user_agent: concat!("vsphere-soap/", env!("CARGO_PKG_VERSION")).to_owned(),
             proxies: Proxies::default(),
         }
@@ -65,10 +67,19 @@ impl TransportOptions {
         self
     }
 
-    /// How many bytes an answer may have; 256 MiB by default. It is counted as it arrives and no more is held.
+    /// How many bytes an answer may have, unpacked where it is compressed; 256 MiB by default. It is counted as it arrives
+    /// and no more is held.
     #[must_use]
     pub fn max_body(mut self, bytes: u64) -> Self {
         self.max_body = bytes;
+        self
+    }
+
+    /// Whether the server may compress its answers by gzip; true by default. Answers with many objects become some twenty
+    /// times smaller, which takes time on both sides. Files are never compressed.
+    #[must_use]
+    pub fn compression(mut self, allowed: bool) -> Self {
+        self.compression = allowed;
         self
     }
 
@@ -130,6 +141,7 @@ impl fmt::Debug for TransportOptions {
             .field("request_timeout", &self.request_timeout)
             .field("read_timeout", &self.read_timeout)
             .field("max_body", &self.max_body)
+            .field("compression", &self.compression)
             .field("user_agent", &self.user_agent)
             .field("proxies", &self.proxies)
             .finish()

@@ -8,6 +8,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, RETR
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{retry_after, sent_before, snippet};
+use super::coding::{Incoming, Refusal};
 use super::endpoint::Endpoint;
 use super::failure;
 use super::options::TransportOptions;
@@ -22,6 +23,8 @@ pub(super) struct Reply<'t> {
     pub(super) endpoint: &'t Endpoint,
     pub(super) options: &'t TransportOptions,
     pub(super) ends: Ends,
+    /// Whether the server was told that it may compress the answer.
+    pub(super) asked_compressed: bool,
 }
 
 impl Reply<'_> {
@@ -37,30 +40,41 @@ impl Reply<'_> {
         self.header(CONTENT_TYPE).map(str::to_owned)
     }
 
-    /// The whole body, of at most `limit` bytes.
+    /// The whole body, of at most `limit` bytes when it is unpacked.
     pub(super) async fn all(&mut self, limit: u64) -> Result<Bytes> {
         // The server has begun to answer, so it has dealt with the request, whatever becomes of the answer.
         let failed = |kind| self.task.failed(kind).with_sent(Sent::Yes);
-        if let Some(coding) =
-            self.header(CONTENT_ENCODING).filter(|coding| !coding.trim().eq_ignore_ascii_case("identity"))
-        {
-            let snippet =
-                format!("compressed by {}, which was not asked for", snippet(coding.as_bytes(), &self.task.secrets()));
-            let (host, content_type) = (self.endpoint.host().to_owned(), self.content_type());
-            return Err(failed(ErrorKind::NotSoap { host, content_type, snippet }));
-        }
         let announced = self.response.content_length().unwrap_or(0);
-        if announced > limit {
-            return Err(failed(ErrorKind::TooLarge { limit }));
-        }
-        // What is announced need not come: memory beyond this is taken as it arrives.
-        let mut body = Vec::with_capacity(announced.min(16 << 20) as usize);
+        let coding = self.header(CONTENT_ENCODING).map(str::trim).unwrap_or("identity");
+        let mut body = match coding {
+            coding if self.unpacks(coding) => Incoming::gzip(limit),
+            _ if announced > limit => return Err(failed(ErrorKind::TooLarge { limit })),
+            // What is announced need not come: memory beyond this is taken as it arrives.
+            coding if coding.eq_ignore_ascii_case("identity") => {
+                Incoming::plain(limit, announced.min(16 << 20) as usize)
+            }
+            coding => {
+                let coding = snippet(coding.as_bytes(), &self.task.secrets());
+                let snippet = format!("compressed by {coding}, which was not asked for");
+                let (host, content_type) = (self.endpoint.host().to_owned(), self.content_type());
+                return Err(failed(ErrorKind::NotSoap { host, content_type, snippet }));
+            }
+        };
+        let refused = |received: usize, refusal| {
+            failed(match refusal {
+                Refusal::TooLarge => ErrorKind::TooLarge { limit },
+                Refusal::Corrupt(source) => ErrorKind::Interrupted { received: received as u64, source },
+            })
+        };
         let idle = self.options.read_timeout;
         loop {
             let stalled = Ends::after(idle);
             let chunk = match timeout_at(stalled.at.min(self.ends.at), self.response.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => return Ok(body.into()),
+                Ok(Ok(None)) => {
+                    let received = body.len();
+                    return Ok(body.finish().map_err(|refusal| refused(received, refusal))?.into());
+                }
                 Ok(Err(error)) => {
                     let source = failure::root_cause(&error);
                     return Err(failed(ErrorKind::Interrupted { received: body.len() as u64, source }));
@@ -70,23 +84,31 @@ impl Reply<'_> {
                     return Err(failed(ErrorKind::Timeout { after: idle, waiting_for: WaitingFor::NextBytes }));
                 }
             };
-            if (body.len() + chunk.len()) as u64 > limit {
-                return Err(failed(ErrorKind::TooLarge { limit }));
-            }
-            body.extend_from_slice(&chunk);
+            body.push(&chunk).map_err(|refusal| refused(body.len(), refusal))?;
         }
     }
 
     /// The start of a body that is no envelope; what can't be read of it doesn't matter.
     pub(super) async fn start(&mut self) -> Vec<u8> {
         let until = Ends::after(START_TIMEOUT).at.min(self.ends.at);
-        let mut start = Vec::new();
-        while start.len() < START
+        let packed = self.header(CONTENT_ENCODING).is_some_and(|coding| self.unpacks(coding.trim()));
+        let mut start = if packed { Incoming::gzip(START as u64) } else { Incoming::plain(START as u64, 0) };
+        let mut left = START;
+        while left > 0
             && let Ok(Ok(Some(chunk))) = timeout_at(until, self.response.chunk()).await
         {
-            start.extend_from_slice(&chunk[..chunk.len().min(START - start.len())]);
+            let some = &chunk[..chunk.len().min(left)];
+            left -= some.len();
+            if start.push(some).is_err() {
+                break;
+            }
         }
-        start
+        start.into_received()
+    }
+
+    /// Whether a body may be compressed in this way.
+    fn unpacks(&self, coding: &str) -> bool {
+        self.asked_compressed && (coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip"))
     }
 
     pub(super) fn answer(&self, body: Bytes) -> Answer {

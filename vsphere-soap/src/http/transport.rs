@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use tokio::time::timeout_at;
 
 use super::answer::{Promise, looks_like_envelope};
+use super::coding::ACCEPTED;
 use super::endpoint::Endpoint;
 use super::failure;
 use super::options::TransportOptions;
@@ -176,6 +177,10 @@ impl Transport {
         let action = HeaderValue::from_str(call.action)
             .map_err(|_| task.failed(ErrorKind::Config(format!("the SOAP action {:?} is not valid", call.action))))?;
         headers.insert(HeaderName::from_static("soapaction"), action);
+        // Files are sent as they are: their length and ranges are those of the file.
+        if self.options().compression {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
+        }
         let request = self.inner.client.post(self.endpoint().sdk()).headers(headers).body(call.body);
 
         let options = self.options();
@@ -183,6 +188,7 @@ impl Transport {
         task.logged(async {
             let cookies = if call.opens_session { Cookies::OpenSession } else { Cookies::Session };
             let mut reply = self.send(&task, request, total, cookies).await?;
+            reply.asked_compressed = options.compression;
             match (reply.status(), Promise::of(reply.content_type().as_deref())) {
                 (200 | 500, Promise::Xml) => reply.all(options.max_body).await.and_then(|body| reply.envelope(body)),
                 (200 | 500, Promise::Nothing) => match reply.all(options.max_body).await {
@@ -259,7 +265,7 @@ impl Transport {
                 said => inner.session.adopt(said, sent_with.as_ref()),
             }
         }
-        Ok(Reply { response, task, endpoint: &inner.endpoint, options: &inner.options, ends })
+        Ok(Reply { response, task, endpoint: &inner.endpoint, options: &inner.options, ends, asked_compressed: false })
     }
 }
 
